@@ -1,0 +1,91 @@
+//! Levels and the names of files.
+
+use super::Txid;
+use std::fmt;
+
+/// The level of a file: 0 for one sync of the primary, 1–8 for compactions, 9 for snapshots.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Level(u8);
+
+impl Level {
+    /// One file per sync of the primary.
+    pub const ZERO: Level = Level(0);
+    /// Files that hold the whole database (min TXID 1).
+    pub const SNAPSHOT: Level = Level(9);
+
+    /// The level of that number, 0 to 9.
+    pub fn new(number: u8) -> Option<Level> {
+        (number <= Level::SNAPSHOT.0).then_some(Level(number))
+    }
+
+    /// Every level, from 0 upwards.
+    pub fn all() -> impl DoubleEndedIterator<Item = Level> {
+        (0..=Level::SNAPSHOT.0).map(Level)
+    }
+
+    /// Its number, 0 to 9.
+    pub fn number(self) -> u8 {
+        self.0
+    }
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+impl fmt::Debug for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "L{}", self.0)
+    }
+}
+
+/// The name of a file: the range of transactions it holds, as `<min>-<max>.ltx`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct FileName {
+    /// First transaction in the file, at least 1.
+    pub min: Txid,
+    /// Last transaction in the file, at least `min`.
+    pub max: Txid,
+}
+
+impl FileName {
+    /// Reads a name. None for whatever else lies in the directory (temporary files, other software's).
+    ///
+    /// Litestream writes lower case alone; a name in another spelling would be another object, so it is not ours.
+    pub fn parse(name: &str) -> Option<FileName> {
+        let (min, max) = name.strip_suffix(".ltx")?.split_once('-')?;
+        let file = FileName { min: min.parse().ok()?, max: max.parse().ok()? };
+        (file.min.0 >= 1 && file.min <= file.max && file.to_string() == name).then_some(file)
+    }
+}
+
+impl fmt::Display for FileName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}.ltx", self.min, self.max)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_round_trip_and_foreign_names_are_none() {
+        let name = "0000000000000001-00000000000000ff.ltx";
+        let file = FileName::parse(name).expect("a name of Litestream's");
+        assert_eq!(file, FileName { min: Txid(1), max: Txid(255) });
+        assert_eq!(file.to_string(), name);
+        for other in [
+            "0000000000000001-00000000000000ff.ltx.tmp",
+            "0000000000000001-00000000000000FF.ltx",
+            "0000000000000000-0000000000000001.ltx",
+            "0000000000000002-0000000000000001.ltx",
+            "0000000000000001.ltx",
+            "",
+        ] {
+            assert_eq!(FileName::parse(other), None, "{other:?}");
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! The VFS: the only unsafe code.

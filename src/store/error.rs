@@ -1,0 +1,49 @@
+//! Why a store could not answer.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// What went wrong, by what a caller can do about it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ErrorKind {
+    /// There is no such file. Listings are a moment's truth, so this is an ordinary answer.
+    NotFound,
+    /// Another version than the expected one stands under that name.
+    Changed,
+    /// Credentials are missing, wrong, expired, or lack a permission.
+    Denied,
+    /// Nobody answered in time, or the answer broke off; another try may succeed.
+    Unreachable,
+    /// The URL or a setting cannot be right, so no try will succeed.
+    Config,
+    /// The store answered with something that makes no sense.
+    Protocol,
+}
+
+/// A failure of a store. Cheap to clone, since callers who asked for the same bytes share it.
+#[derive(Clone, Debug)]
+pub struct Error {
+    kind: ErrorKind,
+    place: Arc<str>,
+    cause: Arc<str>,
+}
+
+impl Error {
+    /// `place` is the URL of the object or replica with credentials masked; `cause` a clause without a full stop.
+    pub fn new(kind: ErrorKind, place: impl Into<Arc<str>>, cause: impl Into<Arc<str>>) -> Error {
+        Error { kind, place: place.into(), cause: cause.into() }
+    }
+
+    /// What a caller can do about it.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.place, self.cause)
+    }
+}
+
+impl std::error::Error for Error {}

@@ -1,0 +1,65 @@
+//! Object stores: a URL becomes a store that lists a level and reads ranges of files, and says exactly why not.
+//!
+//! A store knows where files lie and how to fetch bytes. It knows nothing of their content.
+
+mod error;
+
+pub use error::{Error, ErrorKind};
+
+use crate::ltx::{FileName, Level, Txid};
+use async_trait::async_trait;
+use bytes::Bytes;
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// Which bytes an object has: an ETag, or what a file system offers in its place. Compared for equality alone.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Version(pub Arc<str>);
+
+/// A file as a listing shows it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Listed {
+    /// Where it lies.
+    pub level: Level,
+    /// What it holds.
+    pub name: FileName,
+    /// Length in bytes.
+    pub size: u64,
+    /// Which bytes stand under this name, where a listing tells.
+    pub version: Option<Version>,
+    /// When the object was last written, in milliseconds since 1970. Only a hint: copying a replica changes it.
+    pub modified_ms: i64,
+}
+
+/// What a read brought.
+#[derive(Clone, Debug)]
+pub struct Chunk {
+    /// The bytes asked for, cut at the end of the file.
+    pub bytes: Bytes,
+    /// Length of the whole file in bytes.
+    pub file_size: u64,
+    /// Which bytes stood under this name when they were read.
+    pub version: Version,
+}
+
+/// A replica's files, wherever they lie. One implementation a backend.
+#[async_trait]
+pub trait Store: fmt::Debug + fmt::Display + Send + Sync {
+    /// The files of a level whose min TXID is at least `from`, ascending by name. Foreign names are left out.
+    /// A level, or a replica, that is not there has no files.
+    async fn list(&self, level: Level, from: Txid) -> Result<Vec<Listed>, Error>;
+
+    /// Bytes `range` of a file, or those of them that exist: a range that ends behind the file is cut, one that
+    /// begins at or behind its end is empty. Never a hole: fewer bytes than the file has there is an error.
+    ///
+    /// With `expected`, only of that version ([`ErrorKind::Changed`] if another stands there).
+    /// [`ErrorKind::NotFound`] if there is no such file.
+    async fn read(
+        &self,
+        level: Level,
+        name: FileName,
+        range: Range<u64>,
+        expected: Option<&Version>,
+    ) -> Result<Chunk, Error>;
+}
