@@ -1,0 +1,65 @@
+//! Where errors become SQLite codes, and where those that a code alone cannot tell are written down.
+
+use super::api::Api;
+use super::ffi::*;
+use crate::error::{Error, Kind};
+use std::ffi::c_int;
+
+/// What SQLite was doing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum During {
+    /// `xOpen`.
+    Open,
+    /// Anything on an open file.
+    Use,
+}
+
+/// The code for an error.
+///
+/// Never one of `SQLITE_BUSY`, `SQLITE_LOCKED` ("database is locked": the host would wait for nobody). A damaged replica
+/// is `SQLITE_CORRUPT` ("database disk image is malformed"), also at open: it is there, and no other try will read it,
+/// which an I/O error or "unable to open" would deny. `SQLITE_IOERR_CORRUPTFS` means a file system that cut a file.
+pub fn code(kind: Kind, during: During) -> c_int {
+    match (kind, during) {
+        (Kind::Interrupted, _) => SQLITE_INTERRUPT,
+        (Kind::Damaged, _) => SQLITE_CORRUPT,
+        (Kind::Internal, _) => SQLITE_INTERNAL,
+        (_, During::Open) => SQLITE_CANTOPEN,
+        (Kind::TooOld, During::Use) => SQLITE_IOERR,
+        (Kind::Config | Kind::Empty | Kind::Denied | Kind::Unreachable, During::Use) => SQLITE_IOERR_READ,
+    }
+}
+
+/// Writes an error that reaches the host as a bare code to the log and to `sqlite3_log`; answers the code.
+///
+/// A host that asked to stop knows why: that is not logged.
+pub fn report(api: Api, error: &Error, during: During) -> c_int {
+    let code = code(error.kind(), during);
+    if error.kind() != Kind::Interrupted {
+        tracing::error!("{error}");
+        api.log(code, &error.to_string());
+    }
+    code
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_has_its_code() {
+        let table = [
+            (Kind::Config, 14, 266),
+            (Kind::Empty, 14, 266),
+            (Kind::Denied, 14, 266),
+            (Kind::Unreachable, 14, 266),
+            (Kind::Damaged, 11, 11),
+            (Kind::TooOld, 14, 10),
+            (Kind::Interrupted, 9, 9),
+            (Kind::Internal, 2, 2),
+        ];
+        for (kind, open, use_) in table {
+            assert_eq!((code(kind, During::Open), code(kind, During::Use)), (open, use_), "{kind:?}");
+        }
+    }
+}

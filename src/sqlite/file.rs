@@ -1,0 +1,217 @@
+//! An open replica file: what SQLite reads, locks and asks of a database, out of pinned views.
+//!
+//! SQLite lets one thread at a time into a file, but comes back into it while it answers a question that runs SQL: so
+//! the state is in cells, and none is borrowed while anything else is called.
+
+use super::api::Api;
+use super::companions::Companions;
+use super::ffi::Sqlite3;
+use super::page_one;
+use super::question::{Answer, Question, REQUEST, Request};
+use crate::config::{Settings, Target};
+use crate::error::{Error, Kind};
+use crate::replica::{Connection, View};
+use crate::time;
+use std::cell::{Cell, RefCell};
+use std::ffi::{CStr, CString};
+use std::ptr;
+use std::sync::Arc;
+
+/// An open replica file.
+#[derive(Debug)]
+pub struct File {
+    api: Api,
+    connection: Connection,
+    /// Where SQLite keeps the connection that uses the file; null until it said so. With a shared cache what stands
+    /// there changes from call to call.
+    db: Cell<*const *mut Sqlite3>,
+    /// The view of the read transaction.
+    pinned: RefCell<Option<Arc<View>>>,
+    /// SQLite never locks this file, so the view it was opened at stays.
+    unlocked: bool,
+    _companions: Companions,
+}
+
+/// Whether a read found all it asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Filled {
+    /// It did.
+    Whole,
+    /// The file ended before; the rest is zeros.
+    Short,
+}
+
+impl File {
+    /// Opens the replica of `settings`, and waits for its first view. `unlocked` if SQLite will not lock the file
+    /// (`nolock=1`, `immutable=1`).
+    pub fn open(api: Api, settings: &Settings, unlocked: bool, companions: Companions) -> Result<File, Error> {
+        // No connection is known before the file is open, so nobody can interrupt this.
+        let connection = Connection::open(settings, &|| false)?;
+        let pinned = if unlocked { Some(connection.view()?) } else { None };
+        Ok(File {
+            api,
+            connection,
+            db: Cell::new(ptr::null()),
+            pinned: RefCell::new(pinned),
+            unlocked,
+            _companions: companions,
+        })
+    }
+
+    /// Notes where SQLite keeps the connection that uses this file.
+    pub fn set_db(&self, db: *const *mut Sqlite3) {
+        self.db.set(db);
+    }
+
+    /// Starts a read transaction: everything up to [`File::unlock`] comes from one view.
+    pub fn lock(&self) -> Result<(), Error> {
+        if self.pinned().is_none() {
+            let view = self.connection.view()?;
+            self.pinned.replace(Some(view));
+        }
+        Ok(())
+    }
+
+    /// Ends the read transaction.
+    pub fn unlock(&self) {
+        if !self.unlocked {
+            self.pinned.replace(None);
+        }
+    }
+
+    /// Size in bytes.
+    pub fn size(&self) -> Result<u64, Error> {
+        Ok(size(&*self.view()?))
+    }
+
+    /// Page size in bytes; None if there is no view to tell.
+    pub fn page_size(&self) -> Option<u32> {
+        self.view().ok().map(|view| view.page_size())
+    }
+
+    /// Fills `buffer` with the bytes from `offset` on.
+    pub fn read(&self, buffer: &mut [u8], offset: u64) -> Result<Filled, Error> {
+        let view = self.view()?;
+        let available = size(&view).saturating_sub(offset);
+        let wanted = usize::try_from(available).unwrap_or(usize::MAX).min(buffer.len());
+        let (inside, behind) = buffer.split_at_mut(wanted);
+        self.read_inside(&view, inside, offset)?;
+        behind.fill(0);
+        Ok(if behind.is_empty() { Filled::Whole } else { Filled::Short })
+    }
+
+    /// Fills `buffer` from pages that exist.
+    fn read_inside(&self, view: &Arc<View>, mut buffer: &mut [u8], mut offset: u64) -> Result<(), Error> {
+        let page_size = u64::from(view.page_size());
+        while !buffer.is_empty() {
+            // Both fit: the offset lies inside the file, whose page numbers are u32, and pages have at most 65536 bytes.
+            let (pgno, start) = ((offset / page_size + 1) as u32, (offset % page_size) as usize);
+            let page = self.connection.page(view, pgno, &|| self.interrupted())?;
+            if page.len() as u64 != page_size {
+                return Err(Error::new(Kind::Internal, format!("page {pgno} came with {} bytes", page.len())));
+            }
+            let (part, rest) = buffer.split_at_mut(buffer.len().min(page.len() - start));
+            part.copy_from_slice(&page[start..start + part.len()]);
+            if pgno == 1 {
+                page_one::patch(part, start, view.counter(), view.commit());
+            }
+            offset += part.len() as u64;
+            buffer = rest;
+        }
+        Ok(())
+    }
+
+    /// Answers a question; `schema` is the name that the file has in its connection, where the asker knows it.
+    pub fn answer(&self, question: &Question, schema: Option<&CStr>) -> Result<Answer, Error> {
+        match question {
+            Question::Txid => Ok(Answer::Text(self.settled_view(schema)?.txid().to_string())),
+            Question::Time => Ok(Answer::Text(time::format(self.settled_view(schema)?.time_ms()))),
+            Question::Lag => {
+                let whole = |lag: std::time::Duration| i64::try_from(lag.as_secs()).unwrap_or(i64::MAX);
+                Ok(Answer::Seconds(self.connection.lag().map_or(-1, whole)))
+            }
+            Question::MoveTo(moment) => self.move_to(moment),
+        }
+    }
+
+    /// Moves to another moment. A read transaction that is open keeps its view.
+    fn move_to(&self, moment: &str) -> Result<Answer, Error> {
+        if self.unlocked {
+            let text = "a database opened with nolock or immutable stays at the moment it was opened at";
+            return Err(Error::new(Kind::Config, text).remedy("open it with the URI parameter `time` instead"));
+        }
+        let target = time::parse(moment)?.map_or(Target::Latest, Target::Time);
+        let view = self.connection.move_to(target, &|| self.interrupted())?;
+        Ok(Answer::Text(time::format(view.time_ms())))
+    }
+
+    /// The view that an answer is about, and that the reads after it in the same transaction will see.
+    ///
+    /// After BEGIN SQLite takes its lock at the first read, and the replica may go on until then. So the read
+    /// transaction is started here, by SQL: a view that was only remembered could outlive the transaction, of whose
+    /// end SQLite tells nobody who holds no lock.
+    fn settled_view(&self, schema: Option<&CStr>) -> Result<Arc<View>, Error> {
+        let db = self.db();
+        // SAFETY: the connection is the one that is calling.
+        if self.pinned().is_none() && !db.is_null() && !unsafe { self.api.autocommit(db) } {
+            let started = match schema {
+                Some(schema) => self.start_transaction(db, schema),
+                None => self.schema(db).and_then(|schema| self.start_transaction(db, &schema)),
+            };
+            started.map_err(|cause| {
+                Error::new(Kind::Internal, format!("the read transaction of this answer cannot be started: {cause}"))
+            })?;
+        }
+        self.view()
+    }
+
+    fn start_transaction(&self, db: *mut Sqlite3, schema: &CStr) -> Result<(), String> {
+        let quoted = schema.to_string_lossy().replace('"', "\"\"");
+        // SAFETY: the connection is the one that is calling, so this thread has it.
+        unsafe { self.api.query(db, &format!("PRAGMA \"{quoted}\".user_version"), 0) }?;
+        // An authorizer can have SQLite leave the pragma out and say nothing.
+        self.pinned().map(|_| ()).ok_or_else(|| "PRAGMA user_version is not allowed here".to_owned())
+    }
+
+    /// The name of this file in its connection.
+    fn schema(&self, db: *mut Sqlite3) -> Result<CString, String> {
+        // SAFETY: as in `start_transaction`. The second column is the name.
+        let schemas = unsafe { self.api.query(db, "PRAGMA database_list", 1) }?;
+        let is_this = |schema: &CString| {
+            let mut request = Request::new(schema, None);
+            // SAFETY: `REQUEST` takes a request.
+            unsafe { self.api.file_control(db, schema, REQUEST, (&raw mut request).cast()) };
+            ptr::eq(request.file, self)
+        };
+        schemas.into_iter().find(is_this).ok_or_else(|| "its schema has no name".to_owned())
+    }
+
+    /// The pinned view, or the newest.
+    fn view(&self) -> Result<Arc<View>, Error> {
+        match self.pinned() {
+            Some(view) => Ok(view),
+            None => self.connection.view(),
+        }
+    }
+
+    fn pinned(&self) -> Option<Arc<View>> {
+        self.pinned.borrow().clone()
+    }
+
+    /// The connection that is using the file, null before SQLite told.
+    fn db(&self) -> *mut Sqlite3 {
+        // SAFETY: SQLite gave the address for as long as the file is open, and changes what stands there only while no
+        // call is under way.
+        unsafe { self.db.get().as_ref() }.copied().unwrap_or(ptr::null_mut())
+    }
+
+    fn interrupted(&self) -> bool {
+        let db = self.db();
+        // SAFETY: the connection is the one that is calling.
+        !db.is_null() && unsafe { self.api.interrupted(db) }
+    }
+}
+
+fn size(view: &View) -> u64 {
+    u64::from(view.commit()) * u64::from(view.page_size())
+}

@@ -1,0 +1,117 @@
+//! Whose a name is: ours, or the default VFS's.
+
+use std::ffi::{CStr, c_char};
+
+/// The name of the VFS.
+pub const VFS: &CStr = c"litestream";
+
+/// The environment variable that names the replica where no URI parameter does.
+const REPLICA_URL: &str = "LITESTREAM_REPLICA_URL";
+
+/// The value of a URI parameter.
+pub type Parameter<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// Whether a database's name means a replica: it has `vfs=litestream` or `replica_url` among its URI parameters; or it
+/// has neither, the environment names a replica, and it is a `bare` name of which no local file `exists`.
+pub fn is_ours(parameter: Parameter<'_>, bare: bool, exists: impl FnOnce() -> bool) -> bool {
+    let named = parameter("vfs").is_some_and(|vfs| vfs.as_bytes() == VFS.to_bytes());
+    named || parameter("replica_url").is_some() || (bare && in_environment() && !exists())
+}
+
+fn in_environment() -> bool {
+    std::env::var_os(REPLICA_URL).is_some_and(|url| !url.is_empty())
+}
+
+/// Text that differs where names mean different databases: the replica, and what is asked of it. SQLite's own parameters
+/// say how a connection uses it, and are left out.
+pub fn identity(parameters: &[(String, String)]) -> String {
+    const SQLITES: [&str; 5] = ["vfs", "mode", "cache", "psow", "modeof"];
+    let mut parameters: Vec<_> = parameters.iter().filter(|(key, _)| !SQLITES.contains(&key.as_str())).collect();
+    // Of two values for one key the first one counts, so their order stays.
+    parameters.sort_by(|(one, _), (other, _)| one.cmp(other));
+    format!("{:?} {parameters:?}", std::env::var_os(REPLICA_URL))
+}
+
+/// Whether a name, as the application wrote it, has no directory part.
+pub fn is_bare(name: &CStr) -> bool {
+    let separators: &[u8] = if cfg!(windows) { b"/\\:" } else { b"/" };
+    !name.to_bytes().iter().any(|byte| separators.contains(byte))
+}
+
+/// The URI parameters that follow a database's name in memory: name, NUL, then key, NUL, value, NUL for each, then NUL.
+///
+/// # Safety
+/// `name` has that layout, as every name has that SQLite opens a database by.
+pub unsafe fn parameters(name: *const c_char) -> Vec<(String, String)> {
+    let mut at = name;
+    let mut next = || {
+        // SAFETY: each string is followed by another until the empty one that ends the list.
+        let text = unsafe { CStr::from_ptr(at) };
+        // SAFETY: see above.
+        at = unsafe { at.add(text.count_bytes() + 1) };
+        text.to_string_lossy().into_owned()
+    };
+    next();
+    let pairs = std::iter::from_fn(|| {
+        let key = next();
+        (!key.is_empty()).then(|| (key, next()))
+    });
+    pairs.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with<'a>(pairs: &'a [(&'a str, &'a str)]) -> impl Fn(&str) -> Option<String> + 'a {
+        |key| pairs.iter().find(|(k, _)| *k == key).map(|(_, value)| value.to_string())
+    }
+
+    #[test]
+    fn a_uri_parameter_makes_a_name_ours() {
+        for ours in [("vfs", "litestream"), ("replica_url", "s3://b/p"), ("replica_url", "")] {
+            assert!(is_ours(&with(&[ours]), false, || true), "{ours:?}");
+        }
+        for other in [&[][..], &[("vfs", "unix")], &[("mode", "ro"), ("cache", "shared")], &[("VFS", "litestream")]] {
+            assert!(!is_ours(&with(other), false, || false), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn names_are_told_apart_by_what_they_read() {
+        let identity = |pairs: &[(&str, &str)]| {
+            identity(&pairs.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect::<Vec<_>>())
+        };
+        let plain = identity(&[("replica_url", "s3://b/p")]);
+        assert_eq!(identity(&[("mode", "ro"), ("cache", "shared"), ("replica_url", "s3://b/p")]), plain);
+        assert_ne!(identity(&[("replica_url", "s3://b/q")]), plain);
+        let at = identity(&[("replica_url", "s3://b/p"), ("txid", "2a")]);
+        assert_ne!(at, plain);
+        assert_eq!(identity(&[("txid", "2a"), ("replica_url", "s3://b/p")]), at);
+        assert_ne!(identity(&[("replica_url", "s3://b/p"), ("immutable", "1")]), plain);
+    }
+
+    #[test]
+    fn bare_names_have_no_directory() {
+        assert!(is_bare(c"app.db"));
+        assert!(is_bare(c"..."));
+        for path in [c"/app.db", c"./app.db", c"data/app.db"] {
+            assert!(!is_bare(path), "{path:?}");
+        }
+    }
+
+    #[test]
+    fn parameters_are_read_up_to_the_end_of_the_list() {
+        let read = |bytes: &[u8]| {
+            assert!(bytes.ends_with(b"\0\0"));
+            // SAFETY: the bytes have the layout, as asserted.
+            unsafe { parameters(bytes.as_ptr().cast()) }
+        };
+        assert_eq!(read(b"/x.db\0\0"), []);
+        assert_eq!(
+            read(b"/x.db\0vfs\0litestream\0mode\0\0replica_url\0file:///r?a=b\0\0"),
+            [("vfs", "litestream"), ("mode", ""), ("replica_url", "file:///r?a=b")]
+                .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        );
+    }
+}

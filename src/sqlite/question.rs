@@ -1,0 +1,61 @@
+//! What pragmas and functions ask a file, and what it answers.
+
+use super::file::File;
+use crate::error::Error;
+use std::ffi::{CStr, c_int};
+
+/// The file control that carries a [`Request`] from a function to a file. Other VFSes answer that they do not know it.
+///
+/// The way through SQLite matters: it holds the locks that keep a file of a shared cache to one thread at a time.
+pub const REQUEST: c_int = 0x4c53_5646;
+
+/// Something to know, or to do, about the database that a file is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Question {
+    /// The last transaction of the state that reads see.
+    Txid,
+    /// Seconds since the replica last answered.
+    Lag,
+    /// When that transaction was written.
+    Time,
+    /// Go to another moment, in the words of [`crate::time::parse`].
+    MoveTo(String),
+}
+
+/// What a file says.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Answer {
+    /// Words.
+    Text(String),
+    /// A number of seconds, −1 for none.
+    Seconds(i64),
+}
+
+impl Answer {
+    /// As a pragma gives it: pragmas have text alone.
+    pub fn into_text(self) -> String {
+        match self {
+            Answer::Text(text) => text,
+            Answer::Seconds(seconds) => seconds.to_string(),
+        }
+    }
+}
+
+/// A question on its way through SQLite's file control to the file behind a schema.
+pub struct Request<'a> {
+    /// None asks only who is there.
+    pub question: Option<&'a Question>,
+    /// The schema the request is sent to.
+    pub schema: &'a CStr,
+    /// The file that was reached, null if it is not a replica's.
+    pub file: *const File,
+    /// Its answer, if there was a question.
+    pub answer: Option<Result<Answer, Error>>,
+}
+
+impl<'a> Request<'a> {
+    /// A request that has not been sent.
+    pub fn new(schema: &'a CStr, question: Option<&'a Question>) -> Request<'a> {
+        Request { question, schema, file: std::ptr::null(), answer: None }
+    }
+}
