@@ -83,6 +83,13 @@ impl Header {
         bytes
     }
 
+    /// Whether this file holds what followed `before` in the same write-ahead log. Compactions carry no position in it, so
+    /// nothing is known to continue them, nor they anything.
+    pub fn continues(&self, before: &Header) -> bool {
+        let end = before.wal_offset.checked_add(before.wal_size);
+        self.wal_salt != [0, 0] && self.wal_salt == before.wal_salt && end == Some(self.wal_offset)
+    }
+
     /// Checks that the fields agree with each other, as far as Litestream demands it of a file that it reads whole.
     pub fn validate(&self) -> Result<(), Error> {
         if self.flags & !Self::NO_CHECKSUMS != 0 {
