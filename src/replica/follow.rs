@@ -1,54 +1,52 @@
 //! Following the primary.
 //!
-//! A poll asks level 0 for what comes after the newest view. What it finds is taken if it continues the view: no
-//! transaction between, and the primary's WAL going on where it was. In every other case, and now and then
-//! anyway, the whole replica is listed and planned anew. Whatever goes wrong, the last view stays until a right one
-//! takes its place.
+//! A poll asks level 0 for the next file by its name, which brings the news and its pages in one request. What comes is
+//! taken if it continues the view in the primary's WAL. Otherwise, and every few polls instead of asking, level 0 is
+//! listed from the view on: that shows whether the view's own newest file still stands there, which it does as long as
+//! nothing came after it, and whether files are missing in between. Whatever that does not explain leads to a listing of
+//! the whole replica. And whatever goes wrong, the last view stays until a right one takes its place.
 
 use super::Replica;
-use super::build::{self, BuildError};
-use super::library::{LoadError, LtxFile, Reading};
+use super::build;
+use super::library::{LoadError, Reading};
+use super::plan;
 use super::view::{Draft, View, stored_pages};
-use super::{catalog, plan};
-use crate::error::{Error, Kind};
-use crate::ltx::Level;
-use crate::store::Listed;
+use crate::error::Error;
+use crate::ltx::{FileName, Level, Txid};
+use crate::store::{Listed, Version};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// A full listing at the latest after so many polls. It shows what following cannot: another history at this place.
-const LISTING_EVERY: u32 = 30;
+/// Level 0 is listed instead of asked at every so many polls.
+const LOOK_EVERY: u32 = 5;
+
+/// The whole replica is listed at every so many polls.
+const LISTING_EVERY: u32 = 300;
 
 /// A gap between polls of more than this many intervals means that the process slept: files may have come and gone.
 const PAUSE: u32 = 5;
 
-/// How often a listing is repeated when files that it showed are gone when they are read.
-const STALE_LISTINGS: usize = 5;
-
-/// How many listings in a row must lie behind the view before it is believed that the replica began anew.
-const BELIEVED: u32 = 3;
-
-/// A view whose pages lie in more files than this is planned anew: few, large files are read with fewer requests.
-const SCATTERED: usize = 512;
-
 /// What the follower remembers between polls.
 #[derive(Default)]
 pub(super) struct Progress {
-    since_listing: u32,
-    behind: u32,
+    polls: u32,
+    /// Polls in a row that brought nothing.
+    idle: u32,
+    /// Listings in a row that lay behind the view.
+    pub(super) behind: u32,
     last: Option<Instant>,
+    /// What stands at level 0 under the name of a view's newest transaction.
+    witness: Option<(Txid, Version)>,
 }
 
-/// What a listing means for the view.
-enum Renewal {
-    /// A newer view, or the same state from other files.
-    View(View),
-    /// Nothing newer can be had now.
-    Nothing,
-    /// All that is there lies before the view.
-    Behind,
+/// What a poll of level 0 found.
+enum News {
+    /// The view as it is now, the same as before if nothing came.
+    Followed(Arc<View>),
+    /// Something that level 0 alone does not explain.
+    Doubt,
 }
 
 impl Replica {
@@ -61,41 +59,77 @@ impl Replica {
         }
         let slept = progress.last.is_some_and(|last| last.elapsed() > self.poll_interval() * PAUSE);
         progress.last = Some(Instant::now());
-        progress.since_listing += 1;
-        let view = self.head().filter(|_| !slept && progress.since_listing < LISTING_EVERY);
-        let followed = match view {
-            Some(view) => self.step(&view).await?,
-            None => false,
-        };
-        if !followed {
-            self.list_anew(&mut progress).await?;
+        progress.polls = progress.polls.wrapping_add(1);
+        let trusted = !slept && progress.behind == 0 && !progress.polls.is_multiple_of(LISTING_EVERY);
+        match self.head().filter(|_| trusted) {
+            Some(view) => self.follow(view, &mut progress).await?,
+            None => self.list_anew(&mut progress).await?,
         }
         self.confirm();
         Ok(())
     }
 
-    /// Takes what level 0 has after `view`. False if that takes more than it can see.
-    async fn step(&self, view: &Arc<View>) -> Result<bool, Error> {
-        let listed = self.store.list(Level::ZERO, view.txid().next()).await?;
-        if listed.is_empty() {
-            return Ok(true);
-        }
-        let steps = plan::onwards(&listed, view.txid());
-        if steps.len() < listed.len() {
-            return Ok(false);
-        }
-        let readings = match build::read_all(&self.library, &steps).await {
-            Ok(readings) => readings,
-            Err(LoadError::Moved) => return Ok(false),
-            Err(LoadError::Other(error)) => return Err(error),
+    async fn follow(&self, view: Arc<View>, progress: &mut Progress) -> Result<(), Error> {
+        let from = view.txid();
+        let mut news = if progress.polls.is_multiple_of(LOOK_EVERY) {
+            self.look(view, progress).await
+        } else {
+            self.ask(view, progress).await
         };
-        if !continues(view, &readings) {
-            return Ok(false);
+        progress.idle = match &news {
+            Ok(News::Followed(view)) if view.txid() == from => progress.idle + 1,
+            _ => 0,
+        };
+        if progress.idle == 1
+            && let Ok(News::Followed(view)) = news
+        {
+            // News stopped coming. If the next file was deleted before it was asked for, this shows it.
+            news = self.look(view, progress).await;
         }
-        Ok(self.extend(view, &readings).map(|next| self.publish(next)).is_some())
+        match news {
+            Ok(News::Followed(_)) => Ok(()),
+            Ok(News::Doubt) | Err(LoadError::Moved) => self.list_anew(progress).await,
+            Err(LoadError::Other(error)) => Err(error),
+        }
     }
 
-    fn extend(&self, view: &View, readings: &[Reading]) -> Option<View> {
+    /// Asks for the files after the view by name, one after the other, until there is none.
+    async fn ask(&self, mut view: Arc<View>, progress: &mut Progress) -> Result<News, LoadError> {
+        loop {
+            let next = view.txid().next();
+            let Some(reading) = self.library.ask(Level::ZERO, FileName { min: next, max: next }).await? else {
+                return Ok(News::Followed(view));
+            };
+            if !continues(&view, std::slice::from_ref(&reading)) {
+                return self.look(view, progress).await;
+            }
+            match self.extend(&view, &[reading]) {
+                Some(next) => view = self.publish(next),
+                None => return Ok(News::Doubt),
+            }
+        }
+    }
+
+    /// Lists level 0 from the view on and takes what is there, if the view's own newest file still stands there.
+    async fn look(&self, view: Arc<View>, progress: &mut Progress) -> Result<News, LoadError> {
+        let listed = self.store.list(Level::ZERO, view.txid()).await?;
+        let own = listed.first().filter(|first| first.name.max == view.txid());
+        if !own.is_some_and(|own| progress.recognises(&view, own)) {
+            return Ok(News::Doubt);
+        }
+        let steps = plan::onwards(&listed[1..], view.txid());
+        if steps.len() < listed.len() - 1 {
+            return Ok(News::Doubt);
+        }
+        if steps.is_empty() {
+            return Ok(News::Followed(view));
+        }
+        let readings = build::read_all(&self.library, &steps).await?;
+        Ok(self.extend(&view, &readings).map_or(News::Doubt, |next| News::Followed(self.publish(next))))
+    }
+
+    /// The view with files laid over it that come after it, unless a page is missing then.
+    pub(super) fn extend(&self, view: &View, readings: &[Reading]) -> Option<View> {
         let mut draft = Draft::from(view);
         for reading in readings {
             self.fetcher.admit(reading);
@@ -104,96 +138,33 @@ impl Replica {
         draft.finish(None).ok()
     }
 
-    /// Lists the replica and makes the newest view from it.
-    async fn list_anew(&self, progress: &mut Progress) -> Result<(), Error> {
-        for _ in 0..STALE_LISTINGS {
-            let listed = catalog::newest(&*self.store).await?;
-            let renewal = match self.head() {
-                Some(view) => self.renew(&view, &listed, progress).await,
-                None => self.begin(&listed).await,
-            };
-            match renewal {
-                Err(LoadError::Moved) => continue,
-                Err(LoadError::Other(error)) => return Err(error),
-                Ok(renewal) => self.conclude(renewal, progress),
-            }
-            return Ok(());
-        }
-        Err(Error::new(Kind::Unreachable, format!("the files of {} change faster than they can be read", self.store))
-            .remedy("lengthen the retention of Litestream's level 0"))
-    }
-
-    fn conclude(&self, renewal: Renewal, progress: &mut Progress) {
-        progress.since_listing = 0;
-        progress.behind = match renewal {
-            Renewal::Behind => progress.behind + 1,
-            Renewal::View(_) | Renewal::Nothing => 0,
-        };
-        match renewal {
-            Renewal::View(view) => self.publish(view),
-            // Soon again, to see whether it stays so.
-            Renewal::Behind => progress.since_listing = LISTING_EVERY,
-            Renewal::Nothing => {}
-        }
-    }
-
-    async fn begin(&self, listed: &[Listed]) -> Result<Renewal, LoadError> {
-        Ok(self.newest_complete(listed, None).await?.map_or(Renewal::Nothing, Renewal::View))
-    }
-
-    async fn renew(&self, view: &View, listed: &[Listed], progress: &Progress) -> Result<Renewal, LoadError> {
-        let Some(end) = plan::newest(listed).first().map(plan::Chain::end) else { return Ok(Renewal::Nothing) };
-        if end < view.txid() && progress.behind < BELIEVED {
-            return Ok(Renewal::Behind);
-        }
-        let same_history = end >= view.txid() && view.files().all(|file| !is_replaced(file, listed));
-        let scattered = view.files().count() > SCATTERED;
-        if same_history && !scattered {
-            let steps = plan::onwards(listed, view.txid());
-            let readings = build::read_all(&self.library, &steps).await?;
-            if !readings.is_empty()
-                && let Some(next) = self.extend(view, &readings)
-            {
-                return Ok(Renewal::View(next));
-            }
-        }
-        if end == view.txid() && same_history && !scattered {
-            return Ok(Renewal::Nothing);
-        }
-        let renewed = self.newest_complete(listed, Some(view).filter(|_| same_history)).await?;
-        if renewed.is_some() && !same_history {
-            tracing::warn!("another history begins at {}: its newest state is taken", self.store);
-            self.past.lock().clear();
-        }
-        Ok(renewed.map_or(Renewal::Nothing, Renewal::View))
-    }
-
-    /// The newest state that the listed files give whole. Where they give none that is newer than a view of the same
-    /// history, None: time does not run backwards over a hole.
-    async fn newest_complete(&self, listed: &[Listed], same_history: Option<&View>) -> Result<Option<View>, LoadError> {
-        for chain in plan::newest(listed) {
-            if same_history.is_some_and(|view| chain.end() < view.txid()) {
-                return Ok(None);
-            }
-            let same_as = same_history.filter(|view| view.txid() == chain.end());
-            match build::from_chain(&self.library, &chain, listed, same_as).await {
-                Ok(view) => return Ok(Some(view)),
-                Err(BuildError::NoBase) => continue,
-                Err(BuildError::Load(error)) => return Err(error),
-            }
-        }
-        Ok(None)
-    }
-
     /// The interval of the most impatient connection.
     pub(super) fn poll_interval(&self) -> Duration {
         Duration::from_millis(self.poll_interval_ms.load(Ordering::Relaxed))
     }
 }
 
+impl Progress {
+    /// Whether the file that level 0 shows for a view's newest transaction is the one the view was made from. Where the
+    /// view came from a compaction, whether it is the one that was seen first.
+    fn recognises(&mut self, view: &View, own: &Listed) -> bool {
+        let Some(version) = &own.version else { return false };
+        if view.tip().level == Level::ZERO {
+            return view.tip().version == *version;
+        }
+        match &self.witness {
+            Some((txid, witness)) if *txid == view.txid() => witness == version,
+            _ => {
+                self.witness = Some((view.txid(), version.clone()));
+                true
+            }
+        }
+    }
+}
+
 /// Whether the files follow the view and each other in the primary's WAL, or begin anew by holding every page.
 fn continues(view: &View, readings: &[Reading]) -> bool {
-    let mut before = view.newest();
+    let mut before = &view.tip().header;
     readings.iter().all(|reading| {
         let header = &reading.file.header;
         header.continues(std::mem::replace(&mut before, header)) || is_whole(reading)
@@ -204,10 +175,4 @@ fn is_whole(reading: &Reading) -> bool {
     let header = &reading.file.header;
     let pages = reading.entries.iter().filter(|entry| entry.pgno <= header.commit).count();
     pages >= stored_pages(header) as usize
-}
-
-/// Whether other bytes stand under the name of a file that a view stands on.
-fn is_replaced(file: &LtxFile, listed: &[Listed]) -> bool {
-    let now = listed.iter().find(|now| (now.level, now.name) == (file.level, file.name));
-    now.and_then(|now| now.version.as_ref()).is_some_and(|version| *version != file.version)
 }

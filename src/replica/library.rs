@@ -44,6 +44,9 @@ pub(super) struct Reading {
 /// Files up to this size are fetched whole: a second round trip would cost more than the bytes.
 const WHOLE: u64 = 256 << 10;
 
+/// How much of a file is fetched when it is not known whether it is there: most syncs of a primary are smaller.
+const PROBE: u64 = 128 << 10;
+
 /// How much of a larger file's end is fetched in the hope that the index fits: about 25,000 pages do.
 const TAIL: u64 = 256 << 10;
 
@@ -65,14 +68,38 @@ impl Library {
         if listed.size <= WHOLE { self.read_whole(listed).await } else { self.read_ends(listed).await }
     }
 
+    /// Asks for a file by its name alone, and fetches its header and index at once: one round trip for a file up to
+    /// [`PROBE`]. None if there is no such file.
+    pub(super) async fn ask(&self, level: Level, name: FileName) -> Result<Option<Reading>, LoadError> {
+        let chunk = match self.store.read(level, name, 0..PROBE, None).await {
+            Ok(chunk) => chunk,
+            Err(error) if error.kind() == store::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let (size, version) = (chunk.file_size, Some(chunk.version.clone()));
+        let listed = Listed { level, name, size, version, modified_ms: 0 };
+        if size <= PROBE { self.take_whole(&listed, chunk).map(Some) } else { self.read(&listed).await.map(Some) }
+    }
+
     /// Fetches only the header.
     pub(super) async fn header(&self, listed: &Listed) -> Result<Header, LoadError> {
         let chunk = self.fetch(listed, 0..Header::SIZE as u64, None).await?;
         self.check_header(listed, &chunk.bytes)
     }
 
+    /// Whether a file that is listed with another version has the same content all the same.
+    pub(super) async fn is_unchanged(&self, file: &LtxFile, now: &Listed) -> Result<bool, LoadError> {
+        let tail = self.fetch(now, now.size.saturating_sub(Trailer::SIZE as u64)..now.size, None).await?;
+        let trailer = Trailer::parse(&tail.bytes).map_err(|cause| self.damaged(now, cause))?;
+        Ok(trailer.file_checksum == file.checksum)
+    }
+
     async fn read_whole(&self, listed: &Listed) -> Result<Reading, LoadError> {
         let chunk = self.fetch(listed, 0..listed.size, listed.version.as_ref()).await?;
+        self.take_whole(listed, chunk)
+    }
+
+    fn take_whole(&self, listed: &Listed, chunk: Chunk) -> Result<Reading, LoadError> {
         let header = self.check_header(listed, &chunk.bytes)?;
         let verified = ltx::verify(&chunk.bytes).map_err(|cause| self.damaged(listed, cause))?;
         let file = self.shelve(listed, &chunk, header, verified.trailer);

@@ -9,7 +9,7 @@
 //! | `pages`, `view` | which bytes hold which page of a state |
 //! | `build` | from a plan to a view |
 //! | `cache`, `fetch` | bringing pages into memory |
-//! | `follow` | from one view to the next |
+//! | `follow`, `renew` | from one view to the next, by name and by listing |
 //! | `past` | views of other moments, and pages whose file is gone |
 //! | `registry`, `connection` | who reads what |
 
@@ -24,6 +24,7 @@ mod pages;
 mod past;
 mod plan;
 mod registry;
+mod renew;
 #[cfg(test)]
 mod simulation;
 mod view;
@@ -88,9 +89,11 @@ impl Replica {
         self.head.read().confirmed.map(|at| at.elapsed())
     }
 
-    fn publish(&self, view: View) {
+    fn publish(&self, view: View) -> Arc<View> {
         tracing::debug!(replica = %self.store, txid = %view.txid(), pages = view.commit(), "new view");
-        self.head.write().view = Some(Arc::new(view));
+        let view = Arc::new(view);
+        self.head.write().view = Some(view.clone());
+        view
     }
 
     fn confirm(&self) {

@@ -5,6 +5,7 @@ use super::cache::Page;
 use super::fetch::FetchError;
 use super::library::LoadError;
 use super::plan::{self, NoChain};
+use super::renew::STALE_LISTINGS;
 use super::view::View;
 use super::{Replica, catalog};
 use crate::config::Target;
@@ -13,9 +14,6 @@ use crate::ltx::Txid;
 use crate::store::Listed;
 use crate::time;
 use std::sync::Arc;
-
-/// How often a listing is repeated when files that it showed are gone when they are read.
-const STALE_LISTINGS: usize = 5;
 
 impl Replica {
     /// The view of a moment. None for [`Target::Latest`], and for a time that has not come yet: such a reader follows.

@@ -12,7 +12,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 /// One immutable state of the database.
 pub struct View {
-    newest: Header,
+    tip: Arc<LtxFile>,
+    time_ms: i64,
     counter: u32,
     pages: PageMap,
     table: FileTable,
@@ -21,22 +22,22 @@ pub struct View {
 impl View {
     /// The last transaction this state includes.
     pub fn txid(&self) -> Txid {
-        self.newest.max_txid
+        self.tip.name.max
     }
 
     /// When that transaction was written, in milliseconds since 1970, by the primary's clock.
     pub fn time_ms(&self) -> i64 {
-        self.newest.timestamp_ms
+        self.time_ms
     }
 
     /// Page size in bytes, a power of two from 512 to 65536.
     pub fn page_size(&self) -> u32 {
-        self.newest.page_size.get()
+        self.tip.header.page_size.get()
     }
 
     /// Size of the database in pages.
     pub fn commit(&self) -> u32 {
-        self.newest.commit
+        self.tip.header.commit
     }
 
     /// The number that stands for this state in page 1: of two views with the same number all pages are equal.
@@ -54,7 +55,7 @@ impl View {
 
     /// The page that SQLite never uses: it lies where file locks are taken.
     pub(super) fn lock_page(&self) -> u32 {
-        self.newest.page_size.lock_page()
+        self.tip.header.page_size.lock_page()
     }
 
     /// The files that hold at least one of its pages.
@@ -62,9 +63,9 @@ impl View {
         self.table.seats.iter().filter_map(|seat| seat.file.as_ref())
     }
 
-    /// The header of the newest file in it.
-    pub(super) fn newest(&self) -> &Header {
-        &self.newest
+    /// The newest file in it. It may hold none of its pages.
+    pub(super) fn tip(&self) -> &Arc<LtxFile> {
+        &self.tip
     }
 }
 
@@ -85,7 +86,8 @@ pub(super) struct Extent<'a> {
 /// A view in the making.
 #[derive(Clone, Default)]
 pub(super) struct Draft {
-    newest: Option<Header>,
+    tip: Option<Arc<LtxFile>>,
+    time_ms: i64,
     pages: PageMap,
     table: FileTable,
 }
@@ -93,15 +95,16 @@ pub(super) struct Draft {
 impl Draft {
     /// Goes on from a view.
     pub(super) fn from(view: &View) -> Draft {
-        Draft { newest: Some(view.newest.clone()), pages: view.pages.clone(), table: view.table.clone() }
+        let (pages, table) = (view.pages.clone(), view.table.clone());
+        Draft { tip: Some(view.tip.clone()), time_ms: view.time_ms, pages, table }
     }
 
     /// Lays a file over what is there. Files come in the order of their ends, without a hole between them.
     ///
     /// The pages above the file's commit go, also from below: a page that comes back later is written anew.
     pub(super) fn apply(&mut self, reading: &Reading) {
-        let header = reading.file.header.clone();
-        if self.newest.as_ref().is_some_and(|newest| newest.page_size != header.page_size) {
+        let header = &reading.file.header;
+        if self.tip.as_ref().is_some_and(|tip| tip.header.page_size != header.page_size) {
             // VACUUM into another page size rewrites every page, so nothing from below is left.
             *self = Draft::default();
         }
@@ -117,24 +120,24 @@ impl Draft {
         let table = &mut self.table;
         self.pages.truncate(header.commit, |slot| table.unused(slot.file));
         self.table.free_if_empty(seat);
-        self.newest = Some(header);
+        self.time_ms = header.timestamp_ms;
+        self.tip = Some(reading.file.clone());
     }
 
     /// Corrects the time of the state: a snapshot's own is when it was made, which can be long after.
     pub(super) fn written_by(&mut self, ms: i64) {
-        if let Some(newest) = &mut self.newest {
-            newest.timestamp_ms = newest.timestamp_ms.min(ms);
-        }
+        self.time_ms = self.time_ms.min(ms);
     }
 
     /// The view, if every page is there. `same_as` is a view of the same state, whose counter goes on to stand for it.
     pub(super) fn finish(self, same_as: Option<&View>) -> Result<View, Incomplete> {
-        let newest = self.newest.ok_or(Incomplete)?;
-        if self.pages.len() < stored_pages(&newest) {
+        let tip = self.tip.ok_or(Incomplete)?;
+        if self.pages.len() < stored_pages(&tip.header) {
             return Err(Incomplete);
         }
         Ok(View {
-            newest,
+            tip,
+            time_ms: self.time_ms,
             counter: same_as.map_or_else(next_counter, View::counter),
             pages: self.pages,
             table: self.table,

@@ -1,0 +1,140 @@
+//! Making the newest view from a listing of the whole replica.
+
+use super::build::{self, BuildError};
+use super::follow::Progress;
+use super::library::LoadError;
+use super::view::View;
+use super::{Replica, catalog, plan};
+use crate::error::{Error, Kind};
+use crate::store::Listed;
+
+/// How often a listing is repeated when files that it showed are gone when they are read.
+pub(super) const STALE_LISTINGS: usize = 5;
+
+/// How many listings in a row must lie behind the view before it is believed that the replica began anew.
+const BELIEVED: u32 = 3;
+
+/// A view whose pages lie in more files than this is planned anew: few, large files are read with fewer requests.
+const SCATTERED: usize = 512;
+
+/// What a listing means for the view.
+enum Renewal {
+    /// A newer view, or the same state from other files.
+    View(View),
+    /// Nothing newer can be had now.
+    Nothing,
+    /// All that is there lies before the view.
+    Behind,
+}
+
+impl Replica {
+    /// Lists the replica and publishes the newest view that it gives.
+    pub(super) async fn list_anew(&self, progress: &mut Progress) -> Result<(), Error> {
+        for _ in 0..STALE_LISTINGS {
+            let view = self.head();
+            let listed = catalog::newest(&*self.store, view.as_ref().map(|view| view.txid())).await?;
+            let renewal = match &view {
+                Some(view) => self.renew(view, &listed, progress.behind >= BELIEVED).await,
+                None => self.newest_complete(&listed, None, false).await.map(Renewal::of),
+            };
+            match renewal {
+                Err(LoadError::Moved) => continue,
+                Err(LoadError::Other(error)) => return Err(error),
+                Ok(Renewal::Behind) => progress.behind += 1,
+                Ok(Renewal::Nothing) => progress.behind = 0,
+                Ok(Renewal::View(view)) => {
+                    progress.behind = 0;
+                    self.publish(view);
+                }
+            }
+            return Ok(());
+        }
+        Err(Error::new(Kind::Unreachable, format!("the files of {} change faster than they can be read", self.store))
+            .remedy("lengthen the retention of Litestream's level 0"))
+    }
+
+    async fn renew(&self, view: &View, listed: &[Listed], believed: bool) -> Result<Renewal, LoadError> {
+        let Some(end) = plan::newest(listed).first().map(plan::Chain::end) else { return Ok(Renewal::Nothing) };
+        if end < view.txid() && !believed {
+            return Ok(Renewal::Behind);
+        }
+        let history = if end < view.txid() { History::Another } else { self.history(view, listed).await? };
+        let scattered = view.files().count() > SCATTERED;
+        if history == History::Same && !scattered {
+            let readings = build::read_all(&self.library, &plan::onwards(listed, view.txid())).await?;
+            if readings.is_empty() && end == view.txid() {
+                return Ok(Renewal::Nothing);
+            }
+            if !readings.is_empty()
+                && let Some(next) = self.extend(view, &readings)
+            {
+                return Ok(Renewal::View(next));
+            }
+        }
+        let not_before = Some(view).filter(|_| history != History::Another);
+        let renewed = self.newest_complete(listed, not_before, history == History::Same).await?;
+        if renewed.is_some() && history == History::Another {
+            tracing::warn!("another history begins at {}: its newest state is taken", self.store);
+            self.past.lock().clear();
+        }
+        Ok(Renewal::of(renewed))
+    }
+
+    /// Whether a listing shows the history that a view is of.
+    async fn history(&self, view: &View, listed: &[Listed]) -> Result<History, LoadError> {
+        let mut history = History::Unknown;
+        for file in view.files().chain([view.tip()]) {
+            let Some(now) = listed.iter().find(|now| (now.level, now.name) == (file.level, file.name)) else {
+                continue;
+            };
+            if now.version.as_ref().is_some_and(|version| *version == file.version) {
+                history = History::Same;
+            } else if file.level.number() > 1 || self.library.is_unchanged(file, now).await? {
+                // A snapshot that was made again, or a file that was copied over itself.
+                return Ok(History::Unknown);
+            } else {
+                return Ok(History::Another);
+            }
+        }
+        Ok(history)
+    }
+
+    /// The newest state that the listed files give whole. Where they give none that is as new as `not_before`, None: time
+    /// does not run backwards over a hole. `same` if what they give at its transaction is known to be the same state.
+    async fn newest_complete(
+        &self,
+        listed: &[Listed],
+        not_before: Option<&View>,
+        same: bool,
+    ) -> Result<Option<View>, LoadError> {
+        for chain in plan::newest(listed) {
+            if not_before.is_some_and(|view| chain.end() < view.txid()) {
+                return Ok(None);
+            }
+            let same_as = not_before.filter(|view| same && view.txid() == chain.end());
+            match build::from_chain(&self.library, &chain, listed, same_as).await {
+                Ok(view) => return Ok(Some(view)),
+                Err(BuildError::NoBase) => continue,
+                Err(BuildError::Load(error)) => return Err(error),
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Whether a listing shows the history that a view is of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum History {
+    /// A file of the view is still there as it was, and none was replaced.
+    Same,
+    /// Nothing of the view is there as it was, so nothing new may be laid on it.
+    Unknown,
+    /// Other bytes stand under the name of a file that is written once.
+    Another,
+}
+
+impl Renewal {
+    fn of(view: Option<View>) -> Renewal {
+        view.map_or(Renewal::Nothing, Renewal::View)
+    }
+}
