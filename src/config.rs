@@ -1,7 +1,8 @@
 //! What a connection asks for: URI parameters, then the environment, then defaults.
 
-use crate::error::Error;
+use crate::error::{Error, Kind};
 use crate::ltx::Txid;
+use crate::time;
 use std::time::Duration;
 
 /// The moment whose state a connection reads.
@@ -32,10 +33,228 @@ pub struct Settings {
     pub open_timeout: Duration,
 }
 
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
+const CACHE_SIZE: u64 = 64 << 20;
+const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
+
 impl Settings {
-    /// Reads the settings of one open: `parameter` answers URI parameters, the environment is the process's.
+    /// Reads the settings of one open: `parameter` answers URI parameters, the environment is the process's as it
+    /// is now. An empty value counts as not given.
     pub fn read(parameter: impl Fn(&str) -> Option<String>) -> Result<Settings, Error> {
-        let _ = parameter;
-        todo!()
+        let environment = |name: &str| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned());
+        Settings::resolve(&parameter, &environment)
+    }
+
+    fn resolve(
+        parameter: &dyn Fn(&str) -> Option<String>,
+        environment: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Settings, Error> {
+        let setting = |name: &'static str| Setting::find(name, parameter, environment);
+        setting("write_enabled").refuse_writing()?;
+        setting("hydration_enabled").warn_of_hydration()?;
+        Ok(Settings {
+            replica_url: setting("replica_url").value.ok_or_else(no_url)?,
+            poll_interval: setting("poll_interval").read(positive_duration)?.unwrap_or(POLL_INTERVAL),
+            cache_size: setting("cache_size").read(bytes)?.unwrap_or(CACHE_SIZE),
+            target: target(setting("time"), setting("txid"))?,
+            max_staleness: setting("max_staleness").read(duration)?,
+            open_timeout: setting("open_timeout").read(duration)?.unwrap_or(OPEN_TIMEOUT),
+        })
+    }
+}
+
+fn no_url() -> Error {
+    Error::new(Kind::Config, "no replica is named")
+        .remedy("add replica_url=s3://bucket/path to the URI, or set LITESTREAM_REPLICA_URL")
+}
+
+/// A setting, where it was found, and what was written there.
+struct Setting {
+    origin: String,
+    value: Option<String>,
+}
+
+/// Settings that belong to one connection and so have no environment variable.
+const URI_ONLY: [&str; 2] = ["time", "txid"];
+
+impl Setting {
+    fn find(
+        name: &'static str,
+        parameter: &dyn Fn(&str) -> Option<String>,
+        environment: &dyn Fn(&str) -> Option<String>,
+    ) -> Setting {
+        let given = |value: &String| !value.is_empty();
+        if let Some(value) = parameter(name).filter(given) {
+            return Setting { origin: format!("the URI parameter {name}"), value: Some(value) };
+        }
+        let variable = format!("LITESTREAM_{}", name.to_ascii_uppercase());
+        let value = if URI_ONLY.contains(&name) { None } else { environment(&variable).filter(given) };
+        Setting { origin: variable, value }
+    }
+
+    fn read<T>(self, parse: fn(&str) -> Result<T, &'static str>) -> Result<Option<T>, Error> {
+        let Some(value) = self.value else { return Ok(None) };
+        match parse(value.trim()) {
+            Ok(read) => Ok(Some(read)),
+            Err(remedy) => {
+                Err(Error::new(Kind::Config, format!("{} has the value '{value}'", self.origin)).remedy(remedy))
+            }
+        }
+    }
+
+    fn refuse_writing(self) -> Result<(), Error> {
+        let origin = self.origin.clone();
+        match self.read(boolean)? {
+            Some(true) => {
+                Err(Error::new(Kind::Config, format!("{origin} asks for writing, and this extension reads only"))
+                    .remedy("remove it, and write to the primary"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn warn_of_hydration(self) -> Result<(), Error> {
+        if self.read(boolean)? == Some(true) {
+            tracing::warn!("hydration is not available and the setting is ignored: pages are read on demand");
+        }
+        Ok(())
+    }
+}
+
+fn target(at_time: Setting, at_txid: Setting) -> Result<Target, Error> {
+    if at_time.value.is_some() && at_txid.value.is_some() {
+        return Err(Error::new(Kind::Config, "time and txid are both given").remedy("give one of them"));
+    }
+    if let Some(txid) = at_txid.read(|text| text.parse().map_err(|_| "a TXID has 16 hexadecimal digits"))? {
+        return Ok(Target::Txid(txid));
+    }
+    match at_time.value {
+        Some(text) => Ok(time::parse(&text)?.map_or(Target::Latest, Target::Time)),
+        None => Ok(Target::Latest),
+    }
+}
+
+fn boolean(text: &str) -> Result<bool, &'static str> {
+    match text.to_ascii_lowercase().as_str() {
+        "1" | "true" | "on" | "yes" => Ok(true),
+        "0" | "false" | "off" | "no" => Ok(false),
+        _ => Err("write true or false"),
+    }
+}
+
+/// A duration in Go's form: numbers with units, as `1s`, `500ms` or `1h30m`; `0` alone is none.
+fn duration(text: &str) -> Result<Duration, &'static str> {
+    const FORMS: &str = "write a duration with its unit, as 500ms, 1s or 2m";
+    if text == "0" {
+        return Ok(Duration::ZERO);
+    }
+    let mut seconds = 0.0;
+    let mut rest = text;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or(FORMS)?;
+        let (number, tail) = rest.split_at(digits);
+        let end = tail.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(tail.len());
+        let (unit, tail) = tail.split_at(end);
+        let scale = match unit {
+            "ns" => 1e-9,
+            "us" | "µs" | "μs" => 1e-6,
+            "ms" => 1e-3,
+            "s" => 1.0,
+            "m" => 60.0,
+            "h" => 3600.0,
+            _ => return Err(FORMS),
+        };
+        seconds += number.parse::<f64>().map_err(|_| FORMS)? * scale;
+        rest = tail;
+    }
+    if text.is_empty() {
+        return Err(FORMS);
+    }
+    Duration::try_from_secs_f64(seconds).map_err(|_| FORMS)
+}
+
+fn positive_duration(text: &str) -> Result<Duration, &'static str> {
+    match duration(text)? {
+        Duration::ZERO => Err("write a duration above 0, as 1s"),
+        positive => Ok(positive),
+    }
+}
+
+/// A size in bytes, or with a unit of which each is 1024 times the last: `65536`, `64KB`, `64MiB`, `1G`.
+fn bytes(text: &str) -> Result<u64, &'static str> {
+    const FORMS: &str = "write a size as 67108864, 64MB or 1GiB";
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let shift = match unit.trim_start().to_ascii_lowercase().as_str() {
+        "" | "b" => 0,
+        "k" | "kb" | "kib" => 10,
+        "m" | "mb" | "mib" => 20,
+        "g" | "gb" | "gib" => 30,
+        _ => return Err(FORMS),
+    };
+    let number: u64 = number.parse().map_err(|_| FORMS)?;
+    number.checked_mul(1 << shift).ok_or(FORMS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resolve(uri: &[(&str, &str)], environment: &[(&str, &str)]) -> Result<Settings, Error> {
+        let look = |pairs: &[(&str, &str)], name: &str| {
+            pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| value.to_string())
+        };
+        Settings::resolve(&|name| look(uri, name), &|name| look(environment, name))
+    }
+
+    #[test]
+    fn the_uri_wins_over_the_environment_and_that_over_the_defaults() {
+        let environment = [("LITESTREAM_REPLICA_URL", "file:///env"), ("LITESTREAM_POLL_INTERVAL", "2s")];
+        let defaults = resolve(&[], &environment[..1]).expect("defaults");
+        assert_eq!((defaults.poll_interval, defaults.cache_size), (Duration::from_secs(1), 64 << 20));
+        assert_eq!((defaults.target, defaults.max_staleness), (Target::Latest, None));
+        let from_environment = resolve(&[], &environment).expect("environment");
+        assert_eq!(from_environment.poll_interval, Duration::from_secs(2));
+        let uri = [("replica_url", "file:///uri"), ("poll_interval", "250ms"), ("cache_size", "")];
+        let both = resolve(&uri, &environment).expect("both");
+        assert_eq!((both.replica_url.as_str(), both.poll_interval), ("file:///uri", Duration::from_millis(250)));
+    }
+
+    #[test]
+    fn an_unreadable_value_is_an_error_that_names_the_setting_the_value_and_the_form() {
+        let url = ("replica_url", "file:///r");
+        for (name, value) in [
+            ("poll_interval", "fast"),
+            ("poll_interval", "0s"),
+            ("cache_size", "-1"),
+            ("txid", "12"),
+            ("open_timeout", "5"),
+        ] {
+            let error = resolve(&[url, (name, value)], &[]).expect_err(name).to_string();
+            assert!(error.contains(name) && error.contains(value), "{error}");
+        }
+        let error = resolve(&[url], &[("LITESTREAM_CACHE_SIZE", "lots")]).expect_err("environment").to_string();
+        assert!(error.contains("LITESTREAM_CACHE_SIZE") && error.contains("64MB"), "{error}");
+        assert!(resolve(&[], &[]).expect_err("no URL").to_string().contains("LITESTREAM_REPLICA_URL"));
+        assert!(resolve(&[url, ("time", "2026-01-31"), ("txid", "0000000000000001")], &[]).is_err());
+        assert!(resolve(&[url, ("write_enabled", "true")], &[]).is_err());
+        assert!(resolve(&[url], &[("LITESTREAM_HYDRATION_ENABLED", "true")]).is_ok());
+    }
+
+    #[test]
+    fn durations_and_sizes_read_in_all_their_forms() {
+        let ms = |text| duration(text).map(|read| read.as_millis());
+        assert_eq!(ms("1h30m"), Ok(5_400_000));
+        assert_eq!(ms("1.5s"), Ok(1_500));
+        assert_eq!(ms("0"), Ok(0));
+        for bad in ["", "s", "1", "-1s", "1x", "1e400s", "1..2s"] {
+            assert!(duration(bad).is_err(), "{bad:?}");
+        }
+        assert_eq!(bytes("64MB"), Ok(64 << 20));
+        assert_eq!(bytes("1 GiB"), Ok(1 << 30));
+        assert_eq!(bytes("123"), Ok(123));
+        for bad in ["", "MB", "1TB!", "99999999999999999999", "99999999999G"] {
+            assert!(bytes(bad).is_err(), "{bad:?}");
+        }
     }
 }

@@ -60,6 +60,17 @@ impl Error {
         self.inner.kind
     }
 
+    /// A defect of ours.
+    pub(crate) fn internal(what: &str) -> Error {
+        Error::new(Kind::Internal, what).remedy("please report this as a defect of litestream-vfs")
+    }
+
+    /// A file whose header names other transactions than its name.
+    pub(crate) fn misnamed(file: impl fmt::Display, says: ltx::FileName) -> Error {
+        Error::new(Kind::Damaged, format!("the file {file} is damaged: its header belongs to {says}"))
+            .remedy("restore it from where it was copied")
+    }
+
     /// A file whose content breaks the format.
     pub fn damaged(file: impl fmt::Display, cause: ltx::Error) -> Error {
         Error::new(Kind::Damaged, format!("the file {file} is damaged: {cause}"))

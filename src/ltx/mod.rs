@@ -1,11 +1,33 @@
 //! The LTX file format: bytes in, values out, and back. No I/O, no async, no SQLite.
+//!
+//! `docs/format.md` shows the format as tables. Everything here takes bytes as they come from storage and trusts none
+//! of them: a file that breaks the format gives an [`Error`], never a panic, and no number read from a file decides
+//! how much memory is taken.
 
+mod checksum;
+mod encoder;
+mod error;
+mod frame;
+mod header;
+mod index;
+mod lz4_frame;
 mod name;
+mod page_size;
+#[cfg(test)]
+mod tests;
+mod trailer;
 mod txid;
+mod verify;
+mod xxh32;
 
+pub use checksum::page_checksum;
+pub use encoder::{Encoder, Form};
+pub use error::{Error, PageFault};
+pub use frame::decode_page;
+pub use header::Header;
+pub use index::{Entry, index_range, parse_index};
 pub use name::{FileName, Level};
+pub use page_size::PageSize;
+pub use trailer::Trailer;
 pub use txid::Txid;
-
-/// What is wrong with a file.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Error {}
+pub use verify::{Verified, verify};

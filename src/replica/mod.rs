@@ -1,80 +1,114 @@
-//! One replica, shared by all who read it.
+//! One replica, shared by all who read it: what files there are, which of them make a view, the pages of a view,
+//! following the primary.
+//!
+//! | module | what it knows |
+//! |---|---|
+//! | `catalog` | what files lie in the replica |
+//! | `plan` | which of them make a state (pure) |
+//! | `library` | their headers and indexes |
+//! | `pages`, `view` | which bytes hold which page of a state |
+//! | `build` | from a plan to a view |
+//! | `cache`, `fetch` | bringing pages into memory |
+//! | `follow` | from one view to the next |
+//! | `past` | views of other moments, and pages whose file is gone |
+//! | `registry`, `connection` | who reads what |
 
-use crate::config::{Settings, Target};
+mod build;
+mod cache;
+mod catalog;
+mod connection;
+mod fetch;
+mod follow;
+mod library;
+mod pages;
+mod past;
+mod plan;
+mod registry;
+#[cfg(test)]
+mod simulation;
+mod view;
+
+pub use cache::Page;
+pub use connection::{Connection, Interrupted};
+pub use view::View;
+
 use crate::error::Error;
 use crate::ltx::Txid;
-use std::sync::Arc;
+use crate::store::Store;
+use fetch::{FetchError, Fetcher};
+use follow::Progress;
+use library::Library;
+use parking_lot::{Mutex, RwLock};
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
+use tokio::time::Instant;
 
-/// Asks whether the host wants the running call to stop.
-pub type Interrupted<'a> = &'a dyn Fn() -> bool;
-
-/// One immutable state of the database: which bytes of which files hold its pages.
-#[derive(Debug)]
-pub struct View {
-    txid: Txid,
+/// A replica as this process knows it. There is one for each place and credentials.
+pub(crate) struct Replica {
+    store: Arc<dyn Store>,
+    library: Library,
+    fetcher: Arc<Fetcher>,
+    head: RwLock<Head>,
+    /// Also the lock that lets one look at the replica be under way at a time.
+    progress: tokio::sync::Mutex<Progress>,
+    past: Mutex<HashMap<Txid, Weak<View>>>,
+    poll_interval_ms: AtomicU64,
 }
 
-impl View {
-    /// The last transaction this state includes.
-    pub fn txid(&self) -> Txid {
-        self.txid
+/// The newest view, and when the replica last said that it is.
+#[derive(Default)]
+struct Head {
+    view: Option<Arc<View>>,
+    confirmed: Option<Instant>,
+}
+
+impl Replica {
+    pub(crate) fn new(store: Arc<dyn Store>, cache_size: u64, poll_interval: Duration) -> Replica {
+        Replica {
+            library: Library::new(store.clone()),
+            fetcher: Arc::new(Fetcher::new(store.clone(), cache_size)),
+            store,
+            head: RwLock::default(),
+            progress: tokio::sync::Mutex::default(),
+            past: Mutex::default(),
+            poll_interval_ms: AtomicU64::new(poll_interval.as_millis() as u64),
+        }
     }
 
-    /// When that transaction was written, in milliseconds since 1970.
-    pub fn time_ms(&self) -> i64 {
-        todo!()
+    /// The newest view; None before the first.
+    pub(crate) fn head(&self) -> Option<Arc<View>> {
+        self.head.read().view.clone()
     }
 
-    /// Page size in bytes, a power of two from 512 to 65536.
-    pub fn page_size(&self) -> u32 {
-        todo!()
+    /// Time since the replica last answered a poll.
+    pub(crate) fn lag(&self) -> Option<Duration> {
+        self.head.read().confirmed.map(|at| at.elapsed())
     }
 
-    /// Size of the database in pages.
-    pub fn commit(&self) -> u32 {
-        todo!()
+    fn publish(&self, view: View) {
+        tracing::debug!(replica = %self.store, txid = %view.txid(), pages = view.commit(), "new view");
+        self.head.write().view = Some(Arc::new(view));
     }
 
-    /// The number that stands for this state in page 1: two states that share it are the same.
-    pub fn counter(&self) -> u32 {
-        todo!()
+    fn confirm(&self) {
+        self.head.write().confirmed = Some(Instant::now());
+    }
+
+    /// A page of `view`, from the cache, or fetched with its neighbours. None for a page that the view does not have.
+    pub(crate) async fn page(&self, view: &Arc<View>, pgno: u32) -> Result<Option<Page>, Error> {
+        match self.fetcher.page(view, pgno).await {
+            Ok(page) => Ok(page),
+            Err(FetchError::Other(error)) => Err(error),
+            Err(FetchError::Moved) => self.moved_page(view, pgno).await.map(Some),
+        }
     }
 }
 
-/// A decoded page, as it lies in the cache.
-pub type Page = Arc<[u8]>;
-
-/// One reader's place at a shared replica. While any is open, the replica is followed.
-#[derive(Debug)]
-pub struct Connection {}
-
-impl Connection {
-    /// Opens the replica, or joins it if the process has it open already. Blocks until there is a first view.
-    pub fn open(settings: &Settings, interrupted: Interrupted<'_>) -> Result<Connection, Error> {
-        let _ = (settings, interrupted);
-        todo!()
-    }
-
-    /// The view a transaction that starts now should pin. Does no I/O, but in the child of a fork.
-    pub fn view(&self) -> Result<Arc<View>, Error> {
-        todo!()
-    }
-
-    /// A page of `view`, 1 ≤ `pgno` ≤ its commit. The lock page reads as zeros.
-    pub fn page(&self, view: &Arc<View>, pgno: u32, interrupted: Interrupted<'_>) -> Result<Page, Error> {
-        let _ = (view, pgno, interrupted);
-        todo!()
-    }
-
-    /// Moves to another moment, from the next [`Connection::view`] on. Answers the view found there.
-    pub fn move_to(&self, target: Target, interrupted: Interrupted<'_>) -> Result<Arc<View>, Error> {
-        let _ = (target, interrupted);
-        todo!()
-    }
-
-    /// Time since the replica last answered a poll; None before the first.
-    pub fn lag(&self) -> Option<Duration> {
-        todo!()
+impl fmt::Debug for Replica {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Replica({})", self.store)
     }
 }

@@ -107,11 +107,13 @@ impl File {
             // Both fit: the offset lies inside the file, whose page numbers are u32, and pages have at most 65536 bytes.
             let (pgno, start) = ((offset / page_size + 1) as u32, (offset % page_size) as usize);
             let page = self.connection.page(view, pgno, &|| self.interrupted())?;
-            if page.len() as u64 != page_size {
-                return Err(Error::new(Kind::Internal, format!("page {pgno} came with {} bytes", page.len())));
+            let (part, rest) = buffer.split_at_mut(buffer.len().min(page_size as usize - start));
+            match page.as_ref().map(|page| page.get(start..start + part.len())) {
+                Some(Some(bytes)) => part.copy_from_slice(bytes),
+                Some(None) => return Err(Error::new(Kind::Internal, format!("page {pgno} came short"))),
+                // The lock page.
+                None => part.fill(0),
             }
-            let (part, rest) = buffer.split_at_mut(buffer.len().min(page.len() - start));
-            part.copy_from_slice(&page[start..start + part.len()]);
             if pgno == 1 {
                 page_one::patch(part, start, view.counter(), view.commit());
             }

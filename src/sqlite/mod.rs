@@ -11,6 +11,7 @@ mod entry;
 mod errors;
 mod ffi;
 mod file;
+mod fork;
 mod functions;
 mod guard;
 mod methods;

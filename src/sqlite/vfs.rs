@@ -4,6 +4,7 @@ use super::companions::{self, Companions};
 use super::errors::{During, report};
 use super::ffi::*;
 use super::file::File;
+use super::fork;
 use super::guard::guard;
 use super::methods::ReplicaFile;
 use super::names;
@@ -11,6 +12,7 @@ use super::registration::Registration;
 use super::spelling;
 use crate::config::Settings;
 use crate::error::Error;
+use crate::log;
 use std::cell::RefCell;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::ptr;
@@ -87,6 +89,8 @@ unsafe extern "C" fn open(
             // SAFETY: the default VFS gets what we got, in a buffer that has room for its files.
             return unsafe { ((*default).open)(default, name, file, flags, out_flags) };
         }
+        fork::watch();
+        log::start();
         // SAFETY: as above.
         match unsafe { open_replica(registration, name) } {
             Ok(opened) => {

@@ -1,0 +1,216 @@
+//! The start of a file.
+
+use super::checksum::FLAG;
+use super::{Error, PageSize, Txid};
+
+/// The first bytes of a file: what it holds, of which database, written when and from where.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Header {
+    /// [`Header::NO_CHECKSUMS`] or nothing.
+    pub flags: u32,
+    /// Page size of the database.
+    pub page_size: PageSize,
+    /// Size of the database after the file, in pages. 0 after a transaction that leaves no database.
+    pub commit: u32,
+    /// First transaction in the file, at least 1.
+    pub min_txid: Txid,
+    /// Last transaction in the file, at least `min_txid`.
+    pub max_txid: Txid,
+    /// When the file was made, in milliseconds since 1970; of a compaction, when its newest input was.
+    pub timestamp_ms: i64,
+    /// Checksum of the database before the file; 0 in files that keep none, and in those from transaction 1 on.
+    pub pre_apply_checksum: u64,
+    /// Where the changes began in the write-ahead log, in bytes; 0 after a compaction.
+    pub wal_offset: i64,
+    /// How many bytes of the write-ahead log they took; 0 after a compaction.
+    pub wal_size: i64,
+    /// The salts of that write-ahead log; 0 after a compaction.
+    pub wal_salt: [u32; 2],
+    /// Which node made the file; 0 if that is not known, as Litestream leaves it.
+    pub node_id: u64,
+}
+
+impl Header {
+    /// Length in bytes.
+    pub const SIZE: usize = 100;
+    /// The file keeps no checksums of the database. Litestream sets it always.
+    pub const NO_CHECKSUMS: u32 = 1 << 1;
+    /// The first four bytes of every file.
+    const MAGIC: [u8; 4] = *b"LTX1";
+
+    /// Reads the first [`Header::SIZE`] bytes and checks them as [`Header::validate`] does.
+    ///
+    /// The last 20 of them are reserved and may be anything, as for Litestream.
+    pub fn parse(bytes: &[u8]) -> Result<Header, Error> {
+        let bytes: &[u8; Header::SIZE] = bytes.first_chunk().ok_or(Error::TooShort(bytes.len() as u64))?;
+        if !bytes.starts_with(&Self::MAGIC) {
+            return Err(Error::Magic);
+        }
+        let page_size = u32::from_be_bytes(field(bytes, 8));
+        let header = Header {
+            flags: u32::from_be_bytes(field(bytes, 4)),
+            page_size: PageSize::new(page_size).ok_or(Error::PageSize(page_size))?,
+            commit: u32::from_be_bytes(field(bytes, 12)),
+            min_txid: Txid(u64::from_be_bytes(field(bytes, 16))),
+            max_txid: Txid(u64::from_be_bytes(field(bytes, 24))),
+            timestamp_ms: i64::from_be_bytes(field(bytes, 32)),
+            pre_apply_checksum: u64::from_be_bytes(field(bytes, 40)),
+            wal_offset: i64::from_be_bytes(field(bytes, 48)),
+            wal_size: i64::from_be_bytes(field(bytes, 56)),
+            wal_salt: [u32::from_be_bytes(field(bytes, 64)), u32::from_be_bytes(field(bytes, 68))],
+            node_id: u64::from_be_bytes(field(bytes, 72)),
+        };
+        header.validate().map(|()| header)
+    }
+
+    /// The bytes of this header.
+    pub fn encode(&self) -> [u8; Header::SIZE] {
+        let mut bytes = [0; Header::SIZE];
+        let mut put = |at: usize, field: &[u8]| bytes[at..at + field.len()].copy_from_slice(field);
+        put(0, &Self::MAGIC);
+        put(4, &self.flags.to_be_bytes());
+        put(8, &self.page_size.get().to_be_bytes());
+        put(12, &self.commit.to_be_bytes());
+        put(16, &self.min_txid.0.to_be_bytes());
+        put(24, &self.max_txid.0.to_be_bytes());
+        put(32, &self.timestamp_ms.to_be_bytes());
+        put(40, &self.pre_apply_checksum.to_be_bytes());
+        put(48, &self.wal_offset.to_be_bytes());
+        put(56, &self.wal_size.to_be_bytes());
+        put(64, &self.wal_salt[0].to_be_bytes());
+        put(68, &self.wal_salt[1].to_be_bytes());
+        put(72, &self.node_id.to_be_bytes());
+        bytes
+    }
+
+    /// Whether this file holds what followed `before` in the same write-ahead log. Compactions carry no position in it, so
+    /// nothing is known to continue them, nor they anything.
+    pub fn continues(&self, before: &Header) -> bool {
+        let end = before.wal_offset.checked_add(before.wal_size);
+        self.wal_salt != [0, 0] && self.wal_salt == before.wal_salt && end == Some(self.wal_offset)
+    }
+
+    /// Checks that the fields agree with each other, as far as Litestream demands it of a file that it reads whole.
+    pub fn validate(&self) -> Result<(), Error> {
+        if self.flags & !Self::NO_CHECKSUMS != 0 {
+            return Err(Error::HeaderFlags(self.flags));
+        }
+        if self.min_txid.0 == 0 || self.min_txid > self.max_txid {
+            return Err(Error::Txids { min: self.min_txid, max: self.max_txid });
+        }
+        if !self.wal_range_is_sound() {
+            return Err(Error::WalRange { offset: self.wal_offset, size: self.wal_size });
+        }
+        if !self.pre_apply_checksum_is_sound() {
+            return Err(Error::PreApplyChecksum(self.pre_apply_checksum));
+        }
+        Ok(())
+    }
+
+    /// Whether the file keeps checksums of the database.
+    pub fn has_checksums(&self) -> bool {
+        self.flags & Self::NO_CHECKSUMS == 0
+    }
+
+    /// Whether the file begins at transaction 1 and therefore holds every page. Others may hold every page too.
+    pub fn is_snapshot(&self) -> bool {
+        self.min_txid == Txid(1)
+    }
+
+    fn wal_range_is_sound(&self) -> bool {
+        let is_there = self.wal_size != 0 || self.wal_salt != [0, 0];
+        self.wal_offset >= 0 && self.wal_size >= 0 && (self.wal_offset != 0 || !is_there)
+    }
+
+    fn pre_apply_checksum_is_sound(&self) -> bool {
+        if self.is_snapshot() || !self.has_checksums() {
+            self.pre_apply_checksum == 0
+        } else {
+            self.pre_apply_checksum & FLAG != 0
+        }
+    }
+}
+
+/// The `N` bytes from `at` on, which lie within the header.
+fn field<const N: usize>(bytes: &[u8; Header::SIZE], at: usize) -> [u8; N] {
+    std::array::from_fn(|i| bytes[at + i])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header() -> Header {
+        Header {
+            flags: Header::NO_CHECKSUMS,
+            page_size: PageSize::new(4096).expect("a page size"),
+            commit: 5,
+            min_txid: Txid(2),
+            max_txid: Txid(4),
+            timestamp_ms: -1,
+            pre_apply_checksum: 0,
+            wal_offset: 32,
+            wal_size: 4120,
+            wal_salt: [0x0102_0304, 0x0506_0708],
+            node_id: 9,
+        }
+    }
+
+    /// A header with one field made different, and what is said of it.
+    fn assert_refused(change: impl FnOnce(&mut Header), error: Error) {
+        let mut bad = header();
+        change(&mut bad);
+        assert_eq!(Header::parse(&bad.encode()), Err(error));
+    }
+
+    #[test]
+    fn headers_round_trip_whatever_stands_in_the_reserved_bytes() {
+        let mut bytes = header().encode();
+        assert_eq!(bytes[80..], [0; 20]);
+        bytes[80..].fill(0xff);
+        assert_eq!(Header::parse(&bytes), Ok(header()));
+        assert_eq!(Header::parse(&[&bytes[..], b"pages"].concat()), Ok(header()));
+    }
+
+    #[test]
+    fn a_cut_header_and_another_kind_of_file_are_refused() {
+        let bytes = header().encode();
+        for length in 0..Header::SIZE {
+            assert_eq!(Header::parse(&bytes[..length]), Err(Error::TooShort(length as u64)));
+        }
+        assert_eq!(Header::parse(&[0; Header::SIZE]), Err(Error::Magic));
+        let mut other = bytes;
+        other[8..12].copy_from_slice(&4097u32.to_be_bytes());
+        assert_eq!(Header::parse(&other), Err(Error::PageSize(4097)));
+    }
+
+    #[test]
+    fn flags_and_transactions_that_cannot_be_are_refused() {
+        assert_refused(|header| header.flags = 3, Error::HeaderFlags(3));
+        assert_refused(|header| header.min_txid = Txid(0), Error::Txids { min: Txid(0), max: Txid(4) });
+        assert_refused(|header| header.min_txid = Txid(5), Error::Txids { min: Txid(5), max: Txid(4) });
+    }
+
+    #[test]
+    fn a_wal_range_without_a_place_is_refused() {
+        assert_refused(|header| header.wal_offset = -1, Error::WalRange { offset: -1, size: 4120 });
+        assert_refused(|header| header.wal_size = -1, Error::WalRange { offset: 32, size: -1 });
+        assert_refused(|header| header.wal_offset = 0, Error::WalRange { offset: 0, size: 4120 });
+        assert_refused(|header| (header.wal_offset, header.wal_size) = (0, 0), Error::WalRange { offset: 0, size: 0 });
+        let compaction = Header { wal_offset: 0, wal_size: 0, wal_salt: [0, 0], ..header() };
+        assert_eq!(compaction.validate(), Ok(()));
+    }
+
+    #[test]
+    fn the_checksum_before_the_file_is_there_exactly_where_it_must_be() {
+        let checksum = FLAG | 7;
+        assert_refused(|header| header.pre_apply_checksum = checksum, Error::PreApplyChecksum(checksum));
+        assert_refused(|header| header.flags = 0, Error::PreApplyChecksum(0));
+        assert_refused(|header| (header.flags, header.pre_apply_checksum) = (0, 7), Error::PreApplyChecksum(7));
+        let kept = Header { flags: 0, pre_apply_checksum: checksum, ..header() };
+        assert_eq!(Header::parse(&kept.encode()), Ok(kept));
+        let snapshot = Header { min_txid: Txid(1), ..kept };
+        assert_eq!(snapshot.validate(), Err(Error::PreApplyChecksum(checksum)));
+        assert_eq!(Header { pre_apply_checksum: 0, ..snapshot }.validate(), Ok(()));
+    }
+}

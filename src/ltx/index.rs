@@ -1,0 +1,242 @@
+//! The page index: where in a file each page lies.
+
+use super::frame::{END_OF_PAGES, PAGE_HEADER};
+use super::{Error, Header, Trailer};
+use std::ops::Range;
+
+/// Length in bytes of what stands behind the index: its length, and the trailer.
+const BEHIND: usize = 8 + Trailer::SIZE;
+
+/// Where a page lies.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Entry {
+    /// The page, from 1 upwards.
+    pub pgno: u32,
+    /// Where its frame begins, in bytes from the start of the file.
+    pub offset: u64,
+    /// Length of its frame in bytes, header included.
+    pub size: u32,
+}
+
+impl Entry {
+    /// The bytes of the file that are its frame.
+    pub fn range(&self) -> Range<u64> {
+        self.offset..self.offset + u64::from(self.size)
+    }
+}
+
+/// Which bytes of a file of `file_size` bytes are its index, with its closing 0. `tail` is the end of the file, 24
+/// bytes of it or more.
+///
+/// The range lies within the file, behind a header and an end mark. It may begin before `tail` does.
+pub fn index_range(file_size: u64, tail: &[u8]) -> Result<Range<u64>, Error> {
+    let length = tail.last_chunk::<BEHIND>().and_then(|behind| behind.first_chunk::<8>());
+    let length = u64::from_be_bytes(*length.ok_or(Error::TooShort(tail.len() as u64))?);
+    let first = (Header::SIZE + PAGE_HEADER) as u64;
+    let room = file_size.checked_sub(first + BEHIND as u64).ok_or(Error::TooShort(file_size))?;
+    if length == 0 || length > room {
+        return Err(Error::IndexLength { length, file_size });
+    }
+    let end = file_size - BEHIND as u64;
+    Ok(end - length..end)
+}
+
+/// Reads an index that begins at byte `index_start` of its file, from its first byte to its closing 0.
+///
+/// The entries ascend by page and by offset, do not overlap, and lie between the header and the end mark; none is
+/// that of the lock page. A page above `header.commit` is not refused and stays among the entries: no writer leaves
+/// any, Litestream does not mind, and a view asks for none of them.
+///
+/// Memory taken is in proportion to `bytes`, whatever stands in them.
+pub fn parse_index(bytes: &[u8], header: &Header, index_start: u64) -> Result<Vec<Entry>, Error> {
+    /// The length of a common entry: most are longer, and memory is not taken twice.
+    const COMMON: usize = 8;
+    let mut entries = Vec::with_capacity(bytes.len() / COMMON);
+    let mut bounds = Bounds::new(header, index_start);
+    let mut rest = bytes;
+    loop {
+        let pgno = take_number(&mut rest)?;
+        if pgno == 0 {
+            break;
+        }
+        let offset = take_number(&mut rest)?;
+        let size = take_number(&mut rest)?;
+        entries.push(bounds.admit(pgno, offset, size)?);
+    }
+    if rest.is_empty() { Ok(entries) } else { Err(Error::IndexLeftover(rest.len())) }
+}
+
+/// Appends the index of `entries`, with its closing 0.
+pub(super) fn encode_index(entries: &[Entry], file: &mut Vec<u8>) {
+    for entry in entries {
+        put_number(entry.pgno.into(), file);
+        put_number(entry.offset, file);
+        put_number(entry.size.into(), file);
+    }
+    put_number(0, file);
+}
+
+/// What the next entry must keep to.
+struct Bounds {
+    lock_page: u32,
+    max_frame: u64,
+    /// The page of the entry before, 0 before the first.
+    previous: u32,
+    /// The end of the frame before, or of the header.
+    free: u64,
+    /// Where the end mark stands.
+    end: u64,
+}
+
+impl Bounds {
+    fn new(header: &Header, index_start: u64) -> Bounds {
+        Bounds {
+            lock_page: header.page_size.lock_page(),
+            max_frame: header.page_size.max_frame().into(),
+            previous: 0,
+            free: Header::SIZE as u64,
+            end: index_start.saturating_sub(END_OF_PAGES.len() as u64),
+        }
+    }
+
+    fn admit(&mut self, pgno: u64, offset: u64, size: u64) -> Result<Entry, Error> {
+        let pgno = u32::try_from(pgno).map_err(|_| Error::IndexNumber)?;
+        if pgno <= self.previous {
+            return Err(Error::IndexOrder { previous: self.previous, pgno });
+        }
+        if pgno == self.lock_page {
+            return Err(Error::LockPage(pgno));
+        }
+        let is_a_length = size > PAGE_HEADER as u64 && size <= self.max_frame;
+        let room = self.end.checked_sub(offset).filter(|_| is_a_length && offset >= self.free);
+        if room.is_none_or(|room| size > room) {
+            return Err(Error::IndexFrame { pgno, offset, size });
+        }
+        self.previous = pgno;
+        self.free = offset + size;
+        Ok(Entry { pgno, offset, size: size as u32 })
+    }
+}
+
+/// Takes an unsigned LEB128 number off the front: seven bits a byte, lowest first, bit 7 set in all but the last.
+fn take_number(bytes: &mut &[u8]) -> Result<u64, Error> {
+    const LONGEST: usize = 10;
+    let mut number = 0;
+    for (place, byte) in bytes.iter().take(LONGEST).enumerate() {
+        number |= u64::from(byte & 0x7f) << (7 * place);
+        if *byte < 0x80 {
+            let fits = place + 1 < LONGEST || *byte <= 1;
+            *bytes = &bytes[place + 1..];
+            return if fits { Ok(number) } else { Err(Error::IndexNumber) };
+        }
+    }
+    Err(if bytes.len() < LONGEST { Error::IndexCut } else { Error::IndexNumber })
+}
+
+fn put_number(mut number: u64, file: &mut Vec<u8>) {
+    while number >= 0x80 {
+        file.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    file.push(number as u8);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests;
+    use super::*;
+
+    /// Of a file with pages of 512 bytes: their frames have up to 631 bytes, their lock page is 2097153.
+    fn header() -> Header {
+        tests::header(512, 9, 2, 2)
+    }
+
+    /// An index with a start at byte 1006, so that frames end at byte 1000.
+    fn parsed(entries: &[(u64, u64, u64)]) -> Result<Vec<Entry>, Error> {
+        let mut bytes = Vec::new();
+        for number in entries.iter().flat_map(|(pgno, offset, size)| [pgno, offset, size]) {
+            put_number(*number, &mut bytes);
+        }
+        bytes.push(0);
+        parse_index(&bytes, &header(), 1006)
+    }
+
+    #[test]
+    fn numbers_of_every_length_round_trip() {
+        let mut numbers: Vec<u64> = (0..64).flat_map(|bits| [(1 << bits) - 1, 1 << bits]).collect();
+        numbers.push(u64::MAX);
+        for number in numbers {
+            let mut bytes = Vec::new();
+            put_number(number, &mut bytes);
+            for length in 0..bytes.len() {
+                assert_eq!(take_number(&mut &bytes[..length]), Err(Error::IndexCut));
+            }
+            bytes.push(0xaa);
+            let mut rest = &bytes[..];
+            assert_eq!((take_number(&mut rest), rest), (Ok(number), &[0xaa][..]));
+        }
+    }
+
+    #[test]
+    fn numbers_above_64_bits_are_refused_and_padded_ones_are_not() {
+        let beyond = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2];
+        assert_eq!(take_number(&mut &beyond[..]), Err(Error::IndexNumber));
+        assert_eq!(take_number(&mut &[0x80; 12][..]), Err(Error::IndexNumber));
+        assert_eq!(take_number(&mut &[0x85, 0x80, 0x00][..]), Ok(5));
+    }
+
+    #[test]
+    fn entries_lie_in_order_between_header_and_end_mark() {
+        let sound = [(1, 100, 7), (2, 107, 631), (9, 800, 200)];
+        let entries = parsed(&sound).expect("a sound index");
+        assert_eq!(entries[1], Entry { pgno: 2, offset: 107, size: 631 });
+        assert_eq!(entries[2].range(), 800..1000);
+        assert_eq!(parsed(&[]), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn entries_out_of_place_are_refused() {
+        let frame = |pgno, offset, size| Err(Error::IndexFrame { pgno, offset, size });
+        assert_eq!(parsed(&[(1, 99, 20)]), frame(1, 99, 20));
+        assert_eq!(parsed(&[(1, 100, 20), (2, 119, 20)]), frame(2, 119, 20));
+        assert_eq!(parsed(&[(1, 200, 20), (2, 100, 20)]), frame(2, 100, 20));
+        assert_eq!(parsed(&[(1, 980, 21)]), frame(1, 980, 21));
+        assert_eq!(parsed(&[(1, 1001, 20)]), frame(1, 1001, 20));
+        assert_eq!(parsed(&[(1, u64::MAX, 20)]), frame(1, u64::MAX, 20));
+        assert_eq!(parsed(&[(1, 100, u64::MAX)]), frame(1, 100, u64::MAX));
+        assert_eq!(parsed(&[(1, 100, 6)]), frame(1, 100, 6));
+        assert_eq!(parsed(&[(1, 100, 632)]), frame(1, 100, 632));
+    }
+
+    #[test]
+    fn pages_out_of_order_or_range_are_refused() {
+        assert_eq!(parsed(&[(2, 100, 20), (2, 120, 20)]), Err(Error::IndexOrder { previous: 2, pgno: 2 }));
+        assert_eq!(parsed(&[(2, 100, 20), (1, 120, 20)]), Err(Error::IndexOrder { previous: 2, pgno: 1 }));
+        assert_eq!(parsed(&[(2_097_153, 100, 20)]), Err(Error::LockPage(2_097_153)));
+        assert_eq!(parsed(&[(1 << 32, 100, 20)]), Err(Error::IndexNumber));
+    }
+
+    #[test]
+    fn an_index_ends_with_its_closing_zero() {
+        assert_eq!(parse_index(&[], &header(), 1006), Err(Error::IndexCut));
+        assert_eq!(parse_index(&[1, 100, 20], &header(), 1006), Err(Error::IndexCut));
+        assert_eq!(parse_index(&[1, 100, 20, 0, 0], &header(), 1006), Err(Error::IndexLeftover(1)));
+        assert_eq!(parse_index(&[0], &header(), 0), Ok(Vec::new()));
+        assert!(parse_index(&[1, 100, 20, 0], &header(), 5).is_err());
+    }
+
+    #[test]
+    fn the_place_of_the_index_is_checked_against_the_file() {
+        let tail = |length: u64| [&length.to_be_bytes()[..], &[0xff; 16]].concat();
+        assert_eq!(index_range(1000, &tail(300)), Ok(676..976));
+        assert_eq!(index_range(1000, &[&[1, 2, 3][..], &tail(300)].concat()), Ok(676..976));
+        assert_eq!(index_range(1000, &tail(870)), Ok(106..976));
+        assert_eq!(index_range(131, &tail(1)), Ok(106..107));
+        for (file_size, length) in [(1000, 0), (1000, 871), (1000, u64::MAX), (130, 1)] {
+            let refused = Err(Error::IndexLength { length, file_size });
+            assert_eq!(index_range(file_size, &tail(length)), refused);
+        }
+        assert_eq!(index_range(129, &tail(1)), Err(Error::TooShort(129)));
+        assert_eq!(index_range(1000, &tail(300)[1..]), Err(Error::TooShort(23)));
+    }
+}

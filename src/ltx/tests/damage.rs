@@ -1,0 +1,173 @@
+//! Damaged and hostile files give errors: no panic, and never another page.
+
+use super::*;
+use proptest::prelude::*;
+
+/// Everything that reads, over bytes that may be anything.
+fn read_all(bytes: &[u8], header: &Header, entries: &[Entry]) {
+    let _ = Header::parse(bytes);
+    if let Ok(range) = index_range(bytes.len() as u64, bytes) {
+        let index = &bytes[range.start as usize..range.end as usize];
+        let _ = parse_index(index, header, range.start);
+    }
+    let mut page = vec![0; header.page_size.get() as usize];
+    for entry in entries {
+        let cut = |at: u64| at.min(bytes.len() as u64) as usize;
+        let frame = &bytes[cut(entry.offset)..cut(entry.range().end)];
+        let _ = decode_page(frame, entry.pgno, &mut page);
+    }
+}
+
+#[test]
+fn every_truncation_is_noticed() {
+    for golden in Golden::all() {
+        let Verified { header, entries, .. } = verify(&golden.bytes).expect(&golden.name);
+        for length in 0..golden.bytes.len() {
+            let cut = &golden.bytes[..length];
+            assert!(verify(cut).is_err(), "{length} bytes of {}", golden.name);
+            read_all(cut, &header, &entries);
+        }
+    }
+}
+
+#[test]
+fn bytes_behind_the_end_are_noticed() {
+    for golden in Golden::all() {
+        for extra in [&[0][..], &[0; 24], &golden.bytes] {
+            assert!(verify(&[&golden.bytes, extra].concat()).is_err(), "{}", golden.name);
+        }
+    }
+}
+
+/// The checksum covers pages as they are before compression. So a changed byte in compressed data may go unnoticed,
+/// but only if the very same page comes out; any other byte is always noticed.
+#[test]
+fn every_changed_byte_is_noticed_or_changes_nothing() {
+    for golden in Golden::all() {
+        let whole = verify(&golden.bytes).expect(&golden.name);
+        let content = pages(&golden.bytes, &whole.header, &whole.entries).expect(&golden.name);
+        let head = if golden.form() == Form::Block { 10 } else { 6 };
+        let is_data = |at: u64| whole.entries.iter().any(|entry| entry.range().skip(head).any(|byte| byte == at));
+        for at in 0..golden.bytes.len() {
+            for change in [0x01, 0x10, 0x80, 0xff] {
+                let mut bytes = golden.bytes.clone();
+                bytes[at] ^= change;
+                read_all(&bytes, &whole.header, &whole.entries);
+                if let Ok(verified) = verify(&bytes) {
+                    assert!(is_data(at as u64), "byte {at} of {}", golden.name);
+                    assert_eq!(verified, whole, "byte {at} of {}", golden.name);
+                    let decoded = pages(&bytes, &whole.header, &whole.entries);
+                    assert_eq!(decoded.as_ref(), Ok(&content), "byte {at} of {}", golden.name);
+                }
+            }
+        }
+    }
+}
+
+/// The trailer keeps a checksum of the file that a repair of the damage would have to know; here it is made right
+/// again, so that only the checks of structure are left.
+fn with_checksum(mut file: Vec<u8>) -> Vec<u8> {
+    if let Err(Error::FileChecksum { computed, .. }) = verify(&file) {
+        let at = file.len() - 8;
+        file[at..].copy_from_slice(&computed.to_be_bytes());
+    }
+    file
+}
+
+fn small(flags: u32) -> Vec<u8> {
+    let mut encoder = Encoder::new(Header { flags, ..header(512, 2, 1, 3) }, Form::Block);
+    encoder.page(1, &[1; 512]);
+    encoder.page(2, &[2; 512]);
+    encoder.finish()
+}
+
+#[test]
+fn a_file_from_transaction_1_on_must_hold_every_page() {
+    let whole = small(Header::NO_CHECKSUMS);
+    for (commit, missing) in [(1, 2), (3, 3), (u32::MAX, 3)] {
+        let mut file = whole.clone();
+        file[12..16].copy_from_slice(&u32::to_be_bytes(commit));
+        assert_eq!(verify(&with_checksum(file)), Err(Error::Incomplete(missing)));
+    }
+    let mut later = whole;
+    (later[23], later[15]) = (2, 9);
+    assert_eq!(verify(&with_checksum(later)).map(|verified| verified.entries.len()), Ok(2));
+}
+
+/// Shrinking leaves such files nowhere, but Litestream would read them, and so does this.
+#[test]
+fn a_page_above_commit_stays_in_the_index() {
+    let mut file = small(Header::NO_CHECKSUMS);
+    (file[23], file[15]) = (2, 1);
+    let verified = verify(&with_checksum(file)).expect("a sound file");
+    assert_eq!(verified.header.commit, 1);
+    assert_eq!(verified.entries.iter().map(|entry| entry.pgno).collect::<Vec<_>>(), [1, 2]);
+}
+
+#[test]
+fn checksums_of_the_database_are_verified() {
+    let file = small(0);
+    let database = (page_checksum(1, &[1; 512]) ^ page_checksum(2, &[2; 512])) | 1 << 63;
+    let trailer = verify(&file).expect("a sound file").trailer;
+    assert_eq!(trailer.post_apply_checksum, database);
+    let at = file.len() - Trailer::SIZE;
+    for (flags, stored) in [(0, database ^ 1), (0, 0), (Header::NO_CHECKSUMS, database)] {
+        let mut bad = file.clone();
+        bad[4..8].copy_from_slice(&flags.to_be_bytes());
+        bad[at..at + 8].copy_from_slice(&stored.to_be_bytes());
+        assert_eq!(verify(&with_checksum(bad)), Err(Error::PostApplyChecksum(stored)));
+    }
+}
+
+/// A frame of its own length between two pages, or behind them, that the index does not know.
+#[test]
+fn bytes_between_the_pages_are_noticed() {
+    let whole = small(Header::NO_CHECKSUMS);
+    let Verified { header, entries, .. } = verify(&whole).expect("a sound file");
+    let first = &whole[..entries[1].offset as usize];
+    let end = first.len() as u64;
+    for (kept, gap) in [(&entries[..1], end), (&entries[1..], Header::SIZE as u64), (&[], Header::SIZE as u64)] {
+        let range = index_range(whole.len() as u64, &whole).expect("an index");
+        let mut file = whole[..range.start as usize].to_vec();
+        index::encode_index(kept, &mut file);
+        let length = file.len() as u64 - range.start;
+        file.extend_from_slice(&length.to_be_bytes());
+        file.extend_from_slice(&whole[whole.len() - Trailer::SIZE..]);
+        file[16..24].copy_from_slice(&2u64.to_be_bytes());
+        assert_eq!(header.page_size.get(), 512);
+        assert_eq!(verify(&file), Err(Error::Gap(gap)));
+    }
+}
+
+proptest! {
+    #[test]
+    fn nothing_panics_on_bytes_of_any_kind(mut bytes in prop::collection::vec(any::<u8>(), 0..600), size in 9u32..=16) {
+        let header = header(1 << size, 3, 2, 2);
+        let entry = Entry { pgno: 1, offset: 0, size: bytes.len() as u32 };
+        read_all(&bytes, &header, &[entry]);
+        prop_assert!(verify(&bytes).is_err());
+        for head in [&[0, 0, 0, 1, 0, 0, 4, 0x22, 0x4d, 0x18, 0x64, 0x40, 0xa7][..], &[0, 0, 0, 1, 0, 1]] {
+            let length = head.len().min(bytes.len());
+            bytes[..length].copy_from_slice(&head[..length]);
+            read_all(&bytes, &header, &[entry]);
+        }
+    }
+
+    #[test]
+    fn a_hostile_index_gives_only_entries_within_bounds(
+        bytes in prop::collection::vec(prop_oneof![0u8..8, any::<u8>()], 0..60),
+        start in prop_oneof![0..300u64, any::<u64>()],
+    ) {
+        let header = header(512, 3, 2, 2);
+        let ended = [&bytes[..], &[0]].concat();
+        for bytes in [bytes, ended] {
+            let Ok(entries) = parse_index(&bytes, &header, start) else { continue };
+            let mut free = Header::SIZE as u64;
+            for entry in &entries {
+                prop_assert!(entry.pgno >= 1 && entry.offset >= free && entry.range().end <= start - 6);
+                free = entry.range().end;
+            }
+            prop_assert!(entries.is_sorted_by(|a, b| a.pgno < b.pgno));
+        }
+    }
+}

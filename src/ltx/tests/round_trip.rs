@@ -1,0 +1,124 @@
+//! What the encoder writes is read back, byte for byte.
+
+use super::*;
+use proptest::prelude::*;
+
+/// A page of `size` bytes, from one that LZ4 makes tiny to one that it makes longer.
+fn page(size: usize) -> impl Strategy<Value = Vec<u8>> {
+    let dense = any::<u64>().prop_map(move |seed| noise(seed, size));
+    let mixed = (any::<u64>(), 0..=size).prop_map(move |(seed, rest)| {
+        let mut page = noise(seed, size);
+        page[..rest].fill(0);
+        page
+    });
+    prop_oneof![any::<u8>().prop_map(move |byte| vec![byte; size]), dense, mixed]
+}
+
+/// Bytes that no compressor makes shorter.
+fn noise(seed: u64, size: usize) -> Vec<u8> {
+    let mut state = seed | 1;
+    let mut step = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state as u8
+    };
+    (0..size).map(|_| step()).collect()
+}
+
+/// A file with some pages of a database.
+fn file() -> impl Strategy<Value = (Header, Vec<(u32, Vec<u8>)>)> {
+    let shape = (9u32..=16, any::<bool>(), 2u64..1 << 40, 0u64..1000, any::<i64>());
+    shape.prop_flat_map(|(bits, checksums, min, more, timestamp_ms)| {
+        let pages = prop::collection::btree_map(1u32..5000, page(1 << bits), 0..5);
+        (pages, 5000u32..=u32::MAX).prop_map(move |(pages, commit)| {
+            let (flags, pre_apply_checksum) = if checksums { (0, 1 << 63 | 5) } else { (Header::NO_CHECKSUMS, 0) };
+            let header = header(1 << bits, commit, min, min + more);
+            (Header { flags, pre_apply_checksum, timestamp_ms, ..header }, pages.into_iter().collect())
+        })
+    })
+}
+
+fn encode(header: Header, pages: &[(u32, Vec<u8>)], form: Form) -> Vec<u8> {
+    let mut encoder = Encoder::new(header, form);
+    encoder.post_apply_checksum(1 << 63 | 9);
+    pages.iter().for_each(|(pgno, page)| encoder.page(*pgno, page));
+    encoder.finish()
+}
+
+proptest! {
+    #[test]
+    fn files_of_every_page_size_and_form((header, content) in file(), form in prop_oneof![Just(Form::Block), Just(Form::Frame)]) {
+        let file = encode(header, &content, form);
+        let verified = verify(&file).expect("what was written is sound");
+        prop_assert_eq!(verified.header, header);
+        prop_assert_eq!(verified.trailer.post_apply_checksum, if header.has_checksums() { 1 << 63 | 9 } else { 0 });
+        prop_assert!(verified.entries.iter().all(|entry| entry.size <= header.page_size.max_frame()));
+        prop_assert_eq!(pages(&file, &header, &verified.entries), Ok(content));
+    }
+}
+
+#[test]
+fn a_page_that_lz4_makes_longer_stays_below_the_bound_at_every_page_size() {
+    for size in (9..=16).map(|bits| 1 << bits) {
+        let header = header(size, 7, 2, 2);
+        for form in [Form::Block, Form::Frame] {
+            let content = [(7, noise(u64::from(size), size as usize))];
+            let file = encode(header, &content, form);
+            let entries = verify(&file).expect("what was written is sound").entries;
+            assert!((size..=header.page_size.max_frame()).contains(&entries[0].size), "{:?}", entries[0]);
+            assert_eq!(pages(&file, &header, &entries), Ok(content.to_vec()));
+        }
+    }
+}
+
+#[test]
+fn a_file_may_hold_no_page() {
+    for header in [header(4096, 0, 1, 1), header(4096, 8, 2, 2), Header { flags: 0, ..header(4096, 0, 1, 1) }] {
+        let file = encode(header, &[], Form::Block);
+        assert_eq!(file.len(), 100 + 6 + 1 + 8 + 16);
+        let verified = verify(&file).expect("what was written is sound");
+        assert_eq!((verified.header, verified.entries.len()), (header, 0));
+        let database_of_nothing = if header.has_checksums() { 1 << 63 } else { 0 };
+        assert_eq!(verified.trailer.post_apply_checksum, database_of_nothing);
+    }
+}
+
+/// A database over 1 GiB: the file goes from the page before the lock page to the one behind it.
+#[test]
+fn a_snapshot_leaves_out_the_lock_page() {
+    let lock_page = 16385;
+    let header = header(65536, lock_page + 1, 1, 1);
+    assert_eq!(header.page_size.lock_page(), lock_page);
+    let mut encoder = Encoder::new(header, Form::Block);
+    let mut page = vec![0; 65536];
+    for pgno in (1..=header.commit).filter(|pgno| *pgno != lock_page) {
+        page[..4].copy_from_slice(&pgno.to_be_bytes());
+        encoder.page(pgno, &page);
+    }
+    let verified = verify(&encoder.finish()).expect("what was written is sound");
+    let last_two: Vec<u32> = verified.entries[lock_page as usize - 2..].iter().map(|entry| entry.pgno).collect();
+    assert_eq!(last_two, [lock_page - 1, lock_page + 1]);
+}
+
+#[test]
+fn the_encoder_refuses_what_no_file_may_hold() {
+    let encoder = || Encoder::new(header(65536, 1 << 20, 2, 2), Form::Block);
+    let page = vec![0; 65536];
+    let refuses = |write: &dyn Fn()| {
+        assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(write)).is_err());
+    };
+    refuses(&|| encoder().page(0, &page));
+    refuses(&|| encoder().page(16385, &page));
+    refuses(&|| encoder().page((1 << 20) + 1, &page));
+    refuses(&|| encoder().page(1, &page[1..]));
+    refuses(&|| {
+        let mut encoder = encoder();
+        encoder.page(5, &page);
+        encoder.page(5, &page);
+    });
+    refuses(&|| drop(Encoder::new(header(512, 1, 2, 1), Form::Block)));
+    refuses(&|| drop(Encoder::new(header(512, 1, 1, 1), Form::Block).finish()));
+    let keeps_checksums = Header { flags: 0, pre_apply_checksum: 1 << 63, ..header(512, 1, 2, 2) };
+    refuses(&|| drop(Encoder::new(keeps_checksums, Form::Block).finish()));
+}

@@ -1,0 +1,37 @@
+//! Listings: what files lie in the replica, as of about now.
+
+use super::plan;
+use crate::ltx::{Level, Txid};
+use crate::store::{self, Listed, Store};
+use futures_util::future::try_join_all;
+
+/// The files that the newest state can be made of.
+///
+/// Levels 1–9 at once, then of level 0 only what they do not cover: retention may be off, and level 0 then holds a file
+/// for every second of the replica's life. Two round trips, and a third if the higher levels have a hole.
+pub(super) async fn newest(store: &dyn Store) -> Result<Vec<Listed>, store::Error> {
+    let mut files = compacted(store).await?;
+    let mut covered = files.iter().map(|file| file.name.max).max().unwrap_or_default();
+    loop {
+        files.retain(|file| file.level != Level::ZERO);
+        files.extend(store.list(Level::ZERO, covered.next()).await?);
+        // With a hole below what was listed, level 0 may hold what fills it.
+        match plan::newest(&files).get(1).map(plan::Chain::end) {
+            Some(end) if end < covered => covered = end,
+            _ => return Ok(files),
+        }
+    }
+}
+
+/// Every file there is.
+pub(super) async fn all(store: &dyn Store) -> Result<Vec<Listed>, store::Error> {
+    let mut files = compacted(store).await?;
+    files.extend(store.list(Level::ZERO, Txid(1)).await?);
+    Ok(files)
+}
+
+async fn compacted(store: &dyn Store) -> Result<Vec<Listed>, store::Error> {
+    let levels = Level::all().filter(|level| *level != Level::ZERO);
+    let listings: Vec<_> = levels.map(|level| store.list(level, Txid(1))).collect();
+    Ok(try_join_all(listings).await?.into_iter().flatten().collect())
+}

@@ -1,0 +1,192 @@
+//! Files whose index has been read.
+//!
+//! A file is what its content is, not what it is called: a name can come back with other bytes, and the same bytes can
+//! come back under another ETag (a copied replica, a file whose time was set after it appeared). Two readings are the
+//! same file if level, name and checksum agree; then they share the number under which their pages are cached.
+
+use crate::error::Error;
+use crate::ltx::{self, Entry, FileName, Header, Level, Trailer};
+use crate::store::{self, Chunk, Listed, Store, Version};
+use bytes::Bytes;
+use futures_util::future::try_join;
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Weak};
+
+/// A file of the replica: where it lies, and which bytes it has.
+#[derive(Debug)]
+pub(super) struct LtxFile {
+    /// Stands for the file's content in this process.
+    pub number: u32,
+    /// Its level.
+    pub level: Level,
+    /// Its name.
+    pub name: FileName,
+    /// The version that stood there when its index was read; its pages are read from no other.
+    pub version: Version,
+    /// Its header.
+    pub header: Header,
+    checksum: u64,
+}
+
+/// A file with its index, as it is applied to a view.
+pub(super) struct Reading {
+    /// The file.
+    pub file: Arc<LtxFile>,
+    /// Its index.
+    pub entries: Vec<Entry>,
+    /// All of it, if it was small enough to be fetched at once.
+    pub body: Option<Bytes>,
+}
+
+/// Files up to this size are fetched whole: a second round trip would cost more than the bytes.
+const WHOLE: u64 = 256 << 10;
+
+/// How much of a larger file's end is fetched in the hope that the index fits: about 25,000 pages do.
+const TAIL: u64 = 256 << 10;
+
+static NUMBERS: AtomicU32 = AtomicU32::new(0);
+
+/// Reads files of one store and recognises those it has read before.
+pub(super) struct Library {
+    store: Arc<dyn Store>,
+    shelf: Mutex<HashMap<(Level, FileName), Weak<LtxFile>>>,
+}
+
+impl Library {
+    pub(super) fn new(store: Arc<dyn Store>) -> Library {
+        Library { store, shelf: Mutex::default() }
+    }
+
+    /// Fetches the header and the index of a listed file: one round trip, two for an index larger than [`TAIL`].
+    pub(super) async fn read(&self, listed: &Listed) -> Result<Reading, LoadError> {
+        if listed.size <= WHOLE { self.read_whole(listed).await } else { self.read_ends(listed).await }
+    }
+
+    /// Fetches only the header.
+    pub(super) async fn header(&self, listed: &Listed) -> Result<Header, LoadError> {
+        let chunk = self.fetch(listed, 0..Header::SIZE as u64, None).await?;
+        self.check_header(listed, &chunk.bytes)
+    }
+
+    async fn read_whole(&self, listed: &Listed) -> Result<Reading, LoadError> {
+        let chunk = self.fetch(listed, 0..listed.size, listed.version.as_ref()).await?;
+        let header = self.check_header(listed, &chunk.bytes)?;
+        let verified = ltx::verify(&chunk.bytes).map_err(|cause| self.damaged(listed, cause))?;
+        let file = self.shelve(listed, &chunk, header, verified.trailer);
+        Ok(Reading { file, entries: verified.entries, body: Some(chunk.bytes) })
+    }
+
+    async fn read_ends(&self, listed: &Listed) -> Result<Reading, LoadError> {
+        let tail_start = listed.size.saturating_sub(TAIL);
+        let version = listed.version.as_ref();
+        let head = self.fetch(listed, 0..Header::SIZE as u64, version);
+        let tail = self.fetch(listed, tail_start..listed.size, version);
+        let (head, tail) = try_join(head, tail).await?;
+        if head.version != tail.version || head.file_size != listed.size {
+            return Err(LoadError::Moved);
+        }
+        let header = self.check_header(listed, &head.bytes)?;
+        let damaged = |cause| self.damaged(listed, cause);
+        let range = ltx::index_range(listed.size, &tail.bytes).map_err(damaged)?;
+        let index = self.index_bytes(listed, &tail, tail_start, range.clone()).await?;
+        let entries = ltx::parse_index(&index, &header, range.start).map_err(damaged)?;
+        let trailer = tail.bytes.len().checked_sub(Trailer::SIZE).map(|start| &tail.bytes[start..]);
+        let trailer = Trailer::parse(trailer.unwrap_or_default()).map_err(damaged)?;
+        Ok(Reading { file: self.shelve(listed, &head, header, trailer), entries, body: None })
+    }
+
+    async fn index_bytes(
+        &self,
+        listed: &Listed,
+        tail: &Chunk,
+        tail_start: u64,
+        range: std::ops::Range<u64>,
+    ) -> Result<Bytes, LoadError> {
+        let within = |offset: u64| offset.saturating_sub(tail_start) as usize;
+        let known = tail.bytes.slice(within(range.start)..within(range.end));
+        if range.start >= tail_start {
+            return Ok(known);
+        }
+        let missing = range.start..tail_start.min(range.end);
+        let before = self.fetch(listed, missing, Some(&tail.version)).await?;
+        Ok([before.bytes, known].concat().into())
+    }
+
+    async fn fetch(
+        &self,
+        listed: &Listed,
+        range: std::ops::Range<u64>,
+        expected: Option<&Version>,
+    ) -> Result<Chunk, LoadError> {
+        Ok(self.store.read(listed.level, listed.name, range, expected).await?)
+    }
+
+    fn check_header(&self, listed: &Listed, bytes: &[u8]) -> Result<Header, LoadError> {
+        let header = Header::parse(bytes).map_err(|cause| self.damaged(listed, cause))?;
+        if (header.min_txid, header.max_txid) != (listed.name.min, listed.name.max) {
+            let says = FileName { min: header.min_txid, max: header.max_txid };
+            return Err(LoadError::Other(Error::misnamed(self.place(listed), says)));
+        }
+        Ok(header)
+    }
+
+    fn shelve(&self, listed: &Listed, chunk: &Chunk, header: Header, trailer: Trailer) -> Arc<LtxFile> {
+        let mut shelf = self.shelf.lock();
+        let known = shelf.get(&(listed.level, listed.name)).and_then(Weak::upgrade);
+        let same = known.filter(|known| known.checksum == trailer.file_checksum);
+        if let Some(same) = same.as_ref().filter(|same| same.version == chunk.version) {
+            return same.clone();
+        }
+        let file = Arc::new(LtxFile {
+            number: same.map_or_else(|| NUMBERS.fetch_add(1, Ordering::Relaxed), |same| same.number),
+            level: listed.level,
+            name: listed.name,
+            version: chunk.version.clone(),
+            header,
+            checksum: trailer.file_checksum,
+        });
+        shelf.retain(|_, file| file.strong_count() > 0);
+        shelf.insert((listed.level, listed.name), Arc::downgrade(&file));
+        file
+    }
+
+    fn place(&self, listed: &Listed) -> String {
+        place(&*self.store, listed.level, listed.name)
+    }
+
+    fn damaged(&self, listed: &Listed, cause: ltx::Error) -> LoadError {
+        LoadError::Other(Error::damaged(self.place(listed), cause))
+    }
+}
+
+/// How an error names a file.
+pub(super) fn place(store: &dyn Store, level: Level, name: FileName) -> String {
+    format!("{name} at level {level} of {store}")
+}
+
+/// Why a file could not be read.
+#[derive(Debug)]
+pub(super) enum LoadError {
+    /// It is not there any more, or other bytes stand under its name: the listing that named it is out of date.
+    Moved,
+    /// Anything else.
+    Other(Error),
+}
+
+impl From<store::Error> for LoadError {
+    fn from(error: store::Error) -> LoadError {
+        match error.kind() {
+            store::ErrorKind::NotFound | store::ErrorKind::Changed => LoadError::Moved,
+            _ => LoadError::Other(error.into()),
+        }
+    }
+}
+
+impl fmt::Debug for Library {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Library({})", self.store)
+    }
+}

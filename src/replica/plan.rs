@@ -1,0 +1,177 @@
+//! Which files make a state: a pure function of a listing.
+//!
+//! Files are intervals of transactions. A file holds the newest version that its interval gives each page it changed,
+//! so files that together cover an interval without a hole, applied in the order of their ends, give the state at its
+//! end, however they overlap. Nothing here assumes that levels line up: compaction, retention and snapshots
+//! each run by their own clock.
+
+use crate::ltx::Txid;
+use crate::store::Listed;
+use std::cmp::Reverse;
+
+/// A gapless run of transactions, and the fewest files that cover it, in the order in which they are applied.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Chain {
+    /// Overlapping is allowed, a hole is not. Never empty.
+    pub files: Vec<Listed>,
+}
+
+impl Chain {
+    /// The first transaction it covers. At 1 it holds every page by definition; above that it may.
+    pub fn start(&self) -> Txid {
+        self.files.first().map(|file| file.name.min).unwrap_or_default()
+    }
+
+    /// The transaction after which its state stands.
+    pub fn end(&self) -> Txid {
+        self.files.last().map(|file| file.name.max).unwrap_or_default()
+    }
+}
+
+/// Chains that may give the newest state, the one that ends latest first.
+///
+/// There is one for each gapless run of transactions in the listing. More than one means a hole: then the later run is
+/// of use only if it holds every page, which its files' indexes tell and their names do not.
+pub fn newest(files: &[Listed]) -> Vec<Chain> {
+    let mut chains = Vec::new();
+    let mut bound = Txid(u64::MAX);
+    while let Some(chain) = ending_at_most(files, bound) {
+        // The next run ends before the hole below this one.
+        bound = Txid(chain.start().0 - 1);
+        chains.push(chain);
+    }
+    chains
+}
+
+/// The chain that ends exactly at `txid`.
+pub fn at(files: &[Listed], txid: Txid) -> Result<Chain, NoChain> {
+    match ending_at_most(files, txid) {
+        Some(chain) if chain.end() == txid => Ok(chain),
+        _ => Err(NoChain { below: end_below(files, txid), above: end_above(files, txid) }),
+    }
+}
+
+/// The files that carry a state at `from` on, as far as they go, in the order in which they are applied. Empty if
+/// nothing continues it.
+pub fn onwards(files: &[Listed], from: Txid) -> Vec<Listed> {
+    let mut reached = from;
+    let mut steps = Vec::new();
+    let continuing = |reached: Txid| move |file: &&Listed| file.name.min <= reached.next() && file.name.max > reached;
+    while let Some(step) = files.iter().filter(continuing(reached)).max_by_key(|file| (file.name.max, file.name.min)) {
+        reached = step.name.max;
+        steps.push(step.clone());
+    }
+    steps
+}
+
+/// No files end exactly there. The nearest transactions at which files do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct NoChain {
+    /// The highest end below.
+    pub below: Option<Txid>,
+    /// The lowest end above.
+    pub above: Option<Txid>,
+}
+
+fn end_below(files: &[Listed], txid: Txid) -> Option<Txid> {
+    files.iter().map(|file| file.name.max).filter(|end| *end < txid).max()
+}
+
+fn end_above(files: &[Listed], txid: Txid) -> Option<Txid> {
+    files.iter().map(|file| file.name.max).filter(|end| *end > txid).min()
+}
+
+/// From the highest end at or below `bound` backwards, always by the file that reaches back furthest: so the chain has
+/// the fewest files. Of files that reach back equally far the one that ends latest has been written last and is
+/// deleted last.
+fn ending_at_most(files: &[Listed], bound: Txid) -> Option<Chain> {
+    let usable: Vec<&Listed> = files.iter().filter(|file| file.name.max <= bound).collect();
+    let end = usable.iter().map(|file| file.name.max).max()?;
+    let mut start = end.next();
+    let mut chain = Vec::new();
+    while start > Txid(1) {
+        let before = Txid(start.0 - 1);
+        let reaching = usable.iter().filter(|file| file.name.max >= before && file.name.min < start);
+        let Some(step) = reaching.min_by_key(|file| (file.name.min, Reverse(file.name.max), file.level)) else { break };
+        start = step.name.min;
+        chain.push((*step).clone());
+    }
+    // Each file ends before the one taken before it, or it would have been taken in its place.
+    chain.reverse();
+    Some(Chain { files: chain })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ltx::{FileName, Level};
+    use proptest::prelude::*;
+
+    fn file(level: u8, min: u64, max: u64) -> Listed {
+        let level = Level::new(level).expect("a level");
+        Listed { level, name: FileName { min: Txid(min), max: Txid(max) }, size: 1, version: None, modified_ms: 0 }
+    }
+
+    fn ranges(files: &[Listed]) -> Vec<(u64, u64)> {
+        files.iter().map(|file| (file.name.min.0, file.name.max.0)).collect()
+    }
+
+    #[test]
+    fn a_snapshot_and_what_follows_it_make_the_newest_state() {
+        let files = [file(0, 9, 9), file(0, 10, 10), file(1, 4, 6), file(1, 7, 9), file(9, 1, 6), file(9, 1, 3)];
+        let chains = newest(&files);
+        assert_eq!(chains.len(), 1);
+        assert_eq!(ranges(&chains[0].files), [(1, 6), (7, 9), (10, 10)]);
+    }
+
+    #[test]
+    fn a_straddling_file_is_as_good_as_one_that_lines_up() {
+        let files = [file(9, 1, 5), file(2, 3, 8), file(0, 9, 9)];
+        assert_eq!(ranges(&newest(&files)[0].files), [(1, 5), (3, 8), (9, 9)]);
+        assert_eq!(ranges(&onwards(&files, Txid(6))), [(3, 8), (9, 9)]);
+    }
+
+    #[test]
+    fn a_hole_splits_the_runs_and_the_later_one_comes_first() {
+        let files = [file(9, 1, 5), file(0, 8, 8), file(0, 9, 9)];
+        let chains = newest(&files);
+        assert_eq!(ranges(&chains[0].files), [(8, 8), (9, 9)]);
+        assert_eq!(ranges(&chains[1].files), [(1, 5)]);
+        assert!(onwards(&files, Txid(5)).is_empty());
+    }
+
+    #[test]
+    fn a_state_that_no_file_ends_at_names_its_neighbours() {
+        let files = [file(9, 1, 5), file(1, 6, 9)];
+        assert_eq!(at(&files, Txid(7)), Err(NoChain { below: Some(Txid(5)), above: Some(Txid(9)) }));
+        assert_eq!(at(&files, Txid(10)), Err(NoChain { below: Some(Txid(9)), above: None }));
+        assert_eq!(at(&[], Txid(1)), Err(NoChain { below: None, above: None }));
+        assert_eq!(ranges(&at(&files, Txid(5)).expect("the snapshot").files), [(1, 5)]);
+        assert!(newest(&[]).is_empty());
+    }
+
+    proptest! {
+        /// Whatever lies in the replica: chains have no hole, and every transaction that can be reached is.
+        #[test]
+        fn chains_cover_what_the_files_cover(raw in prop::collection::vec((0u8..10, 1u64..40, 0u64..12), 0..40)) {
+            let files: Vec<Listed> = raw.iter().map(|(level, min, len)| file(*level, *min, min + len)).collect();
+            let covered: Vec<bool> =
+                (0..60).map(|t| files.iter().any(|f| f.name.min.0 <= t && t <= f.name.max.0)).collect();
+            let mut seen = vec![false; 60];
+            for chain in newest(&files) {
+                let mut reached = chain.start().0 - 1;
+                for step in &chain.files {
+                    prop_assert!(step.name.min.0 <= reached + 1, "a hole in {:?}", ranges(&chain.files));
+                    prop_assert!(step.name.max.0 > reached, "a useless file in {:?}", ranges(&chain.files));
+                    reached = step.name.max.0;
+                }
+                prop_assert!(chain.start() == Txid(1) || !covered[chain.start().0 as usize - 1]);
+                (chain.start().0..=reached).for_each(|t| seen[t as usize] = true);
+            }
+            prop_assert_eq!(seen, covered);
+            for end in files.iter().map(|f| f.name.max) {
+                prop_assert_eq!(at(&files, end).map(|chain| chain.end()), Ok(end));
+            }
+        }
+    }
+}

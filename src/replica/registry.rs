@@ -1,0 +1,132 @@
+//! The replicas of this process: one for each place and credentials, however many connections read it.
+//!
+//! A replica is followed while a connection reads it. Afterwards it rests for a while, asking for nothing, with
+//! its view and its cache, since many applications open a connection for each piece of work and close it again.
+
+use super::Replica;
+use crate::config::Settings;
+use crate::error::Error;
+use crate::runtime::{self, PerProcess};
+use crate::store::{Location, LocationKey};
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::task::AbortHandle;
+
+/// How long a replica rests before it is forgotten.
+const REST: Duration = Duration::from_secs(60);
+
+static REPLICAS: PerProcess<Mutex<HashMap<LocationKey, Entry>>> = PerProcess::new();
+
+fn replicas() -> &'static Mutex<HashMap<LocationKey, Entry>> {
+    REPLICAS.get_or_init(Mutex::default)
+}
+
+struct Entry {
+    replica: Arc<Replica>,
+    wishes: Vec<Wish>,
+    follower: Option<AbortHandle>,
+    /// Grows at each change between reading and resting, so that a nap that is over notices it was disturbed.
+    turn: u64,
+}
+
+/// What one connection asks of a shared replica. The replica does what suits the most demanding.
+struct Wish {
+    reader: u64,
+    poll_interval: Duration,
+    cache_size: u64,
+}
+
+/// A reader's place at a replica. While any is held, the replica is followed.
+#[derive(Debug)]
+pub(super) struct Place {
+    key: LocationKey,
+    reader: u64,
+    replica: Arc<Replica>,
+}
+
+impl Place {
+    /// Joins the replica at a location, connecting to its store if this process does not know it yet.
+    pub(super) fn take(location: &Location, settings: &Settings) -> Result<Place, Error> {
+        let key = location.key().clone();
+        let mut replicas = replicas().lock();
+        if !replicas.contains_key(&key) {
+            let replica = Replica::new(location.connect()?, settings.cache_size, settings.poll_interval);
+            let entry = Entry { replica: Arc::new(replica), wishes: Vec::new(), follower: None, turn: 0 };
+            replicas.insert(key.clone(), entry);
+        }
+        let Some(entry) = replicas.get_mut(&key) else { return Err(Error::internal("a replica vanished")) };
+        entry.turn += 1;
+        let reader = entry.turn;
+        let (poll_interval, cache_size) = (settings.poll_interval, settings.cache_size);
+        entry.wishes.push(Wish { reader, poll_interval, cache_size });
+        entry.suit();
+        if entry.follower.is_none() {
+            entry.follower = Some(runtime::spawn(follow(entry.replica.clone()))?);
+        }
+        Ok(Place { key, reader, replica: entry.replica.clone() })
+    }
+
+    pub(super) fn replica(&self) -> &Arc<Replica> {
+        &self.replica
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut replicas = replicas().lock();
+        let Some(entry) = replicas.get_mut(&self.key) else { return };
+        entry.wishes.retain(|wish| wish.reader != self.reader);
+        if !entry.wishes.is_empty() {
+            return entry.suit();
+        }
+        if let Some(follower) = entry.follower.take() {
+            follower.abort();
+        }
+        entry.turn += 1;
+        let nap = rest(self.key.clone(), entry.turn);
+        // Without threads to wait with, the replica is forgotten at once.
+        if runtime::spawn(nap).is_err() {
+            replicas.remove(&self.key);
+        }
+    }
+}
+
+impl Entry {
+    fn suit(&self) {
+        let interval = self.wishes.iter().map(|wish| wish.poll_interval).min().unwrap_or(Duration::MAX);
+        let milliseconds = u64::try_from(interval.as_millis()).unwrap_or(u64::MAX).max(1);
+        self.replica.poll_interval_ms.store(milliseconds, Ordering::Relaxed);
+        let cache_size = self.wishes.iter().map(|wish| wish.cache_size).max().unwrap_or_default();
+        self.replica.fetcher.cache().resize(cache_size);
+    }
+}
+
+async fn rest(key: LocationKey, turn: u64) {
+    tokio::time::sleep(REST).await;
+    let mut replicas = replicas().lock();
+    if replicas.get(&key).is_some_and(|entry| entry.turn == turn) {
+        replicas.remove(&key);
+    }
+}
+
+/// Polls until it is aborted. What went wrong is logged once until it changes, not once a second.
+async fn follow(replica: Arc<Replica>) {
+    let mut complaint = None;
+    loop {
+        tokio::time::sleep(replica.poll_interval()).await;
+        match replica.poll(Duration::ZERO).await {
+            Ok(()) if complaint.take().is_some() => tracing::warn!("{} answers again", replica.store),
+            Ok(()) => {}
+            Err(error) => {
+                let text = error.to_string();
+                if complaint.as_ref() != Some(&text) {
+                    tracing::warn!("cannot follow {}: {text}", replica.store);
+                }
+                complaint = Some(text);
+            }
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! A primary as Litestream is: it commits to level 0, compacts upwards, takes snapshots, deletes what is old, and
+//! now and then is reset.
+
+use super::oracle::{Content, Oracle};
+use super::random::Random;
+use super::world::World;
+use crate::ltx::{Encoder, FileName, Form, Header, Level, PageSize, Txid};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+pub(super) const PAGE_SIZE: usize = 512;
+
+const MOST_PAGES: u64 = 70;
+
+pub(super) struct Primary {
+    world: Arc<World>,
+    random: Random,
+    oracle: Oracle,
+    txid: Txid,
+    pages: Vec<Content>,
+    /// What each transaction changed, and the size after it: what compactions are made from.
+    changes: BTreeMap<Txid, Change>,
+    wal_salt: u32,
+    wal_offset: i64,
+    clock_ms: i64,
+}
+
+#[derive(Clone)]
+struct Change {
+    commit: u32,
+    pages: BTreeMap<u32, Content>,
+    ms: i64,
+}
+
+impl Primary {
+    pub(super) fn new(world: Arc<World>, random: Random) -> Primary {
+        Primary {
+            world,
+            random,
+            oracle: Oracle::default(),
+            txid: Txid(0),
+            pages: Vec::new(),
+            changes: BTreeMap::new(),
+            wal_salt: 1,
+            wal_offset: 32,
+            clock_ms: 1_000_000,
+        }
+    }
+
+    pub(super) fn oracle(&self) -> &Oracle {
+        &self.oracle
+    }
+
+    /// Does one thing.
+    pub(super) fn act(&mut self) {
+        self.clock_ms += self.random.below(2000) as i64;
+        match self.random.below(20) {
+            _ if self.txid == Txid(0) => self.commit_all(),
+            0..=10 => self.commit(),
+            11 => self.commit_all(),
+            12..=13 => self.compact(0),
+            14 => self.compact(1),
+            15 => self.compact(2),
+            16 => self.snapshot(),
+            17..=18 => self.expire_level_0(),
+            _ => self.expire_higher_levels(),
+        }
+    }
+
+    fn commit(&mut self) {
+        let mut changed = BTreeMap::new();
+        let size = self.pages.len() as u64;
+        let commit = match self.random.below(6) {
+            0 => 1 + self.random.below(size),
+            1..=2 => (size + self.random.below(8)).min(MOST_PAGES),
+            _ => size,
+        };
+        for pgno in size + 1..=commit {
+            changed.insert(pgno as u32, self.random.next());
+        }
+        for _ in 0..1 + self.random.below(5) {
+            changed.insert(1 + self.random.below(commit) as u32, self.random.next());
+        }
+        self.write(commit as u32, changed);
+    }
+
+    /// The first transaction of a replica, or the one after a reset: every page, in another WAL.
+    fn commit_all(&mut self) {
+        let commit = 1 + self.random.below(MOST_PAGES);
+        self.wal_salt += 1;
+        self.wal_offset = 32;
+        let pages = (1..=commit as u32).map(|pgno| (pgno, self.random.next())).collect();
+        self.write(commit as u32, pages);
+    }
+
+    fn write(&mut self, commit: u32, changed: BTreeMap<u32, Content>) {
+        self.txid = self.txid.next();
+        self.pages.resize(commit as usize, 0);
+        changed.iter().for_each(|(pgno, content)| self.pages[*pgno as usize - 1] = *content);
+        self.oracle.record(self.txid, self.pages.clone());
+        let wal_size = changed.len() as i64 * (PAGE_SIZE as i64 + 24);
+        let header = Header {
+            wal_offset: self.wal_offset,
+            wal_size,
+            wal_salt: [self.wal_salt, 7],
+            ..self.header(self.txid, self.txid, commit, self.clock_ms)
+        };
+        self.wal_offset += wal_size;
+        if self.random.one_in(10) {
+            // A checkpoint: the WAL begins anew.
+            self.wal_salt += 1;
+            self.wal_offset = 32;
+        }
+        self.changes.insert(self.txid, Change { commit, pages: changed.clone(), ms: self.clock_ms });
+        self.upload(Level::ZERO, header, &changed);
+    }
+
+    fn header(&self, min: Txid, max: Txid, commit: u32, ms: i64) -> Header {
+        Header {
+            flags: Header::NO_CHECKSUMS,
+            page_size: PageSize::new(PAGE_SIZE as u32).expect("a page size"),
+            commit,
+            min_txid: min,
+            max_txid: max,
+            timestamp_ms: ms,
+            pre_apply_checksum: 0,
+            wal_offset: 0,
+            wal_size: 0,
+            wal_salt: [0, 0],
+            node_id: 0,
+        }
+    }
+
+    fn upload(&self, level: Level, header: Header, pages: &BTreeMap<u32, Content>) {
+        let mut encoder = Encoder::new(header, Form::Block);
+        pages.iter().for_each(|(pgno, content)| encoder.page(*pgno, &Oracle::page(*content)));
+        let name = FileName { min: header.min_txid, max: header.max_txid };
+        self.world.put(level, name, encoder.finish());
+    }
+
+    /// Merges what a level has beyond the next one into a file there.
+    fn compact(&mut self, from: u8) {
+        let (from, to) = (Level::new(from).expect("a level"), Level::new(from + 1).expect("a level"));
+        let reached = self.world.files(to).last().map_or(Txid(0), |file| file.max);
+        let inputs: Vec<FileName> = self.world.files(from).into_iter().filter(|file| file.min > reached).collect();
+        let wanted = 1 + self.random.below(inputs.len() as u64) as usize;
+        let inputs = &inputs[..wanted.min(inputs.len())];
+        if let (Some(first), Some(last)) = (inputs.first(), inputs.last()) {
+            self.merge(to, first.min, last.max);
+        }
+    }
+
+    fn merge(&self, level: Level, min: Txid, max: Txid) {
+        let mut pages = BTreeMap::new();
+        for change in self.changes.range(min..=max).map(|(_, change)| change) {
+            pages.extend(change.pages.clone());
+            pages.split_off(&(change.commit + 1));
+        }
+        let newest = &self.changes[&max];
+        self.upload(level, self.header(min, max, newest.commit, newest.ms), &pages);
+    }
+
+    fn snapshot(&mut self) {
+        let pages = (1..).zip(self.pages.iter().copied()).collect();
+        let header = self.header(Txid(1), self.txid, self.pages.len() as u32, self.clock_ms + 500);
+        self.upload(Level::SNAPSHOT, header, &pages);
+    }
+
+    /// Level 0 loses files that level 1 has, never its newest.
+    fn expire_level_0(&mut self) {
+        let compacted = self.world.files(Level::new(1).expect("a level")).last().map_or(Txid(0), |file| file.max);
+        let files = self.world.files(Level::ZERO);
+        let old = files.iter().filter(|file| file.max <= compacted && file.max < self.txid);
+        let old: Vec<_> = old.collect();
+        let gone = self.random.below(old.len() as u64 + 1) as usize;
+        old[..gone].iter().for_each(|file| self.world.delete(Level::ZERO, **file));
+    }
+
+    /// Old snapshots go, then what only they needed, but never level 0 or the newest file of a level.
+    fn expire_higher_levels(&mut self) {
+        let snapshots = self.world.files(Level::SNAPSHOT);
+        let Some(kept) = snapshots.len().checked_sub(1 + self.random.below(2) as usize) else { return };
+        snapshots[..kept].iter().for_each(|file| self.world.delete(Level::SNAPSHOT, *file));
+        let oldest = snapshots[kept].max;
+        for level in (1..9).filter_map(Level::new) {
+            let files = self.world.files(level);
+            let needed = files.len().saturating_sub(1);
+            files[..needed].iter().filter(|file| file.max <= oldest).for_each(|file| self.world.delete(level, *file));
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! A store in memory that delays, fails, cuts off, and lists what was there a moment ago.
+
+use super::random::Random;
+use crate::ltx::{FileName, Level, Txid};
+use crate::store::{Chunk, Error, ErrorKind, Listed, Store, Version};
+use async_trait::async_trait;
+use bytes::Bytes;
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::Range;
+use std::time::Duration;
+
+type Files = BTreeMap<(Level, FileName), Object>;
+
+#[derive(Clone)]
+struct Object {
+    bytes: Bytes,
+    version: u64,
+}
+
+pub(super) struct World {
+    state: Mutex<State>,
+}
+
+struct State {
+    files: Files,
+    /// What a stale listing shows.
+    before: Files,
+    random: Random,
+    written: u64,
+    calm: bool,
+}
+
+impl World {
+    pub(super) fn new(random: Random) -> World {
+        let state = State { files: Files::new(), before: Files::new(), random, written: 0, calm: false };
+        World { state: Mutex::new(state) }
+    }
+
+    /// No more faults.
+    pub(super) fn calm(&self) {
+        self.state.lock().calm = true;
+    }
+
+    pub(super) fn is_calm(&self) -> bool {
+        self.state.lock().calm
+    }
+
+    pub(super) fn put(&self, level: Level, name: FileName, bytes: Vec<u8>) {
+        let mut state = self.state.lock();
+        state.remember();
+        state.written += 1;
+        let object = Object { bytes: bytes.into(), version: state.written };
+        state.files.insert((level, name), object);
+    }
+
+    pub(super) fn delete(&self, level: Level, name: FileName) {
+        let mut state = self.state.lock();
+        state.remember();
+        state.files.remove(&(level, name));
+    }
+
+    /// What lies at a level now, ascending.
+    pub(super) fn files(&self, level: Level) -> Vec<FileName> {
+        self.state.lock().files.keys().filter(|(at, _)| *at == level).map(|(_, name)| *name).collect()
+    }
+}
+
+impl State {
+    fn remember(&mut self) {
+        if self.random.one_in(3) {
+            self.before = self.files.clone();
+        }
+    }
+
+    /// How long the next request takes, and whether it fails.
+    fn fate(&mut self) -> (Duration, bool) {
+        let delay = Duration::from_millis(self.random.below(200));
+        (delay, !self.calm && self.random.one_in(25))
+    }
+}
+
+fn unreachable() -> Error {
+    Error::new(ErrorKind::Unreachable, "the model store", "the connection broke off")
+}
+
+#[async_trait]
+impl Store for World {
+    async fn list(&self, level: Level, from: Txid) -> Result<Vec<Listed>, Error> {
+        let (delay, fails) = self.state.lock().fate();
+        tokio::time::sleep(delay).await;
+        if fails {
+            return Err(unreachable());
+        }
+        let mut state = self.state.lock();
+        let stale = !state.calm && state.random.one_in(6);
+        let files = if stale { &state.before } else { &state.files };
+        let listed = |((level, name), object): (&(Level, FileName), &Object)| Listed {
+            level: *level,
+            name: *name,
+            size: object.bytes.len() as u64,
+            version: Some(version(object)),
+            modified_ms: 0,
+        };
+        Ok(files.iter().filter(|((at, name), _)| *at == level && name.min >= from).map(listed).collect())
+    }
+
+    async fn read(
+        &self,
+        level: Level,
+        name: FileName,
+        range: Range<u64>,
+        expected: Option<&Version>,
+    ) -> Result<Chunk, Error> {
+        let (delay, fails) = self.state.lock().fate();
+        tokio::time::sleep(delay).await;
+        if fails {
+            return Err(unreachable());
+        }
+        let state = self.state.lock();
+        let missing = || Error::new(ErrorKind::NotFound, format!("{name} at level {level}"), "there is no such file");
+        let object = state.files.get(&(level, name)).ok_or_else(missing)?;
+        if expected.is_some_and(|expected| *expected != version(object)) {
+            return Err(Error::new(ErrorKind::Changed, format!("{name} at level {level}"), "another file"));
+        }
+        let size = object.bytes.len();
+        let bytes = object.bytes.slice((range.start as usize).min(size)..(range.end as usize).min(size));
+        Ok(Chunk { bytes, file_size: size as u64, version: version(object) })
+    }
+}
+
+fn version(object: &Object) -> Version {
+    Version(object.version.to_string().into())
+}
+
+impl fmt::Debug for World {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("World")
+    }
+}
+
+impl fmt::Display for World {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("model://world")
+    }
+}

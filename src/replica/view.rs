@@ -1,0 +1,204 @@
+//! Views: immutable states of the database.
+//!
+//! A view says for each page which bytes of which file hold its version. It is derived from the last one by applying
+//! files, shares with it all that did not change, and stays as it is while anyone holds it.
+
+use super::library::{LtxFile, Reading};
+use super::pages::{PageMap, Slot};
+use crate::ltx::{Header, Txid};
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// One immutable state of the database.
+pub struct View {
+    newest: Header,
+    counter: u32,
+    pages: PageMap,
+    table: FileTable,
+}
+
+impl View {
+    /// The last transaction this state includes.
+    pub fn txid(&self) -> Txid {
+        self.newest.max_txid
+    }
+
+    /// When that transaction was written, in milliseconds since 1970, by the primary's clock.
+    pub fn time_ms(&self) -> i64 {
+        self.newest.timestamp_ms
+    }
+
+    /// Page size in bytes, a power of two from 512 to 65536.
+    pub fn page_size(&self) -> u32 {
+        self.newest.page_size.get()
+    }
+
+    /// Size of the database in pages.
+    pub fn commit(&self) -> u32 {
+        self.newest.commit
+    }
+
+    /// The number that stands for this state in page 1: of two views with the same number all pages are equal.
+    /// Never given twice in a process, nor to a child of a fork for a state the parent did not have.
+    pub fn counter(&self) -> u32 {
+        self.counter
+    }
+
+    /// Which bytes hold a page. None for the lock page and for pages above the commit.
+    pub(super) fn locate(&self, pgno: u32) -> Option<Extent<'_>> {
+        let slot = self.pages.get(pgno)?;
+        let file = self.table.seats.get(slot.file as usize)?.file.as_ref()?;
+        Some(Extent { file, offset: slot.offset, size: slot.size })
+    }
+
+    /// The page that SQLite never uses: it lies where file locks are taken.
+    pub(super) fn lock_page(&self) -> u32 {
+        self.newest.page_size.lock_page()
+    }
+
+    /// The files that hold at least one of its pages.
+    pub(super) fn files(&self) -> impl Iterator<Item = &Arc<LtxFile>> {
+        self.table.seats.iter().filter_map(|seat| seat.file.as_ref())
+    }
+
+    /// The header of the newest file in it.
+    pub(super) fn newest(&self) -> &Header {
+        &self.newest
+    }
+}
+
+impl fmt::Debug for View {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "View({}, {} pages)", self.txid(), self.commit())
+    }
+}
+
+/// The bytes of a file that hold one page.
+#[derive(Clone, Copy)]
+pub(super) struct Extent<'a> {
+    pub file: &'a Arc<LtxFile>,
+    pub offset: u64,
+    pub size: u32,
+}
+
+/// A view in the making.
+#[derive(Clone, Default)]
+pub(super) struct Draft {
+    newest: Option<Header>,
+    pages: PageMap,
+    table: FileTable,
+}
+
+impl Draft {
+    /// Goes on from a view.
+    pub(super) fn from(view: &View) -> Draft {
+        Draft { newest: Some(view.newest.clone()), pages: view.pages.clone(), table: view.table.clone() }
+    }
+
+    /// Lays a file over what is there. Files come in the order of their ends, without a hole between them.
+    ///
+    /// The pages above the file's commit go, also from below: a page that comes back later is written anew.
+    pub(super) fn apply(&mut self, reading: &Reading) {
+        let header = reading.file.header.clone();
+        if self.newest.as_ref().is_some_and(|newest| newest.page_size != header.page_size) {
+            // VACUUM into another page size rewrites every page, so nothing from below is left.
+            *self = Draft::default();
+        }
+        let seat = self.table.add(reading.file.clone());
+        for entry in reading.entries.iter().filter(|entry| entry.pgno <= header.commit) {
+            let slot = Slot { file: seat, offset: entry.offset, size: entry.size };
+            // A slot that does not fit leaves the page missing, which `finish` reports.
+            if let Ok(before) = self.pages.set(entry.pgno, slot) {
+                self.table.used(seat);
+                before.into_iter().for_each(|slot| self.table.unused(slot.file));
+            }
+        }
+        let table = &mut self.table;
+        self.pages.truncate(header.commit, |slot| table.unused(slot.file));
+        self.table.free_if_empty(seat);
+        self.newest = Some(header);
+    }
+
+    /// Corrects the time of the state: a snapshot's own is when it was made, which can be long after.
+    pub(super) fn written_by(&mut self, ms: i64) {
+        if let Some(newest) = &mut self.newest {
+            newest.timestamp_ms = newest.timestamp_ms.min(ms);
+        }
+    }
+
+    /// The view, if every page is there. `same_as` is a view of the same state, whose counter goes on to stand for it.
+    pub(super) fn finish(self, same_as: Option<&View>) -> Result<View, Incomplete> {
+        let newest = self.newest.ok_or(Incomplete)?;
+        if self.pages.len() < stored_pages(&newest) {
+            return Err(Incomplete);
+        }
+        Ok(View {
+            newest,
+            counter: same_as.map_or_else(next_counter, View::counter),
+            pages: self.pages,
+            table: self.table,
+        })
+    }
+}
+
+/// The files do not hold every page.
+#[derive(Debug)]
+pub(super) struct Incomplete;
+
+/// How many pages a database of this size keeps in files: all but the lock page.
+pub(super) fn stored_pages(header: &Header) -> u32 {
+    header.commit - u32::from(header.page_size.lock_page() <= header.commit)
+}
+
+/// Inherited by a forked child with its value, so that what SQLite cached before the fork is not mistaken there.
+fn next_counter() -> u32 {
+    static COUNTER: AtomicU32 = AtomicU32::new(1);
+    COUNTER.fetch_add(1, Ordering::Relaxed)
+}
+
+/// The files a view refers to, by position. A file that holds none of its pages any more leaves its seat to the next.
+#[derive(Clone, Default)]
+struct FileTable {
+    seats: Vec<Seat>,
+    free: Vec<u32>,
+}
+
+#[derive(Clone)]
+struct Seat {
+    file: Option<Arc<LtxFile>>,
+    pages: u32,
+}
+
+impl FileTable {
+    fn add(&mut self, file: Arc<LtxFile>) -> u32 {
+        let seat = Seat { file: Some(file), pages: 0 };
+        match self.free.pop() {
+            Some(position) => {
+                self.seats[position as usize] = seat;
+                position
+            }
+            None => {
+                self.seats.push(seat);
+                (self.seats.len() - 1) as u32
+            }
+        }
+    }
+
+    fn used(&mut self, position: u32) {
+        self.seats[position as usize].pages += 1;
+    }
+
+    fn unused(&mut self, position: u32) {
+        self.seats[position as usize].pages -= 1;
+        self.free_if_empty(position);
+    }
+
+    /// Frees the seat of a file that holds no page of the view.
+    fn free_if_empty(&mut self, position: u32) {
+        let seat = &mut self.seats[position as usize];
+        if seat.pages == 0 && seat.file.take().is_some() {
+            self.free.push(position);
+        }
+    }
+}
