@@ -136,7 +136,8 @@ impl File {
         }
     }
 
-    /// Moves to another moment. A read transaction that is open keeps its view.
+    /// Moves to another moment. A read transaction that is open keeps its view. Connections that share this file by a
+    /// shared cache move with it.
     fn move_to(&self, moment: &str) -> Result<Answer, Error> {
         if self.unlocked {
             let text = "a database opened with nolock or immutable stays at the moment it was opened at";

@@ -24,7 +24,8 @@ const LIBRARIES: usize = 16;
 /// every library gets functions of its own, and finds its routines under their number.
 static ROUTINES: [AtomicPtr<Api>; LIBRARIES] = [const { AtomicPtr::new(ptr::null_mut()) }; LIBRARIES];
 
-/// One function: its name, its most arguments, the least (one fewer), what else SQLite may do with it, its body.
+/// A function: its name, the most arguments it takes (it also takes one fewer, without the schema), who may call it, and
+/// its body.
 type Definition = (&'static CStr, c_int, c_int, ScalarFunction);
 
 macro_rules! libraries {

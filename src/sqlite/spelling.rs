@@ -29,10 +29,18 @@ struct Path {
 
 static TAKEN: Taken = Taken::new();
 
+/// What comes between a path and the number of the settings that it is spelled for.
+const MARK: &str = "#litestream-";
+
 /// The spelling of the full path `path` for a replica read with these settings (any text that differs where the content
 /// does), or for a file of the default VFS.
 pub fn spell(path: &[u8], settings: Option<&str>) -> Vec<u8> {
     TAKEN.spell(path, settings)
+}
+
+/// The path as it was before it was spelled for a replica, for people.
+pub fn unspelled(path: &str) -> &str {
+    path.rsplit_once(MARK).map_or(path, |(path, _)| path)
 }
 
 impl Taken {
@@ -45,7 +53,7 @@ impl Taken {
             (Some(owner), _) if owner.as_deref() == settings => path.to_vec(),
             (None, None) => path.to_vec(),
             (_, None) => detour(path),
-            (_, Some(settings)) => [path, format!("#{:016x}", hash(&settings)).as_bytes()].concat(),
+            (_, Some(settings)) => [path, format!("{MARK}{:016x}", hash(&settings)).as_bytes()].concat(),
         }
     }
 
@@ -106,7 +114,8 @@ mod tests {
         let spell = |settings| text(taken.spell(b"/d/x.db", settings));
         assert_eq!(spell(Some("one")), "/d/x.db");
         let two = spell(Some("two"));
-        assert!(two.starts_with("/d/x.db#") && two.len() == "/d/x.db#".len() + 16, "{two}");
+        assert_eq!(two.len(), "/d/x.db#litestream-".len() + 16, "{two}");
+        assert_eq!((unspelled(&two), unspelled("/d/x.db")), ("/d/x.db", "/d/x.db"));
         assert_eq!(spell(Some("two")), two);
         assert_ne!(spell(Some("three")), two);
         assert_eq!(spell(None), "/d/./x.db");

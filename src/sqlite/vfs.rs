@@ -136,9 +136,11 @@ unsafe fn open_replica(registration: &Registration, name: *const c_char) -> Resu
         let [journal, wal] = unsafe { api.companions(name) };
         File::open(api, &settings, unlocked, Companions::enter(journal, wal))
     });
-    // SAFETY: see above.
-    let path = || unsafe { CStr::from_ptr(name) }.to_string_lossy();
-    opened.map(|file| ReplicaFile::new(api, file)).map_err(|error| error.context(format!("cannot open {}", path())))
+    opened.map(|file| ReplicaFile::new(api, file)).map_err(|error| {
+        // SAFETY: see above.
+        let path = unsafe { CStr::from_ptr(name) }.to_string_lossy();
+        error.context(format!("cannot open {}", spelling::unspelled(&path)))
+    })
 }
 
 unsafe extern "C" fn delete(vfs: *mut Vfs, name: *const c_char, sync_directory: c_int) -> c_int {

@@ -1,0 +1,126 @@
+//! Runs SQL over a replica, with SQLite linked into the program:
+//!
+//! ```sh
+//! cargo run --example query -- s3://bucket/path "SELECT count(*) FROM orders"
+//! cargo run --example query -- file:///backups/app --time 2024-05-01T12:00:00Z "SELECT * FROM orders LIMIT 3"
+//! ```
+
+use litestream_vfs::sqlite::litestream_vfs_static_init;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use rusqlite::auto_extension::{RawAutoExtension, register_auto_extension};
+use rusqlite::fallible_iterator::FallibleIterator;
+use rusqlite::types::ValueRef;
+use rusqlite::{Batch, Connection, ErrorCode, OpenFlags, ffi};
+use std::error::Error;
+use std::ffi::{CStr, c_char, c_int, c_void};
+use std::process::ExitCode;
+use std::sync::Mutex;
+
+const USAGE: &str = "usage: query <replica-url> [--time <time> | --txid <txid>] <sql>";
+
+/// The last thing SQLite logged: why an open failed, for which its own text is always the same.
+static LOGGED: Mutex<Option<String>> = Mutex::new(None);
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), Box<dyn Error>> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let (uri, sql) = read(&arguments).ok_or(USAGE)?;
+    register()?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+    // rusqlite's text for this would show the URI, which may hold credentials.
+    let connection = Connection::open_with_flags(uri, flags).map_err(|_| reason("the replica cannot be opened"))?;
+    let mut statements = Batch::new(&connection, sql);
+    while let Some(mut statement) = statements.next()? {
+        print(&mut statement).map_err(explained)?;
+    }
+    Ok(())
+}
+
+/// The URI to open and the SQL to run; None if the arguments are not as they should be.
+fn read(arguments: &[String]) -> Option<(String, &str)> {
+    let (url, moment, sql) = match arguments {
+        [url, sql] => (url, None, sql),
+        [url, option, moment, sql] if option == "--time" || option == "--txid" => {
+            (url, Some((&option[2..], moment)), sql)
+        }
+        _ => return None,
+    };
+    let mut uri = format!("file:replica.db?vfs=litestream&replica_url={}", encoded(url));
+    if let Some((key, moment)) = moment {
+        uri += &format!("&{key}={}", encoded(moment));
+    }
+    Some((uri, sql))
+}
+
+fn encoded(text: &str) -> String {
+    utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
+}
+
+/// Registers the VFS in the linked SQLite.
+fn register() -> Result<(), Box<dyn Error>> {
+    // SAFETY: nothing has used SQLite yet, and the callback stays.
+    let code = unsafe {
+        let log = log as unsafe extern "C" fn(*mut c_void, c_int, *const c_char);
+        ffi::sqlite3_config(ffi::SQLITE_CONFIG_LOG, log, std::ptr::null_mut::<c_void>())
+    };
+    assert_eq!(code, ffi::SQLITE_OK, "SQLite was in use before it was configured");
+    // SAFETY: the entry point has the signature of an extension's, in the library's own names for SQLite's types.
+    let entry = unsafe { std::mem::transmute::<*const (), RawAutoExtension>(litestream_vfs_static_init as *const ()) };
+    // SAFETY: it neither opens nor closes connections.
+    unsafe { register_auto_extension(entry) }?;
+    // SQLite calls the entry for each connection, so that one must be opened before the VFS is there.
+    Connection::open_in_memory()?;
+    Ok(())
+}
+
+unsafe extern "C" fn log(_: *mut c_void, _: c_int, text: *const c_char) {
+    // SAFETY: SQLite passes text that stays for the call.
+    let text = unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned();
+    if let Ok(mut logged) = LOGGED.lock() {
+        logged.get_or_insert(text);
+    }
+}
+
+/// What SQLite logged first, or else `otherwise`.
+fn reason(otherwise: &str) -> String {
+    LOGGED.lock().ok().and_then(|mut logged| logged.take()).unwrap_or_else(|| otherwise.to_owned())
+}
+
+/// An error of a statement, with the reason where SQLite has only a code for what the replica did.
+fn explained(error: rusqlite::Error) -> String {
+    use ErrorCode::{DatabaseCorrupt, InternalMalfunction, SystemIoFailure};
+    match error.sqlite_error_code() {
+        Some(SystemIoFailure | DatabaseCorrupt | InternalMalfunction) => reason(&error.to_string()),
+        _ => error.to_string(),
+    }
+}
+
+/// Prints rows as the sqlite3 shell does in list mode, with a header.
+fn print(statement: &mut rusqlite::Statement<'_>) -> rusqlite::Result<()> {
+    let columns = statement.column_count();
+    println!("{}", statement.column_names().collect::<Vec<_>>().join("|"));
+    let mut rows = statement.query(())?;
+    while let Some(row) = rows.next()? {
+        let values: Vec<String> = (0..columns).map(|at| row.get_ref(at).map(text)).collect::<Result<_, _>>()?;
+        println!("{}", values.join("|"));
+    }
+    Ok(())
+}
+
+fn text(value: ValueRef<'_>) -> String {
+    match value {
+        ValueRef::Null => String::new(),
+        ValueRef::Integer(number) => number.to_string(),
+        ValueRef::Real(number) => format!("{number:?}"),
+        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+    }
+}
