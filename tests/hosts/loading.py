@@ -1,5 +1,6 @@
-"""Loads the extension again and again, under other names and as other files; plain connections stay plain."""
+"""Loads the extension again and again, under other names and as another file; plain connections stay plain."""
 
+import os
 import shutil
 import sqlite3
 import threading
@@ -9,11 +10,17 @@ from host import ARGUMENTS, EXTENSION, connect, equal, load, one, refuses
 url, directory = ARGUMENTS
 suffix = EXTENSION[EXTENSION.rindex("."):]
 other_name = f"{directory}/backups{suffix}"
-shutil.copy(EXTENSION, other_name)
+os.symlink(EXTENSION, other_name)
+other_file = f"{directory}/copy{suffix}"
+shutil.copy(EXTENSION, other_file)
 
 for path in (EXTENSION, EXTENSION, other_name, EXTENSION.removesuffix(suffix)):
     load(sqlite3.connect(":memory:"), path)
     equal(one(connect(url), "SELECT count(*) FROM customers"), 300)
+
+# Another copy is another library, with another registry of replicas: it says so, and the first one goes on.
+refuses("load only one", load, sqlite3.connect(":memory:"), other_file)
+equal(one(connect(url), "SELECT count(*) FROM customers"), 300)
 
 # load_extension as SQL, and a second time on a connection that reads a replica.
 shop = connect(url)

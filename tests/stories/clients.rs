@@ -7,6 +7,7 @@ use crate::support::litestream::{Place, Primary, Schedule};
 use crate::support::pages::assert_whole;
 use crate::support::workload;
 use rusqlite::{Connection, LoadExtensionGuard, OpenFlags};
+use std::env::consts::DLL_SUFFIX;
 use tempfile::TempDir;
 
 fn directory() -> TempDir {
@@ -96,10 +97,13 @@ fn sqlite3_shell_loads_it_and_opens_by_uri() {
 }
 
 #[test]
-fn sqlite3_shell_opens_what_the_environment_names() {
+fn sqlite3_shell_loads_it_under_another_name_and_opens_what_the_environment_names() {
+    let dir = directory();
+    extension::put_at(&dir.path().join(format!("backups-of-ours{DLL_SUFFIX}")));
     let printed = Host::shell()
+        .within(dir.path())
         .env("LITESTREAM_REPLICA_URL", &sample_url())
-        .arg(format!(".load {}", extension::library().display()))
+        .arg(".load ./backups-of-ours")
         .arg(".open 'file:app.db?vfs=litestream'")
         .arg("SELECT count(*) FROM orders")
         .succeed();
@@ -117,24 +121,6 @@ fn rusqlite_finds_every_entry_point() {
         }
         assert_whole(&connect(&sample_url(), &[]));
     }
-}
-
-#[test]
-fn rusqlite_opens_a_second_copy_of_the_library() {
-    let dir = directory();
-    let copy = dir.path().join(format!("copy{}", std::env::consts::DLL_SUFFIX));
-    extension::put_at(&copy);
-    let before = connect(&sample_url(), &[]);
-    let conn = Connection::open_in_memory().expect("memory");
-    extension::load(&conn, &copy);
-    for conn in [&before, &connect(&sample_url(), &[])] {
-        assert_whole(conn);
-        let txid: String = conn.query_row("SELECT litestream_txid()", [], |row| row.get(0)).expect("a TXID");
-        assert_eq!(txid.len(), 16);
-    }
-    // A permanent library stays loaded: its file may go.
-    drop(dir);
-    assert_whole(&connect(&sample_url(), &[]));
 }
 
 #[test]
