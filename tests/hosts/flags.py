@@ -20,7 +20,6 @@ options = [
     {"cache": "private"},
     {"name": "/no/such/directory/replica.db"},
     {"name": "with spaces & signs?.db"},
-    {"name": ""},
 ]
 for option in options:
     shop = connect(shop_url, **option)

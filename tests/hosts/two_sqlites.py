@@ -10,7 +10,7 @@ assert apsw.sqlite_lib_version() != sqlite3.sqlite_version, "this needs two libr
 
 
 def apsw_connect(url):
-    return apsw.Connection(uri(url))
+    return apsw.Connection(uri(url), flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI)
 
 
 load(sqlite3.connect(":memory:"))

@@ -5,16 +5,17 @@ use std::fs;
 use std::path::Path;
 
 /// A top-level module, and the others of the crate that it may name.
-const RULES: [(&str, &[&str]); 8] = [
+const RULES: [(&str, &[&str]); 9] = [
     ("ltx", &[]),
     ("store", &["ltx"]),
     // Leaves that several layers share. Errors tell of files and stores; settings of moments and transactions.
-    ("runtime", &[]),
+    ("log", &[]),
+    ("runtime", &["error"]),
     ("error", &["ltx", "store"]),
     ("time", &["error"]),
     ("config", &["error", "ltx", "time"]),
     ("replica", &["config", "error", "ltx", "runtime", "store", "time"]),
-    ("sqlite", &["config", "error", "ltx", "replica", "runtime", "store", "time"]),
+    ("sqlite", &["config", "error", "log", "ltx", "replica", "runtime", "store", "time"]),
 ];
 
 /// The module whose unsafe code talks to SQLite.

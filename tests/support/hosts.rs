@@ -6,12 +6,15 @@ use super::programs::{Ended, program, run};
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
+use tempfile::TempDir;
 
 const LIMIT: Duration = Duration::from_secs(120);
 
 /// One run of a host program of `tests/hosts`.
 pub struct Host {
     command: Command,
+    /// Where it works unless told. Whatever is left there is a file that should not be.
+    dir: TempDir,
 }
 
 impl Host {
@@ -52,8 +55,9 @@ impl Host {
                 command.env_remove(name);
             }
         }
-        command.env("PYTHONDONTWRITEBYTECODE", "1");
-        Host { command }
+        let dir = tempfile::tempdir().expect("a directory");
+        command.env("PYTHONDONTWRITEBYTECODE", "1").current_dir(dir.path());
+        Host { command, dir }
     }
 
     /// With one more argument.
@@ -80,9 +84,12 @@ impl Host {
         self
     }
 
-    /// Runs it to its end, whatever that is.
+    /// Runs it to its end, whatever that is. A replica leaves no files behind.
     pub fn run(mut self) -> Ended {
-        run(&mut self.command, LIMIT)
+        let ended = run(&mut self.command, LIMIT);
+        let left: Vec<_> = self.dir.path().read_dir().expect("it is there").flatten().collect();
+        assert!(left.is_empty(), "{left:?} was left in the working directory");
+        ended
     }
 
     /// Runs it, and fails unless it succeeds with nothing on stderr. Answers its stdout.
