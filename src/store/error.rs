@@ -34,6 +34,10 @@ impl Error {
         Error { kind, place: place.into(), cause: cause.into() }
     }
 
+    pub(super) fn missing(place: impl Into<Arc<str>>) -> Error {
+        Error::new(ErrorKind::NotFound, place, "there is no such file")
+    }
+
     /// What a caller can do about it.
     pub fn kind(&self) -> ErrorKind {
         self.kind

@@ -2,9 +2,19 @@
 //!
 //! A store knows where files lie and how to fetch bytes. It knows nothing of their content.
 
+mod counting;
 mod error;
+mod file;
+mod location;
+mod memory;
+mod paths;
+mod s3;
+mod url;
 
+pub use counting::{Counting, Counts};
 pub use error::{Error, ErrorKind};
+pub use location::{Location, LocationKey};
+pub use memory::Memory;
 
 use crate::ltx::{FileName, Level, Txid};
 use async_trait::async_trait;
@@ -16,6 +26,18 @@ use std::sync::Arc;
 /// Which bytes an object has: an ETag, or what a file system offers in its place. Compared for equality alone.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Version(pub Arc<str>);
+
+impl Version {
+    /// [`ErrorKind::Changed`] if another version was expected at `place`.
+    fn check(&self, expected: Option<&Version>, place: &str) -> Result<(), Error> {
+        match expected {
+            Some(expected) if expected != self => {
+                Err(Error::new(ErrorKind::Changed, place, "another version stands there by now"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
 
 /// A file as a listing shows it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -62,4 +84,9 @@ pub trait Store: fmt::Debug + fmt::Display + Send + Sync {
         range: Range<u64>,
         expected: Option<&Version>,
     ) -> Result<Chunk, Error>;
+}
+
+/// The store at a URL, with the credentials that the environment holds now. Asks nothing of it yet.
+pub fn open(url: &str) -> Result<Arc<dyn Store>, Error> {
+    Location::parse(url)?.connect()
 }

@@ -1,0 +1,174 @@
+//! From the text of a URL to a place that can be compared, shown and connected to.
+
+use super::file::{FilePlace, FileStore};
+use super::s3::{S3Place, S3Store};
+use super::url::{self, Parts};
+use super::{Error, ErrorKind, Store};
+use std::ffi::OsString;
+use std::fmt;
+use std::sync::Arc;
+
+/// The schemes there are, with an example of each, as complaints show them.
+const SCHEMES: &str = "file (file:///srv/replica) and s3 (s3://bucket/path)";
+
+/// A replica's place: its URL together with the settings and credentials that the environment held when it was parsed.
+///
+/// Displayed with secrets masked.
+#[derive(Clone, Debug)]
+pub struct Location {
+    shown: Arc<str>,
+    base: Arc<str>,
+    key: LocationKey,
+}
+
+/// What makes two locations the same: place, options and credentials. Never shows a secret.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct LocationKey(Arc<Place>);
+
+#[derive(PartialEq, Eq, Hash, Debug)]
+enum Place {
+    File(FilePlace),
+    S3(S3Place),
+}
+
+impl Location {
+    /// Reads a replica URL, and the process's environment as it is now.
+    ///
+    /// Fails with [`ErrorKind::Config`] when no replica can be there.
+    pub fn parse(url: &str) -> Result<Location, Error> {
+        Location::parse_with(url, |name| std::env::var_os(name))
+    }
+
+    /// [`Location::parse`] with another environment than the process's: `variable` answers what a name holds.
+    pub fn parse_with(url: &str, variable: impl Fn(&str) -> Option<OsString>) -> Result<Location, Error> {
+        let shown: Arc<str> = url::masked(url).into();
+        let place = place(url, &Environment(&variable), &shown)
+            .map_err(|cause| Error::new(ErrorKind::Config, shown.clone(), cause))?;
+        Ok(Location { shown, base: url::masked_base(url).into(), key: LocationKey(Arc::new(place)) })
+    }
+
+    /// What connections that may share one replica have in common.
+    pub fn key(&self) -> &LocationKey {
+        &self.key
+    }
+
+    /// Makes a client for the place. Asks nothing of it yet.
+    pub fn connect(&self) -> Result<Arc<dyn Store>, Error> {
+        match &*self.key.0 {
+            Place::File(place) => Ok(Arc::new(FileStore::new(self.base.clone(), place.clone()))),
+            Place::S3(place) => S3Store::new(self.base.clone(), place.clone())
+                .map(|store| Arc::new(store) as Arc<dyn Store>)
+                .map_err(|cause| Error::new(ErrorKind::Config, self.shown.clone(), cause)),
+        }
+    }
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.shown)
+    }
+}
+
+fn place(url: &str, environment: &Environment<'_>, shown: &str) -> Result<Place, String> {
+    let Some((scheme, rest)) = url::scheme(url) else {
+        let written = if shown.is_empty() { "it is empty".to_owned() } else { "it has no scheme".to_owned() };
+        return Err(format!("this is no replica URL, {written}; the schemes are {SCHEMES}"));
+    };
+    match scheme.as_str() {
+        "file" => FilePlace::parse(rest).map(Place::File),
+        "s3" => {
+            let parts = Parts::of(rest).ok_or("two slashes are missing behind the scheme, as in s3://bucket/path")?;
+            S3Place::parse(&parts, environment, shown).map(Place::S3)
+        }
+        unknown => Err(format!("the scheme '{unknown}' is not known; the schemes are {SCHEMES}")),
+    }
+}
+
+/// The environment variables of one parse.
+pub(super) struct Environment<'a>(pub &'a dyn Fn(&str) -> Option<OsString>);
+
+impl Environment<'_> {
+    /// What a variable holds; None if it is unset or empty.
+    pub fn raw(&self, name: &str) -> Option<OsString> {
+        (self.0)(name).filter(|value| !value.is_empty())
+    }
+
+    /// [`Environment::raw`] as text.
+    pub fn text(&self, name: &str) -> Result<Option<String>, String> {
+        let text = self.raw(name).map(OsString::into_string).transpose();
+        text.map_err(|_| format!("the environment variable {name} is not text in UTF-8"))
+    }
+
+    /// The first of these variables that is set.
+    pub fn first(&self, names: &[&str]) -> Result<Option<String>, String> {
+        for name in names {
+            if let Some(value) = self.text(name)? {
+                return Ok(Some(value));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Text that is compared but never shown.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(super) struct Secret(pub String);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(url: &str, variables: &[(&str, &str)]) -> Result<Location, Error> {
+        let find = |name: &str| variables.iter().find(|(n, _)| *n == name).map(|(_, value)| OsString::from(value));
+        Location::parse_with(url, find)
+    }
+
+    const KEYS: [(&str, &str); 2] = [("AWS_ACCESS_KEY_ID", "me"), ("AWS_SECRET_ACCESS_KEY", "hush")];
+
+    #[test]
+    fn what_is_no_replica_url_is_refused_with_the_known_schemes() {
+        for url in ["", "nonsense", "/srv/replica", r"C:\replica", "ftp://host/path", "gs://bucket/path"] {
+            let error = parse(url, &[]).expect_err(url);
+            assert_eq!(error.kind(), ErrorKind::Config, "{url}");
+            assert!(error.to_string().contains("file:///srv/replica"), "{error}");
+            assert!(error.to_string().contains("s3://bucket/path"), "{error}");
+        }
+        for url in ["s3:///path", "s3:bucket/path", "s3://bucket", "s3://bucket/", "s3://bucket/.", "file:", "file://"]
+        {
+            let error = parse(url, &KEYS).expect_err(url);
+            assert_eq!(error.kind(), ErrorKind::Config, "{url}");
+            assert!(!error.to_string().contains("the schemes are"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_key_is_shared_by_the_same_place_options_and_credentials() {
+        let key = |url: &str, variables: &[(&str, &str)]| parse(url, variables).expect(url).key().clone();
+        let plain = key("s3://bucket/app?force-path-style=true", &KEYS);
+        assert_eq!(plain, key("S3://bucket//app/./?forcePathStyle=1&partSize=7", &KEYS));
+        assert_ne!(plain, key("s3://bucket/other?force-path-style=true", &KEYS));
+        assert_ne!(plain, key("s3://bucket/app", &KEYS));
+        assert_ne!(plain, key("s3://bucket/app?force-path-style=true", &[KEYS[0], ("AWS_SECRET_ACCESS_KEY", "x")]));
+        assert_eq!(key("file:///srv/app", &[]), key("file:///srv//x/../app/?y=1", &KEYS));
+        assert_ne!(key("file:///srv/app", &[]), key("file:///srv/App", &[]));
+    }
+
+    #[test]
+    fn no_secret_is_ever_shown() {
+        let sse = "sseCustomerKey=aHVzaGh1c2hodXNoaHVzaGh1c2hodXNoaHVzaGh1c2g=";
+        let variables = [KEYS[0], KEYS[1], ("AWS_SESSION_TOKEN", "hush-token")];
+        let location = parse(&format!("s3://me:hush@bucket/app?{sse}"), &variables).expect("a location");
+        let store = location.connect().expect("a store");
+        for shown in [format!("{location} {location:?} {location:#?}"), format!("{store} {store:?} {store:#?}")] {
+            assert!(!shown.contains("hush") && !shown.contains("aHVza"), "{shown}");
+        }
+        let error = parse("s3://me:hush@/app?token=hush", &variables).expect_err("no bucket");
+        assert!(!format!("{error} {error:?}").contains("hush"), "{error:?}");
+    }
+}

@@ -1,0 +1,96 @@
+//! A store in memory, for the tests of the layers above.
+
+use super::{Chunk, Error, ErrorKind, Listed, Store, Version};
+use crate::ltx::{FileName, Level, Txid};
+use async_trait::async_trait;
+use bytes::Bytes;
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::Range;
+
+/// Files in memory. Each insert makes another version, even of the same bytes.
+#[derive(Default, Debug)]
+pub struct Memory {
+    state: Mutex<State>,
+}
+
+#[derive(Default, Debug)]
+struct State {
+    files: BTreeMap<(Level, FileName), File>,
+    inserts: u64,
+}
+
+#[derive(Clone, Debug)]
+struct File {
+    bytes: Bytes,
+    insert: u64,
+}
+
+impl File {
+    fn version(&self) -> Version {
+        Version(self.insert.to_string().into())
+    }
+}
+
+impl Memory {
+    /// A replica without files.
+    pub fn new() -> Memory {
+        Memory::default()
+    }
+
+    /// Puts a file there, over one of the same name.
+    pub fn insert(&self, level: Level, name: FileName, bytes: impl Into<Bytes>) {
+        let mut state = self.state.lock();
+        state.inserts += 1;
+        let file = File { bytes: bytes.into(), insert: state.inserts };
+        state.files.insert((level, name), file);
+    }
+
+    /// Takes a file away; false if it was not there.
+    pub fn remove(&self, level: Level, name: FileName) -> bool {
+        self.state.lock().files.remove(&(level, name)).is_some()
+    }
+}
+
+impl fmt::Display for Memory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("memory:")
+    }
+}
+
+#[async_trait]
+impl Store for Memory {
+    async fn list(&self, level: Level, from: Txid) -> Result<Vec<Listed>, Error> {
+        let state = self.state.lock();
+        let listed = |(&(level, name), file): (&(Level, FileName), &File)| Listed {
+            level,
+            name,
+            size: file.bytes.len() as u64,
+            version: Some(file.version()),
+            modified_ms: 0,
+        };
+        let start = (level, FileName { min: from, max: Txid(0) });
+        Ok(state.files.range(start..).take_while(|((at, _), _)| *at == level).map(listed).collect())
+    }
+
+    async fn read(
+        &self,
+        level: Level,
+        name: FileName,
+        range: Range<u64>,
+        expected: Option<&Version>,
+    ) -> Result<Chunk, Error> {
+        let file = self.state.lock().files.get(&(level, name)).cloned();
+        let place = format!("{self}{level}/{name}");
+        let Some(file) = file else { return Err(Error::missing(place)) };
+        let (version, file_size) = (file.version(), file.bytes.len() as u64);
+        version.check(expected, &place)?;
+        let end = range.end.min(file_size);
+        let start = range.start.min(end);
+        let position = |at: u64| {
+            usize::try_from(at).map_err(|_| Error::new(ErrorKind::Protocol, place.clone(), "it is too large"))
+        };
+        Ok(Chunk { bytes: file.bytes.slice(position(start)?..position(end)?), file_size, version })
+    }
+}

@@ -1,0 +1,236 @@
+//! What went wrong between us and a server, read off its answers and put in a clause.
+//!
+//! `object_store` keeps the status of a failed answer to itself, as text. So its HTTP client is wrapped: every failure
+//! is caught on the way up, and travels through its errors as the [`Failure`] that is found again at the end.
+
+use crate::store::{Error, ErrorKind};
+use async_trait::async_trait;
+use futures_util::StreamExt;
+use object_store::ClientOptions;
+use object_store::client::{
+    HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpResponseBody, HttpService,
+    ReqwestConnector,
+};
+use std::error::Error as StdError;
+use std::fmt;
+
+/// A request that brought nothing.
+#[derive(Clone, Debug)]
+pub(super) struct Failure {
+    /// Scheme, host and port of the server.
+    pub server: String,
+    pub what: What,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum What {
+    /// There was no answer, or not all of it.
+    Silence { connected: bool, cause: String },
+    /// The answer was no.
+    Refusal(Refusal),
+    /// The answer was a yes that makes no sense.
+    Nonsense(String),
+}
+
+#[derive(Clone, Default, Debug)]
+pub(super) struct Refusal {
+    pub status: u16,
+    /// S3's word for it, such as `NoSuchKey`; empty if there was none.
+    pub code: String,
+    pub message: String,
+    /// Where the bucket is, if the request went to another region.
+    pub region: Option<String>,
+}
+
+/// What was asked for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wish {
+    Listing,
+    File,
+}
+
+impl Failure {
+    /// Finds what really went wrong below an error. `server` is whom we asked.
+    pub fn below(error: &object_store::Error, server: &str) -> Failure {
+        let mut cause: &(dyn StdError + 'static) = error;
+        let mut cut = None;
+        loop {
+            if let Some(failure) = cause.downcast_ref::<Failure>() {
+                return failure.clone();
+            }
+            cut = cut.or(cause.downcast_ref::<HttpError>().map(HttpError::kind));
+            match cause.source() {
+                Some(source) => cause = source,
+                None => break,
+            }
+        }
+        let text = short(&cause.to_string());
+        let what = match cut {
+            Some(kind) if kind != HttpErrorKind::Decode => What::Silence { connected: true, cause: text },
+            _ => What::Nonsense(text),
+        };
+        Failure { server: server.to_owned(), what }
+    }
+
+    /// No answer within the time there was.
+    pub fn late(server: &str, seconds: u64) -> Failure {
+        let cause = format!("no answer within {seconds} seconds");
+        Failure { server: server.to_owned(), what: What::Silence { connected: true, cause } }
+    }
+
+    pub fn refusal(&self) -> Option<&Refusal> {
+        match &self.what {
+            What::Refusal(refusal) => Some(refusal),
+            _ => None,
+        }
+    }
+
+    /// The failure as callers know it.
+    pub fn error(&self, place: &str, wish: Wish) -> Error {
+        let kind = match &self.what {
+            What::Silence { .. } => ErrorKind::Unreachable,
+            What::Nonsense(_) => ErrorKind::Protocol,
+            What::Refusal(refusal) => return refusal.error(&self.server, place, wish),
+        };
+        Error::new(kind, place, self.to_string())
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let server = &self.server;
+        match &self.what {
+            What::Silence { connected: false, cause } => write!(f, "cannot connect to {server}: {cause}"),
+            What::Silence { connected: true, cause } => write!(f, "the connection to {server} failed: {cause}"),
+            What::Nonsense(cause) => write!(f, "{server} answers what S3 would not: {cause}"),
+            What::Refusal(refusal) => write!(f, "{server} refuses: {}", refusal.answer()),
+        }
+    }
+}
+
+impl StdError for Failure {}
+
+impl Refusal {
+    fn error(&self, server: &str, place: &str, wish: Wish) -> Error {
+        const OF_CREDENTIALS: [&str; 4] =
+            ["ExpiredToken", "InvalidToken", "TokenRefreshRequired", "InvalidAccessKeyId"];
+        let answer = self.answer();
+        let (kind, cause) = match (self.status, wish) {
+            (404, Wish::File) if self.code != "NoSuchBucket" => return Error::missing(place),
+            (404, _) => (ErrorKind::Config, format!("the bucket does not exist at {server} ({answer})")),
+            (412, _) => (ErrorKind::Changed, "another version stands there by now".to_owned()),
+            (403, Wish::File) if self.code == "AccessDenied" || self.code.is_empty() => (
+                ErrorKind::Denied,
+                format!("{server} denies access ({answer}); without permission to list, so does a missing file"),
+            ),
+            (401 | 403, _) => (ErrorKind::Denied, format!("{server} denies access ({answer})")),
+            _ if OF_CREDENTIALS.contains(&self.code.as_str()) => {
+                (ErrorKind::Denied, format!("{server} denies access ({answer})"))
+            }
+            (408 | 429 | 500.., _) => (ErrorKind::Unreachable, format!("{server} cannot serve now ({answer})")),
+            (300..=399, _) => (
+                ErrorKind::Config,
+                format!("{server} is not where the bucket is ({answer}); add its region to the URL"),
+            ),
+            _ => (ErrorKind::Protocol, format!("{server} does not take the request ({answer})")),
+        };
+        Error::new(kind, place, cause)
+    }
+
+    fn answer(&self) -> String {
+        let parts = [self.code.as_str(), self.message.as_str()];
+        let told: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+        if told.is_empty() { format!("status {}", self.status) } else { told.join(": ") }
+    }
+
+    async fn read(response: HttpResponse) -> Refusal {
+        let status = response.status().as_u16();
+        let header = response.headers().get("x-amz-bucket-region").and_then(|value| value.to_str().ok());
+        let region = header.map(str::to_owned);
+        let body = beginning(response.into_body()).await;
+        let element = |name: &str| element(&body, name).map(short);
+        Refusal {
+            status,
+            code: element("Code").unwrap_or_default(),
+            message: element("Message").unwrap_or_default(),
+            region: region.or_else(|| element("Region")),
+        }
+    }
+
+    fn is_passing(&self) -> bool {
+        matches!(self.status, 408 | 429 | 500..)
+    }
+}
+
+/// Enough of a body for a complaint.
+async fn beginning(body: HttpResponseBody) -> String {
+    const ENOUGH: usize = 16 * 1024;
+    let mut stream = body.bytes_stream();
+    let mut bytes = Vec::new();
+    while let Some(Ok(chunk)) = stream.next().await {
+        bytes.extend_from_slice(&chunk);
+        if bytes.len() >= ENOUGH {
+            break;
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// The text of an XML element without elements inside.
+fn element<'a>(body: &'a str, name: &str) -> Option<&'a str> {
+    let (_, rest) = body.split_once(&format!("<{name}>"))?;
+    rest.split_once('<').map(|(text, _)| text).filter(|text| !text.is_empty())
+}
+
+/// One line of a foreign text, of a length for a clause.
+fn short(text: &str) -> String {
+    const LONGEST: usize = 200;
+    let line = text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
+    let line = line.collect::<Vec<_>>().join(" ");
+    let line = line.trim_end_matches('.');
+    line.chars().take(LONGEST).collect()
+}
+
+/// Makes HTTP clients whose failures are [`Failure`]s.
+#[derive(Debug)]
+pub(super) struct Connector;
+
+impl HttpConnector for Connector {
+    fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
+        Ok(HttpClient::new(Watched { inner: ReqwestConnector::default().connect(options)? }))
+    }
+}
+
+#[derive(Debug)]
+struct Watched {
+    inner: HttpClient,
+}
+
+#[async_trait]
+impl HttpService for Watched {
+    async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+        let uri = request.uri();
+        let server = match (uri.scheme_str(), uri.authority()) {
+            (Some(scheme), Some(authority)) => format!("{scheme}://{authority}"),
+            _ => uri.path().to_owned(),
+        };
+        let (kind, what) = match self.inner.execute(request).await {
+            Ok(response) if response.status().is_success() => return Ok(response),
+            Ok(response) => {
+                let refusal = Refusal::read(response).await;
+                // The kinds tell `object_store` whether another try is worth it.
+                let kind = if refusal.is_passing() { HttpErrorKind::Request } else { HttpErrorKind::Unknown };
+                (kind, What::Refusal(refusal))
+            }
+            Err(error) => {
+                let mut root: &dyn StdError = &error;
+                while let Some(source) = root.source() {
+                    root = source;
+                }
+                let connected = error.kind() != HttpErrorKind::Connect;
+                (error.kind(), What::Silence { connected, cause: short(&root.to_string()) })
+            }
+        };
+        Err(HttpError::new(kind, Failure { server, what }))
+    }
+}

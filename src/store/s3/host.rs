@@ -1,0 +1,179 @@
+//! Which bucket on which server the host of an `s3` URL names.
+
+use crate::store::url;
+use ::url::Url;
+
+/// What a host says.
+#[derive(Default, PartialEq, Eq, Debug)]
+pub(super) struct Host {
+    /// Empty if the host names a server alone.
+    pub bucket: String,
+    pub region: Option<String>,
+    /// With its scheme; None for Amazon's own.
+    pub endpoint: Option<String>,
+    pub path_style: bool,
+}
+
+/// A provider whose hosts Litestream knows: `<bucket>.<label><region>.<domain>`.
+struct Provider {
+    domain: &'static str,
+    label: &'static str,
+    has_region: bool,
+    path_style: bool,
+}
+
+const PROVIDERS: [Provider; 4] = [
+    Provider { domain: "digitaloceanspaces.com", label: "", has_region: true, path_style: false },
+    Provider { domain: "backblazeb2.com", label: "s3.", has_region: true, path_style: true },
+    Provider { domain: "s3.filebase.com", label: "", has_region: false, path_style: true },
+    Provider { domain: "scw.cloud", label: "s3.", has_region: true, path_style: false },
+];
+
+impl Host {
+    /// Reads a host as Litestream does.
+    pub fn parse(host: &str) -> Host {
+        if host.contains(':') && !host.contains(".com") {
+            // A server of one's own, in the form bucket.server:port.
+            let (bucket, server) = host.split_once('.').unwrap_or(("", host));
+            return Host {
+                bucket: bucket.to_owned(),
+                region: None,
+                endpoint: Some(format!("http://{server}")),
+                path_style: true,
+            };
+        }
+        amazon(host)
+            .or_else(|| PROVIDERS.iter().find_map(|provider| provider.parse(host)))
+            .unwrap_or_else(|| Host { bucket: host.to_owned(), ..Host::default() })
+    }
+}
+
+/// `bucket.s3.amazonaws.com` and `bucket.s3.region.amazonaws.com`.
+fn amazon(host: &str) -> Option<Host> {
+    let host = host.strip_suffix(".amazonaws.com")?;
+    let (bucket, region) = match host.strip_suffix(".s3") {
+        Some(bucket) => (bucket, None),
+        None => {
+            let (bucket, region) = host.rsplit_once('.')?;
+            (bucket.strip_suffix(".s3")?, Some(region.to_owned()))
+        }
+    };
+    Some(Host { bucket: bucket.to_owned(), region, ..Host::default() })
+}
+
+impl Provider {
+    fn parse(&self, host: &str) -> Option<Host> {
+        let rest = match host.strip_suffix(self.domain)? {
+            "" if !self.has_region => "",
+            rest => rest.strip_suffix('.')?,
+        };
+        let (front, region) = match self.has_region {
+            true => rest.rsplit_once('.').map_or(("", rest), |(front, region)| (front, region)),
+            false => (rest, ""),
+        };
+        let bucket = match self.label.strip_suffix('.') {
+            Some(label) => front.strip_suffix(label)?,
+            None => front,
+        };
+        let dot = if self.has_region { "." } else { "" };
+        Some(Host {
+            bucket: bucket.trim_end_matches('.').to_owned(),
+            region: self.has_region.then(|| region.to_owned()),
+            endpoint: Some(format!("https://{}{region}{dot}{}", self.label, self.domain)),
+            path_style: self.path_style,
+        })
+    }
+}
+
+/// An endpoint as a person writes it, with a scheme: `http` for names that only mean something locally.
+pub(super) fn endpoint(text: &str) -> Result<String, String> {
+    let text = text.trim().trim_end_matches('/');
+    let (is_complete, host) = match url::scheme(text) {
+        Some((scheme, rest)) if scheme == "http" || scheme == "https" => (true, rest.trim_start_matches('/')),
+        _ => (false, text),
+    };
+    if host.contains('@') {
+        return Err("the endpoint holds credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY".to_owned());
+    }
+    let complete = match (is_complete, is_local(host)) {
+        (true, _) => text.to_owned(),
+        (false, true) => format!("http://{text}"),
+        (false, false) => format!("https://{text}"),
+    };
+    match Url::parse(&complete) {
+        Ok(parsed) if parsed.has_host() && parsed.query().is_none() && parsed.fragment().is_none() => Ok(complete),
+        _ => Err(format!("the endpoint '{text}' is no URL of a server, as in http://localhost:9000")),
+    }
+}
+
+fn is_local(host: &str) -> bool {
+    let host = host.split('/').next().unwrap_or_default();
+    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+    let is_private = match name.trim_matches(['[', ']']).parse() {
+        Ok(std::net::IpAddr::V4(ip)) => ip.is_loopback() || ip.is_private(),
+        Ok(std::net::IpAddr::V6(ip)) => ip.is_loopback() || ip.is_unique_local(),
+        Err(_) => false,
+    };
+    is_private || name == "localhost" || name.ends_with(".localhost") || name.ends_with(".local")
+}
+
+/// The endpoint with the bucket in front of its host, as virtual-hosted requests address it.
+pub(super) fn with_bucket(endpoint: &str, bucket: &str) -> String {
+    match endpoint.split_once("://") {
+        Some((scheme, host)) => format!("{scheme}://{bucket}.{host}"),
+        None => format!("{bucket}.{endpoint}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_name_buckets_as_litestream_reads_them() {
+        for (host, bucket, region, endpoint, path_style) in [
+            ("bucket", "bucket", None, None, false),
+            ("my.dotted.bucket", "my.dotted.bucket", None, None, false),
+            ("b.s3.amazonaws.com", "b", None, None, false),
+            ("b.c.s3.eu-west-1.amazonaws.com", "b.c", Some("eu-west-1"), None, false),
+            ("b.localhost:9000", "b", None, Some("http://localhost:9000"), true),
+            ("localhost:9000", "", None, Some("http://localhost:9000"), true),
+            ("b.fra1.digitaloceanspaces.com", "b", Some("fra1"), Some("https://fra1.digitaloceanspaces.com"), false),
+            (
+                "b.s3.us-west-1.backblazeb2.com",
+                "b",
+                Some("us-west-1"),
+                Some("https://s3.us-west-1.backblazeb2.com"),
+                true,
+            ),
+            ("s3.us-west-1.backblazeb2.com", "", Some("us-west-1"), Some("https://s3.us-west-1.backblazeb2.com"), true),
+            ("b.s3.filebase.com", "b", None, Some("https://s3.filebase.com"), true),
+            ("b.s3.fr-par.scw.cloud", "b", Some("fr-par"), Some("https://s3.fr-par.scw.cloud"), false),
+        ] {
+            let (bucket, region, endpoint) =
+                (bucket.to_owned(), region.map(str::to_owned), endpoint.map(str::to_owned));
+            assert_eq!(Host::parse(host), Host { bucket, region, endpoint, path_style }, "{host}");
+        }
+    }
+
+    #[test]
+    fn an_endpoint_gets_the_scheme_that_its_host_suggests() {
+        for (text, complete) in [
+            ("localhost:9000", "http://localhost:9000"),
+            ("127.0.0.1:9000/", "http://127.0.0.1:9000"),
+            ("192.168.7.1", "http://192.168.7.1"),
+            ("minio.local:9000", "http://minio.local:9000"),
+            ("[::1]:9000", "http://[::1]:9000"),
+            ("s3.example.com", "https://s3.example.com"),
+            ("https://localhost:9000", "https://localhost:9000"),
+            ("http://s3.example.com/base/", "http://s3.example.com/base"),
+        ] {
+            assert_eq!(endpoint(text).as_deref(), Ok(complete));
+        }
+        for text in ["http://", "a b", "host:port", "http://host/?x", "http://me:hush@host"] {
+            let complaint = endpoint(text).expect_err(text);
+            assert!(!complaint.contains("hush"), "{complaint}");
+        }
+        assert_eq!(with_bucket("https://fra1.example.com", "b"), "https://b.fra1.example.com");
+    }
+}

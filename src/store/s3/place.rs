@@ -1,0 +1,246 @@
+//! The bucket, path, options and credentials that an `s3` URL and the environment give.
+
+use super::host::{self, Host};
+use crate::store::location::{Environment, Secret};
+use crate::store::url::Parts;
+use object_store::path::Path;
+use std::ffi::OsString;
+
+/// Where a replica lies in S3, and how to ask for it.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(in crate::store) struct S3Place {
+    pub bucket: String,
+    /// The replica's path below the bucket, never empty.
+    pub path: String,
+    pub region: Option<String>,
+    /// With its scheme; None for Amazon's own.
+    pub endpoint: Option<String>,
+    pub path_style: bool,
+    pub skip_verify: bool,
+    /// The key that the customer encrypts objects with, in Base64.
+    pub customer_key: Option<Secret>,
+    pub credentials: Credentials,
+    /// A file of certificates to trust besides the system's.
+    pub authorities: Option<OsString>,
+}
+
+/// What requests are signed with.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(in crate::store) enum Credentials {
+    /// Keys that somebody set.
+    Static { id: Secret, secret: Secret, token: Option<Secret> },
+    /// Where to ask for the keys of a role: variables of the environment.
+    Role(Vec<(&'static str, Secret)>),
+}
+
+/// What Litestream reads when it writes. Accepted, so that one URL serves both.
+const FOR_WRITERS: [&str; 8] = [
+    "signpayload",
+    "requirecontentmd5",
+    "concurrency",
+    "partsize",
+    "storageclass",
+    "ssecustomeralgorithm",
+    "ssecustomerkeymd5",
+    "ssekmskeyid",
+];
+
+impl S3Place {
+    pub fn parse(parts: &Parts<'_>, environment: &Environment<'_>, shown: &str) -> Result<S3Place, String> {
+        if parts.host.to_ascii_lowercase().starts_with("arn:") {
+            return Err(
+                "ARNs of access points are not read; write the alias of the access point, s3://<alias>/path".to_owned()
+            );
+        }
+        let mut parameters = Parameters::of(&parts.query);
+        let host = Host::parse(parts.host);
+        let endpoint = match parameters.take("endpoint") {
+            Some(endpoint) => Some(endpoint),
+            None if host.endpoint.is_some() => None,
+            None => environment.first(&["LITESTREAM_S3_ENDPOINT", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"])?,
+        };
+        let endpoint = endpoint.map(|text| host::endpoint(&text)).transpose()?;
+        let region = parameters.take("region").or(host.region);
+        let place = S3Place {
+            bucket: host.bucket,
+            path: parts.path.clone(),
+            region: match region {
+                None => environment.first(&["AWS_REGION", "AWS_DEFAULT_REGION"])?,
+                region => region,
+            },
+            path_style: parameters.flag("forcePathStyle")?.unwrap_or(endpoint.is_some() || host.path_style),
+            endpoint: endpoint.or(host.endpoint),
+            skip_verify: parameters.flag("skipVerify")?.unwrap_or(false),
+            customer_key: parameters.take("sseCustomerKey").map(Secret),
+            credentials: Credentials::find(environment)?,
+            authorities: environment.raw("AWS_CA_BUNDLE"),
+        };
+        parameters.warn_of_the_rest(parts.userinfo, shown);
+        place.check()
+    }
+
+    fn check(self) -> Result<S3Place, String> {
+        if self.bucket.is_empty() {
+            return Err("it names no bucket; write s3://bucket/path, and a server of your own as \
+                        s3://bucket/path?endpoint=http://localhost:9000"
+                .to_owned());
+        }
+        if self.path.is_empty() {
+            return Err("it names no path below the bucket, and what Litestream writes without one has keys that \
+                        cannot be read; give the replica a path on both sides, as in s3://bucket/path"
+                .to_owned());
+        }
+        Path::parse(&self.path).map_err(|_| "its path holds control characters".to_owned())?;
+        Ok(self)
+    }
+}
+
+impl Credentials {
+    /// Keys come in pairs: halves of two pairs are never mixed.
+    fn find(environment: &Environment<'_>) -> Result<Credentials, String> {
+        let mut half = None;
+        for family in ["AWS", "LITESTREAM"] {
+            let name = |rest: &str| format!("{family}_{rest}");
+            let read = |rest: &str| Ok::<_, String>(environment.text(&name(rest))?.map(Secret));
+            let (id, secret) = (read("ACCESS_KEY_ID")?, read("SECRET_ACCESS_KEY")?);
+            match (id, secret) {
+                (Some(id), Some(secret)) => {
+                    return Ok(Credentials::Static { id, secret, token: read("SESSION_TOKEN")? });
+                }
+                (None, None) => {}
+                (Some(_), None) => half = half.or(Some([name("ACCESS_KEY_ID"), name("SECRET_ACCESS_KEY")])),
+                (None, Some(_)) => half = half.or(Some([name("SECRET_ACCESS_KEY"), name("ACCESS_KEY_ID")])),
+            }
+        }
+        match half {
+            Some([set, unset]) => Err(format!("{set} is set but {unset} is not; set both or neither")),
+            None => Credentials::role(environment),
+        }
+    }
+
+    fn role(environment: &Environment<'_>) -> Result<Credentials, String> {
+        const VARIABLES: [&str; 9] = [
+            "AWS_WEB_IDENTITY_TOKEN_FILE",
+            "AWS_ROLE_ARN",
+            "AWS_ROLE_SESSION_NAME",
+            "AWS_ENDPOINT_URL_STS",
+            "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+            "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+            "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+            "AWS_METADATA_ENDPOINT",
+            "AWS_IMDSV1_FALLBACK",
+        ];
+        let mut set = Vec::new();
+        for name in VARIABLES {
+            set.extend(environment.text(name)?.map(|value| (name, Secret(value))));
+        }
+        Ok(Credentials::Role(set))
+    }
+}
+
+/// The parameters of a URL. `partSize`, `part-size` and `partsize` are one.
+struct Parameters(Vec<(String, String)>);
+
+impl Parameters {
+    fn of(query: &[(String, String)]) -> Parameters {
+        Parameters(query.iter().map(|(name, value)| (plain(name), value.clone())).collect())
+    }
+
+    /// The first value of that name.
+    fn take(&mut self, name: &str) -> Option<String> {
+        let value = self.0.iter().find(|(other, _)| *other == plain(name)).map(|(_, value)| value.clone());
+        self.0.retain(|(other, _)| *other != plain(name));
+        value
+    }
+
+    fn flag(&mut self, name: &str) -> Result<Option<bool>, String> {
+        let Some(value) = self.take(name) else { return Ok(None) };
+        match value.to_ascii_lowercase().as_str() {
+            "true" | "1" | "t" | "yes" => Ok(Some(true)),
+            "false" | "0" | "f" | "no" => Ok(Some(false)),
+            _ => Err(format!("its parameter {name} is '{value}'; write true or false")),
+        }
+    }
+
+    /// What nobody reads may be a slip of the pen, but is no reason to refuse.
+    fn warn_of_the_rest(self, userinfo: Option<&str>, shown: &str) {
+        for (name, _) in self.0.iter().filter(|(name, _)| !FOR_WRITERS.contains(&name.as_str())) {
+            tracing::warn!("{shown}: nothing is known of the parameter '{name}', it is ignored");
+        }
+        if userinfo.is_some() {
+            tracing::warn!("{shown}: credentials in an s3 URL are ignored, set AWS_ACCESS_KEY_ID and so on");
+        }
+    }
+}
+
+fn plain(name: &str) -> String {
+    name.replace('-', "").to_ascii_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::url;
+
+    fn parse(url: &str, variables: &[(&str, &str)]) -> Result<S3Place, String> {
+        let find = |name: &str| variables.iter().find(|(n, _)| *n == name).map(|(_, value)| OsString::from(value));
+        let (_, rest) = url::scheme(url).expect("a scheme");
+        S3Place::parse(&Parts::of(rest).expect("parts"), &Environment(&find), url)
+    }
+
+    fn secret(text: &str) -> Secret {
+        Secret(text.to_owned())
+    }
+
+    #[test]
+    fn an_endpoint_comes_from_the_url_then_its_host_then_the_environment() {
+        let variables = [("AWS_ENDPOINT_URL", "http://c"), ("AWS_ENDPOINT_URL_S3", "http://b"), ("AWS_REGION", "mars")];
+        let litestream = ("LITESTREAM_S3_ENDPOINT", "a.local");
+        let of = |url: &str, variables: &[(&str, &str)]| {
+            let place = parse(url, variables).expect(url);
+            (place.endpoint.unwrap_or_default(), place.path_style, place.region.unwrap_or_default())
+        };
+        let expect = |endpoint: &str, path_style, region: &str| (endpoint.to_owned(), path_style, region.to_owned());
+        assert_eq!(of("s3://b/p", &[]), expect("", false, ""));
+        assert_eq!(of("s3://b/p", &variables), expect("http://b", true, "mars"));
+        assert_eq!(of("s3://b/p", &[litestream, variables[0]]), expect("http://a.local", true, ""));
+        assert_eq!(of("s3://b/p?endpoint=localhost:9&region=r", &variables), expect("http://localhost:9", true, "r"));
+        assert_eq!(of("s3://b/p?endpoint=x.org&forcePathStyle=no", &[]), expect("https://x.org", false, ""));
+        assert_eq!(of("s3://b.s3.us-west-1.amazonaws.com/p?force-path-style=t", &[]), expect("", true, "us-west-1"));
+        assert_eq!(
+            of("s3://b.s3.fr-par.scw.cloud/p", &variables),
+            expect("https://s3.fr-par.scw.cloud", false, "fr-par")
+        );
+    }
+
+    #[test]
+    fn keys_come_in_pairs() {
+        let of = |variables: &[(&str, &str)]| parse("s3://b/p", variables).map(|place| place.credentials);
+        let (id, key, token) = (("AWS_ACCESS_KEY_ID", "a"), ("AWS_SECRET_ACCESS_KEY", "b"), ("AWS_SESSION_TOKEN", "c"));
+        let other = [("LITESTREAM_ACCESS_KEY_ID", "x"), ("LITESTREAM_SECRET_ACCESS_KEY", "y")];
+        let first = |token| Ok(Credentials::Static { id: secret("a"), secret: secret("b"), token });
+        let second = || Ok(Credentials::Static { id: secret("x"), secret: secret("y"), token: None });
+        assert_eq!(of(&[id, key, other[0], other[1]]), first(None));
+        assert_eq!(of(&[id, key, token]), first(Some(secret("c"))));
+        assert_eq!(of(&[other[0], other[1], token]), second());
+        assert_eq!(of(&[id, other[0], other[1]]), second());
+        let complaint = of(&[id, other[1]]).expect_err("two halves");
+        assert!(complaint.starts_with("AWS_ACCESS_KEY_ID is set but AWS_SECRET_ACCESS_KEY is not"), "{complaint}");
+        let role = ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/role");
+        assert_eq!(of(&[role]), Ok(Credentials::Role(vec![(role.0, secret("/role"))])));
+    }
+
+    #[test]
+    fn what_cannot_be_right_is_refused_with_its_name() {
+        for (url, part) in [
+            ("s3://b/p?skip-verify=perhaps", "skipVerify is 'perhaps'"),
+            ("s3://localhost:9000/b/p", "no bucket"),
+            ("s3://arn:aws:s3:eu-west-1:1:accesspoint/x/p", "alias of the access point"),
+            ("s3://b/p%0A", "control characters"),
+            ("s3://b/p?endpoint=http://", "endpoint 'http:' is no URL"),
+        ] {
+            let complaint = parse(url, &[]).expect_err(url);
+            assert!(complaint.contains(part), "{complaint}");
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! A replica URL taken apart, and the form of it that may be shown.
+
+use percent_encoding::percent_decode_str;
+use std::borrow::Cow;
+use url::form_urlencoded;
+
+/// What stands before the colon, in lower case, and what follows it.
+///
+/// One letter is no scheme but a drive, as in `C:\replica`.
+pub(super) fn scheme(url: &str) -> Option<(String, &str)> {
+    let (scheme, rest) = url.split_once(':')?;
+    let valid = scheme.len() >= 2
+        && scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+        && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b));
+    valid.then(|| (scheme.to_ascii_lowercase(), rest))
+}
+
+/// The parts of a URL whose host is a bucket or a server.
+pub(super) struct Parts<'a> {
+    /// What stands before an `@`.
+    pub userinfo: Option<&'a str>,
+    /// Host and port, as written.
+    pub host: &'a str,
+    /// The path, decoded and cleaned, without a slash at either end.
+    pub path: String,
+    /// The query's pairs, decoded. Pairs without a value are left out, as Litestream does.
+    pub query: Vec<(String, String)>,
+}
+
+impl<'a> Parts<'a> {
+    /// Takes apart what follows the colon of the scheme. None without `//`.
+    pub fn of(rest: &'a str) -> Option<Parts<'a>> {
+        let rest = rest.strip_prefix("//")?;
+        let (rest, _fragment) = cut(rest, '#');
+        let (rest, query) = cut(rest, '?');
+        let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        let (userinfo, host) = match authority.rsplit_once('@') {
+            Some((userinfo, host)) => (Some(userinfo), host),
+            None => (None, authority),
+        };
+        let pairs = form_urlencoded::parse(query.unwrap_or_default().as_bytes()).into_owned();
+        Some(Parts {
+            userinfo,
+            host,
+            path: clean(&percent_decode_str(path).decode_utf8_lossy()),
+            query: pairs.filter(|(_, value)| !value.is_empty()).collect(),
+        })
+    }
+}
+
+/// The text before the first `at`, and that after it.
+pub(super) fn cut(text: &str, at: char) -> (&str, Option<&str>) {
+    match text.split_once(at) {
+        Some((before, after)) => (before, Some(after)),
+        None => (text, None),
+    }
+}
+
+/// The same path without empty segments, `.` and `..`, and without a slash at either end.
+pub(super) fn clean(path: &str) -> String {
+    let mut segments = Vec::new();
+    for segment in path.split('/') {
+        match segment {
+            "" | "." => {}
+            ".." => drop(segments.pop()),
+            segment => segments.push(segment),
+        }
+    }
+    segments.join("/")
+}
+
+/// The URL as errors and logs show it: whatever looks like a secret is `***`.
+///
+/// Works on any text, since what is shown in complaints may be no URL at all.
+pub(super) fn masked(url: &str) -> String {
+    let (place, query) = cut(url, '?');
+    let mut shown = masked_place(place).into_owned();
+    let Some(query) = query else { return shown };
+    for (number, pair) in query.split('&').enumerate() {
+        shown.push(if number == 0 { '?' } else { '&' });
+        match pair.split_once('=') {
+            Some((name, value)) if is_secret(name, value) => shown.extend([name, "=***"]),
+            _ => shown.push_str(pair),
+        }
+    }
+    shown
+}
+
+/// The masked URL of the replica alone, to which the name of a file can be added.
+pub(super) fn masked_base(url: &str) -> String {
+    masked_place(cut(url, '?').0).trim_end_matches('/').to_owned()
+}
+
+fn masked_place(place: &str) -> Cow<'_, str> {
+    let start = place.find("://").map_or(0, |at| at + 3);
+    let end = place[start..].find('/').map_or(place.len(), |at| start + at);
+    // A password may hold a slash that should have been encoded: then the last `@` tells where it ends.
+    let at = place[start..end].rfind('@').map(|at| start + at);
+    let at = at.or_else(|| place[start..end].contains(':').then(|| place.rfind('@')).flatten());
+    match at.and_then(|at| Some((at, start + place[start..at].find(':')?))) {
+        Some((at, colon)) => Cow::Owned(format!("{}:***{}", &place[..colon], &place[at..])),
+        None => Cow::Borrowed(place),
+    }
+}
+
+/// Whether a parameter may hold a secret: by its name, or since its value may be a URL with a password.
+fn is_secret(name: &str, value: &str) -> bool {
+    const TELLTALES: [&str; 8] = ["key", "token", "secret", "pass", "sas", "sig", "credential", "auth"];
+    let decode = |text: &str| percent_decode_str(text).decode_utf8_lossy().to_ascii_lowercase();
+    let name = decode(name);
+    TELLTALES.iter().any(|telltale| name.contains(telltale)) || decode(value).contains('@')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_masked_and_nothing_else() {
+        for (url, shown) in [
+            ("s3://bucket/app?region=eu-west-1", "s3://bucket/app?region=eu-west-1"),
+            ("s3://bucket/app?sseCustomerKey=hush&region=x", "s3://bucket/app?sseCustomerKey=***&region=x"),
+            ("s3://bucket/app?sse%2Dcustomer%2Dkey=hush", "s3://bucket/app?sse%2Dcustomer%2Dkey=***"),
+            ("s3://bucket/app?endpoint=http%3A%2F%2Fme%3Ahush%40host", "s3://bucket/app?endpoint=***"),
+            ("abs://me@box/app?sas=sv%3D1%26sig%3Dhush", "abs://me@box/app?sas=***"),
+            ("sftp://me:hush@host:22/app", "sftp://me:***@host:22/app"),
+            ("sftp://me:hu/sh@host:22/app", "sftp://me:***@host:22/app"),
+            ("sftp://me@host:22/app@1", "sftp://me@host:22/app@1"),
+            ("me:hush@host", "me:***@host"),
+            ("file:///srv/a@b:c", "file:///srv/a@b:c"),
+        ] {
+            assert_eq!(masked(url), shown);
+        }
+        assert_eq!(masked_base("sftp://me:hush@host/app/?key=hush"), "sftp://me:***@host/app");
+    }
+
+    #[test]
+    fn a_url_is_taken_apart_as_litestream_does() {
+        let (name, rest) =
+            scheme("S3://user:pw@bucket/a%20b//./c/../d/?region=&endpoint=http%3A%2F%2Fx#f").expect("a URL");
+        let parts = Parts::of(rest).expect("parts");
+        assert_eq!((name.as_str(), parts.host, parts.path.as_str()), ("s3", "bucket", "a b/d"));
+        assert_eq!(parts.userinfo, Some("user:pw"));
+        assert_eq!(parts.query, [("endpoint".to_owned(), "http://x".to_owned())]);
+        assert!(scheme(r"C:\replica").is_none());
+        assert!(scheme("/srv/replica").is_none());
+        assert!(Parts::of("bucket/path").is_none());
+    }
+}
