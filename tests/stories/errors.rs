@@ -82,11 +82,11 @@ fn a_moment_before_the_first_backup() {
 #[test]
 fn wrong_credentials() {
     let server = S3Server::start();
-    let place = Place::s3(&server, "backups/app");
+    let place = Place::s3(&server, "app");
     let environment = [("AWS_ACCESS_KEY_ID", server.access_key.as_str()), ("AWS_SECRET_ACCESS_KEY", "a-wrong-secret")];
     let outcome = read_all(&uri(&place.url, &[("open_timeout", "0")]), &environment);
     assert_eq!(outcome.told, CANNOT_OPEN);
-    outcome.says(&["s3://backups/app", "SignatureDoesNotMatch", "credentials"]);
+    outcome.says(&["s3://bucket/app", "SignatureDoesNotMatch", "credentials"]);
     assert!(!outcome.stderr.contains("a-wrong-secret"), "secrets are never printed: {}", outcome.stderr);
 }
 

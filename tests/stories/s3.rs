@@ -18,7 +18,7 @@ fn serialize(place: &Place, txid: &str, output: &Path) {
 fn a_bucket_and_a_directory_show_the_same_database() {
     let dir = tempfile::tempdir().expect("a directory");
     let server = S3Server::start();
-    let bucket = Place::s3(&server, "backups/app");
+    let bucket = Place::s3(&server, "app");
     let database = dir.path().join("app.db");
     let conn = workload::create(&database, "PRAGMA auto_vacuum = FULL");
     let primary = Primary::start(&database, &bucket, Schedule::BUSY);
@@ -67,7 +67,7 @@ fn copy_to_directory(bucket: &Place, server: &S3Server, to: &Path) {
         let name = format!("{min}-{max}.ltx");
         let target = to.join("ltx").join(level.to_string());
         std::fs::create_dir_all(&target).expect("a directory is made");
-        let object = server.root.join(format!("backups/app/{level:04x}/{name}"));
-        std::fs::copy(object, target.join(&name)).expect("an object is a file of the server's");
+        let object = server.object(&format!("app/{level:04x}/{name}"));
+        std::fs::write(target.join(&name), object).expect("a file is written");
     }
 }
