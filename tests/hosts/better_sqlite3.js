@@ -1,0 +1,23 @@
+// better-sqlite3 never asks SQLite for URI names, so it cannot open a replica; it can carry the extension, and its plain
+// databases stay plain.
+const assert = require('node:assert')
+const path = require('node:path')
+const Database = require('better-sqlite3')
+
+const [extension, directory] = process.argv.slice(2)
+const memory = new Database(':memory:')
+memory.loadExtension(extension)
+memory.loadExtension(extension)
+assert.throws(() => memory.prepare('SELECT litestream_txid()').get(), /'main'/)
+
+for (const name of [':memory:', path.join(directory, 'plain.db'), path.join(directory, 'other.db')]) {
+    const plain = new Database(name)
+    plain.exec('CREATE TABLE t (a); INSERT INTO t VALUES (1), (2), (3)')
+    assert.strictEqual(plain.prepare('SELECT sum(a) AS sum FROM t').get().sum, 6)
+    assert.throws(() => plain.prepare('SELECT litestream_txid()').get(), /'main'/)
+    plain.loadExtension(extension)
+    plain.close()
+}
+memory.exec(`ATTACH '${path.join(directory, 'plain.db')}' AS plain`)
+assert.strictEqual(memory.prepare('SELECT count(*) AS count FROM plain.t').get().count, 3)
+console.log('ok')

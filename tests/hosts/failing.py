@@ -1,0 +1,17 @@
+"""Tries to read all of a replica. Exits 0 and prints nothing; writes how that ended to a file."""
+
+import sqlite3
+
+from host import ARGUMENTS, load
+
+uri, outcome = ARGUMENTS
+load(sqlite3.connect(":memory:"))
+try:
+    connection = sqlite3.connect(uri, uri=True)
+    for (table,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'").fetchall():
+        connection.execute(f'SELECT * FROM "{table}"').fetchall()
+    ended = "read"
+except sqlite3.Error as error:
+    ended = str(error)
+with open(outcome, "w") as file:
+    file.write(ended)

@@ -1,0 +1,63 @@
+"""Pragmas and functions, on the main schema, on an attached one, and on one that is no replica."""
+
+import re
+import sqlite3
+
+from host import ARGUMENTS, connect, equal, load, one, refuses, uri
+
+shop_url, earlier, cities_url = ARGUMENTS
+TXID = re.compile("^[0-9a-f]{16}$")
+TIME = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$")
+
+load(sqlite3.connect(":memory:"))
+shop = connect(shop_url)
+shop.execute("ATTACH ? AS cities", (uri(cities_url),))
+shop.execute("ATTACH ':memory:' AS own")
+
+for schema in ("main", "cities"):
+    txid = one(shop, f"PRAGMA {schema}.litestream_txid")
+    assert TXID.match(txid), txid
+    equal(one(shop, "SELECT litestream_txid(?)", schema), txid)
+    time = one(shop, f"PRAGMA {schema}.litestream_time")
+    assert TIME.match(time), time
+    equal(one(shop, "SELECT litestream_time(?)", schema), time)
+    assert int(one(shop, f"PRAGMA {schema}.litestream_lag")) >= -1
+    assert one(shop, "SELECT litestream_lag(?)", schema) >= -1
+    equal(one(shop, f"PRAGMA {schema}.litestream_hydration_progress"), "0")
+    equal(one(shop, f"PRAGMA {schema}.litestream_hydration_file"), "")
+    equal(one(shop, f"PRAGMA {schema}.litestream_write_enabled"), "0")
+    for pragma in ("litestream_txid", "litestream_lag"):
+        refuses("read-only", shop.execute, f"PRAGMA {schema}.{pragma} = 1")
+    refuses("", shop.execute, f"PRAGMA {schema}.litestream_write_enabled = 1")
+
+equal(one(shop, "SELECT litestream_txid()"), one(shop, "SELECT litestream_txid('main')"))
+equal(shop.execute("SELECT typeof(litestream_txid()), typeof(litestream_lag()), typeof(litestream_time())").fetchall(),
+      [("text", "integer", "text")])
+equal(shop.execute("PRAGMA litestream_nonsense").fetchall(), [])
+for schema in ("own", "nowhere"):
+    refuses(f"'{schema}'", shop.execute, f"SELECT litestream_txid('{schema}')")
+
+# Moving in time moves the one schema, and back.
+newest = one(shop, "SELECT litestream_txid()")
+cities = one(shop, "SELECT litestream_txid('cities')")
+for move in (f"PRAGMA litestream_time = '{earlier}'", f"SELECT litestream_set_time('{earlier}')"):
+    moved = one(shop, move)
+    assert TIME.match(moved) and moved <= earlier.replace("Z", ".000Z"), moved
+    equal(one(shop, "PRAGMA litestream_time"), moved)
+    assert one(shop, "SELECT litestream_txid()") < newest
+    equal(one(shop, "SELECT litestream_txid('cities')"), cities)
+    equal(one(shop, "SELECT count(*) FROM orders"), 400)
+    equal(one(shop, "PRAGMA integrity_check"), "ok")
+    one(shop, "PRAGMA litestream_time = 'LATEST'")
+    equal(one(shop, "SELECT litestream_txid()"), newest)
+    equal(one(shop, "SELECT count(*) FROM orders"), 632)
+refuses("some day", shop.execute, "PRAGMA litestream_time = 'some day, perhaps'")
+
+# A move inside an open transaction takes effect at the next one.
+shop.execute("BEGIN")
+equal(one(shop, "SELECT count(*) FROM orders"), 632)
+one(shop, f"SELECT litestream_set_time('{earlier}')")
+equal(one(shop, "SELECT count(*) FROM orders"), 632)
+shop.execute("COMMIT")
+equal(one(shop, "SELECT count(*) FROM orders"), 400)
+print("ok")

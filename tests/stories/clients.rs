@@ -1,0 +1,147 @@
+//! Everyone who loads SQLite extensions: each in a process of its own, as its users run it.
+
+use crate::stories::sample::earlier;
+use crate::support::extension::{self, connect, sample_url, uri};
+use crate::support::hosts::Host;
+use crate::support::litestream::{Place, Primary, Schedule};
+use crate::support::pages::assert_whole;
+use crate::support::workload;
+use rusqlite::{Connection, LoadExtensionGuard, OpenFlags};
+use std::env::consts::DLL_SUFFIX;
+use tempfile::TempDir;
+
+fn directory() -> TempDir {
+    tempfile::tempdir().expect("a directory")
+}
+
+/// A second replica, whose cities are those of the sample's customers.
+fn cities(dir: &TempDir) -> String {
+    let place = Place::directory(&dir.path().join("cities"));
+    let database = dir.path().join("cities.db");
+    let conn = workload::create(&database, "");
+    workload::run(
+        &conn,
+        "CREATE TABLE cities (city TEXT PRIMARY KEY, country TEXT);
+         INSERT INTO cities VALUES ('Lisbon', 'Portugal'), ('Oslo', 'Norway'), ('Nairobi', 'Kenya'), ('Kyoto', 'Japan'),
+             ('Lima', 'Peru'), ('Dublin', 'Ireland'), ('Porto', 'Portugal (north)'), ('Hanoi', 'Vietnam'),
+             ('Tallinn', 'Estonia'), ('Accra', 'Ghana')",
+    );
+    Primary::start(&database, &place, Schedule::QUIET).sync();
+    place.url
+}
+
+#[test]
+fn python_reads_and_is_refused_to_write() {
+    let dir = directory();
+    assert_eq!(Host::python("basics.py").arg(sample_url()).arg(dir.path()).succeed(), "ok\n");
+}
+
+#[test]
+fn python_loads_it_again_under_other_names_and_keeps_plain_connections() {
+    let dir = directory();
+    assert_eq!(Host::python("loading.py").arg(sample_url()).arg(dir.path()).succeed(), "ok\n");
+}
+
+#[test]
+fn python_asks_pragmas_and_functions_of_every_schema() {
+    let dir = directory();
+    assert_eq!(Host::python("pragmas.py").arg(sample_url()).arg(earlier()).arg(cities(&dir)).succeed(), "ok\n");
+}
+
+#[test]
+fn python_changes_the_environment_between_connects() {
+    let dir = directory();
+    assert_eq!(Host::python("environment.py").arg(sample_url()).arg(cities(&dir)).succeed(), "ok\n");
+}
+
+#[test]
+fn python_uses_plain_files_beside_a_replica() {
+    let dir = directory();
+    assert_eq!(Host::python("names.py").arg(sample_url()).arg(dir.path()).succeed(), "ok\n");
+}
+
+#[test]
+fn python_opens_with_every_option_and_flag() {
+    let dir = directory();
+    assert_eq!(Host::python("flags.py").arg(sample_url()).arg(cities(&dir)).succeed(), "ok\n");
+}
+
+#[test]
+fn apsw_and_sqlite3_share_a_process() {
+    let dir = directory();
+    assert_eq!(Host::python("two_sqlites.py").arg(sample_url()).arg(cities(&dir)).succeed(), "ok\n");
+}
+
+#[test]
+fn better_sqlite3_loads_it_and_keeps_plain_connections() {
+    let dir = directory();
+    assert_eq!(Host::node("better_sqlite3.js").arg(dir.path()).succeed(), "ok\n");
+}
+
+#[test]
+fn sqlite3_shell_loads_it_and_opens_by_uri() {
+    let dir = directory();
+    let plain = dir.path().join("plain.db");
+    let time = earlier();
+    let printed = Host::shell()
+        .arg(format!(".load {}", extension::library().display()))
+        .arg(format!(".open '{}'", uri(&sample_url(), &[])))
+        .arg("SELECT count(*) FROM orders; PRAGMA integrity_check; SELECT length(litestream_txid())")
+        .arg("SELECT count(*) FROM customers")
+        .arg(format!(".open '{}'", uri(&sample_url(), &[("time", &time)])))
+        .arg("SELECT count(*) FROM orders")
+        .arg(format!(".open '{}'", plain.display()))
+        .arg("CREATE TABLE t (a); INSERT INTO t VALUES (7); SELECT a FROM t")
+        .succeed();
+    assert_eq!(printed, "632\nok\n16\n300\n400\n7\n");
+}
+
+#[test]
+fn sqlite3_shell_loads_it_under_another_name_and_opens_what_the_environment_names() {
+    let dir = directory();
+    extension::put_at(&dir.path().join(format!("backups-of-ours{DLL_SUFFIX}")));
+    let printed = Host::shell()
+        .within(dir.path())
+        .env("LITESTREAM_REPLICA_URL", &sample_url())
+        .arg(".load ./backups-of-ours")
+        .arg(".open 'file:app.db?vfs=litestream'")
+        .arg("SELECT count(*) FROM orders")
+        .succeed();
+    assert_eq!(printed, "632\n");
+}
+
+#[test]
+fn rusqlite_finds_every_entry_point() {
+    let conn = Connection::open_in_memory().expect("memory");
+    for entry in ["sqlite3_litestreamvfs_init", "sqlite3_litestream_init", "sqlite3_extension_init"] {
+        // SAFETY: the library is the one built from this tree; its entry points follow SQLite's contract.
+        unsafe {
+            let _guard = LoadExtensionGuard::new(&conn).expect("extensions are allowed");
+            conn.load_extension(extension::library(), Some(entry)).unwrap_or_else(|error| panic!("{entry}: {error}"));
+        }
+        assert_whole(&connect(&sample_url(), &[]));
+    }
+}
+
+#[test]
+fn rusqlite_opens_with_flags_and_a_vfs_name() {
+    connect(&sample_url(), &[]);
+    let uri = format!("file:replica.db?replica_url={}", sample_url());
+    for access in [OpenFlags::SQLITE_OPEN_READ_ONLY, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE]
+    {
+        let flags = access | OpenFlags::SQLITE_OPEN_URI;
+        let conn = Connection::open_with_flags_and_vfs(&uri, flags, c"litestream").expect("it opens");
+        assert!(conn.is_readonly("main").expect("there is a main schema"));
+        assert_whole(&conn);
+    }
+}
+
+#[test]
+fn rusqlite_backs_up_a_replica_into_a_file() {
+    let dir = directory();
+    let replica = connect(&sample_url(), &[]);
+    replica.execute("VACUUM INTO ?", [dir.path().join("copy.db").to_str()]).expect("a copy is made");
+    let copy = Connection::open(dir.path().join("copy.db")).expect("a plain database");
+    assert_whole(&copy);
+    assert_eq!(crate::support::pages::content(&copy), crate::support::pages::content(&replica));
+}

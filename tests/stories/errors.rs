@@ -1,0 +1,184 @@
+//! Errors a person can act on: each names the place, the cause and what to do, on stderr, and nothing hangs.
+
+use crate::support::extension::uri;
+use crate::support::hosts::Host;
+use crate::support::litestream::{Place, Primary, Schedule};
+use crate::support::s3::S3Server;
+use crate::support::workload;
+use std::fs;
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+
+/// How reading all of a replica ended: as SQLite told its host, and what the extension wrote to stderr.
+struct Outcome {
+    told: String,
+    stderr: String,
+}
+
+impl Outcome {
+    fn says(&self, words: &[&str]) {
+        for word in words {
+            assert!(self.stderr.contains(word), "{word:?} is not in what stderr says: {}", self.stderr);
+        }
+    }
+}
+
+fn read_all(uri: &str, environment: &[(&str, &str)]) -> Outcome {
+    let dir = tempfile::tempdir().expect("a directory");
+    let outcome = dir.path().join("outcome");
+    let host = Host::python("failing.py").arg(uri).arg(&outcome);
+    let host = environment.iter().fold(host, |host, (name, value)| host.env(name, value));
+    let ended = host.run();
+    assert!(ended.status.success(), "the host itself failed: {}", ended.stderr);
+    assert_eq!(ended.stdout, "", "nothing is for stdout");
+    let told = fs::read_to_string(&outcome).expect("the host wrote how it ended");
+    Outcome { told, stderr: ended.stderr }
+}
+
+const CANNOT_OPEN: &str = "unable to open database file";
+
+#[test]
+fn no_url() {
+    let outcome = read_all("file:app.db?vfs=litestream", &[]);
+    assert_eq!(outcome.told, CANNOT_OPEN);
+    outcome.says(&["replica_url", "LITESTREAM_REPLICA_URL"]);
+}
+
+#[test]
+fn an_unknown_scheme() {
+    let outcome = read_all(&uri("ftp://host.example/backups", &[]), &[]);
+    assert_eq!(outcome.told, CANNOT_OPEN);
+    outcome.says(&["ftp://host.example/backups", "s3://", "file://"]);
+}
+
+#[test]
+fn a_setting_that_does_not_parse() {
+    for (name, value) in [("poll_interval", "often"), ("cache_size", "much"), ("txid", "12"), ("time", "some day")] {
+        let outcome = read_all(&uri("file:///nowhere", &[(name, value)]), &[]);
+        assert_eq!(outcome.told, CANNOT_OPEN);
+        outcome.says(&[name, value]);
+    }
+}
+
+#[test]
+fn an_empty_replica() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let url = format!("file://{}", dir.path().display());
+    for timeout in ["0", "1s"] {
+        let outcome = read_all(&uri(&url, &[("open_timeout", timeout)]), &[]);
+        assert_eq!(outcome.told, CANNOT_OPEN);
+        outcome.says(&[&url, "no backup", "litestream replicate"]);
+    }
+}
+
+#[test]
+fn a_moment_before_the_first_backup() {
+    let url = crate::support::extension::sample_url();
+    let outcome = read_all(&uri(&url, &[("time", "2001-01-01T00:00:00Z"), ("open_timeout", "0")]), &[]);
+    assert_eq!(outcome.told, CANNOT_OPEN);
+    outcome.says(&[&url, "2001-01-01T00:00:00"]);
+}
+
+#[test]
+fn wrong_credentials() {
+    let server = S3Server::start();
+    let place = Place::s3(&server, "app");
+    let environment = [("AWS_ACCESS_KEY_ID", server.access_key.as_str()), ("AWS_SECRET_ACCESS_KEY", "a-wrong-secret")];
+    let outcome = read_all(&uri(&place.url, &[("open_timeout", "0")]), &environment);
+    assert_eq!(outcome.told, CANNOT_OPEN);
+    outcome.says(&["s3://bucket/app", "SignatureDoesNotMatch", "credentials"]);
+    assert!(!outcome.stderr.contains("a-wrong-secret"), "secrets are never printed: {}", outcome.stderr);
+}
+
+#[test]
+fn a_refused_connection() {
+    // Port 1 of this machine: nobody listens there.
+    let url = "s3://backups/app?endpoint=http://127.0.0.1:1&region=us-east-1";
+    let environment = [("AWS_ACCESS_KEY_ID", "someone"), ("AWS_SECRET_ACCESS_KEY", "a-good-secret")];
+    let outcome = read_all(&uri(url, &[("open_timeout", "0")]), &environment);
+    assert_eq!(outcome.told, CANNOT_OPEN);
+    outcome.says(&["s3://backups/app", "127.0.0.1:1", "network"]);
+    assert!(!outcome.stderr.contains("a-good-secret"), "secrets are never printed: {}", outcome.stderr);
+}
+
+/// A replica of level 0 alone, so that nothing else holds what a damaged file held.
+struct Damaged {
+    dir: TempDir,
+    url: String,
+}
+
+const FILE: &str = "0000000000000002-0000000000000002.ltx";
+
+impl Damaged {
+    fn replica() -> Damaged {
+        let dir = tempfile::tempdir().expect("a directory");
+        let place = Place::directory(&dir.path().join("replica"));
+        let database = dir.path().join("app.db");
+        let conn = workload::create(&database, "");
+        let primary = Primary::start(&database, &place, Schedule::QUIET);
+        for step in &workload::STEPS[..4] {
+            workload::run(&conn, step);
+            primary.sync();
+        }
+        primary.stop();
+        Damaged { dir, url: place.url }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.dir.path().join("replica/ltx/0").join(FILE)
+    }
+
+    /// Reads the replica after its second file was changed, and puts that file back.
+    fn read(&self, damage: impl FnOnce(&mut Vec<u8>)) -> Outcome {
+        let whole = fs::read(self.path()).expect("Litestream wrote it");
+        let mut bytes = whole.clone();
+        damage(&mut bytes);
+        assert_ne!(bytes, whole);
+        replace(&self.path(), &bytes);
+        let outcome = read_all(&uri(&self.url, &[("open_timeout", "0")]), &[]);
+        replace(&self.path(), &whole);
+        outcome
+    }
+}
+
+fn replace(path: &Path, bytes: &[u8]) {
+    fs::write(path, bytes).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+}
+
+#[test]
+fn a_damaged_file() {
+    let replica = Damaged::replica();
+    let whole = read_all(&uri(&replica.url, &[]), &[]);
+    assert_eq!((whole.told.as_str(), whole.stderr.as_str()), ("read", ""), "the replica reads before it is damaged");
+
+    let length = fs::metadata(replica.path()).expect("Litestream wrote it").len() as usize;
+    let index_length = {
+        let bytes = fs::read(replica.path()).expect("Litestream wrote it");
+        u64::from_be_bytes(bytes[length - 24..length - 16].try_into().expect("eight bytes")) as usize
+    };
+    let index = length - 24 - index_length;
+    type Damage = Box<dyn FnOnce(&mut Vec<u8>)>;
+    let flip = |at: usize| -> Damage { Box::new(move |bytes| bytes[at] ^= 0x55) };
+    let cut = |to: usize| -> Damage { Box::new(move |bytes| bytes.truncate(to)) };
+    let damages: [(&str, Damage); 11] = [
+        ("its magic", flip(0)),
+        ("its page size", flip(9)),
+        ("its commit", flip(12)),
+        ("the page number of its first frame", flip(103)),
+        ("the content of its first frame", flip(200)),
+        ("the content of its last frame", flip(index - 60)),
+        ("its index", flip(index + 1)),
+        ("the length of its index", flip(length - 20)),
+        ("its last byte", cut(length - 1)),
+        ("its second half", cut(length / 2)),
+        ("all but its header", cut(100)),
+    ];
+    for (what, damage) in damages {
+        let outcome = replica.read(damage);
+        assert_ne!(outcome.told, "read", "{what} is damaged, and nobody noticed");
+        assert!(outcome.stderr.contains(FILE), "{what}: stderr does not name the file: {}", outcome.stderr);
+        assert!(outcome.stderr.contains("damaged"), "{what}: stderr does not say why: {}", outcome.stderr);
+    }
+    let healed = read_all(&uri(&replica.url, &[]), &[]);
+    assert_eq!(healed.told, "read");
+}

@@ -1,0 +1,73 @@
+//! The same replica in an S3 bucket, written there by Litestream itself, and as files.
+
+use crate::support::extension::connect;
+use crate::support::hosts::Host;
+use crate::support::litestream::{Place, Primary, Schedule};
+use crate::support::pages::{assert_same_bytes, served_bytes};
+use crate::support::s3::S3Server;
+use crate::support::workload;
+use std::path::Path;
+
+/// Reads a whole database in a process of its own, since credentials come from the environment, into a file.
+fn serialize(place: &Place, txid: &str, output: &Path) {
+    let host = Host::python("serialize.py").arg(&place.url).arg(txid).arg(output);
+    assert_eq!(host.credentials(place).succeed(), "ok\n");
+}
+
+#[test]
+fn a_bucket_and_a_directory_show_the_same_database() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let server = S3Server::start();
+    let bucket = Place::s3(&server, "app");
+    let database = dir.path().join("app.db");
+    let conn = workload::create(&database, "PRAGMA auto_vacuum = FULL");
+    let primary = Primary::start(&database, &bucket, Schedule::BUSY);
+    for step in workload::STEPS {
+        workload::run(&conn, step);
+        primary.sync();
+        std::thread::sleep(std::time::Duration::from_millis(200));
+    }
+    primary.wait_for_levels(&[0, 1, 2, 9]);
+    primary.stop();
+
+    let directory = Place::directory(&dir.path().join("replica"));
+    copy_to_directory(&bucket, &server, &dir.path().join("replica"));
+    assert_eq!(directory.files(), bucket.files(), "the same files");
+
+    let (restored, served) = (dir.path().join("restored.db"), dir.path().join("served.db"));
+    let txids = bucket.txids();
+    let mut compared = 0;
+    // A process for each state: every third and the newest are enough here.
+    for txid in txids.iter().rev().step_by(3) {
+        if !bucket.restore(*txid, &restored) {
+            continue;
+        }
+        let text = txid.to_string();
+        assert_same_bytes(&connect(&directory.url, &[("txid", &text)]), &restored);
+        serialize(&bucket, &text, &served);
+        let from_directory = served_bytes(&connect(&directory.url, &[("txid", &text)]));
+        let from_bucket = std::fs::read(&served).expect("the host wrote it");
+        assert!(
+            differ_only_in_counters(&from_bucket, &from_directory),
+            "{text} from the bucket and from the directory"
+        );
+        compared += 1;
+    }
+    assert!(compared >= 5, "{compared} states compared");
+}
+
+/// The change counters of page 1 are handed out by each process as it goes.
+fn differ_only_in_counters(a: &[u8], b: &[u8]) -> bool {
+    a.len() == b.len() && a[..24] == b[..24] && a[28..92] == b[28..92] && a[96..] == b[96..]
+}
+
+/// Lays the objects of a bucket out as Litestream lays out files: `ltx/<level>` for `<level in four hex digits>`.
+fn copy_to_directory(bucket: &Place, server: &S3Server, to: &Path) {
+    for (level, min, max) in bucket.files() {
+        let name = format!("{min}-{max}.ltx");
+        let target = to.join("ltx").join(level.to_string());
+        std::fs::create_dir_all(&target).expect("a directory is made");
+        let object = server.object(&format!("app/{level:04x}/{name}"));
+        std::fs::write(target.join(&name), object).expect("a file is written");
+    }
+}

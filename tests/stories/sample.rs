@@ -1,0 +1,32 @@
+//! The replica that comes with the project shows what its README says.
+
+use crate::support::extension::{connect, sample_url};
+use crate::support::pages::assert_whole;
+use rusqlite::Connection;
+
+/// The moment that the README shows: before the prices rose.
+pub fn earlier() -> String {
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/sample/README.md")).expect("the README");
+    let (_, rest) = readme.split_once("--time '").expect("it names a moment");
+    rest.split_once('\'').expect("quoted").0.to_owned()
+}
+
+fn number(conn: &Connection, sql: &str) -> i64 {
+    conn.query_row(sql, [], |row| row.get(0)).unwrap_or_else(|error| panic!("{sql}: {error}"))
+}
+
+#[test]
+fn the_sample_shows_the_shop_now_and_before_its_prices_rose() {
+    let (now, before) = (connect(&sample_url(), &[]), connect(&sample_url(), &[("time", &earlier())]));
+    for (conn, orders, coffee) in [(&now, SOLD_NOW, 1562), (&before, SOLD_BEFORE, 1250)] {
+        assert_whole(conn);
+        assert_eq!(number(conn, "SELECT count(*) FROM orders"), orders);
+        assert_eq!(number(conn, "SELECT price FROM products WHERE name = 'Classic Coffee'"), coffee);
+        assert_eq!(number(conn, "SELECT count(*) FROM customers"), 300);
+    }
+}
+
+/// Ten times forty orders.
+const SOLD_BEFORE: i64 = 400;
+/// Eight times thirty and twenty more, less what every twentieth customer took back.
+const SOLD_NOW: i64 = 632;

@@ -1,0 +1,66 @@
+//! The extension under test, as the same cargo run built it.
+
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use rusqlite::{Connection, LoadExtensionGuard};
+use std::env::consts::{DLL_PREFIX, DLL_SUFFIX};
+use std::path::{Path, PathBuf};
+use std::sync::{Once, OnceLock};
+
+/// The library under the name that users give it.
+pub fn library() -> &'static Path {
+    static LINKED: OnceLock<PathBuf> = OnceLock::new();
+    LINKED.get_or_init(|| {
+        let named = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("litestream-vfs{DLL_SUFFIX}"));
+        put_at(&named);
+        named
+    })
+}
+
+/// A copy of the library, under another name or as another file.
+pub fn put_at(path: &Path) {
+    let tests = std::env::current_exe().expect("a test knows its own path");
+    let built =
+        tests.parent().expect("a program lies in a directory").join(format!("{DLL_PREFIX}litestream_vfs{DLL_SUFFIX}"));
+    // Another test process may be loading the file that stands there: it keeps the old one.
+    let partial = path.with_extension(std::process::id().to_string());
+    std::fs::copy(&built, &partial).unwrap_or_else(|error| panic!("cannot copy {}: {error}", built.display()));
+    std::fs::rename(&partial, path).expect("a copy can be renamed");
+}
+
+/// A connection of this process's own SQLite (rusqlite's bundled one), with the extension loaded in the process.
+pub fn open(uri: &str) -> rusqlite::Result<Connection> {
+    static LOADED: Once = Once::new();
+    LOADED.call_once(|| load(&Connection::open_in_memory().expect("memory can be opened"), library()));
+    Connection::open(uri)
+}
+
+/// Loads the library by its file's name alone, as `SELECT load_extension('…')` would.
+pub fn load(conn: &Connection, library: &Path) {
+    // SAFETY: the library is the one built from this tree; its entry points follow SQLite's contract.
+    let loaded = unsafe {
+        let _guard = LoadExtensionGuard::new(conn).expect("extensions are allowed");
+        conn.load_extension(library, None::<&str>)
+    };
+    loaded.unwrap_or_else(|error| panic!("cannot load {}: {error}", library.display()));
+}
+
+/// The URI of a replica, as applications write it.
+pub fn uri(replica_url: &str, parameters: &[(&str, &str)]) -> String {
+    let encode = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+    let mut uri = format!("file:replica.db?vfs=litestream&replica_url={}", encode(replica_url));
+    for (name, value) in parameters {
+        uri += &format!("&{name}={}", encode(value));
+    }
+    uri
+}
+
+/// A connection to a replica.
+pub fn connect(replica_url: &str, parameters: &[(&str, &str)]) -> Connection {
+    let uri = uri(replica_url, parameters);
+    open(&uri).unwrap_or_else(|error| panic!("cannot open {uri}: {error}"))
+}
+
+/// The replica that comes with the project.
+pub fn sample_url() -> String {
+    format!("file://{}/sample/replica", env!("CARGO_MANIFEST_DIR"))
+}

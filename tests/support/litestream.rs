@@ -1,0 +1,202 @@
+//! The real Litestream: a primary that replicates a database, and the restores that the extension is measured against.
+
+use super::programs::{self, program};
+use super::s3::S3Server;
+use litestream_vfs::ltx::Txid;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+use std::time::Duration;
+
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// Where a replica lies, and what one needs to know to read it.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// As Litestream and the extension both read it.
+    pub url: String,
+    /// Credentials, as variables of the environment.
+    pub environment: Vec<(&'static str, String)>,
+}
+
+impl Place {
+    /// A directory.
+    pub fn directory(path: &Path) -> Place {
+        Place { url: format!("file://{}", path.display()), environment: Vec::new() }
+    }
+
+    /// A path on an S3 server.
+    pub fn s3(server: &S3Server, path: &str) -> Place {
+        let environment = vec![
+            ("AWS_ACCESS_KEY_ID", server.access_key.clone()),
+            ("AWS_SECRET_ACCESS_KEY", server.secret_key.clone()),
+        ];
+        Place { url: server.url(path), environment }
+    }
+
+    /// The replica's files, as (level, min, max).
+    pub fn files(&self) -> Vec<(u8, Txid, Txid)> {
+        let listed = self.litestream(&["ltx", "-level", "all", &self.url]);
+        assert!(listed.status.success(), "cannot list {}: {}", self.url, listed.stderr);
+        let file = |line: &str| {
+            let mut words = line.split_whitespace();
+            let mut next = || words.next().unwrap_or_else(|| panic!("a file has a level and two TXIDs: {line:?}"));
+            (next().parse().expect("a level"), next().parse().expect("a TXID"), next().parse().expect("a TXID"))
+        };
+        listed.stdout.lines().skip(1).map(file).collect()
+    }
+
+    /// Every TXID that ends a file, ascending.
+    pub fn txids(&self) -> Vec<Txid> {
+        let mut txids: Vec<Txid> = self.files().into_iter().map(|(_, _, max)| max).collect();
+        txids.sort_unstable();
+        txids.dedup();
+        txids
+    }
+
+    /// Restores the database at exactly this TXID to `output`; false if the replica cannot show it.
+    pub fn restore(&self, txid: Txid, output: &Path) -> bool {
+        let output = output.to_str().expect("the paths of tests are text");
+        let ended = self.litestream(&["restore", "-force", "-txid", &txid.to_string(), "-o", output, &self.url]);
+        if !ended.status.success() {
+            let unavailable = ended.stderr.contains("no matching backup files available");
+            assert!(unavailable, "cannot restore {} at {txid}: {}{}", self.url, ended.stdout, ended.stderr);
+        }
+        ended.status.success()
+    }
+
+    fn litestream(&self, arguments: &[&str]) -> programs::Ended {
+        programs::run(self.command().args(arguments), LIMIT)
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(program("litestream"));
+        // Litestream's S3 client fails on a bundle that it cannot merge with its own settings.
+        command.env_remove("AWS_CA_BUNDLE").envs(self.environment.iter().cloned());
+        command
+    }
+}
+
+/// How often the primary rearranges its replica.
+#[derive(Clone, Copy, Debug)]
+pub struct Schedule {
+    /// Between two compactions into level 1; level 2 follows three times as slowly.
+    pub compaction: Duration,
+    /// Between two snapshots.
+    pub snapshot: Duration,
+    /// How long files stay at level 0 once they are in level 1.
+    pub l0_retention: Duration,
+}
+
+impl Schedule {
+    /// All levels fill within seconds, and nothing is deleted.
+    pub const BUSY: Schedule = Schedule {
+        compaction: Duration::from_secs(1),
+        snapshot: Duration::from_secs(5),
+        l0_retention: Duration::from_secs(3600),
+    };
+
+    /// As [`Schedule::BUSY`], and level 0 is deleted as soon as it may be.
+    pub const FORGETFUL: Schedule = Schedule { l0_retention: Duration::from_secs(1), ..Schedule::BUSY };
+
+    /// Level 0 alone.
+    pub const QUIET: Schedule = Schedule {
+        compaction: Duration::from_secs(3600),
+        snapshot: Duration::from_secs(24 * 3600),
+        l0_retention: Duration::from_secs(3600),
+    };
+}
+
+/// A running `litestream replicate`. It looks at the database when told to, so that each [`Primary::sync`] is one step.
+pub struct Primary {
+    child: Child,
+    dir: PathBuf,
+    database: PathBuf,
+    place: Place,
+}
+
+impl Primary {
+    /// Replicates `database`, in WAL mode already, to `place`. Keeps its own files beside the database.
+    pub fn start(database: &Path, place: &Place, schedule: Schedule) -> Primary {
+        let dir = database.parent().expect("a database lies in a directory").to_owned();
+        let socket = dir.join("socket");
+        let _ = std::fs::remove_file(&socket);
+        std::fs::write(dir.join("litestream.yml"), config(database, &socket, place, schedule))
+            .expect("a file is written");
+        let log = File::create(dir.join("litestream.log")).expect("a log is created");
+        let mut child = place
+            .command()
+            .args(["replicate", "-config"])
+            .arg(dir.join("litestream.yml"))
+            .stdout(log.try_clone().expect("a file can be shared"))
+            .stderr(log)
+            .spawn()
+            .expect("litestream starts");
+        programs::wait_until("litestream opens its control socket", || {
+            let ended = child.try_wait().expect("a child can be asked");
+            assert!(
+                ended.is_none(),
+                "litestream ended: {}",
+                std::fs::read_to_string(dir.join("litestream.log")).unwrap()
+            );
+            socket.exists()
+        });
+        Primary { child, dir, database: database.to_owned(), place: place.clone() }
+    }
+
+    /// Replicates all that is committed now, and answers the TXID which the replica then has.
+    pub fn sync(&self) -> Txid {
+        let database = self.database.to_str().expect("the paths of tests are text");
+        let socket = self.dir.join("socket");
+        let socket = socket.to_str().expect("the paths of tests are text");
+        let ended = self.place.litestream(&["sync", "-wait", "-timeout", "100", "-socket", socket, database]);
+        let txid = ended.stdout.lines().find_map(|line| line.strip_prefix("replica_txid: "));
+        match txid {
+            Some(txid) => Txid(txid.parse().expect("sync prints a decimal TXID")),
+            None => panic!("no sync: {ended:?}\n{}", self.log()),
+        }
+    }
+
+    /// Waits until the replica has a file at each of these levels.
+    pub fn wait_for_levels(&self, levels: &[u8]) {
+        programs::wait_until("the primary fills its levels", || {
+            let files = self.place.files();
+            levels.iter().all(|level| files.iter().any(|file| file.0 == *level))
+        });
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.dir.join("litestream.log")).unwrap_or_default()
+    }
+
+    /// Ends it. The replica stays as it is.
+    pub fn stop(self) {}
+}
+
+impl Drop for Primary {
+    fn drop(&mut self) {
+        // Litestream writes files under a temporary name first, so this is as good as a signal it could catch.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("the log of litestream:\n{}", self.log());
+        }
+    }
+}
+
+fn config(database: &Path, socket: &Path, place: &Place, schedule: Schedule) -> String {
+    let Schedule { compaction, snapshot, l0_retention } = schedule;
+    format!(
+        "socket: {{enabled: true, path: {socket:?}}}\n\
+         levels: [{{interval: {compaction:?}}}, {{interval: {:?}}}]\n\
+         snapshot: {{interval: {snapshot:?}, retention: 24h}}\n\
+         l0-retention: {l0_retention:?}\n\
+         l0-retention-check-interval: 1s\n\
+         dbs:\n\
+         - path: {database:?}\n  \
+           monitor-interval: 1h\n  \
+           replica: {{url: {:?}, sync-interval: 1h}}\n",
+        compaction * 3,
+        place.url,
+    )
+}
