@@ -120,6 +120,29 @@ impl Bounds {
 
 /// Takes an unsigned LEB128 number off the front: seven bits a byte, lowest first, bit 7 set in all but the last.
 fn take_number(bytes: &mut &[u8]) -> Result<u64, Error> {
+    const LAST: u64 = 0x8080_8080_8080_8080;
+    if let Some(eight) = bytes.first_chunk() {
+        let eight = u64::from_le_bytes(*eight);
+        let last = !eight & LAST;
+        if last != 0 {
+            let number = join_sevens(eight & (last ^ (last - 1)) & !LAST);
+            *bytes = &bytes[last.trailing_zeros() as usize / 8 + 1..];
+            return Ok(number);
+        }
+    }
+    take_long_number(bytes)
+}
+
+/// Moves the seven low bits of each of eight bytes together. One branch for a number instead of one for each of its
+/// bytes: indexes of large databases have tens of millions of numbers.
+fn join_sevens(bytes: u64) -> u64 {
+    let pairs = bytes & 0x007f_007f_007f_007f | (bytes & 0x7f00_7f00_7f00_7f00) >> 1;
+    let fours = pairs & 0x0000_3fff_0000_3fff | (pairs & 0x3fff_0000_3fff_0000) >> 2;
+    fours & 0x0fff_ffff | (fours & 0x0fff_ffff_0000_0000) >> 4
+}
+
+/// As [`take_number`], for numbers of nine bytes or ten, and for those near the end.
+fn take_long_number(bytes: &mut &[u8]) -> Result<u64, Error> {
     const LONGEST: usize = 10;
     let mut number = 0;
     for (place, byte) in bytes.iter().take(LONGEST).enumerate() {
@@ -171,9 +194,11 @@ mod tests {
             for length in 0..bytes.len() {
                 assert_eq!(take_number(&mut &bytes[..length]), Err(Error::IndexCut));
             }
-            bytes.push(0xaa);
-            let mut rest = &bytes[..];
-            assert_eq!((take_number(&mut rest), rest), (Ok(number), &[0xaa][..]));
+            for behind in [&[0xaa][..], &[0xff; 9], &[0; 9]] {
+                let bytes = [&bytes, behind].concat();
+                let mut rest = &bytes[..];
+                assert_eq!((take_number(&mut rest), rest), (Ok(number), behind));
+            }
         }
     }
 
@@ -183,6 +208,7 @@ mod tests {
         assert_eq!(take_number(&mut &beyond[..]), Err(Error::IndexNumber));
         assert_eq!(take_number(&mut &[0x80; 12][..]), Err(Error::IndexNumber));
         assert_eq!(take_number(&mut &[0x85, 0x80, 0x00][..]), Ok(5));
+        assert_eq!(take_number(&mut &[0x85, 0x80, 0x00, 9, 9, 9, 9, 9, 9][..]), Ok(5));
     }
 
     #[test]

@@ -23,15 +23,20 @@ pub(super) fn xxh32(bytes: &[u8]) -> u32 {
 
 /// Four lanes, each over every fourth word.
 fn mix_stripes(stripes: &[[u8; 16]]) -> u32 {
-    let mut lanes = [PRIMES[0].wrapping_add(PRIMES[1]), PRIMES[1], 0, 0u32.wrapping_sub(PRIMES[0])];
-    for stripe in stripes {
-        for (lane, word) in lanes.iter_mut().zip(stripe.as_chunks::<4>().0) {
-            let add = u32::from_le_bytes(*word).wrapping_mul(PRIMES[1]);
-            *lane = lane.wrapping_add(add).rotate_left(13).wrapping_mul(PRIMES[0]);
-        }
+    let [mut a, mut b, mut c, mut d] = [PRIMES[0].wrapping_add(PRIMES[1]), PRIMES[1], 0, PRIMES[0].wrapping_neg()];
+    for [a0, a1, a2, a3, b0, b1, b2, b3, c0, c1, c2, c3, d0, d1, d2, d3] in stripes {
+        a = mix(a, [*a0, *a1, *a2, *a3]);
+        b = mix(b, [*b0, *b1, *b2, *b3]);
+        c = mix(c, [*c0, *c1, *c2, *c3]);
+        d = mix(d, [*d0, *d1, *d2, *d3]);
     }
-    let turns = [1, 7, 12, 18];
-    lanes.iter().zip(turns).fold(0, |hash, (lane, turn)| hash.wrapping_add(lane.rotate_left(turn)))
+    let lanes = [a.rotate_left(1), b.rotate_left(7), c.rotate_left(12), d.rotate_left(18)];
+    lanes.into_iter().fold(0, u32::wrapping_add)
+}
+
+fn mix(lane: u32, word: [u8; 4]) -> u32 {
+    let add = u32::from_le_bytes(word).wrapping_mul(PRIMES[1]);
+    lane.wrapping_add(add).rotate_left(13).wrapping_mul(PRIMES[0])
 }
 
 #[cfg(test)]

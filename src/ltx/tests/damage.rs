@@ -4,7 +4,7 @@ use super::*;
 use proptest::prelude::*;
 
 /// Everything that reads, over bytes that may be anything.
-fn read_all(bytes: &[u8], header: &Header, entries: &[Entry]) {
+fn read_all<'a>(bytes: &[u8], header: &Header, entries: impl IntoIterator<Item = &'a Entry>) {
     let _ = Header::parse(bytes);
     if let Ok(range) = index_range(bytes.len() as u64, bytes) {
         let index = &bytes[range.start as usize..range.end as usize];
@@ -25,7 +25,7 @@ fn every_truncation_is_noticed() {
         for length in 0..golden.bytes.len() {
             let cut = &golden.bytes[..length];
             assert!(verify(cut).is_err(), "{length} bytes of {}", golden.name);
-            read_all(cut, &header, &entries);
+            read_all(cut, &header, entries.iter().find(|entry| entry.range().contains(&(length as u64))));
         }
     }
 }
@@ -41,20 +41,24 @@ fn bytes_behind_the_end_are_noticed() {
 
 /// The checksum covers pages as they are before compression. So a changed byte in compressed data may go unnoticed,
 /// but only if the very same page comes out; any other byte is always noticed.
+///
+/// The few golden files above 2.5 KB are left out: their pages of 64 KiB take most of a minute without optimisation,
+/// and they hold no part that the others do not.
 #[test]
 fn every_changed_byte_is_noticed_or_changes_nothing() {
-    for golden in Golden::all() {
+    for golden in Golden::all().into_iter().filter(|golden| golden.bytes.len() <= 2500) {
         let whole = verify(&golden.bytes).expect(&golden.name);
         let content = pages(&golden.bytes, &whole.header, &whole.entries).expect(&golden.name);
         let head = if golden.form() == Form::Block { 10 } else { 6 };
-        let is_data = |at: u64| whole.entries.iter().any(|entry| entry.range().skip(head).any(|byte| byte == at));
         for at in 0..golden.bytes.len() {
+            let place = whole.entries.iter().find(|entry| entry.range().contains(&(at as u64)));
             for change in [0x01, 0x10, 0x80, 0xff] {
                 let mut bytes = golden.bytes.clone();
                 bytes[at] ^= change;
-                read_all(&bytes, &whole.header, &whole.entries);
+                read_all(&bytes, &whole.header, place);
                 if let Ok(verified) = verify(&bytes) {
-                    assert!(is_data(at as u64), "byte {at} of {}", golden.name);
+                    let is_data = place.is_some_and(|entry| at as u64 >= entry.offset + head);
+                    assert!(is_data, "byte {at} of {}", golden.name);
                     assert_eq!(verified, whole, "byte {at} of {}", golden.name);
                     let decoded = pages(&bytes, &whole.header, &whole.entries);
                     assert_eq!(decoded.as_ref(), Ok(&content), "byte {at} of {}", golden.name);
@@ -144,12 +148,12 @@ proptest! {
     fn nothing_panics_on_bytes_of_any_kind(mut bytes in prop::collection::vec(any::<u8>(), 0..600), size in 9u32..=16) {
         let header = header(1 << size, 3, 2, 2);
         let entry = Entry { pgno: 1, offset: 0, size: bytes.len() as u32 };
-        read_all(&bytes, &header, &[entry]);
+        read_all(&bytes, &header, [&entry]);
         prop_assert!(verify(&bytes).is_err());
         for head in [&[0, 0, 0, 1, 0, 0, 4, 0x22, 0x4d, 0x18, 0x64, 0x40, 0xa7][..], &[0, 0, 0, 1, 0, 1]] {
             let length = head.len().min(bytes.len());
             bytes[..length].copy_from_slice(&head[..length]);
-            read_all(&bytes, &header, &[entry]);
+            read_all(&bytes, &header, [&entry]);
         }
     }
 

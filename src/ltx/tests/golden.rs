@@ -88,3 +88,17 @@ fn index_and_trailer_are_written_byte_for_byte() {
         assert_eq!(index, golden.bytes[range.start as usize..range.end as usize], "{}", golden.name);
     }
 }
+
+/// The page on the format shows one of these files whole.
+#[test]
+fn the_example_in_the_documentation_is_a_golden_file() {
+    let page =
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/format.md")).expect("format.md");
+    let (_, dump) = page.split_once("```hex").expect("an example");
+    let (dump, _) = dump.split_once("```").expect("its end");
+    let lines = dump.lines().filter_map(|line| line.split_once(": "));
+    let bytes = lines.flat_map(|(_, bytes)| bytes.split_whitespace());
+    let example: Vec<u8> = bytes.map(|byte| u8::from_str_radix(byte, 16).expect("a byte")).collect();
+    let golden = Golden::all().into_iter().find(|golden| golden.name == "0.5.17-4096/level-0-last.ltx");
+    assert_eq!(example, golden.expect("the file shown").bytes);
+}
