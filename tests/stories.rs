@@ -8,6 +8,7 @@ mod stories {
     mod byte_for_byte;
     #[cfg(unix)]
     mod clients;
+    mod conformance;
     #[cfg(unix)]
     mod errors;
     #[cfg(unix)]

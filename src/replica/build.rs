@@ -2,7 +2,7 @@
 
 use super::library::{Library, LoadError, Reading};
 use super::plan::Chain;
-use super::view::{Draft, View};
+use super::view::{Draft, Epoch, View};
 use crate::ltx::{Level, Txid};
 use crate::store::Listed;
 use futures_util::future::{FutureExt, join_all};
@@ -32,13 +32,14 @@ pub(super) async fn read_all(library: &Library, files: &[Listed]) -> Result<Vec<
     stream::iter(reading).buffered(IN_FLIGHT).try_collect().await
 }
 
-/// The view at the end of a chain. `listed` is the listing that the chain was planned from, `same_as` a view of the
-/// same state.
+/// The view at the end of a chain, a state of `epoch`. `listed` is the listing that the chain was planned from, `known` a
+/// view that may be of the same state.
 pub(super) async fn from_chain(
     library: &Library,
     chain: &Chain,
     listed: &[Listed],
-    same_as: Option<&View>,
+    epoch: Epoch,
+    known: Option<&View>,
 ) -> Result<View, BuildError> {
     let witnesses = witnesses(library, chain, listed).await;
     let mut draft = Draft::default();
@@ -47,7 +48,8 @@ pub(super) async fn from_chain(
         read_all(library, files).await?.iter().for_each(|reading| draft.apply(reading));
     }
     witnesses.into_iter().for_each(|ms| draft.written_by(ms));
-    draft.finish(same_as).map_err(|_| BuildError::NoBase)
+    draft.witnessed_by(listed);
+    draft.finish(epoch, known).map_err(|_| BuildError::NoBase)
 }
 
 /// What other files that end where the chain does say about the time, if it ends with a snapshot: a snapshot is stamped

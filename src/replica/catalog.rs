@@ -7,15 +7,15 @@ use futures_util::future::try_join_all;
 
 /// The files that the newest state can be made of.
 ///
-/// Levels 1–9 at once, then of level 0 only what they do not cover: retention may be off, and level 0 then holds a file
-/// for every second of the replica's life. And from `seen` on, the transaction of a view, whose file shows whether this is
-/// still the same history. Two round trips, and a third if the higher levels have a hole.
+/// Levels 1–9 at once, then of level 0 only the last that they cover and what they do not: retention may be off, and level
+/// 0 then holds a file for every second of the replica's life. And from `seen` on, the transaction of a view, whose file
+/// shows whether this is still the same history. Two round trips, and a third if the higher levels have a hole.
 pub(super) async fn newest(store: &dyn Store, seen: Option<Txid>) -> Result<Vec<Listed>, store::Error> {
     let mut files = compacted(store).await?;
     let mut covered = files.iter().map(|file| file.name.max).max().unwrap_or_default();
     loop {
         files.retain(|file| file.level != Level::ZERO);
-        let from = seen.map_or(covered.next(), |seen| seen.min(covered.next()));
+        let from = seen.map_or(covered, |seen| seen.min(covered));
         files.extend(store.list(Level::ZERO, from).await?);
         // With a hole below what was listed, level 0 may hold what fills it.
         match plan::newest(&files).get(1).map(plan::Chain::end) {

@@ -10,10 +10,9 @@ use super::Replica;
 use super::build;
 use super::library::{LoadError, Reading};
 use super::plan;
-use super::view::{Draft, View, stored_pages};
+use super::view::{Draft, View};
 use crate::error::Error;
-use crate::ltx::{FileName, Level, Txid};
-use crate::store::{Listed, Version};
+use crate::ltx::{FileName, Level};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -37,8 +36,6 @@ pub(super) struct Progress {
     /// Listings in a row that lay behind the view.
     pub(super) behind: u32,
     last: Option<Instant>,
-    /// What stands at level 0 under the name of a view's newest transaction.
-    witness: Option<(Txid, Version)>,
 }
 
 /// What a poll of level 0 found.
@@ -71,11 +68,8 @@ impl Replica {
 
     async fn follow(&self, view: Arc<View>, progress: &mut Progress) -> Result<(), Error> {
         let from = view.txid();
-        let mut news = if progress.polls.is_multiple_of(LOOK_EVERY) {
-            self.look(view, progress).await
-        } else {
-            self.ask(view, progress).await
-        };
+        let mut news =
+            if progress.polls.is_multiple_of(LOOK_EVERY) { self.look(view).await } else { self.ask(view).await };
         progress.idle = match &news {
             Ok(News::Followed(view)) if view.txid() == from => progress.idle + 1,
             _ => 0,
@@ -84,7 +78,7 @@ impl Replica {
             && let Ok(News::Followed(view)) = news
         {
             // News stopped coming. If the next file was deleted before it was asked for, this shows it.
-            news = self.look(view, progress).await;
+            news = self.look(view).await;
         }
         match news {
             Ok(News::Followed(_)) => Ok(()),
@@ -94,14 +88,15 @@ impl Replica {
     }
 
     /// Asks for the files after the view by name, one after the other, until there is none.
-    async fn ask(&self, mut view: Arc<View>, progress: &mut Progress) -> Result<News, LoadError> {
+    async fn ask(&self, mut view: Arc<View>) -> Result<News, LoadError> {
         loop {
             let next = view.txid().next();
             let Some(reading) = self.library.ask(Level::ZERO, FileName { min: next, max: next }).await? else {
                 return Ok(News::Followed(view));
             };
-            if !continues(&view, std::slice::from_ref(&reading)) {
-                return self.look(view, progress).await;
+            if !reading.file.header.continues(&view.tip().header) {
+                // The primary's WAL began anew, or the primary did: a file that holds every page does not tell.
+                return self.look(view).await;
             }
             match self.extend(&view, &[reading]) {
                 Some(next) => view = self.publish(next),
@@ -111,10 +106,10 @@ impl Replica {
     }
 
     /// Lists level 0 from the view on and takes what is there, if the view's own newest file still stands there.
-    async fn look(&self, view: Arc<View>, progress: &mut Progress) -> Result<News, LoadError> {
+    async fn look(&self, view: Arc<View>) -> Result<News, LoadError> {
         let listed = self.store.list(Level::ZERO, view.txid()).await?;
         let own = listed.first().filter(|first| first.name.max == view.txid());
-        if !own.is_some_and(|own| progress.recognises(&view, own)) {
+        if !own.is_some_and(|own| own.version.is_some() && own.version.as_ref() == view.witness()) {
             return Ok(News::Doubt);
         }
         let steps = plan::onwards(&listed[1..], view.txid());
@@ -135,44 +130,11 @@ impl Replica {
             self.fetcher.admit(reading);
             draft.apply(reading);
         }
-        draft.finish(None).ok()
+        draft.finish(view.epoch(), None).ok()
     }
 
     /// The interval of the most impatient connection.
     pub(super) fn poll_interval(&self) -> Duration {
         Duration::from_millis(self.poll_interval_ms.load(Ordering::Relaxed))
     }
-}
-
-impl Progress {
-    /// Whether the file that level 0 shows for a view's newest transaction is the one the view was made from. Where the
-    /// view came from a compaction, whether it is the one that was seen first.
-    fn recognises(&mut self, view: &View, own: &Listed) -> bool {
-        let Some(version) = &own.version else { return false };
-        if view.tip().level == Level::ZERO {
-            return view.tip().version == *version;
-        }
-        match &self.witness {
-            Some((txid, witness)) if *txid == view.txid() => witness == version,
-            _ => {
-                self.witness = Some((view.txid(), version.clone()));
-                true
-            }
-        }
-    }
-}
-
-/// Whether the files follow the view and each other in the primary's WAL, or begin anew by holding every page.
-fn continues(view: &View, readings: &[Reading]) -> bool {
-    let mut before = &view.tip().header;
-    readings.iter().all(|reading| {
-        let header = &reading.file.header;
-        header.continues(std::mem::replace(&mut before, header)) || is_whole(reading)
-    })
-}
-
-fn is_whole(reading: &Reading) -> bool {
-    let header = &reading.file.header;
-    let pages = reading.entries.iter().filter(|entry| entry.pgno <= header.commit).count();
-    pages >= stored_pages(header) as usize
 }

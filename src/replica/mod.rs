@@ -31,6 +31,7 @@ mod view;
 
 pub use cache::Page;
 pub use connection::{Connection, Interrupted};
+use view::Epoch;
 pub use view::View;
 
 use crate::error::Error;
@@ -55,7 +56,7 @@ pub(crate) struct Replica {
     head: RwLock<Head>,
     /// Also the lock that lets one look at the replica be under way at a time.
     progress: tokio::sync::Mutex<Progress>,
-    past: Mutex<HashMap<Txid, Weak<View>>>,
+    past: Mutex<HashMap<(Epoch, Txid), Weak<View>>>,
     poll_interval_ms: AtomicU64,
 }
 

@@ -6,7 +6,7 @@ use super::fetch::FetchError;
 use super::library::LoadError;
 use super::plan::{self, NoChain};
 use super::renew::STALE_LISTINGS;
-use super::view::View;
+use super::view::{Epoch, View};
 use super::{Replica, catalog};
 use crate::config::Target;
 use crate::error::{Error, Kind};
@@ -42,24 +42,25 @@ impl Replica {
     }
 
     async fn view_at(&self, txid: Txid, listed: &[Listed]) -> Result<Arc<View>, LoadError> {
-        if let Some(view) = self.known_view(txid) {
+        let epoch = self.epoch_of(listed).await?;
+        if let Some(view) = self.known_view(epoch, txid) {
             return Ok(view);
         }
         let chain = plan::at(listed, txid).map_err(|near| LoadError::Other(self.no_such_txid(txid, near)))?;
-        let view = match build::from_chain(&self.library, &chain, listed, None).await {
+        let view = match build::from_chain(&self.library, &chain, listed, epoch, None).await {
             Ok(view) => Arc::new(view),
             Err(BuildError::Load(error)) => return Err(error),
             Err(BuildError::NoBase) => return Err(LoadError::Other(self.no_base(txid))),
         };
         let mut past = self.past.lock();
         past.retain(|_, view| view.strong_count() > 0);
-        past.insert(txid, Arc::downgrade(&view));
+        past.insert((epoch, txid), Arc::downgrade(&view));
         Ok(view)
     }
 
-    fn known_view(&self, txid: Txid) -> Option<Arc<View>> {
-        let head = self.head().filter(|head| head.txid() == txid);
-        head.or_else(|| self.past.lock().get(&txid)?.upgrade())
+    fn known_view(&self, epoch: Epoch, txid: Txid) -> Option<Arc<View>> {
+        let head = self.head().filter(|head| (head.epoch(), head.txid()) == (epoch, txid));
+        head.or_else(|| self.past.lock().get(&(epoch, txid))?.upgrade())
     }
 
     /// The last transaction at or before a time, of those that files end at: by bisection over their headers.
@@ -113,7 +114,12 @@ impl Replica {
     /// A page of a view whose file is gone, from another file that holds the same version of it.
     pub(super) async fn moved_page(&self, view: &Arc<View>, pgno: u32) -> Result<Page, Error> {
         for _ in 0..STALE_LISTINGS {
-            let Some(other) = self.holder(view, pgno).await? else { break };
+            let other = match self.holder(view, pgno).await {
+                Ok(Some(other)) => other,
+                Ok(None) => break,
+                Err(LoadError::Moved) => continue,
+                Err(LoadError::Other(error)) => return Err(error),
+            };
             match self.fetcher.page(&other, pgno).await {
                 Ok(Some(page)) => return Ok(page),
                 Ok(None) => break,
@@ -126,20 +132,22 @@ impl Replica {
 
     /// A view from a fresh listing in which the page has the version it has in `view`.
     ///
-    /// One at the same transaction has; so has a newer one in which the page lies in a file that ends at or before
-    /// `view`: had it been written since, its newest version would lie in a later file.
-    async fn holder(&self, view: &Arc<View>, pgno: u32) -> Result<Option<Arc<View>>, Error> {
+    /// One of the same history at the same transaction has; so has a newer one in which the page lies in a file that ends
+    /// at or before `view`: had it been written since, its newest version would lie in a later file.
+    async fn holder(&self, view: &Arc<View>, pgno: u32) -> Result<Option<Arc<View>>, LoadError> {
         let listed = catalog::all(&*self.store).await?;
-        let newest = plan::newest(&listed).into_iter().next();
+        let epoch = self.epoch_of(&listed).await?;
+        if epoch != view.epoch() {
+            return Ok(None);
+        }
+        let newest = plan::newest(&listed).into_iter().next().filter(|chain| chain.end() > view.txid());
         for chain in plan::at(&listed, view.txid()).into_iter().chain(newest) {
-            let same_as = Some(&**view).filter(|view| view.txid() == chain.end());
-            let built = match build::from_chain(&self.library, &chain, &listed, same_as).await {
+            let built = match build::from_chain(&self.library, &chain, &listed, epoch, Some(view)).await {
                 Ok(built) => Arc::new(built),
-                Err(BuildError::NoBase | BuildError::Load(LoadError::Moved)) => continue,
-                Err(BuildError::Load(LoadError::Other(error))) => return Err(error),
+                Err(BuildError::NoBase) => continue,
+                Err(BuildError::Load(error)) => return Err(error),
             };
-            let unchanged = built.locate(pgno).is_some_and(|extent| extent.file.name.max <= view.txid());
-            if unchanged {
+            if built.locate(pgno).is_some_and(|extent| extent.file.name.max <= view.txid()) {
                 return Ok(Some(built));
             }
         }

@@ -3,9 +3,10 @@
 use super::build::{self, BuildError};
 use super::follow::Progress;
 use super::library::LoadError;
-use super::view::View;
+use super::view::{Epoch, View};
 use super::{Replica, catalog, plan};
 use crate::error::{Error, Kind};
+use crate::ltx::Level;
 use crate::store::Listed;
 
 /// How often a listing is repeated when files that it showed are gone when they are read.
@@ -35,17 +36,17 @@ impl Replica {
             let listed = catalog::newest(&*self.store, view.as_ref().map(|view| view.txid())).await?;
             let renewal = match &view {
                 Some(view) => self.renew(view, &listed, progress.behind >= BELIEVED).await,
-                None => self.newest_complete(&listed, None, false).await.map(Renewal::of),
+                None => self.newest_complete(&listed, None, Epoch::begin()).await.map(Renewal::of),
+            };
+            progress.behind = match &renewal {
+                Ok(Renewal::Behind) => progress.behind + 1,
+                _ => 0,
             };
             match renewal {
                 Err(LoadError::Moved) => continue,
                 Err(LoadError::Other(error)) => return Err(error),
-                Ok(Renewal::Behind) => progress.behind += 1,
-                Ok(Renewal::Nothing) => progress.behind = 0,
-                Ok(Renewal::View(view)) => {
-                    progress.behind = 0;
-                    self.publish(view);
-                }
+                Ok(Renewal::View(view)) => drop(self.publish(view)),
+                Ok(Renewal::Behind | Renewal::Nothing) => {}
             }
             return Ok(());
         }
@@ -72,47 +73,61 @@ impl Replica {
             }
         }
         let not_before = Some(view).filter(|_| history != History::Another);
-        let renewed = self.newest_complete(listed, not_before, history == History::Same).await?;
+        let renewed = self.newest_complete(listed, not_before, history.epoch(view)).await?;
         if renewed.is_some() && history == History::Another {
             tracing::warn!("another history begins at {}: its newest state is taken", self.store);
-            self.past.lock().clear();
         }
         Ok(Renewal::of(renewed))
     }
 
+    /// The epoch of what a listing shows: the head's, if that is known to be the history of the listed files.
+    pub(super) async fn epoch_of(&self, listed: &[Listed]) -> Result<Epoch, LoadError> {
+        match self.head() {
+            Some(head) => Ok(self.history(&head, listed).await?.epoch(&head)),
+            None => Ok(Epoch::begin()),
+        }
+    }
+
     /// Whether a listing shows the history that a view is of.
     async fn history(&self, view: &View, listed: &[Listed]) -> Result<History, LoadError> {
-        let mut history = History::Unknown;
+        let named_so = |now: &&Listed| now.level == Level::ZERO && now.name.max == view.txid();
+        let witness = listed.iter().find(named_so).and_then(|now| now.version.as_ref());
+        let (mut known, mut rewritten) = (witness.is_some() && witness == view.witness(), false);
         for file in view.files().chain([view.tip()]) {
             let Some(now) = listed.iter().find(|now| (now.level, now.name) == (file.level, file.name)) else {
                 continue;
             };
             if now.version.as_ref().is_some_and(|version| *version == file.version) {
-                history = History::Same;
-            } else if file.level.number() > 1 || self.library.is_unchanged(file, now).await? {
-                // A snapshot that was made again, or a file that was copied over itself.
-                return Ok(History::Unknown);
+                known = true;
+            } else if self.library.is_unchanged(file, now).await? {
+                (known, rewritten) = (true, true);
+            } else if file.level.number() > 1 {
+                // A snapshot that was made again says nothing: its header has another time.
+                rewritten = true;
             } else {
                 return Ok(History::Another);
             }
         }
-        Ok(history)
+        Ok(match (known, rewritten) {
+            (false, _) => History::Unknown,
+            (true, true) => History::Rewritten,
+            (true, false) => History::Same,
+        })
     }
 
     /// The newest state that the listed files give whole. Where they give none that is as new as `not_before`, None: time
-    /// does not run backwards over a hole. `same` if what they give at its transaction is known to be the same state.
+    /// does not run backwards over a hole.
     async fn newest_complete(
         &self,
         listed: &[Listed],
         not_before: Option<&View>,
-        same: bool,
+        epoch: Epoch,
     ) -> Result<Option<View>, LoadError> {
         for chain in plan::newest(listed) {
             if not_before.is_some_and(|view| chain.end() < view.txid()) {
                 return Ok(None);
             }
-            let same_as = not_before.filter(|view| same && view.txid() == chain.end());
-            match build::from_chain(&self.library, &chain, listed, same_as).await {
+            match build::from_chain(&self.library, &chain, listed, epoch, not_before).await {
                 Ok(view) => return Ok(Some(view)),
                 Err(BuildError::NoBase) => continue,
                 Err(BuildError::Load(error)) => return Err(error),
@@ -125,12 +140,24 @@ impl Replica {
 /// Whether a listing shows the history that a view is of.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum History {
-    /// A file of the view is still there as it was, and none was replaced.
+    /// Some of the view's files are there as they were, and none was replaced.
     Same,
+    /// So, but some stand there anew, so that their pages have to be found anew.
+    Rewritten,
     /// Nothing of the view is there as it was, so nothing new may be laid on it.
     Unknown,
     /// Other bytes stand under the name of a file that is written once.
     Another,
+}
+
+impl History {
+    /// The epoch of what is built from such a listing.
+    fn epoch(self, view: &View) -> Epoch {
+        match self {
+            History::Same | History::Rewritten => view.epoch(),
+            History::Unknown | History::Another => Epoch::begin(),
+        }
+    }
 }
 
 impl Renewal {

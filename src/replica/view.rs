@@ -5,7 +5,8 @@
 
 use super::library::{LtxFile, Reading};
 use super::pages::{PageMap, Slot};
-use crate::ltx::{Header, Txid};
+use crate::ltx::{Header, Level, Txid};
+use crate::store::{Listed, Version};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -13,10 +14,25 @@ use std::sync::atomic::{AtomicU32, Ordering};
 /// One immutable state of the database.
 pub struct View {
     tip: Arc<LtxFile>,
+    witness: Option<Version>,
     time_ms: i64,
     counter: u32,
+    epoch: Epoch,
     pages: PageMap,
     table: FileTable,
+}
+
+/// A history of the database, as far as this process can tell one from another at the same place. Views of one epoch
+/// are states of one history.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(super) struct Epoch(u32);
+
+impl Epoch {
+    /// One that nothing known belongs to.
+    pub(super) fn begin() -> Epoch {
+        static EPOCHS: AtomicU32 = AtomicU32::new(0);
+        Epoch(EPOCHS.fetch_add(1, Ordering::Relaxed))
+    }
 }
 
 impl View {
@@ -63,6 +79,17 @@ impl View {
         self.table.seats.iter().filter_map(|seat| seat.file.as_ref())
     }
 
+    /// What stood at level 0 under the name of its last transaction when the view was made, as far as that was seen. While
+    /// it stands there, the replica's history is still that of the view.
+    pub(super) fn witness(&self) -> Option<&Version> {
+        self.witness.as_ref()
+    }
+
+    /// The history it is a state of.
+    pub(super) fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
     /// The newest file in it. It may hold none of its pages.
     pub(super) fn tip(&self) -> &Arc<LtxFile> {
         &self.tip
@@ -87,6 +114,7 @@ pub(super) struct Extent<'a> {
 #[derive(Clone, Default)]
 pub(super) struct Draft {
     tip: Option<Arc<LtxFile>>,
+    witness: Option<Version>,
     time_ms: i64,
     pages: PageMap,
     table: FileTable,
@@ -96,7 +124,7 @@ impl Draft {
     /// Goes on from a view.
     pub(super) fn from(view: &View) -> Draft {
         let (pages, table) = (view.pages.clone(), view.table.clone());
-        Draft { tip: Some(view.tip.clone()), time_ms: view.time_ms, pages, table }
+        Draft { tip: Some(view.tip.clone()), witness: view.witness.clone(), time_ms: view.time_ms, pages, table }
     }
 
     /// Lays a file over what is there. Files come in the order of their ends, without a hole between them.
@@ -121,7 +149,15 @@ impl Draft {
         self.pages.truncate(header.commit, |slot| table.unused(slot.file));
         self.table.free_if_empty(seat);
         self.time_ms = header.timestamp_ms;
+        self.witness = Some(reading.file.version.clone()).filter(|_| reading.file.level == Level::ZERO);
         self.tip = Some(reading.file.clone());
+    }
+
+    /// Notes what a listing shows at level 0 for the last transaction.
+    pub(super) fn witnessed_by(&mut self, listed: &[Listed]) {
+        let last = self.tip.as_ref().map(|tip| tip.name.max);
+        let own = listed.iter().find(|file| file.level == Level::ZERO && Some(file.name.max) == last);
+        self.witness = self.witness.take().or_else(|| own.and_then(|own| own.version.clone()));
     }
 
     /// Corrects the time of the state: a snapshot's own is when it was made, which can be long after.
@@ -129,16 +165,19 @@ impl Draft {
         self.time_ms = self.time_ms.min(ms);
     }
 
-    /// The view, if every page is there. `same_as` is a view of the same state, whose counter goes on to stand for it.
-    pub(super) fn finish(self, same_as: Option<&View>) -> Result<View, Incomplete> {
+    /// The view, a state of `epoch`, if every page is there. It keeps the counter of `known` if that is the same state.
+    pub(super) fn finish(self, epoch: Epoch, known: Option<&View>) -> Result<View, Incomplete> {
         let tip = self.tip.ok_or(Incomplete)?;
         if self.pages.len() < stored_pages(&tip.header) {
             return Err(Incomplete);
         }
+        let same = known.filter(|known| (known.epoch, known.txid()) == (epoch, tip.name.max));
         Ok(View {
             tip,
+            witness: self.witness,
             time_ms: self.time_ms,
-            counter: same_as.map_or_else(next_counter, View::counter),
+            counter: same.map_or_else(next_counter, View::counter),
+            epoch,
             pages: self.pages,
             table: self.table,
         })
@@ -150,7 +189,7 @@ impl Draft {
 pub(super) struct Incomplete;
 
 /// How many pages a database of this size keeps in files: all but the lock page.
-pub(super) fn stored_pages(header: &Header) -> u32 {
+fn stored_pages(header: &Header) -> u32 {
     header.commit - u32::from(header.page_size.lock_page() <= header.commit)
 }
 

@@ -232,4 +232,22 @@ mod tests {
             assert_eq!(candidates, paths, "{rest}");
         }
     }
+
+    #[test]
+    fn what_the_system_answers_becomes_what_a_caller_can_do() {
+        let place = FilePlace::parse("///srv/replica").expect("a place");
+        let store = FileStore::new("file:///srv/replica".into(), place);
+        let told = |kind: io::ErrorKind| store.error("ltx/0", &kind.into());
+        for (system, kind) in [
+            (io::ErrorKind::NotFound, ErrorKind::NotFound),
+            (io::ErrorKind::PermissionDenied, ErrorKind::Denied),
+            (io::ErrorKind::NotADirectory, ErrorKind::Config),
+            (io::ErrorKind::UnexpectedEof, ErrorKind::Unreachable),
+            (io::ErrorKind::TimedOut, ErrorKind::Unreachable),
+        ] {
+            assert_eq!(told(system).kind(), kind, "{system:?}");
+        }
+        let text = told(io::ErrorKind::PermissionDenied).to_string();
+        assert_eq!(text, "file:///srv/replica/ltx/0: this process may not read it");
+    }
 }

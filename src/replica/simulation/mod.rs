@@ -9,8 +9,9 @@ mod primary;
 mod random;
 mod world;
 
-use super::{Replica, View};
+use super::{Page, Replica, View};
 use crate::error::Kind;
+use crate::ltx::Txid;
 use oracle::Oracle;
 use primary::Primary;
 use random::Random;
@@ -19,6 +20,9 @@ use std::time::Duration;
 use world::World;
 
 const STEPS: u32 = 120;
+
+/// Within so many polls everything is noticed: a look at level 0, then listings until another history is believed.
+const POLLS_TO_SETTLE: u32 = 10;
 
 /// Seeds of the ordinary run.
 const SEEDS: std::ops::Range<u64> = 0..400;
@@ -47,6 +51,8 @@ struct Simulation {
     replica: Arc<Replica>,
     /// Views that readers hold.
     pinned: Vec<Arc<View>>,
+    /// The history and the transaction of the newest view that was seen.
+    seen: Option<(usize, Txid)>,
 }
 
 impl Simulation {
@@ -55,7 +61,8 @@ impl Simulation {
         let world = Arc::new(World::new(random.fork()));
         let cache_size = random.below(40) * 1024;
         let replica = Arc::new(Replica::new(world.clone(), cache_size, Duration::from_secs(1)));
-        Simulation { primary: Primary::new(world.clone(), random.fork()), random, world, replica, pinned: Vec::new() }
+        let primary = Primary::new(world.clone(), random.fork());
+        Simulation { primary, random, world, replica, pinned: Vec::new(), seen: None }
     }
 
     fn run(mut self) {
@@ -80,13 +87,13 @@ impl Simulation {
     }
 
     async fn poll(&mut self) {
-        let before = self.replica.head().map(|view| view.txid());
         // A poll may fail while the store misbehaves; what it must not do is publish something wrong.
         let _ = self.replica.poll(Duration::ZERO).await;
         tokio::time::advance(Duration::from_secs(1)).await;
         let Some(view) = self.replica.head() else { return };
-        assert!(before.is_none_or(|before| before <= view.txid()), "the TXID went back from {before:?}");
-        self.check_all(&view).await;
+        let now = Some((self.check(&view).await, view.txid()));
+        assert!(self.seen <= now, "from {:?} back to {now:?}", self.seen);
+        self.seen = now;
     }
 
     fn pin(&mut self) {
@@ -95,21 +102,30 @@ impl Simulation {
 
     async fn read_pinned(&mut self) {
         if let Some(view) = self.random.choose(&self.pinned).cloned() {
-            self.check_all(&view).await;
+            self.check(&view).await;
         }
     }
 
-    /// Compares every page of a view with the oracle. Pages that cannot be had are errors, never wrong.
-    async fn check_all(&self, view: &Arc<View>) {
-        let state = self.primary.oracle().state(view.txid());
-        assert_eq!(view.commit() as usize, state.len(), "size at TXID {}", view.txid());
-        for (pgno, expected) in (1..).zip(state) {
+    /// Compares every page of a view with the oracle, and answers the history that the view belongs to. Pages that
+    /// cannot be had are errors, never wrong.
+    async fn check(&self, view: &Arc<View>) -> usize {
+        let mut pages = Vec::new();
+        for pgno in 1..=view.commit() {
             match self.replica.page(view, pgno).await {
-                Ok(Some(page)) => assert!(*page == *Oracle::page(*expected), "page {pgno} at TXID {}", view.txid()),
+                Ok(Some(page)) => pages.push(Some(page)),
                 Ok(None) => panic!("page {pgno} is missing at TXID {}", view.txid()),
-                Err(error) => assert!(self.may_fail(error.kind()), "page {pgno} at TXID {}: {error}", view.txid()),
+                Err(error) if self.may_fail(error.kind()) => pages.push(None),
+                Err(error) => panic!("page {pgno} at TXID {}: {error}", view.txid()),
             }
         }
+        let is_it = |state: &[u64]| {
+            let same =
+                |(page, content): (&Option<Page>, &u64)| page.as_ref().is_none_or(|it| **it == *Oracle::page(*content));
+            state.len() == pages.len() && pages.iter().zip(state).all(same)
+        };
+        let mut states = self.primary.oracle().states(view.txid());
+        let history = states.find(|(_, state)| is_it(state)).map(|(number, _)| number);
+        history.unwrap_or_else(|| panic!("the view at TXID {} is no state that ever was", view.txid()))
     }
 
     fn may_fail(&self, kind: Kind) -> bool {
@@ -118,11 +134,11 @@ impl Simulation {
 
     /// Once the store behaves, the newest state is there within a few polls, and whole.
     async fn settle(&mut self) {
-        let newest = self.primary.oracle().newest();
-        for _ in 0..3 {
+        self.primary.ensure_base();
+        for _ in 0..POLLS_TO_SETTLE {
             self.poll().await;
         }
-        assert_eq!(self.replica.head().map(|view| view.txid()), newest, "the follower is stuck");
+        assert_eq!(self.seen, self.primary.oracle().newest(), "the follower is stuck");
         let view = self.replica.head();
         for pgno in view.iter().flat_map(|view| 1..=view.commit()) {
             let page = self.replica.page(view.as_ref().expect("a view"), pgno).await;

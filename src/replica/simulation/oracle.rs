@@ -7,23 +7,32 @@ use std::collections::BTreeMap;
 /// A page's content, as a number from which its bytes are made.
 pub(super) type Content = u64;
 
+/// All states of all histories.
 #[derive(Default)]
 pub(super) struct Oracle {
-    states: BTreeMap<Txid, Vec<Content>>,
+    histories: Vec<BTreeMap<Txid, Vec<Content>>>,
 }
 
 impl Oracle {
+    /// From now on transactions belong to another history.
+    pub(super) fn begin(&mut self) {
+        self.histories.push(BTreeMap::new());
+    }
+
     pub(super) fn record(&mut self, txid: Txid, state: Vec<Content>) {
-        self.states.insert(txid, state);
+        self.histories.last_mut().expect("a history has begun").insert(txid, state);
     }
 
-    /// The pages of a state, from page 1 on.
-    pub(super) fn state(&self, txid: Txid) -> &[Content] {
-        self.states.get(&txid).unwrap_or_else(|| panic!("TXID {txid} is no state of the primary"))
+    /// The states after a transaction, with the number of their history: of the newest first.
+    pub(super) fn states(&self, txid: Txid) -> impl Iterator<Item = (usize, &[Content])> {
+        let histories = self.histories.iter().enumerate().rev();
+        histories.filter_map(move |(number, states)| Some((number, states.get(&txid)?.as_slice())))
     }
 
-    pub(super) fn newest(&self) -> Option<Txid> {
-        self.states.keys().next_back().copied()
+    /// The history and the transaction that the primary stands at.
+    pub(super) fn newest(&self) -> Option<(usize, Txid)> {
+        let txid = *self.histories.last()?.keys().next_back()?;
+        Some((self.histories.len() - 1, txid))
     }
 
     /// The bytes of a page: half of them hard to compress, so that frames differ in size.

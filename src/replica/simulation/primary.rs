@@ -34,10 +34,12 @@ struct Change {
 
 impl Primary {
     pub(super) fn new(world: Arc<World>, random: Random) -> Primary {
+        let mut oracle = Oracle::default();
+        oracle.begin();
         Primary {
             world,
             random,
-            oracle: Oracle::default(),
+            oracle,
             txid: Txid(0),
             pages: Vec::new(),
             changes: BTreeMap::new(),
@@ -63,6 +65,8 @@ impl Primary {
             15 => self.compact(2),
             16 => self.snapshot(),
             17..=18 => self.expire_level_0(),
+            _ if self.random.one_in(4) => self.lose_replica(),
+            _ if self.random.one_in(4) => self.lose_everything(),
             _ => self.expire_higher_levels(),
         }
     }
@@ -138,7 +142,8 @@ impl Primary {
         self.world.put(level, name, encoder.finish());
     }
 
-    /// Merges what a level has beyond the next one into a file there.
+    /// Merges what a level has beyond the next one into a file there. As Litestream does, it goes by what lies in the
+    /// replica.
     fn compact(&mut self, from: u8) {
         let (from, to) = (Level::new(from).expect("a level"), Level::new(from + 1).expect("a level"));
         let reached = self.world.files(to).last().map_or(Txid(0), |file| file.max);
@@ -158,6 +163,28 @@ impl Primary {
         }
         let newest = &self.changes[&max];
         self.upload(level, self.header(min, max, newest.commit, newest.ms), &pages);
+    }
+
+    /// The replica is wiped under the primary, whose transactions go on without a base there.
+    fn lose_replica(&mut self) {
+        self.world.wipe();
+        self.commit();
+    }
+
+    /// The replica is wiped and the primary knows nothing of it: another history begins at the same place.
+    fn lose_everything(&mut self) {
+        self.world.wipe();
+        self.oracle.begin();
+        self.changes.clear();
+        self.txid = Txid(0);
+        self.commit_all();
+    }
+
+    /// Writes a snapshot, if there is anything.
+    pub(super) fn ensure_base(&mut self) {
+        if self.txid > Txid(0) {
+            self.snapshot();
+        }
     }
 
     fn snapshot(&mut self) {

@@ -61,6 +61,13 @@ impl World {
         state.files.remove(&(level, name));
     }
 
+    /// Deletes everything. What stale listings show is gone too: it belongs to another life.
+    pub(super) fn wipe(&self) {
+        let mut state = self.state.lock();
+        state.files.clear();
+        state.before.clear();
+    }
+
     /// What lies at a level now, ascending.
     pub(super) fn files(&self, level: Level) -> Vec<FileName> {
         self.state.lock().files.keys().filter(|(at, _)| *at == level).map(|(_, name)| *name).collect()

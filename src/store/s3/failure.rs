@@ -38,7 +38,7 @@ pub(super) struct Refusal {
     /// S3's word for it, such as `NoSuchKey`; empty if there was none.
     pub code: String,
     pub message: String,
-    /// Where the bucket is, if the request went to another region.
+    /// Where the bucket is, if the server said so.
     pub region: Option<String>,
 }
 
@@ -111,6 +111,11 @@ impl fmt::Display for Failure {
 impl StdError for Failure {}
 
 impl Refusal {
+    /// The region that the bucket is in, if that may be why the request was refused.
+    pub fn elsewhere(&self) -> Option<&str> {
+        matches!(self.status, 300..=399 | 400 | 403).then_some(self.region.as_deref()).flatten()
+    }
+
     fn error(&self, server: &str, place: &str, wish: Wish) -> Error {
         const OF_CREDENTIALS: [&str; 4] =
             ["ExpiredToken", "InvalidToken", "TokenRefreshRequired", "InvalidAccessKeyId"];
@@ -214,7 +219,13 @@ impl HttpService for Watched {
             (Some(scheme), Some(authority)) => format!("{scheme}://{authority}"),
             _ => uri.path().to_owned(),
         };
+        let is_listing = uri.query().is_some_and(|query| query.contains("list-type=2"));
         let (kind, what) = match self.inner.execute(request).await {
+            Ok(response) if response.status().is_success() && is_listing => match whole_listing(response).await {
+                Ok(Some(response)) => return Ok(response),
+                Ok(None) => (HttpErrorKind::Decode, What::Nonsense("what came is no listing".to_owned())),
+                Err(error) => silence(&error),
+            },
             Ok(response) if response.status().is_success() => return Ok(response),
             Ok(response) => {
                 let refusal = Refusal::read(response).await;
@@ -222,15 +233,26 @@ impl HttpService for Watched {
                 let kind = if refusal.is_passing() { HttpErrorKind::Request } else { HttpErrorKind::Unknown };
                 (kind, What::Refusal(refusal))
             }
-            Err(error) => {
-                let mut root: &dyn StdError = &error;
-                while let Some(source) = root.source() {
-                    root = source;
-                }
-                let connected = error.kind() != HttpErrorKind::Connect;
-                (error.kind(), What::Silence { connected, cause: short(&root.to_string()) })
-            }
+            Err(error) => silence(&error),
         };
         Err(HttpError::new(kind, Failure { server, what }))
     }
+}
+
+/// A listing with its whole body, so that one that broke off is asked for again. None if it is none: `object_store`
+/// would take any XML, such as the page of a proxy that wants a password, for the listing of an empty bucket.
+async fn whole_listing(response: HttpResponse) -> Result<Option<HttpResponse>, HttpError> {
+    let (parts, body) = response.into_parts();
+    let bytes = body.bytes().await?;
+    let is_listing = String::from_utf8_lossy(&bytes[..bytes.len().min(1024)]).contains("<ListBucketResult");
+    Ok(is_listing.then(|| HttpResponse::from_parts(parts, bytes.into())))
+}
+
+fn silence(error: &HttpError) -> (HttpErrorKind, What) {
+    let mut root: &dyn StdError = error;
+    while let Some(source) = root.source() {
+        root = source;
+    }
+    let connected = error.kind() != HttpErrorKind::Connect;
+    (error.kind(), What::Silence { connected, cause: short(&root.to_string()) })
 }

@@ -4,6 +4,8 @@ mod client;
 mod failure;
 mod host;
 mod place;
+#[cfg(test)]
+mod tests;
 
 pub(super) use place::S3Place;
 
@@ -12,7 +14,7 @@ use super::{Chunk, Error, ErrorKind, Listed, Store, Version};
 use crate::ltx::{FileName, Level, Txid};
 use async_trait::async_trait;
 use bytes::Bytes;
-use failure::{Failure, Wish};
+use failure::{Failure, Refusal, Wish};
 use object_store::aws::AmazonS3;
 use object_store::list::{PaginatedListOptions, PaginatedListStore};
 use object_store::path::Path;
@@ -78,7 +80,7 @@ impl S3Store {
             Err(failure) => failure,
             answer => return answer,
         };
-        let region = failure.refusal().and_then(|refusal| refusal.region.as_deref());
+        let region = failure.refusal().and_then(Refusal::elsewhere);
         let Some(region) = region.filter(|region| **region != *client.region) else { return Err(failure) };
         tracing::info!("{self}: the bucket is in the region {region}, not {}", client.region);
         let Ok(bucket) = client::build(&self.place, region) else { return Err(failure) };

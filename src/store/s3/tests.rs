@@ -1,0 +1,174 @@
+//! How answers that a well-behaved server never gives are taken.
+
+use super::*;
+use crate::store::Location;
+use std::ffi::OsString;
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Gives one canned answer a connection, the last of them for ever. Ends with the process.
+struct Canned {
+    endpoint: String,
+    answered: Arc<AtomicUsize>,
+}
+
+impl Canned {
+    fn start(answers: Vec<String>) -> Canned {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let endpoint = format!("http://{}", listener.local_addr().expect("an address"));
+        let answered = Arc::new(AtomicUsize::new(0));
+        let count = answered.clone();
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.expect("a connection");
+                let number = count.fetch_add(1, Ordering::Relaxed);
+                let answer = answers.get(number).or(answers.last()).expect("an answer");
+                let request = BufReader::new(stream.try_clone().expect("a socket"));
+                request.lines().map_while(Result::ok).find(|line| line.is_empty());
+                // A client that has read enough may close before all is written.
+                let _ = stream.write_all(answer.as_bytes());
+            }
+        });
+        Canned { endpoint, answered }
+    }
+
+    fn store(&self) -> Arc<dyn Store> {
+        let url = format!("s3://bucket/app?endpoint={}", self.endpoint);
+        let keys = |name: &str| name.ends_with("KEY").then(|| OsString::from("hush"));
+        let id = |name: &str| (name == "AWS_ACCESS_KEY_ID").then(|| OsString::from("me"));
+        let location = Location::parse_with(&url, |name| id(name).or_else(|| keys(name))).expect("a location");
+        location.connect().expect("a store")
+    }
+
+    async fn read(&self, range: Range<u64>) -> Result<Bytes, Error> {
+        let name = FileName { min: Txid(1), max: Txid(1) };
+        self.store().read(Level::ZERO, name, range, None).await.map(|chunk| chunk.bytes)
+    }
+
+    async fn list(&self) -> Result<Vec<Listed>, Error> {
+        self.store().list(Level::ZERO, Txid(0)).await
+    }
+}
+
+fn answer(status: &str, headers: &str, body: &str) -> String {
+    let length = body.len();
+    format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n{headers}\r\n{body}")
+}
+
+fn part(range: &str, body: &str) -> String {
+    answer("206 Partial Content", &format!("content-range: bytes {range}\r\netag: \"a\"\r\n"), body)
+}
+
+const SLOW_DOWN: &str = "<Error><Code>SlowDown</Code><Message>Please reduce\n your request rate.</Message></Error>";
+
+#[tokio::test]
+async fn a_server_that_is_busy_for_a_moment_is_asked_again() {
+    let busy = answer("503 Service Unavailable", "", SLOW_DOWN);
+    let server = Canned::start(vec![busy.clone(), busy, part("0-3/9", "abcd")]);
+    assert_eq!(server.read(0..4).await.expect("the third answer"), "abcd");
+    assert_eq!(server.answered.load(Ordering::Relaxed), 3);
+}
+
+#[tokio::test]
+async fn a_server_that_stays_busy_is_unreachable() {
+    let server = Canned::start(vec![answer("503 Service Unavailable", "", SLOW_DOWN)]);
+    let error = server.read(0..4).await.expect_err("no answer");
+    assert_eq!(error.kind(), ErrorKind::Unreachable);
+    let place = "s3://bucket/app/0000/0000000000000001-0000000000000001.ltx";
+    let cause = "cannot serve now (SlowDown: Please reduce your request rate)";
+    assert_eq!(error.to_string(), format!("{place}: {} {cause}", server.endpoint));
+    assert_eq!(server.answered.load(Ordering::Relaxed), 4);
+}
+
+#[tokio::test]
+async fn a_body_that_breaks_off_goes_on_where_it_did_or_is_unreachable() {
+    let cut = part("0-7/9", "abcdefgh").replace("efgh", "");
+    let server = Canned::start(vec![cut.clone(), part("4-7/9", "efgh")]);
+    assert_eq!(server.read(0..8).await.expect("both halves"), "abcdefgh");
+    let error = Canned::start(vec![cut]).read(0..8).await.expect_err("never the second half");
+    assert_eq!(error.kind(), ErrorKind::Unreachable, "{error}");
+}
+
+#[tokio::test]
+async fn what_makes_no_sense_is_not_believed() {
+    for (nonsense, clause) in [
+        (answer("200 OK", "etag: \"a\"\r\n", "abcdefghi"), "non-partial response"),
+        (part("1-4/9", "bcde"), "got 1..5"),
+        (part("0-2/9", "abc"), "got 0..3"),
+        (answer("206 Partial Content", "etag: \"a\"\r\n", "abcd"), "Content-Range"),
+        (answer("400 Bad Request", "", "<Error><Code>InvalidArgument</Code></Error>"), "(InvalidArgument)"),
+    ] {
+        let error = Canned::start(vec![nonsense]).read(0..4).await.expect_err(clause);
+        assert_eq!(error.kind(), ErrorKind::Protocol, "{error}");
+        assert!(error.to_string().contains(clause), "{error}");
+    }
+    for body in ["", "<html>Sign in</html>", "{}"] {
+        let error = Canned::start(vec![answer("200 OK", "", body)]).list().await;
+        assert_eq!(error.map_err(|error| error.kind()), Err(ErrorKind::Protocol), "{body}");
+    }
+}
+
+#[tokio::test]
+async fn a_listing_that_breaks_off_is_asked_for_again() {
+    let whole = answer("200 OK", "", "<ListBucketResult></ListBucketResult>");
+    let cut = whole.replace("</ListBucketResult>", "");
+    let server = Canned::start(vec![cut, whole]);
+    assert_eq!(server.list().await.expect("the second answer"), []);
+    assert_eq!(server.answered.load(Ordering::Relaxed), 2);
+}
+
+#[tokio::test]
+async fn a_listing_that_goes_round_in_circles_ends() {
+    let page = "<ListBucketResult><IsTruncated>true</IsTruncated><NextContinuationToken>x</NextContinuationToken>\
+                </ListBucketResult>";
+    let server = Canned::start(vec![answer("200 OK", "", page)]);
+    let error = server.list().await.expect_err("no end");
+    assert_eq!(error.kind(), ErrorKind::Protocol);
+    assert!(error.to_string().ends_with("answers the same page of a listing for ever"), "{error}");
+}
+
+#[tokio::test]
+async fn a_region_that_nobody_knows_is_asked_for() {
+    let server =
+        Canned::start(vec![answer("301 Moved Permanently", "", "<Error><Code>PermanentRedirect</Code></Error>")]);
+    let error = server.list().await.expect_err("a redirection");
+    assert_eq!(error.kind(), ErrorKind::Config);
+    assert!(error.to_string().ends_with("(PermanentRedirect); add its region to the URL"), "{error}");
+}
+
+#[tokio::test]
+async fn tags_are_compared_bare_and_a_server_without_them_is_read_all_the_same() {
+    let name = FileName { min: Txid(1), max: Txid(1) };
+    let weak = part("0-3/9", "abcd").replace("\"a\"", "W/\"a\"");
+    let server = Canned::start(vec![part("0-3/9", "abcd"), weak, part("0-3/9", "abcd").replace("etag", "x-tag")]);
+    let store = server.store();
+    let first = store.read(Level::ZERO, name, 0..4, None).await.expect("a file").version;
+    let second = store.read(Level::ZERO, name, 0..4, Some(&first)).await.expect("the same file").version;
+    assert_eq!((first, &*second.0), (second.clone(), "a"));
+    let untagged = store.read(Level::ZERO, name, 0..4, None).await.expect("a file").version;
+    assert_eq!(store.read(Level::ZERO, name, 0..4, Some(&untagged)).await.expect("the same").version, untagged);
+}
+
+#[tokio::test]
+async fn a_server_that_speaks_no_tls_is_unreachable_over_https() {
+    let mut server = Canned::start(vec![part("0-3/9", "abcd")]);
+    server.endpoint = server.endpoint.replace("http:", "https:");
+    let error = server.read(0..4).await.expect_err("no handshake");
+    assert_eq!(error.kind(), ErrorKind::Unreachable);
+    assert!(error.to_string().contains(&format!("cannot connect to {}: ", server.endpoint)), "{error}");
+}
+
+#[test]
+fn what_no_client_can_be_made_of_is_refused_by_name_and_without_its_value() {
+    let connect = |url: &str, bundle: &'static str| {
+        let variable = |name: &str| (name == "AWS_CA_BUNDLE").then(|| OsString::from(bundle));
+        let error = Location::parse_with(url, variable).expect("a location").connect().expect_err(url);
+        assert_eq!(error.kind(), ErrorKind::Config, "{error}");
+        error.to_string()
+    };
+    let text = connect("s3://bucket/app", "/no/such/bundle.pem");
+    assert!(text.starts_with("s3://bucket/app: AWS_CA_BUNDLE names /no/such/bundle.pem: "), "{text}");
+    let text = connect("s3://bucket/app?sseCustomerKey=hush!", "");
+    assert!(text.starts_with("s3://bucket/app?sseCustomerKey=***: ") && !text.contains("hush"), "{text}");
+}

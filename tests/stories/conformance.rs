@@ -1,0 +1,402 @@
+//! What every store must do, whatever lies behind it, and how each says that it cannot.
+
+use crate::support::s3::{Manner, S3Server};
+use async_trait::async_trait;
+use futures_util::future::join_all;
+use litestream_vfs::ltx::{FileName, Level, Txid};
+use litestream_vfs::store::{Chunk, Counting, Counts, ErrorKind, Location, Memory, Store, Version};
+use object_store::ObjectStoreExt;
+use object_store::aws::{AmazonS3, AmazonS3Builder};
+use std::ffi::OsString;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Puts files behind a store, as a primary does.
+#[async_trait]
+trait Writer: Send + Sync {
+    /// Writes a file, over one of the same name. `name` may be any, and may lie in a directory of its own.
+    async fn put(&self, level: Level, name: &str, bytes: &[u8]);
+    /// Deletes a file that is there.
+    async fn delete(&self, level: Level, name: &str);
+}
+
+fn name(min: u64, max: u64) -> FileName {
+    FileName { min: Txid(min), max: Txid(max) }
+}
+
+/// Bytes that are different at every offset nearby.
+fn content(length: usize, seed: u8) -> Vec<u8> {
+    (0..length).map(|at| (at / 251) as u8 ^ (at % 251) as u8 ^ seed).collect()
+}
+
+const LENGTH: usize = 10_000;
+
+async fn check(store: &dyn Store, writer: &dyn Writer) {
+    lists(store, writer).await;
+    reads_ranges(store, writer).await;
+    tells_versions_apart(store, writer).await;
+    reads_in_parallel(store, writer).await;
+    lists_while_files_vanish(store, writer).await;
+}
+
+async fn names(store: &dyn Store, level: Level, from: u64) -> Vec<FileName> {
+    let listed = store.list(level, Txid(from)).await.expect("a listing");
+    assert!(listed.iter().all(|file| file.level == level));
+    listed.into_iter().map(|file| file.name).collect()
+}
+
+async fn lists(store: &dyn Store, writer: &dyn Writer) {
+    for level in Level::all() {
+        assert_eq!(names(store, level, 0).await, [], "level {level} is not there yet");
+    }
+    let level = Level::ZERO;
+    let present = [name(1, 1), name(2, 2), name(9, 15), name(16, 16), name(255, 255), name(256, u64::MAX)];
+    for file in present.iter().rev() {
+        writer.put(level, &file.to_string(), &content(file.min.0 as usize, 0)).await;
+    }
+    for foreign in ["readme.txt", "0000000000000010-0000000000000010.ltx.tmp", "0000000000000010.ltx", ".DS_Store"] {
+        writer.put(level, foreign, b"foreign").await;
+    }
+    writer.put(level, "0000000000000011-0000000000000011.ltx/inside", b"foreign").await;
+    for from in [0, 1, 2, 3, 9, 10, 16, 17, 255, 256, 257, u64::MAX] {
+        let expected: Vec<FileName> = present.into_iter().filter(|file| file.min.0 >= from).collect();
+        assert_eq!(names(store, level, from).await, expected, "from {from}");
+    }
+    for file in store.list(level, Txid(0)).await.expect("a listing") {
+        assert_eq!(file.size, file.name.min.0);
+        assert!(file.modified_ms == 0 || file.modified_ms > 1_700_000_000_000, "{}", file.modified_ms);
+        let chunk =
+            store.read(level, file.name, 0..1, file.version.as_ref()).await.expect("the version that was listed");
+        assert_eq!((chunk.file_size, Some(chunk.version)), (file.size, file.version));
+    }
+    let top = Level::SNAPSHOT;
+    writer.put(top, &name(1, 7).to_string(), b"snapshot").await;
+    assert_eq!(names(store, top, 0).await, [name(1, 7)]);
+    assert_eq!(names(store, Level::new(1).expect("a level"), 0).await, [], "levels do not mix");
+}
+
+async fn read(
+    store: &dyn Store,
+    file: FileName,
+    range: Range<u64>,
+    expected: Option<&Version>,
+) -> Result<Chunk, ErrorKind> {
+    store.read(Level::SNAPSHOT, file, range, expected).await.map_err(|error| error.kind())
+}
+
+async fn reads_ranges(store: &dyn Store, writer: &dyn Writer) {
+    let (file, whole, end) = (name(1, 20), content(LENGTH, 7), LENGTH as u64);
+    writer.put(Level::SNAPSHOT, &file.to_string(), &whole).await;
+    let edges = [0, 1, 2, 4096, end - 1, end, end + 1, end + 1000, u64::MAX];
+    for start in edges {
+        for stop in edges {
+            let chunk = read(store, file, start..stop, None).await.expect("a file");
+            let (from, to) = (start.min(end) as usize, stop.min(end) as usize);
+            assert!(chunk.bytes == whole[from..to.max(from)], "{start}..{stop} brought {} bytes", chunk.bytes.len());
+            assert_eq!(chunk.file_size, end, "{start}..{stop}");
+        }
+    }
+    let empty = name(1, 21);
+    writer.put(Level::SNAPSHOT, &empty.to_string(), b"").await;
+    for range in [0..0, 0..1, 5..9] {
+        let chunk = read(store, empty, range, None).await.expect("an empty file");
+        assert_eq!((chunk.bytes.len(), chunk.file_size), (0, 0));
+    }
+    for range in [0..10, 0..0, 10..10] {
+        assert_eq!(read(store, name(1, 22), range, None).await.err(), Some(ErrorKind::NotFound));
+    }
+}
+
+async fn tells_versions_apart(store: &dyn Store, writer: &dyn Writer) {
+    let (file, before, after) = (name(1, 30), content(LENGTH, 1), content(LENGTH, 2));
+    writer.put(Level::SNAPSHOT, &file.to_string(), &before).await;
+    let old = read(store, file, 0..10, None).await.expect("a file").version;
+    let (past, nothing) = (LENGTH as u64 + 5, 10..10);
+    let ranges = [0..100, 5..LENGTH as u64, nothing, past..past + 1];
+    for range in ranges.clone() {
+        let again = read(store, file, range, Some(&old)).await.expect("the same file");
+        assert_eq!(again.version, old);
+    }
+    writer.put(Level::SNAPSHOT, &file.to_string(), &after).await;
+    for range in ranges {
+        assert_eq!(read(store, file, range, Some(&old)).await.err(), Some(ErrorKind::Changed));
+    }
+    let chunk = read(store, file, 0..100, None).await.expect("the new file");
+    assert_ne!(chunk.version, old);
+    assert_eq!(chunk.bytes, after[..100]);
+    assert!(read(store, file, 100..200, Some(&chunk.version)).await.is_ok());
+    writer.delete(Level::SNAPSHOT, &file.to_string()).await;
+    assert_eq!(read(store, file, 0..100, Some(&chunk.version)).await.err(), Some(ErrorKind::NotFound));
+}
+
+async fn reads_in_parallel(store: &dyn Store, writer: &dyn Writer) {
+    let (file, whole) = (name(1, 40), content(LENGTH, 9));
+    writer.put(Level::SNAPSHOT, &file.to_string(), &whole).await;
+    let reads = (0..64u64).map(|number| {
+        let start = number * 150;
+        async move { (start as usize, read(store, file, start..start + 400, None).await.expect("a range")) }
+    });
+    for (start, chunk) in join_all(reads).await {
+        assert!(chunk.bytes == whole[start..LENGTH.min(start + 400)], "the read at {start}");
+    }
+}
+
+async fn lists_while_files_vanish(store: &dyn Store, writer: &dyn Writer) {
+    let level = Level::new(3).expect("a level");
+    for txid in 1..=60 {
+        writer.put(level, &name(txid, txid).to_string(), b"file").await;
+    }
+    let vanish = async {
+        for txid in 1..=30 {
+            writer.delete(level, &name(txid, txid).to_string()).await;
+        }
+    };
+    let look = async {
+        for _ in 0..30 {
+            let listed = names(store, level, 0).await;
+            assert!(listed.is_sorted() && listed.len() >= 30, "{listed:?}");
+            assert!(listed.ends_with(&(31..=60).map(|txid| name(txid, txid)).collect::<Vec<_>>()), "{listed:?}");
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::join!(vanish, look);
+    assert_eq!(names(store, level, 0).await.len(), 30);
+}
+
+fn at(url: &str, variable: impl Fn(&str) -> Option<OsString>) -> Arc<dyn Store> {
+    let location = Location::parse_with(url, variable).expect("a location");
+    location.connect().expect("a store")
+}
+
+struct Shelf(Arc<Memory>);
+
+#[async_trait]
+impl Writer for Shelf {
+    async fn put(&self, level: Level, name: &str, bytes: &[u8]) {
+        // What is no name of a file cannot lie on this shelf.
+        if let Some(name) = FileName::parse(name) {
+            self.0.insert(level, name, bytes.to_vec());
+        }
+    }
+
+    async fn delete(&self, level: Level, name: &str) {
+        assert!(self.0.remove(level, FileName::parse(name).expect("a name")), "{name} was there");
+    }
+}
+
+#[tokio::test]
+async fn memory() {
+    let memory = Arc::new(Memory::new());
+    check(&*memory, &Shelf(memory.clone())).await;
+}
+
+struct Directory(PathBuf);
+
+impl Directory {
+    fn path(&self, level: Level, name: &str) -> PathBuf {
+        self.0.join("ltx").join(level.to_string()).join(name)
+    }
+}
+
+#[async_trait]
+impl Writer for Directory {
+    async fn put(&self, level: Level, name: &str, bytes: &[u8]) {
+        let (path, draft) = (self.path(level, name), self.0.join("draft"));
+        std::fs::create_dir_all(path.parent().expect("a directory")).expect("a directory is made");
+        std::fs::write(&draft, bytes).expect("a file is written");
+        std::fs::rename(&draft, &path).expect("a file gets its name");
+    }
+
+    async fn delete(&self, level: Level, name: &str) {
+        std::fs::remove_file(self.path(level, name)).expect("a file is deleted");
+    }
+}
+
+fn file_url(path: &Path) -> String {
+    format!("file:///{}", path.display().to_string().replace('\\', "/").trim_start_matches('/'))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn directory() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let replica = dir.path().join("replica of 100% my app");
+    let store = at(&file_url(&replica), |_| None);
+    assert_eq!(names(&*store, Level::ZERO, 0).await, [], "a directory that is not there");
+    std::fs::create_dir(&replica).expect("a directory is made");
+    check(&*store, &Directory(replica)).await;
+}
+
+#[tokio::test]
+async fn a_directory_that_litestream_named_by_the_text_of_the_url() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let store = at(&file_url(&dir.path().join("my%20app")), |_| None);
+    for called in ["my app", "my%20app"] {
+        Directory(dir.path().join(called)).put(Level::ZERO, &name(1, 1).to_string(), called.as_bytes()).await;
+        let chunk = store.read(Level::ZERO, name(1, 1), 0..100, None).await.expect("a file");
+        assert_eq!(chunk.bytes, called.as_bytes(), "the one that Litestream writes wins");
+    }
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn links_are_followed_and_a_file_is_no_replica() {
+    use std::os::unix::fs::symlink;
+    let dir = tempfile::tempdir().expect("a directory");
+    let directory = Directory(dir.path().to_owned());
+    directory.put(Level::ZERO, &name(1, 1).to_string(), b"file").await;
+    symlink("nowhere", directory.path(Level::ZERO, &name(2, 2).to_string())).expect("a link");
+    symlink(name(1, 1).to_string(), directory.path(Level::ZERO, &name(3, 3).to_string())).expect("a link");
+    let store = at(&file_url(dir.path()), |_| None);
+    assert_eq!(names(&*store, Level::ZERO, 0).await, [name(1, 1), name(3, 3)], "a link to nothing is nothing");
+
+    let file = directory.path(Level::ZERO, &name(1, 1).to_string());
+    let inside = at(&file_url(&file), |_| None);
+    let error = inside.list(Level::ZERO, Txid(0)).await.expect_err("a file is no replica");
+    assert_eq!(error.kind(), ErrorKind::Config);
+    assert!(error.to_string().contains("no directory"), "{error}");
+}
+
+struct Bucket(AmazonS3);
+
+impl Bucket {
+    fn of(server: &S3Server) -> Bucket {
+        let builder = AmazonS3Builder::new().with_bucket_name("bucket").with_endpoint(&server.endpoint);
+        let builder = builder.with_access_key_id(&server.access_key).with_secret_access_key(&server.secret_key);
+        Bucket(builder.with_allow_http(true).build().expect("a client"))
+    }
+
+    fn key(level: Level, name: &str) -> object_store::path::Path {
+        format!("backups/my app/{:04x}/{name}", level.number()).into()
+    }
+}
+
+#[async_trait]
+impl Writer for Bucket {
+    async fn put(&self, level: Level, name: &str, bytes: &[u8]) {
+        self.0.put(&Bucket::key(level, name), bytes.to_vec().into()).await.expect("an object is put");
+    }
+
+    async fn delete(&self, level: Level, name: &str) {
+        self.0.delete(&Bucket::key(level, name)).await.expect("an object is deleted");
+    }
+}
+
+const REPLICA: &str = "backups/my%20app";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bucket() {
+    let server = S3Server::start();
+    let store = at(&server.url(REPLICA), |name| server.variable(name));
+    check(&*store, &Bucket::of(&server)).await;
+}
+
+#[tokio::test]
+async fn a_long_listing_comes_in_pages_and_starts_where_it_should() {
+    let server = S3Server::start();
+    let store = at(&server.url("app"), |name| server.variable(name));
+    std::fs::create_dir_all(server.path("app/0000")).expect("a directory");
+    for txid in 1..=1200 {
+        std::fs::write(server.path(&format!("app/0000/{}", name(txid, txid))), b"").expect("an object");
+    }
+    let all: Vec<FileName> = (1..=1200).map(|txid| name(txid, txid)).collect();
+    assert_eq!(names(&*store, Level::ZERO, 0).await, all);
+    assert_eq!(server.take_requests().len(), 2, "two pages");
+    assert_eq!(names(&*store, Level::ZERO, 1101).await, all[1100..]);
+    let requests = server.take_requests();
+    assert_eq!(requests.len(), 1, "one page");
+    assert!(requests[0].uri.contains("start-after=app%2F0000%2F000000000000044d"), "{requests:?}");
+}
+
+#[tokio::test]
+async fn a_read_is_one_bounded_request_for_the_version_expected() {
+    let server = S3Server::start();
+    let counting = Counting::new(at(&server.url(REPLICA), |name| server.variable(name)));
+    Bucket::of(&server).put(Level::ZERO, &name(5, 5).to_string(), &content(LENGTH, 0)).await;
+    assert_eq!(server.object(&format!("backups/my app/0000/{}", name(5, 5))), content(LENGTH, 0));
+    server.take_requests();
+    let chunk = counting.read(Level::ZERO, name(5, 5), 10..5000, None).await.expect("a file");
+    counting.read(Level::ZERO, name(5, 5), 9_990..90_000, Some(&chunk.version)).await.expect("the same file");
+    let asked: Vec<_> = server.take_requests().into_iter().map(|request| (request.range, request.if_match)).collect();
+    let tag = format!("\"{}\"", chunk.version.0);
+    let range = |text: &str| Some(text.to_owned());
+    assert_eq!(asked, [(range("bytes=10-4999"), None), (range("bytes=9990-89999"), Some(tag))]);
+    counting.list(Level::ZERO, Txid(0)).await.expect("a listing");
+    assert_eq!(counting.counts(), Counts { lists: 1, reads: 2, bytes: 5000 });
+}
+
+#[tokio::test]
+async fn a_bucket_in_another_region_is_found() {
+    let server = S3Server::start_with(Manner { region: Some("eu-north-1"), ..Manner::default() });
+    let store = at(&server.url("app"), |name| server.variable(name));
+    assert_eq!(names(&*store, Level::ZERO, 0).await, []);
+    assert_eq!(server.take_requests().len(), 2, "once in the wrong region, once in the right one");
+    assert_eq!(names(&*store, Level::ZERO, 0).await, []);
+    assert_eq!(server.take_requests().len(), 1, "it is remembered");
+}
+
+/// What a store says instead of a listing.
+async fn complaint(url: &str, variable: impl Fn(&str) -> Option<OsString>) -> (ErrorKind, String) {
+    let error = at(url, variable).list(Level::ZERO, Txid(0)).await.expect_err("there is nothing to list");
+    for shown in [error.to_string(), format!("{error:?}")] {
+        assert!(!shown.contains("hush") && !shown.contains("test-secret-key"), "{shown}");
+    }
+    (error.kind(), error.to_string())
+}
+
+#[tokio::test]
+async fn wrong_credentials_are_told_from_missing_ones_and_a_missing_bucket() {
+    let server = S3Server::start();
+    let url = server.url("app");
+    let secret = |name: &str| match name {
+        "AWS_SECRET_ACCESS_KEY" => Some("hush".into()),
+        name => server.variable(name),
+    };
+    let (kind, text) = complaint(&url, secret).await;
+    assert_eq!(kind, ErrorKind::Denied);
+    assert_eq!(text.split(": ").nth(1), Some(&*format!("{} denies access (SignatureDoesNotMatch)", server.endpoint)));
+
+    let stranger = |name: &str| if name == "AWS_ACCESS_KEY_ID" { Some("hush".into()) } else { server.variable(name) };
+    let (kind, text) = complaint(&url, stranger).await;
+    assert_eq!(kind, ErrorKind::Denied);
+    assert!(text.contains("NotSignedUp: Your account is not signed up"), "{text}");
+
+    let nobody = |name: &str| (name == "AWS_METADATA_ENDPOINT").then(|| REFUSED.into());
+    let (kind, text) = complaint(&url, nobody).await;
+    assert_eq!(kind, ErrorKind::Denied);
+    assert!(text.contains("AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not set"), "{text}");
+
+    let (kind, text) = complaint(&url.replace("bucket", "pail"), |name| server.variable(name)).await;
+    assert_eq!(kind, ErrorKind::Config);
+    assert!(text.starts_with("s3://pail/app: the bucket does not exist at http://127.0.0.1:"), "{text}");
+    let store = at(&url.replace("bucket", "pail"), |name| server.variable(name));
+    assert!(store.read(Level::ZERO, name(1, 1), 0..1, None).await.is_err());
+}
+
+#[tokio::test]
+async fn without_permission_to_list_the_complaint_says_so() {
+    let server = S3Server::start_with(Manner { unlistable: true, ..Manner::default() });
+    let (kind, text) = complaint(&server.url("app"), |name| server.variable(name)).await;
+    assert_eq!(kind, ErrorKind::Denied);
+    assert!(text.contains("denies access (AccessDenied: Access Denied)"), "{text}");
+
+    let store = at(&server.url(REPLICA), |name| server.variable(name));
+    Bucket::of(&server).put(Level::ZERO, &name(1, 1).to_string(), b"file").await;
+    assert_eq!(store.read(Level::ZERO, name(1, 1), 0..9, None).await.expect("a file").bytes, "file");
+    let error = store.read(Level::ZERO, name(2, 2), 0..9, None).await.expect_err("no file");
+    assert_eq!(error.kind(), ErrorKind::Denied);
+    assert!(error.to_string().contains("without permission to list, so does a missing file"), "{error}");
+}
+
+/// Nobody listens there: a privileged port of a protocol that died out.
+const REFUSED: &str = "http://127.0.0.1:1";
+
+#[tokio::test]
+async fn a_server_that_is_not_there_is_unreachable() {
+    let url = format!("s3://bucket/app?endpoint={REFUSED}");
+    let keys = |name: &str| name.starts_with("AWS_").then(|| OsString::from("hush")).filter(|_| name.contains("KEY"));
+    let (kind, text) = complaint(&url, keys).await;
+    assert_eq!(kind, ErrorKind::Unreachable);
+    let refused = format!("s3://bucket/app: cannot connect to {REFUSED}: ");
+    assert!(text.starts_with(&refused) && text.to_lowercase().contains("refused"), "{text}");
+}

@@ -1,0 +1,255 @@
+//! An S3 server in this process: the real protocol over HTTP on a local port, with signatures checked, over a directory.
+
+use async_trait::async_trait;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto::Builder;
+use s3s::access::{S3Access, S3AccessContext};
+use s3s::auth::SimpleAuth;
+use s3s::dto::*;
+use s3s::service::{S3Service, S3ServiceBuilder};
+use s3s::{S3, S3Error, S3ErrorCode, S3Request, S3Response, S3Result, s3_error};
+use s3s_fs::FileSystem;
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use tempfile::TempDir;
+use tokio::sync::oneshot;
+
+const BUCKET: &str = "bucket";
+
+/// A server with one bucket. Stops, and takes its objects along, when it is dropped.
+pub struct S3Server {
+    /// `http://127.0.0.1:<port>`.
+    pub endpoint: String,
+    /// For `AWS_ACCESS_KEY_ID`.
+    pub access_key: String,
+    /// For `AWS_SECRET_ACCESS_KEY`.
+    pub secret_key: String,
+    root: TempDir,
+    log: Arc<Mutex<Vec<Request>>>,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// A request that came with a good signature.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// The operation, as S3 calls it: `GetObject`, `ListObjectsV2`.
+    pub operation: String,
+    /// Path and query.
+    pub uri: String,
+    /// Its header `range`, if there was one.
+    pub range: Option<String>,
+    /// Its header `if-match`, if there was one.
+    pub if_match: Option<String>,
+}
+
+/// Ways in which a server may be unlike the usual one.
+#[derive(Clone, Copy, Default)]
+pub struct Manner {
+    /// The bucket is there, and requests signed for another region are refused as Amazon does.
+    pub region: Option<&'static str>,
+    /// Nobody may list.
+    pub unlistable: bool,
+}
+
+impl S3Server {
+    /// Starts a server on a free port.
+    pub fn start() -> S3Server {
+        S3Server::start_with(Manner::default())
+    }
+
+    /// Starts a server of another manner.
+    pub fn start_with(manner: Manner) -> S3Server {
+        let root = tempfile::tempdir().expect("a directory");
+        std::fs::create_dir(root.path().join(BUCKET)).expect("a bucket");
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        listener.set_nonblocking(true).expect("a listener that does not block");
+        let endpoint = format!("http://{}", listener.local_addr().expect("an address"));
+        let (access_key, secret_key) = ("test-access-key".to_owned(), "test-secret-key".to_owned());
+        let log = Arc::<Mutex<Vec<Request>>>::default();
+        let files = FileSystem::new(root.path()).expect("a file system");
+        let mut builder = S3ServiceBuilder::new(Objects { files, unlistable: manner.unlistable });
+        builder.set_auth(SimpleAuth::from_single(access_key.clone(), secret_key.clone()));
+        builder.set_access(Gate { manner, log: log.clone() });
+        let service = builder.build();
+        let (stop, stopped) = oneshot::channel();
+        let thread = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            runtime.block_on(async {
+                tokio::select! {
+                    () = serve(listener, service) => {}
+                    _ = stopped => {}
+                }
+            });
+        });
+        S3Server { endpoint, access_key, secret_key, root, log, stop: Some(stop), thread: Some(thread) }
+    }
+
+    /// The URL of a replica at this path of the bucket, for Litestream and for us.
+    pub fn url(&self, path: &str) -> String {
+        format!("s3://{BUCKET}/{path}?endpoint={}", self.endpoint)
+    }
+
+    /// The environment that gives access, for [`litestream_vfs::store::Location::parse_with`].
+    pub fn variable(&self, name: &str) -> Option<std::ffi::OsString> {
+        match name {
+            "AWS_ACCESS_KEY_ID" => Some(self.access_key.as_str().into()),
+            "AWS_SECRET_ACCESS_KEY" => Some(self.secret_key.as_str().into()),
+            _ => None,
+        }
+    }
+
+    /// The bytes of an object of the bucket.
+    pub fn object(&self, key: &str) -> Vec<u8> {
+        std::fs::read(self.path(key)).unwrap_or_else(|error| panic!("the object {key}: {error}"))
+    }
+
+    /// The file that holds an object of the bucket.
+    pub fn path(&self, key: &str) -> PathBuf {
+        self.root.path().join(BUCKET).join(key)
+    }
+
+    /// What was asked since the last call of this.
+    pub fn take_requests(&self) -> Vec<Request> {
+        std::mem::take(&mut self.log.lock().expect("no panic while it was locked"))
+    }
+}
+
+impl Drop for S3Server {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            let ended = thread.join();
+            assert!(ended.is_ok() || std::thread::panicking(), "the server panicked");
+        }
+    }
+}
+
+async fn serve(listener: TcpListener, service: S3Service) {
+    let listener = tokio::net::TcpListener::from_std(listener).expect("a listener");
+    let server = Builder::new(TokioExecutor::new());
+    loop {
+        let (stream, _) = listener.accept().await.expect("a connection");
+        // Answers leave at once, so that small ones are not held back for a client's acknowledgement.
+        stream.set_nodelay(true).expect("a socket");
+        let connection = server.serve_connection(TokioIo::new(stream), service.clone()).into_owned();
+        tokio::spawn(async move {
+            // A client that goes away in the middle of an answer is no failure of the server.
+            let _ = connection.await;
+        });
+    }
+}
+
+/// Who may do what, and who did.
+struct Gate {
+    manner: Manner,
+    log: Arc<Mutex<Vec<Request>>>,
+}
+
+#[async_trait]
+impl S3Access for Gate {
+    async fn check(&self, context: &mut S3AccessContext<'_>) -> S3Result<()> {
+        if context.credentials().is_none() {
+            return Err(s3_error!(AccessDenied, "Signature is required"));
+        }
+        let header = |name: &str| context.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let operation = context.s3_op().name().to_owned();
+        let (range, if_match, signature) = (header("range"), header("if-match"), header("authorization"));
+        let request = Request { operation, uri: context.uri().to_string(), range, if_match };
+        let is_listing = request.operation.starts_with("ListObjects");
+        self.log.lock().expect("no panic while it was locked").push(request);
+        if let Some(region) = self.manner.region {
+            let signed_for_it = signature.unwrap_or_default().contains(&format!("/{region}/s3/"));
+            if !signed_for_it {
+                let mut error = S3Error::new(S3ErrorCode::AuthorizationHeaderMalformed);
+                let mut headers = context.headers().clone();
+                headers.clear();
+                headers.insert("x-amz-bucket-region", region.parse().expect("a header"));
+                error.set_headers(headers);
+                return Err(error);
+            }
+        }
+        if self.manner.unlistable && is_listing {
+            return Err(s3_error!(AccessDenied, "Access Denied"));
+        }
+        Ok(())
+    }
+}
+
+/// A directory as a bucket, with what `s3s-fs` leaves out and every real server does: If-Match, ETags in listings, and
+/// 403 for missing keys where nobody may list.
+#[derive(Debug)]
+struct Objects {
+    files: FileSystem,
+    unlistable: bool,
+}
+
+impl Objects {
+    async fn tag(&self, of: &S3Request<ListObjectsV2Input>, key: &str) -> S3Result<Option<ETag>> {
+        let request = of.clone().map_input(|input| HeadObjectInput {
+            bucket: input.bucket,
+            key: key.to_owned(),
+            ..HeadObjectInput::default()
+        });
+        match self.files.head_object(request).await {
+            Ok(head) => Ok(head.output.e_tag),
+            Err(error) if *error.code() == S3ErrorCode::NoSuchKey => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+macro_rules! objects {
+    ($($operation:ident: $input:ident => $output:ident,)*) => {
+        #[async_trait]
+        impl S3 for Objects {
+            async fn get_object(&self, request: S3Request<GetObjectInput>) -> S3Result<S3Response<GetObjectOutput>> {
+                let condition = request.input.if_match.clone();
+                let response = self.files.get_object(request).await.map_err(|error| match error.code() {
+                    S3ErrorCode::NoSuchKey if self.unlistable => s3_error!(AccessDenied, "Access Denied"),
+                    _ => error,
+                })?;
+                match (condition, &response.output.e_tag) {
+                    (Some(ETagCondition::ETag(wanted)), Some(there)) if !there.strong_cmp(&wanted) => {
+                        Err(s3_error!(PreconditionFailed))
+                    }
+                    _ => Ok(response),
+                }
+            }
+
+            async fn list_objects_v2(
+                &self,
+                request: S3Request<ListObjectsV2Input>,
+            ) -> S3Result<S3Response<ListObjectsV2Output>> {
+                let mut response = self.files.list_objects_v2(request.clone()).await?;
+                for object in response.output.contents.iter_mut().flatten() {
+                    if let Some(key) = &object.key {
+                        object.e_tag = self.tag(&request, key).await?;
+                    }
+                }
+                Ok(response)
+            }
+
+            $(async fn $operation(&self, request: S3Request<$input>) -> S3Result<S3Response<$output>> {
+                self.files.$operation(request).await
+            })*
+        }
+    };
+}
+
+// What Litestream and `object_store` ask for.
+objects! {
+    abort_multipart_upload: AbortMultipartUploadInput => AbortMultipartUploadOutput,
+    complete_multipart_upload: CompleteMultipartUploadInput => CompleteMultipartUploadOutput,
+    create_multipart_upload: CreateMultipartUploadInput => CreateMultipartUploadOutput,
+    delete_object: DeleteObjectInput => DeleteObjectOutput,
+    delete_objects: DeleteObjectsInput => DeleteObjectsOutput,
+    get_bucket_location: GetBucketLocationInput => GetBucketLocationOutput,
+    head_bucket: HeadBucketInput => HeadBucketOutput,
+    head_object: HeadObjectInput => HeadObjectOutput,
+    list_objects: ListObjectsInput => ListObjectsOutput,
+    put_object: PutObjectInput => PutObjectOutput,
+    upload_part: UploadPartInput => UploadPartOutput,
+}
