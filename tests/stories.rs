@@ -19,5 +19,6 @@ mod stories {
     mod page_sizes;
     #[cfg(unix)]
     mod s3;
+    #[cfg(unix)]
     mod sample;
 }

@@ -1,12 +1,16 @@
 //! What the stories share: the real primary, the programs that load the extension, and ways to look at what they read.
 
+// Litestream is not made for Windows, so the stories that need a primary are not told there.
+#[cfg(unix)]
 pub mod extension;
 #[cfg(unix)]
 pub mod hosts;
 #[cfg(unix)]
 pub mod litestream;
+#[cfg(unix)]
 pub mod pages;
 #[cfg(unix)]
 pub mod programs;
 pub mod s3;
+#[cfg(unix)]
 pub mod workload;
