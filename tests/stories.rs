@@ -10,6 +10,8 @@ mod stories {
     mod clients;
     mod conformance;
     #[cfg(unix)]
+    mod crowd;
+    #[cfg(unix)]
     mod errors;
     #[cfg(unix)]
     mod following;
@@ -17,6 +19,10 @@ mod stories {
     mod measures;
     #[cfg(unix)]
     mod page_sizes;
+    #[cfg(unix)]
+    mod places;
+    #[cfg(unix)]
+    mod readme;
     #[cfg(unix)]
     mod s3;
     #[cfg(unix)]
