@@ -2,6 +2,8 @@
 
 // Litestream is not made for Windows, so the stories that need a primary are not told there.
 #[cfg(unix)]
+pub mod bank;
+#[cfg(unix)]
 pub mod extension;
 #[cfg(unix)]
 pub mod hosts;
