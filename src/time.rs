@@ -1,7 +1,7 @@
 //! Moments as people write them, and as we write them back.
 
 use crate::error::{Error, Kind};
-use chrono::{DateTime, NaiveDate, NaiveDateTime, SecondsFormat};
+use chrono::{DateTime, NaiveDate, NaiveDateTime, SecondsFormat, Utc};
 
 /// Reads a moment, in milliseconds since 1970; None for `LATEST` in any case.
 ///
@@ -30,8 +30,13 @@ pub fn parse(text: &str) -> Result<Option<i64>, Error> {
 
 /// RFC 3339 in UTC with milliseconds. Moments beyond the calendar become its edge.
 pub fn format(ms: i64) -> String {
-    let edge = if ms < 0 { DateTime::UNIX_EPOCH } else { DateTime::<chrono::Utc>::MAX_UTC };
+    let edge = if ms < 0 { DateTime::UNIX_EPOCH } else { DateTime::<Utc>::MAX_UTC };
     DateTime::from_timestamp_millis(ms).unwrap_or(edge).to_rfc3339_opts(SecondsFormat::Millis, true)
+}
+
+/// The host's clock, in milliseconds since 1970.
+pub fn now_ms() -> i64 {
+    Utc::now().timestamp_millis()
 }
 
 #[cfg(test)]

@@ -44,6 +44,11 @@ impl PageCache {
         }
     }
 
+    /// What is in it, in bytes.
+    pub(super) fn bytes(&self) -> u64 {
+        self.pages.weight()
+    }
+
     pub(super) fn get(&self, key: PageKey) -> Option<Page> {
         self.pages.get(&key)
     }

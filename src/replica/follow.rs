@@ -13,6 +13,7 @@ use super::plan;
 use super::view::{Draft, View};
 use crate::error::Error;
 use crate::ltx::{FileName, Level};
+use crate::store::Store;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -21,8 +22,11 @@ use tokio::time::Instant;
 /// Level 0 is listed instead of asked at every so many polls.
 const LOOK_EVERY: u32 = 5;
 
-/// The whole replica is listed at every so many polls.
+/// The whole replica is listed after so many polls.
 const LISTING_EVERY: u32 = 300;
+
+/// And after so many, if the view is scattered over many files.
+const SCATTERED_LISTING_EVERY: u32 = 30;
 
 /// A gap between polls of more than this many intervals means that the process slept: files may have come and gone.
 const PAUSE: u32 = 5;
@@ -31,11 +35,30 @@ const PAUSE: u32 = 5;
 #[derive(Default)]
 pub(super) struct Progress {
     polls: u32,
+    since_listing: u32,
     /// Polls in a row that brought nothing.
     idle: u32,
-    /// Listings in a row that lay behind the view.
-    pub(super) behind: u32,
+    behind: u32,
     last: Option<Instant>,
+}
+
+impl Progress {
+    /// Listings in a row that lay behind the view.
+    pub(super) fn behind(&self) -> u32 {
+        self.behind
+    }
+
+    /// The whole replica was listed.
+    pub(super) fn listed(&mut self, behind: bool) {
+        self.since_listing = 0;
+        self.behind = if behind { self.behind + 1 } else { 0 };
+    }
+
+    /// Whether the whole replica has to be listed, for a view that is worth planning anew or is not.
+    fn wants_listing(&self, outdated: bool, scattered: bool) -> bool {
+        let scattered = scattered && self.since_listing >= SCATTERED_LISTING_EVERY;
+        outdated || scattered || self.behind > 0 || self.since_listing >= LISTING_EVERY
+    }
 }
 
 /// What a poll of level 0 found.
@@ -54,16 +77,25 @@ impl Replica {
         if self.head().is_some() && self.lag().is_some_and(|lag| lag < fresh) {
             return Ok(());
         }
+        let polled = self.look_once(&mut progress).await;
+        self.note(&polled);
+        if polled.is_ok() {
+            self.confirm();
+        }
+        polled
+    }
+
+    async fn look_once(&self, progress: &mut Progress) -> Result<(), Error> {
         let slept = progress.last.is_some_and(|last| last.elapsed() > self.poll_interval() * PAUSE);
         progress.last = Some(Instant::now());
         progress.polls = progress.polls.wrapping_add(1);
-        let trusted = !slept && progress.behind == 0 && !progress.polls.is_multiple_of(LISTING_EVERY);
-        match self.head().filter(|_| trusted) {
-            Some(view) => self.follow(view, &mut progress).await?,
-            None => self.list_anew(&mut progress).await?,
+        progress.since_listing += 1;
+        let outdated = self.outdated.load(Ordering::Relaxed);
+        let trusted = |view: &Arc<View>| !slept && !progress.wants_listing(outdated, self.is_scattered(view));
+        match self.head().filter(trusted) {
+            Some(view) => self.follow(view, progress).await,
+            None => self.list_anew(progress).await,
         }
-        self.confirm();
-        Ok(())
     }
 
     async fn follow(&self, view: Arc<View>, progress: &mut Progress) -> Result<(), Error> {

@@ -28,7 +28,16 @@ pub(super) struct LtxFile {
     pub version: Version,
     /// Its header.
     pub header: Header,
+    /// All of it, if it is a small file of level 0. Those are deleted within minutes, while views still refer to them.
+    pub body: Option<Bytes>,
     checksum: u64,
+}
+
+impl LtxFile {
+    /// Bytes of the file that are kept in memory.
+    pub(super) fn held(&self) -> u64 {
+        self.body.as_ref().map_or(0, |body| body.len() as u64)
+    }
 }
 
 /// A file with its index, as it is applied to a view.
@@ -102,7 +111,8 @@ impl Library {
     fn take_whole(&self, listed: &Listed, chunk: Chunk) -> Result<Reading, LoadError> {
         let header = self.check_header(listed, &chunk.bytes)?;
         let verified = ltx::verify(&chunk.bytes).map_err(|cause| self.damaged(listed, cause))?;
-        let file = self.shelve(listed, &chunk, header, verified.trailer);
+        let kept = Some(chunk.bytes.clone()).filter(|_| listed.level == Level::ZERO);
+        let file = self.shelve(listed, &chunk, header, verified.trailer, kept);
         Ok(Reading { file, entries: verified.entries, body: Some(chunk.bytes) })
     }
 
@@ -122,7 +132,7 @@ impl Library {
         let entries = ltx::parse_index(&index, &header, range.start).map_err(damaged)?;
         let trailer = tail.bytes.len().checked_sub(Trailer::SIZE).map(|start| &tail.bytes[start..]);
         let trailer = Trailer::parse(trailer.unwrap_or_default()).map_err(damaged)?;
-        Ok(Reading { file: self.shelve(listed, &head, header, trailer), entries, body: None })
+        Ok(Reading { file: self.shelve(listed, &head, header, trailer, None), entries, body: None })
     }
 
     async fn index_bytes(
@@ -160,7 +170,14 @@ impl Library {
         Ok(header)
     }
 
-    fn shelve(&self, listed: &Listed, chunk: &Chunk, header: Header, trailer: Trailer) -> Arc<LtxFile> {
+    fn shelve(
+        &self,
+        listed: &Listed,
+        chunk: &Chunk,
+        header: Header,
+        trailer: Trailer,
+        body: Option<Bytes>,
+    ) -> Arc<LtxFile> {
         let mut shelf = self.shelf.lock();
         let known = shelf.get(&(listed.level, listed.name)).and_then(Weak::upgrade);
         let same = known.filter(|known| known.checksum == trailer.file_checksum);
@@ -173,6 +190,7 @@ impl Library {
             name: listed.name,
             version: chunk.version.clone(),
             header,
+            body,
             checksum: trailer.file_checksum,
         });
         shelf.retain(|_, file| file.strong_count() > 0);

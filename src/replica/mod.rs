@@ -11,6 +11,7 @@
 //! | `cache`, `fetch` | bringing pages into memory |
 //! | `follow`, `renew` | from one view to the next, by name and by listing |
 //! | `past` | views of other moments, and pages whose file is gone |
+//! | `status` | how it is doing |
 //! | `registry`, `connection` | who reads what |
 
 mod build;
@@ -27,37 +28,47 @@ mod registry;
 mod renew;
 #[cfg(test)]
 mod simulation;
+mod status;
 mod view;
 
 pub use cache::Page;
 pub use connection::{Connection, Interrupted};
+pub use status::{Status, age};
 use view::Epoch;
 pub use view::View;
 
 use crate::error::Error;
 use crate::ltx::Txid;
-use crate::store::Store;
+use crate::store::{Counting, Store};
 use fetch::{FetchError, Fetcher};
 use follow::Progress;
 use library::Library;
 use parking_lot::{Mutex, RwLock};
+use status::SharedCondition;
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::time::Instant;
 
 /// A replica as this process knows it. There is one for each place and credentials.
 pub(crate) struct Replica {
-    store: Arc<dyn Store>,
+    store: Arc<Counting>,
     library: Library,
     fetcher: Arc<Fetcher>,
     head: RwLock<Head>,
+    condition: SharedCondition,
     /// Also the lock that lets one look at the replica be under way at a time.
     progress: tokio::sync::Mutex<Progress>,
     past: Mutex<HashMap<(Epoch, Txid), Weak<View>>>,
+    /// Where pages were last found whose own files are gone.
+    spare: Mutex<Option<Arc<View>>>,
+    /// Files of the newest view are gone, so it has to be made of others.
+    outdated: AtomicBool,
+    epochs: AtomicU32,
     poll_interval_ms: AtomicU64,
+    cache_size: AtomicU64,
 }
 
 /// The newest view, and when the replica last said that it is.
@@ -69,15 +80,44 @@ struct Head {
 
 impl Replica {
     pub(crate) fn new(store: Arc<dyn Store>, cache_size: u64, poll_interval: Duration) -> Replica {
+        let store = Arc::new(Counting::new(store));
         Replica {
             library: Library::new(store.clone()),
             fetcher: Arc::new(Fetcher::new(store.clone(), cache_size)),
             store,
             head: RwLock::default(),
+            condition: SharedCondition::default(),
             progress: tokio::sync::Mutex::default(),
             past: Mutex::default(),
+            spare: Mutex::default(),
+            outdated: AtomicBool::new(false),
+            epochs: AtomicU32::new(0),
             poll_interval_ms: AtomicU64::new(poll_interval.as_millis() as u64),
+            cache_size: AtomicU64::new(cache_size),
         }
+    }
+
+    /// An epoch that nothing known belongs to.
+    fn new_epoch(&self) -> Epoch {
+        Epoch(self.epochs.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Bound of the memory for pages and for files that are kept, in bytes.
+    fn cache_size(&self) -> u64 {
+        self.cache_size.load(Ordering::Relaxed)
+    }
+
+    /// Moves that bound.
+    fn resize_cache(&self, bytes: u64) {
+        self.cache_size.store(bytes, Ordering::Relaxed);
+        self.share_memory(self.head().map_or(0, |head| head.held()));
+    }
+
+    /// Gives the cache what the newest view's files leave of the bound, and half of it at least: a view that holds more
+    /// is planned anew soon.
+    fn share_memory(&self, held: u64) {
+        let bound = self.cache_size();
+        self.fetcher.cache().resize(bound.saturating_sub(held).max(bound / 2));
     }
 
     /// The newest view; None before the first.
@@ -92,6 +132,7 @@ impl Replica {
 
     fn publish(&self, view: View) -> Arc<View> {
         tracing::debug!(replica = %self.store, txid = %view.txid(), pages = view.commit(), "new view");
+        self.share_memory(view.held());
         let view = Arc::new(view);
         self.head.write().view = Some(view.clone());
         view

@@ -14,11 +14,12 @@ use crate::ltx::Txid;
 use crate::store::Listed;
 use crate::time;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 impl Replica {
     /// The view of a moment. None for [`Target::Latest`], and for a time that has not come yet: such a reader follows.
     pub(crate) async fn view_of(&self, target: Target) -> Result<Option<Arc<View>>, Error> {
-        if target == Target::Latest || matches!(target, Target::Time(ms) if ms >= now_ms()) {
+        if target == Target::Latest || matches!(target, Target::Time(ms) if ms >= time::now_ms()) {
             return Ok(None);
         }
         for _ in 0..STALE_LISTINGS {
@@ -113,45 +114,78 @@ impl Replica {
 
     /// A page of a view whose file is gone, from another file that holds the same version of it.
     pub(super) async fn moved_page(&self, view: &Arc<View>, pgno: u32) -> Result<Page, Error> {
+        // Whoever reads the newest view from now on should not have to come here.
+        self.outdated.store(true, Ordering::Relaxed);
+        let known = [self.head(), self.spare.lock().clone()];
+        for other in known.into_iter().flatten() {
+            if let Some(page) = self.page_from(&other, view, pgno).await? {
+                return Ok(page);
+            }
+        }
         for _ in 0..STALE_LISTINGS {
-            let other = match self.holder(view, pgno).await {
-                Ok(Some(other)) => other,
-                Ok(None) => break,
+            // The head proves more the newer it is.
+            self.poll(self.poll_interval()).await?;
+            let holders = match self.holders(view).await {
+                Ok(holders) => holders,
                 Err(LoadError::Moved) => continue,
                 Err(LoadError::Other(error)) => return Err(error),
             };
-            match self.fetcher.page(&other, pgno).await {
-                Ok(Some(page)) => return Ok(page),
-                Ok(None) => break,
-                Err(FetchError::Moved) => continue,
-                Err(FetchError::Other(error)) => return Err(error),
+            for other in holders {
+                if let Some(page) = self.page_from(&other, view, pgno).await? {
+                    *self.spare.lock() = Some(other);
+                    return Ok(page);
+                }
             }
         }
         Err(self.too_old(view))
     }
 
-    /// A view from a fresh listing in which the page has the version it has in `view`.
+    /// The page from another view, if that has the same version of it and its file is there.
+    async fn page_from(&self, other: &Arc<View>, view: &View, pgno: u32) -> Result<Option<Page>, Error> {
+        if !self.is_same_version(other, view, pgno) {
+            return Ok(None);
+        }
+        match self.fetcher.page(other, pgno).await {
+            Ok(page) => Ok(page),
+            Err(FetchError::Moved) => Ok(None),
+            Err(FetchError::Other(error)) => Err(error),
+        }
+    }
+
+    /// Whether a page is in two views of one history the same.
     ///
-    /// One of the same history at the same transaction has; so has a newer one in which the page lies in a file that ends
-    /// at or before `view`: had it been written since, its newest version would lie in a later file.
-    async fn holder(&self, view: &Arc<View>, pgno: u32) -> Result<Option<Arc<View>>, LoadError> {
+    /// It is if the file in which the other has it ends at or before this view: had the page been written since, its newest
+    /// version would lie in a later file. And it is if the newest view still has it from the same file as this one, so
+    /// that it was not written in between, and is newer than the file in which the other has it.
+    fn is_same_version(&self, other: &View, view: &View, pgno: u32) -> bool {
+        let (Some(there), Some(here)) = (other.locate(pgno), view.locate(pgno)) else { return false };
+        if other.epoch() != view.epoch() || other.txid() < view.txid() || there.file.number == here.file.number {
+            return false;
+        }
+        let proves = |head: &Arc<View>| {
+            let unwritten = head.locate(pgno).is_some_and(|now| now.file.number == here.file.number);
+            unwritten && head.epoch() == view.epoch() && head.txid() >= there.file.name.max
+        };
+        there.file.name.max <= view.txid() || self.head().as_ref().is_some_and(proves)
+    }
+
+    /// Views from a fresh listing, of the history of `view`, at its transaction and at the newest.
+    async fn holders(&self, view: &View) -> Result<Vec<Arc<View>>, LoadError> {
         let listed = catalog::all(&*self.store).await?;
         let epoch = self.epoch_of(&listed).await?;
         if epoch != view.epoch() {
-            return Ok(None);
+            return Ok(Vec::new());
         }
         let newest = plan::newest(&listed).into_iter().next().filter(|chain| chain.end() > view.txid());
+        let mut holders = Vec::new();
         for chain in plan::at(&listed, view.txid()).into_iter().chain(newest) {
-            let built = match build::from_chain(&self.library, &chain, &listed, epoch, Some(view)).await {
-                Ok(built) => Arc::new(built),
-                Err(BuildError::NoBase) => continue,
+            match build::from_chain(&self.library, &chain, &listed, epoch, Some(view)).await {
+                Ok(built) => holders.push(Arc::new(built)),
+                Err(BuildError::NoBase) => {}
                 Err(BuildError::Load(error)) => return Err(error),
-            };
-            if built.locate(pgno).is_some_and(|extent| extent.file.name.max <= view.txid()) {
-                return Ok(Some(built));
             }
         }
-        Ok(None)
+        Ok(holders)
     }
 
     fn too_old(&self, view: &View) -> Error {
@@ -160,9 +194,4 @@ impl Replica {
         Error::new(Kind::TooOld, message)
             .remedy("end the transaction and start another, or lengthen Litestream's retention")
     }
-}
-
-fn now_ms() -> i64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    since.map_or(0, |since| since.as_millis() as i64)
 }

@@ -10,6 +10,7 @@ use crate::runtime::{self, PerProcess};
 use crate::store::{Location, LocationKey};
 use parking_lot::Mutex;
 use std::collections::HashMap;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -100,7 +101,9 @@ impl Entry {
         let milliseconds = u64::try_from(interval.as_millis()).unwrap_or(u64::MAX).max(1);
         self.replica.poll_interval_ms.store(milliseconds, Ordering::Relaxed);
         let cache_size = self.wishes.iter().map(|wish| wish.cache_size).max().unwrap_or_default();
-        self.replica.fetcher.cache().resize(cache_size);
+        if cache_size != self.replica.cache_size() {
+            self.replica.resize_cache(cache_size);
+        }
     }
 }
 
@@ -112,11 +115,17 @@ async fn rest(key: LocationKey, turn: u64) {
     }
 }
 
+/// A tenth more or less, so that processes that started together do not ask together for ever.
+fn jittered(interval: Duration) -> Duration {
+    let random = RandomState::new().build_hasher().finish() as f64 / u64::MAX as f64;
+    interval.mul_f64(0.9 + random / 5.0)
+}
+
 /// Polls until it is aborted. What went wrong is logged once until it changes, not once a second.
 async fn follow(replica: Arc<Replica>) {
     let mut complaint = None;
     loop {
-        tokio::time::sleep(replica.poll_interval()).await;
+        tokio::time::sleep(jittered(replica.poll_interval())).await;
         match replica.poll(Duration::ZERO).await {
             Ok(()) if complaint.take().is_some() => tracing::warn!("{} answers again", replica.store),
             Ok(()) => {}

@@ -3,11 +3,13 @@
 use super::build::{self, BuildError};
 use super::follow::Progress;
 use super::library::LoadError;
+use super::status::Standstill;
 use super::view::{Epoch, View};
 use super::{Replica, catalog, plan};
 use crate::error::{Error, Kind};
 use crate::ltx::Level;
 use crate::store::Listed;
+use std::sync::atomic::Ordering;
 
 /// How often a listing is repeated when files that it showed are gone when they are read.
 pub(super) const STALE_LISTINGS: usize = 5;
@@ -22,10 +24,10 @@ const SCATTERED: usize = 512;
 enum Renewal {
     /// A newer view, or the same state from other files.
     View(View),
+    /// The view is the newest.
+    Current,
     /// Nothing newer can be had now.
-    Nothing,
-    /// All that is there lies before the view.
-    Behind,
+    Not(Standstill),
 }
 
 impl Replica {
@@ -35,19 +37,22 @@ impl Replica {
             let view = self.head();
             let listed = catalog::newest(&*self.store, view.as_ref().map(|view| view.txid())).await?;
             let renewal = match &view {
-                Some(view) => self.renew(view, &listed, progress.behind >= BELIEVED).await,
-                None => self.newest_complete(&listed, None, Epoch::begin()).await.map(Renewal::of),
+                Some(view) => self.renew(view, &listed, progress.behind() >= BELIEVED).await,
+                None => self.newest_complete(&listed, None, self.new_epoch()).await.map(Renewal::of),
             };
-            progress.behind = match &renewal {
-                Ok(Renewal::Behind) => progress.behind + 1,
-                _ => 0,
-            };
-            match renewal {
+            let standstill = match renewal {
                 Err(LoadError::Moved) => continue,
                 Err(LoadError::Other(error)) => return Err(error),
-                Ok(Renewal::View(view)) => drop(self.publish(view)),
-                Ok(Renewal::Behind | Renewal::Nothing) => {}
-            }
+                Ok(Renewal::Not(reason)) => Some(reason),
+                Ok(Renewal::Current) => None,
+                Ok(Renewal::View(view)) => {
+                    self.publish(view);
+                    None
+                }
+            };
+            progress.listed(standstill == Some(Standstill::Behind));
+            // Before the first view there is nothing to keep, and opening says what is missing.
+            self.stand_still(standstill.filter(|_| view.is_some()));
             return Ok(());
         }
         Err(Error::new(Kind::Unreachable, format!("the files of {} change faster than they can be read", self.store))
@@ -55,16 +60,18 @@ impl Replica {
     }
 
     async fn renew(&self, view: &View, listed: &[Listed], believed: bool) -> Result<Renewal, LoadError> {
-        let Some(end) = plan::newest(listed).first().map(plan::Chain::end) else { return Ok(Renewal::Nothing) };
+        let Some(end) = plan::newest(listed).first().map(plan::Chain::end) else {
+            return Ok(Renewal::Not(Standstill::Empty));
+        };
         if end < view.txid() && !believed {
-            return Ok(Renewal::Behind);
+            return Ok(Renewal::Not(Standstill::Behind));
         }
         let history = if end < view.txid() { History::Another } else { self.history(view, listed).await? };
-        let scattered = view.files().count() > SCATTERED;
-        if history == History::Same && !scattered {
+        let outdated = self.outdated.swap(false, Ordering::Relaxed) || self.is_scattered(view);
+        if history == History::Same && !outdated {
             let readings = build::read_all(&self.library, &plan::onwards(listed, view.txid())).await?;
             if readings.is_empty() && end == view.txid() {
-                return Ok(Renewal::Nothing);
+                return Ok(Renewal::Current);
             }
             if !readings.is_empty()
                 && let Some(next) = self.extend(view, &readings)
@@ -73,18 +80,34 @@ impl Replica {
             }
         }
         let not_before = Some(view).filter(|_| history != History::Another);
-        let renewed = self.newest_complete(listed, not_before, history.epoch(view)).await?;
+        let renewed = self.newest_complete(listed, not_before, self.epoch_in(history, view)).await?;
         if renewed.is_some() && history == History::Another {
             tracing::warn!("another history begins at {}: its newest state is taken", self.store);
         }
-        Ok(Renewal::of(renewed))
+        match renewed {
+            None if end == view.txid() => Ok(Renewal::Current),
+            renewed => Ok(Renewal::of(renewed)),
+        }
+    }
+
+    /// Whether a view's pages lie in so many files, or so many of them are kept in memory, that it is better planned anew.
+    pub(super) fn is_scattered(&self, view: &View) -> bool {
+        view.files().count() > SCATTERED || view.held() > self.cache_size() / 2
     }
 
     /// The epoch of what a listing shows: the head's, if that is known to be the history of the listed files.
     pub(super) async fn epoch_of(&self, listed: &[Listed]) -> Result<Epoch, LoadError> {
         match self.head() {
-            Some(head) => Ok(self.history(&head, listed).await?.epoch(&head)),
-            None => Ok(Epoch::begin()),
+            Some(head) => Ok(self.epoch_in(self.history(&head, listed).await?, &head)),
+            None => Ok(self.new_epoch()),
+        }
+    }
+
+    /// The epoch of what is built from a listing that stands so to a view.
+    fn epoch_in(&self, history: History, view: &View) -> Epoch {
+        match history {
+            History::Same | History::Rewritten => view.epoch(),
+            History::Unknown | History::Another => self.new_epoch(),
         }
     }
 
@@ -150,18 +173,8 @@ enum History {
     Another,
 }
 
-impl History {
-    /// The epoch of what is built from such a listing.
-    fn epoch(self, view: &View) -> Epoch {
-        match self {
-            History::Same | History::Rewritten => view.epoch(),
-            History::Unknown | History::Another => Epoch::begin(),
-        }
-    }
-}
-
 impl Renewal {
     fn of(view: Option<View>) -> Renewal {
-        view.map_or(Renewal::Nothing, Renewal::View)
+        view.map_or(Renewal::Not(Standstill::NoBase), Renewal::View)
     }
 }

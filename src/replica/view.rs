@@ -22,18 +22,10 @@ pub struct View {
     table: FileTable,
 }
 
-/// A history of the database, as far as this process can tell one from another at the same place. Views of one epoch
-/// are states of one history.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub(super) struct Epoch(u32);
-
-impl Epoch {
-    /// One that nothing known belongs to.
-    pub(super) fn begin() -> Epoch {
-        static EPOCHS: AtomicU32 = AtomicU32::new(0);
-        Epoch(EPOCHS.fetch_add(1, Ordering::Relaxed))
-    }
-}
+/// A history of the database, as far as this process can tell one from another at the same place: numbered from 0 in the
+/// order in which a replica met them. Views of one epoch are states of one history.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub(super) struct Epoch(pub u32);
 
 impl View {
     /// The last transaction this state includes.
@@ -60,6 +52,17 @@ impl View {
     /// Never given twice in a process, nor to a child of a fork for a state the parent did not have.
     pub fn counter(&self) -> u32 {
         self.counter
+    }
+
+    /// Which of the histories that were met at this place it belongs to, from 0. States of different histories can agree
+    /// in everything that SQLite compares before it reuses a compiled statement.
+    pub fn history(&self) -> u32 {
+        self.epoch.0
+    }
+
+    /// Bytes of its files that are kept in memory.
+    pub(super) fn held(&self) -> u64 {
+        self.files().map(|file| file.held()).sum()
     }
 
     /// Which bytes hold a page. None for the lock page and for pages above the commit.

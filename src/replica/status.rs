@@ -1,0 +1,116 @@
+//! How a replica is doing, for people and for reports.
+
+use super::{Replica, View};
+use crate::error::Error;
+use crate::ltx::Txid;
+use crate::store::Counts;
+use crate::time;
+use parking_lot::Mutex;
+use std::time::Duration;
+
+/// Why a replica that answers gives no newer view.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Standstill {
+    /// There are no files.
+    Empty,
+    /// The files do not hold every page: a snapshot is missing.
+    NoBase,
+    /// All files lie before the view; perhaps another history begins.
+    Behind,
+}
+
+impl Standstill {
+    fn text(self) -> &'static str {
+        match self {
+            Standstill::Empty => "the replica is empty; the last state is kept",
+            Standstill::NoBase => {
+                "the replica does not hold every page; the last state is kept until the next snapshot"
+            }
+            Standstill::Behind => "all files lie before the last state, which is kept until that is certain",
+        }
+    }
+}
+
+/// What the follower met last.
+#[derive(Default, Debug)]
+pub(super) struct Condition {
+    standstill: Option<Standstill>,
+    failing: bool,
+    last_error: Option<(String, i64)>,
+}
+
+/// How a replica is doing.
+#[derive(Clone, Debug)]
+pub struct Status {
+    /// Where it is, with credentials masked.
+    pub replica: String,
+    /// The newest transaction that is known, and when it was written, in milliseconds since 1970.
+    pub head: Option<(Txid, i64)>,
+    /// Time since the replica last answered.
+    pub lag: Option<Duration>,
+    /// `following`, or why not.
+    pub state: &'static str,
+    /// The last thing that went wrong, and when, in milliseconds since 1970.
+    pub last_error: Option<(String, i64)>,
+    /// What the store was asked for.
+    pub counts: Counts,
+    /// Bytes of pages in the cache, and of level-0 files that views refer to.
+    pub cache_bytes: u64,
+    /// Their bound.
+    pub cache_size: u64,
+    /// Time between two polls.
+    pub poll_interval: Duration,
+}
+
+impl Replica {
+    /// How it is doing. Asks for nothing.
+    pub(crate) fn status(&self) -> Status {
+        let head = self.head();
+        let condition = self.condition.lock();
+        let state = match condition.standstill {
+            _ if condition.failing => "the replica cannot be read; the last state is kept",
+            Some(standstill) => standstill.text(),
+            None if head.is_none() => "waiting for a first backup",
+            None => "following",
+        };
+        Status {
+            replica: self.store.to_string(),
+            head: head.as_ref().map(|head| (head.txid(), head.time_ms())),
+            lag: self.lag(),
+            state,
+            last_error: condition.last_error.clone(),
+            counts: self.store.counts(),
+            cache_bytes: self.fetcher.cache().bytes() + head.map_or(0, |head| head.held()),
+            cache_size: self.cache_size(),
+            poll_interval: self.poll_interval(),
+        }
+    }
+
+    /// Notes how a poll ended.
+    pub(super) fn note(&self, polled: &Result<(), Error>) {
+        let mut condition = self.condition.lock();
+        condition.failing = polled.is_err();
+        if let Err(error) = polled {
+            condition.last_error = Some((error.to_string(), time::now_ms()));
+        }
+    }
+
+    /// Notes why a listing gave no newer view, or that nothing stands in the way.
+    pub(super) fn stand_still(&self, reason: Option<Standstill>) {
+        let before = std::mem::replace(&mut self.condition.lock().standstill, reason);
+        if before != reason {
+            match reason {
+                Some(reason) => tracing::warn!("{}: {}", self.store, reason.text()),
+                None => tracing::warn!("{}: following again", self.store),
+            }
+        }
+    }
+}
+
+/// The follower's condition, as the replica keeps it.
+pub(super) type SharedCondition = Mutex<Condition>;
+
+/// Age of a view: now, less the time of its newest transaction, by the two machines' clocks.
+pub fn age(view: &View) -> Duration {
+    Duration::from_millis(u64::try_from(time::now_ms() - view.time_ms()).unwrap_or(0))
+}
