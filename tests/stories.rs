@@ -10,6 +10,8 @@ mod stories {
     mod clients;
     mod conformance;
     #[cfg(unix)]
+    mod disturbed;
+    #[cfg(unix)]
     mod errors;
     #[cfg(unix)]
     mod following;

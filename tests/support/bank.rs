@@ -1,6 +1,5 @@
 //! A database in which sums stay: money goes from account to account, and every transfer is written down.
 
-use super::programs;
 use super::workload;
 use litestream_vfs::ltx::{FileName, Txid};
 use rusqlite::Connection;
@@ -88,9 +87,4 @@ pub fn names(replica: &Path) -> Vec<(u8, FileName)> {
 /// The newest transaction in a replica in a directory.
 pub fn head(replica: &Path) -> Option<Txid> {
     names(replica).into_iter().map(|(_, name)| name.max).max()
-}
-
-/// Waits until the replica has that transaction.
-pub fn wait_for_head(replica: &Path, txid: Txid) {
-    programs::wait_until("the primary replicates", || head(replica) >= Some(txid));
 }

@@ -3,6 +3,7 @@
 use super::extension;
 use super::litestream::Place;
 use super::programs::{Ended, program, run};
+use super::session::Session;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -89,6 +90,12 @@ impl Host {
     pub fn longer(mut self, by: Duration) -> Host {
         self.limit += by;
         self
+    }
+
+    /// A process that does what it is told.
+    pub fn session(place: &Place) -> Session {
+        let Host { command, dir, .. } = Host::python("session.py").credentials(place);
+        Session::start(command, dir)
     }
 
     /// Runs it to its end, whatever that is. A replica leaves no files behind.

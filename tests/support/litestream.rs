@@ -104,6 +104,9 @@ impl Schedule {
     /// As [`Schedule::BUSY`], and level 0 is deleted as soon as it may be.
     pub const FORGETFUL: Schedule = Schedule { l0_retention: Duration::from_secs(1), ..Schedule::BUSY };
 
+    /// Level 0 alone, without being told.
+    pub const STEADY: Schedule = Schedule { look: Some(Duration::from_millis(50)), ..Schedule::QUIET };
+
     /// Level 0 alone.
     pub const QUIET: Schedule =
         Schedule { look: None, compactions: &[NEVER], snapshot: Duration::from_secs(24 * 3600), l0_retention: NEVER };
@@ -123,6 +126,40 @@ pub struct Primary {
     dir: PathBuf,
     database: PathBuf,
     place: Place,
+    schedule: Schedule,
+}
+
+/// A primary that is not running.
+pub struct Stopped {
+    database: PathBuf,
+    place: Place,
+    schedule: Schedule,
+}
+
+impl Stopped {
+    /// Starts it again.
+    pub fn start(self) -> Primary {
+        Primary::start(&self.database, &self.place, self.schedule)
+    }
+
+    /// `litestream reset`: it forgets all that it knows of the database.
+    pub fn reset(&self) {
+        self.run(&["reset"], Some(&self.database));
+    }
+
+    /// Replicates what is committed, and a snapshot of it.
+    pub fn force_snapshot(&self) {
+        self.run(&["replicate", "-once", "-force-snapshot"], None);
+    }
+
+    fn run(&self, command: &[&str], database: Option<&PathBuf>) {
+        let config = self.database.with_file_name("litestream.yml");
+        let config = config.to_str().expect("the paths of tests are text");
+        let database = database.map(|path| path.to_str().expect("the paths of tests are text"));
+        let arguments: Vec<&str> = command.iter().copied().chain(["-config", config]).chain(database).collect();
+        let ended = self.place.litestream(&arguments);
+        assert!(ended.status.success(), "{arguments:?}: {ended:?}");
+    }
 }
 
 impl Primary {
@@ -151,7 +188,7 @@ impl Primary {
             );
             socket.exists()
         });
-        Primary { child, dir, database: database.to_owned(), place: place.clone() }
+        Primary { child, dir, database: database.to_owned(), place: place.clone(), schedule }
     }
 
     /// Replicates all that is committed now, and answers the TXID which the replica then has.
@@ -180,7 +217,9 @@ impl Primary {
     }
 
     /// Ends it. The replica stays as it is.
-    pub fn stop(self) {}
+    pub fn stop(self) -> Stopped {
+        Stopped { database: self.database.clone(), place: self.place.clone(), schedule: self.schedule }
+    }
 }
 
 impl Drop for Primary {

@@ -15,4 +15,6 @@ pub mod pages;
 pub mod programs;
 pub mod s3;
 #[cfg(unix)]
+pub mod session;
+#[cfg(unix)]
 pub mod workload;
