@@ -6,11 +6,12 @@ use crate::support::hosts::Host;
 use crate::support::litestream::{Place, Primary, Schedule, Stopped};
 use crate::support::programs::wait_until;
 use crate::support::session::Session;
+use crate::support::workload;
 use litestream_vfs::ltx::Txid;
 use rusqlite::Connection;
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -61,6 +62,38 @@ impl Bank {
         }
     }
 
+    /// What the primary's machine keeps, with nobody at work on it.
+    fn save(&mut self, to: &Path) {
+        fs::create_dir_all(to).expect("a directory");
+        for name in ["app.db", "app.db-wal", ".app.db-litestream"] {
+            copy(&self.dir.path().join(name), &to.join(name));
+        }
+    }
+
+    /// The primary's machine comes back as it was saved; the replica stays.
+    fn roll_back(&mut self, saved: &Path) {
+        let stopped = self.stop();
+        self.forget_database();
+        for name in ["app.db", "app.db-wal", ".app.db-litestream"] {
+            copy(&saved.join(name), &self.dir.path().join(name));
+        }
+        self.conn = Connection::open(self.dir.path().join("app.db")).expect("the database is back");
+        workload::run(&self.conn, "PRAGMA wal_autocheckpoint = 0");
+        self.conn.busy_timeout(Duration::from_secs(60)).expect("there is a timeout");
+        self.transfer(6);
+        self.primary = Some(stopped.start());
+        self.transfer(1);
+    }
+
+    /// The database and all that Litestream knows of it is gone.
+    fn forget_database(&mut self) {
+        self.conn = Connection::open_in_memory().expect("memory");
+        fs::remove_dir_all(self.dir.path().join(".app.db-litestream")).expect("Litestream keeps what it knows there");
+        for end in ["", "-wal", "-shm"] {
+            let _ = fs::remove_file(self.dir.path().join(format!("app.db{end}")));
+        }
+    }
+
     fn stop(&mut self) -> Stopped {
         self.primary.take().expect("it runs").stop()
     }
@@ -69,17 +102,24 @@ impl Bank {
     fn begin_anew(&mut self, schedule: Schedule) {
         drop(self.primary.take());
         fs::remove_dir_all(self.replica()).expect("the replica is deleted");
+        self.forget_database();
         let path = self.dir.path().join("app.db");
-        let memory = self.dir.path().join(".app.db-litestream");
-        fs::remove_dir_all(memory).expect("Litestream keeps what it knows there");
-        self.conn = Connection::open_in_memory().expect("memory");
-        for end in ["", "-wal", "-shm"] {
-            let _ = fs::remove_file(self.dir.path().join(format!("app.db{end}")));
-        }
         self.conn = bank::found(&path);
         self.states.insert(self.state());
         self.primary = Some(Primary::start(&path, &self.place, schedule));
         self.transfer(1);
+    }
+}
+
+/// Copies a file, or a directory with all that is in it.
+fn copy(from: &Path, to: &Path) {
+    if from.is_dir() {
+        fs::create_dir_all(to).expect("a directory");
+        for entry in from.read_dir().expect("it can be read").flatten() {
+            copy(&entry.path(), &to.join(entry.file_name()));
+        }
+    } else {
+        fs::copy(from, to).unwrap_or_else(|error| panic!("cannot copy {}: {error}", from.display()));
     }
 }
 
@@ -201,6 +241,60 @@ fn litestream_reset_is_followed() {
         assert!(reader.txid() > before, "the history goes on");
         assert_eq!(within.look(&bank.states).as_ref(), Ok(&seen));
     }
+}
+
+/// The machine of the primary was restored from an image: its write-ahead log goes on from where it was then.
+#[test]
+fn a_primary_that_was_set_back_is_followed() {
+    let mut bank = Bank::start(Schedule::QUIET);
+    let saved = bank.dir.path().join("saved");
+    let stopped = bank.stop();
+    // Litestream takes the pages that are not in the log from the database.
+    workload::run(&bank.conn, "PRAGMA wal_checkpoint");
+    bank.save(&saved);
+    bank.primary = Some(stopped.start());
+    bank.transfer(3);
+    let (mut reader, mut within) = (Reader::open(&bank, &[]), Reader::open(&bank, &[]));
+    let (seen, txid) = (within.begin(&bank), reader.txid());
+    bank.roll_back(&saved);
+    reader.sees_the_newest(&bank);
+    assert!(reader.txid() > txid, "Litestream goes on with what the replica has");
+    assert_eq!(within.look(&bank.states), Ok(seen));
+}
+
+/// Two machines come out of one image, each with its replica; the one takes the place of the other's.
+#[test]
+fn a_twin_that_overtakes_is_noticed_though_its_write_ahead_log_began_alike() {
+    let mut bank = Bank::start(Schedule::QUIET);
+    let mut twin = Bank::start(Schedule::QUIET);
+    let stopped = bank.stop();
+    let twin_stopped = twin.stop();
+    let saved = bank.dir.path().join("saved");
+    bank.save(&saved);
+    twin.forget_database();
+    fs::remove_dir_all(twin.replica()).expect("the replica is deleted");
+    copy(&bank.replica(), &twin.replica());
+    copy(&saved, twin.dir.path());
+    twin.conn = Connection::open(twin.dir.path().join("app.db")).expect("the database is there");
+    workload::run(&twin.conn, "PRAGMA wal_autocheckpoint = 0");
+    twin.states.append(&mut bank.states.clone());
+    (bank.primary, twin.primary) = (Some(stopped.start()), Some(twin_stopped.start()));
+    bank.transfer(3);
+    let mut reader = Reader::open(&bank, &[]);
+    let txid = reader.txid();
+    while twin.head() < Txid(txid.0 + 4) {
+        twin.transfer(1);
+    }
+    drop(bank.primary.take());
+    drop(twin.primary.take());
+    for (level, name) in bank::names(&twin.replica()).into_iter().chain(bank::names(&bank.replica())) {
+        println!("{level} {}-{}", name.min, name.max);
+    }
+    fs::rename(bank.replica(), bank.dir.path().join("old")).expect("the old replica goes");
+    fs::rename(twin.replica(), bank.replica()).expect("another comes");
+    twin.states.append(&mut bank.states);
+    reader.sees_the_newest(&twin);
+    assert_eq!(reader.txid(), bank.head());
 }
 
 #[test]
