@@ -2,14 +2,16 @@
 
 use super::cache::Page;
 use super::registry::Place;
-use super::{Replica, View};
+use super::{Replica, Status, View};
 use crate::config::{Settings, Target};
-use crate::error::Error;
+use crate::error::{Error, Kind};
+use crate::ltx::Txid;
 use crate::runtime::{self, PerProcess};
 use crate::store::Location;
 use parking_lot::Mutex;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -47,8 +49,25 @@ impl Connection {
         self.place.get_or_try_init(|| join(&self.location, &self.settings, interrupted))
     }
 
-    /// The view that a transaction which starts now should pin. Does no I/O, but in the child of a fork.
-    pub fn view(&self) -> Result<Arc<View>, Error> {
+    /// The view that a transaction which starts now should pin. Does no I/O, but in the child of a fork, and if the last
+    /// poll is longer ago than the settings' `max_staleness`: then it polls first, and fails if the replica does not answer.
+    pub fn view(&self, interrupted: Interrupted<'_>) -> Result<Arc<View>, Error> {
+        if let Some(view) = &*self.parked.lock() {
+            return Ok(view.clone());
+        }
+        let replica = self.place(interrupted)?.replica();
+        if let Some(bound) = self.settings.max_staleness
+            && replica.lag().is_none_or(|lag| lag > bound)
+        {
+            let replica = replica.clone();
+            runtime::wait(async move { replica.freshen(bound).await }, interrupted)?;
+        }
+        replica.head().ok_or_else(|| replica.empty())
+    }
+
+    /// The view that reads see where no transaction is open, however old it is. Does no I/O, but in the
+    /// child of a fork.
+    pub fn last_view(&self) -> Result<Arc<View>, Error> {
         if let Some(view) = &*self.parked.lock() {
             return Ok(view.clone());
         }
@@ -56,14 +75,41 @@ impl Connection {
         replica.head().ok_or_else(|| replica.empty())
     }
 
+    /// Whether the connection was sent to another moment.
+    pub fn is_parked(&self) -> bool {
+        self.parked.lock().is_some()
+    }
+
     /// A page of `view`, 1 ≤ `pgno` ≤ its commit. None for the lock page, which reads as zeros.
     #[inline]
     pub fn page(&self, view: &Arc<View>, pgno: u32, interrupted: Interrupted<'_>) -> Result<Option<Page>, Error> {
-        let replica = self.place(interrupted)?.replica();
-        match replica.fetcher.cached(view, pgno) {
+        let place = self.place(interrupted)?;
+        let page = place.replica().fetcher.cached(view, pgno);
+        let (counter, other) = (&place.usage().hits, &place.usage().misses);
+        // One thread at a time uses a connection, so no addition is lost, and none has to lock the memory bus.
+        let counter = if page.is_some() { counter } else { other };
+        counter.store(counter.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        match page {
             Some(page) => Ok(Some(page)),
-            None => fetch(replica.clone(), view.clone(), pgno, interrupted),
+            None => fetch(place.replica().clone(), view.clone(), pgno, interrupted),
         }
+    }
+
+    /// Waits until the replica has a transaction, polling at once and then closely. False if that took longer than
+    /// `timeout`. Only for a connection that follows: one sent to another moment never gets there.
+    pub fn wait_for(&self, txid: Txid, timeout: Duration, interrupted: Interrupted<'_>) -> Result<bool, Error> {
+        if self.is_parked() {
+            let error = Error::new(Kind::Config, "this connection was sent to another moment and does not follow");
+            return Err(error.remedy("send it back with litestream_set_time('LATEST')"));
+        }
+        let replica = self.place(interrupted)?.replica().clone();
+        runtime::wait(async move { Ok(replica.wait_for(txid, timeout).await) }, interrupted)
+    }
+
+    /// How the replica is doing. Asks for nothing; None only in the child of a fork that cannot join it.
+    pub fn status(&self) -> Option<Status> {
+        let place = self.place(&|| false).ok()?;
+        Some(place.replica().status(place.readers()))
     }
 
     /// Moves to another moment, from the next [`Connection::view`] on. Answers the view found there.
@@ -71,7 +117,7 @@ impl Connection {
         let replica = self.place(interrupted)?.replica().clone();
         let view = runtime::wait(async move { replica.view_of(target).await }, interrupted)?;
         *self.parked.lock() = view;
-        self.view()
+        self.view(interrupted)
     }
 
     /// Time since the replica last answered a poll; None before the first.
@@ -102,6 +148,12 @@ fn join(location: &Location, settings: &Settings, interrupted: Interrupted<'_>) 
 /// Pause between two looks at a replica that has no backup yet.
 const FIRST_BACKUP: Duration = Duration::from_millis(250);
 
+/// Pauses between two looks of one who waits for a transaction: from the first, growing to the second.
+const CLOSELY: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(250));
+
+/// How long the replica may take to answer a reader that wants to know the newest.
+const ANSWER: Duration = Duration::from_secs(10);
+
 impl Replica {
     /// Sees to it that there is a view, and that it is no older than the poll interval: the replica may have rested.
     async fn wake(&self, timeout: Duration) -> Result<(), Error> {
@@ -116,6 +168,38 @@ impl Replica {
             }
             tokio::time::sleep(FIRST_BACKUP.min(timeout)).await;
         }
+    }
+}
+
+impl Replica {
+    /// Polls, unless that happened less than `bound` ago.
+    async fn freshen(&self, bound: Duration) -> Result<(), Error> {
+        let stale = |why: &str| {
+            let since = self.lag().map_or_else(|| "never".into(), |lag| format!("{} s ago", lag.as_secs()));
+            let message = format!("{} last answered {since}, longer ago than max_staleness allows: {why}", self.store);
+            Error::new(Kind::Unreachable, message).remedy("try again, or allow more")
+        };
+        match tokio::time::timeout(ANSWER, self.poll(bound)).await {
+            Ok(polled) => polled.map_err(|error| stale(&error.to_string())),
+            Err(_) => Err(stale("it takes too long to answer")),
+        }
+    }
+
+    async fn wait_for(&self, txid: Txid, timeout: Duration) -> bool {
+        let arrived = || self.head().is_some_and(|head| head.txid() >= txid);
+        let closer_and_closer = async {
+            let (mut pause, longest) = CLOSELY;
+            while !arrived() {
+                // What goes wrong shows in the status, and may be over before the time is.
+                let _ = self.poll(Duration::ZERO).await;
+                if arrived() {
+                    break;
+                }
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(longest);
+            }
+        };
+        tokio::time::timeout(timeout, closer_and_closer).await.is_ok() || arrived()
     }
 }
 

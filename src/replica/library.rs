@@ -50,44 +50,60 @@ pub(super) struct Reading {
     pub body: Option<Bytes>,
 }
 
-/// Files up to this size are fetched whole: a second round trip would cost more than the bytes.
-const WHOLE: u64 = 256 << 10;
+/// What is fetched of a file at once, in bytes. A second round trip costs more than some bytes too many.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Portions {
+    /// Of a file that may not be there: most syncs of a primary are smaller.
+    pub probe: u64,
+    /// Files of level 0 up to this size are fetched whole, and kept while a view refers to them: they are deleted soon,
+    /// and hold what is read next.
+    pub whole_sync: u64,
+    /// Other files up to this size are fetched whole.
+    pub whole: u64,
+    /// Of a larger file's end, in the hope that the index fits: about 25,000 pages do.
+    pub tail: u64,
+}
 
-/// How much of a file is fetched when it is not known whether it is there: most syncs of a primary are smaller.
-const PROBE: u64 = 128 << 10;
-
-/// How much of a larger file's end is fetched in the hope that the index fits: about 25,000 pages do.
-const TAIL: u64 = 256 << 10;
+impl Portions {
+    pub(super) const USUAL: Portions =
+        Portions { probe: 128 << 10, whole_sync: 1 << 20, whole: 256 << 10, tail: 256 << 10 };
+}
 
 static NUMBERS: AtomicU32 = AtomicU32::new(0);
 
 /// Reads files of one store and recognises those it has read before.
 pub(super) struct Library {
     store: Arc<dyn Store>,
+    portions: Portions,
     shelf: Mutex<HashMap<(Level, FileName), Weak<LtxFile>>>,
 }
 
 impl Library {
-    pub(super) fn new(store: Arc<dyn Store>) -> Library {
-        Library { store, shelf: Mutex::default() }
+    pub(super) fn new(store: Arc<dyn Store>, portions: Portions) -> Library {
+        Library { store, portions, shelf: Mutex::default() }
     }
 
-    /// Fetches the header and the index of a listed file: one round trip, two for an index larger than [`TAIL`].
+    /// Fetches the header and the index of a listed file: one round trip, two for a very large index.
     pub(super) async fn read(&self, listed: &Listed) -> Result<Reading, LoadError> {
-        if listed.size <= WHOLE { self.read_whole(listed).await } else { self.read_ends(listed).await }
+        let whole = if listed.level == Level::ZERO { self.portions.whole_sync } else { self.portions.whole };
+        if listed.size <= whole { self.read_whole(listed).await } else { self.read_ends(listed).await }
     }
 
-    /// Asks for a file by its name alone, and fetches its header and index at once: one round trip for a file up to
-    /// [`PROBE`]. None if there is no such file.
+    /// Asks for a file by its name alone, and fetches its header and index at once: one round trip if it is small. None if
+    /// there is no such file.
     pub(super) async fn ask(&self, level: Level, name: FileName) -> Result<Option<Reading>, LoadError> {
-        let chunk = match self.store.read(level, name, 0..PROBE, None).await {
+        let chunk = match self.store.read(level, name, 0..self.portions.probe, None).await {
             Ok(chunk) => chunk,
             Err(error) if error.kind() == store::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error.into()),
         };
         let (size, version) = (chunk.file_size, Some(chunk.version.clone()));
         let listed = Listed { level, name, size, version, modified_ms: 0 };
-        if size <= PROBE { self.take_whole(&listed, chunk).map(Some) } else { self.read(&listed).await.map(Some) }
+        if size <= self.portions.probe {
+            self.take_whole(&listed, chunk).map(Some)
+        } else {
+            self.read(&listed).await.map(Some)
+        }
     }
 
     /// Fetches only the header.
@@ -117,7 +133,7 @@ impl Library {
     }
 
     async fn read_ends(&self, listed: &Listed) -> Result<Reading, LoadError> {
-        let tail_start = listed.size.saturating_sub(TAIL);
+        let tail_start = listed.size.saturating_sub(self.portions.tail);
         let version = listed.version.as_ref();
         let head = self.fetch(listed, 0..Header::SIZE as u64, version);
         let tail = self.fetch(listed, tail_start..listed.size, version);

@@ -42,7 +42,7 @@ use crate::ltx::Txid;
 use crate::store::{Counting, Store};
 use fetch::{FetchError, Fetcher};
 use follow::Progress;
-use library::Library;
+use library::{Library, Portions};
 use parking_lot::{Mutex, RwLock};
 use status::SharedCondition;
 use std::collections::HashMap;
@@ -80,9 +80,13 @@ struct Head {
 
 impl Replica {
     pub(crate) fn new(store: Arc<dyn Store>, cache_size: u64, poll_interval: Duration) -> Replica {
+        Replica::with_portions(store, cache_size, poll_interval, Portions::USUAL)
+    }
+
+    fn with_portions(store: Arc<dyn Store>, cache_size: u64, poll_interval: Duration, portions: Portions) -> Replica {
         let store = Arc::new(Counting::new(store));
         Replica {
-            library: Library::new(store.clone()),
+            library: Library::new(store.clone(), portions),
             fetcher: Arc::new(Fetcher::new(store.clone(), cache_size)),
             store,
             head: RwLock::default(),

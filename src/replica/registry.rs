@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::task::AbortHandle;
 
@@ -28,6 +28,7 @@ fn replicas() -> &'static Mutex<HashMap<LocationKey, Entry>> {
 struct Entry {
     replica: Arc<Replica>,
     wishes: Vec<Wish>,
+    left: Readers,
     follower: Option<AbortHandle>,
     /// Grows at each change between reading and resting, so that a nap that is over notices it was disturbed.
     turn: u64,
@@ -38,6 +39,30 @@ struct Wish {
     reader: u64,
     poll_interval: Duration,
     cache_size: u64,
+    usage: Arc<Usage>,
+}
+
+/// How often one reader found a page in the cache, and how often not. Each reader counts for itself: a counter that all
+/// of them share would be what they wait for.
+#[derive(Debug, Default)]
+pub(super) struct Usage {
+    pub hits: AtomicU64,
+    pub misses: AtomicU64,
+}
+
+/// What all readers of a replica did, also those that have left.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Readers {
+    pub connections: usize,
+    pub hits: u64,
+    pub misses: u64,
+}
+
+impl Readers {
+    fn add(&mut self, usage: &Usage) {
+        self.hits += usage.hits.load(Ordering::Relaxed);
+        self.misses += usage.misses.load(Ordering::Relaxed);
+    }
 }
 
 /// A reader's place at a replica. While any is held, the replica is followed.
@@ -46,6 +71,7 @@ pub(super) struct Place {
     key: LocationKey,
     reader: u64,
     replica: Arc<Replica>,
+    usage: Arc<Usage>,
 }
 
 impl Place {
@@ -55,23 +81,43 @@ impl Place {
         let mut replicas = replicas().lock();
         if !replicas.contains_key(&key) {
             let replica = Replica::new(location.connect()?, settings.cache_size, settings.poll_interval);
-            let entry = Entry { replica: Arc::new(replica), wishes: Vec::new(), follower: None, turn: 0 };
+            let entry = Entry {
+                replica: Arc::new(replica),
+                wishes: Vec::new(),
+                left: Readers::default(),
+                follower: None,
+                turn: 0,
+            };
             replicas.insert(key.clone(), entry);
         }
         let Some(entry) = replicas.get_mut(&key) else { return Err(Error::internal("a replica vanished")) };
         entry.turn += 1;
         let reader = entry.turn;
         let (poll_interval, cache_size) = (settings.poll_interval, settings.cache_size);
-        entry.wishes.push(Wish { reader, poll_interval, cache_size });
+        let usage = Arc::new(Usage::default());
+        entry.wishes.push(Wish { reader, poll_interval, cache_size, usage: usage.clone() });
         entry.suit();
         if entry.follower.is_none() {
             entry.follower = Some(runtime::spawn(follow(entry.replica.clone()))?);
         }
-        Ok(Place { key, reader, replica: entry.replica.clone() })
+        Ok(Place { key, reader, replica: entry.replica.clone(), usage })
     }
 
     pub(super) fn replica(&self) -> &Arc<Replica> {
         &self.replica
+    }
+
+    pub(super) fn usage(&self) -> &Usage {
+        &self.usage
+    }
+
+    /// What the readers of this replica did, this one among them.
+    pub(super) fn readers(&self) -> Readers {
+        let replicas = replicas().lock();
+        let Some(entry) = replicas.get(&self.key) else { return Readers::default() };
+        let mut all = Readers { connections: entry.wishes.len(), ..entry.left };
+        entry.wishes.iter().for_each(|wish| all.add(&wish.usage));
+        all
     }
 }
 
@@ -80,6 +126,7 @@ impl Drop for Place {
         let mut replicas = replicas().lock();
         let Some(entry) = replicas.get_mut(&self.key) else { return };
         entry.wishes.retain(|wish| wish.reader != self.reader);
+        entry.left.add(&self.usage);
         if !entry.wishes.is_empty() {
             return entry.suit();
         }

@@ -1,5 +1,6 @@
 //! How a replica is doing, for people and for reports.
 
+use super::registry::Readers;
 use super::{Replica, View};
 use crate::error::Error;
 use crate::ltx::Txid;
@@ -60,11 +61,17 @@ pub struct Status {
     pub cache_size: u64,
     /// Time between two polls.
     pub poll_interval: Duration,
+    /// Who reads it now.
+    pub connections: usize,
+    /// Pages that readers found in the cache.
+    pub cache_hits: u64,
+    /// Pages that they did not.
+    pub cache_misses: u64,
 }
 
 impl Replica {
     /// How it is doing. Asks for nothing.
-    pub(crate) fn status(&self) -> Status {
+    pub(super) fn status(&self, readers: Readers) -> Status {
         let head = self.head();
         let condition = self.condition.lock();
         let state = match condition.standstill {
@@ -83,6 +90,9 @@ impl Replica {
             cache_bytes: self.fetcher.cache().bytes() + head.map_or(0, |head| head.held()),
             cache_size: self.cache_size(),
             poll_interval: self.poll_interval(),
+            connections: readers.connections,
+            cache_hits: readers.hits,
+            cache_misses: readers.misses,
         }
     }
 

@@ -260,6 +260,15 @@ impl Api {
         unsafe { routine!(self, context_db_handle)(context) }
     }
 
+    /// Whether an argument is an integer. To be asked before [`Api::text`], which may change what it is.
+    ///
+    /// # Safety
+    /// `value` is an argument of the call under way.
+    pub unsafe fn is_integer(self, value: *mut Value) -> bool {
+        // SAFETY: as promised.
+        unsafe { routine!(self, value_type)(value) == SQLITE_INTEGER }
+    }
+
     /// An argument as text; None for NULL.
     ///
     /// # Safety

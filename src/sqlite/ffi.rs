@@ -115,4 +115,5 @@ pub const SQLITE_FCNTL_PDB: c_int = 30;
 pub const SQLITE_UTF8: c_int = 1;
 pub const SQLITE_DIRECTONLY: c_int = 0x8_0000;
 pub const SQLITE_INNOCUOUS: c_int = 0x20_0000;
+pub const SQLITE_INTEGER: c_int = 1;
 pub const SQLITE_NULL: c_int = 5;

@@ -6,16 +6,19 @@
 use super::api::Api;
 use super::companions::Companions;
 use super::ffi::Sqlite3;
-use super::page_one;
+use super::page_one::Header;
 use super::question::{Answer, Question, REQUEST, Request};
+use super::report::{Held, StatusReport};
 use crate::config::{Settings, Target};
 use crate::error::{Error, Kind};
+use crate::ltx::Txid;
 use crate::replica::{Connection, View};
 use crate::time;
 use std::cell::{Cell, RefCell};
 use std::ffi::{CStr, CString};
 use std::ptr;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// An open replica file.
 #[derive(Debug)]
@@ -47,7 +50,7 @@ impl File {
     pub fn open(api: Api, settings: &Settings, unlocked: bool, companions: Companions) -> Result<File, Error> {
         // No connection is known before the file is open, so nobody can interrupt this.
         let connection = Connection::open(settings, &|| false)?;
-        let pinned = if unlocked { Some(connection.view()?) } else { None };
+        let pinned = if unlocked { Some(connection.view(&|| false)?) } else { None };
         Ok(File {
             api,
             connection,
@@ -66,7 +69,7 @@ impl File {
     /// Starts a read transaction: everything up to [`File::unlock`] comes from one view.
     pub fn lock(&self) -> Result<(), Error> {
         if self.pinned().is_none() {
-            let view = self.connection.view()?;
+            let view = self.connection.view(&|| self.interrupted())?;
             self.pinned.replace(Some(view));
         }
         Ok(())
@@ -114,8 +117,8 @@ impl File {
                 // The lock page.
                 None => part.fill(0),
             }
-            if pgno == 1 {
-                page_one::patch(part, start, view.counter(), view.commit());
+            if let (1, Some(page)) = (pgno, &page) {
+                header(view).patch(part, start, page);
             }
             offset += part.len() as u64;
             buffer = rest;
@@ -129,10 +132,12 @@ impl File {
             Question::Txid => Ok(Answer::Text(self.settled_view(schema)?.txid().to_string())),
             Question::Time => Ok(Answer::Text(time::format(self.settled_view(schema)?.time_ms()))),
             Question::Lag => {
-                let whole = |lag: std::time::Duration| i64::try_from(lag.as_secs()).unwrap_or(i64::MAX);
-                Ok(Answer::Seconds(self.connection.lag().map_or(-1, whole)))
+                let whole = |lag: Duration| i64::try_from(lag.as_secs()).unwrap_or(i64::MAX);
+                Ok(Answer::Number(self.connection.lag().map_or(-1, whole)))
             }
             Question::MoveTo(moment) => self.move_to(moment),
+            Question::Wait { txid, timeout } => self.wait(*txid, *timeout).map(Answer::Number),
+            Question::Status => Ok(Answer::Text(self.status(schema).to_string())),
         }
     }
 
@@ -146,6 +151,28 @@ impl File {
         let target = time::parse(moment)?.map_or(Target::Latest, Target::Time);
         let view = self.connection.move_to(target, &|| self.interrupted())?;
         Ok(Answer::Text(time::format(view.time_ms())))
+    }
+
+    /// Waits for a transaction; 1 once a view that includes it is published, 0 if that took too long.
+    fn wait(&self, txid: Txid, timeout: Duration) -> Result<i64, Error> {
+        if self.pinned().is_some() {
+            let text = "litestream_wait cannot wait inside a read transaction, which sees one state from begin to end";
+            return Err(Error::new(Kind::Config, text).remedy("call it before the transaction"));
+        }
+        self.connection.wait_for(txid, timeout, &|| self.interrupted()).map(i64::from)
+    }
+
+    /// How the replica and this reader are doing. Takes no lock and reads no page, so that it answers when nothing else
+    /// does.
+    fn status(&self, schema: Option<&CStr>) -> StatusReport {
+        let schema = schema.map(CStr::to_owned).or_else(|| self.schema(self.db()).ok());
+        let held = match (self.connection.is_parked(), self.pinned()) {
+            (true, _) => Held::Moment,
+            (false, None) => Held::No,
+            (false, Some(_)) if self.unlocked => Held::Unlocked,
+            (false, Some(_)) => Held::Transaction,
+        };
+        StatusReport { schema, view: self.view().ok(), held, status: self.connection.status() }
     }
 
     /// The view that an answer is about, and that the reads after it in the same transaction will see.
@@ -189,11 +216,11 @@ impl File {
         schemas.into_iter().find(is_this).ok_or_else(|| "its schema has no name".to_owned())
     }
 
-    /// The pinned view, or the newest.
+    /// The pinned view, or the one that was last seen: outside a transaction nobody asks for a fresh one.
     fn view(&self) -> Result<Arc<View>, Error> {
         match self.pinned() {
             Some(view) => Ok(view),
-            None => self.connection.view(),
+            None => self.connection.last_view(),
         }
     }
 
@@ -213,6 +240,10 @@ impl File {
         // SAFETY: the connection is the one that is calling.
         !db.is_null() && unsafe { self.api.interrupted(db) }
     }
+}
+
+fn header(view: &View) -> Header {
+    Header { counter: view.counter(), commit: view.commit(), history: view.history() }
 }
 
 fn size(view: &View) -> u64 {

@@ -6,6 +6,8 @@
 //! | `litestream_lag([schema])` | INTEGER, seconds since the replica last answered, −1 before it first did |
 //! | `litestream_time([schema])` | TEXT, when that state was written |
 //! | `litestream_set_time(moment[, schema])` | TEXT, the time of the state at that moment, where the schema now is |
+//! | `litestream_wait(txid[, seconds[, schema]])` | 1 once the replica has that transaction, 0 if that took longer (5 s) |
+//! | `litestream_status([schema])` | TEXT, a JSON object: how the replica and this reader are doing |
 //!
 //! `schema` is `main` unless given.
 
@@ -13,9 +15,11 @@ use super::api::Api;
 use super::ffi::*;
 use super::guard::guard;
 use super::question::{Answer, Question, REQUEST, Request};
+use crate::ltx::Txid;
 use std::ffi::{CStr, CString, c_int};
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
+use std::time::Duration;
 
 /// How many SQLite libraries of one process can have the functions. Those after have the pragmas.
 const LIBRARIES: usize = 16;
@@ -24,26 +28,34 @@ const LIBRARIES: usize = 16;
 /// every library gets functions of its own, and finds its routines under their number.
 static ROUTINES: [AtomicPtr<Api>; LIBRARIES] = [const { AtomicPtr::new(ptr::null_mut()) }; LIBRARIES];
 
-/// A function: its name, the most arguments it takes (it also takes one fewer, without the schema), who may call it, and
+/// A function: its name, the fewest and the most arguments it takes, of which the schema is the last, who may call it, and
 /// its body.
-type Definition = (&'static CStr, c_int, c_int, ScalarFunction);
+type Definition = (&'static CStr, [c_int; 2], c_int, ScalarFunction);
+
+/// How many functions there are.
+const FUNCTIONS: usize = 6;
+
+/// How long `litestream_wait` waits where it is not told.
+const WAIT: Duration = Duration::from_secs(5);
 
 macro_rules! libraries {
     ($($number:literal)*) => {
         /// The functions of each library.
-        static DEFINITIONS: [[Definition; 4]; LIBRARIES] = [$(definitions::<$number>()),*];
+        static DEFINITIONS: [[Definition; FUNCTIONS]; LIBRARIES] = [$(definitions::<$number>()),*];
     };
 }
 
 libraries!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
 
-const fn definitions<const LIBRARY: usize>() -> [Definition; 4] {
+const fn definitions<const LIBRARY: usize>() -> [Definition; FUNCTIONS] {
     [
-        (c"litestream_txid", 1, SQLITE_INNOCUOUS, txid::<LIBRARY>),
-        (c"litestream_lag", 1, SQLITE_INNOCUOUS, lag::<LIBRARY>),
-        (c"litestream_time", 1, SQLITE_INNOCUOUS, time::<LIBRARY>),
-        // Not from a view or a trigger: reading must not move the reader.
-        (c"litestream_set_time", 2, SQLITE_DIRECTONLY, set_time::<LIBRARY>),
+        (c"litestream_txid", [0, 1], SQLITE_INNOCUOUS, txid::<LIBRARY>),
+        (c"litestream_lag", [0, 1], SQLITE_INNOCUOUS, lag::<LIBRARY>),
+        (c"litestream_time", [0, 1], SQLITE_INNOCUOUS, time::<LIBRARY>),
+        (c"litestream_status", [0, 1], SQLITE_INNOCUOUS, status::<LIBRARY>),
+        // Not from a view or a trigger: reading must neither move the reader nor hold it up.
+        (c"litestream_set_time", [1, 2], SQLITE_DIRECTONLY, set_time::<LIBRARY>),
+        (c"litestream_wait", [1, 3], SQLITE_DIRECTONLY, wait::<LIBRARY>),
     ]
 }
 
@@ -72,8 +84,8 @@ impl Functions {
             api.log(SQLITE_ERROR, "too many SQLite libraries in one process for the functions of litestream-vfs");
             return SQLITE_OK;
         };
-        for (name, most, flags, body) in DEFINITIONS[library] {
-            for arguments in most - 1..=most {
+        for (name, [fewest, most], flags, body) in DEFINITIONS[library] {
+            for arguments in fewest..=most {
                 // SAFETY: as promised; the bodies have the number of this library.
                 match unsafe { api.create_function(db, name, arguments, flags, body) } {
                     // Busy: it is there already, and a statement of the connection is running.
@@ -86,28 +98,77 @@ impl Functions {
     }
 }
 
-unsafe extern "C" fn txid<const LIBRARY: usize>(context: *mut Context, count: c_int, arguments: *mut *mut Value) {
-    // SAFETY: SQLite calls a function of this library.
-    unsafe { call::<LIBRARY>(context, count, arguments, |_| Some(Question::Txid), 0) }
+/// The bodies of functions: each puts a question, which it makes of the arguments before the schema.
+macro_rules! functions {
+    ($($name:ident($arguments:ident, schema at $schema:literal) $question:expr;)*) => {
+        $(
+            unsafe extern "C" fn $name<const LIBRARY: usize>(
+                context: *mut Context,
+                count: c_int,
+                arguments: *mut *mut Value,
+            ) {
+                let question = |$arguments: &[Argument]| -> Result<Question, String> { $question };
+                // SAFETY: SQLite calls a function of this library.
+                unsafe { call::<LIBRARY>(context, count, arguments, question, $schema) }
+            }
+        )*
+    };
 }
 
-unsafe extern "C" fn lag<const LIBRARY: usize>(context: *mut Context, count: c_int, arguments: *mut *mut Value) {
-    // SAFETY: SQLite calls a function of this library.
-    unsafe { call::<LIBRARY>(context, count, arguments, |_| Some(Question::Lag), 0) }
+functions! {
+    txid(_arguments, schema at 0) Ok(Question::Txid);
+    lag(_arguments, schema at 0) Ok(Question::Lag);
+    time(_arguments, schema at 0) Ok(Question::Time);
+    status(_arguments, schema at 0) Ok(Question::Status);
+    set_time(arguments, schema at 1) moment(arguments).map(Question::MoveTo);
+    wait(arguments, schema at 2) Ok(Question::Wait { txid: awaited(arguments)?, timeout: timeout(arguments)? });
 }
 
-unsafe extern "C" fn time<const LIBRARY: usize>(context: *mut Context, count: c_int, arguments: *mut *mut Value) {
-    // SAFETY: SQLite calls a function of this library.
-    unsafe { call::<LIBRARY>(context, count, arguments, |_| Some(Question::Time), 0) }
+/// An argument as SQL gave it.
+enum Argument {
+    Null,
+    Integer(i64),
+    /// Text, and whatever else as text.
+    Text(CString),
 }
 
-unsafe extern "C" fn set_time<const LIBRARY: usize>(context: *mut Context, count: c_int, arguments: *mut *mut Value) {
-    let question = |moment: Option<CString>| Some(Question::MoveTo(moment?.to_string_lossy().into_owned()));
-    // SAFETY: SQLite calls a function of this library.
-    unsafe { call::<LIBRARY>(context, count, arguments, question, 1) }
+impl Argument {
+    fn into_text(self) -> Option<CString> {
+        match self {
+            Argument::Null => None,
+            Argument::Integer(number) => CString::new(number.to_string()).ok(),
+            Argument::Text(text) => Some(text),
+        }
+    }
 }
 
-/// Puts a question, made of the first argument, to the schema named by argument `schema`, and gives back the answer.
+fn moment(arguments: &[Argument]) -> Result<String, String> {
+    match arguments.first() {
+        Some(Argument::Text(text)) => Ok(text.to_string_lossy().into_owned()),
+        _ => Err("litestream_set_time needs a moment, such as '2024-05-01T12:00:00Z' or 'LATEST'".to_owned()),
+    }
+}
+
+fn awaited(arguments: &[Argument]) -> Result<Txid, String> {
+    let txid = match arguments.first() {
+        Some(Argument::Integer(number)) => u64::try_from(*number).ok().map(Txid),
+        Some(Argument::Text(text)) => text.to_str().ok().and_then(|text| text.parse().ok()),
+        _ => None,
+    };
+    txid.ok_or_else(|| "litestream_wait needs a TXID: an integer, or text of 16 hexadecimal digits".to_owned())
+}
+
+fn timeout(arguments: &[Argument]) -> Result<Duration, String> {
+    let seconds = match arguments.get(1) {
+        None | Some(Argument::Null) => return Ok(WAIT),
+        Some(Argument::Integer(seconds)) => Some(*seconds as f64),
+        Some(Argument::Text(text)) => text.to_str().ok().and_then(|text| text.parse().ok()),
+    };
+    let timeout = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    timeout.ok_or_else(|| "the timeout of litestream_wait is a number of seconds, 0 or more".to_owned())
+}
+
+/// Puts a question, made of the arguments, to the schema named by argument `schema`, and gives back the answer.
 ///
 /// # Safety
 /// SQLite called a function of library `LIBRARY` with `context` and `count` arguments.
@@ -115,29 +176,42 @@ unsafe fn call<const LIBRARY: usize>(
     context: *mut Context,
     count: c_int,
     arguments: *mut *mut Value,
-    question: impl FnOnce(Option<CString>) -> Option<Question>,
-    schema: c_int,
+    question: impl FnOnce(&[Argument]) -> Result<Question, String>,
+    schema: usize,
 ) {
     guard("an SQL function", (), || {
         // SAFETY: a function exists only once its library's routines are there, and they stay.
         let api = unsafe { *ROUTINES[LIBRARY].load(Ordering::Acquire) };
         // SAFETY: there are `count` arguments.
-        let argument = |at: c_int| if at < count { unsafe { api.text(*arguments.add(at as usize)) } } else { None };
-        let schema = argument(schema).unwrap_or_else(|| c"main".to_owned());
-        let answer = match question(argument(0)) {
-            // SAFETY: the connection that calls is open.
-            Some(question) => unsafe { ask(api, api.connection(context), &schema, &question) },
-            None => Err("litestream_set_time needs a moment, such as '2024-05-01T12:00:00Z' or 'LATEST'".to_owned()),
-        };
+        let argument = |at: c_int| unsafe { read(api, *arguments.add(at as usize)) };
+        let mut arguments: Vec<Argument> = (0..count).map(argument).collect();
+        let schema = (schema < arguments.len()).then(|| arguments.remove(schema)).and_then(Argument::into_text);
+        let schema = schema.unwrap_or_else(|| c"main".to_owned());
+        // SAFETY: the connection that calls is open.
+        let ask = |question: Question| unsafe { ask(api, api.connection(context), &schema, &question) };
         // SAFETY: the call is under way.
         unsafe {
-            match answer {
+            match question(&arguments).and_then(ask) {
                 Ok(Answer::Text(text)) => api.result_text(context, &text),
-                Ok(Answer::Seconds(seconds)) => api.result_integer(context, seconds),
+                Ok(Answer::Number(number)) => api.result_integer(context, number),
                 Err(text) => api.result_error(context, &text),
             }
         }
     })
+}
+
+/// # Safety
+/// `value` is an argument of the call that is under way.
+unsafe fn read(api: Api, value: *mut Value) -> Argument {
+    // SAFETY: as promised.
+    let (is_integer, text) = unsafe { (api.is_integer(value), api.text(value)) };
+    match text {
+        None => Argument::Null,
+        Some(text) => match text.to_str().ok().filter(|_| is_integer).and_then(|text| text.parse().ok()) {
+            Some(number) => Argument::Integer(number),
+            None => Argument::Text(text),
+        },
+    }
 }
 
 /// Puts a question to the file behind a schema.

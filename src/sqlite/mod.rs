@@ -20,6 +20,7 @@ mod page_one;
 mod pragma;
 mod question;
 mod registration;
+mod report;
 mod spelling;
 mod vfs;
 

@@ -5,7 +5,7 @@ use super::question::Question;
 /// A pragma of ours, read.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Pragma {
-    /// Needs the file: `PRAGMA litestream_txid`, `PRAGMA litestream_lag`, `PRAGMA litestream_time`,
+    /// Needs the file: `PRAGMA litestream_txid`, `PRAGMA litestream_lag`, `PRAGMA litestream_status`, `PRAGMA litestream_time`,
     /// `PRAGMA litestream_time = '2024-05-01T12:00:00Z'`.
     Ask(Question),
     /// Always the same, since there is neither hydration nor writing: `PRAGMA litestream_hydration_progress`,
@@ -34,6 +34,7 @@ fn read(name: &str) -> Option<Pragma> {
         "litestream_txid" => Pragma::Ask(Question::Txid),
         "litestream_lag" => Pragma::Ask(Question::Lag),
         "litestream_time" => Pragma::Ask(Question::Time),
+        "litestream_status" => Pragma::Ask(Question::Status),
         "litestream_hydration_progress" | "litestream_write_enabled" => Pragma::Fixed("0"),
         "litestream_hydration_file" => Pragma::Fixed(""),
         _ => return None,

@@ -2,7 +2,9 @@
 
 use super::file::File;
 use crate::error::Error;
+use crate::ltx::Txid;
 use std::ffi::{CStr, c_int};
+use std::time::Duration;
 
 /// The file control that carries a [`Request`] from a function to a file. Other VFSes answer that they do not know it.
 ///
@@ -20,6 +22,15 @@ pub enum Question {
     Time,
     /// Go to another moment, in the words of [`crate::time::parse`].
     MoveTo(String),
+    /// Wait until the replica has a transaction.
+    Wait {
+        /// The transaction.
+        txid: Txid,
+        /// For how long.
+        timeout: Duration,
+    },
+    /// How the replica and this reader are doing.
+    Status,
 }
 
 /// What a file says.
@@ -27,8 +38,8 @@ pub enum Question {
 pub enum Answer {
     /// Words.
     Text(String),
-    /// A number of seconds, −1 for none.
-    Seconds(i64),
+    /// A number.
+    Number(i64),
 }
 
 impl Answer {
@@ -36,7 +47,7 @@ impl Answer {
     pub fn into_text(self) -> String {
         match self {
             Answer::Text(text) => text,
-            Answer::Seconds(seconds) => seconds.to_string(),
+            Answer::Number(number) => number.to_string(),
         }
     }
 }

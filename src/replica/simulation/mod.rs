@@ -9,6 +9,7 @@ mod primary;
 mod random;
 mod world;
 
+use super::library::Portions;
 use super::{Page, Replica, View};
 use crate::error::Kind;
 use crate::ltx::Txid;
@@ -16,6 +17,7 @@ use oracle::Oracle;
 use primary::Primary;
 use random::Random;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use world::World;
 
@@ -25,14 +27,20 @@ const STEPS: u32 = 120;
 const POLLS_TO_SETTLE: u32 = 10;
 
 /// Seeds of the ordinary run.
-const SEEDS: std::ops::Range<u64> = 0..400;
+const SEEDS: std::ops::Range<u64> = 0..2000;
 
 #[test]
 fn every_view_is_a_state_of_the_primary() {
-    for seed in seeds() {
-        let story = std::panic::catch_unwind(|| Simulation::new(seed).run());
-        assert!(story.is_ok(), "seed {seed} fails; run it alone with LITESTREAM_VFS_SEEDS={seed}");
-    }
+    let seeds = seeds();
+    let next = AtomicU64::new(seeds.start);
+    let run = || {
+        while let Some(seed) = Some(next.fetch_add(1, Ordering::Relaxed)).filter(|seed| seeds.contains(seed)) {
+            let story = std::panic::catch_unwind(|| Simulation::new(seed).run());
+            assert!(story.is_ok(), "seed {seed} fails; run it alone with LITESTREAM_VFS_SEEDS={seed}");
+        }
+    };
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| (0..threads).for_each(|_| drop(scope.spawn(run))));
 }
 
 fn seeds() -> std::ops::Range<u64> {
@@ -41,6 +49,19 @@ fn seeds() -> std::ops::Range<u64> {
     match text.split_once("..") {
         Some((from, to)) => number(from)..number(to),
         None => number(&text)..number(&text) + 1,
+    }
+}
+
+/// Usual, or so small that most files are fetched in parts and not kept.
+fn portions(random: &mut Random) -> Portions {
+    match random.below(3) {
+        0 => Portions::USUAL,
+        _ => Portions {
+            probe: 120 + random.below(2000),
+            whole_sync: random.below(3000),
+            whole: random.below(3000),
+            tail: 24 + random.below(300),
+        },
     }
 }
 
@@ -60,9 +81,10 @@ impl Simulation {
         let mut random = Random::new(seed);
         let world = Arc::new(World::new(random.fork()));
         let cache_size = random.below(40) * 1024;
-        let replica = Arc::new(Replica::new(world.clone(), cache_size, Duration::from_secs(1)));
+        let portions = portions(&mut random);
+        let replica = Replica::with_portions(world.clone(), cache_size, Duration::from_secs(1), portions);
         let primary = Primary::new(world.clone(), random.fork());
-        Simulation { primary, random, world, replica, pinned: Vec::new(), seen: None }
+        Simulation { primary, random, world, replica: Arc::new(replica), pinned: Vec::new(), seen: None }
     }
 
     fn run(mut self) {
