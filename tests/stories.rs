@@ -10,6 +10,8 @@ mod stories {
     mod clients;
     mod conformance;
     #[cfg(unix)]
+    mod disturbed;
+    #[cfg(unix)]
     mod errors;
     #[cfg(unix)]
     mod following;
@@ -21,4 +23,6 @@ mod stories {
     mod s3;
     #[cfg(unix)]
     mod sample;
+    #[cfg(unix)]
+    mod soak;
 }
