@@ -12,6 +12,8 @@ mod stories {
     #[cfg(unix)]
     mod crowd;
     #[cfg(unix)]
+    mod disturbed;
+    #[cfg(unix)]
     mod errors;
     #[cfg(unix)]
     mod following;
@@ -27,4 +29,6 @@ mod stories {
     mod s3;
     #[cfg(unix)]
     mod sample;
+    #[cfg(unix)]
+    mod soak;
 }

@@ -3,6 +3,7 @@
 use super::extension;
 use super::litestream::Place;
 use super::programs::{Ended, program, run};
+use super::session::Session;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -15,6 +16,7 @@ pub struct Host {
     command: Command,
     /// Where it works unless told. Whatever is left there is a file that should not be.
     dir: TempDir,
+    limit: Duration,
 }
 
 impl Host {
@@ -62,7 +64,7 @@ impl Host {
         }
         let dir = tempfile::tempdir().expect("a directory");
         command.env("PYTHONDONTWRITEBYTECODE", "1").current_dir(dir.path());
-        Host { command, dir }
+        Host { command, dir, limit: LIMIT }
     }
 
     /// With one more argument.
@@ -89,9 +91,21 @@ impl Host {
         self
     }
 
+    /// With that much more time to end in.
+    pub fn longer(mut self, by: Duration) -> Host {
+        self.limit += by;
+        self
+    }
+
+    /// A process that does what it is told.
+    pub fn session(place: &Place) -> Session {
+        let Host { command, dir, .. } = Host::python("session.py").credentials(place);
+        Session::start(command, dir)
+    }
+
     /// Runs it to its end, whatever that is. A replica leaves no files behind.
     pub fn run(mut self) -> Ended {
-        let ended = run(&mut self.command, LIMIT);
+        let ended = run(&mut self.command, self.limit);
         let left: Vec<_> = self.dir.path().read_dir().expect("it is there").flatten().collect();
         assert!(left.is_empty(), "{left:?} was left in the working directory");
         ended
