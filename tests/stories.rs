@@ -15,10 +15,14 @@ mod stories {
     mod errors;
     #[cfg(unix)]
     mod following;
+    #[cfg(unix)]
+    mod fork;
     mod layers;
     mod measures;
     #[cfg(unix)]
     mod page_sizes;
+    #[cfg(unix)]
+    mod requests;
     #[cfg(unix)]
     mod s3;
     #[cfg(unix)]
