@@ -1,7 +1,7 @@
 //! A replica file's methods, as SQLite calls them.
 
 use super::api::Api;
-use super::errors::{During, report};
+use super::errors::{During, code, report};
 use super::ffi::*;
 use super::file::{File, Filled};
 use super::guard::guard;
@@ -62,7 +62,11 @@ unsafe fn method(name: &str, file: *mut SqliteFile, body: impl FnOnce(&File) -> 
     guard(name, SQLITE_IOERR, || {
         // SAFETY: as promised.
         let (file, api) = unsafe { opened(file) };
-        body(file).unwrap_or_else(|error| report(api, &error, During::Use))
+        let said = |error: Error| match file.is_news(&error) {
+            true => report(api, &error, During::Use),
+            false => code(error.kind(), During::Use),
+        };
+        body(file).unwrap_or_else(said)
     })
 }
 
