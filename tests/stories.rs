@@ -17,6 +17,8 @@ mod stories {
     mod errors;
     #[cfg(unix)]
     mod following;
+    #[cfg(unix)]
+    mod fork;
     mod layers;
     mod measures;
     #[cfg(unix)]
@@ -25,6 +27,8 @@ mod stories {
     mod places;
     #[cfg(unix)]
     mod readme;
+    #[cfg(unix)]
+    mod requests;
     #[cfg(unix)]
     mod s3;
     #[cfg(unix)]

@@ -26,7 +26,7 @@ pub fn found(path: &Path) -> Connection {
              CREATE TABLE bank (transfers INTEGER);
              INSERT INTO bank VALUES (0);
              WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {ACCOUNTS})
-             INSERT INTO accounts SELECT i, 1000, randomblob(100) FROM n;"
+             INSERT INTO accounts SELECT i, 1000, randomblob(300) FROM n;"
         ),
     );
     transfer(&conn);
@@ -40,7 +40,7 @@ pub fn transfer(conn: &Connection) {
         "BEGIN IMMEDIATE;
          UPDATE bank SET transfers = transfers + 1;
          INSERT INTO ledger SELECT transfers, abs(random() % 1000) + 1, abs(random() % 1000) + 1,
-             randomblob(CASE transfers % 50 WHEN 0 THEN 40000 ELSE 500 END) FROM bank;
+             randomblob(CASE transfers % 50 WHEN 0 THEN 300000 ELSE 500 END) FROM bank;
          UPDATE accounts SET balance = balance - 7 WHERE id = (SELECT source FROM ledger ORDER BY number DESC LIMIT 1);
          UPDATE accounts SET balance = balance + 7 WHERE id = (SELECT target FROM ledger ORDER BY number DESC LIMIT 1);
          DELETE FROM ledger WHERE number <= (SELECT max(number) - 70 FROM ledger);

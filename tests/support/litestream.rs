@@ -104,9 +104,6 @@ impl Schedule {
     /// As [`Schedule::BUSY`], and level 0 is deleted as soon as it may be.
     pub const FORGETFUL: Schedule = Schedule { l0_retention: Duration::from_secs(1), ..Schedule::BUSY };
 
-    /// Level 0 alone, without being told.
-    pub const STEADY: Schedule = Schedule { look: Some(Duration::from_millis(50)), ..Schedule::QUIET };
-
     /// Level 0 alone.
     pub const QUIET: Schedule =
         Schedule { look: None, compactions: &[NEVER], snapshot: Duration::from_secs(24 * 3600), l0_retention: NEVER };
