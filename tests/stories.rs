@@ -10,6 +10,8 @@ mod stories {
     mod clients;
     mod conformance;
     #[cfg(unix)]
+    mod crowd;
+    #[cfg(unix)]
     mod disturbed;
     #[cfg(unix)]
     mod errors;
@@ -23,6 +25,10 @@ mod stories {
     mod measures;
     #[cfg(unix)]
     mod page_sizes;
+    #[cfg(unix)]
+    mod places;
+    #[cfg(unix)]
+    mod readme;
     #[cfg(unix)]
     mod requests;
     #[cfg(unix)]

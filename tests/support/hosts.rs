@@ -25,6 +25,11 @@ impl Host {
         Host::script("python3", script)
     }
 
+    /// A Python program that lies elsewhere, and is given nothing.
+    pub fn python_file(path: &Path) -> Host {
+        Host::bare("python3").arg(path)
+    }
+
     /// A Node.js program. It gets the extension's path as its first argument, and finds better-sqlite3.
     pub fn node(script: &str) -> Host {
         let packages = Path::new(env!("CARGO_TARGET_TMPDIR")).join("../test-env/node/node_modules");
