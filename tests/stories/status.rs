@@ -132,8 +132,10 @@ fn it_counts_connections_and_what_the_cache_spares() {
 fn it_answers_and_tells_why_when_the_replica_cannot_be_read() {
     let mut bank = Bank::start(Schedule::QUIET);
     let conn = open(&bank, &[]);
-    let strict = open(&bank, &[("max_staleness", "1ms")]);
+    let bound = [("max_staleness", "1ms")];
+    let (strict, untouched) = (open(&bank, &bound), open(&bank, &bound));
     let (seen, away) = (look(&conn), bank.dir.path().join("away"));
+    assert_eq!(look(&strict), seen);
     let stopped = bank.stop();
     fs::rename(bank.replica(), &away).expect("the replica goes");
     fs::write(bank.replica(), "no replica").expect("a file is written");
@@ -150,6 +152,9 @@ fn it_answers_and_tells_why_when_the_replica_cannot_be_read() {
     let refused = look(&strict).expect_err("the newest state cannot be known");
     assert!(refused.contains("disk I/O error"), "{refused}");
     assert_eq!(status(&strict)["txid"], told["txid"], "the status is exempt from the bound");
+    // SQLite reads the schema before the first SELECT of a connection, whatever that asks for.
+    look(&untouched).expect_err("the newest state cannot be known");
+    assert!(text(&untouched, "PRAGMA litestream_status").contains("the last state is kept"));
 
     fs::remove_file(bank.replica()).expect("the file goes");
     fs::rename(&away, bank.replica()).expect("the replica comes back");
