@@ -71,6 +71,7 @@ def read(number):
             faults.append(f"another process, reader {number}, transaction {count} of {length} s after {txid}: {fault!r}")
             if reader.in_transaction:
                 reader.execute("ROLLBACK")
+            time.sleep(LOOK_EVERY)
         count += 1
     reader.close()
 

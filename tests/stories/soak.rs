@@ -6,13 +6,15 @@ use crate::support::bank;
 use crate::support::extension::connect;
 use crate::support::hosts::Host;
 use crate::support::litestream::{Place, Primary, Schedule};
+use crate::support::programs::Ended;
+use crate::support::s3::S3Server;
 use litestream_vfs::ltx::Txid;
 use rusqlite::Connection;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
+use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
 /// Between two commits.
@@ -37,31 +39,43 @@ fn length() -> Duration {
 fn readers_of_a_restless_primary_see_whole_states_that_stay_and_are_new() {
     let dir = tempfile::tempdir().expect("a directory");
     let replica = dir.path().join("replica");
-    let (database, place) = (dir.path().join("app.db"), Place::directory(&replica));
-    let bank = bank::found(&database);
-    let primary = Primary::start(&database, &place, Schedule::RESTLESS);
-    primary.sync();
+    soak(&Place::directory(&replica), &replica, READERS);
+}
 
-    let first = bank::head(&replica).expect("the replica has a file");
-    let (stop, watch) = (&AtomicBool::new(false), Watch::new(&replica));
+/// In a process of their own, which has the credentials.
+#[test]
+fn readers_of_a_restless_bucket_see_whole_states_that_stay_and_are_new() {
+    let server = S3Server::start();
+    soak(&Place::s3(&server, "app"), &server.path("app"), 0);
+}
+
+/// Reads what a restless primary writes to a place, whose files lie in `replica`: with that many threads here, and with
+/// three of another process.
+fn soak(place: &Place, replica: &Path, threads: usize) {
+    let dir = tempfile::tempdir().expect("a directory");
+    let database = dir.path().join("app.db");
+    let bank = bank::found(&database);
+    let primary = Primary::start(&database, place, Schedule::RESTLESS);
+    primary.sync();
+    let first = bank::head(replica).expect("the replica has a file");
+    let (stop, watch) = (&AtomicBool::new(false), Watch::new(replica));
     let end = Instant::now() + length();
     let (faults, transactions) = thread::scope(|scope| {
         scope.spawn(move || while_not(stop, PAUSE, || bank::transfer(&bank)));
         scope.spawn(|| while_not(stop, LOOK_EVERY, || watch.look()));
-        let host = Host::python("soak.py").arg(&place.url).arg(&replica).arg(length().as_secs().to_string());
-        let host = scope.spawn(|| host.longer(length()).run());
-        let start = |number| {
-            let (place, watch) = (&place, &watch);
-            scope.spawn(move || Reader::open(number, place, watch).read_until(end))
-        };
-        let readers: Vec<_> = (0..READERS).map(start).collect();
-        let readers: Vec<Reader> = readers.into_iter().map(|reader| reader.join().expect("it ends")).collect();
-        let host = host.join().expect("it ends");
+        let host = Host::python("soak.py").arg(&place.url).arg(replica).arg(length().as_secs().to_string());
+        let host = scope.spawn(|| host.credentials(place).longer(length()).run());
+        let watch = &watch;
+        let start = |number| scope.spawn(move || Reader::open(number, place, watch).read_until(end));
+        let readers: Vec<_> = (0..threads).map(start).collect();
+        let readers: Vec<_> = readers.into_iter().map(ScopedJoinHandle::join).collect();
+        let host = host.join();
         stop.store(true, Ordering::Relaxed);
 
+        let readers: Vec<Reader> = readers.into_iter().map(|reader| reader.expect("it ends")).collect();
         let mut faults: Vec<String> = readers.iter().flat_map(|reader| reader.faults.clone()).collect();
-        faults.extend(host.stdout.lines().filter(|line| *line != "ok").map(str::to_owned));
-        faults.extend(Some(host.stderr).filter(|text| !text.is_empty()));
+        let Ended { stdout, stderr, .. } = host.expect("it ends");
+        faults.extend([stdout, stderr].into_iter().filter(|text| !["", "ok\n"].contains(&text.as_str())));
         (faults, readers.iter().map(|reader| reader.transactions).collect::<Vec<_>>())
     });
     let (last, gone) = watch.summary();
@@ -178,6 +192,7 @@ impl<'w> Reader<'w> {
                     self.watch.listing()
                 ));
                 let _ = self.conn.execute_batch("ROLLBACK");
+                thread::sleep(LOOK_EVERY);
             }
             self.transactions += 1;
         }

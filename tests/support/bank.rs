@@ -76,11 +76,11 @@ pub fn look(conn: &Connection) -> Result<String, String> {
     }
 }
 
-/// The files of a replica in a directory, as names tell: sorted by level and name.
+/// The files of a replica in a directory, or below one as a bucket has them, as names tell: sorted by level and name.
 pub fn names(replica: &Path) -> Vec<(u8, FileName)> {
     let entries = |dir: PathBuf| dir.read_dir().into_iter().flatten().flatten();
     let mut names = Vec::new();
-    for level in entries(replica.join("ltx")) {
+    for level in entries(replica.join("ltx")).chain(entries(replica.to_owned())) {
         let Some(number) = level.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
         let files = entries(level.path()).filter_map(|file| file.file_name().to_str().and_then(FileName::parse));
         names.extend(files.map(|name| (number, name)));
