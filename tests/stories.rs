@@ -21,4 +21,6 @@ mod stories {
     mod s3;
     #[cfg(unix)]
     mod sample;
+    #[cfg(unix)]
+    mod tables;
 }
