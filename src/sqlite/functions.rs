@@ -13,6 +13,7 @@
 
 use super::api::Api;
 use super::argument::Argument;
+use super::errors::Complaint;
 use super::ffi::*;
 use super::guard::guard;
 use super::question::{Answer, Question, Request};
@@ -174,10 +175,10 @@ unsafe fn call<const LIBRARY: usize>(
         let ask = |question: Question| unsafe { ask(api, api.connection(context), &schema, &question) };
         // SAFETY: the call is under way.
         unsafe {
-            match question(&arguments).and_then(ask) {
+            match question(&arguments).map_err(Complaint::from).and_then(ask) {
                 Ok(Answer::Number(number)) => api.result_integer(context, number),
                 Ok(answer) => api.result_text(context, &answer.into_text()),
-                Err(text) => api.result_error(context, &text),
+                Err(complaint) => api.result_error(context, complaint.code, &complaint.text),
             }
         }
     })
@@ -187,13 +188,13 @@ unsafe fn call<const LIBRARY: usize>(
 ///
 /// # Safety
 /// `db` is open, and calling.
-pub unsafe fn ask(api: Api, db: *mut Sqlite3, schema: &CStr, question: &Question) -> Result<Answer, String> {
+pub unsafe fn ask(api: Api, db: *mut Sqlite3, schema: &CStr, question: &Question) -> Result<Answer, Complaint> {
     let mut request = Request::new(schema, Some(question));
     // SAFETY: as promised.
     let code = unsafe { request.send(api, db) };
     match request.answer {
-        Some(answer) => answer.map_err(|error| error.to_string()),
-        None => Err(not_ours(&schema.to_string_lossy(), code)),
+        Some(answer) => answer.map_err(Complaint::from),
+        None => Err(not_ours(&schema.to_string_lossy(), code).into()),
     }
 }
 

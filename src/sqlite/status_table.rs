@@ -3,6 +3,7 @@
 //! It asks the open files alone: no lock is taken, and no page read.
 
 use super::argument::Argument;
+use super::errors::Complaint;
 use super::question::{Answer, Question};
 use super::report::StatusReport;
 use super::table::{Caller, Definition, Row, Rows};
@@ -40,7 +41,7 @@ pub static STATUS: Definition = Definition {
     rows,
 };
 
-fn rows(caller: Caller, arguments: &[Argument]) -> Result<Rows, String> {
+fn rows(caller: Caller, arguments: &[Argument]) -> Result<Rows, Complaint> {
     let schemas = match arguments.first().cloned().and_then(Argument::into_text) {
         Some(schema) => vec![schema],
         None => caller.schemas()?,
@@ -48,10 +49,10 @@ fn rows(caller: Caller, arguments: &[Argument]) -> Result<Rows, String> {
     Ok(Box::new(schemas.into_iter().map(move |schema| row(caller, &schema))))
 }
 
-fn row(caller: Caller, schema: &CStr) -> Result<Row, String> {
+fn row(caller: Caller, schema: &CStr) -> Result<Row, Complaint> {
     match caller.ask(schema, &Question::Status)? {
         Answer::Status(report) => Ok(cells(&report)),
-        other => Err(format!("'{}' is no status", other.into_text())),
+        other => Err(format!("'{}' is no status", other.into_text()).into()),
     }
 }
 

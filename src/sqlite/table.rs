@@ -9,6 +9,7 @@
 
 use super::api::Api;
 use super::argument::Argument;
+use super::errors::Complaint;
 use super::ffi::*;
 use super::functions;
 use super::guard::guard;
@@ -24,8 +25,8 @@ static DEFINITIONS: [&Definition; 1] = [&STATUS];
 /// A value for each column.
 pub type Row = Vec<Cell>;
 
-/// Rows, each computed when it is asked for; the text of an error ends them.
-pub type Rows = Box<dyn Iterator<Item = Result<Row, String>>>;
+/// Rows, each computed when it is asked for; a complaint ends them.
+pub type Rows = Box<dyn Iterator<Item = Result<Row, Complaint>>>;
 
 /// A table.
 #[derive(Debug)]
@@ -37,7 +38,7 @@ pub struct Definition {
     /// Names of its arguments, which no column has.
     pub arguments: &'static [&'static str],
     /// Its rows, for arguments of which those that were left out are NULL.
-    pub rows: fn(Caller, &[Argument]) -> Result<Rows, String>,
+    pub rows: fn(Caller, &[Argument]) -> Result<Rows, Complaint>,
 }
 
 impl Definition {
@@ -73,7 +74,7 @@ pub struct Caller {
 
 impl Caller {
     /// The schemas that are read from replicas.
-    pub fn schemas(&self) -> Result<Vec<CString>, String> {
+    pub fn schemas(&self) -> Result<Vec<CString>, Complaint> {
         // SAFETY: the connection is calling. The second column is the name.
         let schemas = unsafe { self.api.query(self.db, "PRAGMA database_list", 1) }?;
         // SAFETY: as above.
@@ -82,7 +83,7 @@ impl Caller {
     }
 
     /// Puts a question to the file behind a schema.
-    pub fn ask(&self, schema: &CStr, question: &Question) -> Result<Answer, String> {
+    pub fn ask(&self, schema: &CStr, question: &Question) -> Result<Answer, Complaint> {
         // SAFETY: the connection is calling.
         unsafe { functions::ask(self.api, self.db, schema, question) }
     }
@@ -157,33 +158,33 @@ struct Cursor {
 }
 
 impl Cursor {
-    fn advance(&mut self) -> Result<(), String> {
+    fn advance(&mut self) -> Result<(), Complaint> {
         self.row = self.rows.next().transpose()?;
         self.rowid += 1;
         Ok(())
     }
 }
 
-/// Runs a method of a cursor, and hands the text of its error to the table, where SQLite looks for it.
+/// Runs a method of a cursor, and hands the text of its complaint to the table, where SQLite looks for it.
 ///
 /// # Safety
 /// `cursor` was opened by [`open`], is not closed, and the call under way is SQLite's on it.
 unsafe fn method(
     name: &str,
     cursor: *mut VtabCursor,
-    body: impl FnOnce(&Table, &mut Cursor) -> Result<(), String>,
+    body: impl FnOnce(&Table, &mut Cursor) -> Result<(), Complaint>,
 ) -> c_int {
     guard(name, SQLITE_ERROR, || {
         // SAFETY: as promised; a connection has one call under way, and the table outlives its cursors.
         let (table, cursor) = unsafe { ((*cursor).table, &mut *cursor.cast::<Cursor>()) };
         // SAFETY: as above.
-        let Err(text) = body(unsafe { &*table.cast::<Table>() }, cursor) else {
+        let Err(complaint) = body(unsafe { &*table.cast::<Table>() }, cursor) else {
             return SQLITE_OK;
         };
         cursor.row = None;
         // SAFETY: as above, and nobody has the table any more.
-        unsafe { (*table).error = (*table.cast::<Table>()).caller.api.allocate(&text) };
-        SQLITE_ERROR
+        unsafe { (*table).error = (*table.cast::<Table>()).caller.api.allocate(&complaint.text) };
+        complaint.code
     })
 }
 
