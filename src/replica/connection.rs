@@ -155,14 +155,16 @@ const CLOSELY: (Duration, Duration) = (Duration::from_millis(20), Duration::from
 const ANSWER: Duration = Duration::from_secs(10);
 
 impl Replica {
-    /// Sees to it that there is a view, and that it is no older than the poll interval: the replica may have rested.
+    /// Sees to it that there is a view, and that it is no older than the poll interval: the replica may have rested. If it
+    /// does not answer now, who comes gets the view that those who are there have.
     async fn wake(&self, timeout: Duration) -> Result<(), Error> {
         let started = Instant::now();
         loop {
-            self.poll(self.poll_interval()).await?;
+            let polled = self.poll(self.poll_interval()).await;
             if self.head().is_some() {
                 return Ok(());
             }
+            polled?;
             if started.elapsed() >= timeout {
                 return Err(self.empty());
             }

@@ -1,7 +1,8 @@
 //! What happens to replicas and to those who read them: processes that stand still, primaries that begin anew, files that go.
 //! Whatever it is, a reader sees states that were, each of them whole, and in the end the newest.
 
-use crate::support::bank::{self, Bank};
+use crate::support::bank::{self, Bank, look};
+use crate::support::extension::connect;
 use crate::support::hosts::Host;
 use crate::support::litestream::Schedule;
 use crate::support::programs::wait_until;
@@ -157,4 +158,18 @@ fn a_snapshot_that_is_made_again_is_read_under_an_open_transaction() {
     bank.primary = Some(stopped.start());
     bank.transfer(2);
     reader.sees_the_newest(&bank);
+}
+
+#[test]
+fn who_comes_while_a_replica_cannot_be_read_sees_what_those_who_are_there_see() {
+    let bank = Bank::start(Schedule::QUIET);
+    let level_0 = bank.replica().join("ltx/0");
+    let first = connect(&bank.place.url, &[("poll_interval", "50ms")]);
+    let state = look(&first).expect("it can be read");
+    fs::rename(&level_0, bank.dir.path().join("aside")).expect("a level goes");
+    fs::write(&level_0, "no directory").expect("something else is there");
+    let failing = "SELECT litestream_status() LIKE '%cannot be read%'";
+    wait_until("polls fail", || first.query_row(failing, [], |row| row.get(0)).expect("a status"));
+    let second = connect(&bank.place.url, &[]);
+    assert_eq!(look(&second).expect("it can be read, too"), state);
 }
