@@ -6,9 +6,9 @@
 use super::Replica;
 use crate::config::Settings;
 use crate::error::Error;
+use crate::lock::Mutex;
 use crate::runtime::{self, PerProcess};
 use crate::store::{Location, LocationKey};
-use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
