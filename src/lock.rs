@@ -1,43 +1,60 @@
-//! Locks that a fork leaves alone.
+//! Locks that a forked child can use.
 //!
-//! `parking_lot`'s are faster by a little, but every thread that waits for one, or for anything else that is built on it,
-//! stands in one table of the process. In the child of a fork those threads are gone, the memory that the table refers to
-//! is used for something else, and whoever walks it next crashes. The standard library's locks are nothing but their own
-//! memory, and a child touches none that its parent had ([`crate::runtime`]).
+//! `parking_lot` keeps one table of waiting threads for the whole process. A child inherits it with the threads of its
+//! parent in it, which do not exist, and whose memory its own threads get: the first to wait there follows pointers into
+//! nothing. The standard library's locks keep all they need in themselves.
 //!
-//! A panic under a lock does not poison it: what is kept under these stays right at every step.
+//! They answer as `parking_lot`'s do, without poison: what a panicking thread leaves behind is as whole as after any other
+//! return, since nothing is changed in steps under a lock here, and the panic itself is reported where it is caught.
 
-use std::sync::{self, MutexGuard, PoisonError, RwLockReadGuard, RwLockWriteGuard};
+use std::fmt;
+use std::sync::PoisonError;
+use std::sync::{MutexGuard, RwLockReadGuard, RwLockWriteGuard};
 
-/// Lets one at a time in.
-#[derive(Default, Debug)]
-pub(crate) struct Mutex<T>(sync::Mutex<T>);
+/// Lets one in at a time.
+#[derive(Default)]
+pub(crate) struct Mutex<T>(std::sync::Mutex<T>);
 
 impl<T> Mutex<T> {
     pub(crate) const fn new(value: T) -> Mutex<T> {
-        Mutex(sync::Mutex::new(value))
+        Mutex(std::sync::Mutex::new(value))
     }
 
+    /// Waits until nobody is in.
     pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Lets many readers in, or one writer.
-#[derive(Default, Debug)]
-pub(crate) struct RwLock<T>(sync::RwLock<T>);
+/// Lets in many who look, or one who changes.
+#[derive(Default)]
+pub(crate) struct RwLock<T>(std::sync::RwLock<T>);
 
 impl<T> RwLock<T> {
     pub(crate) const fn new(value: T) -> RwLock<T> {
-        RwLock(sync::RwLock::new(value))
+        RwLock(std::sync::RwLock::new(value))
     }
 
+    /// Waits until nobody changes it.
     pub(crate) fn read(&self) -> RwLockReadGuard<'_, T> {
         self.0.read().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Waits until nobody is in.
     pub(crate) fn write(&self) -> RwLockWriteGuard<'_, T> {
         self.0.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for Mutex<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for RwLock<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
     }
 }
 

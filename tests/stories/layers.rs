@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 /// A top-level module, and the others of the crate that it may name.
-const RULES: [(&str, &[&str]); 10] = [
+const RULES: &[(&str, &[&str])] = &[
     ("ltx", &[]),
     ("store", &["lock", "ltx"]),
     // Leaves that several layers share. Errors tell of files and stores; settings of moments and transactions.
