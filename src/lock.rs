@@ -57,3 +57,21 @@ impl<T: fmt::Debug> fmt::Debug for RwLock<T> {
         self.0.fmt(f)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    #[test]
+    fn a_panic_poisons_nothing() {
+        let (mutex, lock) = (Mutex::new(1), RwLock::new(1));
+        let under_both = || {
+            let (mut one, mut other) = (mutex.lock(), lock.write());
+            (*one, *other) = (2, 2);
+            panic!("on purpose");
+        };
+        assert!(catch_unwind(AssertUnwindSafe(under_both)).is_err());
+        assert_eq!((*mutex.lock(), *lock.read(), *lock.write()), (2, 2, 2));
+    }
+}
