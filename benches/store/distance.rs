@@ -1,13 +1,10 @@
 //! How far away the server is, and what it was asked from there.
 
-use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
-use s3s::S3Result;
-use s3s::access::{S3Access, S3AccessContext};
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -21,17 +18,26 @@ pub struct Distance {
     latency_us: AtomicU64,
     /// 0 for as fast as can be.
     bytes_per_second: AtomicU64,
-    counts: Mutex<Counts>,
-    open: AtomicU64,
+    traffic: Mutex<Traffic>,
 }
 
 #[derive(Debug, Default)]
-struct Counts {
+struct Traffic {
     lists: u64,
     reads: u64,
     others: u64,
     bytes: u64,
-    open: u64,
+    /// Round trips one after another: how often a request came while none was under way.
+    rounds: u64,
+    under_way: u64,
+}
+
+/// What a request asks for.
+#[derive(Clone, Copy, Debug)]
+pub enum Kind {
+    List,
+    Read,
+    Other,
 }
 
 impl Distance {
@@ -43,37 +49,54 @@ impl Distance {
 
     /// What was asked since this was last called, as JSON.
     pub fn take_counts(&self) -> String {
-        let Counts { lists, reads, others, bytes, open } = std::mem::take(&mut *self.counts());
-        format!(r#"{{"lists": {lists}, "reads": {reads}, "others": {others}, "bytes": {bytes}, "open": {open}}}"#)
+        let mut traffic = self.traffic();
+        let now = Traffic { under_way: traffic.under_way, ..Traffic::default() };
+        let Traffic { lists, reads, others, bytes, rounds, .. } = std::mem::replace(&mut *traffic, now);
+        format!(r#"{{"lists": {lists}, "reads": {reads}, "others": {others}, "bytes": {bytes}, "rounds": {rounds}}}"#)
     }
 
-    fn count(&self, operation: &str) {
-        let mut counts = self.counts();
-        match operation {
-            "GetObject" => counts.reads += 1,
-            "ListObjectsV2" => counts.lists += 1,
-            _ => counts.others += 1,
+    /// A request comes, and has travelled when this is done. It is under way while what is answered lives.
+    pub async fn travel(self: &Arc<Self>, kind: Kind) -> Request {
+        let request = Request::begin(self, kind);
+        let latency = Duration::from_micros(self.latency_us.load(Ordering::Relaxed));
+        if !latency.is_zero() {
+            sleep(latency).await;
         }
+        request
     }
 
-    fn counts(&self) -> std::sync::MutexGuard<'_, Counts> {
-        self.counts.lock().expect("no panic while it was locked")
+    fn traffic(&self) -> MutexGuard<'_, Traffic> {
+        self.traffic.lock().expect("no panic while it was locked")
+    }
+}
+
+/// A request under way.
+pub struct Request(Arc<Distance>);
+
+impl Request {
+    fn begin(distance: &Arc<Distance>, kind: Kind) -> Request {
+        let mut traffic = distance.traffic();
+        match kind {
+            Kind::List => traffic.lists += 1,
+            Kind::Read => traffic.reads += 1,
+            Kind::Other => traffic.others += 1,
+        }
+        traffic.rounds += u64::from(traffic.under_way == 0);
+        traffic.under_way += 1;
+        Request(distance.clone())
     }
 
-    /// Sends bytes at the pace of this distance. The request counts as open until they are sent or dropped.
-    pub fn send(
-        self: &Arc<Self>,
-        bytes: Bytes,
-    ) -> impl Stream<Item = Result<Bytes, Infallible>> + Send + Sync + 'static {
-        self.counts().bytes += bytes.len() as u64;
-        let (rate, start, open) = (self.bytes_per_second.load(Ordering::Relaxed), Instant::now(), Open::new(self));
+    /// Answers with bytes, at the pace of the distance.
+    pub fn answer(self, bytes: Bytes) -> impl Stream<Item = Result<Bytes, Infallible>> + Send + Sync + 'static {
+        self.0.traffic().bytes += bytes.len() as u64;
+        let (rate, start) = (self.0.bytes_per_second.load(Ordering::Relaxed), Instant::now());
         let pieces: Vec<(usize, Bytes)> =
             (0..bytes.len()).step_by(PIECE).map(|at| (at, bytes.slice(at..bytes.len().min(at + PIECE)))).collect();
         stream::iter(pieces).then(move |(at, piece)| {
-            let _open = &open;
-            let due = (at + piece.len()) as u64 * 1_000_000;
+            let _under_way = &self;
+            let due = ((at + piece.len()) as u64 * 1_000_000).checked_div(rate);
             async move {
-                if let Some(us) = due.checked_div(rate) {
+                if let Some(us) = due {
                     sleep_until(start + Duration::from_micros(us)).await;
                 }
                 Ok(piece)
@@ -82,35 +105,8 @@ impl Distance {
     }
 }
 
-/// Counts a request as open while it lives.
-struct Open(Arc<Distance>);
-
-impl Open {
-    fn new(distance: &Arc<Distance>) -> Open {
-        let open = distance.open.fetch_add(1, Ordering::Relaxed) + 1;
-        let mut counts = distance.counts();
-        counts.open = counts.open.max(open);
-        Open(distance.clone())
-    }
-}
-
-impl Drop for Open {
+impl Drop for Request {
     fn drop(&mut self) {
-        self.0.open.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// The way that every request comes, before it is answered.
-pub struct Way(pub Arc<Distance>);
-
-#[async_trait]
-impl S3Access for Way {
-    async fn check(&self, context: &mut S3AccessContext<'_>) -> S3Result<()> {
-        self.0.count(context.s3_op().name());
-        let latency = Duration::from_micros(self.0.latency_us.load(Ordering::Relaxed));
-        if !latency.is_zero() {
-            sleep(latency).await;
-        }
-        Ok(())
+        self.0.traffic().under_way -= 1;
     }
 }

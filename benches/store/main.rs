@@ -3,12 +3,12 @@
 //! Prints its endpoint, then obeys lines on its standard input until that ends:
 //!
 //! - `distance <ms> <MB/s>`: from now on, every request waits so long, and every answer comes at so many bytes a second;
-//! - `counts`: prints what was asked since the last such line, as JSON, and how many requests were open at once at most.
+//! - `counts`: prints what was asked since the last such line, as JSON.
 
 mod distance;
 mod objects;
 
-use distance::{Distance, Way};
+use distance::Distance;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
 use objects::Objects;
@@ -30,7 +30,6 @@ fn main() {
     let distance = Arc::<Distance>::default();
     let mut builder = S3ServiceBuilder::new(Objects::new(root, distance.clone()));
     builder.set_auth(SimpleAuth::from_single(CREDENTIAL, CREDENTIAL));
-    builder.set_access(Way(distance.clone()));
     let service = builder.build();
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");

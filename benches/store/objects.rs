@@ -1,7 +1,7 @@
 //! What Litestream and its readers ask of a bucket, over a directory. Bodies come from the system's file cache, so that
 //! the server costs little beside those that it is there to measure.
 
-use crate::distance::Distance;
+use crate::distance::{Distance, Kind};
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
@@ -100,6 +100,7 @@ fn list(bucket: &Path, prefix: &str) -> S3Result<Vec<(String, Metadata)>> {
 #[async_trait]
 impl S3 for Objects {
     async fn get_object(&self, request: S3Request<GetObjectInput>) -> S3Result<S3Response<GetObjectOutput>> {
+        let travelling = self.distance.travel(Kind::Read).await;
         let input = request.input;
         let mut file = File::open(self.path(&input.bucket, &input.key)).map_err(refused)?;
         let metadata = file.metadata().map_err(refused)?;
@@ -116,7 +117,7 @@ impl S3 for Objects {
         let content_range = input.range.map(|_| format!("bytes {}-{}/{size}", range.start, range.end - 1));
         Ok(S3Response::new(GetObjectOutput {
             content_length: Some(bytes.len() as i64),
-            body: Some(StreamingBlob::wrap(self.distance.send(bytes.freeze()))),
+            body: Some(StreamingBlob::wrap(travelling.answer(bytes.freeze()))),
             content_range,
             e_tag: Some(e_tag),
             last_modified: timestamp(&metadata),
@@ -125,6 +126,7 @@ impl S3 for Objects {
     }
 
     async fn head_object(&self, request: S3Request<HeadObjectInput>) -> S3Result<S3Response<HeadObjectOutput>> {
+        let _travelling = self.distance.travel(Kind::Other).await;
         let metadata = fs::metadata(self.path(&request.input.bucket, &request.input.key)).map_err(refused)?;
         Ok(S3Response::new(HeadObjectOutput {
             content_length: Some(metadata.len() as i64),
@@ -135,6 +137,7 @@ impl S3 for Objects {
     }
 
     async fn head_bucket(&self, _: S3Request<HeadBucketInput>) -> S3Result<S3Response<HeadBucketOutput>> {
+        let _travelling = self.distance.travel(Kind::Other).await;
         Ok(S3Response::new(HeadBucketOutput::default()))
     }
 
@@ -142,6 +145,7 @@ impl S3 for Objects {
         &self,
         _: S3Request<GetBucketLocationInput>,
     ) -> S3Result<S3Response<GetBucketLocationOutput>> {
+        let _travelling = self.distance.travel(Kind::Other).await;
         Ok(S3Response::new(GetBucketLocationOutput::default()))
     }
 
@@ -149,6 +153,7 @@ impl S3 for Objects {
         &self,
         request: S3Request<ListObjectsV2Input>,
     ) -> S3Result<S3Response<ListObjectsV2Output>> {
+        let _travelling = self.distance.travel(Kind::List).await;
         let input = request.input;
         let mut found = list(&self.root.join(&input.bucket), input.prefix.as_deref().unwrap_or_default())?;
         let after = input.continuation_token.as_ref().max(input.start_after.as_ref());
@@ -177,12 +182,14 @@ impl S3 for Objects {
     }
 
     async fn put_object(&self, request: S3Request<PutObjectInput>) -> S3Result<S3Response<PutObjectOutput>> {
+        let _travelling = self.distance.travel(Kind::Other).await;
         let input = request.input;
         let e_tag = self.put(&input.bucket, &input.key, &collect(input.body).await?)?;
         Ok(S3Response::new(PutObjectOutput { e_tag: Some(e_tag), ..PutObjectOutput::default() }))
     }
 
     async fn delete_object(&self, request: S3Request<DeleteObjectInput>) -> S3Result<S3Response<DeleteObjectOutput>> {
+        let _travelling = self.distance.travel(Kind::Other).await;
         // To S3 it is no failure if there is none.
         let _ = fs::remove_file(self.path(&request.input.bucket, &request.input.key));
         Ok(S3Response::new(DeleteObjectOutput::default()))
@@ -192,6 +199,7 @@ impl S3 for Objects {
         &self,
         request: S3Request<DeleteObjectsInput>,
     ) -> S3Result<S3Response<DeleteObjectsOutput>> {
+        let _travelling = self.distance.travel(Kind::Other).await;
         let keys = request.input.delete.objects.into_iter().map(|object| object.key);
         let delete = |key: String| {
             let _ = fs::remove_file(self.path(&request.input.bucket, &key));
@@ -205,6 +213,7 @@ impl S3 for Objects {
         &self,
         request: S3Request<CreateMultipartUploadInput>,
     ) -> S3Result<S3Response<CreateMultipartUploadOutput>> {
+        let _travelling = self.distance.travel(Kind::Other).await;
         Ok(S3Response::new(CreateMultipartUploadOutput {
             upload_id: Some(self.uploads.fetch_add(1, Ordering::Relaxed).to_string()),
             bucket: Some(request.input.bucket),
@@ -214,6 +223,7 @@ impl S3 for Objects {
     }
 
     async fn upload_part(&self, request: S3Request<UploadPartInput>) -> S3Result<S3Response<UploadPartOutput>> {
+        let _travelling = self.distance.travel(Kind::Other).await;
         let input = request.input;
         let part = self.part(&input.upload_id, input.part_number);
         fs::write(part, collect(input.body).await?).map_err(refused)?;
@@ -225,6 +235,7 @@ impl S3 for Objects {
         &self,
         request: S3Request<CompleteMultipartUploadInput>,
     ) -> S3Result<S3Response<CompleteMultipartUploadOutput>> {
+        let _travelling = self.distance.travel(Kind::Other).await;
         let input = request.input;
         let mut bytes = Vec::new();
         let parts = input.multipart_upload.and_then(|upload| upload.parts).unwrap_or_default();

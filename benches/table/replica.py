@@ -103,7 +103,8 @@ def history(program, database, url, environment=(), compacted=330, fresh=45):
 
 def _write(database, step):
     db = sqlite3.connect(database)
-    rows = [(f"note {step}", (step * 7919 + at * 104729) % 150_000 + 1) for at in range(5)]
+    orders = db.execute("SELECT max(o_orderkey) FROM orders").fetchone()[0]
+    rows = [(f"note {step}", (step * 7919 + at * 104729) % orders + 1) for at in range(5)]
     db.executemany("UPDATE orders SET o_comment = ? WHERE o_orderkey = ?", rows)
     db.commit()
     db.close()

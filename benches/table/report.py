@@ -7,7 +7,7 @@ HEAD = (
     "|---|---|---|---|---|---|---|\n"
 )
 COSTS = (
-    "| work | requests: Go | this | MB: Go | this | most at once: Go | this "
+    "| work | requests: Go | this | MB: Go | this | rounds: Go | this "
     "| CPU s: local | Go | this | peak MB: local | Go | this |\n" + "|---" * 13 + "|\n"
 )
 

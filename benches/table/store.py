@@ -29,7 +29,8 @@ class Store:
         self._say(f"distance {milliseconds} {megabytes_per_second}")
 
     def counts(self):
-        """What was asked since this was last called: lists, reads, others, bytes, and the most requests open at once."""
+        """What was asked since this was last called: lists, reads, others, bytes, round trips
+        one after another."""
         return json.loads(self._say("counts"))
 
     def _say(self, line):
