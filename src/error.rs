@@ -49,7 +49,7 @@ impl Error {
         Error { inner: Arc::new(inner) }
     }
 
-    /// The same error, of what was tried: "cannot open …: <error>".
+    /// The same error, of what was tried: `cannot open …: <error>`.
     pub fn context(self, tried: impl fmt::Display) -> Error {
         let message = format!("{tried}: {}", self.inner.message);
         Error { inner: Arc::new(Inner { kind: self.kind(), message, remedy: self.inner.remedy.clone() }) }

@@ -1,9 +1,9 @@
 //! Where log lines go: stderr, or the file that `LITESTREAM_LOG_FILE` names. Never stdout, which is the host's.
 
 use std::fs::OpenOptions;
-use std::io;
+use std::io::{self, Write};
 use std::str::FromStr;
-use std::sync::{Mutex, Once};
+use std::sync::{Arc, Once};
 use tracing::Level;
 use tracing_subscriber::fmt;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
@@ -35,10 +35,47 @@ fn level(name: Option<String>) -> (Level, Option<String>) {
 }
 
 fn writer(path: Option<std::ffi::OsString>) -> (BoxMakeWriter, Option<String>) {
-    let stderr = || BoxMakeWriter::new(io::stderr);
+    let stderr = || BoxMakeWriter::new(|| Stderr);
     let Some(path) = path.filter(|path| !path.is_empty()) else { return (stderr(), None) };
     match OpenOptions::new().create(true).append(true).open(&path) {
-        Ok(file) => (BoxMakeWriter::new(Mutex::new(file)), None),
+        // Without a lock, which the child of a fork would wait for in vain; a line is one write to the file's end.
+        Ok(file) => (BoxMakeWriter::new(Arc::new(file)), None),
         Err(cause) => (stderr(), Some(format!("cannot log to LITESTREAM_LOG_FILE {}: {cause}", path.display()))),
+    }
+}
+
+/// Standard error without the lock that Rust puts before it: another thread may hold that while the process forks, and
+/// the child would wait for it for ever.
+struct Stderr;
+
+impl Write for Stderr {
+    #[cfg(unix)]
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        use std::os::fd::AsFd;
+        std::fs::File::from(io::stderr().as_fd().try_clone_to_owned()?).write(bytes)
+    }
+
+    #[cfg(not(unix))]
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        io::stderr().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    #[test]
+    fn a_line_waits_for_no_lock() {
+        let _held = io::stderr().lock();
+        let (done, written) = mpsc::channel();
+        std::thread::spawn(move || done.send(Stderr.write(b"").is_ok()));
+        assert_eq!(written.recv_timeout(Duration::from_secs(60)), Ok(true));
     }
 }

@@ -10,15 +10,29 @@ mod stories {
     mod clients;
     mod conformance;
     #[cfg(unix)]
+    mod crowd;
+    #[cfg(unix)]
+    mod disturbed;
+    #[cfg(unix)]
     mod errors;
     #[cfg(unix)]
     mod following;
+    #[cfg(unix)]
+    mod fork;
     mod layers;
     mod measures;
     #[cfg(unix)]
     mod page_sizes;
     #[cfg(unix)]
+    mod places;
+    #[cfg(unix)]
+    mod readme;
+    #[cfg(unix)]
+    mod requests;
+    #[cfg(unix)]
     mod s3;
     #[cfg(unix)]
     mod sample;
+    #[cfg(unix)]
+    mod soak;
 }

@@ -13,7 +13,7 @@ use super::plan;
 use super::view::{Draft, View};
 use crate::error::Error;
 use crate::ltx::{FileName, Level};
-use crate::store::Store;
+use crate::store::{ErrorKind, Store};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -121,6 +121,7 @@ impl Replica {
 
     /// Asks for the files after the view by name, one after the other, until there is none.
     async fn ask(&self, mut view: Arc<View>) -> Result<News, LoadError> {
+        let mut confirmed = false;
         loop {
             let next = view.txid().next();
             let Some(reading) = self.library.ask(Level::ZERO, FileName { min: next, max: next }).await? else {
@@ -130,10 +131,27 @@ impl Replica {
                 // The primary's WAL began anew, or the primary did: a file that holds every page does not tell.
                 return self.look(view).await;
             }
+            // Two primaries out of one machine image write WALs that begin alike.
+            if !std::mem::replace(&mut confirmed, true) && self.is_replaced(&view).await? {
+                return Ok(News::Doubt);
+            }
             match self.extend(&view, &[reading]) {
                 Some(next) => view = self.publish(next),
                 None => return Ok(News::Doubt),
             }
+        }
+    }
+
+    /// Whether other bytes stand at level 0 under the name of the view's last transaction than when it was made. That
+    /// they are gone proves nothing: retention may be short.
+    async fn is_replaced(&self, view: &View) -> Result<bool, LoadError> {
+        let own = FileName { min: view.txid(), max: view.txid() };
+        let Some(version) = view.witness() else { return Ok(false) };
+        match self.store.read(Level::ZERO, own, 0..1, Some(version)).await {
+            Ok(_) => Ok(false),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            Err(error) if error.kind() == ErrorKind::Changed => Ok(true),
+            Err(error) => Err(error.into()),
         }
     }
 

@@ -47,7 +47,9 @@ pub struct Routines {
     _memory_highwater_to_soft_heap_limit: [Unused; 13],
     vfs_find: unsafe extern "C" fn(*const c_char) -> *mut Vfs,
     vfs_register: unsafe extern "C" fn(*mut Vfs, c_int) -> c_int,
-    _vfs_unregister_to_randomness: [Unused; 6],
+    _vfs_unregister_to_result_zeroblob: [Unused; 3],
+    result_error_code: unsafe extern "C" fn(*mut Context, c_int),
+    _test_control_to_randomness: [Unused; 2],
     context_db_handle: unsafe extern "C" fn(*mut Context) -> *mut Sqlite3,
     _extended_result_codes_to_compileoption_used: [Unused; 12],
     create_function_v2: unsafe extern "C" fn(
@@ -302,13 +304,16 @@ impl Api {
         unsafe { routine!(self, result_int64)(context, number) }
     }
 
-    /// Answers a call with an error.
+    /// Answers a call with an error of this code and text.
     ///
     /// # Safety
     /// As for [`Api::connection`].
-    pub unsafe fn result_error(self, context: *mut Context, text: &str) {
-        // SAFETY: as promised; SQLite copies the text.
-        unsafe { routine!(self, result_error)(context, c_string(text).as_ptr(), -1) }
+    pub unsafe fn result_error(self, context: *mut Context, code: c_int, text: &str) {
+        // SAFETY: as promised; SQLite copies the text, and keeps it when it gets the code.
+        unsafe {
+            routine!(self, result_error)(context, c_string(text).as_ptr(), -1);
+            routine!(self, result_error_code)(context, code);
+        }
     }
 }
 
@@ -382,6 +387,7 @@ mod tests {
             libversion_number = sqlite3_libversion_number,
             mprintf = sqlite3_mprintf,
             result_error = sqlite3_result_error,
+            result_error_code = sqlite3_result_error_code,
             result_int64 = sqlite3_result_int64,
             result_text = sqlite3_result_text,
             value_text = sqlite3_value_text,

@@ -42,6 +42,29 @@ pub fn report(api: Api, error: &Error, during: During) -> c_int {
     code
 }
 
+/// What a pragma or a function tells instead of an answer. It carries its own text, so its code says no more than whether
+/// the host asked for it to end.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Complaint {
+    /// `SQLITE_ERROR` or `SQLITE_INTERRUPT`.
+    pub code: c_int,
+    /// For the person behind the host.
+    pub text: String,
+}
+
+impl From<String> for Complaint {
+    fn from(text: String) -> Complaint {
+        Complaint { code: SQLITE_ERROR, text }
+    }
+}
+
+impl From<Error> for Complaint {
+    fn from(error: Error) -> Complaint {
+        let code = if error.kind() == Kind::Interrupted { SQLITE_INTERRUPT } else { SQLITE_ERROR };
+        Complaint { code, text: error.to_string() }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -60,6 +83,13 @@ mod tests {
         ];
         for (kind, open, use_) in table {
             assert_eq!((code(kind, During::Open), code(kind, During::Use)), (open, use_), "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn a_complaint_says_whether_the_host_asked_for_it() {
+        for (kind, code) in [(Kind::Interrupted, 9), (Kind::Damaged, 1), (Kind::Config, 1)] {
+            assert_eq!(Complaint::from(Error::new(kind, "why")), Complaint { code, text: "why".to_owned() });
         }
     }
 }

@@ -30,6 +30,9 @@ pub struct File {
     db: Cell<*const *mut Sqlite3>,
     /// The view of the read transaction.
     pinned: RefCell<Option<Arc<View>>>,
+    /// What was last written to the log in this read transaction: `PRAGMA quick_check` alone can meet the same error at
+    /// every page.
+    complaint: RefCell<Option<String>>,
     /// SQLite never locks this file, so the view it was opened at stays.
     unlocked: bool,
     _companions: Companions,
@@ -56,6 +59,7 @@ impl File {
             connection,
             db: Cell::new(ptr::null()),
             pinned: RefCell::new(pinned),
+            complaint: RefCell::default(),
             unlocked,
             _companions: companions,
         })
@@ -77,9 +81,16 @@ impl File {
 
     /// Ends the read transaction.
     pub fn unlock(&self) {
+        self.complaint.replace(None);
         if !self.unlocked {
             self.pinned.replace(None);
         }
+    }
+
+    /// Whether an error was not the last one in this read transaction already.
+    pub fn is_news(&self, error: &Error) -> bool {
+        let text = Some(error.to_string());
+        self.complaint.replace(text.clone()) != text
     }
 
     /// Size in bytes.

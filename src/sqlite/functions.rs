@@ -12,6 +12,7 @@
 //! `schema` is `main` unless given.
 
 use super::api::Api;
+use super::errors::Complaint;
 use super::ffi::*;
 use super::guard::guard;
 use super::question::{Answer, Question, REQUEST, Request};
@@ -191,10 +192,10 @@ unsafe fn call<const LIBRARY: usize>(
         let ask = |question: Question| unsafe { ask(api, api.connection(context), &schema, &question) };
         // SAFETY: the call is under way.
         unsafe {
-            match question(&arguments).and_then(ask) {
+            match question(&arguments).map_err(Complaint::from).and_then(ask) {
                 Ok(Answer::Text(text)) => api.result_text(context, &text),
                 Ok(Answer::Number(number)) => api.result_integer(context, number),
-                Err(text) => api.result_error(context, &text),
+                Err(complaint) => api.result_error(context, complaint.code, &complaint.text),
             }
         }
     })
@@ -218,13 +219,13 @@ unsafe fn read(api: Api, value: *mut Value) -> Argument {
 ///
 /// # Safety
 /// `db` is open, and calling.
-unsafe fn ask(api: Api, db: *mut Sqlite3, schema: &CStr, question: &Question) -> Result<Answer, String> {
+unsafe fn ask(api: Api, db: *mut Sqlite3, schema: &CStr, question: &Question) -> Result<Answer, Complaint> {
     let mut request = Request::new(schema, Some(question));
     // SAFETY: as promised, and `REQUEST` takes a request.
     let code = unsafe { api.file_control(db, schema, REQUEST, (&raw mut request).cast()) };
     match request.answer {
-        Some(answer) => answer.map_err(|error| error.to_string()),
-        None => Err(not_ours(&schema.to_string_lossy(), code)),
+        Some(answer) => answer.map_err(Complaint::from),
+        None => Err(not_ours(&schema.to_string_lossy(), code).into()),
     }
 }
 

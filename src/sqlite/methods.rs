@@ -1,7 +1,7 @@
 //! A replica file's methods, as SQLite calls them.
 
 use super::api::Api;
-use super::errors::{During, report};
+use super::errors::{Complaint, During, code, report};
 use super::ffi::*;
 use super::file::{File, Filled};
 use super::guard::guard;
@@ -62,7 +62,11 @@ unsafe fn method(name: &str, file: *mut SqliteFile, body: impl FnOnce(&File) -> 
     guard(name, SQLITE_IOERR, || {
         // SAFETY: as promised.
         let (file, api) = unsafe { opened(file) };
-        body(file).unwrap_or_else(|error| report(api, &error, During::Use))
+        let said = |error: Error| match file.is_news(&error) {
+            true => report(api, &error, During::Use),
+            false => code(error.kind(), During::Use),
+        };
+        body(file).unwrap_or_else(said)
     })
 }
 
@@ -196,15 +200,13 @@ unsafe fn pragma(file: &File, api: Api, strings: *mut *mut c_char) -> c_int {
     let Some(pragma) = text(1).and_then(|name| Pragma::parse(&name, text(2).as_deref())) else {
         return SQLITE_NOTFOUND;
     };
-    let answer = pragma.and_then(|pragma| match pragma {
+    let answer = pragma.map_err(Complaint::from).and_then(|pragma| match pragma {
         Pragma::Fixed(answer) => Ok(answer.to_owned()),
-        Pragma::Ask(question) => {
-            file.answer(&question, None).map(|answer| answer.into_text()).map_err(|error| error.to_string())
-        }
+        Pragma::Ask(question) => Ok(file.answer(&question, None)?.into_text()),
     });
     let (code, words) = match answer {
         Ok(answer) => (SQLITE_OK, answer),
-        Err(text) => (SQLITE_ERROR, text),
+        Err(complaint) => (complaint.code, complaint.text),
     };
     // SAFETY: as promised; SQLite frees the text.
     unsafe { strings.write(api.allocate(&words)) };

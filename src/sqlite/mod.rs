@@ -1,9 +1,9 @@
 //! The VFS: SQLite's calls in, [`crate::replica`]'s views out. The only unsafe code.
 //!
-//! [`entry`] registers a VFS in the SQLite library that loads the extension; [`vfs`] decides whose a name is ([`names`])
-//! and opens it; [`file`] answers SQLite's reads and locks from a pinned view; [`pragma`] and [`functions`] ask the same
-//! file about itself. Nothing here is global but two tables of addresses and paths, and neither is ever locked, so that
-//! a fork finds nothing held: every SQLite library in the process has its own [`registration::Registration`].
+//! `entry` registers a VFS in the SQLite library that loads the extension; `vfs` decides whose a name is (`names`) and opens
+//! it; `file` answers SQLite's reads and locks from a pinned view; `pragma` and `functions` ask the same file about
+//! itself. Nothing here is global but two tables of addresses and paths, and neither is ever locked, so that a fork finds
+//! nothing held: every SQLite library in the process has its own `registration::Registration`.
 
 mod api;
 mod companions;

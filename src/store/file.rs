@@ -36,12 +36,12 @@ impl FilePlace {
             return Err("it names no directory, write file:///srv/replica".to_owned());
         }
         let (path, fragment) = text.split_at(text.find('#').unwrap_or(text.len()));
-        let written = clean(&format!("{}{fragment}", as_go_writes(path)));
+        let written = format!("{}{fragment}", as_go_writes(path));
         let local = text.strip_prefix("localhost").filter(|text| text.starts_with('/')).unwrap_or(text);
-        let meant = clean(&percent_decode_str(local).decode_utf8_lossy());
+        let meant = percent_decode_str(local).decode_utf8_lossy();
         let current = env::current_dir().map_err(|error| format!("there is no current directory: {error}"));
-        let mut candidates = vec![if absolute { rooted(&written) } else { current.clone()?.join(&written) }];
-        let meant = if local.starts_with('/') { rooted(&meant) } else { current?.join(&meant) };
+        let mut candidates = vec![if absolute { rooted(&written) } else { beneath(current.clone()?, &written) }];
+        let meant = if local.starts_with('/') { rooted(&meant) } else { beneath(current?, &meant) };
         if meant != candidates[0] {
             candidates.push(meant);
         }
@@ -54,10 +54,23 @@ impl FilePlace {
     }
 }
 
-/// An absolute path of cleaned segments. `/C:/replica` is `C:/replica` where drives have letters.
-fn rooted(segments: &str) -> PathBuf {
-    let drive = segments.as_bytes().get(1) == Some(&b':') && segments.starts_with(|c: char| c.is_ascii_alphabetic());
-    if cfg!(windows) && drive { PathBuf::from(segments) } else { PathBuf::from(format!("/{segments}")) }
+/// An absolute path, cleaned. `/C:/replica` is `C:/replica` where drives have letters.
+fn rooted(path: &str) -> PathBuf {
+    let path = clean(path);
+    let drive = path.as_bytes().get(1) == Some(&b':') && path.starts_with(|c: char| c.is_ascii_alphabetic());
+    if cfg!(windows) && drive { PathBuf::from(path) } else { PathBuf::from(format!("/{path}")) }
+}
+
+/// A path that is relative to `directory`, cleaned; it may lead out of it.
+fn beneath(mut directory: PathBuf, path: &str) -> PathBuf {
+    for segment in path.split('/') {
+        match segment {
+            "" | "." => {}
+            ".." => drop(directory.pop()),
+            segment => directory.push(segment),
+        }
+    }
+    directory
 }
 
 /// The path of a URL as Go's `net/url` prints it: as it was written where that is valid, else encoded anew.
@@ -214,7 +227,8 @@ mod tests {
         let here = |path: &str| current.join(path).to_str().expect("text").to_owned();
         let relative = here("relative/dir");
         let opaque = here("replica");
-        let cases: [(&str, &[&str]); 10] = [
+        let beside = current.parent().expect("a parent").join("replica").to_str().expect("text").to_owned();
+        let cases: [(&str, &[&str]); 12] = [
             ("///srv/replica", &["/srv/replica"]),
             ("///srv//x/../replica/?a=b", &["/srv/replica"]),
             ("/srv/replica", &["/srv/replica"]),
@@ -225,6 +239,8 @@ mod tests {
             ("//relative/dir", &["/relative/dir", &relative]),
             ("//localhost/srv/a", &["/localhost/srv/a", "/srv/a"]),
             ("replica", &[&opaque]),
+            ("./x/../replica", &[&opaque]),
+            ("../replica", &[&beside]),
         ];
         for (rest, paths) in cases {
             let place = FilePlace::parse(rest).expect(rest);

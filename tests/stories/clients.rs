@@ -111,6 +111,18 @@ fn sqlite3_shell_loads_it_under_another_name_and_opens_what_the_environment_name
 }
 
 #[test]
+fn c_and_cpp_take_the_header() {
+    let header = concat!(env!("CARGO_MANIFEST_DIR"), "/include/litestream_vfs.h");
+    for (compiler, language) in [("cc", "c"), ("c++", "c++")] {
+        let checked = std::process::Command::new(compiler)
+            .args(["-Wall", "-Wextra", "-pedantic", "-Werror", "-fsyntax-only", "-x", language, header])
+            .output()
+            .unwrap_or_else(|error| panic!("{compiler}, which compiles the tests' SQLite, does not run: {error}"));
+        assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
+    }
+}
+
+#[test]
 fn rusqlite_finds_every_entry_point() {
     let conn = Connection::open_in_memory().expect("memory");
     for entry in ["sqlite3_litestreamvfs_init", "sqlite3_litestream_init", "sqlite3_extension_init"] {

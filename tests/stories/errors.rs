@@ -101,6 +101,34 @@ fn a_refused_connection() {
     assert!(!outcome.stderr.contains("a-good-secret"), "secrets are never printed: {}", outcome.stderr);
 }
 
+#[test]
+fn a_path_that_is_no_directory() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = dir.path().join("app.db");
+    fs::write(&file, "not a replica").expect("a file is written");
+    for path in [file.clone(), file.join("replica")] {
+        let outcome = read_all(&uri(&format!("file://{}", path.display()), &[]), &[]);
+        assert_eq!(outcome.told, CANNOT_OPEN);
+        outcome.says(&[&path.display().to_string(), "no directory"]);
+    }
+}
+
+#[test]
+fn the_log_goes_to_a_file_or_says_why_it_cannot() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let uri = uri("ftp://host.example/backups", &[]);
+    let log = dir.path().join("log");
+    let name = |path: &Path| path.to_str().expect("text").to_owned();
+    let outcome = read_all(&uri, &[("LITESTREAM_LOG_FILE", &name(&log))]);
+    assert_eq!((outcome.told.as_str(), outcome.stderr.as_str()), (CANNOT_OPEN, ""));
+    assert!(fs::read_to_string(&log).expect("a log").contains("ftp://host.example/backups"));
+
+    let nowhere = name(&dir.path().join("nowhere/log"));
+    let outcome = read_all(&uri, &[("LITESTREAM_LOG_FILE", &nowhere), ("LITESTREAM_LOG_LEVEL", "loud")]);
+    assert_eq!(outcome.told, CANNOT_OPEN);
+    outcome.says(&["LITESTREAM_LOG_FILE", &nowhere, "LITESTREAM_LOG_LEVEL", "loud", "ftp://host.example/backups"]);
+}
+
 /// A replica of level 0 alone, so that nothing else holds what a damaged file held.
 struct Damaged {
     dir: TempDir,

@@ -99,6 +99,26 @@ fn asking_for_the_txid_first_in_a_transaction_holds_that_state() {
 }
 
 #[test]
+fn an_exclusive_reader_stays_until_it_is_exclusive_no_more() {
+    let followed = Followed::start(TABLE);
+    let (reader, other) = (followed.reader(), followed.reader());
+    assert_eq!(text(&reader, "PRAGMA locking_mode = EXCLUSIVE"), "exclusive");
+    assert_eq!(number(&reader, "SELECT count(*) FROM t"), 0);
+    let first = text(&reader, "PRAGMA litestream_txid");
+    let last = followed.change("INSERT INTO t VALUES (1, 'new')");
+    wait_for_txid(&other, &last);
+    assert_eq!(number(&reader, "SELECT count(*) FROM t"), 0);
+    assert_eq!(text(&reader, "PRAGMA litestream_txid"), first);
+    assert_whole(&reader);
+    assert_eq!(text(&reader, "PRAGMA locking_mode = NORMAL"), "normal");
+    // SQLite gives the lock back at the end of the next read.
+    number(&reader, "SELECT count(*) FROM t");
+    assert_eq!(number(&reader, "SELECT count(*) FROM t"), 1);
+    assert_eq!(text(&reader, "PRAGMA litestream_txid"), last);
+    assert_whole(&reader);
+}
+
+#[test]
 fn growing_and_shrinking_is_followed() {
     let followed = Followed::start(TABLE);
     let reader = followed.reader();
@@ -163,9 +183,10 @@ fn a_reader_that_comes_late_sees_what_one_that_stayed_sees() {
             followed.change(&format!("INSERT INTO t VALUES ({i}, randomblob(5000)); DELETE FROM t WHERE id = {i} - 7"));
         wait_for_txid(&stayed, &txid);
     }
-    // Another URL of the same directory is another replica to the process: it plans anew.
-    let url = format!("file://{}/./replica", followed.dir.path().display());
-    let late = connect(&url, &[]);
+    // By a link to it, the directory is another replica to the process: it plans anew.
+    let link = followed.dir.path().join("link");
+    std::os::unix::fs::symlink("replica", &link).expect("a link is made");
+    let late = connect(&Place::directory(&link).url, &[]);
     assert_eq!(text(&late, "PRAGMA litestream_txid"), text(&stayed, "PRAGMA litestream_txid"));
     assert_eq!(content(&late), content(&stayed));
     assert_eq!(content(&late), content(&followed.database));

@@ -17,16 +17,13 @@ fn the_release_library_is_small() {
 #[cfg(unix)]
 #[test]
 fn what_was_read_once_is_asked_for_once_however_many_connections_read_it() {
+    use crate::stories::sample::upload_sample;
     use crate::support::hosts::Host;
     use crate::support::litestream::Place;
     use crate::support::s3::S3Server;
 
     let server = S3Server::start();
-    upload_sample(|level, name, file| {
-        let object = server.path(&format!("sample/{level:04x}/{name}"));
-        std::fs::create_dir_all(object.parent().expect("a key has a path")).expect("a directory is made");
-        std::fs::copy(file, object).expect("a file is copied");
-    });
+    upload_sample(&server, "sample");
     let place = Place::s3(&server, "sample");
     let requests = |connections: &str, times: &str| {
         let host = Host::python("repeated.py").arg(&place.url).arg(connections).arg(times);
@@ -39,14 +36,11 @@ fn what_was_read_once_is_asked_for_once_however_many_connections_read_it() {
     assert_eq!(requests("10", "5"), once, "each connection asks for itself");
 }
 
-/// Calls for each file of the sample: its level, its name, where it lies.
-#[cfg(unix)]
-fn upload_sample(put: impl Fn(u8, &str, &Path)) {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("sample/replica/ltx");
-    for level in root.read_dir().expect("the sample is there").flatten() {
-        let number = level.file_name().to_str().and_then(|name| name.parse().ok()).expect("levels are numbers");
-        for file in level.path().read_dir().expect("a level is a directory").flatten() {
-            put(number, file.file_name().to_str().expect("names are text"), &file.path());
-        }
-    }
+#[cfg(target_os = "linux")]
+#[test]
+fn loading_starts_nothing() {
+    use crate::support::extension::sample_url;
+    use crate::support::hosts::Host;
+
+    assert_eq!(Host::python("quiet_load.py").arg(sample_url()).succeed(), "ok\n");
 }

@@ -1,10 +1,11 @@
 //! The same replica in an S3 bucket, written there by Litestream itself, and as files.
 
+use crate::stories::sample::upload_sample;
 use crate::support::extension::connect;
 use crate::support::hosts::Host;
 use crate::support::litestream::{Place, Primary, Schedule};
 use crate::support::pages::{assert_same_bytes, served_bytes};
-use crate::support::s3::S3Server;
+use crate::support::s3::{Request, S3Server};
 use crate::support::workload;
 use std::path::Path;
 
@@ -54,6 +55,32 @@ fn a_bucket_and_a_directory_show_the_same_database() {
         compared += 1;
     }
     assert!(compared >= 5, "{compared} states compared");
+}
+
+/// Runs a host with these credentials alone, and answers what the server was asked.
+fn requests_with(server: &S3Server, credentials: &[(&str, &str)]) -> Vec<Request> {
+    let host = Host::python("repeated.py").arg(server.url("sample")).arg("1").arg("1");
+    let host = credentials.iter().fold(host, |host, (name, value)| host.env(name, value));
+    assert_eq!(host.succeed(), "ok\n");
+    server.take_requests()
+}
+
+#[test]
+fn credentials_are_those_of_the_environment() {
+    let server = S3Server::start();
+    upload_sample(&server, "sample");
+    let (id, secret) = (server.access_key.as_str(), server.secret_key.as_str());
+    let amazons = [("AWS_ACCESS_KEY_ID", id), ("AWS_SECRET_ACCESS_KEY", secret)];
+    let litestreams = [("LITESTREAM_ACCESS_KEY_ID", id), ("LITESTREAM_SECRET_ACCESS_KEY", secret)];
+    for pair in [amazons, litestreams] {
+        let requests = requests_with(&server, &pair);
+        assert!(!requests.is_empty() && requests.iter().all(|request| request.token.is_none()), "{requests:?}");
+    }
+    for (pair, token) in [(amazons, "AWS_SESSION_TOKEN"), (litestreams, "LITESTREAM_SESSION_TOKEN")] {
+        let requests = requests_with(&server, &[pair[0], pair[1], (token, "a-token")]);
+        let all_signed_with_it = requests.iter().all(|request| request.token.as_deref() == Some("a-token"));
+        assert!(!requests.is_empty() && all_signed_with_it, "{requests:?}");
+    }
 }
 
 /// The change counters of page 1 are handed out by each process as it goes.

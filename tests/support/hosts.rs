@@ -3,6 +3,7 @@
 use super::extension;
 use super::litestream::Place;
 use super::programs::{Ended, program, run};
+use super::session::Session;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -15,12 +16,18 @@ pub struct Host {
     command: Command,
     /// Where it works unless told. Whatever is left there is a file that should not be.
     dir: TempDir,
+    limit: Duration,
 }
 
 impl Host {
     /// A Python program. It gets the extension's path as its first argument.
     pub fn python(script: &str) -> Host {
         Host::script("python3", script)
+    }
+
+    /// A Python program that lies elsewhere, and is given nothing.
+    pub fn python_file(path: &Path) -> Host {
+        Host::bare("python3").arg(path)
     }
 
     /// A Node.js program. It gets the extension's path as its first argument, and finds better-sqlite3.
@@ -57,7 +64,7 @@ impl Host {
         }
         let dir = tempfile::tempdir().expect("a directory");
         command.env("PYTHONDONTWRITEBYTECODE", "1").current_dir(dir.path());
-        Host { command, dir }
+        Host { command, dir, limit: LIMIT }
     }
 
     /// With one more argument.
@@ -84,9 +91,21 @@ impl Host {
         self
     }
 
+    /// With that much more time to end in.
+    pub fn longer(mut self, by: Duration) -> Host {
+        self.limit += by;
+        self
+    }
+
+    /// A process that does what it is told.
+    pub fn session(place: &Place) -> Session {
+        let Host { command, dir, .. } = Host::python("session.py").credentials(place);
+        Session::start(command, dir)
+    }
+
     /// Runs it to its end, whatever that is. A replica leaves no files behind.
     pub fn run(mut self) -> Ended {
-        let ended = run(&mut self.command, LIMIT);
+        let ended = run(&mut self.command, self.limit);
         let left: Vec<_> = self.dir.path().read_dir().expect("it is there").flatten().collect();
         assert!(left.is_empty(), "{left:?} was left in the working directory");
         ended

@@ -77,33 +77,43 @@ impl Place {
     }
 }
 
-/// How often the primary rearranges its replica.
+/// How often the primary looks at its database and rearranges its replica.
 #[derive(Clone, Copy, Debug)]
 pub struct Schedule {
-    /// Between two compactions into level 1; level 2 follows three times as slowly.
-    pub compaction: Duration,
+    /// Between two looks at the database that nobody asked for; None if it only looks when it is told to.
+    pub look: Option<Duration>,
+    /// Between two compactions into level 1, into level 2, and so on.
+    pub compactions: &'static [Duration],
     /// Between two snapshots.
     pub snapshot: Duration,
     /// How long files stay at level 0 once they are in level 1.
     pub l0_retention: Duration,
 }
 
+const NEVER: Duration = Duration::from_secs(3600);
+
 impl Schedule {
     /// All levels fill within seconds, and nothing is deleted.
     pub const BUSY: Schedule = Schedule {
-        compaction: Duration::from_secs(1),
+        look: None,
+        compactions: &[Duration::from_secs(1), Duration::from_secs(3)],
         snapshot: Duration::from_secs(5),
-        l0_retention: Duration::from_secs(3600),
+        l0_retention: NEVER,
     };
 
     /// As [`Schedule::BUSY`], and level 0 is deleted as soon as it may be.
     pub const FORGETFUL: Schedule = Schedule { l0_retention: Duration::from_secs(1), ..Schedule::BUSY };
 
     /// Level 0 alone.
-    pub const QUIET: Schedule = Schedule {
-        compaction: Duration::from_secs(3600),
-        snapshot: Duration::from_secs(24 * 3600),
-        l0_retention: Duration::from_secs(3600),
+    pub const QUIET: Schedule =
+        Schedule { look: None, compactions: &[NEVER], snapshot: Duration::from_secs(24 * 3600), l0_retention: NEVER };
+
+    /// A file for nearly every commit, without being told, and everything rearranged and deleted all the time.
+    pub const RESTLESS: Schedule = Schedule {
+        look: Some(Duration::from_millis(50)),
+        compactions: &[Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(5)],
+        snapshot: Duration::from_secs(8),
+        l0_retention: Duration::from_secs(1),
     };
 }
 
@@ -113,6 +123,40 @@ pub struct Primary {
     dir: PathBuf,
     database: PathBuf,
     place: Place,
+    schedule: Schedule,
+}
+
+/// A primary that is not running.
+pub struct Stopped {
+    database: PathBuf,
+    place: Place,
+    schedule: Schedule,
+}
+
+impl Stopped {
+    /// Starts it again.
+    pub fn start(self) -> Primary {
+        Primary::start(&self.database, &self.place, self.schedule)
+    }
+
+    /// `litestream reset`: it forgets all that it knows of the database.
+    pub fn reset(&self) {
+        self.run(&["reset"], Some(&self.database));
+    }
+
+    /// Replicates what is committed, and a snapshot of it.
+    pub fn force_snapshot(&self) {
+        self.run(&["replicate", "-once", "-force-snapshot"], None);
+    }
+
+    fn run(&self, command: &[&str], database: Option<&PathBuf>) {
+        let config = self.database.with_file_name("litestream.yml");
+        let config = config.to_str().expect("the paths of tests are text");
+        let database = database.map(|path| path.to_str().expect("the paths of tests are text"));
+        let arguments: Vec<&str> = command.iter().copied().chain(["-config", config]).chain(database).collect();
+        let ended = self.place.litestream(&arguments);
+        assert!(ended.status.success(), "{arguments:?}: {ended:?}");
+    }
 }
 
 impl Primary {
@@ -141,7 +185,7 @@ impl Primary {
             );
             socket.exists()
         });
-        Primary { child, dir, database: database.to_owned(), place: place.clone() }
+        Primary { child, dir, database: database.to_owned(), place: place.clone(), schedule }
     }
 
     /// Replicates all that is committed now, and answers the TXID which the replica then has.
@@ -170,7 +214,9 @@ impl Primary {
     }
 
     /// Ends it. The replica stays as it is.
-    pub fn stop(self) {}
+    pub fn stop(self) -> Stopped {
+        Stopped { database: self.database.clone(), place: self.place.clone(), schedule: self.schedule }
+    }
 }
 
 impl Drop for Primary {
@@ -185,18 +231,20 @@ impl Drop for Primary {
 }
 
 fn config(database: &Path, socket: &Path, place: &Place, schedule: Schedule) -> String {
-    let Schedule { compaction, snapshot, l0_retention } = schedule;
+    let Schedule { look, compactions, snapshot, l0_retention } = schedule;
+    let look = look.unwrap_or(NEVER);
+    let levels: Vec<String> = compactions.iter().map(|interval| format!("{{interval: {interval:?}}}")).collect();
     format!(
         "socket: {{enabled: true, path: {socket:?}}}\n\
-         levels: [{{interval: {compaction:?}}}, {{interval: {:?}}}]\n\
+         levels: [{}]\n\
          snapshot: {{interval: {snapshot:?}, retention: 24h}}\n\
          l0-retention: {l0_retention:?}\n\
          l0-retention-check-interval: 1s\n\
          dbs:\n\
          - path: {database:?}\n  \
-           monitor-interval: 1h\n  \
-           replica: {{url: {:?}, sync-interval: 1h}}\n",
-        compaction * 3,
+           monitor-interval: {look:?}\n  \
+           replica: {{url: {:?}, sync-interval: {look:?}}}\n",
+        levels.join(", "),
         place.url,
     )
 }

@@ -2,6 +2,8 @@
 
 // Litestream is not made for Windows, so the stories that need a primary are not told there.
 #[cfg(unix)]
+pub mod bank;
+#[cfg(unix)]
 pub mod extension;
 #[cfg(unix)]
 pub mod hosts;
@@ -12,5 +14,7 @@ pub mod pages;
 #[cfg(unix)]
 pub mod programs;
 pub mod s3;
+#[cfg(unix)]
+pub mod session;
 #[cfg(unix)]
 pub mod workload;

@@ -50,7 +50,8 @@ pub fn run(command: &mut Command, limit: Duration) -> Ended {
     }
 }
 
-fn collect(mut pipe: impl Read + Send + 'static) -> thread::JoinHandle<String> {
+/// All that comes out of a pipe, once it is closed.
+pub fn collect(mut pipe: impl Read + Send + 'static) -> thread::JoinHandle<String> {
     thread::spawn(move || {
         let mut text = String::new();
         pipe.read_to_string(&mut text).expect("programs print UTF-8");

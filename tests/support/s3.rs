@@ -17,6 +17,8 @@ use tempfile::TempDir;
 use tokio::sync::oneshot;
 
 const BUCKET: &str = "bucket";
+/// Beside the bucket, so that it is no object.
+const STALL: &str = "stall";
 
 /// A server with one bucket. Stops, and takes its objects along, when it is dropped.
 pub struct S3Server {
@@ -43,6 +45,8 @@ pub struct Request {
     pub range: Option<String>,
     /// Its header `if-match`, if there was one.
     pub if_match: Option<String>,
+    /// The session token it was signed with, if there was one.
+    pub token: Option<String>,
 }
 
 /// Ways in which a server may be unlike the usual one.
@@ -72,7 +76,7 @@ impl S3Server {
         let files = FileSystem::new(root.path()).expect("a file system");
         let mut builder = S3ServiceBuilder::new(Objects { files, unlistable: manner.unlistable });
         builder.set_auth(SimpleAuth::from_single(access_key.clone(), secret_key.clone()));
-        builder.set_access(Gate { manner, log: log.clone() });
+        builder.set_access(Gate { manner, stall: root.path().join(STALL), log: log.clone() });
         let service = builder.build();
         let (stop, stopped) = oneshot::channel();
         let thread = std::thread::spawn(move || {
@@ -111,6 +115,11 @@ impl S3Server {
         self.root.path().join(BUCKET).join(key)
     }
 
+    /// While this file exists, no request is answered.
+    pub fn stall_file(&self) -> PathBuf {
+        self.root.path().join(STALL)
+    }
+
     /// What was asked since the last call of this.
     pub fn take_requests(&self) -> Vec<Request> {
         std::mem::take(&mut self.log.lock().expect("no panic while it was locked"))
@@ -145,6 +154,7 @@ async fn serve(listener: TcpListener, service: S3Service) {
 /// Who may do what, and who did.
 struct Gate {
     manner: Manner,
+    stall: PathBuf,
     log: Arc<Mutex<Vec<Request>>>,
 }
 
@@ -157,9 +167,13 @@ impl S3Access for Gate {
         let header = |name: &str| context.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
         let operation = context.s3_op().name().to_owned();
         let (range, if_match, signature) = (header("range"), header("if-match"), header("authorization"));
-        let request = Request { operation, uri: context.uri().to_string(), range, if_match };
+        let token = header("x-amz-security-token");
+        let request = Request { operation, uri: context.uri().to_string(), range, if_match, token };
         let is_listing = request.operation.starts_with("ListObjects");
         self.log.lock().expect("no panic while it was locked").push(request);
+        while self.stall.exists() {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
         if let Some(region) = self.manner.region {
             let signed_for_it = signature.unwrap_or_default().contains(&format!("/{region}/s3/"));
             if !signed_for_it {

@@ -193,14 +193,19 @@ impl Primary {
         self.upload(Level::SNAPSHOT, header, &pages);
     }
 
-    /// Level 0 loses files that level 1 has, never its newest.
+    /// Level 0 loses files that level 1 has, never its newest: the oldest first, or now and then any, as when somebody
+    /// tidies up by hand.
     fn expire_level_0(&mut self) {
         let compacted = self.world.files(Level::new(1).expect("a level")).last().map_or(Txid(0), |file| file.max);
         let files = self.world.files(Level::ZERO);
-        let old = files.iter().filter(|file| file.max <= compacted && file.max < self.txid);
-        let old: Vec<_> = old.collect();
-        let gone = self.random.below(old.len() as u64 + 1) as usize;
-        old[..gone].iter().for_each(|file| self.world.delete(Level::ZERO, **file));
+        let old: Vec<_> = files.iter().filter(|file| file.max <= compacted && file.max < self.txid).collect();
+        let keep_from = self.random.below(old.len() as u64 + 1) as usize;
+        let untidy = self.random.one_in(4);
+        for (place, file) in old.into_iter().enumerate() {
+            if if untidy { self.random.one_in(2) } else { place < keep_from } {
+                self.world.delete(Level::ZERO, *file);
+            }
+        }
     }
 
     /// Old snapshots go, then what only they needed, but never level 0 or the newest file of a level.

@@ -1,0 +1,143 @@
+"""Forks after loading, after opening, and within a transaction, while the primary goes on. Both sides follow on their own."""
+
+import multiprocessing
+import os
+import sqlite3
+import time
+
+from host import ARGUMENTS, connect, equal, load, one
+
+(url,) = ARGUMENTS
+TRANSFERS = "SELECT transfers FROM bank"
+LOOK = "SELECT (SELECT sum(balance) FROM accounts), (SELECT max(number) FROM ledger) - (SELECT transfers FROM bank)"
+
+
+def open_reader():
+    return connect(url, poll_interval="50ms")
+
+
+def follows(reader, times=2):
+    """Waits for new rows, again and again. What it sees is whole."""
+    for _ in range(times):
+        seen, deadline = one(reader, TRANSFERS), time.monotonic() + 60
+        while one(reader, TRANSFERS) <= seen:
+            assert time.monotonic() < deadline, f"{os.getpid()} never saw more than {seen} transfers"
+            time.sleep(0.02)
+        equal(reader.execute(LOOK).fetchall(), [(1000000, 0)])
+    equal(one(reader, "PRAGMA integrity_check"), "ok")
+
+
+def fork(child):
+    """Runs `child` in a fork. Answers a function that waits until it has ended well."""
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            child()
+            status = 0
+        except BaseException as failure:
+            print(f"in a child: {failure!r}", flush=True)
+        finally:
+            os._exit(status)
+
+    def wait():
+        _, status = os.waitpid(pid, 0)
+        equal(status, 0)
+
+    return wait
+
+
+def after_load():
+    """The child opens what the parent never opened."""
+    wait = fork(lambda: follows(open_reader()))
+    follows(open_reader())
+    wait()
+
+
+def after_open():
+    """The child goes on with the connection it inherited; the parent closes its own first, or last."""
+    for parent_first in (True, False):
+        reader = open_reader()
+        follows(reader, 1)
+
+        def child():
+            follows(reader)
+            reader.close()
+            again = open_reader()
+            follows(again, 1)
+            again.close()
+
+        wait = fork(child)
+        if parent_first:
+            reader.close()
+            wait()
+        else:
+            wait()
+            follows(reader, 1)
+            reader.close()
+
+
+def within_a_transaction():
+    """Parent and child each read on in the transaction that was open at the fork."""
+    reader = open_reader()
+    reader.execute("PRAGMA cache_size = 4")
+    reader.execute("BEGIN")
+    seen = one(reader, "SELECT sum(length(note)) FROM ledger"), one(reader, "PRAGMA litestream_txid")
+
+    def goes_on():
+        time.sleep(0.3)
+        equal((one(reader, "SELECT sum(length(note)) FROM ledger"), one(reader, "PRAGMA litestream_txid")), seen)
+        equal(one(reader, "SELECT sum(balance) FROM accounts"), 1000000)
+        reader.execute("COMMIT")
+        follows(reader, 1)
+
+    wait = fork(goes_on)
+    goes_on()
+    wait()
+
+
+def untouched():
+    """Children that exit without a word, by all ways there are."""
+    reader = open_reader()
+    fork(lambda: None)()
+    pid = os.fork()
+    if pid == 0:
+        raise SystemExit(0)
+    equal(os.waitpid(pid, 0)[1], 0)
+    follows(reader, 1)
+
+
+def grandchild():
+    """A fork of a fork, of a reader that each of them uses."""
+    reader = open_reader()
+
+    def child():
+        follows(reader, 1)
+        wait = fork(lambda: follows(reader, 1))
+        follows(reader, 1)
+        wait()
+
+    wait = fork(child)
+    follows(reader, 1)
+    wait()
+
+
+def pooled(_):
+    reader = open_reader()
+    follows(reader, 1)
+    return one(reader, "SELECT sum(balance) FROM accounts")
+
+
+def pool():
+    """multiprocessing's forked workers, beside a parent that reads."""
+    reader = open_reader()
+    with multiprocessing.get_context("fork").Pool(3) as workers:
+        equal(workers.map(pooled, range(6), chunksize=2), [1000000] * 6)
+    follows(reader, 1)
+
+
+load(sqlite3.connect(":memory:"))
+for case in (after_load, after_open, within_a_transaction, untouched, grandchild, pool):
+    case()
+    # The next case begins with what this one left.
+print("ok")

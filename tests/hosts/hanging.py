@@ -1,0 +1,40 @@
+"""Interrupts calls that wait for a server which has stopped answering; it answers again once its stall file is gone."""
+
+import os
+import threading
+
+import apsw
+from host import ARGUMENTS, equal, load, one, uri
+
+url, earlier, stall = ARGUMENTS
+load(apsw.Connection(":memory:"))
+
+
+def interrupted(sql):
+    """A connection whose first statement waits for the server, and is interrupted there."""
+    shop = apsw.Connection(uri(url, cache_size=0, poll_interval="1h"), flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI)
+    with open(stall, "w"):
+        pass
+    timer = threading.Timer(0.5, shop.interrupt)
+    timer.start()
+    try:
+        shop.execute(sql).fetchall()
+    except apsw.InterruptError:
+        pass
+    else:
+        raise AssertionError(f"nothing interrupted {sql}")
+    timer.join()
+    os.remove(stall)
+    return shop
+
+
+shop = interrupted("SELECT count(*) FROM orders")
+equal(one(shop, "SELECT count(*) FROM orders"), 632)
+equal(one(shop, "PRAGMA integrity_check"), "ok")
+interrupted("SELECT litestream_wait('00000000000000ff', 100)")
+interrupted(f"PRAGMA litestream_time = '{earlier}'")
+shop = interrupted(f"SELECT litestream_set_time('{earlier}')")
+equal(one(shop, "SELECT count(*) FROM orders"), 632)
+one(shop, f"SELECT litestream_set_time('{earlier}')")
+equal(one(shop, "SELECT count(*) FROM orders"), 400)
+print("ok")

@@ -1,0 +1,21 @@
+//! Hosts open, share and close connections in every order.
+
+use crate::stories::sample::{earlier, upload_sample};
+use crate::support::extension::sample_url;
+use crate::support::hosts::Host;
+use crate::support::litestream::Place;
+use crate::support::s3::S3Server;
+
+#[test]
+fn hundreds_of_connections_and_fifty_threads() {
+    assert_eq!(Host::python("crowd.py").arg(sample_url()).succeed(), "ok\n");
+}
+
+#[test]
+fn whoever_waits_for_a_server_can_be_interrupted() {
+    let server = S3Server::start();
+    upload_sample(&server, "sample");
+    let place = Place::s3(&server, "sample");
+    let host = Host::python("hanging.py").arg(&place.url).arg(earlier()).arg(server.stall_file());
+    assert_eq!(host.credentials(&place).succeed(), "ok\n");
+}

@@ -1,0 +1,45 @@
+//! Processes that fork: prefork servers, multiprocessing.
+
+use crate::support::bank;
+use crate::support::hosts::Host;
+use crate::support::litestream::{Place, Primary, Schedule};
+use crate::support::s3::S3Server;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+/// Runs `fork.py` beside a primary that goes on all the time.
+fn forks(place: impl FnOnce(&std::path::Path) -> Place) {
+    let dir = tempfile::tempdir().expect("a directory");
+    let place = place(dir.path());
+    let database = dir.path().join("app.db");
+    let conn = bank::found(&database);
+    let primary =
+        Primary::start(&database, &place, Schedule { look: Some(Duration::from_millis(50)), ..Schedule::BUSY });
+    primary.sync();
+    let ended = &AtomicBool::new(false);
+    let printed = thread::scope(|scope| {
+        scope.spawn(move || {
+            while !ended.load(Ordering::Relaxed) {
+                bank::transfer(&conn);
+                thread::sleep(Duration::from_millis(50));
+            }
+        });
+        let run = || Host::python("fork.py").arg(&place.url).credentials(&place).succeed();
+        let printed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run));
+        ended.store(true, Ordering::Relaxed);
+        printed
+    });
+    assert_eq!(printed.unwrap_or_else(|panic| std::panic::resume_unwind(panic)), "ok\n");
+}
+
+#[test]
+fn forked_readers_of_a_directory_follow_on_their_own() {
+    forks(|dir| Place::directory(&dir.join("replica")));
+}
+
+#[test]
+fn forked_readers_of_a_bucket_follow_on_their_own() {
+    let server = S3Server::start();
+    forks(|_| Place::s3(&server, "app"));
+}

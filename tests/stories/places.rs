@@ -1,0 +1,11 @@
+//! Replicas lie where people put them, and people write that in every way there is.
+
+use crate::support::hosts::Host;
+use std::path::Path;
+
+#[test]
+fn odd_names_relative_urls_and_a_directory_that_comes_later() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("sample/replica");
+    assert_eq!(Host::python("places.py").arg(sample).arg(dir.path()).succeed(), "ok\n");
+}

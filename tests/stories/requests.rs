@@ -1,0 +1,102 @@
+//! What an idle replica is asked for: one request a poll, however many read it, and nothing when nobody does.
+
+use crate::support::bank;
+use crate::support::hosts::Host;
+use crate::support::litestream::{Place, Primary, Schedule};
+use crate::support::programs::wait_until;
+use crate::support::s3::{Request, S3Server};
+use crate::support::session::Session;
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+const POLL: Duration = Duration::from_millis(100);
+
+/// A bank at two places of one server.
+struct Banks {
+    server: S3Server,
+    one: Place,
+    many: Place,
+    _dir: TempDir,
+}
+
+impl Banks {
+    fn start() -> Banks {
+        let (dir, server) = (tempfile::tempdir().expect("a directory"), S3Server::start());
+        let place = |name: &str| {
+            let place = Place::s3(&server, name);
+            let path = dir.path().join(name);
+            std::fs::create_dir(&path).expect("a directory");
+            let conn = bank::found(&path.join("app.db"));
+            let primary = Primary::start(&path.join("app.db"), &place, Schedule::QUIET);
+            for _ in 0..3 {
+                bank::transfer(&conn);
+                primary.sync();
+            }
+            drop(primary);
+            place
+        };
+        let (one, many) = (place("one"), place("many"));
+        Banks { server, one, many, _dir: dir }
+    }
+
+    /// Opens that many connections, and reads with each.
+    fn open(&self, session: &mut Session, place: &Place, connections: usize) {
+        for _ in 0..connections {
+            let number = session.open(&place.url, &[("poll_interval", "100ms")]);
+            session.must(number, bank::LOOK);
+        }
+    }
+
+    /// What was asked of each place since the last call of this.
+    fn take_requests(&self) -> (Vec<Request>, Vec<Request>) {
+        self.server.take_requests().into_iter().partition(|request| request.uri.contains("one/"))
+    }
+
+    /// Whether somebody asked for an object of this place since the last call of this.
+    fn is_asked(&self) -> bool {
+        !self.server.take_requests().is_empty()
+    }
+}
+
+/// Every request is one of a poll: it asks for the file after the last, or lists.
+fn assert_polls(requests: &[Request], elapsed: Duration) {
+    let asks = requests.iter().filter(|request| request.operation == "GetObject");
+    let next = asks.clone().next().expect("some polls ask by name").uri.clone();
+    assert!(asks.clone().all(|request| request.uri == next), "an idle poll asks for the next file: {requests:#?}");
+    let lists = requests.iter().filter(|request| request.operation == "ListObjectsV2").count();
+    assert_eq!(asks.count() + lists, requests.len(), "{requests:#?}");
+    assert!(lists * 3 <= requests.len() + 3, "{lists} of {} requests are listings", requests.len());
+    // Polls come at most a quarter sooner than the interval says. On a slow machine there are fewer.
+    let most = elapsed.as_millis() / (POLL.as_millis() * 3 / 4) + 3;
+    assert!(requests.len() as u128 <= most, "{} requests in {elapsed:?}", requests.len());
+}
+
+#[test]
+fn an_idle_replica_is_asked_once_a_poll_whatever_the_number_of_connections_and_never_after_the_last_is_closed() {
+    let banks = Banks::start();
+    let mut session = Host::session(&banks.one);
+    banks.open(&mut session, &banks.one, 1);
+    banks.open(&mut session, &banks.many, 50);
+    banks.take_requests();
+    let started = Instant::now();
+    let (mut of_one, mut of_many) = (Vec::new(), Vec::new());
+    wait_until("both are polled for a while", || {
+        let (one, many) = banks.take_requests();
+        of_one.extend(one);
+        of_many.extend(many);
+        of_one.len().min(of_many.len()) >= 25
+    });
+    assert_polls(&of_one, started.elapsed());
+    assert_polls(&of_many, started.elapsed());
+
+    session.close();
+    wait_until("what is under way ends", || {
+        std::thread::sleep(POLL * 3);
+        !banks.is_asked()
+    });
+    std::thread::sleep(POLL * 15);
+    assert_eq!(banks.server.take_requests(), [], "nobody reads any more");
+    banks.open(&mut session, &banks.one, 1);
+    assert!(banks.is_asked(), "a reader that comes back has the replica looked at");
+    wait_until("it is polled again", || banks.is_asked());
+}

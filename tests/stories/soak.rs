@@ -1,0 +1,244 @@
+//! Readers beside a restless primary: twenty commits a second, and files that are compacted and deleted under them.
+//!
+//! A dozen seconds long, or as many as `LITESTREAM_VFS_SOAK_SECONDS` says.
+
+use crate::support::bank::{self, Look};
+use crate::support::extension::connect;
+use crate::support::hosts::Host;
+use crate::support::litestream::{Place, Primary, Schedule};
+use litestream_vfs::ltx::Txid;
+use rusqlite::Connection;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Between two commits.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// How long transactions last, one after the other.
+const LENGTHS: [Duration; 4] =
+    [Duration::ZERO, Duration::from_millis(700), Duration::from_secs(5), Duration::from_millis(2500)];
+
+/// How far behind the replica a new transaction may be.
+const BEHIND: Duration = Duration::from_secs(3);
+
+/// Readers in this process; three more are in another.
+const READERS: usize = 5;
+
+fn length() -> Duration {
+    let seconds = std::env::var("LITESTREAM_VFS_SOAK_SECONDS");
+    Duration::from_secs(seconds.map_or(12, |text| text.parse().expect("LITESTREAM_VFS_SOAK_SECONDS is a number")))
+}
+
+#[test]
+fn readers_of_a_restless_primary_see_whole_states_that_stay_and_are_new() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let replica = dir.path().join("replica");
+    let (database, place) = (dir.path().join("app.db"), Place::directory(&replica));
+    let bank = bank::found(&database);
+    let primary = Primary::start(&database, &place, Schedule::RESTLESS);
+    primary.sync();
+
+    let first = bank::head(&replica).expect("the replica has a file");
+    let (stop, watch) = (&AtomicBool::new(false), Watch::new(&replica));
+    let end = Instant::now() + length();
+    let (faults, transactions) = thread::scope(|scope| {
+        scope.spawn(move || while_not(stop, PAUSE, || bank::transfer(&bank)));
+        scope.spawn(|| while_not(stop, LOOK_EVERY, || watch.look()));
+        let host = Host::python("soak.py").arg(&place.url).arg(&replica).arg(length().as_secs().to_string());
+        let host = scope.spawn(|| host.longer(length()).run());
+        let start = |number| {
+            let (place, watch) = (&place, &watch);
+            scope.spawn(move || Reader::open(number, place, watch).read_until(end))
+        };
+        let readers: Vec<_> = (0..READERS).map(start).collect();
+        let readers: Vec<Reader> = readers.into_iter().map(|reader| reader.join().expect("it ends")).collect();
+        let host = host.join().expect("it ends");
+        stop.store(true, Ordering::Relaxed);
+
+        let mut faults: Vec<String> = readers.iter().flat_map(|reader| reader.faults.clone()).collect();
+        faults.extend(host.stdout.lines().filter(|line| *line != "ok").map(str::to_owned));
+        faults.extend(Some(host.stderr).filter(|text| !text.is_empty()));
+        (faults, readers.iter().map(|reader| reader.transactions).collect::<Vec<_>>())
+    });
+    let (last, gone) = watch.summary();
+    println!(
+        "{transactions:?} transactions while the replica went from {first} to {last}, and {gone} files were deleted"
+    );
+    assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
+    assert!(transactions.iter().all(|count| *count >= LENGTHS.len()), "some reader was stuck: {transactions:?}");
+    assert!(last.0 > first.0 + 5 * length().as_secs(), "the primary was slow: {first} to {last}");
+    assert!(gone > length().as_secs(), "only {gone} files were deleted under the readers");
+}
+
+fn while_not(stop: &AtomicBool, pause: Duration, mut action: impl FnMut()) {
+    while !stop.load(Ordering::Relaxed) {
+        action();
+        thread::sleep(pause);
+    }
+}
+
+/// Between two looks at the replica's directory.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// What lay in the replica, look by look.
+struct Watch {
+    replica: PathBuf,
+    heads: Mutex<Vec<Txid>>,
+    names: Mutex<BTreeSet<(u8, Txid, Txid)>>,
+}
+
+impl Watch {
+    fn new(replica: &Path) -> Watch {
+        let watch = Watch { replica: replica.to_owned(), heads: Mutex::default(), names: Mutex::default() };
+        watch.look();
+        watch
+    }
+
+    fn look(&self) {
+        let names = bank::names(&self.replica);
+        let head = names.iter().map(|(_, name)| name.max).max().unwrap_or_default();
+        self.heads.lock().expect("no panic").push(head);
+        self.names.lock().expect("no panic").extend(names.iter().map(|(level, name)| (*level, name.min, name.max)));
+    }
+
+    /// What a new transaction must at least see. Time is counted in looks, so that a machine that stands still for a moment
+    /// makes no reader late.
+    fn due(&self) -> Txid {
+        let heads = self.heads.lock().expect("no panic");
+        let looks = BEHIND.as_millis() / LOOK_EVERY.as_millis();
+        heads.len().checked_sub(looks as usize).map_or(heads[0], |at| heads[..=at].iter().copied().max().expect("one"))
+    }
+
+    /// The newest transaction seen, and how many of the files seen are not there any more.
+    fn summary(&self) -> (Txid, u64) {
+        self.look();
+        let newest = self.heads.lock().expect("no panic").iter().copied().max();
+        let there = bank::names(&self.replica).len();
+        (newest.expect("one"), (self.names.lock().expect("no panic").len() - there) as u64)
+    }
+
+    /// What lies there now, in short: levels, with their numbers of files, the first and the last.
+    fn listing(&self) -> String {
+        let names = bank::names(&self.replica);
+        let level = |files: &[(u8, litestream_vfs::ltx::FileName)]| {
+            let (first, last) = (files[0].1, files[files.len() - 1].1);
+            format!(
+                "level {}: {} files, {}-{} … {}-{}",
+                files[0].0,
+                files.len(),
+                first.min,
+                first.max,
+                last.min,
+                last.max
+            )
+        };
+        names.chunk_by(|a, b| a.0 == b.0).map(level).collect::<Vec<_>>().join("; ")
+    }
+}
+
+/// A connection that reads one transaction after the other.
+struct Reader<'w> {
+    number: usize,
+    watch: &'w Watch,
+    conn: Connection,
+    txid: String,
+    transactions: usize,
+    faults: Vec<String>,
+}
+
+impl<'w> Reader<'w> {
+    /// Some share a replica whose cache holds everything, others one whose cache holds nothing. Some have a page cache of
+    /// SQLite's own that holds nothing.
+    fn open(number: usize, place: &Place, watch: &'w Watch) -> Reader<'w> {
+        let conn = match number % 2 {
+            0 => connect(&place.url, &[]),
+            // Another URL of the same directory is another replica to the process.
+            _ => connect(&place.url.replace("/replica", "/./replica"), &[("cache_size", "16KB")]),
+        };
+        if number < 3 {
+            conn.execute_batch("PRAGMA cache_size = 4").expect("pragmas run");
+        }
+        Reader { number, watch, conn, txid: String::new(), transactions: 0, faults: Vec::new() }
+    }
+
+    fn read_until(mut self, end: Instant) -> Reader<'w> {
+        while Instant::now() < end || self.transactions < LENGTHS.len() {
+            let length = LENGTHS[(self.transactions + self.number) % LENGTHS.len()];
+            if let Err(fault) = self.transaction(length) {
+                let at = text(&self.conn, "SELECT litestream_txid()").unwrap_or_else(|error| error);
+                self.faults.push(format!(
+                    "reader {}, transaction {} of {length:?}, view {}, then {at}: {fault}\n    {}",
+                    self.number,
+                    self.transactions,
+                    self.txid,
+                    self.watch.listing()
+                ));
+                let _ = self.conn.execute_batch("ROLLBACK");
+            }
+            self.transactions += 1;
+        }
+        self
+    }
+
+    fn transaction(&mut self, length: Duration) -> Result<(), String> {
+        let due = self.watch.due();
+        self.run("BEGIN")?;
+        let txid = text(&self.conn, "PRAGMA litestream_txid")?;
+        if txid < self.txid {
+            return Err(format!("the TXID went back to {txid}"));
+        }
+        self.txid = txid.clone();
+        if txid < due.to_string() {
+            return Err(format!("the replica held {due} {BEHIND:?} ago"));
+        }
+        let first = bank::look(&self.conn)?;
+        self.slow_cursor(length / 2)?;
+        self.same(first)?;
+        thread::sleep(length / 2);
+        if self.transactions.is_multiple_of(3) {
+            let found = text(&self.conn, "PRAGMA quick_check")?;
+            if found != "ok" {
+                return Err(format!("quick_check: {found}"));
+            }
+        }
+        self.same(first)?;
+        let after = text(&self.conn, "SELECT litestream_txid()")?;
+        if after != txid {
+            return Err(format!("the TXID became {after} within the transaction"));
+        }
+        self.run("COMMIT")
+    }
+
+    fn same(&self, first: Look) -> Result<(), String> {
+        let again = bank::look(&self.conn)?;
+        if again == first { Ok(()) } else { Err(format!("first {first:?}, then {again:?}")) }
+    }
+
+    /// One statement that lasts.
+    fn slow_cursor(&self, length: Duration) -> Result<(), String> {
+        let told = |error: rusqlite::Error| error.to_string();
+        let mut statement = self.conn.prepare("SELECT balance FROM accounts").map_err(told)?;
+        let (mut rows, mut sum, mut count) = (statement.query([]).map_err(told)?, 0, 0);
+        while let Some(row) = rows.next().map_err(told)? {
+            sum += row.get::<_, i64>(0).map_err(told)?;
+            count += 1;
+            if count == 500 {
+                thread::sleep(length);
+            }
+        }
+        let whole = bank::look(&self.conn)?[0];
+        if sum == whole { Ok(()) } else { Err(format!("a slow cursor sums up to {sum}, a fast one to {whole}")) }
+    }
+
+    fn run(&self, sql: &str) -> Result<(), String> {
+        self.conn.execute_batch(sql).map_err(|error| format!("{sql}: {error}"))
+    }
+}
+
+fn text(conn: &Connection, sql: &str) -> Result<String, String> {
+    conn.query_row(sql, [], |row| row.get(0)).map_err(|error| format!("{sql}: {error}"))
+}
