@@ -3,9 +3,12 @@
 import dataclasses
 import json
 import os
+import pathlib
 import statistics
 import subprocess
 import time
+
+from store import Store
 
 LOCAL, GO, THIS = "local file", "Go extension", "this extension"
 
@@ -28,15 +31,27 @@ class Result:
         return sum(self.counts[kind] for kind in ("lists", "reads", "others"))
 
 
+@dataclasses.dataclass(frozen=True)
 class Contest:
     """The programs, the databases and the distance."""
 
-    def __init__(self, host, extensions, database, replicas, store, latency, bandwidth, limit):
-        self.host, self.extensions, self.database, self.replicas = host, extensions, database, replicas
-        self.store, self.latency, self.bandwidth, self.limit = store, latency, bandwidth, limit
+    host: pathlib.Path
+    extensions: dict  # by competitor
+    database: pathlib.Path  # the local file
+    replicas: dict  # their URLs, by name
+    files: dict  # what lies in them: level, first and last TXID of each file
+    snapshot_bytes: int
+    store: Store
+    latency: float  # ms
+    bandwidth: float  # MB/s
+    limit: float  # seconds until a run is given up
 
-    def run(self, who, workload, replica="", cache=None, latency=None, passes=0):
-        """One process. The first of several passes warms up, and is not counted."""
+    @property
+    def database_bytes(self):
+        return self.database.stat().st_size
+
+    def run(self, who, workload, replica="", cache=None, latency=None, warm=False):
+        """One process. If it is to be warm, its first pass is not counted."""
         environment = {**os.environ, **self.store.environment}
         environment.pop("AWS_CA_BUNDLE", None)
         extension, uri = "-", f"file:{self.database}"
@@ -48,34 +63,29 @@ class Contest:
                 environment["LITESTREAM_CACHE_SIZE"] = str(cache)
         self.store.move(self.latency if latency is None else latency, self.bandwidth)
         self.store.counts()
-        command = [self.host, extension, uri, *map(str, workload)]
+        command = [str(argument) for argument in (self.host, extension, uri, *workload)]
         process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        before = os.times()
         try:
-            output, errors = self._wait(process)
+            output, errors = process.communicate(timeout=self.limit)
         except subprocess.TimeoutExpired:
             process.kill()
-            raise SystemExit(f"{who} did not end {' '.join(command)} within {self.limit} s")
+            raise SystemExit(f"{who} did not end {' '.join(command)} within {self.limit} s") from None
+        after = os.times()
         if process.returncode != 0:
             raise SystemExit(f"{who}: {' '.join(command)}\n{errors}")
         told = json.loads(output.splitlines()[-1])
-        seconds = told["seconds"][1:] if passes > 1 else told["seconds"]
+        seconds = told["seconds"][1:] if warm else told["seconds"]
         return Result(
             seconds=statistics.median(seconds) if seconds else 0.0,
             first=told["first"],
             open=told["open"],
-            cpu=self.cpu,
+            cpu=after.children_user + after.children_system - before.children_user - before.children_system,
             memory=told["memory"],
             rows=told["rows"],
             runs=max(len(seconds), 1),
             counts=self.store.counts(),
         )
-
-    def _wait(self, process):
-        before = os.times()
-        output = process.communicate(timeout=self.limit)
-        after = os.times()
-        self.cpu = after.children_user + after.children_system - before.children_user - before.children_system
-        return output
 
     def median(self, results):
         """Runs of the same workload as one."""

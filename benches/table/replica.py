@@ -1,7 +1,6 @@
 """The real Litestream, as a primary that is told when to look at its database."""
 
 import os
-import pathlib
 import shutil
 import sqlite3
 import subprocess
@@ -87,7 +86,6 @@ def history(program, database, url, environment=(), compacted=330, fresh=45):
     with Primary(program, database, url, environment, snapshot=3, compaction=1) as primary:
         primary.sync()
         primary.wait_for_level(9)
-    pathlib.Path(database).touch()
     with Primary(program, database, url, environment, compaction=4) as primary:
         for txid in range(compacted):
             _write(database, txid)

@@ -21,21 +21,24 @@ def costs(rows):
 
 
 def _times(row):
-    shown = [_seconds(row.results.get(name)) for name in (LOCAL, GO, THIS)]
+    show = _seconds if row.is_time else _traffic
+    shown = [show(row.results[name]) if name in row.results else "–" for name in (LOCAL, GO, THIS)]
     cells = [row.work, *shown, _ratio(row, LOCAL), _ratio(row, GO), row.aim]
     return "| " + " | ".join(cells) + " |\n"
 
 
+def _traffic(result):
+    return f"{result.requests:,} requests, {result.memory / 1e6:.0f} MB"
+
+
 def _seconds(result):
-    if result is None:
-        return "–"
     once = " (once)" if result.runs == 1 else ""
     return f"{result.seconds:.3f} s{once}" if result.seconds < 10 else f"{result.seconds:.1f} s{once}"
 
 
 def _ratio(row, other):
-    """How long this extension takes for a second of the other's. Idling takes what it takes."""
-    if other not in row.results or "idle" in row.work:
+    """How long this extension takes for a second of the other's."""
+    if other not in row.results or not row.is_time:
         return "–"
     ratio = row.results[THIS].seconds / row.results[other].seconds
     return f"{ratio:.2f}" if ratio >= 0.1 else f"{ratio:.4f}"
