@@ -101,9 +101,10 @@ impl From<store::Error> for Error {
         use store::ErrorKind::*;
         let (kind, remedy) = match error.kind() {
             NotFound | Changed => (Kind::TooOld, None),
-            Denied => {
-                (Kind::Denied, Some("check the credentials, and that they may list the bucket and read its objects"))
-            }
+            Denied => (
+                Kind::Denied,
+                Some("check the credentials or permissions: they must allow to list the replica and to read it"),
+            ),
             Unreachable => (Kind::Unreachable, Some("check the endpoint and the network")),
             Config => (Kind::Config, None),
             Protocol => (Kind::Unreachable, Some("check that the endpoint is the object store itself")),

@@ -6,6 +6,7 @@
 
 pub mod config;
 pub mod error;
+mod lock;
 mod log;
 pub mod ltx;
 pub mod replica;

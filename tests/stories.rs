@@ -19,6 +19,8 @@ mod stories {
     mod following;
     #[cfg(unix)]
     mod fork;
+    #[cfg(unix)]
+    mod histories;
     mod layers;
     mod measures;
     #[cfg(unix)]
@@ -35,4 +37,9 @@ mod stories {
     mod sample;
     #[cfg(unix)]
     mod soak;
+    #[cfg(unix)]
+    mod status;
+    mod tables;
+    #[cfg(unix)]
+    mod waiting;
 }

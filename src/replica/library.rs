@@ -5,11 +5,11 @@
 //! same file if level, name and checksum agree; then they share the number under which their pages are cached.
 
 use crate::error::Error;
+use crate::lock::Mutex;
 use crate::ltx::{self, Entry, FileName, Header, Level, Trailer};
 use crate::store::{self, Chunk, Listed, Store, Version};
 use bytes::Bytes;
 use futures_util::future::try_join;
-use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU32, Ordering};

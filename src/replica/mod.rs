@@ -40,12 +40,12 @@ use view::Epoch;
 pub use view::View;
 
 use crate::error::Error;
+use crate::lock::{Mutex, RwLock};
 use crate::ltx::Txid;
 use crate::store::{Counting, Store};
 use fetch::{FetchError, Fetcher};
 use follow::Progress;
 use library::{Library, Portions};
-use parking_lot::{Mutex, RwLock};
 use status::SharedCondition;
 use std::collections::HashMap;
 use std::fmt;

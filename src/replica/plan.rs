@@ -54,14 +54,23 @@ pub fn at(files: &[Listed], txid: Txid) -> Result<Chain, NoChain> {
 /// The files that carry a state at `from` on, as far as they go, in the order in which they are applied. Empty if
 /// nothing continues it.
 pub fn onwards(files: &[Listed], from: Txid) -> Vec<Listed> {
+    let mut useful: Vec<&Listed> = files.iter().filter(|file| file.name.max > from).collect();
+    useful.sort_unstable_by_key(|file| (file.name.min, file.name.max));
     let mut reached = from;
+    let mut next = useful.into_iter().peekable();
+    let mut furthest: Option<&Listed> = None;
     let mut steps = Vec::new();
-    let continuing = |reached: Txid| move |file: &&Listed| file.name.min <= reached.next() && file.name.max > reached;
-    while let Some(step) = files.iter().filter(continuing(reached)).max_by_key(|file| (file.name.max, file.name.min)) {
-        reached = step.name.max;
-        steps.push(step.clone());
+    loop {
+        while let Some(file) = next.next_if(|file| file.name.min <= reached.next()) {
+            // Of those that reach equally far the one that starts last is the smallest.
+            furthest = furthest.filter(|furthest| furthest.name.max > file.name.max).or(Some(file));
+        }
+        match furthest.filter(|furthest| furthest.name.max > reached) {
+            Some(step) => reached = step.name.max,
+            None => return steps,
+        }
+        steps.extend(furthest.cloned());
     }
-    steps
 }
 
 /// No files end exactly there. The nearest transactions at which files do.
@@ -83,18 +92,21 @@ fn end_above(files: &[Listed], txid: Txid) -> Option<Txid> {
 
 /// From the highest end at or below `bound` backwards, always by the file that reaches back furthest: so the chain has
 /// the fewest files. Of files that reach back equally far the one that ends latest has been written last and is
-/// deleted last.
+/// deleted last. One pass over the files, latest end first.
 fn ending_at_most(files: &[Listed], bound: Txid) -> Option<Chain> {
-    let usable: Vec<&Listed> = files.iter().filter(|file| file.name.max <= bound).collect();
-    let end = usable.iter().map(|file| file.name.max).max()?;
-    let mut start = end.next();
+    let mut usable: Vec<&Listed> = files.iter().filter(|file| file.name.max <= bound).collect();
+    usable.sort_unstable_by_key(|file| (Reverse(file.name.max), file.name.min, file.level));
+    let mut start = usable.first()?.name.max.next();
+    let mut later = usable.into_iter().peekable();
+    let mut furthest: Option<&Listed> = None;
     let mut chain = Vec::new();
     while start > Txid(1) {
-        let before = Txid(start.0 - 1);
-        let reaching = usable.iter().filter(|file| file.name.max >= before && file.name.min < start);
-        let Some(step) = reaching.min_by_key(|file| (file.name.min, Reverse(file.name.max), file.level)) else { break };
+        while let Some(file) = later.next_if(|file| file.name.max.next() >= start) {
+            furthest = furthest.filter(|furthest| furthest.name.min <= file.name.min).or(Some(file));
+        }
+        let Some(step) = furthest.filter(|furthest| furthest.name.min < start) else { break };
         start = step.name.min;
-        chain.push((*step).clone());
+        chain.push(step.clone());
     }
     // Each file ends before the one taken before it, or it would have been taken in its place.
     chain.reverse();

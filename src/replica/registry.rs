@@ -6,9 +6,9 @@
 use super::Replica;
 use crate::config::Settings;
 use crate::error::Error;
+use crate::lock::Mutex;
 use crate::runtime::{self, PerProcess};
 use crate::store::{Location, LocationKey};
-use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
@@ -168,21 +168,19 @@ fn jittered(interval: Duration) -> Duration {
     interval.mul_f64(0.9 + random / 5.0)
 }
 
-/// Polls until it is aborted. What went wrong is logged once until it changes, not once a second.
+/// Polls until it is aborted. What goes wrong is logged once until a poll succeeds, not once a second: the same trouble
+/// has other words at another request.
 async fn follow(replica: Arc<Replica>) {
-    let mut complaint = None;
+    let mut complained = false;
     loop {
         tokio::time::sleep(jittered(replica.poll_interval())).await;
         match replica.poll(Duration::ZERO).await {
-            Ok(()) if complaint.take().is_some() => tracing::warn!("{} answers again", replica.store),
+            Ok(()) if std::mem::take(&mut complained) => tracing::warn!("{} answers again", replica.store),
             Ok(()) => {}
-            Err(error) => {
-                let text = error.to_string();
-                if complaint.as_ref() != Some(&text) {
-                    tracing::warn!("cannot follow {}: {text}", replica.store);
-                }
-                complaint = Some(text);
+            Err(error) if !std::mem::replace(&mut complained, true) => {
+                tracing::warn!("cannot follow {}: {error}", replica.store);
             }
+            Err(error) => tracing::debug!("still cannot follow {}: {error}", replica.store),
         }
     }
 }

@@ -3,10 +3,10 @@
 use super::registry::Readers;
 use super::{Replica, View};
 use crate::error::Error;
+use crate::lock::Mutex;
 use crate::ltx::Txid;
 use crate::store::Counts;
 use crate::time;
-use parking_lot::Mutex;
 use std::time::Duration;
 
 /// Why a replica that answers gives no newer view.

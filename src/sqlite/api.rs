@@ -12,6 +12,9 @@ const OLDEST: c_int = 3_031_000;
 /// The version that `sqlite3_is_interrupted` came with.
 const IS_INTERRUPTED: c_int = 3_041_000;
 
+/// The keyword.
+const PRAGMA: &[u8] = b"PRAGMA";
+
 type Unused = *const c_void;
 type TextDestructor = isize;
 /// `SQLITE_TRANSIENT`: SQLite copies the text.
@@ -20,7 +23,9 @@ const TRANSIENT: TextDestructor = -1;
 /// `sqlite3_api_routines` up to the newest routine in use. Arrays stand for the routines between those in use.
 #[repr(C)]
 pub struct Routines {
-    _aggregate_context_to_errcode: [Unused; 53],
+    _aggregate_context_to_db_handle: [Unused; 50],
+    declare_vtab: unsafe extern "C" fn(*mut Sqlite3, *const c_char) -> c_int,
+    _enable_shared_cache_to_errcode: [Unused; 2],
     errmsg: unsafe extern "C" fn(*mut Sqlite3) -> *const c_char,
     _errmsg16: [Unused; 1],
     exec:
@@ -32,17 +37,26 @@ pub struct Routines {
     libversion_number: unsafe extern "C" fn() -> c_int,
     _malloc: [Unused; 1],
     mprintf: unsafe extern "C" fn(*const c_char, ...) -> *mut c_char,
-    _open_to_result_double: [Unused; 10],
+    _open_to_result_blob: [Unused; 9],
+    result_double: unsafe extern "C" fn(*mut Context, f64),
     result_error: unsafe extern "C" fn(*mut Context, *const c_char, c_int),
     _result_error16_to_result_int: [Unused; 2],
     result_int64: unsafe extern "C" fn(*mut Context, i64),
-    _result_null: [Unused; 1],
+    result_null: unsafe extern "C" fn(*mut Context),
     result_text: unsafe extern "C" fn(*mut Context, *const c_char, c_int, TextDestructor),
     _result_text16_to_value_numeric_type: [Unused; 23],
     value_text: unsafe extern "C" fn(*mut Value) -> *const c_char,
     _value_text16_to_value_text16le: [Unused; 3],
     value_type: unsafe extern "C" fn(*mut Value) -> c_int,
-    _vmprintf_to_create_collation_v2: [Unused; 13],
+    _vmprintf_to_clear_bindings: [Unused; 5],
+    create_module_v2: unsafe extern "C" fn(
+        *mut Sqlite3,
+        *const c_char,
+        *const Module,
+        *mut c_void,
+        Option<unsafe extern "C" fn(*mut c_void)>,
+    ) -> c_int,
+    _bind_zeroblob_to_create_collation_v2: [Unused; 7],
     file_control: unsafe extern "C" fn(*mut Sqlite3, *const c_char, c_int, *mut c_void) -> c_int,
     _memory_highwater_to_soft_heap_limit: [Unused; 13],
     vfs_find: unsafe extern "C" fn(*const c_char) -> *mut Vfs,
@@ -51,7 +65,10 @@ pub struct Routines {
     result_error_code: unsafe extern "C" fn(*mut Context, c_int),
     _test_control_to_randomness: [Unused; 2],
     context_db_handle: unsafe extern "C" fn(*mut Context) -> *mut Sqlite3,
-    _extended_result_codes_to_compileoption_used: [Unused; 12],
+    _extended_result_codes_to_limit: [Unused; 2],
+    next_stmt: unsafe extern "C" fn(*mut Sqlite3, *mut Statement) -> *mut Statement,
+    sql: unsafe extern "C" fn(*mut Statement) -> *const c_char,
+    _status_to_compileoption_used: [Unused; 8],
     create_function_v2: unsafe extern "C" fn(
         *mut Sqlite3,
         *const c_char,
@@ -65,7 +82,11 @@ pub struct Routines {
     ) -> c_int,
     _db_config_to_extended_errcode: [Unused; 4],
     log: unsafe extern "C" fn(c_int, *const c_char, ...),
-    _soft_heap_limit64_to_stricmp: [Unused; 19],
+    _soft_heap_limit64_to_blob_reopen: [Unused; 9],
+    vtab_config: unsafe extern "C" fn(*mut Sqlite3, c_int, ...) -> c_int,
+    _vtab_on_conflict_to_errstr: [Unused; 6],
+    stmt_busy: unsafe extern "C" fn(*mut Statement) -> c_int,
+    _stmt_readonly_to_stricmp: [Unused; 2],
     uri_boolean: unsafe extern "C" fn(*const c_char, *const c_char, c_int) -> c_int,
     _uri_int64: [Unused; 1],
     uri_parameter: unsafe extern "C" fn(*const c_char, *const c_char) -> *const c_char,
@@ -171,6 +192,57 @@ impl Api {
             let create = routine!(self, create_function_v2);
             create(db, name.as_ptr(), arguments, SQLITE_UTF8 | flags, ptr::null_mut(), Some(body), none, none, none)
         }
+    }
+
+    /// Creates, or replaces, a virtual table's module; answers a result code. `data` is what its `xConnect` gets.
+    ///
+    /// # Safety
+    /// `db` is open, `module` calls the routines of this host alone, and both it and `data` stay.
+    pub unsafe fn create_module(
+        self,
+        db: *mut Sqlite3,
+        name: &CStr,
+        module: &'static Module,
+        data: *mut c_void,
+    ) -> c_int {
+        // SAFETY: as promised; what stays needs no destructor.
+        unsafe { routine!(self, create_module_v2)(db, name.as_ptr(), module, data, None) }
+    }
+
+    /// Tells the columns of a virtual table, as CREATE TABLE has them, and that views and triggers may read it whoever wrote
+    /// them (`SQLITE_VTAB_INNOCUOUS` is as old as the oldest version that works); answers a result code.
+    ///
+    /// # Safety
+    /// `db` is calling `xConnect`.
+    pub unsafe fn declare_innocuous_table(self, db: *mut Sqlite3, columns: &str) -> c_int {
+        // SAFETY: as promised; the option takes no value.
+        unsafe {
+            match routine!(self, declare_vtab)(db, c_string(columns).as_ptr()) {
+                SQLITE_OK => routine!(self, vtab_config)(db, SQLITE_VTAB_INNOCUOUS),
+                code => code,
+            }
+        }
+    }
+
+    /// How many statements of `db` have begun and not ended. Without pragmas: SQLite runs one for every pragma that is
+    /// read as a table, and none of them holds a database open.
+    ///
+    /// # Safety
+    /// `db` is open and in the hands of this thread.
+    pub unsafe fn unfinished(self, db: *mut Sqlite3) -> usize {
+        let mut statement = ptr::null_mut();
+        // SAFETY: as promised; nothing is prepared or finalized meanwhile.
+        let next = || unsafe {
+            statement = routine!(self, next_stmt)(db, statement);
+            (!statement.is_null()).then_some(statement)
+        };
+        // SAFETY: the statements are those of `db`, and their text stays with them.
+        let counts = |statement: &*mut Statement| unsafe {
+            let sql = routine!(self, sql)(*statement);
+            let is_pragma = !sql.is_null() && starts_with_pragma(CStr::from_ptr(sql));
+            !is_pragma && routine!(self, stmt_busy)(*statement) != 0
+        };
+        std::iter::from_fn(next).filter(counts).count()
     }
 
     /// Runs SQL and answers column `column` of its rows.
@@ -304,6 +376,24 @@ impl Api {
         unsafe { routine!(self, result_int64)(context, number) }
     }
 
+    /// Answers a call with a number that need not be whole.
+    ///
+    /// # Safety
+    /// As for [`Api::connection`].
+    pub unsafe fn result_real(self, context: *mut Context, number: f64) {
+        // SAFETY: as promised.
+        unsafe { routine!(self, result_double)(context, number) }
+    }
+
+    /// Answers a call with NULL.
+    ///
+    /// # Safety
+    /// As for [`Api::connection`].
+    pub unsafe fn result_null(self, context: *mut Context) {
+        // SAFETY: as promised.
+        unsafe { routine!(self, result_null)(context) }
+    }
+
     /// Answers a call with an error of this code and text.
     ///
     /// # Safety
@@ -334,6 +424,11 @@ unsafe extern "C" fn collect(rows: *mut c_void, _: c_int, values: *mut *mut c_ch
         }
         SQLITE_OK
     })
+}
+
+fn starts_with_pragma(sql: &CStr) -> bool {
+    let sql = sql.to_bytes().trim_ascii_start();
+    sql.get(..PRAGMA.len()).is_some_and(|start| start.eq_ignore_ascii_case(PRAGMA))
 }
 
 /// Text as C takes it, which ends at a NUL.
@@ -380,24 +475,32 @@ mod tests {
             };
         }
         assert_routines! {
+            declare_vtab = sqlite3_declare_vtab,
             errmsg = sqlite3_errmsg,
             exec = sqlite3_exec,
             get_autocommit = sqlite3_get_autocommit,
             libversion = sqlite3_libversion,
             libversion_number = sqlite3_libversion_number,
             mprintf = sqlite3_mprintf,
+            result_double = sqlite3_result_double,
             result_error = sqlite3_result_error,
             result_error_code = sqlite3_result_error_code,
             result_int64 = sqlite3_result_int64,
+            result_null = sqlite3_result_null,
             result_text = sqlite3_result_text,
             value_text = sqlite3_value_text,
             value_type = sqlite3_value_type,
+            create_module_v2 = sqlite3_create_module_v2,
             file_control = sqlite3_file_control,
             vfs_find = sqlite3_vfs_find,
             vfs_register = sqlite3_vfs_register,
             context_db_handle = sqlite3_context_db_handle,
+            next_stmt = sqlite3_next_stmt,
+            sql = sqlite3_sql,
             create_function_v2 = sqlite3_create_function_v2,
             log = sqlite3_log,
+            vtab_config = sqlite3_vtab_config,
+            stmt_busy = sqlite3_stmt_busy,
             uri_boolean = sqlite3_uri_boolean,
             uri_parameter = sqlite3_uri_parameter,
             auto_extension = sqlite3_auto_extension,
@@ -415,6 +518,12 @@ mod tests {
         let old = Api { version: OLDEST - 1, ..api };
         let text = old.check().unwrap_err();
         assert!(text.contains("3.31") && text.contains(rusqlite::version()), "{text}");
+    }
+
+    #[test]
+    fn a_pragma_is_told_by_its_first_word() {
+        assert!(starts_with_pragma(c" pragma main.page_count") && starts_with_pragma(c"PRAGMA x"));
+        assert!(!starts_with_pragma(c"SELECT 'PRAGMA'") && !starts_with_pragma(c"PRA"));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Entry points.
 //!
 //! SQLite looks for one named after the file it loads (`litestream-vfs.so` gives `sqlite3_litestreamvfs_init`), then
-//! for `sqlite3_extension_init`. All load the same: they register the VFS, create the functions on the connection, and
+//! for `sqlite3_extension_init`. All load the same: they register the VFS, create functions and tables on the connection, and
 //! have SQLite call [`litestream_vfs_static_init`] for every connection opened later. Nothing else happens before the
 //! first replica is opened: no thread, no look at the environment, no I/O.
 
@@ -59,7 +59,7 @@ pub unsafe extern "C" fn sqlite3_extension_init(
 }
 
 /// The entry point for programs that link this library, to be passed to their `sqlite3_auto_extension`: the next
-/// connection they open, to any database, registers the VFS, and every connection gets the functions.
+/// connection they open, to any database, registers the VFS, and every connection gets functions and tables.
 ///
 /// Answers `SQLITE_OK` on every SQLite that is new enough: a plain connection must open whatever became of the VFS.
 ///
@@ -100,7 +100,7 @@ unsafe fn load(db: *mut Sqlite3, error: *mut *mut c_char, routines: *const Routi
     unsafe { run(error, routines, body) }
 }
 
-/// Registers the VFS if need be, and creates the functions on a connection.
+/// Registers the VFS if need be, and creates functions and tables on a connection.
 ///
 /// # Safety
 /// `db` is null or an open connection of the library of `api`.
@@ -108,9 +108,11 @@ unsafe fn prepare(api: Api, db: *mut Sqlite3) -> Result<(), String> {
     let registration = Registration::in_library(api)?;
     if !db.is_null() {
         // SAFETY: as promised.
-        match unsafe { registration.functions.create(api, db) } {
-            SQLITE_OK => {}
-            code => return Err(format!("SQLite does not take the functions of litestream-vfs (result code {code})")),
+        let created = unsafe {
+            [("functions", registration.functions.create(api, db)), ("tables", registration.tables.create(db))]
+        };
+        if let Some((what, code)) = created.into_iter().find(|(_, code)| *code != SQLITE_OK) {
+            return Err(format!("SQLite does not take the {what} of litestream-vfs (result code {code})"));
         }
     }
     Ok(())

@@ -42,7 +42,7 @@ pub fn report(api: Api, error: &Error, during: During) -> c_int {
     code
 }
 
-/// What a pragma or a function tells instead of an answer. It carries its own text, so its code says no more than whether
+/// What a pragma, a function or a table tells instead of an answer. It carries its own text, so its code says no more than whether
 /// the host asked for it to end.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Complaint {

@@ -20,6 +20,12 @@ pub struct Value {
     _opaque: [u8; 0],
 }
 
+/// A prepared statement; only ever a pointer.
+#[repr(C)]
+pub struct Statement {
+    _opaque: [u8; 0],
+}
+
 /// `sqlite3_file`: what every VFS's own file starts with.
 #[repr(C)]
 pub struct SqliteFile {
@@ -81,6 +87,91 @@ pub type ExecCallback = unsafe extern "C" fn(*mut c_void, c_int, *mut *mut c_cha
 /// The body of an SQL function.
 pub type ScalarFunction = unsafe extern "C" fn(*mut Context, c_int, *mut *mut Value);
 
+/// `xCreate`, `xConnect`: the connection, the module's data, arguments and their number, the table, room for an error text.
+pub type ConnectMethod = unsafe extern "C" fn(
+    *mut Sqlite3,
+    *mut c_void,
+    c_int,
+    *const *const c_char,
+    *mut *mut Vtab,
+    *mut *mut c_char,
+) -> c_int;
+
+/// `xFilter`: the cursor, number and name of the plan that `xBestIndex` made, values and their number.
+pub type FilterMethod = unsafe extern "C" fn(*mut VtabCursor, c_int, *const c_char, c_int, *mut *mut Value) -> c_int;
+
+/// `sqlite3_module`, version 1: the methods of a virtual table.
+#[repr(C)]
+pub struct Module {
+    pub version: c_int,
+    pub create: Option<ConnectMethod>,
+    pub connect: ConnectMethod,
+    pub best_index: unsafe extern "C" fn(*mut Vtab, *mut IndexInfo) -> c_int,
+    pub disconnect: unsafe extern "C" fn(*mut Vtab) -> c_int,
+    pub destroy: Option<unsafe extern "C" fn(*mut Vtab) -> c_int>,
+    pub open: unsafe extern "C" fn(*mut Vtab, *mut *mut VtabCursor) -> c_int,
+    pub close: unsafe extern "C" fn(*mut VtabCursor) -> c_int,
+    pub filter: FilterMethod,
+    pub next: unsafe extern "C" fn(*mut VtabCursor) -> c_int,
+    pub eof: unsafe extern "C" fn(*mut VtabCursor) -> c_int,
+    pub column: unsafe extern "C" fn(*mut VtabCursor, *mut Context, c_int) -> c_int,
+    pub rowid: unsafe extern "C" fn(*mut VtabCursor, *mut i64) -> c_int,
+    /// `xUpdate`, the transactions, `xFindFunction` and `xRename`: a table that cannot be written has none.
+    pub writing: [Option<unsafe extern "C" fn()>; 7],
+}
+
+/// `sqlite3_vtab`: what every virtual table starts with.
+#[repr(C)]
+pub struct Vtab {
+    pub module: *const Module,
+    pub references: c_int,
+    /// The text of an error, in the host's memory, which the host takes.
+    pub error: *mut c_char,
+}
+
+/// `sqlite3_vtab_cursor`: what every cursor starts with.
+#[repr(C)]
+pub struct VtabCursor {
+    pub table: *mut Vtab,
+}
+
+/// `sqlite3_index_info`, up to the members that 3.31 has: what `xBestIndex` is asked, and answers.
+#[repr(C)]
+pub struct IndexInfo {
+    pub constraint_count: c_int,
+    pub constraints: *const IndexConstraint,
+    pub order_count: c_int,
+    pub orders: *const c_void,
+    pub usage: *mut ConstraintUsage,
+    pub number: c_int,
+    pub name: *mut c_char,
+    pub free_name: c_int,
+    pub is_ordered: c_int,
+    pub cost: f64,
+    pub rows: i64,
+    pub flags: c_int,
+    pub columns_used: u64,
+}
+
+/// A term of WHERE: a column, compared with something.
+#[repr(C)]
+pub struct IndexConstraint {
+    pub column: c_int,
+    pub operator: u8,
+    /// 0 if the other side is not known in this order of joins.
+    pub usable: u8,
+    pub offset: c_int,
+}
+
+/// What `xBestIndex` makes of a term.
+#[repr(C)]
+pub struct ConstraintUsage {
+    /// Where `xFilter` gets its value, from 1 on; 0 if it does not.
+    pub argument: c_int,
+    /// 1 if SQLite need not check it again.
+    pub omit: u8,
+}
+
 pub const SQLITE_OK: c_int = 0;
 pub const SQLITE_ERROR: c_int = 1;
 pub const SQLITE_INTERNAL: c_int = 2;
@@ -91,6 +182,7 @@ pub const SQLITE_IOERR: c_int = 10;
 pub const SQLITE_CORRUPT: c_int = 11;
 pub const SQLITE_NOTFOUND: c_int = 12;
 pub const SQLITE_CANTOPEN: c_int = 14;
+pub const SQLITE_CONSTRAINT: c_int = 19;
 pub const SQLITE_OK_LOAD_PERMANENTLY: c_int = 1 << 8;
 /// `xFullPathname` met a symbolic link on the way; not an error.
 pub const SQLITE_OK_SYMLINK: c_int = 2 << 8;
@@ -111,6 +203,9 @@ pub const SQLITE_LOCK_SHARED: c_int = 1;
 pub const SQLITE_FCNTL_VFSNAME: c_int = 12;
 pub const SQLITE_FCNTL_PRAGMA: c_int = 14;
 pub const SQLITE_FCNTL_PDB: c_int = 30;
+
+pub const SQLITE_INDEX_CONSTRAINT_EQ: u8 = 2;
+pub const SQLITE_VTAB_INNOCUOUS: c_int = 2;
 
 pub const SQLITE_UTF8: c_int = 1;
 pub const SQLITE_DIRECTONLY: c_int = 0x8_0000;

@@ -7,7 +7,7 @@ use super::api::Api;
 use super::companions::Companions;
 use super::ffi::Sqlite3;
 use super::page_one::Header;
-use super::question::{Answer, Question, REQUEST, Request};
+use super::question::{Answer, Question, Request};
 use super::report::{Held, StatusReport};
 use crate::config::{Settings, Target};
 use crate::error::{Error, Kind};
@@ -148,7 +148,7 @@ impl File {
             }
             Question::MoveTo(moment) => self.move_to(moment),
             Question::Wait { txid, timeout } => self.wait(*txid, *timeout).map(Answer::Number),
-            Question::Status => Ok(Answer::Text(self.status(schema).to_string())),
+            Question::Status => Ok(Answer::Status(Box::new(self.status(schema)))),
         }
     }
 
@@ -176,14 +176,31 @@ impl File {
     /// How the replica and this reader are doing. Takes no lock and reads no page, so that it answers when nothing else
     /// does.
     fn status(&self, schema: Option<&CStr>) -> StatusReport {
+        // A function or a table, which know the schema, are asked by a statement; a pragma before there is one.
+        let asking = usize::from(schema.is_some());
         let schema = schema.map(CStr::to_owned).or_else(|| self.schema(self.db()).ok());
         let held = match (self.connection.is_parked(), self.pinned()) {
             (true, _) => Held::Moment,
             (false, None) => Held::No,
             (false, Some(_)) if self.unlocked => Held::Unlocked,
-            (false, Some(_)) => Held::Transaction,
+            (false, Some(_)) if self.outlives(asking, schema.as_deref()) => Held::Transaction,
+            (false, Some(_)) => Held::No,
         };
         StatusReport { schema, view: self.view().ok(), held, status: self.connection.status() }
+    }
+
+    /// Whether the read transaction goes on after the statements that ask, of which there are `asking`. Those read the
+    /// main schema themselves if they name any table.
+    fn outlives(&self, asking: usize, schema: Option<&CStr>) -> bool {
+        let db = self.db();
+        if db.is_null() {
+            return true;
+        }
+        // SAFETY: the connection is the one that is calling.
+        let (begun, statements) = unsafe { (!self.api.autocommit(db), self.api.unfinished(db)) };
+        let exclusive =
+            |schema| self.pragma(db, schema, "locking_mode").is_ok_and(|mode| mode == [c"exclusive".to_owned()]);
+        begun || statements > asking || schema.is_some_and(exclusive)
     }
 
     /// The view that an answer is about, and that the reads after it in the same transaction will see.
@@ -207,11 +224,16 @@ impl File {
     }
 
     fn start_transaction(&self, db: *mut Sqlite3, schema: &CStr) -> Result<(), String> {
-        let quoted = schema.to_string_lossy().replace('"', "\"\"");
-        // SAFETY: the connection is the one that is calling, so this thread has it.
-        unsafe { self.api.query(db, &format!("PRAGMA \"{quoted}\".user_version"), 0) }?;
+        self.pragma(db, schema, "user_version")?;
         // An authorizer can have SQLite leave the pragma out and say nothing.
         self.pinned().map(|_| ()).ok_or_else(|| "PRAGMA user_version is not allowed here".to_owned())
+    }
+
+    /// What a pragma says about a schema.
+    fn pragma(&self, db: *mut Sqlite3, schema: &CStr, name: &str) -> Result<Vec<CString>, String> {
+        let quoted = schema.to_string_lossy().replace('"', "\"\"");
+        // SAFETY: the connection is the one that is calling, so this thread has it.
+        unsafe { self.api.query(db, &format!("PRAGMA \"{quoted}\".{name}"), 0) }
     }
 
     /// The name of this file in its connection.
@@ -220,8 +242,8 @@ impl File {
         let schemas = unsafe { self.api.query(db, "PRAGMA database_list", 1) }?;
         let is_this = |schema: &CString| {
             let mut request = Request::new(schema, None);
-            // SAFETY: `REQUEST` takes a request.
-            unsafe { self.api.file_control(db, schema, REQUEST, (&raw mut request).cast()) };
+            // SAFETY: the connection is the one that is calling.
+            unsafe { request.send(self.api, db) };
             ptr::eq(request.file, self)
         };
         schemas.into_iter().find(is_this).ok_or_else(|| "its schema has no name".to_owned())

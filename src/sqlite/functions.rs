@@ -12,12 +12,13 @@
 //! `schema` is `main` unless given.
 
 use super::api::Api;
+use super::argument::Argument;
 use super::errors::Complaint;
 use super::ffi::*;
 use super::guard::guard;
-use super::question::{Answer, Question, REQUEST, Request};
+use super::question::{Answer, Question, Request};
 use crate::ltx::Txid;
-use std::ffi::{CStr, CString, c_int};
+use std::ffi::{CStr, c_int};
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
 use std::time::Duration;
@@ -125,24 +126,6 @@ functions! {
     wait(arguments, schema at 2) Ok(Question::Wait { txid: awaited(arguments)?, timeout: timeout(arguments)? });
 }
 
-/// An argument as SQL gave it.
-enum Argument {
-    Null,
-    Integer(i64),
-    /// Text, and whatever else as text.
-    Text(CString),
-}
-
-impl Argument {
-    fn into_text(self) -> Option<CString> {
-        match self {
-            Argument::Null => None,
-            Argument::Integer(number) => CString::new(number.to_string()).ok(),
-            Argument::Text(text) => Some(text),
-        }
-    }
-}
-
 fn moment(arguments: &[Argument]) -> Result<String, String> {
     match arguments.first() {
         Some(Argument::Text(text)) => Ok(text.to_string_lossy().into_owned()),
@@ -184,7 +167,7 @@ unsafe fn call<const LIBRARY: usize>(
         // SAFETY: a function exists only once its library's routines are there, and they stay.
         let api = unsafe { *ROUTINES[LIBRARY].load(Ordering::Acquire) };
         // SAFETY: there are `count` arguments.
-        let argument = |at: c_int| unsafe { read(api, *arguments.add(at as usize)) };
+        let argument = |at: c_int| unsafe { Argument::read(api, *arguments.add(at as usize)) };
         let mut arguments: Vec<Argument> = (0..count).map(argument).collect();
         let schema = (schema < arguments.len()).then(|| arguments.remove(schema)).and_then(Argument::into_text);
         let schema = schema.unwrap_or_else(|| c"main".to_owned());
@@ -193,36 +176,22 @@ unsafe fn call<const LIBRARY: usize>(
         // SAFETY: the call is under way.
         unsafe {
             match question(&arguments).map_err(Complaint::from).and_then(ask) {
-                Ok(Answer::Text(text)) => api.result_text(context, &text),
                 Ok(Answer::Number(number)) => api.result_integer(context, number),
+                Ok(answer) => api.result_text(context, &answer.into_text()),
                 Err(complaint) => api.result_error(context, complaint.code, &complaint.text),
             }
         }
     })
 }
 
-/// # Safety
-/// `value` is an argument of the call that is under way.
-unsafe fn read(api: Api, value: *mut Value) -> Argument {
-    // SAFETY: as promised.
-    let (is_integer, text) = unsafe { (api.is_integer(value), api.text(value)) };
-    match text {
-        None => Argument::Null,
-        Some(text) => match text.to_str().ok().filter(|_| is_integer).and_then(|text| text.parse().ok()) {
-            Some(number) => Argument::Integer(number),
-            None => Argument::Text(text),
-        },
-    }
-}
-
 /// Puts a question to the file behind a schema.
 ///
 /// # Safety
 /// `db` is open, and calling.
-unsafe fn ask(api: Api, db: *mut Sqlite3, schema: &CStr, question: &Question) -> Result<Answer, Complaint> {
+pub unsafe fn ask(api: Api, db: *mut Sqlite3, schema: &CStr, question: &Question) -> Result<Answer, Complaint> {
     let mut request = Request::new(schema, Some(question));
-    // SAFETY: as promised, and `REQUEST` takes a request.
-    let code = unsafe { api.file_control(db, schema, REQUEST, (&raw mut request).cast()) };
+    // SAFETY: as promised.
+    let code = unsafe { request.send(api, db) };
     match request.answer {
         Some(answer) => answer.map_err(Complaint::from),
         None => Err(not_ours(&schema.to_string_lossy(), code).into()),

@@ -1,9 +1,13 @@
 //! What pragmas and functions ask a file, and what it answers.
 
+use super::api::Api;
+use super::ffi::Sqlite3;
 use super::file::File;
+use super::report::StatusReport;
 use crate::error::Error;
 use crate::ltx::Txid;
 use std::ffi::{CStr, c_int};
+use std::ptr;
 use std::time::Duration;
 
 /// The file control that carries a [`Request`] from a function to a file. Other VFSes answer that they do not know it.
@@ -34,20 +38,23 @@ pub enum Question {
 }
 
 /// What a file says.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Debug)]
 pub enum Answer {
     /// Words.
     Text(String),
     /// A number.
     Number(i64),
+    /// How the replica and its reader are doing.
+    Status(Box<StatusReport>),
 }
 
 impl Answer {
-    /// As a pragma gives it: pragmas have text alone.
+    /// As text.
     pub fn into_text(self) -> String {
         match self {
             Answer::Text(text) => text,
             Answer::Number(number) => number.to_string(),
+            Answer::Status(report) => report.to_string(),
         }
     }
 }
@@ -67,6 +74,16 @@ pub struct Request<'a> {
 impl<'a> Request<'a> {
     /// A request that has not been sent.
     pub fn new(schema: &'a CStr, question: Option<&'a Question>) -> Request<'a> {
-        Request { question, schema, file: std::ptr::null(), answer: None }
+        Request { question, schema, file: ptr::null(), answer: None }
+    }
+
+    /// Sends it to the file behind its schema; answers a result code, which is not OK if that file is no replica's.
+    ///
+    /// # Safety
+    /// `db` is open, and in the hands of this thread.
+    pub unsafe fn send(&mut self, api: Api, db: *mut Sqlite3) -> c_int {
+        let schema = self.schema;
+        // SAFETY: as promised, and `REQUEST` takes a request.
+        unsafe { api.file_control(db, schema, REQUEST, ptr::from_mut(self).cast()) }
     }
 }

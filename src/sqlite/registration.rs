@@ -2,11 +2,12 @@
 //!
 //! A process can hold several SQLite libraries, and each loads the extension for itself: what belongs to one, its
 //! routines above all, must never be used with another. So each has a registration, and everything of the library's is
-//! reached from there: its VFS, the files that the VFS opens, the functions.
+//! reached from there: its VFS, the files that the VFS opens, the functions and tables.
 
 use super::api::Api;
 use super::ffi::*;
 use super::functions::Functions;
+use super::table::Tables;
 use super::{names, vfs};
 use std::ffi::{CStr, c_int};
 
@@ -19,6 +20,8 @@ pub struct Registration {
     pub default: *mut Vfs,
     /// The library's functions.
     pub functions: Functions,
+    /// The library's tables.
+    pub tables: Tables,
 }
 
 impl Registration {
@@ -52,7 +55,8 @@ impl Registration {
         if default.is_null() {
             return Err("this program has no default VFS, which litestream-vfs needs for temporary files".to_owned());
         }
-        let registration = Box::into_raw(Box::new(Registration { api, default, functions: Functions::new(api) }));
+        let (functions, tables) = (Functions::new(api), Tables::new(api));
+        let registration = Box::into_raw(Box::new(Registration { api, default, functions, tables }));
         // SAFETY: the registration is leaked, the VFS as well, and the default one is registered.
         let code = unsafe { api.vfs_register(Box::into_raw(Box::new(vfs::over(default, registration.cast())))) };
         match code {

@@ -1,10 +1,10 @@
 //! A store in memory, for the tests of the layers above.
 
 use super::{Chunk, Error, ErrorKind, Listed, Store, Version};
+use crate::lock::Mutex;
 use crate::ltx::{FileName, Level, Txid};
 use async_trait::async_trait;
 use bytes::Bytes;
-use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;

@@ -7,9 +7,9 @@ import time
 
 from host import ARGUMENTS, connect, load, one
 
-url, replica, seconds = ARGUMENTS
+url, replica, seconds, behind = ARGUMENTS
 LENGTHS = (0, 0.7, 5, 2.5)
-LOOK_EVERY, BEHIND = 0.05, 3
+LOOK_EVERY = 0.05
 LOOK = """SELECT (SELECT sum(balance) FROM accounts), (SELECT count(*) FROM accounts),
     (SELECT transfers FROM bank), (SELECT max(number) FROM ledger), (SELECT sum(id * balance) FROM accounts),
     (SELECT count(*) + sum(length(note)) FROM ledger)"""
@@ -39,10 +39,10 @@ def look(reader):
 
 
 def transaction(reader, length, check):
-    due = heads[max(0, len(heads) - int(BEHIND / LOOK_EVERY))]
+    due = heads[max(0, len(heads) - int(float(behind) / LOOK_EVERY))]
     reader.execute("BEGIN")
     txid = one(reader, "PRAGMA litestream_txid")
-    assert txid >= due, f"the view is {txid}, and the replica held {due} {BEHIND} s ago"
+    assert txid >= due, f"the view is {txid}, and the replica held {due} {behind} s ago"
     first = look(reader)
     for _ in range(4):
         time.sleep(length / 4)
@@ -71,6 +71,7 @@ def read(number):
             faults.append(f"another process, reader {number}, transaction {count} of {length} s after {txid}: {fault!r}")
             if reader.in_transaction:
                 reader.execute("ROLLBACK")
+            time.sleep(LOOK_EVERY)
         count += 1
     reader.close()
 

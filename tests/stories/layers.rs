@@ -5,16 +5,17 @@ use std::fs;
 use std::path::Path;
 
 /// A top-level module, and the others of the crate that it may name.
-const RULES: [(&str, &[&str]); 9] = [
+const RULES: &[(&str, &[&str])] = &[
     ("ltx", &[]),
-    ("store", &["ltx"]),
+    ("store", &["lock", "ltx"]),
     // Leaves that several layers share. Errors tell of files and stores; settings of moments and transactions.
+    ("lock", &[]),
     ("log", &[]),
     ("runtime", &["error"]),
     ("error", &["ltx", "store"]),
     ("time", &["error"]),
     ("config", &["error", "ltx", "time"]),
-    ("replica", &["config", "error", "ltx", "runtime", "store", "time"]),
+    ("replica", &["config", "error", "lock", "ltx", "runtime", "store", "time"]),
     ("sqlite", &["config", "error", "log", "ltx", "replica", "runtime", "store", "time"]),
 ];
 

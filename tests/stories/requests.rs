@@ -100,3 +100,23 @@ fn an_idle_replica_is_asked_once_a_poll_whatever_the_number_of_connections_and_n
     assert!(banks.is_asked(), "a reader that comes back has the replica looked at");
     wait_until("it is polled again", || banks.is_asked());
 }
+
+#[test]
+fn the_status_counts_what_the_server_sees() {
+    let banks = Banks::start();
+    banks.take_requests();
+    let mut session = Host::session(&banks.one);
+    session.open(&banks.one.url, &[("poll_interval", "1h")]);
+    // The second has every transaction look at the replica first.
+    session.open(&banks.one.url, &[("poll_interval", "1h"), ("max_staleness", "1ms")]);
+    let mut requests = Vec::new();
+    for (connection, sql) in [(0, bank::LOOK), (0, "PRAGMA integrity_check"), (1, bank::LOOK), (1, bank::LOOK)] {
+        session.must(connection, sql);
+        let told: serde_json::Value =
+            serde_json::from_str(&session.must(0, "PRAGMA litestream_status")).expect("it is JSON");
+        requests.extend(banks.server.take_requests());
+        let seen = |operation: &str| requests.iter().filter(|request| request.operation == operation).count() as u64;
+        assert_eq!(told["reads"].as_u64(), Some(seen("GetObject")), "{sql}");
+        assert_eq!(told["lists"].as_u64(), Some(seen("ListObjectsV2")), "{sql}");
+    }
+}

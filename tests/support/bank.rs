@@ -1,20 +1,28 @@
 //! A database in which sums stay: money goes from account to account, and every transfer is written down.
 
+use super::litestream::{Place, Primary, Schedule, Stopped};
+use super::programs::wait_until;
 use super::workload;
 use litestream_vfs::ltx::{FileName, Txid};
 use rusqlite::Connection;
+use std::collections::BTreeSet;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use tempfile::TempDir;
 
 /// Accounts there are.
 const ACCOUNTS: i64 = 1000;
+
+/// Money there is.
+pub const TOTAL: i64 = 1000 * ACCOUNTS;
 
 /// One row that shows every page's state: what never changes, what must agree across tables, and a mark of this state.
 pub const LOOK: &str = "SELECT (SELECT sum(balance) FROM accounts), (SELECT count(*) FROM accounts),
     (SELECT transfers FROM bank), (SELECT max(number) FROM ledger), (SELECT sum(id * balance) FROM accounts),
     (SELECT count(*) + sum(length(note)) FROM ledger)";
 
-/// Opens a bank, with money for all. Others may use the database at the same time.
+/// Founds a bank, with money for all. Others may use the database at the same time.
 pub fn found(path: &Path) -> Connection {
     let conn = workload::create(path, "");
     conn.busy_timeout(Duration::from_secs(60)).expect("there is a timeout");
@@ -52,12 +60,9 @@ pub fn transfer(conn: &Connection) {
     }
 }
 
-/// What [`LOOK`] answers: equal looks are looks at the same state.
-pub type Look = [i64; 6];
-
-/// Looks, and says what is wrong with what it sees.
-pub fn look(conn: &Connection) -> Result<Look, String> {
-    let look: Look = conn
+/// Looks at all of it. Equal looks are looks at the same state; an error says why it cannot be read, or what is torn.
+pub fn look(conn: &Connection) -> Result<String, String> {
+    let look: [i64; 6] = conn
         .query_row(LOOK, [], |row| {
             let mut look = [0; 6];
             look.iter_mut().enumerate().try_for_each(|(column, value)| row.get(column).map(|found| *value = found))?;
@@ -65,17 +70,17 @@ pub fn look(conn: &Connection) -> Result<Look, String> {
         })
         .map_err(|error| error.to_string())?;
     let [sum, accounts, transfers, last, ..] = look;
-    match (sum, accounts) == (ACCOUNTS * 1000, ACCOUNTS) && transfers == last {
-        true => Ok(look),
+    match (sum, accounts) == (TOTAL, ACCOUNTS) && transfers == last {
+        true => Ok(look.map(|value| value.to_string()).join("|")),
         false => Err(format!("a torn state: {look:?}")),
     }
 }
 
-/// The files of a replica in a directory, as names tell: sorted by level and name.
+/// The files of a replica in a directory, or below one as a bucket has them, as names tell: sorted by level and name.
 pub fn names(replica: &Path) -> Vec<(u8, FileName)> {
     let entries = |dir: PathBuf| dir.read_dir().into_iter().flatten().flatten();
     let mut names = Vec::new();
-    for level in entries(replica.join("ltx")) {
+    for level in entries(replica.join("ltx")).chain(entries(replica.to_owned())) {
         let Some(number) = level.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
         let files = entries(level.path()).filter_map(|file| file.file_name().to_str().and_then(FileName::parse));
         names.extend(files.map(|name| (number, name)));
@@ -87,4 +92,68 @@ pub fn names(replica: &Path) -> Vec<(u8, FileName)> {
 /// The newest transaction in a replica in a directory.
 pub fn head(replica: &Path) -> Option<Txid> {
     names(replica).into_iter().map(|(_, name)| name.max).max()
+}
+
+/// A bank and its primary.
+pub struct Bank {
+    pub dir: TempDir,
+    pub conn: Connection,
+    pub place: Place,
+    pub primary: Option<Primary>,
+    /// Every state there was, as looks at it.
+    pub states: BTreeSet<String>,
+}
+
+impl Bank {
+    /// One that has replicated a few transfers to a directory.
+    pub fn start(schedule: Schedule) -> Bank {
+        let dir = tempfile::tempdir().expect("a directory");
+        let conn = found(&dir.path().join("app.db"));
+        let place = Place::directory(&dir.path().join("replica"));
+        let primary = Some(Primary::start(&dir.path().join("app.db"), &place, schedule));
+        let mut bank = Bank { dir, conn, place, primary, states: BTreeSet::new() };
+        bank.states.insert(bank.state());
+        bank.transfer(5);
+        bank
+    }
+
+    /// Where its replica is.
+    pub fn replica(&self) -> PathBuf {
+        self.dir.path().join("replica")
+    }
+
+    /// The newest transaction in its replica.
+    pub fn head(&self) -> Txid {
+        head(&self.replica()).unwrap_or_default()
+    }
+
+    /// How it stands now.
+    pub fn state(&self) -> String {
+        look(&self.conn).expect("the primary's database is whole")
+    }
+
+    /// Commits, and replicates each if the primary runs.
+    pub fn transfer(&mut self, times: usize) {
+        for _ in 0..times {
+            transfer(&self.conn);
+            self.states.insert(self.state());
+            if let Some(primary) = &self.primary {
+                primary.sync();
+            }
+        }
+    }
+
+    /// Stops its primary.
+    pub fn stop(&mut self) -> Stopped {
+        self.primary.take().expect("it runs").stop()
+    }
+
+    /// All files of the replica are deleted under its primary, which makes no snapshot before it is told to.
+    pub fn wipe(&self) {
+        // Litestream makes one when it starts, in its own time.
+        wait_until("the last snapshot for a day is made", || {
+            names(&self.replica()).iter().any(|(level, _)| *level == 9)
+        });
+        fs::remove_dir_all(self.replica().join("ltx")).expect("the replica is wiped");
+    }
 }

@@ -13,6 +13,8 @@ pub mod litestream;
 pub mod pages;
 #[cfg(unix)]
 pub mod programs;
+#[cfg(unix)]
+pub mod reader;
 pub mod s3;
 #[cfg(unix)]
 pub mod session;

@@ -1,11 +1,11 @@
 //! A store in memory that delays, fails, cuts off, and lists what was there a moment ago.
 
 use super::random::Random;
+use crate::lock::Mutex;
 use crate::ltx::{FileName, Level, Txid};
 use crate::store::{Chunk, Error, ErrorKind, Listed, Store, Version};
 use async_trait::async_trait;
 use bytes::Bytes;
-use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;

@@ -11,6 +11,7 @@ pub(super) use place::S3Place;
 
 use super::paths::{self, Layout};
 use super::{Chunk, Error, ErrorKind, Listed, Store, Version};
+use crate::lock::RwLock;
 use crate::ltx::{FileName, Level, Txid};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -19,7 +20,6 @@ use object_store::aws::AmazonS3;
 use object_store::list::{PaginatedListOptions, PaginatedListStore};
 use object_store::path::Path;
 use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt};
-use parking_lot::RwLock;
 use place::Credentials;
 use std::fmt;
 use std::future::Future;

@@ -1,0 +1,205 @@
+//! More than one history of a database at the same place: readers notice, take up the new one at a transaction's begin, and
+//! never mix the two.
+
+use crate::support::bank::{self, Bank};
+use crate::support::litestream::{Primary, Schedule};
+use crate::support::programs::wait_until;
+use crate::support::reader::Reader;
+use crate::support::workload;
+use litestream_vfs::ltx::Txid;
+use rusqlite::Connection;
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+/// What the machine of a primary keeps.
+const MACHINE: [&str; 3] = ["app.db", "app.db-wal", ".app.db-litestream"];
+
+/// Copies what the machine of a primary keeps, while nobody is at work on it.
+fn copy_machine(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("a directory");
+    MACHINE.iter().for_each(|name| copy(&from.join(name), &to.join(name)));
+}
+
+/// Copies a file, or a directory with all that is in it.
+fn copy(from: &Path, to: &Path) {
+    if from.is_dir() {
+        fs::create_dir_all(to).expect("a directory");
+        for entry in from.read_dir().expect("it can be read").flatten() {
+            copy(&entry.path(), &to.join(entry.file_name()));
+        }
+    } else {
+        fs::copy(from, to).unwrap_or_else(|error| panic!("cannot copy {}: {error}", from.display()));
+    }
+}
+
+/// The database of a bank, and all that Litestream knows of it, is gone.
+fn forget_machine(bank: &mut Bank) {
+    bank.conn = Connection::open_in_memory().expect("memory");
+    fs::remove_dir_all(bank.dir.path().join(".app.db-litestream")).expect("Litestream keeps what it knows there");
+    for end in ["", "-wal", "-shm"] {
+        let _ = fs::remove_file(bank.dir.path().join(format!("app.db{end}")));
+    }
+}
+
+/// A machine comes back as it was.
+fn restore_machine(bank: &mut Bank, saved: &Path) {
+    forget_machine(bank);
+    copy_machine(saved, bank.dir.path());
+    bank.conn = Connection::open(bank.dir.path().join("app.db")).expect("the database is back");
+    workload::run(&bank.conn, "PRAGMA wal_autocheckpoint = 0");
+    bank.conn.busy_timeout(Duration::from_secs(60)).expect("there is a timeout");
+}
+
+/// The primary forgets everything, the replica is gone, and another database stands where this one stood.
+fn begin_anew(bank: &mut Bank) {
+    drop(bank.primary.take());
+    fs::remove_dir_all(bank.replica()).expect("the replica is deleted");
+    forget_machine(bank);
+    let path = bank.dir.path().join("app.db");
+    bank.conn = bank::found(&path);
+    bank.states.insert(bank.state());
+    bank.primary = Some(Primary::start(&path, &bank.place, Schedule::QUIET));
+    bank.transfer(1);
+}
+
+/// The machine of the primary was restored from an image: its write-ahead log goes on from where it was then.
+#[test]
+fn a_primary_that_was_set_back_is_followed() {
+    let mut bank = Bank::start(Schedule::QUIET);
+    let saved = bank.dir.path().join("saved");
+    let stopped = bank.stop();
+    // Litestream takes the pages that are not in the log from the database.
+    workload::run(&bank.conn, "PRAGMA wal_checkpoint");
+    copy_machine(bank.dir.path(), &saved);
+    bank.primary = Some(stopped.start());
+    bank.transfer(3);
+    let (mut reader, mut within) = (Reader::open(&bank, &[]), Reader::open(&bank, &[]));
+    let (seen, txid) = (within.begin(&bank), reader.txid());
+    let stopped = bank.stop();
+    restore_machine(&mut bank, &saved);
+    bank.transfer(6);
+    bank.primary = Some(stopped.start());
+    bank.transfer(1);
+    reader.sees_the_newest(&bank);
+    assert!(reader.txid() > txid, "Litestream goes on with what the replica has");
+    assert_eq!(within.look(&bank.states), Ok(seen));
+}
+
+/// Both go on until the second is further and, if its primary is forgetful, level 0 has no name left that the first knew.
+/// Then the replica of the second takes the place of the other's, between two polls.
+fn overtake(first: &mut Bank, second: &mut Bank, schedule: Schedule, seen: Txid) {
+    while second.head() < Txid(seen.0 + 5) {
+        second.transfer(1);
+    }
+    if schedule.l0_retention < Schedule::QUIET.l0_retention {
+        wait_until("level 0 forgets what the reader has seen", || {
+            second.transfer(1);
+            bank::names(&second.replica()).iter().all(|(level, name)| *level > 0 || name.min > seen)
+        });
+    }
+    drop(first.primary.take());
+    drop(second.primary.take());
+    fs::rename(first.replica(), first.dir.path().join("old")).expect("the old replica goes");
+    fs::rename(second.replica(), first.replica()).expect("another comes");
+    second.states.append(&mut first.states.clone());
+    first.states = second.states.clone();
+}
+
+/// Two machines come out of one image, each with its replica; the one takes the place of the other's.
+fn a_twin_overtakes(schedule: Schedule) {
+    let (mut bank, mut twin) = (Bank::start(Schedule::QUIET), Bank::start(schedule));
+    let (stopped, twin_stopped) = (bank.stop(), twin.stop());
+    let saved = bank.dir.path().join("saved");
+    copy_machine(bank.dir.path(), &saved);
+    restore_machine(&mut twin, &saved);
+    fs::remove_dir_all(twin.replica()).expect("the replica is deleted");
+    copy(&bank.replica(), &twin.replica());
+    twin.states.append(&mut bank.states.clone());
+    (bank.primary, twin.primary) = (Some(stopped.start()), Some(twin_stopped.start()));
+    bank.transfer(3);
+    let (mut reader, mut within) = (Reader::open(&bank, &[]), Reader::open(&bank, &[("cache_size", "16KB")]));
+    let (seen, txid) = (within.begin(&bank), reader.txid());
+    overtake(&mut bank, &mut twin, schedule, txid);
+    reader.sees_the_newest(&twin);
+    within.look_or_fail(&bank.states).into_iter().for_each(|state| assert_eq!(state, seen));
+    within.leave();
+    within.sees_the_newest(&twin);
+    assert_eq!(reader.txid(), bank.head());
+}
+
+#[test]
+fn a_twin_that_overtakes_is_noticed_though_its_write_ahead_log_began_alike() {
+    a_twin_overtakes(Schedule::QUIET);
+}
+
+#[test]
+fn a_twin_that_overtakes_is_noticed_though_all_that_is_left_to_compare_is_what_they_share() {
+    a_twin_overtakes(Schedule::FORGETFUL);
+}
+
+/// Litestream's memory and the replica are lost, the database is not: its transactions are numbered from 1 again.
+#[test]
+fn a_database_whose_backup_began_again_is_followed() {
+    let mut bank = Bank::start(Schedule::QUIET);
+    bank.transfer(3);
+    let (mut reader, mut within) = (Reader::open(&bank, &[]), Reader::open(&bank, &[]));
+    let (seen, txid) = (within.begin(&bank), reader.txid());
+    let stopped = bank.stop();
+    fs::remove_dir_all(bank.replica()).expect("the replica is deleted");
+    fs::remove_dir_all(bank.dir.path().join(MACHINE[2])).expect("Litestream's memory is deleted");
+    bank.transfer(1);
+    bank.primary = Some(stopped.start());
+    bank.transfer(1);
+    assert!(bank.head() < txid, "{} < {txid}", bank.head());
+    reader.sees_the_newest(&bank);
+    assert_eq!(reader.txid(), bank.head());
+    within.look_or_fail(&bank.states).into_iter().for_each(|state| assert_eq!(state, seen));
+    within.leave();
+    bank.transfer(1);
+    reader.sees_the_newest(&bank);
+    within.sees_the_newest(&bank);
+}
+
+#[test]
+fn another_history_with_lower_txids_is_noticed_and_never_mixed_with_the_old_one() {
+    let mut bank = Bank::start(Schedule::QUIET);
+    bank.transfer(3);
+    let (mut reader, mut within) = (Reader::open(&bank, &[]), Reader::open(&bank, &[("cache_size", "16KB")]));
+    let (seen, txid) = (within.begin(&bank), reader.txid());
+    begin_anew(&mut bank);
+    assert!(bank.head() < txid, "{} < {txid}", bank.head());
+    reader.sees_the_newest(&bank);
+    assert!(reader.txid() < txid);
+    within.look_or_fail(&bank.states).into_iter().for_each(|state| assert_eq!(state, seen));
+    within.leave();
+    within.sees_the_newest(&bank);
+    bank.transfer(1);
+    reader.sees_the_newest(&bank);
+    within.sees_the_newest(&bank);
+    let told = reader.session.end().stderr;
+    assert_eq!(told.matches("another history").count(), 1, "{told}");
+}
+
+/// Another database's replica takes this one's place between two polls, and is further than this one was.
+fn another_history_overtakes(schedule: Schedule) {
+    let (mut bank, mut other) = (Bank::start(Schedule::QUIET), Bank::start(schedule));
+    let (mut reader, mut within) = (Reader::open(&bank, &[]), Reader::open(&bank, &[("cache_size", "16KB")]));
+    let (seen, txid) = (within.begin(&bank), reader.txid());
+    overtake(&mut bank, &mut other, schedule, txid);
+    reader.sees_the_newest(&other);
+    within.look_or_fail(&bank.states).into_iter().for_each(|state| assert_eq!(state, seen));
+    within.leave();
+    within.sees_the_newest(&other);
+    assert_eq!(reader.txid(), bank.head());
+}
+
+#[test]
+fn another_history_that_overtakes_is_noticed_by_the_names_it_has_in_common() {
+    another_history_overtakes(Schedule::QUIET);
+}
+
+#[test]
+fn another_history_that_overtakes_is_noticed_where_level_0_has_no_name_in_common() {
+    another_history_overtakes(Schedule::FORGETFUL);
+}

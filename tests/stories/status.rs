@@ -1,0 +1,185 @@
+//! `litestream_status`: how a replica and its readers are doing, also when nothing else answers.
+
+use crate::support::bank::{Bank, look};
+use crate::support::extension::connect;
+use crate::support::litestream::Schedule;
+use crate::support::programs::wait_until;
+use rusqlite::Connection;
+use serde_json::Value;
+use std::fs;
+
+fn open(bank: &Bank, parameters: &[(&str, &str)]) -> Connection {
+    connect(&bank.place.url, &[&[("poll_interval", "50ms")], parameters].concat())
+}
+
+fn status(conn: &Connection) -> Value {
+    let text: String = conn.query_row("SELECT litestream_status()", [], |row| row.get(0)).expect("it always answers");
+    serde_json::from_str(&text).expect("it is JSON")
+}
+
+fn text(conn: &Connection, sql: &str) -> String {
+    conn.query_row(sql, [], |row| row.get(0)).unwrap_or_else(|error| panic!("{sql}: {error}"))
+}
+
+fn number(status: &Value, name: &str) -> u64 {
+    status[name].as_u64().unwrap_or_else(|| panic!("{name} is a whole number: {status}"))
+}
+
+fn wait_for_head(conn: &Connection, bank: &Bank) {
+    let head = bank.head().to_string();
+    wait_until("the reader knows the newest", || status(conn)["head_txid"] == head.as_str());
+}
+
+#[test]
+fn it_tells_of_the_reader_and_of_the_replica_by_function_and_by_pragma() {
+    let mut bank = Bank::start(Schedule::QUIET);
+    let conn = open(&bank, &[]);
+    look(&conn).expect("it can be read");
+    wait_for_head(&conn, &bank);
+    let told = status(&conn);
+    assert_eq!(told["schema"], "main");
+    assert_eq!(told["txid"], bank.head().to_string().as_str());
+    assert_eq!(told["time"], text(&conn, "PRAGMA litestream_time").as_str());
+    assert_eq!((&told["head_txid"], &told["head_time"]), (&told["txid"], &told["time"]));
+    assert_eq!(told["state"], "following");
+    assert_eq!(
+        (&told["held_by"], &told["last_error"], &told["last_error_time"]),
+        (&Value::Null, &Value::Null, &Value::Null)
+    );
+    assert!(told["lag"].as_f64() >= Some(0.0) && told["age"].as_f64() >= Some(0.0), "{told}");
+    assert_eq!(told["replica"], bank.place.url.as_str());
+    assert_eq!((told["poll_interval"].as_f64(), number(&told, "connections")), (Some(0.05), 1));
+    assert!(number(&told, "reads") > 0 && number(&told, "lists") > 0 && number(&told, "bytes") > 0, "{told}");
+
+    let by_pragma: Value = serde_json::from_str(&text(&conn, "PRAGMA main.litestream_status")).expect("it is JSON");
+    let names = |told: &Value| told.as_object().expect("an object").keys().cloned().collect::<Vec<_>>();
+    assert_eq!(names(&by_pragma), names(&told));
+    assert_eq!(by_pragma["txid"], told["txid"]);
+
+    // An attached schema is a reader of its own.
+    let other = Bank::start(Schedule::QUIET);
+    let uri = crate::support::extension::uri(&other.place.url, &[]);
+    conn.execute("ATTACH ? AS other", [uri]).expect("it is attached");
+    for sql in ["SELECT litestream_status('other')", "PRAGMA other.litestream_status"] {
+        let told: Value = serde_json::from_str(&text(&conn, sql)).expect("it is JSON");
+        assert_eq!((&told["schema"], &told["replica"]), (&"other".into(), &other.place.url.as_str().into()), "{sql}");
+    }
+    bank.transfer(1);
+    wait_for_head(&conn, &bank);
+}
+
+#[test]
+fn it_tells_what_holds_a_reader_at_an_old_state() {
+    let mut bank = Bank::start(Schedule::QUIET);
+    let (conn, unlocked) = (open(&bank, &[]), open(&bank, &[("nolock", "1")]));
+    let first = bank.head().to_string();
+    conn.execute_batch("BEGIN").expect("a transaction begins");
+    look(&conn).expect("it can be read");
+    bank.transfer(2);
+    wait_for_head(&conn, &bank);
+    let told = status(&conn);
+    assert_eq!((&told["txid"], &told["held_by"]), (&first.as_str().into(), &"transaction".into()), "{told}");
+    assert_eq!(status(&unlocked)["held_by"], "opened without locks");
+    conn.execute_batch("COMMIT").expect("a transaction ends");
+    let told = status(&conn);
+    assert_eq!((&told["txid"], &told["held_by"]), (&told["head_txid"], &Value::Null), "{told}");
+
+    let parked = open(&bank, &[("txid", &first)]);
+    let told = status(&parked);
+    assert_eq!((&told["txid"], &told["held_by"]), (&first.as_str().into(), &"moment".into()), "{told}");
+    text(&parked, "SELECT litestream_set_time('LATEST')");
+    assert_eq!(status(&parked)["held_by"], Value::Null);
+}
+
+#[test]
+fn it_takes_no_lock() {
+    let mut bank = Bank::start(Schedule::QUIET);
+    let conn = open(&bank, &[]);
+    conn.execute_batch("BEGIN").expect("a transaction begins");
+    status(&conn);
+    text(&conn, "PRAGMA litestream_status");
+    bank.transfer(1);
+    wait_for_head(&conn, &bank);
+    assert_eq!(look(&conn), Ok(bank.state()));
+}
+
+#[test]
+fn it_counts_connections_and_what_the_cache_spares() {
+    let bank = Bank::start(Schedule::QUIET);
+    let conn = open(&bank, &[]);
+    conn.execute_batch("PRAGMA cache_size = 0").expect("pragmas run");
+    look(&conn).expect("it can be read");
+    let cold = status(&conn);
+    for _ in 0..3 {
+        look(&conn).expect("it can be read");
+    }
+    let warm = status(&conn);
+    assert_eq!(number(&warm, "cache_misses"), number(&cold, "cache_misses"), "all of it was in the cache");
+    assert!(number(&warm, "cache_hits") > number(&cold, "cache_hits") + 100, "{warm}");
+    let held = number(&warm, "cache_bytes");
+    assert!(held > 0 && held <= number(&warm, "cache_size"), "{warm}");
+
+    let others: Vec<Connection> = (0..4).map(|_| open(&bank, &[])).collect();
+    assert_eq!(number(&status(&conn), "connections"), 5);
+    assert_eq!(number(&status(&others[3]), "connections"), 5);
+    drop(others);
+    assert_eq!(number(&status(&conn), "connections"), 1);
+    assert!(number(&status(&conn), "cache_hits") >= number(&warm, "cache_hits"), "counts never go back");
+}
+
+/// The replica's directory gives way to a file, and comes back.
+#[test]
+fn it_answers_and_tells_why_when_the_replica_cannot_be_read() {
+    let mut bank = Bank::start(Schedule::QUIET);
+    let conn = open(&bank, &[]);
+    let bound = [("max_staleness", "1ms")];
+    let (strict, untouched) = (open(&bank, &bound), open(&bank, &bound));
+    let (seen, away) = (look(&conn), bank.dir.path().join("away"));
+    assert_eq!(look(&strict), seen);
+    let stopped = bank.stop();
+    fs::rename(bank.replica(), &away).expect("the replica goes");
+    fs::write(bank.replica(), "no replica").expect("a file is written");
+    wait_until("the status tells of an error", || status(&conn)["last_error"].is_string());
+    let told = status(&conn);
+    assert_eq!(told["state"], "the replica cannot be read; the last state is kept");
+    assert!(told["last_error"].as_str().is_some_and(|text| text.contains(&bank.place.url)), "{told}");
+    assert!(told["last_error_time"].is_string() && told["txid"] == told["head_txid"], "{told}");
+    assert_eq!(look(&conn), seen, "what is in the cache is read all the same");
+    wait_until("lag grows while polls fail", || {
+        status(&conn)["lag"].as_f64() > told["lag"].as_f64().map(|lag| lag + 0.2)
+    });
+
+    let refused = look(&strict).expect_err("the newest state cannot be known");
+    assert!(refused.contains("disk I/O error"), "{refused}");
+    assert_eq!(status(&strict)["txid"], told["txid"], "the status is exempt from the bound");
+    // SQLite reads the schema before the first SELECT of a connection, whatever that asks for.
+    look(&untouched).expect_err("the newest state cannot be known");
+    assert!(text(&untouched, "PRAGMA litestream_status").contains("the last state is kept"));
+
+    fs::remove_file(bank.replica()).expect("the file goes");
+    fs::rename(&away, bank.replica()).expect("the replica comes back");
+    bank.primary = Some(stopped.start());
+    bank.transfer(1);
+    wait_for_head(&conn, &bank);
+    let told = status(&conn);
+    assert_eq!(told["state"], "following");
+    assert!(told["last_error"].is_string(), "what went wrong last is still told: {told}");
+    assert_eq!(look(&strict), look(&conn));
+}
+
+#[test]
+fn it_tells_when_a_replica_has_no_base() {
+    let mut bank = Bank::start(Schedule::QUIET);
+    let conn = open(&bank, &[]);
+    look(&conn).expect("it can be read");
+    bank.wipe();
+    wait_until("the status tells of it", || status(&conn)["state"] != "following");
+    let told = status(&conn);
+    let state = told["state"].as_str().expect("text");
+    assert!(state.contains("the last state is kept"), "{state}");
+    bank.transfer(2);
+    let stopped = bank.stop();
+    stopped.force_snapshot();
+    wait_for_head(&conn, &bank);
+    wait_until("it follows again", || status(&conn)["state"] == "following");
+}

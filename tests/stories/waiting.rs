@@ -1,0 +1,113 @@
+//! Reading one's own writes: `litestream_wait`, and `max_staleness`.
+
+use crate::support::bank::{Bank, look};
+use crate::support::extension::connect;
+use crate::support::litestream::Schedule;
+use litestream_vfs::ltx::Txid;
+use rusqlite::{Connection, ToSql, params};
+use std::thread;
+use std::time::Duration;
+
+/// A reader that does not poll by itself as long as a test lasts.
+fn open(bank: &Bank, parameters: &[(&str, &str)]) -> Connection {
+    connect(&bank.place.url, &[&[("poll_interval", "1h")], parameters].concat())
+}
+
+fn wait(conn: &Connection, arguments: &[&dyn ToSql]) -> Result<i64, String> {
+    let places = vec!["?"; arguments.len()].join(", ");
+    let sql = format!("SELECT litestream_wait({places})");
+    conn.query_row(&sql, arguments, |row| row.get(0)).map_err(|error| error.to_string())
+}
+
+fn seen(conn: &Connection) -> String {
+    look(conn).expect("it can be read")
+}
+
+#[test]
+fn a_writer_reads_what_it_wrote() {
+    let mut bank = Bank::start(Schedule::QUIET);
+    let conn = open(&bank, &[]);
+    for _ in 0..3 {
+        let before = seen(&conn);
+        bank.transfer(1);
+        assert_eq!(seen(&conn), before, "it does not poll by itself");
+        assert_eq!(wait(&conn, params![bank.head().to_string()]), Ok(1));
+        assert_eq!(seen(&conn), bank.state());
+    }
+    bank.transfer(1);
+    assert_eq!(wait(&conn, params![bank.head().0 as i64, 60]), Ok(1), "a TXID as a number");
+    assert_eq!(seen(&conn), bank.state());
+    assert_eq!(wait(&conn, params![1, 0]), Ok(1), "it is there already");
+
+    let other = Bank::start(Schedule::QUIET);
+    let uri = crate::support::extension::uri(&other.place.url, &[("poll_interval", "1h")]);
+    conn.execute("ATTACH ? AS other", [uri]).expect("it is attached");
+    let beyond = other.head().next().to_string();
+    assert_eq!(wait(&conn, params![beyond, 0, "other"]), Ok(0), "another schema's replica");
+}
+
+#[test]
+fn it_waits_until_the_transaction_comes_or_the_time_is_out() {
+    let mut bank = Bank::start(Schedule::QUIET);
+    let conn = open(&bank, &[]);
+    let next = bank.head().next();
+    assert_eq!(wait(&conn, params![next.to_string(), 0.3]), Ok(0));
+    assert_eq!(wait(&conn, params![next.to_string(), 0]), Ok(0));
+    let waiting = thread::spawn(move || (wait(&conn, params![next.to_string(), 60]), seen(&conn)));
+    thread::sleep(Duration::from_millis(300));
+    bank.transfer(1);
+    let (answer, state) = waiting.join().expect("it ends");
+    assert_eq!(answer, Ok(1));
+    assert!(bank.states.contains(&state), "{state}");
+}
+
+#[test]
+fn it_says_why_it_cannot_wait() {
+    let bank = Bank::start(Schedule::QUIET);
+    let conn = open(&bank, &[]);
+    let head = bank.head().to_string();
+    let refused = |conn: &Connection, arguments: &[&dyn ToSql], why: &str| {
+        let error = wait(conn, arguments).expect_err(why);
+        assert!(error.contains(why), "{error:?} does not say {why:?}");
+    };
+    for no_txid in ["", "1f", "000000000000000g", "00000000000000001"] {
+        refused(&conn, params![no_txid], "16 hexadecimal digits");
+    }
+    refused(&conn, params![-1], "litestream_wait needs a TXID");
+    refused(&conn, params![rusqlite::types::Null], "litestream_wait needs a TXID");
+    refused(&conn, params![head, -1], "number of seconds");
+    refused(&conn, params![head, "soon"], "number of seconds");
+    refused(&conn, params![head, 1, "nowhere"], "'nowhere'");
+
+    conn.execute_batch("BEGIN").expect("a transaction begins");
+    seen(&conn);
+    refused(&conn, params![head], "inside a read transaction");
+    conn.execute_batch("COMMIT").expect("a transaction ends");
+    assert_eq!(wait(&conn, params![head]), Ok(1));
+
+    refused(&open(&bank, &[("txid", &head)]), params![head], "another moment");
+}
+
+#[test]
+fn a_bound_on_staleness_has_each_transaction_ask_for_the_newest() {
+    let mut bank = Bank::start(Schedule::QUIET);
+    let (fresh, other) = (open(&bank, &[("max_staleness", "1ms")]), open(&bank, &[]));
+    for _ in 0..3 {
+        bank.transfer(1);
+        thread::sleep(Duration::from_millis(2));
+        assert_eq!(seen(&fresh), bank.state());
+        assert_eq!(seen(&other), bank.state(), "what one learns all know");
+    }
+    let state = bank.state();
+    fresh.execute_batch("BEGIN").expect("a transaction begins");
+    assert_eq!(seen(&fresh), state);
+    bank.transfer(1);
+    thread::sleep(Duration::from_millis(2));
+    assert_eq!(seen(&fresh), state, "a transaction that has begun stays where it is");
+    fresh.execute_batch("COMMIT").expect("a transaction ends");
+    assert_eq!(seen(&fresh), bank.state());
+    // An idle primary is not stale.
+    thread::sleep(Duration::from_millis(50));
+    assert_eq!(seen(&fresh), bank.state());
+    assert_ne!(bank.head(), Txid(0));
+}
