@@ -14,6 +14,8 @@
 //! | `status` | how it is doing |
 //! | `registry`, `connection` | who reads what |
 
+#[cfg(feature = "bench")]
+pub mod bench;
 mod build;
 mod cache;
 mod catalog;

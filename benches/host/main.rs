@@ -1,0 +1,187 @@
+//! A host of SQLite that runs one workload of the benchmark and prints what it took, as a line of JSON.
+//!
+//!     bench-host <extension or -> <URI> <workload> [argument...]
+//!
+//! | workload | what is timed |
+//! |---|---|
+//! | `open` | opening and reading the schema |
+//! | `lookups <count> <passes> <threads>` | random lookups by key, each a transaction: one time a pass, that of the slowest thread |
+//! | `scan <table>` | reading every row of a table |
+//! | `queries <file> <passes>` | the statements of a file: one time a pass |
+//! | `idle <connections> <seconds>` | nothing: open connections that ask nothing, after one lookup each |
+//!
+//! `seconds` are those times; `open` is the time of the first open; `first` the time from the open's end to the first
+//! row; `rows` a number that is the same if the rows were; `memory` the most memory that the process held, in bytes.
+
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, OpenFlags, Result, Row, Statement};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::{Duration, Instant};
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let [extension, uri, workload @ ..] = &arguments[..] else {
+        panic!("usage: bench-host <extension> <URI> <workload>")
+    };
+    if *extension != "-" {
+        load(extension).unwrap_or_else(|error| panic!("cannot load {extension}: {error}"));
+    }
+    let measured = run(uri, workload).unwrap_or_else(|error| panic!("{workload:?}: {error}"));
+    let Measured { open, first, seconds, rows } = measured;
+    let (open, first, memory) = (open.as_secs_f64(), first.as_secs_f64(), peak_memory());
+    let seconds: Vec<f64> = seconds.iter().map(Duration::as_secs_f64).collect();
+    println!(r#"{{"open": {open}, "first": {first}, "seconds": {seconds:?}, "rows": {rows}, "memory": {memory}}}"#);
+    // What an extension does at the end of a process is no part of the workload.
+    std::process::exit(0);
+}
+
+/// Loads an extension into SQLite itself: its VFS is then there for every connection.
+fn load(extension: &str) -> Result<()> {
+    let connection = Connection::open_in_memory()?;
+    // SAFETY: the benchmark names an extension to load.
+    let loaded = unsafe {
+        connection.load_extension_enable()?;
+        connection.load_extension(extension, None::<&str>)
+    };
+    // Some VFSes go with the connection that brought them.
+    std::mem::forget(connection);
+    loaded
+}
+
+fn open(uri: &str) -> Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(uri, flags)?;
+    connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0))?;
+    Ok(connection)
+}
+
+struct Measured {
+    open: Duration,
+    first: Duration,
+    seconds: Vec<Duration>,
+    rows: u64,
+}
+
+fn run(uri: &str, workload: &[&str]) -> Result<Measured> {
+    let start = Instant::now();
+    let connection = open(uri)?;
+    let open = start.elapsed();
+    let mut rows = Rows::default();
+    let number = |text: &str| text.parse::<usize>().expect("a number");
+    let seconds = match workload {
+        ["open"] => vec![open],
+        ["scan", table] => vec![rows.read(&mut connection.prepare(&format!("SELECT * FROM {table}"))?)?],
+        ["lookups", count, passes, threads] => {
+            let (times, found) = lookups(uri, number(count), number(passes), number(threads))?;
+            rows.sum = found;
+            times
+        }
+        ["queries", file, passes] => {
+            let queries = std::fs::read_to_string(file).expect("a file of SQL");
+            (0..number(passes)).map(|_| rows.run(&connection, &queries)).collect::<Result<_>>()?
+        }
+        ["idle", connections, seconds] => {
+            let others: Vec<Connection> = (1..number(connections)).map(|_| self::open(uri)).collect::<Result<_>>()?;
+            std::thread::sleep(Duration::from_secs(number(seconds) as u64));
+            others.into_iter().for_each(std::mem::forget);
+            Vec::new()
+        }
+        _ => panic!("{workload:?} is no workload"),
+    };
+    Ok(Measured { open, first: rows.first.unwrap_or_default(), seconds, rows: rows.sum })
+}
+
+/// What was read in the last pass, in a sum that does not mind the order.
+#[derive(Default)]
+struct Rows {
+    sum: u64,
+    first: Option<Duration>,
+}
+
+impl Rows {
+    fn read(&mut self, statement: &mut Statement) -> Result<Duration> {
+        let columns = statement.column_count();
+        let start = Instant::now();
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            self.first.get_or_insert_with(|| start.elapsed());
+            self.sum = self.sum.wrapping_add(hash(row, columns)?);
+        }
+        Ok(start.elapsed())
+    }
+
+    fn run(&mut self, connection: &Connection, queries: &str) -> Result<Duration> {
+        let start = Instant::now();
+        self.sum = 0;
+        for query in queries.split(';').filter(|query| !query.trim().is_empty()) {
+            self.read(&mut connection.prepare(query)?)?;
+        }
+        Ok(start.elapsed())
+    }
+}
+
+fn hash(row: &Row, columns: usize) -> Result<u64> {
+    let mut hasher = DefaultHasher::new();
+    for column in 0..columns {
+        match row.get_ref(column)? {
+            ValueRef::Null => 0.hash(&mut hasher),
+            ValueRef::Integer(number) => number.hash(&mut hasher),
+            ValueRef::Real(number) => number.to_bits().hash(&mut hasher),
+            ValueRef::Text(bytes) | ValueRef::Blob(bytes) => bytes.hash(&mut hasher),
+        }
+    }
+    Ok(hasher.finish())
+}
+
+/// Every thread has a connection of its own, and asks for keys of its own. A pass begins when all are ready.
+fn lookups(uri: &str, count: usize, passes: usize, threads: usize) -> Result<(Vec<Duration>, u64)> {
+    let barrier = std::sync::Barrier::new(threads);
+    let one = |thread: usize| -> Result<(Vec<Duration>, u64)> {
+        let connection = open(uri)?;
+        let last: i64 = connection.query_row("SELECT max(o_orderkey) FROM orders", [], |row| row.get(0))?;
+        let mut statement = connection.prepare("SELECT * FROM orders WHERE o_orderkey = ?")?;
+        let columns = statement.column_count();
+        let mut sum = 0u64;
+        let mut pass = |_| {
+            barrier.wait();
+            let start = Instant::now();
+            let mut keys = Keys(thread as u64);
+            sum = 0;
+            for _ in 0..count {
+                let key = 1 + (keys.next() >> 1) as i64 % last;
+                sum = sum.wrapping_add(statement.query_row([key], |row| hash(row, columns))?);
+            }
+            Ok(start.elapsed())
+        };
+        let times = (0..passes).map(&mut pass).collect::<Result<_>>()?;
+        Ok((times, sum))
+    };
+    let results: Vec<_> = std::thread::scope(|scope| {
+        let running: Vec<_> = (0..threads).map(|thread| scope.spawn(move || one(thread))).collect();
+        running.into_iter().map(|thread| thread.join().expect("a thread that ends well")).collect::<Result<_>>()
+    })?;
+    let slowest = |pass: usize| results.iter().map(|(times, _)| times[pass]).max().unwrap_or_default();
+    let sum = results.iter().fold(0u64, |sum, (_, rows)| sum.wrapping_add(*rows));
+    Ok(((0..passes).map(slowest).collect(), sum))
+}
+
+/// SplitMix64.
+struct Keys(u64);
+
+impl Keys {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ mixed >> 31
+    }
+}
+
+/// As Linux counts it; 0 elsewhere.
+fn peak_memory() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    line.and_then(|line| line.trim().strip_suffix(" kB")?.parse().ok()).map_or(0, |kilobytes: u64| kilobytes * 1024)
+}

@@ -1,0 +1,108 @@
+//! What the micro-benchmarks time that nobody outside can reach. Only with the feature `bench`, which no release has.
+
+use super::library::Reading;
+use super::view::{Draft, View};
+use super::{Page, Replica, build, plan};
+use crate::ltx::{Encoder, FileName, Form, Header, Level, PageSize, Txid};
+use crate::store::{Listed, Memory, Store};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::runtime::{Builder, Runtime};
+
+const PAGE_SIZE: u32 = 512;
+
+/// A replica in memory: a snapshot, and a later file that changes some of its pages.
+pub struct Subject {
+    runtime: Runtime,
+    replica: Arc<Replica>,
+    view: Arc<View>,
+    next: Vec<Reading>,
+}
+
+impl Subject {
+    /// With a database of `pages` pages, of which the later file changes `changed`, evenly spread.
+    ///
+    /// # Panics
+    ///
+    /// If `changed` is 0 or above `pages`: the file could not be written.
+    pub fn new(pages: u32, changed: u32) -> Subject {
+        let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let store = Arc::new(Memory::new());
+        store.insert(Level::SNAPSHOT, name(1), file(1, pages, 1..=pages));
+        let replica = Arc::new(Replica::new(store.clone(), 1 << 32, Duration::from_secs(1)));
+        runtime.block_on(replica.poll(Duration::ZERO)).expect("the snapshot is read");
+        let view = replica.head().expect("a snapshot is a view");
+        store.insert(Level::ZERO, name(2), file(2, pages, (1..=pages).step_by((pages / changed) as usize)));
+        let listed = runtime.block_on(store.list(Level::ZERO, Txid(2))).expect("memory is listed");
+        let next = runtime.block_on(build::read_all(&replica.library, &listed));
+        Subject { next: next.expect("memory is read"), runtime, replica, view }
+    }
+
+    /// Where a page lies: the length of its frame.
+    pub fn locate(&self, pgno: u32) -> Option<u32> {
+        self.view.locate(pgno).map(|extent| extent.size)
+    }
+
+    /// Fetches a page and its neighbours.
+    pub fn fetch(&self, pgno: u32) -> Option<Page> {
+        self.runtime.block_on(self.replica.page(&self.view, pgno)).expect("memory is read")
+    }
+
+    /// A page from the cache.
+    pub fn cached(&self, pgno: u32) -> Option<Page> {
+        self.replica.fetcher.cached(&self.view, pgno)
+    }
+
+    /// The view with the later file laid over it.
+    pub fn next_view(&self) -> View {
+        let mut draft = Draft::from(&self.view);
+        self.next.iter().for_each(|reading| draft.apply(reading));
+        draft.finish(self.view.epoch(), None).expect("every page is there")
+    }
+}
+
+/// A listing as of a day: a snapshot, and files of the levels that came after it.
+pub fn listing(level_0: u64, level_1: u64) -> Vec<Listed> {
+    let listed = |level, min, max| Listed {
+        level,
+        name: FileName { min: Txid(min), max: Txid(max) },
+        size: 1,
+        version: None,
+        modified_ms: 0,
+    };
+    let each = level_0 / level_1;
+    let compacted = (0..level_1).map(|at| listed(Level::new(1).expect("a level"), at * each + 2, (at + 1) * each + 1));
+    let synced = (2..level_0 + 2).map(|txid| listed(Level::ZERO, txid, txid));
+    std::iter::once(listed(Level::SNAPSHOT, 1, 1)).chain(compacted).chain(synced).collect()
+}
+
+/// How many files give the newest state of a listing.
+pub fn plan(listed: &[Listed]) -> usize {
+    plan::newest(listed).first().map_or(0, |chain| chain.files.len())
+}
+
+fn name(txid: u64) -> FileName {
+    FileName { min: Txid(txid), max: Txid(txid) }
+}
+
+fn file(txid: u64, commit: u32, pages: impl Iterator<Item = u32>) -> Vec<u8> {
+    let header = Header {
+        flags: Header::NO_CHECKSUMS,
+        page_size: PageSize::new(PAGE_SIZE).expect("a page size"),
+        commit,
+        min_txid: Txid(txid),
+        max_txid: Txid(txid),
+        timestamp_ms: 0,
+        pre_apply_checksum: 0,
+        wal_offset: 0,
+        wal_size: 0,
+        wal_salt: [0, 0],
+        node_id: 0,
+    };
+    let mut encoder = Encoder::new(header, Form::Block);
+    let lock_page = header.page_size.lock_page();
+    for pgno in pages.filter(|pgno| *pgno != lock_page) {
+        encoder.page(pgno, &[pgno as u8; PAGE_SIZE as usize]);
+    }
+    encoder.finish()
+}
