@@ -6,7 +6,6 @@ import os
 import pathlib
 import statistics
 import subprocess
-import time
 
 from store import Store
 
@@ -99,14 +98,12 @@ class Contest:
             runs=sum(result.runs for result in results),
         )
 
-    def in_turn(self, who, runs, workload, **options):
+    def in_turn(self, runs, workload, **options):
         """Runs a workload for each in turn, `runs[name]` times, so that all meet the same weather."""
-        results = {name: [] for name in who}
-        for turn in range(max(runs[name] for name in who)):
-            for name in who:
-                if turn < runs[name]:
-                    results[name].append(self.run(name, workload(name), **options))
-                    time.sleep(0.05)
+        results = {name: [] for name in runs}
+        for turn in range(max(runs.values())):
+            for name in (name for name in runs if turn < runs[name]):
+                results[name].append(self.run(name, workload, **options))
         medians = {name: self.median(of_one) for name, of_one in results.items()}
         if len({result.rows for result in medians.values()}) > 1:
             raise SystemExit(f"not the same rows: { {name: result.rows for name, result in medians.items()} }")

@@ -8,6 +8,7 @@ from contest import GO, LOCAL, THIS
 QUERIES = pathlib.Path(__file__).with_name("analytic.sql")
 TABLE = "orders"
 IDLE_CONNECTIONS, IDLE_SECONDS = 50, 20
+ONCE_FOR_GO = {LOCAL: 5, GO: 1, THIS: 5}
 
 
 @dataclasses.dataclass
@@ -34,11 +35,7 @@ def all_rows(contest, lookups, cache):
 
 
 def warm_lookups(contest, lookups, cache, threads):
-    passes = {LOCAL: 6, GO: 2, THIS: 6}
-    runs = dict.fromkeys(passes, 1)
-    results = contest.in_turn(
-        passes, runs, lambda who: ["lookups", lookups, passes[who], threads], replica="directory", cache=cache, warm=True
-    )
+    results = warm(contest, ["lookups", lookups, 2, threads], cache)
     work = f"{lookups:,} random lookups by key, warm, a transaction each"
     if threads > 1:
         work = f"the same by {threads} threads at once, with a connection each"
@@ -48,21 +45,19 @@ def warm_lookups(contest, lookups, cache, threads):
 def opening(contest, replica):
     files = len(contest.files[replica])
     runs = {GO: 5, THIS: 5}
-    results = contest.in_turn(runs, runs, lambda _: ["open"], replica=replica)
+    results = contest.in_turn(runs, ["open"], replica=replica)
     levels = sorted({level for level, *_ in contest.files[replica]})
     work = f"open, {files} files at levels {', '.join(map(str, levels))}"
     return Row(work, results, "≤ 5 round trips one after another")
 
 
 def cold_lookups(contest):
-    results = contest.in_turn((LOCAL, GO, THIS), {LOCAL: 5, GO: 1, THIS: 5}, lambda _: ["lookups", 200, 1, 1], replica="once")
+    results = contest.in_turn(ONCE_FOR_GO, ["lookups", 200, 1, 1], replica="once")
     return Row("200 random lookups by key, cold", results, "≤ 0.8 s")
 
 
-def cold_scan(contest, latency, runs=5):
-    results = contest.in_turn(
-        (LOCAL, GO, THIS), {LOCAL: runs, GO: 1, THIS: runs}, lambda _: ["scan", TABLE], replica="once", latency=latency
-    )
+def cold_scan(contest, latency, runs=ONCE_FOR_GO):
+    results = contest.in_turn(runs, ["scan", TABLE], replica="once", latency=latency)
     bound = limit(contest, results[THIS], latency)
     return Row(f"every row of {TABLE}, cold", results, f"≤ 2 × (bytes ÷ bandwidth + 4 round trips): {2 * bound:.2f} s")
 
@@ -73,16 +68,17 @@ def limit(contest, result, latency):
 
 
 def warm_queries(contest, cache):
-    passes = {LOCAL: 6, GO: 2, THIS: 6}
-    runs = dict.fromkeys(passes, 1)
-    results = contest.in_turn(
-        passes, runs, lambda who: ["queries", QUERIES, passes[who]], replica="directory", cache=cache, warm=True
-    )
+    results = warm(contest, ["queries", QUERIES, 2], cache)
     return Row("12 analytic queries, warm", results, "≤ 1.1 × local file")
 
 
+def warm(contest, workload, cache):
+    """A workload of two passes, over a directory."""
+    return contest.in_turn(ONCE_FOR_GO, workload, replica="directory", cache=cache, warm=True)
+
+
 def cold_queries(contest):
-    results = contest.in_turn((LOCAL, THIS), {LOCAL: 3, THIS: 3}, lambda _: ["queries", QUERIES, 1], replica="once")
+    results = contest.in_turn({LOCAL: 5, THIS: 5}, ["queries", QUERIES, 1], replica="once")
     download = contest.snapshot_bytes / (contest.bandwidth * 1e6) + contest.latency / 1000
     local = results[LOCAL].seconds
     return Row("12 analytic queries, cold, default cache", results, f"≤ downloading first: {download:.2f} s + {local:.2f} s")

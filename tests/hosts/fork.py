@@ -122,6 +122,20 @@ def grandchild():
     wait()
 
 
+def crowd():
+    """Many forks, whatever the threads of the parent are at; each child goes on with an inherited reader and a new one."""
+    reader = open_reader()
+
+    def child():
+        follows(reader, 1)
+        follows(open_reader(), 1)
+
+    children = [fork(child) for _ in range(12)]
+    follows(reader, 1)
+    for wait in children:
+        wait()
+
+
 def pooled(_):
     reader = open_reader()
     follows(reader, 1)
@@ -137,7 +151,7 @@ def pool():
 
 
 load(sqlite3.connect(":memory:"))
-for case in (after_load, after_open, within_a_transaction, untouched, grandchild, pool):
+for case in (after_load, after_open, within_a_transaction, untouched, grandchild, crowd, pool):
     case()
     # The next case begins with what this one left.
 print("ok")
