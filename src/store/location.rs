@@ -1,5 +1,6 @@
 //! From the text of a URL to a place that can be compared, shown and connected to.
 
+use super::environment::Environment;
 use super::file::{FilePlace, FileStore};
 use super::s3::{S3Place, S3Store};
 use super::url::{self, Parts};
@@ -81,42 +82,6 @@ fn place(url: &str, environment: &Environment<'_>, shown: &str) -> Result<Place,
             S3Place::parse(&parts, environment, shown).map(Place::S3)
         }
         unknown => Err(format!("the scheme '{unknown}' is not known; the schemes are {SCHEMES}")),
-    }
-}
-
-/// The environment variables of one parse.
-pub(super) struct Environment<'a>(pub &'a dyn Fn(&str) -> Option<OsString>);
-
-impl Environment<'_> {
-    /// What a variable holds; None if it is unset or empty.
-    pub fn raw(&self, name: &str) -> Option<OsString> {
-        (self.0)(name).filter(|value| !value.is_empty())
-    }
-
-    /// [`Environment::raw`] as text.
-    pub fn text(&self, name: &str) -> Result<Option<String>, String> {
-        let text = self.raw(name).map(OsString::into_string).transpose();
-        text.map_err(|_| format!("the environment variable {name} is not text in UTF-8"))
-    }
-
-    /// The first of these variables that is set.
-    pub fn first(&self, names: &[&str]) -> Result<Option<String>, String> {
-        for name in names {
-            if let Some(value) = self.text(name)? {
-                return Ok(Some(value));
-            }
-        }
-        Ok(None)
-    }
-}
-
-/// Text that is compared but never shown.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub(super) struct Secret(pub String);
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
     }
 }
 

@@ -3,6 +3,7 @@
 //! A store knows where files lie and how to fetch bytes. It knows nothing of their content.
 
 mod counting;
+mod environment;
 mod error;
 mod file;
 mod location;

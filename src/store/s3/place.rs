@@ -1,7 +1,7 @@
 //! The bucket, path, options and credentials that an `s3` URL and the environment give.
 
 use super::host::{self, Host};
-use crate::store::location::{Environment, Secret};
+use crate::store::environment::{Environment, Secret};
 use crate::store::url::Parts;
 use object_store::path::Path;
 use std::ffi::OsString;
