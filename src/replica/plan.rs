@@ -118,6 +118,7 @@ mod tests {
     use super::*;
     use crate::ltx::{FileName, Level};
     use proptest::prelude::*;
+    use std::collections::{BTreeMap, BTreeSet};
 
     fn file(level: u8, min: u64, max: u64) -> Listed {
         let level = Level::new(level).expect("a level");
@@ -183,6 +184,62 @@ mod tests {
             prop_assert_eq!(seen, covered);
             for end in files.iter().map(|f| f.name.max) {
                 prop_assert_eq!(at(&files, end).map(|chain| chain.end()), Ok(end));
+            }
+        }
+    }
+
+    type Pages = BTreeMap<u32, u64>;
+
+    /// What a transaction wrote, and the size of the database after it.
+    type Written = (Pages, u32);
+
+    /// The pages that a file of these transactions holds: of each the newest version, as far as the size after them goes.
+    fn content(history: &[Written], name: FileName) -> Pages {
+        let mut pages = Pages::new();
+        for (written, commit) in &history[name.min.0 as usize - 1..name.max.0 as usize] {
+            pages.extend(written);
+            pages.split_off(&(commit + 1));
+        }
+        pages
+    }
+
+    /// Transactions that write some pages of a database of up to 12, and all that they add to it.
+    fn history() -> impl Strategy<Value = Vec<Written>> {
+        let transaction = (1u32..12, prop::collection::btree_set(1u32..12, 0..4));
+        prop::collection::vec(transaction, 1..30).prop_map(|transactions| {
+            let mut size = 0;
+            let written = |(number, (commit, pages)): (usize, (u32, BTreeSet<u32>))| {
+                let added = size + 1..=commit;
+                size = commit;
+                let pages = pages.into_iter().filter(|pgno| *pgno <= commit).chain(added);
+                (pages.map(|pgno| (pgno, number as u64)).collect(), commit)
+            };
+            transactions.into_iter().enumerate().map(written).collect()
+        })
+    }
+
+    proptest! {
+        /// Files of any intervals, laid over each other as a chain says, give the state that the transactions gave.
+        #[test]
+        fn a_chain_gives_the_state_at_its_end(
+            history in history(),
+            raw in prop::collection::vec((0u8..10, any::<prop::sample::Index>(), any::<prop::sample::Index>()), 0..25),
+        ) {
+            let files: Vec<Listed> = raw.iter().map(|(level, one, other)| {
+                let (one, other) = (one.index(history.len()) as u64 + 1, other.index(history.len()) as u64 + 1);
+                // Snapshots begin at the first transaction.
+                file(*level, if *level == 9 { 1 } else { one.min(other) }, one.max(other))
+            }).collect();
+            for end in files.iter().map(|file| file.name.max) {
+                let chain = at(&files, end).expect("a file ends there");
+                let mut state = Pages::new();
+                for step in &chain.files {
+                    state.extend(content(&history, step.name));
+                    state.split_off(&(history[step.name.max.0 as usize - 1].1 + 1));
+                }
+                if chain.start() == Txid(1) {
+                    prop_assert_eq!(state, content(&history, FileName { min: Txid(1), max: end }));
+                }
             }
         }
     }
