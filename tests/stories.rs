@@ -39,6 +39,7 @@ mod stories {
     mod soak;
     #[cfg(unix)]
     mod status;
+    #[cfg(unix)]
     mod tables;
     #[cfg(unix)]
     mod waiting;

@@ -116,6 +116,7 @@ impl S3Server {
     }
 
     /// While this file exists, no request is answered.
+    #[cfg(unix)]
     pub fn stall_file(&self) -> PathBuf {
         self.root.path().join(STALL)
     }
