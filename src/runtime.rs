@@ -23,6 +23,7 @@ pub(crate) fn generation() -> u64 {
 }
 
 /// To be called in the child of a fork, before it does anything else.
+#[cfg(any(unix, test))]
 pub(crate) fn forked() {
     GENERATION.fetch_add(1, Ordering::Relaxed);
 }

@@ -29,7 +29,7 @@ pub struct LocationKey(Arc<Place>);
 #[derive(PartialEq, Eq, Hash, Debug)]
 enum Place {
     File(FilePlace),
-    S3(S3Place),
+    S3(Box<S3Place>),
 }
 
 impl Location {
@@ -57,7 +57,7 @@ impl Location {
     pub fn connect(&self) -> Result<Arc<dyn Store>, Error> {
         match &*self.key.0 {
             Place::File(place) => Ok(Arc::new(FileStore::new(self.base.clone(), place.clone()))),
-            Place::S3(place) => S3Store::new(self.base.clone(), place.clone())
+            Place::S3(place) => S3Store::new(self.base.clone(), S3Place::clone(place))
                 .map(|store| Arc::new(store) as Arc<dyn Store>)
                 .map_err(|cause| Error::new(ErrorKind::Config, self.shown.clone(), cause)),
         }
@@ -79,7 +79,7 @@ fn place(url: &str, environment: &Environment<'_>, shown: &str) -> Result<Place,
         "file" => FilePlace::parse(rest).map(Place::File),
         "s3" => {
             let parts = Parts::of(rest).ok_or("two slashes are missing behind the scheme, as in s3://bucket/path")?;
-            S3Place::parse(&parts, environment, shown).map(Place::S3)
+            S3Place::parse(&parts, environment, shown).map(|place| Place::S3(place.into()))
         }
         unknown => Err(format!("the scheme '{unknown}' is not known; the schemes are {SCHEMES}")),
     }
