@@ -52,7 +52,7 @@ def _costs(row):
         row.work,
         *by(lambda result: f"{result.requests:,}", GO, THIS),
         *by(lambda result: f"{result.counts['bytes'] / 1e6:.1f}", GO, THIS),
-        *by(lambda result: str(result.counts["open"]), GO, THIS),
+        *by(lambda result: str(result.counts["rounds"]), GO, THIS),
         *by(lambda result: f"{result.cpu:.2f}", LOCAL, GO, THIS),
         *by(lambda result: f"{result.memory / 1e6:.0f}", LOCAL, GO, THIS),
     ]
