@@ -69,6 +69,17 @@ enum News {
     Doubt,
 }
 
+/// What stands under the name of a view's last transaction.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// What stood there when the view was made: nothing has begun anew.
+    AsItWas,
+    /// Other bytes: another history.
+    Replaced,
+    /// Nothing, which proves nothing, since retention may be short; or it was not known what stood there.
+    Unknown,
+}
+
 impl Replica {
     /// Looks once at the replica and publishes what is new. One request when nothing is, none if the last look was
     /// less than `fresh` ago.
@@ -132,7 +143,7 @@ impl Replica {
                 return self.look(view).await;
             }
             // Two primaries out of one machine image write WALs that begin alike.
-            if !std::mem::replace(&mut confirmed, true) && self.is_replaced(&view).await? {
+            if !std::mem::replace(&mut confirmed, true) && self.standing(&view).await? == Standing::Replaced {
                 return Ok(News::Doubt);
             }
             match self.extend(&view, &[reading]) {
@@ -142,15 +153,14 @@ impl Replica {
         }
     }
 
-    /// Whether other bytes stand at level 0 under the name of the view's last transaction than when it was made. That
-    /// they are gone proves nothing: retention may be short.
-    async fn is_replaced(&self, view: &View) -> Result<bool, LoadError> {
+    /// What stands at level 0 under the name of the view's last transaction.
+    pub(super) async fn standing(&self, view: &View) -> Result<Standing, LoadError> {
         let own = FileName { min: view.txid(), max: view.txid() };
-        let Some(version) = view.witness() else { return Ok(false) };
+        let Some(version) = view.witness() else { return Ok(Standing::Unknown) };
         match self.store.read(Level::ZERO, own, 0..1, Some(version)).await {
-            Ok(_) => Ok(false),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
-            Err(error) if error.kind() == ErrorKind::Changed => Ok(true),
+            Ok(_) => Ok(Standing::AsItWas),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Standing::Unknown),
+            Err(error) if error.kind() == ErrorKind::Changed => Ok(Standing::Replaced),
             Err(error) => Err(error.into()),
         }
     }

@@ -1,7 +1,7 @@
 //! Making the newest view from a listing of the whole replica.
 
 use super::build::{self, BuildError};
-use super::follow::Progress;
+use super::follow::{Progress, Standing};
 use super::library::LoadError;
 use super::status::Standstill;
 use super::view::{Epoch, View};
@@ -63,7 +63,8 @@ impl Replica {
         let Some(end) = plan::newest(listed).first().map(plan::Chain::end) else {
             return Ok(Renewal::Not(Standstill::Empty));
         };
-        if end < view.txid() && !believed {
+        // A listing can be as old as it likes, a file that is there is there.
+        if end < view.txid() && (!believed || self.standing(view).await? == Standing::AsItWas) {
             return Ok(Renewal::Not(Standstill::Behind));
         }
         let history = if end < view.txid() { History::Another } else { self.history(view, listed).await? };

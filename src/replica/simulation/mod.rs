@@ -17,7 +17,7 @@ use oracle::Oracle;
 use primary::Primary;
 use random::Random;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use world::World;
 
@@ -29,12 +29,15 @@ const POLLS_TO_SETTLE: u32 = 10;
 /// Seeds of the ordinary run.
 const SEEDS: std::ops::Range<u64> = 0..2000;
 
+/// Seeds beyond those that failed once, which the ordinary run keeps.
+const FAILED_ONCE: [u64; 1] = [3434];
+
 #[test]
 fn every_view_is_a_state_of_the_primary() {
     let seeds = seeds();
-    let next = AtomicU64::new(seeds.start);
+    let next = AtomicUsize::new(0);
     let run = || {
-        while let Some(seed) = Some(next.fetch_add(1, Ordering::Relaxed)).filter(|seed| seeds.contains(seed)) {
+        while let Some(&seed) = seeds.get(next.fetch_add(1, Ordering::Relaxed)) {
             let story = std::panic::catch_unwind(|| Simulation::new(seed).run());
             assert!(story.is_ok(), "seed {seed} fails; run it alone with LITESTREAM_VFS_SEEDS={seed}");
         }
@@ -43,12 +46,12 @@ fn every_view_is_a_state_of_the_primary() {
     std::thread::scope(|scope| (0..threads).for_each(|_| drop(scope.spawn(run))));
 }
 
-fn seeds() -> std::ops::Range<u64> {
-    let Ok(text) = std::env::var("LITESTREAM_VFS_SEEDS") else { return SEEDS };
+fn seeds() -> Vec<u64> {
+    let Ok(text) = std::env::var("LITESTREAM_VFS_SEEDS") else { return SEEDS.chain(FAILED_ONCE).collect() };
     let number = |text: &str| text.parse::<u64>().expect("LITESTREAM_VFS_SEEDS is a number or a range as 0..1000");
     match text.split_once("..") {
-        Some((from, to)) => number(from)..number(to),
-        None => number(&text)..number(&text) + 1,
+        Some((from, to)) => (number(from)..number(to)).collect(),
+        None => vec![number(&text)],
     }
 }
 
