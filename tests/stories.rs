@@ -5,6 +5,8 @@ mod support;
 /// What the extension does, told by those who use it.
 mod stories {
     #[cfg(unix)]
+    mod budgets;
+    #[cfg(unix)]
     mod byte_for_byte;
     #[cfg(unix)]
     mod clients;

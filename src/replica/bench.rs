@@ -1,5 +1,6 @@
 //! What the micro-benchmarks time that nobody outside can reach. Only with the feature `bench`, which no release has.
 
+use super::foresight::Foresight;
 use super::library::Reading;
 use super::view::{Draft, View};
 use super::{Page, Replica, build, plan};
@@ -45,7 +46,7 @@ impl Subject {
 
     /// Fetches a page and its neighbours.
     pub fn fetch(&self, pgno: u32) -> Option<Page> {
-        self.runtime.block_on(self.replica.page(&self.view, pgno)).expect("memory is read")
+        self.runtime.block_on(self.replica.page(&self.view, pgno, &Foresight::new())).expect("memory is read")
     }
 
     /// A page from the cache.

@@ -1,6 +1,7 @@
 //! One reader's place at a shared replica.
 
 use super::cache::Page;
+use super::foresight::Reading;
 use super::registry::Place;
 use super::{Replica, Status, View};
 use crate::config::{Settings, Target};
@@ -90,8 +91,12 @@ impl Connection {
         let counter = if page.is_some() { counter } else { other };
         counter.store(counter.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
         match page {
-            Some(page) => Ok(Some(page)),
-            None => fetch(place.replica().clone(), view.clone(), pgno, interrupted),
+            Some(page) => {
+                let reading = Reading { fetcher: &place.replica().fetcher, view };
+                place.foresight().reads(reading, pgno, &page);
+                Ok(Some(page))
+            }
+            None => fetch(place, view.clone(), pgno, interrupted),
         }
     }
 
@@ -126,16 +131,12 @@ impl Connection {
     }
 }
 
-fn fetch(
-    replica: Arc<Replica>,
-    view: Arc<View>,
-    pgno: u32,
-    interrupted: Interrupted<'_>,
-) -> Result<Option<Page>, Error> {
+fn fetch(place: &Place, view: Arc<View>, pgno: u32, interrupted: Interrupted<'_>) -> Result<Option<Page>, Error> {
     if pgno == view.lock_page() {
         return Ok(None);
     }
-    runtime::wait(async move { replica.page(&view, pgno).await }, interrupted)
+    let (replica, foresight) = (place.replica().clone(), place.foresight().clone());
+    runtime::wait(async move { replica.page(&view, pgno, &foresight).await }, interrupted)
 }
 
 fn join(location: &Location, settings: &Settings, interrupted: Interrupted<'_>) -> Result<Place, Error> {

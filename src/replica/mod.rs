@@ -9,6 +9,8 @@
 //! | `pages`, `view` | which bytes hold which page of a state |
 //! | `build` | from a plan to a view |
 //! | `cache`, `fetch` | bringing pages into memory |
+//! | `foresight`, `btree` | what a reader will read next |
+//! | `rent`, `freelist` | when to fetch all of a table, and what not to fetch |
 //! | `follow`, `renew` | from one view to the next, by name and by listing |
 //! | `past` | views of other moments, and pages whose file is gone |
 //! | `status` | how it is doing |
@@ -16,18 +18,24 @@
 
 #[cfg(feature = "bench")]
 pub mod bench;
+mod btree;
+#[cfg(test)]
+mod budgets;
 mod build;
 mod cache;
 mod catalog;
 mod connection;
 mod fetch;
 mod follow;
+mod foresight;
+mod freelist;
 mod library;
 mod pages;
 mod past;
 mod plan;
 mod registry;
 mod renew;
+mod rent;
 #[cfg(test)]
 mod simulation;
 mod status;
@@ -35,6 +43,7 @@ mod view;
 
 pub use cache::Page;
 pub use connection::{Connection, Interrupted};
+pub use fetch::Guesses;
 pub use status::{Status, age};
 use view::Epoch;
 pub use view::View;
@@ -45,6 +54,8 @@ use crate::ltx::Txid;
 use crate::store::{Counting, Store};
 use fetch::{FetchError, Fetcher};
 use follow::Progress;
+use foresight::{Arrival, Foresight, Reading};
+use futures_util::future::join;
 use library::{Library, Portions};
 use status::SharedCondition;
 use std::collections::HashMap;
@@ -148,8 +159,27 @@ impl Replica {
         self.head.write().confirmed = Some(Instant::now());
     }
 
-    /// A page of `view`, from the cache, or fetched with its neighbours. None for a page that the view does not have.
-    pub(crate) async fn page(&self, view: &Arc<View>, pgno: u32) -> Result<Option<Page>, Error> {
+    /// A page of `view`, from the cache, or fetched with its neighbours and with what `foresight` expects to be read next.
+    /// None for a page that the view does not have.
+    async fn page(&self, view: &Arc<View>, pgno: u32, foresight: &Foresight) -> Result<Option<Page>, Error> {
+        let reading = Reading { fetcher: &self.fetcher, view };
+        let arrival = self.arrival(view, pgno);
+        // In this order: what is asked for goes before what is guessed.
+        let (page, ()) = join(self.fetch(view, pgno), async { foresight.waits(reading, pgno) }).await;
+        let page = page?;
+        if let Some(page) = &page {
+            foresight.receives(reading, pgno, page, arrival);
+        }
+        Ok(page)
+    }
+
+    /// How a page that is not in the cache will come.
+    fn arrival(&self, view: &View, pgno: u32) -> Arrival {
+        let in_memory = view.locate(pgno).is_none_or(|extent| extent.file.body.is_some());
+        if in_memory || self.fetcher.is_coming(view, pgno) { Arrival::Foreseen } else { Arrival::Asked }
+    }
+
+    async fn fetch(&self, view: &Arc<View>, pgno: u32) -> Result<Option<Page>, Error> {
         match self.fetcher.page(view, pgno).await {
             Ok(page) => Ok(page),
             Err(FetchError::Other(error)) => Err(error),

@@ -4,6 +4,7 @@
 //! its view and its cache, since many applications open a connection for each piece of work and close it again.
 
 use super::Replica;
+use super::foresight::Foresight;
 use crate::config::Settings;
 use crate::error::Error;
 use crate::lock::Mutex;
@@ -72,6 +73,7 @@ pub(super) struct Place {
     reader: u64,
     replica: Arc<Replica>,
     usage: Arc<Usage>,
+    foresight: Arc<Foresight>,
 }
 
 impl Place {
@@ -100,11 +102,15 @@ impl Place {
         if entry.follower.is_none() {
             entry.follower = Some(runtime::spawn(follow(entry.replica.clone()))?);
         }
-        Ok(Place { key, reader, replica: entry.replica.clone(), usage })
+        Ok(Place { key, reader, replica: entry.replica.clone(), usage, foresight: Arc::new(Foresight::new()) })
     }
 
     pub(super) fn replica(&self) -> &Arc<Replica> {
         &self.replica
+    }
+
+    pub(super) fn foresight(&self) -> &Arc<Foresight> {
+        &self.foresight
     }
 
     pub(super) fn usage(&self) -> &Usage {

@@ -1,5 +1,6 @@
 //! How a replica is doing, for people and for reports.
 
+use super::fetch::Guesses;
 use super::registry::Readers;
 use super::{Replica, View};
 use crate::error::Error;
@@ -67,6 +68,8 @@ pub struct Status {
     pub cache_hits: u64,
     /// Pages that they did not.
     pub cache_misses: u64,
+    /// What was fetched before it was asked for.
+    pub guesses: Guesses,
 }
 
 impl Replica {
@@ -93,6 +96,7 @@ impl Replica {
             connections: readers.connections,
             cache_hits: readers.hits,
             cache_misses: readers.misses,
+            guesses: self.fetcher.guesses(),
         }
     }
 

@@ -76,6 +76,8 @@ fn replica_fields(status: &Status) -> Vec<(&'static str, Value)> {
         ("bytes", json!(status.counts.bytes)),
         ("cache_hits", json!(status.cache_hits)),
         ("cache_misses", json!(status.cache_misses)),
+        ("prefetched_bytes", json!(status.guesses.fetched)),
+        ("prefetched_bytes_used", json!(status.guesses.used)),
         ("cache_bytes", json!(status.cache_bytes)),
         ("cache_size", json!(status.cache_size)),
     ]

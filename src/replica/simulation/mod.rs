@@ -9,6 +9,7 @@ mod primary;
 mod random;
 mod world;
 
+use super::foresight::Foresight;
 use super::library::Portions;
 use super::{Page, Replica, View};
 use crate::error::Kind;
@@ -73,6 +74,7 @@ struct Simulation {
     world: Arc<World>,
     primary: Primary,
     replica: Arc<Replica>,
+    foresight: Foresight,
     /// Views that readers hold.
     pinned: Vec<Arc<View>>,
     /// The history and the transaction of the newest view that was seen.
@@ -87,7 +89,15 @@ impl Simulation {
         let portions = portions(&mut random);
         let replica = Replica::with_portions(world.clone(), cache_size, Duration::from_secs(1), portions);
         let primary = Primary::new(world.clone(), random.fork());
-        Simulation { primary, random, world, replica: Arc::new(replica), pinned: Vec::new(), seen: None }
+        Simulation {
+            primary,
+            random,
+            world,
+            replica: Arc::new(replica),
+            foresight: Foresight::new(),
+            pinned: Vec::new(),
+            seen: None,
+        }
     }
 
     fn run(mut self) {
@@ -136,7 +146,7 @@ impl Simulation {
     async fn check(&self, view: &Arc<View>) -> usize {
         let mut pages = Vec::new();
         for pgno in 1..=view.commit() {
-            match self.replica.page(view, pgno).await {
+            match self.replica.page(view, pgno, &self.foresight).await {
                 Ok(Some(page)) => pages.push(Some(page)),
                 Ok(None) => panic!("page {pgno} is missing at TXID {}", view.txid()),
                 Err(error) if self.may_fail(error.kind()) => pages.push(None),
@@ -166,7 +176,7 @@ impl Simulation {
         assert_eq!(self.seen, self.primary.oracle().newest(), "the follower is stuck");
         let view = self.replica.head();
         for pgno in view.iter().flat_map(|view| 1..=view.commit()) {
-            let page = self.replica.page(view.as_ref().expect("a view"), pgno).await;
+            let page = self.replica.page(view.as_ref().expect("a view"), pgno, &self.foresight).await;
             assert!(matches!(page, Ok(Some(_))), "page {pgno} of the newest state cannot be read: {page:?}");
         }
     }

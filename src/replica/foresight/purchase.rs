@@ -1,0 +1,156 @@
+//! When waiting has cost as much as fetching all of it: the rest of a table, an index, a part of one, or the database.
+
+use super::Reading;
+use super::nodes::Node;
+use crate::replica::btree::{self, Kind};
+use crate::replica::fetch::Fetcher;
+use crate::replica::rent::{DATABASE, Paid};
+use crate::replica::view::View;
+use std::sync::Arc;
+
+/// Waits for one leaf or two say nothing about their neighbours.
+const FIRST_LEAVES: u32 = 3;
+
+/// Pages looked at to estimate the length of many.
+const SAMPLES: usize = 8;
+const SAMPLES_OF_DATABASE: usize = 64;
+
+/// Pages asked for at once, so that a large purchase takes its memory bit by bit.
+const PORTION: usize = 16 << 10;
+
+/// The reader waited for a page at the end of `path`: perhaps that was once too often.
+pub(super) fn consider(reading: &Reading<'_>, path: &[(Arc<Node>, usize)], kind: Kind) {
+    let Reading { fetcher, view } = *reading;
+    let worth = fetcher.round_trip();
+    let (of_database, of_parts) = {
+        let mut rents = fetcher.rents.lock();
+        rents.redeem(fetcher.reach());
+        let parts: Vec<Paid> = path.iter().map(|(node, _)| rents.pay(node.pgno, kind)).collect();
+        (rents.pay(DATABASE, kind), parts)
+    };
+    let buys = |price, below: &[u32]| fetcher.rents.lock().buy(below.iter().copied(), price, most(reading));
+    let credit = Paid { waits: credit(of_database), ..of_database };
+    if fits(reading, view.commit().into()) {
+        let price = price_of_database(reading);
+        if credit.suffices(price, worth) && buys(price, &[DATABASE]) {
+            return fetcher.spawn(buy_database(fetcher.clone(), view.clone()));
+        }
+    }
+    if kind != Kind::Leaf {
+        // How much lies below the way is known once it has been gone to its end.
+        return;
+    }
+    for (level, (price, paid)) in prices(reading, path).into_iter().zip(of_parts).enumerate() {
+        if paid.leaves < FIRST_LEAVES || !paid.suffices(price.bytes, worth) || !fits(reading, price.pages) {
+            continue;
+        }
+        let price = with_gaps(reading, path, price);
+        let below: Vec<u32> = path[level..].iter().map(|(node, _)| node.pgno).collect();
+        if paid.suffices(price, worth) && buys(price, &below) {
+            return fetcher.spawn(buy(fetcher.clone(), view.clone(), below[0], below.len()));
+        }
+    }
+}
+
+/// How many round trips the bytes of the whole database may be worth. One at the first page, so that a small one comes at
+/// once. Soon more than were waited for: it comes over several connections, and must be here before somebody who
+/// downloaded it over one would have it.
+fn credit(paid: Paid) -> u32 {
+    let lookups = paid.leaves.max(1);
+    (lookups + 1) * lookups.min(CONNECTIONS) / 2
+}
+
+/// Connections that together are believed to be at least half so many times as fast as one.
+const CONNECTIONS: u32 = 4;
+
+/// What lies below a page and is not here, about.
+#[derive(Clone, Copy)]
+struct Price {
+    bytes: u64,
+    pages: u64,
+}
+
+/// Whether the cache can take so many pages and keep some others.
+fn fits(reading: &Reading<'_>, pages: u64) -> bool {
+    pages.saturating_mul(reading.view.page_size().into()) <= most(reading)
+}
+
+/// The most bytes to buy.
+fn most(reading: &Reading<'_>) -> u64 {
+    reading.fetcher.cache().capacity() / 4 * 3
+}
+
+/// What is missing below each page of a way, from the top: measured at its end, and where there are several such parts, as
+/// many times as there are.
+fn prices(reading: &Reading<'_>, path: &[(Arc<Node>, usize)]) -> Vec<Price> {
+    let mut price = Price { bytes: 0, pages: 1 };
+    let mut prices: Vec<Price> = Vec::with_capacity(path.len());
+    for (node, _) in path.iter().rev() {
+        let children = node.children.len() as u64;
+        price.bytes = match prices.len() {
+            0 => estimate(reading, children, &sample(&node.children, SAMPLES)),
+            _ => price.bytes * children,
+        };
+        price.pages *= children;
+        prices.push(price);
+    }
+    prices.reverse();
+    prices
+}
+
+/// The price with what lies between the pages and has to be fetched along.
+fn with_gaps(reading: &Reading<'_>, path: &[(Arc<Node>, usize)], price: Price) -> u64 {
+    let Some((parent, _)) = path.last() else { return price.bytes };
+    let missing = parent.children.iter().filter(|pgno| reading.fetcher.is_missing(reading.view, **pgno));
+    let missing: Vec<u32> = missing.copied().collect();
+    let alone: u64 = missing.iter().filter_map(|pgno| Some(u64::from(reading.view.locate(*pgno)?.size))).sum();
+    let together = reading.fetcher.cost(reading.view, &missing);
+    (u128::from(price.bytes) * u128::from(together) / u128::from(alone.max(1))) as u64
+}
+
+fn price_of_database(reading: &Reading<'_>) -> u64 {
+    let commit = u64::from(reading.view.commit());
+    let step = commit.div_ceil(SAMPLES_OF_DATABASE as u64).max(1);
+    let pages: Vec<u32> = (1..=reading.view.commit()).step_by(step as usize).collect();
+    estimate(reading, commit, &pages)
+}
+
+fn sample(pages: &[u32], count: usize) -> Vec<u32> {
+    pages.iter().step_by(pages.len().div_ceil(count).max(1)).copied().collect()
+}
+
+/// The bytes that are missing of `all` pages, from a look at some.
+fn estimate(reading: &Reading<'_>, all: u64, some: &[u32]) -> u64 {
+    let missing = some.iter().filter(|pgno| reading.fetcher.is_missing(reading.view, **pgno));
+    let bytes: u64 = missing.filter_map(|pgno| Some(u64::from(reading.view.locate(*pgno)?.size))).sum();
+    bytes * all / some.len().max(1) as u64
+}
+
+/// Fetches what lies below a page: the inner pages of each depth at once, then the leaves.
+async fn buy(fetcher: Arc<Fetcher>, view: Arc<View>, top: u32, depth: usize) {
+    let mut pages = vec![top];
+    for _ in 0..depth {
+        bring(&fetcher, &view, &pages).await;
+        let children = |pgno: &u32| btree::children(&fetcher.peek(&view, *pgno)?, *pgno, view.commit());
+        pages = pages.iter().filter_map(children).flatten().collect();
+    }
+    bring(&fetcher, &view, &pages).await;
+}
+
+/// Fetches every page that holds anything.
+async fn buy_database(fetcher: Arc<Fetcher>, view: Arc<View>) {
+    fetcher.clone().learn_free(view.clone()).await;
+    let mut first = 1;
+    while first <= view.commit() {
+        let pages: Vec<u32> = (first..=view.commit()).take(PORTION).collect();
+        bring(&fetcher, &view, &pages).await;
+        first = first.saturating_add(PORTION as u32);
+    }
+}
+
+async fn bring(fetcher: &Arc<Fetcher>, view: &View, pages: &[u32]) {
+    for pages in pages.chunks(PORTION) {
+        let pages: Vec<u32> = pages.iter().copied().filter(|pgno| !fetcher.is_free(*pgno)).collect();
+        fetcher.bring(view, &pages).await;
+    }
+}

@@ -1,0 +1,124 @@
+//! A reader who goes through a table or an index: the leaves that come next, in the order of their keys, wherever they lie.
+
+use super::Reading;
+use super::cursor::{Cursor, Step, Way};
+use super::nodes::Nodes;
+use super::window::Window;
+use crate::replica::fetch::Wish;
+use std::collections::HashSet;
+
+/// A page that was read, and the pages to either side that may be read next. If one of them is, that is a scan.
+pub(super) struct Seed {
+    cursor: Cursor,
+    size: u32,
+    pgno: u32,
+    above: Option<u32>,
+    below: Option<u32>,
+}
+
+/// So many pages that are here and were read before are passed over to find the next.
+const PASSED_OVER: usize = 64;
+
+impl Seed {
+    /// At a page that is being read. None if its place in the order is not known.
+    pub(super) fn at(pgno: u32, reading: &Reading<'_>, nodes: &mut Nodes) -> Option<Seed> {
+        let cursor = Cursor::at(nodes.path(reading, pgno))?;
+        let size = reading.view.locate(pgno)?.size;
+        let mut next = |way| {
+            let mut cursor = cursor.clone();
+            let mut steps = (0..PASSED_OVER).map(|_| cursor.step(way, reading, nodes));
+            steps.find_map(|step| match step {
+                Step::Page(page) if reading.is_read(page) => None,
+                Step::Page(page) => Some(Some(page)),
+                Step::Unknown(..) | Step::End => Some(None),
+            })?
+        };
+        let (above, below) = (next(Way::Up), next(Way::Down));
+        Some(Seed { cursor, size, pgno, above, below })
+    }
+
+    pub(super) fn is_at(&self, pgno: u32) -> bool {
+        self.pgno == pgno
+    }
+
+    /// Which way a reader goes who read this page and now reads another.
+    pub(super) fn way_to(&self, pgno: u32) -> Option<Way> {
+        match pgno {
+            _ if self.above == Some(pgno) => Some(Way::Up),
+            _ if self.below == Some(pgno) => Some(Way::Down),
+            _ => None,
+        }
+    }
+}
+
+/// A scan under way.
+pub(super) struct Scan {
+    way: Way,
+    /// The furthest page that was asked for.
+    edge: Cursor,
+    window: Window,
+    /// Inner pages that were asked for.
+    inner: HashSet<u32>,
+    wish: Wish,
+}
+
+/// Inner pages of one depth asked for at once.
+const INNER_AHEAD: usize = 64;
+
+impl Scan {
+    /// A reader that read one page and now reads the next, where `next` stands.
+    pub(super) fn begin(seed: &Seed, way: Way, next: &Seed) -> Scan {
+        let window = Window::after(u64::from(seed.size) + u64::from(next.size));
+        Scan { way, edge: next.cursor.clone(), window, inner: HashSet::new(), wish: Wish::default() }
+    }
+
+    /// Lets the reader pass a page, and asks for more. False if the page is not on the way.
+    pub(super) fn pass(&mut self, pgno: u32, reading: &Reading<'_>, nodes: &mut Nodes) -> bool {
+        if self.window.next().is_none() {
+            // An inner page may have come since.
+            self.extend(reading, nodes);
+        }
+        let passed = self.window.pass(pgno);
+        if passed {
+            self.extend(reading, nodes);
+        }
+        passed
+    }
+
+    /// Asks for what the window wants ahead.
+    pub(super) fn extend(&mut self, reading: &Reading<'_>, nodes: &mut Nodes) {
+        let Some(wanted) = self.window.wants(reading) else { return };
+        let (mut inner, mut pages) = (Vec::new(), Vec::new());
+        while self.window.bytes() < wanted && self.window.has_room(reading) {
+            match self.edge.step(self.way, reading, nodes) {
+                Step::Page(pgno) => {
+                    self.window.push(pgno, reading.view.locate(pgno).map_or(0, |extent| extent.size));
+                    pages.push(pgno);
+                }
+                Step::Unknown(parent, position) => {
+                    let unknown = parent.children[position];
+                    if !reading.fetcher.is_busy() && !reading.fetcher.is_coming(reading.view, unknown) {
+                        // It was here, and did not stay.
+                        self.inner.remove(&unknown);
+                    }
+                    inner.extend(self.way.children(&parent, Some(position), INNER_AHEAD));
+                    break;
+                }
+                Step::End => break,
+            }
+        }
+        inner.extend(self.inner_ahead(wanted, reading));
+        inner.retain(|pgno| self.inner.insert(*pgno));
+        // Without inner pages nothing goes on, so they come first.
+        inner.append(&mut pages);
+        inner.retain(|pgno| reading.fetcher.is_missing(reading.view, *pgno));
+        reading.fetcher.guess(reading.view, &inner, &self.wish);
+    }
+
+    /// The inner pages that will be needed to see as far again as the window does.
+    fn inner_ahead(&self, wanted: u64, reading: &Reading<'_>) -> Vec<u32> {
+        let Some((parent, position)) = self.edge.path().last() else { return Vec::new() };
+        let page = reading.view.locate(parent.children[*position]).map_or(0, |extent| extent.size);
+        self.edge.inner_ahead(self.way, 2 * wanted, page.into(), INNER_AHEAD)
+    }
+}
