@@ -1,7 +1,7 @@
 //! What the micro-benchmarks time that nobody outside can reach. Only with the feature `bench`, which no release has.
 
 use super::foresight::Foresight;
-use super::library::Reading;
+use super::reading::Reading;
 use super::view::{Draft, View};
 use super::{Page, Replica, build, plan};
 use crate::ltx::{Encoder, FileName, Form, Header, Level, PageSize, Txid};

@@ -5,7 +5,7 @@
 //! |---|---|
 //! | `catalog` | what files lie in the replica |
 //! | `plan` | which of them make a state (pure) |
-//! | `library` | their headers and indexes |
+//! | `reading`, `library` | their headers and indexes |
 //! | `pages`, `view` | which bytes hold which page of a state |
 //! | `build` | from a plan to a view |
 //! | `cache`, `fetch` | bringing pages into memory |
@@ -33,6 +33,7 @@ mod library;
 mod pages;
 mod past;
 mod plan;
+mod reading;
 mod registry;
 mod renew;
 mod rent;
@@ -54,9 +55,10 @@ use crate::ltx::Txid;
 use crate::store::{Counting, Store};
 use fetch::{FetchError, Fetcher};
 use follow::Progress;
-use foresight::{Arrival, Foresight, Reading};
+use foresight::{Arrival, Foresight, Source};
 use futures_util::future::join;
-use library::{Library, Portions};
+use library::Library;
+use reading::Portions;
 use status::SharedCondition;
 use std::collections::HashMap;
 use std::fmt;
@@ -162,13 +164,13 @@ impl Replica {
     /// A page of `view`, from the cache, or fetched with its neighbours and with what `foresight` expects to be read next.
     /// None for a page that the view does not have.
     async fn page(&self, view: &Arc<View>, pgno: u32, foresight: &Foresight) -> Result<Option<Page>, Error> {
-        let reading = Reading { fetcher: &self.fetcher, view };
+        let source = Source { fetcher: &self.fetcher, view };
         let arrival = self.arrival(view, pgno);
         // In this order: what is asked for goes before what is guessed.
-        let (page, ()) = join(self.fetch(view, pgno), async { foresight.waits(reading, pgno) }).await;
+        let (page, ()) = join(self.fetch(view, pgno), async { foresight.waits(source, pgno) }).await;
         let page = page?;
         if let Some(page) = &page {
-            foresight.receives(reading, pgno, page, arrival);
+            foresight.receives(source, pgno, page, arrival);
         }
         Ok(page)
     }

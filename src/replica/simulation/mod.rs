@@ -10,10 +10,10 @@ mod random;
 mod world;
 
 use super::foresight::Foresight;
-use super::library::Portions;
+use super::reading::Portions;
 use super::{Page, Replica, View};
 use crate::error::Kind;
-use crate::ltx::Txid;
+use crate::ltx::{Header, Txid};
 use oracle::Oracle;
 use primary::Primary;
 use random::Random;
@@ -58,15 +58,12 @@ fn seeds() -> Vec<u64> {
 
 /// Usual, or so small that most files are fetched in parts and not kept.
 fn portions(random: &mut Random) -> Portions {
-    match random.below(3) {
-        0 => Portions::USUAL,
-        _ => Portions {
-            probe: 120 + random.below(2000),
-            whole_sync: random.below(3000),
-            whole: random.below(3000),
-            tail: 24 + random.below(300),
-        },
+    if random.below(3) == 0 {
+        return Portions::USUAL;
     }
+    let [probe, whole_sync, whole] = [2000, 3000, 3000].map(|most| random.below(most));
+    let tail = random.below(300);
+    Portions { probe: 120 + probe, whole_sync, whole, head: Header::SIZE as u64 + 3 * tail, tail: 24 + tail }
 }
 
 struct Simulation {
