@@ -42,7 +42,7 @@ mod simulation;
 mod status;
 mod view;
 
-pub use cache::Page;
+pub use cache::{Bounds, Page};
 pub use connection::{Connection, Interrupted};
 pub use fetch::Guesses;
 pub use status::{Status, age};
@@ -83,7 +83,7 @@ pub(crate) struct Replica {
     outdated: AtomicBool,
     epochs: AtomicU32,
     poll_interval_ms: AtomicU64,
-    cache_size: AtomicU64,
+    bounds: Mutex<Bounds>,
 }
 
 /// The newest view, and when the replica last said that it is.
@@ -94,15 +94,15 @@ struct Head {
 }
 
 impl Replica {
-    pub(crate) fn new(store: Arc<dyn Store>, cache_size: u64, poll_interval: Duration) -> Replica {
-        Replica::with_portions(store, cache_size, poll_interval, Portions::USUAL)
+    pub(crate) fn new(store: Arc<dyn Store>, cache: Bounds, poll_interval: Duration) -> Replica {
+        Replica::with_portions(store, cache, poll_interval, Portions::USUAL)
     }
 
-    fn with_portions(store: Arc<dyn Store>, cache_size: u64, poll_interval: Duration, portions: Portions) -> Replica {
+    fn with_portions(store: Arc<dyn Store>, cache: Bounds, poll_interval: Duration, portions: Portions) -> Replica {
         let store = Arc::new(Counting::new(store));
         Replica {
             library: Library::new(store.clone(), portions),
-            fetcher: Arc::new(Fetcher::new(store.clone(), cache_size)),
+            fetcher: Arc::new(Fetcher::new(store.clone(), cache)),
             store,
             head: RwLock::default(),
             condition: SharedCondition::default(),
@@ -112,7 +112,7 @@ impl Replica {
             outdated: AtomicBool::new(false),
             epochs: AtomicU32::new(0),
             poll_interval_ms: AtomicU64::new(poll_interval.as_millis() as u64),
-            cache_size: AtomicU64::new(cache_size),
+            bounds: Mutex::new(cache),
         }
     }
 
@@ -121,22 +121,22 @@ impl Replica {
         Epoch(self.epochs.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// Bound of the memory for pages and for files that are kept, in bytes.
-    fn cache_size(&self) -> u64 {
-        self.cache_size.load(Ordering::Relaxed)
+    /// Bounds of what is kept: in memory pages and files, on disk pages.
+    fn bounds(&self) -> Bounds {
+        *self.bounds.lock()
     }
 
-    /// Moves that bound.
-    fn resize_cache(&self, bytes: u64) {
-        self.cache_size.store(bytes, Ordering::Relaxed);
+    /// Moves those bounds.
+    fn resize_cache(&self, bounds: Bounds) {
+        *self.bounds.lock() = bounds;
         self.share_memory(self.head().map_or(0, |head| head.held()));
     }
 
     /// Gives the cache what the newest view's files leave of the bound, and half of it at least: a view that holds more
     /// is planned anew soon.
     fn share_memory(&self, held: u64) {
-        let bound = self.cache_size();
-        self.fetcher.cache().resize(bound.saturating_sub(held).max(bound / 2));
+        let Bounds { memory, disk } = self.bounds();
+        self.fetcher.cache().resize(Bounds { memory: memory.saturating_sub(held).max(memory / 2), disk });
     }
 
     /// The newest view; None before the first.

@@ -97,7 +97,7 @@ fn fits(source: &Source<'_>, pages: u64) -> bool {
 
 /// The most bytes to buy.
 fn most(source: &Source<'_>) -> u64 {
-    source.fetcher.cache().capacity() / 4 * 3
+    source.fetcher.cache().room(source.view.page_size()) / 4 * 3
 }
 
 /// What is missing below each page of a way, from the top: measured at its end, and where there are several such parts, as

@@ -80,9 +80,20 @@ impl Scan {
         }
         let passed = self.window.pass(pgno);
         if passed {
+            self.recover(source);
             self.extend(source, nodes);
         }
         passed
+    }
+
+    /// Asks again for what is ahead if it was here and did not stay: a cache has to forget something.
+    fn recover(&self, source: &Source<'_>) {
+        let is_lost = |pgno: &u32| source.fetcher.is_missing(source.view, *pgno);
+        let next = self.window.next().filter(is_lost);
+        if next.is_some_and(|pgno| !source.fetcher.is_busy() && !source.fetcher.is_coming(source.view, pgno)) {
+            let lost: Vec<u32> = self.window.ahead().filter(is_lost).collect();
+            source.fetcher.guess(source.view, &lost, &self.wish);
+        }
     }
 
     /// Asks for what the window wants ahead.

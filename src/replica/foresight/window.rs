@@ -60,7 +60,12 @@ impl Window {
 
     /// The page that the reader will come to next.
     pub(super) fn next(&self) -> Option<u32> {
-        self.ahead.front().map(|(pgno, _)| *pgno)
+        self.ahead().next()
+    }
+
+    /// The pages that the reader will come to.
+    pub(super) fn ahead(&self) -> impl Iterator<Item = u32> {
+        self.ahead.iter().map(|(pgno, _)| *pgno)
     }
 
     /// Forgets what is ahead: it was wrong.

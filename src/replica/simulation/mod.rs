@@ -11,11 +11,11 @@ mod world;
 
 use super::foresight::Foresight;
 use super::reading::Portions;
-use super::{Page, Replica, View};
+use super::{Bounds, Page, Replica, View};
 use crate::error::Kind;
 use crate::ltx::{Header, Txid};
 use oracle::Oracle;
-use primary::Primary;
+use primary::{PAGE_SIZE, Primary};
 use random::Random;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -82,9 +82,11 @@ impl Simulation {
     fn new(seed: u64) -> Simulation {
         let mut random = Random::new(seed);
         let world = Arc::new(World::new(random.fork()));
-        let cache_size = random.below(40) * 1024;
+        let memory = random.below(40) * 1024;
+        // Half of them keep some pages or all in a file, too.
+        let disk = [0, 0, 7 * PAGE_SIZE as u64, 1 << 20][memory as usize / 1024 % 4];
         let portions = portions(&mut random);
-        let replica = Replica::with_portions(world.clone(), cache_size, Duration::from_secs(1), portions);
+        let replica = Replica::with_portions(world.clone(), Bounds { memory, disk }, Duration::from_secs(1), portions);
         let primary = Primary::new(world.clone(), random.fork());
         Simulation {
             primary,
