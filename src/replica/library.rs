@@ -80,7 +80,7 @@ impl Library {
     }
 
     async fn read_ends(&self, listed: &Listed) -> Result<Reading, LoadError> {
-        let tail_start = listed.size.saturating_sub(self.portions.tail);
+        let tail_start = listed.size.saturating_sub(self.portions.tail_of(listed.size));
         let version = listed.version.as_ref();
         let head = self.fetch(listed, 0..self.portions.head.min(listed.size), version);
         let tail = self.fetch(listed, tail_start..listed.size, version);

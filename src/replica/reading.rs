@@ -85,11 +85,22 @@ pub(super) struct Portions {
     pub whole: u64,
     /// Of a larger file's beginning: in a snapshot page 1 and what lies beside it.
     pub head: u64,
-    /// Of its end, in the hope that the index fits: about 25,000 pages do.
+    /// Of its end, at the least, in the hope that the index fits.
     pub tail: u64,
 }
 
+/// An index takes about a four-hundredth of its file. As much again before it holds the newest pages.
+const TAIL_SHARE: u64 = 200;
+
+/// But no more than this: most of a very large index comes with a second request, which hardly shows beside its bytes.
+const LARGEST_TAIL: u64 = 4 << 20;
+
 impl Portions {
+    /// How much to fetch of the end of a file of `size` bytes.
+    pub(super) fn tail_of(&self, size: u64) -> u64 {
+        self.tail.max((size / TAIL_SHARE).min(LARGEST_TAIL))
+    }
+
     pub(super) const USUAL: Portions =
         Portions { probe: 128 << 10, whole_sync: 1 << 20, whole: 256 << 10, head: 64 << 10, tail: 256 << 10 };
 }

@@ -8,8 +8,9 @@ mod spare;
 pub use page::Page;
 
 use disk::Disk;
+use foldhash::fast::FixedState;
 use quick_cache::sync::Cache;
-use quick_cache::{DefaultHashBuilder, Lifecycle, OptionsBuilder, Weighter};
+use quick_cache::{Lifecycle, OptionsBuilder, Weighter};
 use spare::Spare;
 
 /// A page version: the number of the file it lies in, and its page number.
@@ -37,7 +38,7 @@ impl Bounds {
 
 /// Pages by version.
 pub(super) struct PageCache {
-    pages: Cache<PageKey, Page, Weight, DefaultHashBuilder, Leaving>,
+    pages: Cache<PageKey, Page, Weight, FixedState, Leaving>,
     disk: Disk,
     spare: Spare,
 }
@@ -78,7 +79,7 @@ impl PageCache {
         // Guesses enter cold, and those of a long scan must not push each other out before they are read.
         options.hot_allocation(HOT);
         let options = options.build().unwrap_or_else(|_| unreachable!("both capacities are set"));
-        let pages = Cache::with_options(options, Weight, DefaultHashBuilder::default(), Leaving);
+        let pages = Cache::with_options(options, Weight, FixedState::default(), Leaving);
         PageCache { pages, disk: Disk::new(bounds.disk), spare: Spare::default() }
     }
 
