@@ -52,18 +52,62 @@ pub fn parse_index(bytes: &[u8], header: &Header, index_start: u64) -> Result<Ve
     /// The length of a common entry: most are longer, and memory is not taken twice.
     const COMMON: usize = 8;
     let mut entries = Vec::with_capacity(bytes.len() / COMMON);
-    let mut bounds = Bounds::new(header, index_start);
-    let mut rest = bytes;
-    loop {
-        let pgno = take_number(&mut rest)?;
-        if pgno == 0 {
-            break;
-        }
-        let offset = take_number(&mut rest)?;
-        let size = take_number(&mut rest)?;
-        entries.push(bounds.admit(pgno, offset, size)?);
+    let mut reader = IndexReader::new(header, index_start);
+    reader.read(bytes, |entry| entries.push(entry))?;
+    reader.finish()?;
+    Ok(entries)
+}
+
+/// Reads an index in pieces, with the checks of [`parse_index`]: that of a database of 40 GB has 120 MB.
+pub struct IndexReader {
+    bounds: Bounds,
+    /// The beginning of an entry whose end comes with the next piece.
+    cut: Vec<u8>,
+    is_closed: bool,
+}
+
+impl IndexReader {
+    /// At the first byte of an index, which is byte `index_start` of its file.
+    pub fn new(header: &Header, index_start: u64) -> IndexReader {
+        IndexReader { bounds: Bounds::new(header, index_start), cut: Vec::new(), is_closed: false }
     }
-    if rest.is_empty() { Ok(entries) } else { Err(Error::IndexLeftover(rest.len())) }
+
+    /// Reads the next bytes, and hands over each entry that is whole by now.
+    pub fn read(&mut self, piece: &[u8], mut each: impl FnMut(Entry)) -> Result<(), Error> {
+        let joined = (!self.cut.is_empty()).then(|| [&std::mem::take(&mut self.cut), piece].concat());
+        let mut rest = joined.as_deref().unwrap_or(piece);
+        while !rest.is_empty() {
+            if self.is_closed {
+                return Err(Error::IndexLeftover(rest.len()));
+            }
+            let entry = rest;
+            match self.take_entry(&mut rest) {
+                Ok(Some(entry)) => each(entry),
+                Ok(None) => self.is_closed = true,
+                Err(Error::IndexCut) => {
+                    self.cut = entry.to_vec();
+                    break;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// All was read. An error if its closing 0 did not come.
+    pub fn finish(self) -> Result<(), Error> {
+        if self.is_closed { Ok(()) } else { Err(Error::IndexCut) }
+    }
+
+    /// The next entry; None for the closing 0.
+    fn take_entry(&mut self, rest: &mut &[u8]) -> Result<Option<Entry>, Error> {
+        let pgno = take_number(rest)?;
+        if pgno == 0 {
+            return Ok(None);
+        }
+        let (offset, size) = (take_number(rest)?, take_number(rest)?);
+        self.bounds.admit(pgno, offset, size).map(Some)
+    }
 }
 
 /// Appends the index of `entries`, with its closing 0.
@@ -249,6 +293,28 @@ mod tests {
         assert_eq!(parse_index(&[1, 100, 20, 0, 0], &header(), 1006), Err(Error::IndexLeftover(1)));
         assert_eq!(parse_index(&[0], &header(), 0), Ok(Vec::new()));
         assert!(parse_index(&[1, 100, 20, 0], &header(), 5).is_err());
+    }
+
+    #[test]
+    fn pieces_give_what_the_whole_gives() {
+        let mut bytes = Vec::new();
+        for number in [1, 100, 7, 2, 107, 631, 9, 800, 200, 0] {
+            put_number(number, &mut bytes);
+        }
+        let whole = parse_index(&bytes, &header(), 1006);
+        for length in 1..=bytes.len() {
+            let (mut reader, mut entries) = (IndexReader::new(&header(), 1006), Vec::new());
+            for piece in bytes.chunks(length) {
+                reader.read(piece, |entry| entries.push(entry)).expect("a sound piece");
+            }
+            assert_eq!(reader.finish().map(|()| entries), whole, "pieces of {length} bytes");
+        }
+        let mut reader = IndexReader::new(&header(), 1006);
+        reader.read(&bytes[..bytes.len() - 1], |_| {}).expect("all but the end");
+        assert_eq!(reader.finish(), Err(Error::IndexCut));
+        let mut reader = IndexReader::new(&header(), 1006);
+        reader.read(&bytes, |_| {}).expect("all of it");
+        assert_eq!(reader.read(&[7], |_| {}), Err(Error::IndexLeftover(1)));
     }
 
     #[test]

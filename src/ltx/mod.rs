@@ -25,7 +25,7 @@ pub use encoder::{Encoder, Form};
 pub use error::{Error, PageFault};
 pub use frame::decode_page;
 pub use header::Header;
-pub use index::{Entry, index_range, parse_index};
+pub use index::{Entry, IndexReader, index_range, parse_index};
 pub use name::{FileName, Level};
 pub use page_size::PageSize;
 pub use trailer::Trailer;

@@ -54,7 +54,7 @@ impl Replica {
         // A few files at a time: the indexes of a large chain need not all be in memory at once.
         for files in chain.files.chunks(IN_FLIGHT) {
             for mut reading in read_all(&self.library, files).await? {
-                draft.apply(&reading);
+                self.lay(&mut draft, &mut reading).await?;
                 // Pages of a file that is kept come from there.
                 if reading.file.body.is_none() && bytes < CAME_ALONG {
                     bytes += reading.shorten();
@@ -67,6 +67,17 @@ impl Replica {
         let view = draft.finish(epoch, known).map_err(|_| BuildError::NoBase)?;
         came.iter().for_each(|reading| self.fetcher.admit(&view, reading));
         Ok(view)
+    }
+
+    async fn lay(&self, draft: &mut Draft, reading: &mut Reading) -> Result<(), LoadError> {
+        if reading.left_out.is_none() {
+            draft.apply(reading);
+            return Ok(());
+        }
+        let laying = draft.begin(&reading.file);
+        self.library.read_left_out(reading, |entries| draft.lay(&laying, entries)).await?;
+        draft.end(laying);
+        Ok(())
     }
 }
 

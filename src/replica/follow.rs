@@ -184,8 +184,12 @@ impl Replica {
         Ok(self.extend(&view, &readings).map_or(News::Doubt, |next| News::Followed(self.publish(next))))
     }
 
-    /// The view with files laid over it that come after it, unless a page is missing then.
+    /// The view with files laid over it that come after it, unless a page is missing then, or one of them is so large
+    /// that the view is made anew.
     pub(super) fn extend(&self, view: &View, readings: &[Reading]) -> Option<View> {
+        if readings.iter().any(|reading| reading.left_out.is_some()) {
+            return None;
+        }
         let mut draft = Draft::from(view);
         readings.iter().for_each(|reading| draft.apply(reading));
         let next = draft.finish(view.epoch(), None).ok()?;

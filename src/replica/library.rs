@@ -7,14 +7,18 @@
 use super::reading::{LtxFile, Part, Portions, Reading};
 use crate::error::Error;
 use crate::lock::Mutex;
-use crate::ltx::{self, FileName, Header, Level, Trailer};
+use crate::ltx::{self, Entry, FileName, Header, IndexReader, Level, Trailer};
 use crate::store::{self, Chunk, Listed, Store, Version};
 use bytes::Bytes;
 use futures_util::future::try_join;
+use futures_util::stream::{self, StreamExt};
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Weak};
+
+/// Pieces of a large index that are fetched at once.
+const PIECES_IN_FLIGHT: usize = 4;
 
 static NUMBERS: AtomicU32 = AtomicU32::new(0);
 
@@ -76,7 +80,12 @@ impl Library {
         let verified = ltx::verify(&chunk.bytes).map_err(|cause| self.damaged(listed, cause))?;
         let kept = Some(chunk.bytes.clone()).filter(|_| listed.level == Level::ZERO);
         let file = self.shelve(listed, &chunk, header, verified.trailer, kept);
-        Ok(Reading { file, entries: verified.entries, parts: vec![Part { offset: 0, bytes: chunk.bytes }] })
+        Ok(Reading {
+            file,
+            entries: verified.entries,
+            left_out: None,
+            parts: vec![Part { offset: 0, bytes: chunk.bytes }],
+        })
     }
 
     async fn read_ends(&self, listed: &Listed) -> Result<Reading, LoadError> {
@@ -91,13 +100,44 @@ impl Library {
         let header = self.check_header(listed, &head.bytes)?;
         let damaged = |cause| self.damaged(listed, cause);
         let range = ltx::index_range(listed.size, &tail.bytes).map_err(damaged)?;
-        let index = self.index_bytes(listed, &tail, tail_start, range.clone()).await?;
-        let entries = ltx::parse_index(&index, &header, range.start).map_err(damaged)?;
+        let is_large = range.end - range.start > self.portions.index;
+        let entries = if is_large {
+            Vec::new()
+        } else {
+            let index = self.index_bytes(listed, &tail, tail_start, range.clone()).await?;
+            ltx::parse_index(&index, &header, range.start).map_err(damaged)?
+        };
         let trailer = tail.bytes.len().checked_sub(Trailer::SIZE).map(|start| &tail.bytes[start..]);
         let trailer = Trailer::parse(trailer.unwrap_or_default()).map_err(damaged)?;
         let file = self.shelve(listed, &head, header, trailer, None);
         let parts = vec![Part { offset: 0, bytes: head.bytes }, Part { offset: tail_start, bytes: tail.bytes }];
-        Ok(Reading { file, entries, parts })
+        Ok(Reading { file, entries, left_out: is_large.then_some(range), parts })
+    }
+
+    /// Reads an index that was left out, and hands it over in parts. Of its entries the reading keeps those whose frames
+    /// are here.
+    pub(super) async fn read_left_out(
+        &self,
+        reading: &mut Reading,
+        mut each: impl FnMut(&[Entry]),
+    ) -> Result<(), LoadError> {
+        let Some(range) = reading.left_out.take() else { return Ok(()) };
+        let file = reading.file.clone();
+        let damaged = |cause| LoadError::Other(Error::damaged(place(&*self.store, file.level, file.name), cause));
+        let length = (self.portions.index / 2).max(1);
+        let pieces = (range.start..range.end).step_by(length as usize).map(|start| {
+            let piece = start..(start + length).min(range.end);
+            self.store.read(file.level, file.name, piece, Some(&file.version))
+        });
+        let mut pieces = stream::iter(pieces.collect::<Vec<_>>()).buffered(PIECES_IN_FLIGHT);
+        let mut reader = IndexReader::new(&file.header, range.start);
+        while let Some(piece) = pieces.next().await {
+            let mut entries = Vec::new();
+            reader.read(&piece?.bytes, |entry| entries.push(entry)).map_err(damaged)?;
+            each(&entries);
+            reading.note(entries.into_iter());
+        }
+        reader.finish().map_err(damaged)
     }
 
     async fn index_bytes(

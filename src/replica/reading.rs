@@ -3,6 +3,7 @@
 use crate::ltx::{Entry, FileName, Header, Level};
 use crate::store::Version;
 use bytes::Bytes;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// A file of the replica: where it lies, and which bytes it has.
@@ -35,8 +36,10 @@ impl LtxFile {
 pub(super) struct Reading {
     /// The file.
     pub file: Arc<LtxFile>,
-    /// Its index.
+    /// Its index, if it is not left out.
     pub entries: Vec<Entry>,
+    /// Which bytes of the file are its index, if that is too large to be in memory at once.
+    pub left_out: Option<Range<u64>>,
     /// What was fetched of it on the way: all of it, or its ends.
     pub parts: Vec<Part>,
 }
@@ -59,10 +62,15 @@ impl Reading {
 
     /// Forgets the index but for the pages whose frames came. Answers how many bytes came.
     pub(super) fn shorten(&mut self) -> u64 {
+        let entries = std::mem::take(&mut self.entries);
+        self.note(entries.into_iter());
+        self.parts.iter().map(|part| part.bytes.len() as u64).sum()
+    }
+
+    /// Takes those of some entries whose frames came.
+    pub(super) fn note(&mut self, entries: impl Iterator<Item = Entry>) {
         let parts = &self.parts;
-        self.entries.retain(|entry| parts.iter().any(|part| part.frame(entry).is_some()));
-        self.entries.shrink_to_fit();
-        parts.iter().map(|part| part.bytes.len() as u64).sum()
+        self.entries.extend(entries.filter(|entry| parts.iter().any(|part| part.frame(entry).is_some())));
     }
 }
 
@@ -87,6 +95,8 @@ pub(super) struct Portions {
     pub head: u64,
     /// Of its end, at the least, in the hope that the index fits.
     pub tail: u64,
+    /// An index larger than this is fetched and read in pieces of half as much.
+    pub index: u64,
 }
 
 /// An index takes about a four-hundredth of its file. As much again before it holds the newest pages.
@@ -101,6 +111,12 @@ impl Portions {
         self.tail.max((size / TAIL_SHARE).min(LARGEST_TAIL))
     }
 
-    pub(super) const USUAL: Portions =
-        Portions { probe: 128 << 10, whole_sync: 1 << 20, whole: 256 << 10, head: 64 << 10, tail: 256 << 10 };
+    pub(super) const USUAL: Portions = Portions {
+        probe: 128 << 10,
+        whole_sync: 1 << 20,
+        whole: 256 << 10,
+        head: 64 << 10,
+        tail: 256 << 10,
+        index: 8 << 20,
+    };
 }

@@ -5,7 +5,7 @@
 
 use super::pages::{PageMap, Slot};
 use super::reading::{LtxFile, Reading};
-use crate::ltx::{Header, Level, Txid};
+use crate::ltx::{Entry, Header, Level, Txid};
 use crate::store::{Listed, Version};
 use std::fmt;
 use std::sync::Arc;
@@ -113,6 +113,12 @@ pub(super) struct Extent<'a> {
     pub size: u32,
 }
 
+/// A file that is being laid over a view in the making.
+pub(super) struct Laying {
+    file: Arc<LtxFile>,
+    seat: u32,
+}
+
 /// A view in the making.
 #[derive(Clone, Default)]
 pub(super) struct Draft {
@@ -134,26 +140,42 @@ impl Draft {
     ///
     /// The pages above the file's commit go, also from below: a page that comes back later is written anew.
     pub(super) fn apply(&mut self, reading: &Reading) {
-        let header = &reading.file.header;
+        let laying = self.begin(&reading.file);
+        self.lay(&laying, &reading.entries);
+        self.end(laying);
+    }
+
+    /// Begins to lay a file over what is there, whose index comes in parts.
+    pub(super) fn begin(&mut self, file: &Arc<LtxFile>) -> Laying {
+        let header = &file.header;
         if self.tip.as_ref().is_some_and(|tip| tip.header.page_size != header.page_size) {
             // VACUUM into another page size rewrites every page, so nothing from below is left.
             *self = Draft::default();
         }
-        let seat = self.table.add(reading.file.clone());
-        for entry in reading.entries.iter().filter(|entry| entry.pgno <= header.commit) {
-            let slot = Slot { file: seat, offset: entry.offset, size: entry.size };
+        Laying { seat: self.table.add(file.clone()), file: file.clone() }
+    }
+
+    /// Lays some of a file's pages.
+    pub(super) fn lay(&mut self, laying: &Laying, entries: &[Entry]) {
+        let commit = laying.file.header.commit;
+        for entry in entries.iter().filter(|entry| entry.pgno <= commit) {
+            let slot = Slot { file: laying.seat, offset: entry.offset, size: entry.size };
             // A slot that does not fit leaves the page missing, which `finish` reports.
             if let Ok(before) = self.pages.set(entry.pgno, slot) {
-                self.table.used(seat);
+                self.table.used(laying.seat);
                 before.into_iter().for_each(|slot| self.table.unused(slot.file));
             }
         }
+    }
+
+    /// All of the file's pages are laid.
+    pub(super) fn end(&mut self, Laying { seat, file }: Laying) {
         let table = &mut self.table;
-        self.pages.truncate(header.commit, |slot| table.unused(slot.file));
+        self.pages.truncate(file.header.commit, |slot| table.unused(slot.file));
         self.table.free_if_empty(seat);
-        self.time_ms = header.timestamp_ms;
-        self.witness = Some(reading.file.version.clone()).filter(|_| reading.file.level == Level::ZERO);
-        self.tip = Some(reading.file.clone());
+        self.time_ms = file.header.timestamp_ms;
+        self.witness = Some(file.version.clone()).filter(|_| file.level == Level::ZERO);
+        self.tip = Some(file);
     }
 
     /// Notes what a listing shows at level 0 for the last transaction.

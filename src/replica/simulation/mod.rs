@@ -63,7 +63,14 @@ fn portions(random: &mut Random) -> Portions {
     }
     let [probe, whole_sync, whole] = [2000, 3000, 3000].map(|most| random.below(most));
     let tail = random.below(300);
-    Portions { probe: 120 + probe, whole_sync, whole, head: Header::SIZE as u64 + 3 * tail, tail: 24 + tail }
+    Portions {
+        probe: 120 + probe,
+        whole_sync,
+        whole,
+        head: Header::SIZE as u64 + 3 * tail,
+        tail: 24 + tail,
+        index: 2 + whole / 8,
+    }
 }
 
 struct Simulation {
