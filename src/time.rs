@@ -280,7 +280,8 @@ mod tests {
             "now\0",
         ] {
             let error = parse_at(text, now()).expect_err(text).to_string();
-            for form in ["2026-01-31T12:00:00Z", "2026-01-31 (UTC)", "1 hour ago", "yesterday", "last monday", "LATEST"] {
+            for form in ["2026-01-31T12:00:00Z", "2026-01-31 (UTC)", "1 hour ago", "yesterday", "last monday", "LATEST"]
+            {
                 assert!(error.contains(form), "{error}");
             }
         }

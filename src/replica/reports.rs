@@ -32,7 +32,12 @@ impl Connection {
     }
 
     /// What differs between a moment and a view of this replica, most pages first.
-    pub fn changes_to(&self, view: Arc<View>, since: Target, interrupted: Interrupted<'_>) -> Result<Vec<Change>, Error> {
+    pub fn changes_to(
+        &self,
+        view: Arc<View>,
+        since: Target,
+        interrupted: Interrupted<'_>,
+    ) -> Result<Vec<Change>, Error> {
         let since = self.view_of(since, interrupted)?;
         self.ask(interrupted, async move |replica| replica.changes(since, view).await)
     }

@@ -274,7 +274,8 @@ unsafe extern "C" fn best_index(table: *mut Vtab, info: *mut IndexInfo) -> c_int
         // SAFETY: there is one.
         let order = (info.order_count == 1).then(|| unsafe { &*info.orders });
         let comes_so = order.is_some_and(|order| {
-            order.descending != 0 && usize::try_from(order.column).ok() == definition.descending
+            order.descending != 0
+                && usize::try_from(order.column).ok() == definition.descending
                 && definition.descending.is_some()
         });
         info.is_ordered = c_int::from(comes_so);

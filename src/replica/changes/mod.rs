@@ -43,10 +43,7 @@ impl Replica {
     /// What differs between two moments, most pages first.
     pub(crate) async fn changes(&self, one: Arc<View>, other: Arc<View>) -> Result<Vec<Change>, Error> {
         let differing = self.differing_pages(&one, &other).await?;
-        let owners = [
-            Owners::find(self, &one, &differing).await?,
-            Owners::find(self, &other, &differing).await?,
-        ];
+        let owners = [Owners::find(self, &one, &differing).await?, Owners::find(self, &other, &differing).await?];
         let mut counts: BTreeMap<Owner, u64> = BTreeMap::new();
         for pgno in differing {
             let mut found: BTreeSet<Owner> = owners.iter().filter_map(|owners| owners.of(pgno)).collect();

@@ -155,7 +155,9 @@ impl Search<'_> {
     async fn schema(&self, tree: &Tree) -> Result<Vec<Entry>, Error> {
         let mut entries = Vec::new();
         for pgno in &tree.leaves {
-            let Some(page) = self.replica.pages(self.view, &[*pgno]).await?.into_iter().next().flatten() else { continue };
+            let Some(page) = self.replica.pages(self.view, &[*pgno]).await?.into_iter().next().flatten() else {
+                continue;
+            };
             for cell in records::cells(&page, *pgno, self.usable, self.view.commit()) {
                 let mut payload = cell.local.to_vec();
                 for overflow in self.chain(cell.overflow, cell.length).await? {

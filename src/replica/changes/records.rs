@@ -23,7 +23,8 @@ pub(super) struct Cell<'a> {
 /// The cells of a page that hold payloads. `usable` is the size of the part of pages that SQLite uses.
 pub(super) fn cells(page: &[u8], pgno: u32, usable: usize, commit: u32) -> Vec<Cell<'_>> {
     let start = start(pgno);
-    let Some(kind) = page.get(start).copied().filter(|kind| [INDEX_INTERIOR, INDEX_LEAF, TABLE_LEAF].contains(kind)) else {
+    let Some(kind) = page.get(start).copied().filter(|kind| [INDEX_INTERIOR, INDEX_LEAF, TABLE_LEAF].contains(kind))
+    else {
         return Vec::new();
     };
     // An interior page has a pointer more in its header, and one in front of each cell.

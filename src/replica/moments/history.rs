@@ -1,10 +1,12 @@
 //! All moments, newest first, a few at a time: whoever wants the last ten does not have a year of level 0 listed.
 
+use super::stamps::or_gone;
 use super::{Moment, reachable};
 use crate::error::Error;
 use crate::ltx::{Level, Txid};
 use crate::replica::{Replica, catalog};
 use crate::store::{self, Listed, Store};
+use futures_util::future::FutureExt;
 
 /// A moment that one can go to.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -104,7 +106,8 @@ impl Replica {
     /// The rows of moments that come in their order, the other way round.
     async fn rows(&self, moments: &[Moment]) -> Result<Vec<HistoryRow>, Error> {
         let mut rows = Vec::with_capacity(moments.len());
-        for (moment, stamp) in moments.iter().zip(self.stamps_or_gone(moments).await?).rev() {
+        let stamps = or_gone(moments.iter().map(|moment| self.stamp_of(moment).boxed()).collect()).await?;
+        for (moment, stamp) in moments.iter().zip(stamps).rev() {
             let finest = &moment.files[0];
             rows.extend(stamp.map(|stamp| HistoryRow {
                 txid: moment.txid,

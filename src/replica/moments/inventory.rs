@@ -1,11 +1,11 @@
 //! All files, a few at a time: level by level from 0, and as they follow each other in a level.
 
+use super::stamps::or_gone;
 use crate::error::Error;
-use crate::ltx::Txid;
+use crate::ltx::{Level, Txid};
 use crate::replica::Replica;
 use crate::store::{Listed, Store};
-use super::Moment;
-use crate::ltx::Level;
+use futures_util::future::FutureExt;
 
 /// A file of a replica.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -51,12 +51,10 @@ impl Replica {
             if !inventory.times {
                 return Ok(told.into_iter().map(|file| InventoryRow { file, time_ms: None }).collect());
             }
-            let alone: Vec<Moment> = told.iter().map(|file| Moment { txid: file.name.max, files: vec![file.clone()] }).collect();
-            let stamps = self.stamps_or_gone(&alone).await?;
+            let stamps = or_gone(told.iter().map(|file| self.stamp(file).boxed()).collect()).await?;
             let rows = told.into_iter().zip(stamps);
-            let rows: Vec<InventoryRow> = rows
-                .filter_map(|(file, stamp)| Some(InventoryRow { file, time_ms: Some(stamp?.ms) }))
-                .collect();
+            let rows: Vec<InventoryRow> =
+                rows.filter_map(|(file, stamp)| Some(InventoryRow { file, time_ms: Some(stamp?.ms) })).collect();
             if !rows.is_empty() {
                 return Ok(rows);
             }

@@ -16,6 +16,8 @@ mod inventory;
 mod reachable;
 mod search;
 mod stamps;
+#[cfg(test)]
+mod tests;
 
 pub use history::{History, HistoryRow};
 pub use inventory::{Inventory, InventoryRow};
@@ -144,7 +146,8 @@ impl Replica {
         let until = self.count_until(coarse, ms).await?;
         let floor = until.checked_sub(1).map_or(Txid(0), |last| coarse[last].txid);
         let ceiling = coarse.get(until).map_or(Txid(u64::MAX), |later| later.txid);
-        let fine = self.level_0(floor.next()..ceiling).await?;
+        // With what tells the time of the floor.
+        let fine = self.level_0(floor..ceiling).await?;
         let between = compacted.iter().filter(|file| file.name.max < ceiling).cloned().chain(fine.iter().cloned());
         let moments = reachable(between, floor);
         let count = self.count_until(&moments, ms).await?;
@@ -161,7 +164,7 @@ impl Replica {
     async fn part_to(&self, txid: Txid, compacted: Vec<Listed>, coarse: &[Moment]) -> Result<Part, LoadError> {
         let until = coarse.partition_point(|moment| moment.txid <= txid);
         let floor = until.checked_sub(1).map_or(Txid(0), |last| coarse[last].txid);
-        let fine = self.level_0(floor.next()..txid.next()).await?;
+        let fine = self.level_0(floor..txid.next()).await?;
         Ok(Part { txid, files: self.with_head(compacted, fine).await?, is_final: true })
     }
 

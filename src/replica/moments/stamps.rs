@@ -7,12 +7,12 @@ use crate::ltx::{FileName, Level};
 use crate::replica::Replica;
 use crate::replica::library::LoadError;
 use crate::store::{Listed, Version};
-use futures_util::future::FutureExt;
+use futures_util::future::{BoxFuture, FutureExt, join_all};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use std::collections::HashMap;
 
 /// Headers read at once.
-pub(super) const IN_FLIGHT: usize = 16;
+const IN_FLIGHT: usize = 16;
 
 /// How many are remembered.
 const REMEMBERED: usize = 1 << 17;
@@ -54,12 +54,19 @@ impl Replica {
     /// The stamp of a moment: the earliest time that any of its files gives. One that is gone or damaged says nothing
     /// while another does.
     pub(super) async fn stamp_of(&self, moment: &Moment) -> Result<Stamp, LoadError> {
+        let mut files = moment.files.clone();
+        if files.iter().all(|file| file.level == Level::SNAPSHOT) {
+            // A snapshot says when it was made. If level 0 was not listed there, it may know better.
+            let name = FileName { min: moment.txid, max: moment.txid };
+            files.push(Listed { level: Level::ZERO, name, size: 0, version: None, modified_ms: 0 });
+        }
+        let stamps: Vec<_> = files.iter().map(|file| self.stamp(file).boxed()).collect();
         let mut earliest: Result<Stamp, LoadError> = Err(LoadError::Moved);
-        let stamps: Vec<_> = moment.files.iter().map(|file| self.stamp(file).boxed()).collect();
-        for stamp in futures_util::future::join_all(stamps).await {
+        for stamp in join_all(stamps).await {
             earliest = match (earliest, stamp) {
                 (Ok(one), Ok(other)) => Ok(if other.ms < one.ms { other } else { one }),
                 (Ok(one), Err(_)) => Ok(one),
+                (Err(LoadError::Other(error)), Err(_)) => Err(LoadError::Other(error)),
                 (Err(_), stamp) => stamp,
             };
         }
@@ -71,15 +78,14 @@ impl Replica {
         let reading: Vec<_> = moments.into_iter().map(|moment| self.stamp_of(moment).boxed()).collect();
         stream::iter(reading).buffered(IN_FLIGHT).try_collect().await
     }
+}
 
-    /// The stamps of moments, in their order, and None for those whose files are gone.
-    pub(super) async fn stamps_or_gone(&self, moments: &[Moment]) -> Result<Vec<Option<Stamp>>, Error> {
-        let stamp = async |moment| match self.stamp_of(moment).await {
-            Ok(stamp) => Ok(Some(stamp)),
-            Err(LoadError::Moved) => Ok(None),
-            Err(LoadError::Other(error)) => Err(error),
-        };
-        let reading: Vec<_> = moments.iter().map(|moment| stamp(moment).boxed()).collect();
-        stream::iter(reading).buffered(IN_FLIGHT).try_collect().await
-    }
+/// What was found, in its order, and None for what is gone.
+pub(super) async fn or_gone(found: Vec<BoxFuture<'_, Result<Stamp, LoadError>>>) -> Result<Vec<Option<Stamp>>, Error> {
+    let or_gone = |found| match found {
+        Ok(stamp) => Ok(Some(stamp)),
+        Err(LoadError::Moved) => Ok(None),
+        Err(LoadError::Other(error)) => Err(error),
+    };
+    stream::iter(found).buffered(IN_FLIGHT).map(or_gone).try_collect().await
 }
