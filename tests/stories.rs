@@ -26,6 +26,8 @@ mod stories {
     #[cfg(unix)]
     mod golden_sql;
     #[cfg(unix)]
+    mod guide;
+    #[cfg(unix)]
     mod histories;
     mod layers;
     mod measures;

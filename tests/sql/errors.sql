@@ -18,8 +18,6 @@ SELECT * FROM litestream_history('nowhere');
 SELECT * FROM litestream_files('temp');
 SELECT * FROM litestream_changes;
 SELECT * FROM litestream_changes('soon');
-CREATE TEMP VIEW v AS SELECT litestream_set_time('LATEST') AS moved;
-SELECT moved FROM v;
 DELETE FROM litestream_history;
 SELECT count(*), litestream_txid() FROM orders;
 .open ':memory:'
@@ -30,3 +28,12 @@ SELECT * FROM litestream_changes('LATEST');
 SELECT count(*) FROM litestream_status;
 PRAGMA litestream_time = 'LATEST';
 SELECT 'a plain database';
+
+-- Neither a view nor a trigger moves who reads it.
+ATTACH 'file:app.db?vfs=litestream&replica_url=$URL' AS shop;
+CREATE VIEW v AS SELECT litestream_set_time('LATEST', 'shop') AS moved;
+SELECT moved FROM v;
+CREATE TABLE t (a);
+CREATE TRIGGER r AFTER INSERT ON t BEGIN SELECT litestream_set_time('LATEST', 'shop'); END;
+INSERT INTO t VALUES (1);
+SELECT count(*) FROM shop.orders;
