@@ -1,6 +1,7 @@
 -- What is wrong is said, and the connection stays where it is.
 .load $LIBRARY
 .open 'file:app.db?vfs=litestream&replica_url=$URL'
+ATTACH ':memory:' AS own;
 PRAGMA litestream_time = 'some day, perhaps';
 PRAGMA litestream_time = '';
 PRAGMA litestream_time = '2026-02-31';
@@ -12,10 +13,10 @@ PRAGMA litestream_txid = '0000000000000000';
 PRAGMA litestream_lag = 1;
 PRAGMA litestream_write_enabled = 1;
 SELECT litestream_set_time(NULL);
-SELECT litestream_set_time('LATEST', 'temp');
+SELECT litestream_set_time('LATEST', 'own');
 SELECT litestream_set_time('LATEST', 'nowhere');
 SELECT * FROM litestream_history('nowhere');
-SELECT * FROM litestream_files('temp');
+SELECT * FROM litestream_files('own');
 SELECT * FROM litestream_changes;
 SELECT * FROM litestream_changes('soon');
 DELETE FROM litestream_history;

@@ -24,7 +24,7 @@ COMMIT;
 SELECT count(*) FROM orders;
 
 -- SQLite runs such a pragma when it compiles it: EXPLAIN moves as well.
-.mode list
+.once /dev/null
 EXPLAIN PRAGMA litestream_time = 'LATEST';
 SELECT count(*) FROM orders;
 

@@ -54,7 +54,7 @@ fn sql_blocks_run_in_the_shell() {
     assert!(printed[2].ends_with("|0000000000000016\n"), "{}", printed[2]);
     assert_eq!(printed[3], "400\n");
     assert_eq!(lines(4).len(), 9);
-    assert!(lines(4)[5].starts_with("Classic Coffee|1250|1562") && lines(4)[8] == "232", "{}", printed[4]);
+    assert!(lines(4)[6].starts_with("Classic Coffee|1250|1562") && lines(4)[8] == "232", "{}", printed[4]);
     assert_eq!(lines(5).len(), 10);
     assert!(lines(5).is_sorted_by(|one, other| one > other) && lines(5)[0].starts_with("0000000000000016|"));
     assert_eq!(lines(6).iter().map(|line| &line[..2]).collect::<Vec<_>>(), ["0|", "1|", "2|", "9|"]);

@@ -315,12 +315,13 @@ fn sql_moves_no_connection_where_that_is_forbidden() {
     let conn = connect(&bank.place.url, &[]);
     let error = failure(&conn, "SELECT moved FROM trap");
     assert!(error.contains("unsafe use of litestream_set_time"), "{error}");
+    conn.execute_batch("ATTACH ':memory:' AS own").expect("memory can be attached");
     for (sql, why) in [
         ("PRAGMA litestream_write_enabled = 1", "write to the primary"),
         ("PRAGMA litestream_time = 'some day'", "1 hour ago"),
         ("PRAGMA litestream_time = '2000-01-01'", "the earliest it holds is of"),
         ("PRAGMA litestream_txid = '7fffffffffffffff'", "the newest is"),
-        ("SELECT litestream_set_time('LATEST', 'temp')", "'temp' is not read through"),
+        ("SELECT litestream_set_time('LATEST', 'own')", "'own' is not read through"),
         ("SELECT litestream_set_time('LATEST', 'nowhere')", "no schema 'nowhere'"),
         ("SELECT litestream_set_time(NULL)", "needs a moment"),
     ] {
@@ -346,7 +347,7 @@ fn a_pragma_that_moves_has_one_named_column() {
         format!("litestream_txid = '{}'", bank.head()),
     ] {
         let mut statement = conn.prepare(&format!("PRAGMA {pragma}")).expect("it compiles");
-        let names: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
+        let names: Vec<String> = statement.column_names().map(str::to_owned).collect();
         let mut rows = statement.query([]).expect("it runs");
         let value: String = rows.next().expect("a row").expect("one").get(0).expect("a text");
         assert_eq!((names, rows.next().expect("an end").is_none()), (vec![value], true), "{pragma}");

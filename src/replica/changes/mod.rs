@@ -22,6 +22,7 @@ use crate::error::Error;
 use crate::ltx::Level;
 use crate::store::Store;
 use owners::{Owner, Owners};
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -53,7 +54,7 @@ impl Replica {
             found.into_iter().for_each(|owner| *counts.entry(owner).or_default() += 1);
         }
         let mut changes: Vec<Change> = counts.into_iter().map(|(owner, pages)| owner.change(pages)).collect();
-        changes.sort_by(|one, other| other.pages.cmp(&one.pages));
+        changes.sort_by_key(|change| Reverse(change.pages));
         Ok(changes)
     }
 

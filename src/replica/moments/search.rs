@@ -4,11 +4,11 @@
 //! a moment is at or before a time if no moment up to it is later. So the search looks for the first one that is later,
 //! by reading a few headers at once, evenly spread over what is left, until nothing is.
 //!
-//! The first of those that are later and were read bounds the answer from above for certain. From below it is certain
-//! while clocks go forward; where one ran ahead for a stretch that lies between two headers that were read, and was set
-//! back, nothing shows it but the modification times that the listing brought along. Where these are the files' own
-//! times (a directory that Litestream wrote) they lead to the right moment at once. Where they are not (an object
-//! store's clock, a copied replica) they are two more headers to read.
+//! What was read and is later bounds the answer from above for certain. From below it is certain while clocks go forward.
+//! Where one ran ahead and was set back, it has to be later for a sixteenth of what is searched to be met for certain, or to
+//! show in the modification times that the listing brought along: where these are the files' own times (a directory that
+//! Litestream wrote) they lead to the right moment at once, however short it stands out among those searched. Where they
+//! are not (an object store's clock, a copied replica) they are two more headers to read.
 
 use super::Moment;
 use crate::replica::Replica;
