@@ -23,8 +23,10 @@ pub struct Settings {
     pub replica_url: String,
     /// Time between two looks at the primary.
     pub poll_interval: Duration,
-    /// Bound of the page cache, in bytes.
+    /// Bound of the page cache in memory, in bytes.
     pub cache_size: u64,
+    /// Bound of the temporary file for pages that the cache has no room for, in bytes; 0 for none.
+    pub disk_cache_size: u64,
     /// The moment to read.
     pub target: Target,
     /// Whether SQL may move the connection to another moment.
@@ -37,6 +39,7 @@ pub struct Settings {
 
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 const CACHE_SIZE: u64 = 64 << 20;
+const DISK_CACHE_SIZE: u64 = 1 << 30;
 const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Settings {
@@ -58,6 +61,7 @@ impl Settings {
             replica_url: setting("replica_url").value.ok_or_else(no_url)?,
             poll_interval: setting("poll_interval").read(positive_duration)?.unwrap_or(POLL_INTERVAL),
             cache_size: setting("cache_size").read(bytes)?.unwrap_or(CACHE_SIZE),
+            disk_cache_size: setting("disk_cache_size").read(bytes)?.unwrap_or(DISK_CACHE_SIZE),
             target: target(setting("time"), setting("txid"))?,
             time_travel: setting("time_travel").read(boolean)?.unwrap_or(true),
             max_staleness: setting("max_staleness").read(duration)?,

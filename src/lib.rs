@@ -9,6 +9,7 @@ pub mod error;
 mod lock;
 mod log;
 pub mod ltx;
+mod pread;
 pub mod replica;
 mod runtime;
 pub mod sqlite;

@@ -1,9 +1,9 @@
 //! What the micro-benchmarks time that nobody outside can reach. Only with the feature `bench`, which no release has.
 
 use super::foresight::Foresight;
-use super::library::Reading;
+use super::reading::Reading;
 use super::view::{Draft, View};
-use super::{Page, Replica, build, plan};
+use super::{Bounds, Page, Replica, build, plan};
 use crate::ltx::{Encoder, FileName, Form, Header, Level, PageSize, Txid};
 use crate::store::{Listed, Memory, Store};
 use std::sync::Arc;
@@ -30,7 +30,8 @@ impl Subject {
         let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
         let store = Arc::new(Memory::new());
         store.insert(Level::SNAPSHOT, name(1), file(1, pages, 1..=pages));
-        let replica = Arc::new(Replica::new(store.clone(), 1 << 32, Duration::from_secs(1)));
+        let cache = Bounds { memory: 1 << 32, disk: 0 };
+        let replica = Arc::new(Replica::new(store.clone(), cache, Duration::from_secs(1)));
         runtime.block_on(replica.poll(Duration::ZERO)).expect("the snapshot is read");
         let view = replica.head().expect("a snapshot is a view");
         store.insert(Level::ZERO, name(2), file(2, pages, (1..=pages).step_by((pages / changed) as usize)));

@@ -1,7 +1,7 @@
 //! One reader's place at a shared replica.
 
 use super::cache::Page;
-use super::foresight::Reading;
+use super::foresight::Source;
 use super::registry::Place;
 use super::{Replica, Status, View};
 use crate::config::{Settings, Target};
@@ -92,8 +92,8 @@ impl Connection {
         counter.store(counter.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
         match page {
             Some(page) => {
-                let reading = Reading { fetcher: &place.replica().fetcher, view };
-                place.foresight().reads(reading, pgno, &page);
+                let source = Source { fetcher: &place.replica().fetcher, view };
+                place.foresight().reads(source, pgno, &page);
                 Ok(Some(page))
             }
             None => fetch(place, view.clone(), pgno, interrupted),

@@ -8,8 +8,9 @@
 
 use super::Replica;
 use super::build;
-use super::library::{LoadError, Reading};
+use super::library::LoadError;
 use super::plan;
+use super::reading::Reading;
 use super::view::{Draft, View};
 use crate::error::Error;
 use crate::ltx::{FileName, Level};
@@ -186,11 +187,11 @@ impl Replica {
     /// The view with files laid over it that come after it, unless a page is missing then.
     pub(super) fn extend(&self, view: &View, readings: &[Reading]) -> Option<View> {
         let mut draft = Draft::from(view);
-        for reading in readings {
-            self.fetcher.admit(reading);
-            draft.apply(reading);
-        }
-        draft.finish(view.epoch(), None).ok()
+        readings.iter().for_each(|reading| draft.apply(reading));
+        let next = draft.finish(view.epoch(), None).ok()?;
+        // What was just written is read next.
+        readings.iter().for_each(|reading| self.fetcher.admit(&next, reading));
+        Some(next)
     }
 
     /// The interval of the most impatient connection.

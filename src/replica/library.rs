@@ -4,9 +4,10 @@
 //! come back under another ETag (a copied replica, a file whose time was set after it appeared). Two readings are the
 //! same file if level, name and checksum agree; then they share the number under which their pages are cached.
 
+use super::reading::{LtxFile, Part, Portions, Reading};
 use crate::error::Error;
 use crate::lock::Mutex;
-use crate::ltx::{self, Entry, FileName, Header, Level, Trailer};
+use crate::ltx::{self, FileName, Header, Level, Trailer};
 use crate::store::{self, Chunk, Listed, Store, Version};
 use bytes::Bytes;
 use futures_util::future::try_join;
@@ -14,60 +15,6 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Weak};
-
-/// A file of the replica: where it lies, and which bytes it has.
-#[derive(Debug)]
-pub(super) struct LtxFile {
-    /// Stands for the file's content in this process.
-    pub number: u32,
-    /// Its level.
-    pub level: Level,
-    /// Its name.
-    pub name: FileName,
-    /// The version that stood there when its index was read; its pages are read from no other.
-    pub version: Version,
-    /// Its header.
-    pub header: Header,
-    /// All of it, if it is a small file of level 0. Those are deleted within minutes, while views still refer to them.
-    pub body: Option<Bytes>,
-    checksum: u64,
-}
-
-impl LtxFile {
-    /// Bytes of the file that are kept in memory.
-    pub(super) fn held(&self) -> u64 {
-        self.body.as_ref().map_or(0, |body| body.len() as u64)
-    }
-}
-
-/// A file with its index, as it is applied to a view.
-pub(super) struct Reading {
-    /// The file.
-    pub file: Arc<LtxFile>,
-    /// Its index.
-    pub entries: Vec<Entry>,
-    /// All of it, if it was small enough to be fetched at once.
-    pub body: Option<Bytes>,
-}
-
-/// What is fetched of a file at once, in bytes. A second round trip costs more than some bytes too many.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Portions {
-    /// Of a file that may not be there: most syncs of a primary are smaller.
-    pub probe: u64,
-    /// Files of level 0 up to this size are fetched whole, and kept while a view refers to them: they are deleted soon,
-    /// and hold what is read next.
-    pub whole_sync: u64,
-    /// Other files up to this size are fetched whole.
-    pub whole: u64,
-    /// Of a larger file's end, in the hope that the index fits: about 25,000 pages do.
-    pub tail: u64,
-}
-
-impl Portions {
-    pub(super) const USUAL: Portions =
-        Portions { probe: 128 << 10, whole_sync: 1 << 20, whole: 256 << 10, tail: 256 << 10 };
-}
 
 static NUMBERS: AtomicU32 = AtomicU32::new(0);
 
@@ -129,13 +76,13 @@ impl Library {
         let verified = ltx::verify(&chunk.bytes).map_err(|cause| self.damaged(listed, cause))?;
         let kept = Some(chunk.bytes.clone()).filter(|_| listed.level == Level::ZERO);
         let file = self.shelve(listed, &chunk, header, verified.trailer, kept);
-        Ok(Reading { file, entries: verified.entries, body: Some(chunk.bytes) })
+        Ok(Reading { file, entries: verified.entries, parts: vec![Part { offset: 0, bytes: chunk.bytes }] })
     }
 
     async fn read_ends(&self, listed: &Listed) -> Result<Reading, LoadError> {
-        let tail_start = listed.size.saturating_sub(self.portions.tail);
+        let tail_start = listed.size.saturating_sub(self.portions.tail_of(listed.size));
         let version = listed.version.as_ref();
-        let head = self.fetch(listed, 0..Header::SIZE as u64, version);
+        let head = self.fetch(listed, 0..self.portions.head.min(listed.size), version);
         let tail = self.fetch(listed, tail_start..listed.size, version);
         let (head, tail) = try_join(head, tail).await?;
         if head.version != tail.version || head.file_size != listed.size {
@@ -148,7 +95,9 @@ impl Library {
         let entries = ltx::parse_index(&index, &header, range.start).map_err(damaged)?;
         let trailer = tail.bytes.len().checked_sub(Trailer::SIZE).map(|start| &tail.bytes[start..]);
         let trailer = Trailer::parse(trailer.unwrap_or_default()).map_err(damaged)?;
-        Ok(Reading { file: self.shelve(listed, &head, header, trailer, None), entries, body: None })
+        let file = self.shelve(listed, &head, header, trailer, None);
+        let parts = vec![Part { offset: 0, bytes: head.bytes }, Part { offset: tail_start, bytes: tail.bytes }];
+        Ok(Reading { file, entries, parts })
     }
 
     async fn index_bytes(

@@ -5,7 +5,7 @@
 //! |---|---|
 //! | `catalog` | what files lie in the replica |
 //! | `plan` | which of them make a state (pure) |
-//! | `library` | their headers and indexes |
+//! | `reading`, `library` | their headers and indexes |
 //! | `pages`, `view` | which bytes hold which page of a state |
 //! | `build` | from a plan to a view |
 //! | `cache`, `fetch` | bringing pages into memory |
@@ -38,6 +38,7 @@ mod moments;
 mod pages;
 mod past;
 mod plan;
+mod reading;
 mod registry;
 mod renew;
 mod rent;
@@ -47,7 +48,7 @@ mod simulation;
 mod status;
 mod view;
 
-pub use cache::Page;
+pub use cache::{Bounds, Page};
 pub use changes::Change;
 pub use connection::{Connection, Interrupted};
 pub use fetch::Guesses;
@@ -61,10 +62,11 @@ use crate::lock::{Mutex, RwLock};
 use crate::store::{Counting, Store};
 use fetch::{FetchError, Fetcher};
 use follow::Progress;
-use foresight::{Arrival, Foresight, Reading};
+use foresight::{Arrival, Foresight, Source};
 use futures_util::future::join;
-use library::{Library, Portions};
+use library::Library;
 use moments::Moments;
+use reading::Portions;
 use status::SharedCondition;
 use std::fmt;
 use std::sync::Arc;
@@ -88,7 +90,7 @@ pub(crate) struct Replica {
     outdated: AtomicBool,
     epochs: AtomicU32,
     poll_interval_ms: AtomicU64,
-    cache_size: AtomicU64,
+    bounds: Mutex<Bounds>,
 }
 
 /// The newest view, and when the replica last said that it is.
@@ -99,15 +101,15 @@ struct Head {
 }
 
 impl Replica {
-    pub(crate) fn new(store: Arc<dyn Store>, cache_size: u64, poll_interval: Duration) -> Replica {
-        Replica::with_portions(store, cache_size, poll_interval, Portions::USUAL)
+    pub(crate) fn new(store: Arc<dyn Store>, cache: Bounds, poll_interval: Duration) -> Replica {
+        Replica::with_portions(store, cache, poll_interval, Portions::USUAL)
     }
 
-    fn with_portions(store: Arc<dyn Store>, cache_size: u64, poll_interval: Duration, portions: Portions) -> Replica {
+    fn with_portions(store: Arc<dyn Store>, cache: Bounds, poll_interval: Duration, portions: Portions) -> Replica {
         let store = Arc::new(Counting::new(store));
         Replica {
             library: Library::new(store.clone(), portions),
-            fetcher: Arc::new(Fetcher::new(store.clone(), cache_size)),
+            fetcher: Arc::new(Fetcher::new(store.clone(), cache)),
             store,
             head: RwLock::default(),
             condition: SharedCondition::default(),
@@ -117,7 +119,7 @@ impl Replica {
             outdated: AtomicBool::new(false),
             epochs: AtomicU32::new(0),
             poll_interval_ms: AtomicU64::new(poll_interval.as_millis() as u64),
-            cache_size: AtomicU64::new(cache_size),
+            bounds: Mutex::new(cache),
         }
     }
 
@@ -126,22 +128,22 @@ impl Replica {
         Epoch(self.epochs.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// Bound of the memory for pages and for files that are kept, in bytes.
-    fn cache_size(&self) -> u64 {
-        self.cache_size.load(Ordering::Relaxed)
+    /// Bounds of what is kept: in memory pages and files, on disk pages.
+    fn bounds(&self) -> Bounds {
+        *self.bounds.lock()
     }
 
-    /// Moves that bound.
-    fn resize_cache(&self, bytes: u64) {
-        self.cache_size.store(bytes, Ordering::Relaxed);
+    /// Moves those bounds.
+    fn resize_cache(&self, bounds: Bounds) {
+        *self.bounds.lock() = bounds;
         self.share_memory(self.head().map_or(0, |head| head.held()));
     }
 
     /// Gives the cache what the newest view's files leave of the bound, and half of it at least: a view that holds more
     /// is planned anew soon.
     fn share_memory(&self, held: u64) {
-        let bound = self.cache_size();
-        self.fetcher.cache().resize(bound.saturating_sub(held).max(bound / 2));
+        let Bounds { memory, disk } = self.bounds();
+        self.fetcher.cache().resize(Bounds { memory: memory.saturating_sub(held).max(memory / 2), disk });
     }
 
     /// The newest view; None before the first.
@@ -169,13 +171,13 @@ impl Replica {
     /// A page of `view`, from the cache, or fetched with its neighbours and with what `foresight` expects to be read next.
     /// None for a page that the view does not have.
     async fn page(&self, view: &Arc<View>, pgno: u32, foresight: &Foresight) -> Result<Option<Page>, Error> {
-        let reading = Reading { fetcher: &self.fetcher, view };
+        let source = Source { fetcher: &self.fetcher, view };
         let arrival = self.arrival(view, pgno);
         // In this order: what is asked for goes before what is guessed.
-        let (page, ()) = join(self.fetch(view, pgno), async { foresight.waits(reading, pgno) }).await;
+        let (page, ()) = join(self.fetch(view, pgno), async { foresight.waits(source, pgno) }).await;
         let page = page?;
         if let Some(page) = &page {
-            foresight.receives(reading, pgno, page, arrival);
+            foresight.receives(source, pgno, page, arrival);
         }
         Ok(page)
     }

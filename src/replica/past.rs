@@ -1,6 +1,6 @@
 //! Pages whose file is gone.
 
-use super::build::{self, BuildError};
+use super::build::BuildError;
 use super::cache::Page;
 use super::fetch::FetchError;
 use super::library::LoadError;
@@ -79,7 +79,7 @@ impl Replica {
         let newest = plan::newest(&listed).into_iter().next().filter(|chain| chain.end() > view.txid());
         let mut holders = Vec::new();
         for chain in plan::at(&listed, view.txid()).into_iter().chain(newest) {
-            match build::from_chain(&self.library, &chain, &listed, epoch, Some(view)).await {
+            match self.build(&chain, &listed, epoch, Some(view)).await {
                 Ok(built) => holders.push(Arc::new(built)),
                 Err(BuildError::NoBase) => {}
                 Err(BuildError::Load(error)) => return Err(error),

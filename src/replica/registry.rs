@@ -3,8 +3,8 @@
 //! A replica is followed while a connection reads it. Afterwards it rests for a while, asking for nothing, with
 //! its view and its cache, since many applications open a connection for each piece of work and close it again.
 
-use super::Replica;
 use super::foresight::Foresight;
+use super::{Bounds, Replica};
 use crate::config::Settings;
 use crate::error::Error;
 use crate::lock::Mutex;
@@ -39,7 +39,7 @@ struct Entry {
 struct Wish {
     reader: u64,
     poll_interval: Duration,
-    cache_size: u64,
+    cache: Bounds,
     usage: Arc<Usage>,
 }
 
@@ -82,7 +82,7 @@ impl Place {
         let key = location.key().clone();
         let mut replicas = replicas().lock();
         if !replicas.contains_key(&key) {
-            let replica = Replica::new(location.connect()?, settings.cache_size, settings.poll_interval);
+            let replica = Replica::new(location.connect()?, bounds(settings), settings.poll_interval);
             let entry = Entry {
                 replica: Arc::new(replica),
                 wishes: Vec::new(),
@@ -95,9 +95,9 @@ impl Place {
         let Some(entry) = replicas.get_mut(&key) else { return Err(Error::internal("a replica vanished")) };
         entry.turn += 1;
         let reader = entry.turn;
-        let (poll_interval, cache_size) = (settings.poll_interval, settings.cache_size);
+        let (poll_interval, cache) = (settings.poll_interval, bounds(settings));
         let usage = Arc::new(Usage::default());
-        entry.wishes.push(Wish { reader, poll_interval, cache_size, usage: usage.clone() });
+        entry.wishes.push(Wish { reader, poll_interval, cache, usage: usage.clone() });
         entry.suit();
         if entry.follower.is_none() {
             entry.follower = Some(runtime::spawn(follow(entry.replica.clone()))?);
@@ -153,11 +153,16 @@ impl Entry {
         let interval = self.wishes.iter().map(|wish| wish.poll_interval).min().unwrap_or(Duration::MAX);
         let milliseconds = u64::try_from(interval.as_millis()).unwrap_or(u64::MAX).max(1);
         self.replica.poll_interval_ms.store(milliseconds, Ordering::Relaxed);
-        let cache_size = self.wishes.iter().map(|wish| wish.cache_size).max().unwrap_or_default();
-        if cache_size != self.replica.cache_size() {
-            self.replica.resize_cache(cache_size);
-        }
+        let cache = self.wishes.iter().map(|wish| wish.cache).reduce(Bounds::max);
+        cache
+            .filter(|cache| *cache != self.replica.bounds())
+            .into_iter()
+            .for_each(|cache| self.replica.resize_cache(cache));
     }
+}
+
+fn bounds(settings: &Settings) -> Bounds {
+    Bounds { memory: settings.cache_size, disk: settings.disk_cache_size }
 }
 
 async fn rest(key: LocationKey, turn: u64) {

@@ -93,7 +93,7 @@ impl Replica {
 
     /// Whether a view's pages lie in so many files, or so many of them are kept in memory, that it is better planned anew.
     pub(super) fn is_scattered(&self, view: &View) -> bool {
-        view.files().count() > SCATTERED || view.held() > self.cache_size() / 2
+        view.files().count() > SCATTERED || view.held() > self.bounds().memory / 2
     }
 
     /// The epoch of what a listing shows: the head's, if that is known to be the history of the listed files.
@@ -151,7 +151,7 @@ impl Replica {
             if not_before.is_some_and(|view| chain.end() < view.txid()) {
                 return Ok(None);
             }
-            match build::from_chain(&self.library, &chain, listed, epoch, not_before).await {
+            match self.build(&chain, listed, epoch, not_before).await {
                 Ok(view) => return Ok(Some(view)),
                 Err(BuildError::NoBase) => continue,
                 Err(BuildError::Load(error)) => return Err(error),

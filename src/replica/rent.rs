@@ -50,6 +50,11 @@ impl Rents {
         *paid
     }
 
+    /// As [`Rents::pay`] for something that was not waited for yet. None if it was.
+    pub(super) fn begin(&mut self, below: u32) -> Option<Paid> {
+        (!self.paid.contains_key(&below)).then(|| self.pay(below, Kind::Interior))
+    }
+
     /// Makes up for some of what was bought.
     pub(super) fn redeem(&mut self, bytes: u64) {
         self.debt = self.debt.saturating_sub(bytes);

@@ -2,7 +2,7 @@
 
 use super::fetch::Guesses;
 use super::registry::Readers;
-use super::{Replica, View};
+use super::{Bounds, Replica, View};
 use crate::error::Error;
 use crate::lock::Mutex;
 use crate::ltx::Txid;
@@ -56,10 +56,10 @@ pub struct Status {
     pub last_error: Option<(String, i64)>,
     /// What the store was asked for.
     pub counts: Counts,
-    /// Bytes of pages in the cache, and of level-0 files that views refer to.
-    pub cache_bytes: u64,
-    /// Their bound.
-    pub cache_size: u64,
+    /// Bytes of pages that are kept, in memory with the level-0 files that views refer to.
+    pub cached: Bounds,
+    /// Their bounds.
+    pub bounds: Bounds,
     /// Time between two polls.
     pub poll_interval: Duration,
     /// Who reads it now.
@@ -83,6 +83,7 @@ impl Replica {
             None if head.is_none() => "waiting for a first backup",
             None => "following",
         };
+        let cached = self.fetcher.cache().held();
         Status {
             replica: self.store.to_string(),
             head: head.as_ref().map(|head| (head.txid(), head.time_ms())),
@@ -90,8 +91,8 @@ impl Replica {
             state,
             last_error: condition.last_error.clone(),
             counts: self.store.counts(),
-            cache_bytes: self.fetcher.cache().bytes() + head.map_or(0, |head| head.held()),
-            cache_size: self.cache_size(),
+            cached: Bounds { memory: cached.memory + head.map_or(0, |head| head.held()), disk: cached.disk },
+            bounds: self.bounds(),
             poll_interval: self.poll_interval(),
             connections: readers.connections,
             cache_hits: readers.hits,

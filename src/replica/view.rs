@@ -3,8 +3,8 @@
 //! A view says for each page which bytes of which file hold its version. It is derived from the last one by applying
 //! files, shares with it all that did not change, and stays as it is while anyone holds it.
 
-use super::library::{LtxFile, Reading};
 use super::pages::{PageMap, Slot};
+use super::reading::{LtxFile, Reading};
 use crate::ltx::{Header, Level, Txid};
 use crate::store::{Listed, Version};
 use std::fmt;

@@ -78,8 +78,10 @@ fn replica_fields(status: &Status) -> Vec<(&'static str, Value)> {
         ("cache_misses", json!(status.cache_misses)),
         ("prefetched_bytes", json!(status.guesses.fetched)),
         ("prefetched_bytes_used", json!(status.guesses.used)),
-        ("cache_bytes", json!(status.cache_bytes)),
-        ("cache_size", json!(status.cache_size)),
+        ("cache_bytes", json!(status.cached.memory)),
+        ("cache_size", json!(status.bounds.memory)),
+        ("disk_cache_bytes", json!(status.cached.disk)),
+        ("disk_cache_size", json!(status.bounds.disk)),
     ]
 }
 

@@ -4,6 +4,7 @@ use super::paths::Layout;
 use super::url::{clean, cut};
 use super::{Chunk, Error, ErrorKind, Listed, Store, Version};
 use crate::ltx::{FileName, Level, Txid};
+use crate::pread::read_exact_at;
 use async_trait::async_trait;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use std::fs::{self, File, Metadata};
@@ -175,25 +176,6 @@ impl Store for FileStore {
         read_exact_at(&file, &mut bytes, range.start).map_err(failed)?;
         Ok(Chunk { bytes: bytes.into(), file_size, version })
     }
-}
-
-#[cfg(unix)]
-fn read_exact_at(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<()> {
-    std::os::unix::fs::FileExt::read_exact_at(file, bytes, offset)
-}
-
-#[cfg(windows)]
-fn read_exact_at(file: &File, mut bytes: &mut [u8], mut offset: u64) -> io::Result<()> {
-    while !bytes.is_empty() {
-        match std::os::windows::fs::FileExt::seek_read(file, bytes, offset)? {
-            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-            count => {
-                bytes = &mut bytes[count..];
-                offset += count as u64;
-            }
-        }
-    }
-    Ok(())
 }
 
 fn listed(level: Level, name: FileName, metadata: &Metadata) -> Listed {

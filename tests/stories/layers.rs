@@ -7,15 +7,16 @@ use std::path::Path;
 /// A top-level module, and the others of the crate that it may name.
 const RULES: &[(&str, &[&str])] = &[
     ("ltx", &[]),
-    ("store", &["lock", "ltx"]),
+    ("store", &["lock", "ltx", "pread"]),
     // Leaves that several layers share. Errors tell of files and stores; settings of moments and transactions.
     ("lock", &[]),
     ("log", &[]),
+    ("pread", &[]),
     ("runtime", &["error"]),
     ("error", &["ltx", "store"]),
     ("time", &["error"]),
     ("config", &["error", "ltx", "time"]),
-    ("replica", &["config", "error", "lock", "ltx", "runtime", "store", "time"]),
+    ("replica", &["config", "error", "lock", "ltx", "pread", "runtime", "store", "time"]),
     ("sqlite", &["config", "error", "log", "ltx", "replica", "runtime", "store", "time"]),
 ];
 

@@ -9,9 +9,9 @@ mod pace;
 mod request;
 mod run;
 
-use super::cache::{Page, PageCache, PageKey};
+use super::cache::{Bounds, Page, PageCache, PageKey};
 use super::freelist::FreeList;
-use super::library::Reading;
+use super::reading::Reading;
 use super::rent::Rents;
 use super::view::{Extent, View};
 use crate::error::Error;
@@ -21,7 +21,6 @@ use crate::store::Store;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared, join_all};
 use pace::Pace;
-use request::Landed;
 use run::{Frame, Run};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -59,10 +58,17 @@ type Flight = Shared<BoxFuture<'static, Result<Arc<Landing>, FetchError>>>;
 /// By page; the pages that one request brings share it.
 type Flights = HashMap<PageKey, Flight>;
 
-/// What a request brought.
+/// What a request brought: the pages that somebody asked for, and those that could not be read. The others are in the
+/// cache.
 struct Landing {
     run: Run,
     pages: Vec<Landed>,
+}
+
+/// A page that a request brought, or why it could not be read.
+struct Landed {
+    pgno: u32,
+    page: Result<Page, ltx::Error>,
 }
 
 /// Why a page could not be had.
@@ -94,10 +100,10 @@ enum Boarding {
 pub(super) type Wish = Arc<()>;
 
 impl Fetcher {
-    pub(super) fn new(store: Arc<dyn Store>, cache_size: u64) -> Fetcher {
+    pub(super) fn new(store: Arc<dyn Store>, cache: Bounds) -> Fetcher {
         Fetcher {
             store,
-            cache: PageCache::new(cache_size),
+            cache: PageCache::new(cache),
             flights: Mutex::default(),
             permits: Semaphore::new(IN_FLIGHT),
             guesses: Semaphore::new(GUESSES_IN_FLIGHT),
@@ -201,7 +207,10 @@ impl Fetcher {
         match landing.pages.iter().find(|landed| landed.pgno == pgno).map(|landed| landed.page.clone()) {
             Some(Ok(page)) => Ok(page),
             Some(Err(cause)) => Err(request::damaged(&*self.store, &landing.run, cause)),
-            None => Err(FetchError::Other(Error::internal("a request did not bring its page"))),
+            None => self
+                .cache
+                .get(PageKey { file: landing.run.file.number, pgno })
+                .ok_or_else(|| FetchError::Other(Error::internal("a page did not stay until it was read"))),
         }
     }
 
@@ -227,7 +236,7 @@ impl Fetcher {
         let frame = Frame::of(pgno, extent);
         let run = Run { file: extent.file.clone(), page_size: view.page_size(), frames: vec![frame] };
         let bytes = run.file.body.as_deref().and_then(|body| body.get(frame.offset as usize..frame.end() as usize));
-        let page = decode_page(bytes.unwrap_or_default(), pgno, run.page_size, 0);
+        let page = self.decode(bytes.unwrap_or_default(), pgno, run.page_size, 0);
         let page = page.map_err(|cause| request::damaged(&*self.store, &run, cause))?;
         self.cache.insert(run.key(&frame), page.clone());
         Ok(page)
@@ -242,12 +251,8 @@ impl Fetcher {
         let flight = async move {
             let _landing = landing;
             let _permit = fetcher.permits.acquire().await;
-            let pages = request::fetch(&*fetcher.store, &fetcher.pace, &run).await?;
-            for landed in &pages {
-                if let Ok(page) = &landed.page {
-                    fetcher.cache.insert(PageKey { file: run.file.number, pgno: landed.pgno }, page.clone());
-                }
-            }
+            let bytes = request::fetch(&*fetcher.store, &fetcher.pace, &run).await?;
+            let pages = run.frames.iter().filter_map(|frame| fetcher.take_in(&run, frame, &bytes)).collect();
             Ok(Arc::new(Landing { run, pages }))
         };
         let flight = flight.boxed().shared();
@@ -256,6 +261,22 @@ impl Fetcher {
             runtime.spawn(flight.clone().map(drop));
         }
         flight
+    }
+
+    /// Puts a page that came into the cache. Answers what somebody has to be told: the page itself if it was asked for, since
+    /// a cache may not keep it, or what is wrong with it, which takes none of its neighbours along.
+    fn take_in(&self, run: &Run, frame: &Frame, bytes: &[u8]) -> Option<Landed> {
+        let range = (frame.offset - run.start()) as usize..(frame.end() - run.start()) as usize;
+        let guess = if frame.asked { 0 } else { frame.size };
+        let page = self.decode(bytes.get(range).unwrap_or_default(), frame.pgno, run.page_size, guess);
+        if let Ok(page) = &page {
+            self.cache.insert(run.key(frame), page.clone());
+        }
+        (frame.asked || page.is_err()).then_some(Landed { pgno: frame.pgno, page })
+    }
+
+    fn decode(&self, frame: &[u8], pgno: u32, page_size: u32, guess: u32) -> Result<Page, ltx::Error> {
+        self.cache.page(page_size, guess, |buffer| ltx::decode_page(frame, pgno, buffer))
     }
 
     /// Fetches pages that somebody may want soon, in about this order, while `wish` is held. Does not wait.
@@ -281,7 +302,7 @@ impl Fetcher {
 
     fn gather(&self, view: &View, pages: &[u32]) -> Vec<Run> {
         let database = u64::from(view.commit()) * u64::from(view.page_size());
-        // What comes along is kept if it pushes nothing out, or little.
+        // What comes along is kept in memory if it pushes nothing out, or little.
         let holds_all = database <= self.cache.capacity();
         let (mut gap, piece) = (self.pace.gap(), self.pace.piece());
         let most = if holds_all { self.pace.round_trip() / 3 } else { self.pace.reach() };
@@ -345,15 +366,19 @@ impl Fetcher {
         }
     }
 
-    /// Takes the pages of a file that came whole into the cache: what was just written is read next.
-    pub(super) fn admit(&self, reading: &Reading) {
-        let Some(body) = &reading.body else { return };
-        let page_size = reading.file.header.page_size.get();
-        for entry in &reading.entries {
-            let range = entry.offset as usize..entry.offset as usize + entry.size as usize;
-            let frame = body.get(range).unwrap_or_default();
-            if let Ok(page) = decode_page(frame, entry.pgno, page_size, 0) {
-                self.cache.insert(PageKey { file: reading.file.number, pgno: entry.pgno }, page);
+    /// Takes the pages of a view that came along with a file's index into the cache.
+    pub(super) fn admit(&self, view: &View, reading: &Reading) {
+        if let Ok(runtime) = Handle::try_current() {
+            self.runtime.get_or_init(|| runtime);
+        }
+        let page_size = view.page_size();
+        for (pgno, frame) in reading.frames() {
+            let Some(key) = key(view, pgno).filter(|key| key.file == reading.file.number) else { continue };
+            if !self.cache.contains(key)
+                && let Ok(page) = self.decode(frame, pgno, page_size, frame.len() as u32)
+            {
+                self.guessed.fetch_add(frame.len() as u64, Ordering::Relaxed);
+                self.cache.insert(key, page);
             }
         }
     }
@@ -377,8 +402,4 @@ impl Drop for Descent {
 
 fn key(view: &View, pgno: u32) -> Option<PageKey> {
     Some(PageKey { file: view.locate(pgno)?.file.number, pgno })
-}
-
-fn decode_page(frame: &[u8], pgno: u32, page_size: u32, guess: u32) -> Result<Page, ltx::Error> {
-    Page::new(page_size, guess, |buffer| ltx::decode_page(frame, pgno, buffer))
 }

@@ -1,37 +1,26 @@
-//! One request for a run of pages: asked again if it is far slower than its peers, then taken apart.
+//! One request for a run of pages: asked again if it is far slower than its peers.
 
-use super::super::cache::Page;
 use super::super::library::{LoadError, place};
+use super::FetchError;
 use super::pace::Pace;
-use super::run::{Frame, Run};
-use super::{FetchError, decode_page};
+use super::run::Run;
 use crate::error::Error;
 use crate::ltx;
 use crate::store::{self, Chunk, ErrorKind, Store};
+use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Either, select};
 use tokio::time::{Instant, sleep};
 
-/// A page that a request brought, or why it could not be read: a damaged page takes none of its neighbours along.
-pub(super) struct Landed {
-    pub pgno: u32,
-    pub page: Result<Page, ltx::Error>,
-}
-
-/// Fetches a run and decodes its pages.
-pub(super) async fn fetch(store: &dyn Store, pace: &Pace, run: &Run) -> Result<Vec<Landed>, FetchError> {
-    let chunk = read(store, pace, run).await.map_err(|error| match error.into() {
-        LoadError::Moved => FetchError::Moved,
-        LoadError::Other(error) => FetchError::Other(error),
-    })?;
-    Ok(run.frames.iter().map(|frame| decode(run, frame, &chunk.bytes)).collect())
-}
-
-fn decode(run: &Run, frame: &Frame, bytes: &[u8]) -> Landed {
-    let range = (frame.offset - run.start()) as usize..(frame.end() - run.start()) as usize;
-    let guess = if frame.asked { 0 } else { frame.size };
-    let page = decode_page(bytes.get(range).unwrap_or_default(), frame.pgno, run.page_size, guess);
-    Landed { pgno: frame.pgno, page }
+/// Fetches a run.
+pub(super) async fn fetch(store: &dyn Store, pace: &Pace, run: &Run) -> Result<Bytes, FetchError> {
+    match read(store, pace, run).await {
+        Ok(chunk) => Ok(chunk.bytes),
+        Err(error) => match error.into() {
+            LoadError::Moved => Err(FetchError::Moved),
+            LoadError::Other(error) => Err(FetchError::Other(error)),
+        },
+    }
 }
 
 /// What is said of a page that could not be read.

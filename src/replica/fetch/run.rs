@@ -1,7 +1,7 @@
 //! Which bytes of which files to ask for: frames of pages, joined into runs.
 
 use super::super::cache::PageKey;
-use super::super::library::LtxFile;
+use super::super::reading::LtxFile;
 use super::super::view::{Extent, View};
 use std::sync::Arc;
 

@@ -4,7 +4,7 @@
 //! the next page most often follows in number as well; and the leaf tells where the values after this one begin.
 
 use super::super::btree::{self, Kind};
-use super::Reading;
+use super::Source;
 use super::window::Window;
 use crate::replica::fetch::Wish;
 use std::collections::VecDeque;
@@ -21,11 +21,11 @@ pub(super) struct Chain {
 
 impl Chain {
     /// At an overflow page that was read; `leaf` was the last leaf before it.
-    pub(super) fn begin(pgno: u32, leaf: u32, reading: &Reading<'_>) -> Option<Chain> {
-        let size = reading.view.locate(pgno)?.size;
-        let heads = reading.fetcher.peek(reading.view, leaf).zip(reading.fetcher.peek(reading.view, 1));
+    pub(super) fn begin(pgno: u32, leaf: u32, source: &Source<'_>) -> Option<Chain> {
+        let size = source.view.locate(pgno)?.size;
+        let heads = source.fetcher.peek(source.view, leaf).zip(source.fetcher.peek(source.view, 1));
         let mut heads =
-            heads.map_or_else(Vec::new, |(page, page_1)| btree::overflows(&page, leaf, &page_1, reading.view.commit()));
+            heads.map_or_else(Vec::new, |(page, page_1)| btree::overflows(&page, leaf, &page_1, source.view.commit()));
         let this = heads.iter().position(|head| *head == pgno);
         heads.drain(..this.map_or(heads.len(), |this| this + 1));
         let (window, wish) = (Window::after(size.into()), Wish::default());
@@ -33,53 +33,53 @@ impl Chain {
     }
 
     /// Lets the reader pass an overflow page, and asks for more. False if the page does not continue what was read.
-    pub(super) fn pass(&mut self, pgno: u32, page: &[u8], reading: &Reading<'_>) -> bool {
+    pub(super) fn pass(&mut self, pgno: u32, page: &[u8], source: &Source<'_>) -> bool {
         if self.window.next().is_none() {
             // The page at the edge may have come since, and tells the next.
-            self.push_next(reading);
+            self.push_next(source);
         }
         if !self.window.pass(pgno) {
             return false;
         }
-        let next = btree::next_overflow(page, reading.view.commit());
+        let next = btree::next_overflow(page, source.view.commit());
         if next.is_some() && next != self.window.next() {
             self.window.clear();
             self.edge = pgno;
         }
-        self.extend(pgno, page, reading);
+        self.extend(pgno, page, source);
         true
     }
 
-    fn extend(&mut self, pgno: u32, page: &[u8], reading: &Reading<'_>) {
-        let Some(wanted) = self.window.wants(reading) else { return };
+    fn extend(&mut self, pgno: u32, page: &[u8], source: &Source<'_>) {
+        let Some(wanted) = self.window.wants(source) else { return };
         let mut pages = Vec::new();
         if self.edge == pgno {
-            let next = btree::next_overflow(page, reading.view.commit());
-            pages.extend(next.and_then(|next| self.push(next, reading)));
+            let next = btree::next_overflow(page, source.view.commit());
+            pages.extend(next.and_then(|next| self.push(next, source)));
         }
-        while self.window.bytes() < wanted && self.window.has_room(reading) {
-            match self.push_next(reading) {
+        while self.window.bytes() < wanted && self.window.has_room(source) {
+            match self.push_next(source) {
                 Some(pgno) => pages.push(pgno),
                 None => break,
             }
         }
-        pages.retain(|pgno| reading.fetcher.is_missing(reading.view, *pgno) && !reading.fetcher.is_free(*pgno));
-        reading.fetcher.guess(reading.view, &pages, &self.wish);
+        pages.retain(|pgno| source.fetcher.is_missing(source.view, *pgno) && !source.fetcher.is_free(*pgno));
+        source.fetcher.guess(source.view, &pages, &self.wish);
     }
 
     /// Puts the page after the edge ahead: the one it names, the next value's first, or else the next in number.
-    fn push_next(&mut self, reading: &Reading<'_>) -> Option<u32> {
-        let page = reading.fetcher.peek(reading.view, self.edge);
+    fn push_next(&mut self, source: &Source<'_>) -> Option<u32> {
+        let page = source.fetcher.peek(source.view, self.edge);
         let page = page.filter(|page| btree::kind(page, self.edge) == Kind::Other);
         let named = match &page {
-            Some(page) => btree::next_overflow(page, reading.view.commit()).or_else(|| self.heads.pop_front()),
+            Some(page) => btree::next_overflow(page, source.view.commit()).or_else(|| self.heads.pop_front()),
             None => None,
         };
-        self.push(named.or_else(|| self.edge.checked_add(1))?, reading)
+        self.push(named.or_else(|| self.edge.checked_add(1))?, source)
     }
 
-    fn push(&mut self, pgno: u32, reading: &Reading<'_>) -> Option<u32> {
-        let size = reading.view.locate(pgno)?.size;
+    fn push(&mut self, pgno: u32, source: &Source<'_>) -> Option<u32> {
+        let size = source.view.locate(pgno)?.size;
         self.window.push(pgno, size);
         self.edge = pgno;
         Some(pgno)

@@ -1,6 +1,6 @@
 //! A place in the order of a table's or an index's pages, and the steps from it in either direction.
 
-use super::Reading;
+use super::Source;
 use super::nodes::{Node, Nodes};
 use std::sync::Arc;
 
@@ -63,7 +63,7 @@ impl Cursor {
     }
 
     /// Goes to the next page.
-    pub(super) fn step(&mut self, way: Way, reading: &Reading<'_>, nodes: &mut Nodes) -> Step {
+    pub(super) fn step(&mut self, way: Way, source: &Source<'_>, nodes: &mut Nodes) -> Step {
         let depth = self.path.len();
         let turn = self.path.iter().enumerate().rev().find_map(|(level, (node, position))| {
             let next = way.from(*position).filter(|next| *next < node.children.len())?;
@@ -73,7 +73,7 @@ impl Cursor {
         let mut below = vec![(self.path[level].0.clone(), next)];
         let mut page = self.path[level].0.children[next];
         while level + below.len() < depth {
-            let Some(node) = nodes.get(reading, page) else {
+            let Some(node) = nodes.get(source, page) else {
                 return match below.pop() {
                     Some((parent, position)) => Step::Unknown(parent, position),
                     None => Step::End,

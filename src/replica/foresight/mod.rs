@@ -54,12 +54,12 @@ const SCANS: usize = 6;
 
 /// What a reader reads from.
 #[derive(Clone, Copy)]
-pub(super) struct Reading<'a> {
+pub(super) struct Source<'a> {
     pub fetcher: &'a Arc<Fetcher>,
     pub view: &'a Arc<View>,
 }
 
-impl Reading<'_> {
+impl Source<'_> {
     /// Whether a page is here and has been read before.
     fn is_read(&self, pgno: u32) -> bool {
         self.fetcher.peek(self.view, pgno).is_some_and(|page| !page.is_unread())
@@ -82,55 +82,64 @@ impl Foresight {
 
     /// The reader reads a page that is in the cache.
     #[inline]
-    pub(super) fn reads(&self, reading: Reading<'_>, pgno: u32, page: &Page) {
+    pub(super) fn reads(&self, source: Source<'_>, pgno: u32, page: &Page) {
         if btree::kind(page, pgno) == Kind::Interior {
             self.recent.note(pgno);
         }
         if page.is_unread() {
-            self.uses(reading, pgno, page);
+            self.uses(source, pgno, page);
         }
     }
 
     #[cold]
-    fn uses(&self, reading: Reading<'_>, pgno: u32, page: &Page) {
-        reading.fetcher.count_used(page.first_use());
+    fn uses(&self, source: Source<'_>, pgno: u32, page: &Page) {
+        source.fetcher.count_used(page.first_use());
+        if pgno == 1 {
+            self.begins(source);
+        }
         let mut state = self.state.lock();
-        state.nodes.absorb(&reading, &self.recent);
-        state.comes_to(pgno, &reading);
-        state.has(pgno, page, &reading);
+        state.nodes.absorb(&source, &self.recent);
+        state.comes_to(pgno, &source);
+        state.has(pgno, page, &source);
+    }
+
+    /// The reader reads a page 1 that is new to it.
+    fn begins(&self, source: Source<'_>) {
+        source.fetcher.spawn(source.fetcher.clone().learn_free(source.view.clone()));
+        purchase::begin(&source);
     }
 
     /// The reader has asked for a page and begins to wait.
-    pub(super) fn waits(&self, reading: Reading<'_>, pgno: u32) {
+    pub(super) fn waits(&self, source: Source<'_>, pgno: u32) {
         let mut state = self.state.lock();
-        state.nodes.absorb(&reading, &self.recent);
-        state.comes_to(pgno, &reading);
+        state.nodes.absorb(&source, &self.recent);
+        state.comes_to(pgno, &source);
     }
 
     /// The page that the reader waited for is here.
-    pub(super) fn receives(&self, reading: Reading<'_>, pgno: u32, page: &Page, arrival: Arrival) {
-        reading.fetcher.count_used(page.first_use());
+    pub(super) fn receives(&self, source: Source<'_>, pgno: u32, page: &Page, arrival: Arrival) {
+        source.fetcher.count_used(page.first_use());
         let kind = btree::kind(page, pgno);
         if kind == Kind::Interior {
             self.recent.note(pgno);
         }
         if pgno == 1 {
-            reading.fetcher.spawn(reading.fetcher.clone().learn_free(reading.view.clone()));
+            self.begins(source);
         }
         let mut state = self.state.lock();
-        state.has(pgno, page, &reading);
+        state.has(pgno, page, &source);
         if arrival == Arrival::Asked {
-            let path = state.nodes.path(&reading, pgno);
+            let path = state.nodes.path(&source, pgno);
             drop(state);
-            purchase::consider(&reading, &path, kind);
+            purchase::consider(&source, &path, kind);
         }
     }
 }
 
 impl State {
     /// The reader is at a page, which may not be here yet.
-    fn comes_to(&mut self, pgno: u32, reading: &Reading<'_>) {
-        if let Some(at) = self.scans.iter_mut().position(|scan| scan.pass(pgno, reading, &mut self.nodes)) {
+    fn comes_to(&mut self, pgno: u32, source: &Source<'_>) {
+        if let Some(at) = self.scans.iter_mut().position(|scan| scan.pass(pgno, source, &mut self.nodes)) {
             if let Some(scan) = self.scans.remove(at) {
                 self.scans.push_front(scan);
             }
@@ -139,12 +148,12 @@ impl State {
         if self.seeds.iter().any(|seed| seed.is_at(pgno)) {
             return;
         }
-        let Some(here) = Seed::at(pgno, reading, &mut self.nodes) else { return };
+        let Some(here) = Seed::at(pgno, source, &mut self.nodes) else { return };
         let found = self.seeds.iter().enumerate().find_map(|(at, seed)| Some((at, seed.way_to(pgno)?)));
         match found.and_then(|(at, way)| Some((self.seeds.remove(at)?, way))) {
             Some((seed, way)) => {
                 let mut scan = Scan::begin(&seed, way, &here);
-                scan.extend(reading, &mut self.nodes);
+                scan.extend(source, &mut self.nodes);
                 self.scans.push_front(scan);
                 self.scans.truncate(SCANS);
             }
@@ -156,13 +165,13 @@ impl State {
     }
 
     /// The page that the reader is at is here.
-    fn has(&mut self, pgno: u32, page: &Page, reading: &Reading<'_>) {
+    fn has(&mut self, pgno: u32, page: &Page, source: &Source<'_>) {
         match btree::kind(page, pgno) {
             Kind::Leaf => self.leaf = pgno,
             Kind::Interior => {}
             Kind::Other => {
-                if !self.chain.as_mut().is_some_and(|chain| chain.pass(pgno, page, reading)) {
-                    self.chain = Chain::begin(pgno, self.leaf, reading);
+                if !self.chain.as_mut().is_some_and(|chain| chain.pass(pgno, page, source)) {
+                    self.chain = Chain::begin(pgno, self.leaf, source);
                 }
             }
         }

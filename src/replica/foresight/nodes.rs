@@ -2,7 +2,7 @@
 
 use super::super::btree;
 use super::super::cache::PageKey;
-use super::Reading;
+use super::Source;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -58,13 +58,13 @@ pub(super) struct Nodes {
 
 impl Nodes {
     /// An inner page as it is in the view, if it is here.
-    pub(super) fn get(&mut self, reading: &Reading<'_>, pgno: u32) -> Option<Arc<Node>> {
-        let key = PageKey { file: reading.view.locate(pgno)?.file.number, pgno };
+    pub(super) fn get(&mut self, source: &Source<'_>, pgno: u32) -> Option<Arc<Node>> {
+        let key = PageKey { file: source.view.locate(pgno)?.file.number, pgno };
         if let Some(node) = self.known.get(&key) {
             return Some(node.clone());
         }
-        let page = reading.fetcher.peek(reading.view, pgno)?;
-        let children = btree::children(&page, pgno, reading.view.commit())?;
+        let page = source.fetcher.peek(source.view, pgno)?;
+        let children = btree::children(&page, pgno, source.view.commit())?;
         if self.parents.len() + children.len() > MOST_CHILDREN {
             self.known.clear();
             self.parents.clear();
@@ -76,18 +76,18 @@ impl Nodes {
     }
 
     /// Takes account of the inner pages that were read since the last call.
-    pub(super) fn absorb(&mut self, reading: &Reading<'_>, recent: &Recent) {
+    pub(super) fn absorb(&mut self, source: &Source<'_>, recent: &Recent) {
         let count = recent.count.load(Ordering::Relaxed);
         let first = if count.wrapping_sub(self.seen) as usize > RECENT { count - RECENT as u32 } else { self.seen };
-        (first..count).for_each(|position| drop(self.get(reading, recent.at(position))));
+        (first..count).for_each(|position| drop(self.get(source, recent.at(position))));
         self.seen = count;
     }
 
     /// The way to a page from the topmost page above it that is known: each inner page, and which child is next.
-    pub(super) fn path(&mut self, reading: &Reading<'_>, pgno: u32) -> Vec<(Arc<Node>, usize)> {
+    pub(super) fn path(&mut self, source: &Source<'_>, pgno: u32) -> Vec<(Arc<Node>, usize)> {
         let (mut path, mut passed, mut child) = (Vec::new(), HashSet::from([pgno]), pgno);
         while let Some(parent) = self.parents.get(&child).copied().filter(|parent| passed.insert(*parent)) {
-            let Some(node) = self.get(reading, parent) else { break };
+            let Some(node) = self.get(source, parent) else { break };
             let Some(position) = node.children.iter().position(|other| *other == child) else { break };
             path.push((node, position));
             child = parent;

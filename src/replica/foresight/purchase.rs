@@ -1,6 +1,6 @@
 //! When waiting has cost as much as fetching all of it: the rest of a table, an index, a part of one, or the database.
 
-use super::Reading;
+use super::Source;
 use super::nodes::Node;
 use crate::replica::btree::{self, Kind};
 use crate::replica::fetch::Fetcher;
@@ -19,8 +19,8 @@ const SAMPLES_OF_DATABASE: usize = 64;
 const PORTION: usize = 16 << 10;
 
 /// The reader waited for a page at the end of `path`: perhaps that was once too often.
-pub(super) fn consider(reading: &Reading<'_>, path: &[(Arc<Node>, usize)], kind: Kind) {
-    let Reading { fetcher, view } = *reading;
+pub(super) fn consider(source: &Source<'_>, path: &[(Arc<Node>, usize)], kind: Kind) {
+    let Source { fetcher, view } = *source;
     let worth = fetcher.round_trip();
     let (of_database, of_parts) = {
         let mut rents = fetcher.rents.lock();
@@ -28,28 +28,48 @@ pub(super) fn consider(reading: &Reading<'_>, path: &[(Arc<Node>, usize)], kind:
         let parts: Vec<Paid> = path.iter().map(|(node, _)| rents.pay(node.pgno, kind)).collect();
         (rents.pay(DATABASE, kind), parts)
     };
-    let buys = |price, below: &[u32]| fetcher.rents.lock().buy(below.iter().copied(), price, most(reading));
-    let credit = Paid { waits: credit(of_database), ..of_database };
-    if fits(reading, view.commit().into()) {
-        let price = price_of_database(reading);
-        if credit.suffices(price, worth) && buys(price, &[DATABASE]) {
-            return fetcher.spawn(buy_database(fetcher.clone(), view.clone()));
-        }
+    if consider_database(source, of_database) {
+        return;
     }
     if kind != Kind::Leaf {
         // How much lies below the way is known once it has been gone to its end.
         return;
     }
-    for (level, (price, paid)) in prices(reading, path).into_iter().zip(of_parts).enumerate() {
-        if paid.leaves < FIRST_LEAVES || !paid.suffices(price.bytes, worth) || !fits(reading, price.pages) {
+    for (level, (price, paid)) in prices(source, path).into_iter().zip(of_parts).enumerate() {
+        if paid.leaves < FIRST_LEAVES || !paid.suffices(price.bytes, worth) || !fits(source, price.pages) {
             continue;
         }
-        let price = with_gaps(reading, path, price);
+        let price = with_gaps(source, path, price);
         let below: Vec<u32> = path[level..].iter().map(|(node, _)| node.pgno).collect();
-        if paid.suffices(price, worth) && buys(price, &below) {
+        if paid.suffices(price, worth) && fetcher.rents.lock().buy(below.iter().copied(), price, most(source)) {
             return fetcher.spawn(buy(fetcher.clone(), view.clone(), below[0], below.len()));
         }
     }
+}
+
+/// Somebody begins to read: a small database comes at once. What was noted before counts, so that this is worth
+/// one wait, however often page 1 changes.
+pub(super) fn begin(source: &Source<'_>) {
+    let paid = source.fetcher.rents.lock().begin(DATABASE);
+    if let Some(paid) = paid {
+        consider_database(source, paid);
+    }
+}
+
+/// Fetches all of the database if that is paid.
+fn consider_database(source: &Source<'_>, paid: Paid) -> bool {
+    let Source { fetcher, view } = *source;
+    if !fits(source, view.commit().into()) {
+        return false;
+    }
+    let price = price_of_database(source);
+    let credit = Paid { waits: credit(paid), ..paid };
+    let bought = credit.suffices(price, fetcher.round_trip())
+        && fetcher.rents.lock().buy([DATABASE].into_iter(), price, most(source));
+    if bought {
+        fetcher.spawn(buy_database(fetcher.clone(), view.clone()));
+    }
+    bought
 }
 
 /// How many round trips the bytes of the whole database may be worth. One at the first page, so that a small one comes at
@@ -61,7 +81,7 @@ fn credit(paid: Paid) -> u32 {
 }
 
 /// Connections that together are believed to be at least half so many times as fast as one.
-const CONNECTIONS: u32 = 4;
+const CONNECTIONS: u32 = 6;
 
 /// What lies below a page and is not here, about.
 #[derive(Clone, Copy)]
@@ -71,24 +91,24 @@ struct Price {
 }
 
 /// Whether the cache can take so many pages and keep some others.
-fn fits(reading: &Reading<'_>, pages: u64) -> bool {
-    pages.saturating_mul(reading.view.page_size().into()) <= most(reading)
+fn fits(source: &Source<'_>, pages: u64) -> bool {
+    pages.saturating_mul(source.view.page_size().into()) <= most(source)
 }
 
 /// The most bytes to buy.
-fn most(reading: &Reading<'_>) -> u64 {
-    reading.fetcher.cache().capacity() / 4 * 3
+fn most(source: &Source<'_>) -> u64 {
+    source.fetcher.cache().room(source.view.page_size()) / 4 * 3
 }
 
 /// What is missing below each page of a way, from the top: measured at its end, and where there are several such parts, as
 /// many times as there are.
-fn prices(reading: &Reading<'_>, path: &[(Arc<Node>, usize)]) -> Vec<Price> {
+fn prices(source: &Source<'_>, path: &[(Arc<Node>, usize)]) -> Vec<Price> {
     let mut price = Price { bytes: 0, pages: 1 };
     let mut prices: Vec<Price> = Vec::with_capacity(path.len());
     for (node, _) in path.iter().rev() {
         let children = node.children.len() as u64;
         price.bytes = match prices.len() {
-            0 => estimate(reading, children, &sample(&node.children, SAMPLES)),
+            0 => estimate(source, children, &sample(&node.children, SAMPLES)),
             _ => price.bytes * children,
         };
         price.pages *= children;
@@ -99,20 +119,20 @@ fn prices(reading: &Reading<'_>, path: &[(Arc<Node>, usize)]) -> Vec<Price> {
 }
 
 /// The price with what lies between the pages and has to be fetched along.
-fn with_gaps(reading: &Reading<'_>, path: &[(Arc<Node>, usize)], price: Price) -> u64 {
+fn with_gaps(source: &Source<'_>, path: &[(Arc<Node>, usize)], price: Price) -> u64 {
     let Some((parent, _)) = path.last() else { return price.bytes };
-    let missing = parent.children.iter().filter(|pgno| reading.fetcher.is_missing(reading.view, **pgno));
+    let missing = parent.children.iter().filter(|pgno| source.fetcher.is_missing(source.view, **pgno));
     let missing: Vec<u32> = missing.copied().collect();
-    let alone: u64 = missing.iter().filter_map(|pgno| Some(u64::from(reading.view.locate(*pgno)?.size))).sum();
-    let together = reading.fetcher.cost(reading.view, &missing);
+    let alone: u64 = missing.iter().filter_map(|pgno| Some(u64::from(source.view.locate(*pgno)?.size))).sum();
+    let together = source.fetcher.cost(source.view, &missing);
     (u128::from(price.bytes) * u128::from(together) / u128::from(alone.max(1))) as u64
 }
 
-fn price_of_database(reading: &Reading<'_>) -> u64 {
-    let commit = u64::from(reading.view.commit());
+fn price_of_database(source: &Source<'_>) -> u64 {
+    let commit = u64::from(source.view.commit());
     let step = commit.div_ceil(SAMPLES_OF_DATABASE as u64).max(1);
-    let pages: Vec<u32> = (1..=reading.view.commit()).step_by(step as usize).collect();
-    estimate(reading, commit, &pages)
+    let pages: Vec<u32> = (1..=source.view.commit()).step_by(step as usize).collect();
+    estimate(source, commit, &pages)
 }
 
 fn sample(pages: &[u32], count: usize) -> Vec<u32> {
@@ -120,9 +140,9 @@ fn sample(pages: &[u32], count: usize) -> Vec<u32> {
 }
 
 /// The bytes that are missing of `all` pages, from a look at some.
-fn estimate(reading: &Reading<'_>, all: u64, some: &[u32]) -> u64 {
-    let missing = some.iter().filter(|pgno| reading.fetcher.is_missing(reading.view, **pgno));
-    let bytes: u64 = missing.filter_map(|pgno| Some(u64::from(reading.view.locate(*pgno)?.size))).sum();
+fn estimate(source: &Source<'_>, all: u64, some: &[u32]) -> u64 {
+    let missing = some.iter().filter(|pgno| source.fetcher.is_missing(source.view, **pgno));
+    let bytes: u64 = missing.filter_map(|pgno| Some(u64::from(source.view.locate(*pgno)?.size))).sum();
     bytes * all / some.len().max(1) as u64
 }
 

@@ -1,6 +1,6 @@
 //! A reader who goes through a table or an index: the leaves that come next, in the order of their keys, wherever they lie.
 
-use super::Reading;
+use super::Source;
 use super::cursor::{Cursor, Step, Way};
 use super::nodes::Nodes;
 use super::window::Window;
@@ -21,14 +21,14 @@ const PASSED_OVER: usize = 64;
 
 impl Seed {
     /// At a page that is being read. None if its place in the order is not known.
-    pub(super) fn at(pgno: u32, reading: &Reading<'_>, nodes: &mut Nodes) -> Option<Seed> {
-        let cursor = Cursor::at(nodes.path(reading, pgno))?;
-        let size = reading.view.locate(pgno)?.size;
+    pub(super) fn at(pgno: u32, source: &Source<'_>, nodes: &mut Nodes) -> Option<Seed> {
+        let cursor = Cursor::at(nodes.path(source, pgno))?;
+        let size = source.view.locate(pgno)?.size;
         let mut next = |way| {
             let mut cursor = cursor.clone();
-            let mut steps = (0..PASSED_OVER).map(|_| cursor.step(way, reading, nodes));
+            let mut steps = (0..PASSED_OVER).map(|_| cursor.step(way, source, nodes));
             steps.find_map(|step| match step {
-                Step::Page(page) if reading.is_read(page) => None,
+                Step::Page(page) if source.is_read(page) => None,
                 Step::Page(page) => Some(Some(page)),
                 Step::Unknown(..) | Step::End => Some(None),
             })?
@@ -73,31 +73,42 @@ impl Scan {
     }
 
     /// Lets the reader pass a page, and asks for more. False if the page is not on the way.
-    pub(super) fn pass(&mut self, pgno: u32, reading: &Reading<'_>, nodes: &mut Nodes) -> bool {
+    pub(super) fn pass(&mut self, pgno: u32, source: &Source<'_>, nodes: &mut Nodes) -> bool {
         if self.window.next().is_none() {
             // An inner page may have come since.
-            self.extend(reading, nodes);
+            self.extend(source, nodes);
         }
         let passed = self.window.pass(pgno);
         if passed {
-            self.extend(reading, nodes);
+            self.recover(source);
+            self.extend(source, nodes);
         }
         passed
     }
 
+    /// Asks again for what is ahead if it was here and did not stay: a cache has to forget something.
+    fn recover(&self, source: &Source<'_>) {
+        let is_lost = |pgno: &u32| source.fetcher.is_missing(source.view, *pgno);
+        let next = self.window.next().filter(is_lost);
+        if next.is_some_and(|pgno| !source.fetcher.is_busy() && !source.fetcher.is_coming(source.view, pgno)) {
+            let lost: Vec<u32> = self.window.ahead().filter(is_lost).collect();
+            source.fetcher.guess(source.view, &lost, &self.wish);
+        }
+    }
+
     /// Asks for what the window wants ahead.
-    pub(super) fn extend(&mut self, reading: &Reading<'_>, nodes: &mut Nodes) {
-        let Some(wanted) = self.window.wants(reading) else { return };
+    pub(super) fn extend(&mut self, source: &Source<'_>, nodes: &mut Nodes) {
+        let Some(wanted) = self.window.wants(source) else { return };
         let (mut inner, mut pages) = (Vec::new(), Vec::new());
-        while self.window.bytes() < wanted && self.window.has_room(reading) {
-            match self.edge.step(self.way, reading, nodes) {
+        while self.window.bytes() < wanted && self.window.has_room(source) {
+            match self.edge.step(self.way, source, nodes) {
                 Step::Page(pgno) => {
-                    self.window.push(pgno, reading.view.locate(pgno).map_or(0, |extent| extent.size));
+                    self.window.push(pgno, source.view.locate(pgno).map_or(0, |extent| extent.size));
                     pages.push(pgno);
                 }
                 Step::Unknown(parent, position) => {
                     let unknown = parent.children[position];
-                    if !reading.fetcher.is_busy() && !reading.fetcher.is_coming(reading.view, unknown) {
+                    if !source.fetcher.is_busy() && !source.fetcher.is_coming(source.view, unknown) {
                         // It was here, and did not stay.
                         self.inner.remove(&unknown);
                     }
@@ -107,18 +118,18 @@ impl Scan {
                 Step::End => break,
             }
         }
-        inner.extend(self.inner_ahead(wanted, reading));
+        inner.extend(self.inner_ahead(wanted, source));
         inner.retain(|pgno| self.inner.insert(*pgno));
         // Without inner pages nothing goes on, so they come first.
         inner.append(&mut pages);
-        inner.retain(|pgno| reading.fetcher.is_missing(reading.view, *pgno));
-        reading.fetcher.guess(reading.view, &inner, &self.wish);
+        inner.retain(|pgno| source.fetcher.is_missing(source.view, *pgno));
+        source.fetcher.guess(source.view, &inner, &self.wish);
     }
 
     /// The inner pages that will be needed to see as far again as the window does.
-    fn inner_ahead(&self, wanted: u64, reading: &Reading<'_>) -> Vec<u32> {
+    fn inner_ahead(&self, wanted: u64, source: &Source<'_>) -> Vec<u32> {
         let Some((parent, position)) = self.edge.path().last() else { return Vec::new() };
-        let page = reading.view.locate(parent.children[*position]).map_or(0, |extent| extent.size);
+        let page = source.view.locate(parent.children[*position]).map_or(0, |extent| extent.size);
         self.edge.inner_ahead(self.way, 2 * wanted, page.into(), INNER_AHEAD)
     }
 }

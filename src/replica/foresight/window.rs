@@ -1,6 +1,6 @@
 //! What was asked for ahead of a reader, and how far ahead to ask.
 
-use super::Reading;
+use super::Source;
 use std::collections::VecDeque;
 
 /// So many times what was read is asked for ahead: the window grows while its guesses are used, and no more than this is
@@ -11,8 +11,8 @@ const AHEAD: u64 = 4;
 const LEAP: usize = 512;
 
 /// How many pages may be ahead: they must stay in the cache until they are read.
-fn most_pages(reading: &Reading<'_>) -> u64 {
-    reading.fetcher.cache().capacity() / 4 / u64::from(reading.view.page_size())
+fn most_pages(source: &Source<'_>) -> u64 {
+    source.fetcher.cache().capacity() / 4 / u64::from(source.view.page_size())
 }
 
 /// The pages ahead of a reader, in the order in which it will come to them.
@@ -41,15 +41,15 @@ impl Window {
 
     /// The bytes to be ahead by now; None while more than half of them are, or of the pages that there is room for: few
     /// large requests cost less than many small ones.
-    pub(super) fn wants(&self, reading: &Reading<'_>) -> Option<u64> {
-        let bytes = (AHEAD * self.used).max(reading.fetcher.reach());
-        let half_empty = self.bytes * 2 <= bytes && self.ahead.len() as u64 * 2 < most_pages(reading);
+    pub(super) fn wants(&self, source: &Source<'_>) -> Option<u64> {
+        let bytes = (AHEAD * self.used).max(source.fetcher.reach());
+        let half_empty = self.bytes * 2 <= bytes && self.ahead.len() as u64 * 2 < most_pages(source);
         half_empty.then_some(bytes)
     }
 
     /// Whether there is room for more.
-    pub(super) fn has_room(&self, reading: &Reading<'_>) -> bool {
-        (self.ahead.len() as u64) < most_pages(reading)
+    pub(super) fn has_room(&self, source: &Source<'_>) -> bool {
+        (self.ahead.len() as u64) < most_pages(source)
     }
 
     /// Puts one more page ahead.
@@ -60,7 +60,12 @@ impl Window {
 
     /// The page that the reader will come to next.
     pub(super) fn next(&self) -> Option<u32> {
-        self.ahead.front().map(|(pgno, _)| *pgno)
+        self.ahead().next()
+    }
+
+    /// The pages that the reader will come to.
+    pub(super) fn ahead(&self) -> impl Iterator<Item = u32> {
+        self.ahead.iter().map(|(pgno, _)| *pgno)
     }
 
     /// Forgets what is ahead: it was wrong.

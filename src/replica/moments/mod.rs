@@ -25,7 +25,7 @@ pub(super) use reachable::Moment;
 use reachable::reachable;
 use stamps::Stamps;
 
-use super::build::{self, BuildError};
+use super::build::BuildError;
 use super::library::LoadError;
 use super::renew::STALE_LISTINGS;
 use super::view::{Epoch, View};
@@ -99,7 +99,7 @@ impl Replica {
             return Ok(None);
         }
         if let Some(view) = self.remembered(target) {
-            self.moments.remember(&view, self.cache_size() / 4);
+            self.moments.remember(&view, self.bounds().memory / 4);
             return Ok(Some(view));
         }
         for _ in 0..STALE_LISTINGS {
@@ -189,13 +189,13 @@ impl Replica {
             Some(view) => view,
             None => Arc::new(self.build_at(txid, listed, epoch).await?),
         };
-        self.moments.remember(&view, self.cache_size() / 4);
+        self.moments.remember(&view, self.bounds().memory / 4);
         Ok(view)
     }
 
     async fn build_at(&self, txid: Txid, listed: &[Listed], epoch: Epoch) -> Result<View, LoadError> {
         let Ok(chain) = plan::at(listed, txid) else { return Err(LoadError::Other(self.no_such_txid(txid).await?)) };
-        match build::from_chain(&self.library, &chain, listed, epoch, None).await {
+        match self.build(&chain, listed, epoch, None).await {
             Ok(view) => Ok(view),
             Err(BuildError::Load(error)) => Err(error),
             Err(BuildError::NoBase) => Err(LoadError::Other(self.no_such_txid(txid).await?)),

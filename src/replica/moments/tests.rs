@@ -2,12 +2,15 @@
 
 use super::*;
 use crate::ltx::{Encoder, FileName, Form, Header, Level, PageSize};
+use crate::replica::Bounds;
 use crate::store::{Chunk, Counts, Memory, Version};
 use async_trait::async_trait;
 use proptest::prelude::*;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+
+const BOUNDS: Bounds = Bounds { memory: 64 << 20, disk: 0 };
 
 /// Files in memory with modification times, of which every one that a listing shows is counted.
 #[derive(Default, Debug)]
@@ -119,7 +122,7 @@ impl Model {
     }
 
     async fn open(&self) -> Arc<Replica> {
-        let replica = Arc::new(Replica::new(self.shelf.clone(), 64 << 20, Duration::from_secs(1)));
+        let replica = Arc::new(Replica::new(self.shelf.clone(), BOUNDS, Duration::from_secs(1)));
         replica.poll(Duration::ZERO).await.expect("a view");
         replica
     }

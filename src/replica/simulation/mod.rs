@@ -10,12 +10,12 @@ mod random;
 mod world;
 
 use super::foresight::Foresight;
-use super::library::Portions;
-use super::{Page, Replica, View};
+use super::reading::Portions;
+use super::{Bounds, Page, Replica, View};
 use crate::error::Kind;
-use crate::ltx::Txid;
+use crate::ltx::{Header, Txid};
 use oracle::Oracle;
-use primary::Primary;
+use primary::{PAGE_SIZE, Primary};
 use random::Random;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -58,15 +58,12 @@ fn seeds() -> Vec<u64> {
 
 /// Usual, or so small that most files are fetched in parts and not kept.
 fn portions(random: &mut Random) -> Portions {
-    match random.below(3) {
-        0 => Portions::USUAL,
-        _ => Portions {
-            probe: 120 + random.below(2000),
-            whole_sync: random.below(3000),
-            whole: random.below(3000),
-            tail: 24 + random.below(300),
-        },
+    if random.below(3) == 0 {
+        return Portions::USUAL;
     }
+    let [probe, whole_sync, whole] = [2000, 3000, 3000].map(|most| random.below(most));
+    let tail = random.below(300);
+    Portions { probe: 120 + probe, whole_sync, whole, head: Header::SIZE as u64 + 3 * tail, tail: 24 + tail }
 }
 
 struct Simulation {
@@ -85,9 +82,11 @@ impl Simulation {
     fn new(seed: u64) -> Simulation {
         let mut random = Random::new(seed);
         let world = Arc::new(World::new(random.fork()));
-        let cache_size = random.below(40) * 1024;
+        let memory = random.below(40) * 1024;
+        // Half of them keep some pages or all in a file, too.
+        let disk = [0, 0, 7 * PAGE_SIZE as u64, 1 << 20][memory as usize / 1024 % 4];
         let portions = portions(&mut random);
-        let replica = Replica::with_portions(world.clone(), cache_size, Duration::from_secs(1), portions);
+        let replica = Replica::with_portions(world.clone(), Bounds { memory, disk }, Duration::from_secs(1), portions);
         let primary = Primary::new(world.clone(), random.fork());
         Simulation {
             primary,

@@ -1,0 +1,178 @@
+//! Pages that memory has no room for, in a temporary file.
+//!
+//! Somebody who reads much of a database at random, as a join by an index does, needs all of it near: each page that is not
+//! costs a round trip. So pages that leave memory are written to a file without a name, which goes with the process, where
+//! SQLite would put its own temporary files. A page there costs what a page of a local database costs.
+//!
+//! The file is a row of slots of one page each. When all are taken the oldest is taken again.
+
+use super::spare::Spare;
+use super::{Page, PageKey};
+use crate::lock::RwLock;
+use crate::pread::{read_exact_at, write_all_at};
+use std::collections::HashMap;
+use std::fs::File;
+use std::io;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+
+/// More slots are never used, however small the pages: each takes 40 bytes of memory.
+const MOST_SLOTS: usize = 1 << 18;
+
+/// The temporary file of a cache.
+pub(super) struct Disk {
+    /// In bytes.
+    bound: AtomicU64,
+    /// Less than the bound allows once the file could not grow.
+    most_slots: AtomicUsize,
+    taken: AtomicUsize,
+    state: RwLock<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Made when the first page comes.
+    file: Option<File>,
+    page_size: usize,
+    places: HashMap<PageKey, usize>,
+    slots: Vec<Slot>,
+    /// The slot to take next when all are taken.
+    oldest: usize,
+}
+
+struct Slot {
+    key: PageKey,
+    /// As the page's own [`Page::guess`].
+    guess: AtomicU32,
+}
+
+impl Disk {
+    pub(super) fn new(bound: u64) -> Disk {
+        let (most_slots, taken) = (AtomicUsize::new(MOST_SLOTS), AtomicUsize::new(0));
+        Disk { bound: AtomicU64::new(bound), most_slots, taken, state: RwLock::default() }
+    }
+
+    pub(super) fn resize(&self, bound: u64) {
+        self.bound.store(bound, Ordering::Relaxed);
+    }
+
+    /// How many bytes of pages of a size it can hold.
+    pub(super) fn room(&self, page_size: u32) -> u64 {
+        self.slots_for(page_size as usize) as u64 * u64::from(page_size)
+    }
+
+    fn slots_for(&self, page_size: usize) -> usize {
+        let bound = self.bound.load(Ordering::Relaxed) / page_size as u64;
+        usize::try_from(bound).unwrap_or(usize::MAX).min(self.most_slots.load(Ordering::Relaxed))
+    }
+
+    /// How many bytes of pages it holds.
+    pub(super) fn held(&self) -> u64 {
+        let state = self.state.read();
+        state.slots.len() as u64 * state.page_size as u64
+    }
+
+    fn is_empty(&self) -> bool {
+        self.taken.load(Ordering::Relaxed) == 0
+    }
+
+    pub(super) fn contains(&self, key: PageKey) -> bool {
+        !self.is_empty() && self.state.read().places.contains_key(&key)
+    }
+
+    /// A page that somebody reads: from now on it was read, and it stays.
+    pub(super) fn take(&self, key: PageKey, spare: &Spare) -> Option<Page> {
+        self.page(key, spare, |guess| guess.swap(0, Ordering::Relaxed))
+    }
+
+    /// A page that is looked at.
+    pub(super) fn look_at(&self, key: PageKey, spare: &Spare) -> Option<Page> {
+        self.page(key, spare, |guess| guess.load(Ordering::Relaxed))
+    }
+
+    fn page(&self, key: PageKey, spare: &Spare, guess: impl FnOnce(&AtomicU32) -> u32) -> Option<Page> {
+        if self.is_empty() {
+            return None;
+        }
+        // While this is held no slot is written.
+        let state = self.state.read();
+        let place = *state.places.get(&key)?;
+        let (file, slot) = (state.file.as_ref()?, state.slots.get(place)?);
+        let read = |bytes: &mut [u8]| read_exact_at(file, bytes, (place * state.page_size) as u64);
+        match spare.page(state.page_size as u32, guess(&slot.guess), read) {
+            Ok(page) => Some(page),
+            // It can be fetched again.
+            Err(error) => {
+                tracing::debug!("a page cannot be read from the temporary file: {error}");
+                None
+            }
+        }
+    }
+
+    /// Keeps a page that leaves memory.
+    pub(super) fn put(&self, key: PageKey, page: &Page) {
+        if self.slots_for(page.len()) == 0 {
+            return;
+        }
+        let mut state = self.state.write();
+        if state.page_size != page.len() {
+            *state = State { file: state.file.take(), page_size: page.len(), ..State::default() };
+        }
+        if state.places.contains_key(&key) {
+            return;
+        }
+        let place = match state.slots.len() {
+            free if free < self.slots_for(page.len()) => free,
+            _ => state.oldest,
+        };
+        match state.write(place, page) {
+            Ok(()) => state.take(place, Slot { key, guess: AtomicU32::new(page.guess()) }),
+            Err(error) => {
+                if place < state.slots.len() {
+                    // Nobody knows what stands there now.
+                    *state = State::default();
+                }
+                self.give_up(state.slots.len(), &error);
+            }
+        }
+        self.taken.store(state.slots.len(), Ordering::Relaxed);
+    }
+
+    /// Stays as large as it is.
+    fn give_up(&self, slots: usize, error: &io::Error) {
+        if self.most_slots.swap(slots, Ordering::Relaxed) > slots {
+            tracing::warn!(
+                "the temporary file for pages cannot grow, and what has no room is fetched again: {error}; give TMPDIR a \
+                 directory with room, or set disk_cache_size=0"
+            );
+        }
+    }
+}
+
+impl State {
+    fn write(&mut self, place: usize, page: &[u8]) -> io::Result<()> {
+        let file = match &mut self.file {
+            Some(file) => file,
+            none => none.insert(create()?),
+        };
+        write_all_at(file, page, (place * self.page_size) as u64)
+    }
+
+    fn take(&mut self, place: usize, slot: Slot) {
+        self.places.insert(slot.key, place);
+        if place == self.slots.len() {
+            return self.slots.push(slot);
+        }
+        let before = std::mem::replace(&mut self.slots[place], slot);
+        self.places.remove(&before.key);
+        self.oldest = (place + 1) % self.slots.len();
+    }
+}
+
+/// A file without a name, in the first of SQLite's directories for temporary files where one can be made.
+fn create() -> io::Result<File> {
+    let named = ["SQLITE_TMPDIR", "TMPDIR"].into_iter().filter_map(std::env::var_os).map(PathBuf::from);
+    let usual = ["/var/tmp", "/usr/tmp", "/tmp"].map(PathBuf::from).into_iter().filter(|_| cfg!(unix));
+    let made = named.chain(usual).find_map(|directory| tempfile::tempfile_in(directory).ok());
+    made.map_or_else(tempfile::tempfile, Ok)
+}
