@@ -6,11 +6,13 @@
 //! | module | what it knows |
 //! |---|---|
 //! | `reachable` | which moments files lead to (pure) |
+//! | `bases` | files that moments begin anew with |
 //! | `stamps` | when files say that they were written |
 //! | `search` | finding a time among moments |
 //! | `history` | all moments, newest first, a few at a time |
 //! | `inventory` | all files, a few at a time |
 
+mod bases;
 mod history;
 mod inventory;
 mod reachable;
@@ -22,7 +24,6 @@ mod tests;
 pub use history::{History, HistoryRow};
 pub use inventory::{Inventory, InventoryRow};
 pub(super) use reachable::Moment;
-use reachable::reachable;
 use stamps::Stamps;
 
 use super::build::BuildError;
@@ -126,7 +127,7 @@ impl Replica {
 
     async fn find(&self, target: Target) -> Result<Arc<View>, LoadError> {
         let compacted = catalog::compacted(&*self.store).await?;
-        let coarse = reachable(compacted.iter().cloned(), Txid(0));
+        let coarse = self.moments_of(compacted.clone(), Txid(0)).await?;
         let part = match target {
             Target::Time(ms) => self.part_until(ms, compacted, &coarse).await?,
             Target::Txid(txid) => self.part_to(txid, compacted, &coarse).await?,
@@ -149,7 +150,7 @@ impl Replica {
         // With what tells the time of the floor.
         let fine = self.level_0(floor..ceiling).await?;
         let between = compacted.iter().filter(|file| file.name.max < ceiling).cloned().chain(fine.iter().cloned());
-        let moments = reachable(between, floor);
+        let moments = self.moments_of(between.collect(), floor).await?;
         let count = self.count_until(&moments, ms).await?;
         let txid = count.checked_sub(1).map_or(floor, |last| moments[last].txid);
         if txid == Txid(0) {
@@ -194,7 +195,9 @@ impl Replica {
     }
 
     async fn build_at(&self, txid: Txid, listed: &[Listed], epoch: Epoch) -> Result<View, LoadError> {
-        let Ok(chain) = plan::at(listed, txid) else { return Err(LoadError::Other(self.no_such_txid(txid).await?)) };
+        let Ok(chain) = plan::at(listed, txid) else {
+            return Err(LoadError::Other(self.no_such_txid(txid).await?));
+        };
         match self.build(&chain, listed, epoch, None).await {
             Ok(view) => Ok(view),
             Err(BuildError::Load(error)) => Err(error),
@@ -221,8 +224,8 @@ impl Replica {
     }
 
     /// No state stands after exactly this transaction: an error that names the nearest.
-    async fn no_such_txid(&self, txid: Txid) -> Result<Error, store::Error> {
-        let moments = reachable(catalog::all(&*self.store).await?, Txid(0));
+    async fn no_such_txid(&self, txid: Txid) -> Result<Error, LoadError> {
+        let moments = self.moments_of(catalog::all(&*self.store).await?, Txid(0)).await?;
         let next = moments.partition_point(|moment| moment.txid <= txid);
         let above = moments.get(next).map(|moment| moment.txid);
         let below = moments[..next].iter().rev().map(|moment| moment.txid).find(|below| *below < txid);

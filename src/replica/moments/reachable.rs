@@ -2,6 +2,7 @@
 
 use crate::ltx::Txid;
 use crate::store::Listed;
+use std::collections::BTreeSet;
 
 /// A transaction after which a state stands, and the files that end there, the lowest level first.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -20,8 +21,9 @@ impl Moment {
 }
 
 /// The moments behind `base` that can be had, in their order, if the one at `base` can be had: files cover every
-/// transaction up to them from the base, or from the first one. One pass.
-pub(super) fn reachable(files: impl IntoIterator<Item = Listed>, base: Txid) -> Vec<Moment> {
+/// transaction up to them from the base, or from the first one, or from one in `whole`, where files begin that hold every
+/// page. One pass.
+pub(super) fn reachable(files: impl IntoIterator<Item = Listed>, base: Txid, whole: &BTreeSet<Txid>) -> Vec<Moment> {
     let mut files: Vec<Listed> = files.into_iter().filter(|file| file.name.max > base).collect();
     files.sort_unstable_by_key(|file| (file.name.max, file.level, file.name.min));
     files.dedup_by_key(|file| (file.name, file.level));
@@ -29,12 +31,25 @@ pub(super) fn reachable(files: impl IntoIterator<Item = Listed>, base: Txid) -> 
     let mut reached = base;
     for ending in files.chunk_by(|one, other| one.name.max == other.name.max) {
         // Of all moments before, the last is the one that most files go on from.
-        if ending.iter().any(|file| file.name.min <= reached.next()) {
+        if ending.iter().any(|file| file.name.min <= reached.next() || whole.contains(&file.name.min)) {
             reached = ending[0].name.max;
             moments.push(Moment { txid: reached, files: ending.to_vec() });
         }
     }
     moments
+}
+
+/// The files behind `base` with which transactions go on that no file leads to.
+pub(super) fn first_behind_holes(files: &[Listed], base: Txid) -> Vec<&Listed> {
+    let mut files: Vec<&Listed> = files.iter().filter(|file| file.name.max > base).collect();
+    files.sort_unstable_by_key(|file| (file.name.min, file.name.max));
+    let mut reached = base;
+    files.retain(|file| {
+        let is_behind = file.name.min > reached.next();
+        reached = reached.max(file.name.max);
+        is_behind
+    });
+    files
 }
 
 #[cfg(test)]
@@ -56,9 +71,17 @@ mod tests {
     #[test]
     fn behind_a_hole_only_a_snapshot_leads_on() {
         let files = [file(0, 1, 1), file(0, 2, 2), file(0, 4, 4), file(1, 3, 5), file(0, 8, 8), file(9, 1, 9)];
-        assert_eq!(txids(&reachable(files.clone(), Txid(0))), [1, 2, 5, 9]);
-        assert_eq!(txids(&reachable(files[2..].to_vec(), Txid(3))), [4, 5, 9]);
-        assert_eq!(txids(&reachable(files[2..].to_vec(), Txid(0))), [9]);
+        assert_eq!(txids(&reachable(files.clone(), Txid(0), &BTreeSet::new())), [1, 2, 5, 9]);
+        assert_eq!(txids(&reachable(files[2..].to_vec(), Txid(3), &BTreeSet::new())), [4, 5, 9]);
+        assert_eq!(txids(&reachable(files[2..].to_vec(), Txid(0), &BTreeSet::new())), [9]);
+        assert_eq!(txids(&reachable(files[2..].to_vec(), Txid(0), &BTreeSet::from([Txid(4)]))), [4, 5, 9]);
+        let behind = |files: &[Listed], base| {
+            first_behind_holes(files, Txid(base)).iter().map(|f| f.name.min.0).collect::<Vec<_>>()
+        };
+        assert_eq!(behind(&files, 0), [] as [u64; 0], "the snapshot covers them");
+        assert_eq!(behind(&files[..5], 0), [8]);
+        assert_eq!(behind(&files[2..5], 0), [3, 8]);
+        assert_eq!(behind(&files[2..5], 2), [8]);
     }
 
     proptest! {
@@ -70,7 +93,7 @@ mod tests {
             let expected: Vec<u64> = (1..60)
                 .filter(|txid| plan::at(&files, Txid(*txid)).is_ok_and(|chain| chain.start() == Txid(1)))
                 .collect();
-            let found = reachable(files.clone(), Txid(0));
+            let found = reachable(files.clone(), Txid(0), &BTreeSet::new());
             prop_assert_eq!(txids(&found), expected);
             for moment in found {
                 let ending = files.iter().filter(|file| file.name.max == moment.txid).map(|file| (file.level, file.name));

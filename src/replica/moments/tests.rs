@@ -60,6 +60,8 @@ struct Model {
     shelf: Arc<Shelf>,
     times: Vec<i64>,
     ends: Vec<u64>,
+    /// A transaction that wrote both pages, if that is not the first.
+    reset: u64,
 }
 
 fn header(name: FileName, ms: i64) -> Header {
@@ -80,7 +82,7 @@ fn header(name: FileName, ms: i64) -> Header {
 
 impl Model {
     fn new(times: Vec<i64>) -> Model {
-        Model { shelf: Arc::default(), times, ends: Vec::new() }
+        Model { shelf: Arc::default(), times, ends: Vec::new(), reset: 1 }
     }
 
     fn last(&self) -> u64 {
@@ -92,7 +94,7 @@ impl Model {
         let (level, name) = (Level::new(level).expect("a level"), FileName { min: Txid(min), max: Txid(max) });
         let mut encoder = Encoder::new(header(name, ms), Form::Block);
         encoder.page(1, &[max as u8; 512]);
-        if min == 1 {
+        if min == 1 || min == self.reset {
             encoder.page(2, &[0; 512]);
         }
         self.shelf.files.insert(level, name, encoder.finish());
@@ -239,6 +241,41 @@ async fn level_0_alone_is_told_from_its_end() {
     let rows = replica.older(&mut History::default()).await.expect("moments");
     assert_eq!(rows.len(), 16);
     assert_eq!(model.shelf.listed.load(Ordering::Relaxed), 65);
+}
+
+async fn all(replica: &Replica) -> Vec<u64> {
+    let (mut history, mut told) = (History::default(), Vec::new());
+    loop {
+        let rows = replica.older(&mut history).await.expect("moments");
+        if rows.is_empty() {
+            return told;
+        }
+        told.extend(rows.iter().map(|row| row.txid.0));
+    }
+}
+
+/// The replica was lost and the primary was reset: there is no file of the first transaction, and one that is whole.
+#[tokio::test]
+async fn moments_begin_anew_with_a_whole_file_behind_a_hole() {
+    for old in [0, 40] {
+        let mut model = Model::new((1..=1000).map(|number| number * 10).collect());
+        model.reset = 500;
+        (1..=old).for_each(|txid| model.write(0, txid, txid));
+        (500..=1000).for_each(|txid| model.write(0, txid, txid));
+        for (level, min, max) in [(1, 500, 531), (1, 532, 563), (2, 500, 563)] {
+            model.write(level, min, max);
+        }
+        let replica = model.open().await;
+        let expected: Vec<u64> = (500..=1000).rev().chain((1..=old).rev()).collect();
+        assert_eq!(all(&replica).await, expected);
+        for ms in [5000, 5009, 5310, 5631, 7777, 10_000] {
+            assert_eq!(at(&replica, ms).await, Some(Txid(ms as u64 / 10)), "at {ms}");
+        }
+        assert_eq!(at(&replica, 4999).await, (old > 0).then_some(Txid(old)));
+        assert!(replica.view_of(Target::Txid(Txid(501))).await.is_ok());
+        let error = replica.view_of(Target::Txid(Txid(300))).await.expect_err("no such moment").to_string();
+        assert!(error.contains(&Txid(500).to_string()), "{error}");
+    }
 }
 
 #[tokio::test]
