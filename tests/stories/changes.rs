@@ -64,7 +64,7 @@ fn pages_are_told(before: &str, schedule: Schedule, pairs: usize) {
     for step in workload::STEPS {
         workload::run(&conn, step);
         primary.sync();
-        std::thread::sleep(Duration::from_millis(150));
+        std::thread::sleep(Duration::from_millis(200));
     }
     primary.wait_for_levels(&[0, 1, 9]);
     primary.stop();
@@ -106,7 +106,8 @@ fn of_a_plain_database() {
 #[test]
 fn of_one_with_pointer_maps_when_level_0_is_deleted() {
     let before = "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA page_size = 512; PRAGMA encoding = 'UTF-16le'";
-    pages_are_told(before, Schedule::FORGETFUL, 60);
+    let schedule = Schedule { l0_retention: Duration::from_secs(5), ..Schedule::BUSY };
+    pages_are_told(before, schedule, 60);
 }
 
 /// The question that the table is for, and each way to write its arguments.

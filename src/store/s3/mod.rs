@@ -176,7 +176,8 @@ impl Store for S3Store {
         self.need_credentials().await?;
         let prefix = format!("{}/{}/", self.place.path, Layout::Hexadecimal.level(level));
         let start = paths::start(range.start);
-        let most = range.end.0.saturating_sub(range.start.0).clamp(1, PAGE_KEYS) as usize;
+        // One more than can be in it, which shows that there are no more.
+        let most = range.end.0.saturating_sub(range.start.0).saturating_add(1).min(PAGE_KEYS) as usize;
         let (mut files, mut token) = (Vec::new(), None);
         loop {
             let page = self.page(&prefix, start.as_deref(), token.clone(), most).await;
