@@ -183,3 +183,91 @@ impl Renewal {
         view.map_or(Renewal::Not(Standstill::NoBase), Renewal::View)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Bounds;
+    use super::*;
+    use crate::ltx::{Encoder, FileName, Form, Header, PageSize, Txid};
+    use crate::store::{Chunk, Memory, Store, Version};
+    use async_trait::async_trait;
+    use std::fmt;
+    use std::ops::Range;
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicBool;
+    use std::time::Duration;
+
+    /// A store that can list what was there a while ago.
+    #[derive(Debug, Default)]
+    struct Forgetful {
+        now: Memory,
+        before: Memory,
+        lists_before: AtomicBool,
+    }
+
+    #[async_trait]
+    impl Store for Forgetful {
+        async fn list(&self, level: Level, from: Txid) -> Result<Vec<Listed>, crate::store::Error> {
+            let listed = if self.lists_before.load(Ordering::Relaxed) { &self.before } else { &self.now };
+            listed.list(level, from).await
+        }
+
+        async fn read(
+            &self,
+            level: Level,
+            name: FileName,
+            range: Range<u64>,
+            expected: Option<&Version>,
+        ) -> Result<Chunk, crate::store::Error> {
+            self.now.read(level, name, range, expected).await
+        }
+    }
+
+    impl fmt::Display for Forgetful {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("memory://forgetful")
+        }
+    }
+
+    fn file(txid: u64) -> Vec<u8> {
+        let header = Header {
+            flags: Header::NO_CHECKSUMS,
+            page_size: PageSize::new(512).expect("a page size"),
+            commit: 1,
+            min_txid: Txid(txid),
+            max_txid: Txid(txid),
+            timestamp_ms: 0,
+            pre_apply_checksum: 0,
+            wal_offset: 32 + 536 * txid as i64,
+            wal_size: 536,
+            wal_salt: [1, 1],
+            node_id: 0,
+        };
+        let mut encoder = Encoder::new(header, Form::Block);
+        encoder.page(1, &[txid as u8; 512]);
+        encoder.finish()
+    }
+
+    /// Three stale listings in a row once took a view back in time (seed 3434 of the simulation).
+    #[tokio::test(start_paused = true)]
+    async fn listings_of_the_past_do_not_take_a_view_back_whose_file_stands() {
+        let store = Arc::new(Forgetful::default());
+        for txid in 1..=4 {
+            let name = FileName { min: Txid(txid), max: Txid(txid) };
+            store.now.insert(Level::ZERO, name, file(txid));
+            if txid < 3 {
+                store.before.insert(Level::ZERO, name, file(txid));
+            }
+        }
+        let replica = Replica::new(store.clone(), Bounds { memory: 0, disk: 0 }, Duration::from_secs(1));
+        let txid = || replica.head().map(|view| view.txid());
+        replica.poll(Duration::ZERO).await.expect("a view");
+        assert_eq!(txid(), Some(Txid(4)));
+        store.lists_before.store(true, Ordering::Relaxed);
+        for _ in 0..50 {
+            replica.poll(Duration::ZERO).await.expect("an answer");
+            tokio::time::advance(Duration::from_secs(1)).await;
+            assert_eq!(txid(), Some(Txid(4)));
+        }
+    }
+}

@@ -12,7 +12,8 @@ load(apsw.Connection(":memory:"))
 
 def interrupted(sql):
     """A connection whose first statement waits for the server, and is interrupted there."""
-    shop = apsw.Connection(uri(url, cache_size=0, poll_interval="1h"), flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI)
+    name = uri(url, cache_size=0, disk_cache_size=0, poll_interval="1h")
+    shop = apsw.Connection(name, flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI)
     with open(stall, "w"):
         pass
     timer = threading.Timer(0.5, shop.interrupt)

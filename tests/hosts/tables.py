@@ -7,7 +7,7 @@ from host import ARGUMENTS, connect, equal, load, one, refuses, uri
 
 url, earlier = ARGUMENTS
 NUMBERS = {"connections", "lists", "reads", "bytes", "cache_hits", "cache_misses", "cache_bytes", "cache_size"}
-NUMBERS |= {"prefetched_bytes", "prefetched_bytes_used", "disk_cache_bytes", "disk_cache_size"}
+NUMBERS |= {"disk_cache_bytes", "disk_cache_size", "prefetched_bytes", "prefetched_bytes_used"}
 SECONDS = {"age", "lag", "poll_interval"}
 ABSENT = {"held_by", "last_error", "last_error_time"}
 JOIN = "SELECT s.schema FROM litestream_status AS s JOIN pragma_database_list AS d ON d.name = s.schema"

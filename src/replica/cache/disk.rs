@@ -176,3 +176,63 @@ fn create() -> io::Result<File> {
     let made = named.chain(usual).find_map(|directory| tempfile::tempfile_in(directory).ok());
     made.map_or_else(tempfile::tempfile, Ok)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SIZE: u32 = 512;
+
+    fn page(content: u8) -> Page {
+        Page::new(SIZE, 0, |bytes| Ok::<(), ()>(bytes.fill(content))).expect("a page")
+    }
+
+    fn key(pgno: u32) -> PageKey {
+        PageKey { file: 7, pgno }
+    }
+
+    fn content(disk: &Disk, pgno: u32) -> Option<u8> {
+        let page = disk.take(key(pgno), &Spare::default())?;
+        assert!(page.iter().all(|byte| *byte == page[0]));
+        Some(page[0])
+    }
+
+    #[test]
+    fn pages_come_back_as_they_were_and_the_oldest_make_room() {
+        let disk = Disk::new(4 * u64::from(SIZE) + 100);
+        (1..=6).for_each(|pgno| disk.put(key(pgno), &page(pgno as u8)));
+        let found: Vec<_> = (1..=6).map(|pgno| content(&disk, pgno)).collect();
+        assert_eq!(found, [None, None, Some(3), Some(4), Some(5), Some(6)]);
+        assert_eq!((disk.held(), disk.room(SIZE)), (4 * u64::from(SIZE), 4 * u64::from(SIZE)));
+        assert!(disk.contains(key(3)) && !disk.contains(key(1)));
+    }
+
+    #[test]
+    fn pages_of_another_size_take_the_place_of_all() {
+        let disk = Disk::new(1 << 20);
+        disk.put(key(1), &page(1));
+        let large = Page::new(1024, 0, |bytes| Ok::<(), ()>(bytes.fill(9))).expect("a page");
+        disk.put(key(2), &large);
+        assert_eq!((content(&disk, 1), content(&disk, 2), disk.held()), (None, Some(9), 1024));
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_written_is_done_without() {
+        let disk = Disk::new(1 << 20);
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        disk.state.write().file = Some(File::open(file.path()).expect("the file, to read"));
+        disk.put(key(1), &page(1));
+        assert_eq!((content(&disk, 1), disk.held(), disk.room(SIZE)), (None, 0, 0));
+    }
+
+    #[test]
+    fn one_that_fails_later_keeps_what_it_has_and_never_mixes_pages() {
+        let disk = Disk::new(2 * u64::from(SIZE));
+        (1..=2).for_each(|pgno| disk.put(key(pgno), &page(pgno as u8)));
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        disk.state.write().file = Some(File::open(file.path()).expect("the file, to read"));
+        // In the place of page 1, which may be half overwritten.
+        disk.put(key(3), &page(3));
+        assert_eq!([1, 2, 3].map(|pgno| content(&disk, pgno)), [None; 3]);
+    }
+}

@@ -1,8 +1,8 @@
 //! Runs SQL over a replica, with SQLite linked into the program:
 //!
 //! ```sh
-//! cargo run --example query -- s3://bucket/path "SELECT count(*) FROM orders"
-//! cargo run --example query -- file:///backups/app --time 2024-05-01T12:00:00Z "SELECT * FROM orders LIMIT 3"
+//! cargo run --release -p query -- s3://bucket/path "SELECT count(*) FROM orders"
+//! cargo run --release -p query -- file:///backups/app --time 2024-05-01T12:00:00Z "SELECT * FROM orders LIMIT 3"
 //! ```
 
 use litestream_vfs::sqlite::litestream_vfs_static_init;
