@@ -382,3 +382,29 @@ fn python_travels() {
         assert_eq!(Host::python(script).arg(&bank.place.url).arg(&then).succeed(), "ok\n", "{script}");
     }
 }
+
+#[test]
+fn tables_read_no_more_than_a_statement_uses() {
+    let mut bank = Bank::start(Schedule::QUIET);
+    bank.transfer(45);
+    bank.stop();
+    let conn = connect(&bank.place.url, &[("poll_interval", "1h")]);
+    let reads = || number(&conn, "SELECT reads FROM litestream_status('main')");
+    let mut before = reads();
+    let mut costs = Vec::new();
+    for (sql, rows) in [
+        ("SELECT count(*) FROM litestream_files WHERE level = 0", None),
+        ("SELECT count(*) FROM (SELECT txid, time FROM litestream_history LIMIT 10)", Some(10)),
+        ("SELECT count(*) FROM (SELECT time FROM litestream_history ORDER BY txid DESC LIMIT 10)", Some(10)),
+        ("SELECT count(time) FROM litestream_files WHERE level = 0", None),
+    ] {
+        let found = number(&conn, sql);
+        assert!(rows.map_or(found > 45, |rows| found == rows), "{sql}: {found}");
+        let now = reads();
+        costs.push(now - before);
+        before = now;
+    }
+    let [none, first, again, all] = costs[..] else { panic!("{costs:?}") };
+    assert_eq!((none, again), (0, 0));
+    assert!((10..=20).contains(&first) && all > 25, "{costs:?}");
+}
