@@ -184,7 +184,15 @@ mod tests {
     const SIZE: u32 = 512;
 
     fn page(content: u8) -> Page {
-        Page::new(SIZE, 0, |bytes| Ok::<(), ()>(bytes.fill(content))).expect("a page")
+        page_of(SIZE, content)
+    }
+
+    fn page_of(size: u32, content: u8) -> Page {
+        let fill = |bytes: &mut [u8]| {
+            bytes.fill(content);
+            Ok::<(), ()>(())
+        };
+        Page::new(size, 0, fill).expect("a page")
     }
 
     fn key(pgno: u32) -> PageKey {
@@ -211,8 +219,7 @@ mod tests {
     fn pages_of_another_size_take_the_place_of_all() {
         let disk = Disk::new(1 << 20);
         disk.put(key(1), &page(1));
-        let large = Page::new(1024, 0, |bytes| Ok::<(), ()>(bytes.fill(9))).expect("a page");
-        disk.put(key(2), &large);
+        disk.put(key(2), &page_of(1024, 9));
         assert_eq!((content(&disk, 1), content(&disk, 2), disk.held()), (None, Some(9), 1024));
     }
 
