@@ -29,6 +29,8 @@ pub struct Settings {
     pub disk_cache_size: u64,
     /// The moment to read.
     pub target: Target,
+    /// Whether SQL may move the connection to another moment.
+    pub time_travel: bool,
     /// How long ago a poll may have confirmed the head when a read transaction starts.
     pub max_staleness: Option<Duration>,
     /// How long opening waits for a first backup.
@@ -61,6 +63,7 @@ impl Settings {
             cache_size: setting("cache_size").read(bytes)?.unwrap_or(CACHE_SIZE),
             disk_cache_size: setting("disk_cache_size").read(bytes)?.unwrap_or(DISK_CACHE_SIZE),
             target: target(setting("time"), setting("txid"))?,
+            time_travel: setting("time_travel").read(boolean)?.unwrap_or(true),
             max_staleness: setting("max_staleness").read(duration)?,
             open_timeout: setting("open_timeout").read(duration)?.unwrap_or(OPEN_TIMEOUT),
         })
@@ -133,7 +136,10 @@ fn target(at_time: Setting, at_txid: Setting) -> Result<Target, Error> {
         return Ok(Target::Txid(txid));
     }
     match at_time.value {
-        Some(text) => Ok(time::parse(&text)?.map_or(Target::Latest, Target::Time)),
+        Some(text) => {
+            let moment = time::parse(&text).map_err(|error| error.context(at_time.origin))?;
+            Ok(moment.map_or(Target::Latest, Target::Time))
+        }
         None => Ok(Target::Latest),
     }
 }
@@ -142,7 +148,7 @@ fn boolean(text: &str) -> Result<bool, &'static str> {
     match text.to_ascii_lowercase().as_str() {
         "1" | "true" | "on" | "yes" => Ok(true),
         "0" | "false" | "off" | "no" => Ok(false),
-        _ => Err("write true or false"),
+        _ => Err("write on or off"),
     }
 }
 
@@ -216,7 +222,7 @@ mod tests {
         let environment = [("LITESTREAM_REPLICA_URL", "file:///env"), ("LITESTREAM_POLL_INTERVAL", "2s")];
         let defaults = resolve(&[], &environment[..1]).expect("defaults");
         assert_eq!((defaults.poll_interval, defaults.cache_size), (Duration::from_secs(1), 64 << 20));
-        assert_eq!((defaults.target, defaults.max_staleness), (Target::Latest, None));
+        assert_eq!((defaults.target, defaults.max_staleness, defaults.time_travel), (Target::Latest, None, true));
         let from_environment = resolve(&[], &environment).expect("environment");
         assert_eq!(from_environment.poll_interval, Duration::from_secs(2));
         let uri = [("replica_url", "file:///uri"), ("poll_interval", "250ms"), ("cache_size", "")];
@@ -233,6 +239,8 @@ mod tests {
             ("cache_size", "-1"),
             ("txid", "12"),
             ("open_timeout", "5"),
+            ("time", "some day"),
+            ("time_travel", "sometimes"),
         ] {
             let error = resolve(&[url, (name, value)], &[]).expect_err(name).to_string();
             assert!(error.contains(name) && error.contains(value), "{error}");
@@ -243,6 +251,8 @@ mod tests {
         assert!(resolve(&[url, ("time", "2026-01-31"), ("txid", "0000000000000001")], &[]).is_err());
         assert!(resolve(&[url, ("write_enabled", "true")], &[]).is_err());
         assert!(resolve(&[url], &[("LITESTREAM_HYDRATION_ENABLED", "true")]).is_ok());
+        assert!(!resolve(&[url], &[("LITESTREAM_TIME_TRAVEL", "off")]).expect("a word").time_travel);
+        assert!(!resolve(&[url, ("time_travel", "0")], &[]).expect("a number").time_travel);
     }
 
     #[test]

@@ -9,6 +9,8 @@ mod stories {
     #[cfg(unix)]
     mod byte_for_byte;
     #[cfg(unix)]
+    mod changes;
+    #[cfg(unix)]
     mod clients;
     mod conformance;
     #[cfg(unix)]
@@ -21,6 +23,10 @@ mod stories {
     mod following;
     #[cfg(unix)]
     mod fork;
+    #[cfg(unix)]
+    mod golden_sql;
+    #[cfg(unix)]
+    mod guide;
     #[cfg(unix)]
     mod histories;
     mod layers;
@@ -43,6 +49,8 @@ mod stories {
     mod status;
     #[cfg(unix)]
     mod tables;
+    #[cfg(unix)]
+    mod time_travel;
     #[cfg(unix)]
     mod waiting;
 }

@@ -44,15 +44,15 @@ pub(super) fn kind(page: &[u8], pgno: u32) -> Kind {
 }
 
 #[inline]
-fn start(pgno: u32) -> usize {
+pub(super) fn start(pgno: u32) -> usize {
     if pgno == 1 { DATABASE_HEADER } else { 0 }
 }
 
-fn u16_at(page: &[u8], at: usize) -> Option<usize> {
+pub(super) fn u16_at(page: &[u8], at: usize) -> Option<usize> {
     Some(u16::from_be_bytes(*page.get(at..)?.first_chunk()?).into())
 }
 
-fn u32_at(page: &[u8], at: usize) -> Option<u32> {
+pub(super) fn u32_at(page: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_be_bytes(*page.get(at..)?.first_chunk()?))
 }
 
@@ -101,7 +101,7 @@ pub(super) fn overflows(page: &[u8], pgno: u32, page_1: &[u8], commit: u32) -> V
 }
 
 /// How much of a payload stands in its leaf, if it does not stand there whole.
-fn local(payload: u64, usable: usize, is_table: bool) -> Option<usize> {
+pub(super) fn local(payload: u64, usable: usize, is_table: bool) -> Option<usize> {
     let most = if is_table { usable - 35 } else { (usable - 12) * 64 / 255 - 23 };
     let least = (usable - 12) * 32 / 255 - 23;
     let payload = usize::try_from(payload).ok().filter(|payload| *payload > most)?;
@@ -110,7 +110,7 @@ fn local(payload: u64, usable: usize, is_table: bool) -> Option<usize> {
 }
 
 /// A number of SQLite's, seven bits a byte from the highest on, eight in the ninth; and its length in bytes.
-fn varint(bytes: &[u8]) -> Option<(u64, usize)> {
+pub(super) fn varint(bytes: &[u8]) -> Option<(u64, usize)> {
     let mut number = 0;
     for (place, byte) in bytes.iter().take(9).enumerate() {
         if place == 8 {

@@ -32,7 +32,8 @@ pub(super) async fn all(store: &dyn Store) -> Result<Vec<Listed>, store::Error> 
     Ok(files)
 }
 
-async fn compacted(store: &dyn Store) -> Result<Vec<Listed>, store::Error> {
+/// The files of all levels but 0.
+pub(super) async fn compacted(store: &dyn Store) -> Result<Vec<Listed>, store::Error> {
     let levels = Level::all().filter(|level| *level != Level::ZERO);
     let listings: Vec<_> = levels.map(|level| store.list(level, Txid(1))).collect();
     Ok(try_join_all(listings).await?.into_iter().flatten().collect())

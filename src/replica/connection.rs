@@ -117,10 +117,18 @@ impl Connection {
         Some(place.replica().status(place.readers()))
     }
 
+    /// Has the replica do something, and waits for it.
+    pub(super) fn ask<T: Send + 'static, F: Future<Output = Result<T, Error>> + Send + 'static>(
+        &self,
+        interrupted: Interrupted<'_>,
+        job: impl FnOnce(Arc<Replica>) -> F,
+    ) -> Result<T, Error> {
+        runtime::wait(job(self.place(interrupted)?.replica().clone()), interrupted)
+    }
+
     /// Moves to another moment, from the next [`Connection::view`] on. Answers the view found there.
     pub fn move_to(&self, target: Target, interrupted: Interrupted<'_>) -> Result<Arc<View>, Error> {
-        let replica = self.place(interrupted)?.replica().clone();
-        let view = runtime::wait(async move { replica.view_of(target).await }, interrupted)?;
+        let view = self.ask(interrupted, async move |replica| replica.view_of(target).await)?;
         *self.parked.lock() = view;
         self.view(interrupted)
     }

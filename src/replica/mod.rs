@@ -12,9 +12,12 @@
 //! | `foresight`, `btree` | what a reader will read next |
 //! | `rent`, `freelist` | when to fetch all of a table, and what not to fetch |
 //! | `follow`, `renew` | from one view to the next, by name and by listing |
-//! | `past` | views of other moments, and pages whose file is gone |
+//! | `moments` | other moments than the newest: which there are, and their views |
+//! | `changes` | what differs between two moments, by table and index |
+//! | `past` | pages whose file is gone |
 //! | `status` | how it is doing |
 //! | `registry`, `connection` | who reads what |
+//! | `reports` | what a connection tells of its replica |
 
 #[cfg(feature = "bench")]
 pub mod bench;
@@ -24,12 +27,14 @@ mod budgets;
 mod build;
 mod cache;
 mod catalog;
+mod changes;
 mod connection;
 mod fetch;
 mod follow;
 mod foresight;
 mod freelist;
 mod library;
+mod moments;
 mod pages;
 mod past;
 mod plan;
@@ -37,33 +42,35 @@ mod reading;
 mod registry;
 mod renew;
 mod rent;
+mod reports;
 #[cfg(test)]
 mod simulation;
 mod status;
 mod view;
 
 pub use cache::{Bounds, Page};
+pub use changes::Change;
 pub use connection::{Connection, Interrupted};
 pub use fetch::Guesses;
+pub use moments::{History, HistoryRow, Inventory, InventoryRow};
 pub use status::{Status, age};
 use view::Epoch;
 pub use view::View;
 
 use crate::error::Error;
 use crate::lock::{Mutex, RwLock};
-use crate::ltx::Txid;
 use crate::store::{Counting, Store};
 use fetch::{FetchError, Fetcher};
 use follow::Progress;
 use foresight::{Arrival, Foresight, Source};
 use futures_util::future::join;
 use library::Library;
+use moments::Moments;
 use reading::Portions;
 use status::SharedCondition;
-use std::collections::HashMap;
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -76,7 +83,7 @@ pub(crate) struct Replica {
     condition: SharedCondition,
     /// Also the lock that lets one look at the replica be under way at a time.
     progress: tokio::sync::Mutex<Progress>,
-    past: Mutex<HashMap<(Epoch, Txid), Weak<View>>>,
+    moments: Moments,
     /// Where pages were last found whose own files are gone.
     spare: Mutex<Option<Arc<View>>>,
     /// Files of the newest view are gone, so it has to be made of others.
@@ -107,7 +114,7 @@ impl Replica {
             head: RwLock::default(),
             condition: SharedCondition::default(),
             progress: tokio::sync::Mutex::default(),
-            past: Mutex::default(),
+            moments: Moments::default(),
             spare: Mutex::default(),
             outdated: AtomicBool::new(false),
             epochs: AtomicU32::new(0),

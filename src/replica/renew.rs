@@ -55,8 +55,12 @@ impl Replica {
             self.stand_still(standstill.filter(|_| view.is_some()));
             return Ok(());
         }
-        Err(Error::new(Kind::Unreachable, format!("the files of {} change faster than they can be read", self.store))
-            .remedy("lengthen the retention of Litestream's level 0"))
+        Err(self.too_fast())
+    }
+
+    pub(super) fn too_fast(&self) -> Error {
+        Error::new(Kind::Unreachable, format!("the files of {} change faster than they can be read", self.store))
+            .remedy("lengthen the retention of Litestream's level 0")
     }
 
     async fn renew(&self, view: &View, listed: &[Listed], believed: bool) -> Result<Renewal, LoadError> {

@@ -190,12 +190,17 @@ impl Draft {
         self.time_ms = self.time_ms.min(ms);
     }
 
+    /// Whether every page is there.
+    pub(super) fn is_complete(&self) -> bool {
+        self.tip.as_ref().is_some_and(|tip| self.pages.len() >= stored_pages(&tip.header))
+    }
+
     /// The view, a state of `epoch`, if every page is there. It keeps the counter of `known` if that is the same state.
     pub(super) fn finish(self, epoch: Epoch, known: Option<&View>) -> Result<View, Incomplete> {
-        let tip = self.tip.ok_or(Incomplete)?;
-        if self.pages.len() < stored_pages(&tip.header) {
+        if !self.is_complete() {
             return Err(Incomplete);
         }
+        let tip = self.tip.ok_or(Incomplete)?;
         let same = known.filter(|known| (known.epoch, known.txid()) == (epoch, tip.name.max));
         Ok(View {
             tip,

@@ -141,7 +141,7 @@ pub struct IndexInfo {
     pub constraint_count: c_int,
     pub constraints: *const IndexConstraint,
     pub order_count: c_int,
-    pub orders: *const c_void,
+    pub orders: *const IndexOrder,
     pub usage: *mut ConstraintUsage,
     pub number: c_int,
     pub name: *mut c_char,
@@ -151,6 +151,13 @@ pub struct IndexInfo {
     pub rows: i64,
     pub flags: c_int,
     pub columns_used: u64,
+}
+
+/// A term of ORDER BY.
+#[repr(C)]
+pub struct IndexOrder {
+    pub column: c_int,
+    pub descending: u8,
 }
 
 /// A term of WHERE: a column, compared with something.

@@ -35,6 +35,8 @@ pub struct File {
     complaint: RefCell<Option<String>>,
     /// SQLite never locks this file, so the view it was opened at stays.
     unlocked: bool,
+    /// Whether SQL may move it to another moment.
+    time_travel: bool,
     _companions: Companions,
 }
 
@@ -61,6 +63,7 @@ impl File {
             pinned: RefCell::new(pinned),
             complaint: RefCell::default(),
             unlocked,
+            time_travel: settings.time_travel,
             _companions: companions,
         })
     }
@@ -149,19 +152,48 @@ impl File {
             Question::MoveTo(moment) => self.move_to(moment),
             Question::Wait { txid, timeout } => self.wait(*txid, *timeout).map(Answer::Number),
             Question::Status => Ok(Answer::Status(Box::new(self.status(schema)))),
+            Question::MoveToTxid(txid) => {
+                Ok(Answer::Text(self.move_to_target(Target::Txid(*txid))?.txid().to_string()))
+            }
+            Question::Older(history) => {
+                let (rows, rest) = self.connection.older(history.take(), &|| self.interrupted())?;
+                history.replace(rest);
+                Ok(Answer::Moments(rows))
+            }
+            Question::Further(inventory) => {
+                let (rows, rest) = self.connection.further(inventory.take(), &|| self.interrupted())?;
+                inventory.replace(rest);
+                Ok(Answer::Files(rows))
+            }
+            Question::Changes { since, until } => {
+                let until = match until {
+                    Some(until) => self.connection.view_of(*until, &|| self.interrupted())?,
+                    None => self.settled_view(schema)?,
+                };
+                Ok(Answer::Changes(self.connection.changes_to(until, *since, &|| self.interrupted())?))
+            }
         }
+    }
+
+    /// Moves to another moment, in words.
+    fn move_to(&self, moment: &str) -> Result<Answer, Error> {
+        let target = time::parse(moment)?.map_or(Target::Latest, Target::Time);
+        Ok(Answer::Text(time::format(self.move_to_target(target)?.time_ms())))
     }
 
     /// Moves to another moment. A read transaction that is open keeps its view. Connections that share this file by a
     /// shared cache move with it.
-    fn move_to(&self, moment: &str) -> Result<Answer, Error> {
+    fn move_to_target(&self, target: Target) -> Result<Arc<View>, Error> {
+        if !self.time_travel {
+            let text = "SQL may not move this database to another moment: time_travel is off";
+            return Err(Error::new(Kind::Config, text)
+                .remedy("open or attach the replica once more, with the URI parameter `time` or `txid`"));
+        }
         if self.unlocked {
             let text = "a database opened with nolock or immutable stays at the moment it was opened at";
             return Err(Error::new(Kind::Config, text).remedy("open it with the URI parameter `time` instead"));
         }
-        let target = time::parse(moment)?.map_or(Target::Latest, Target::Time);
-        let view = self.connection.move_to(target, &|| self.interrupted())?;
-        Ok(Answer::Text(time::format(view.time_ms())))
+        self.connection.move_to(target, &|| self.interrupted())
     }
 
     /// Waits for a transaction; 1 once a view that includes it is published, 0 if that took too long.

@@ -21,6 +21,7 @@ mod page_one;
 mod pragma;
 mod question;
 mod registration;
+mod replica_tables;
 mod report;
 mod spelling;
 mod status_table;

@@ -1,12 +1,13 @@
 //! Pragmas: `PRAGMA [schema.]litestream_…`.
 
 use super::question::Question;
+use crate::ltx::Txid;
 
 /// A pragma of ours, read.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Pragma {
     /// Needs the file: `PRAGMA litestream_txid`, `PRAGMA litestream_lag`, `PRAGMA litestream_status`, `PRAGMA litestream_time`,
-    /// `PRAGMA litestream_time = '2024-05-01T12:00:00Z'`.
+    /// `PRAGMA litestream_time = '2024-05-01T12:00:00Z'`, `PRAGMA litestream_txid = '000000000000002a'`.
     Ask(Question),
     /// Always the same, since there is neither hydration nor writing: `PRAGMA litestream_hydration_progress`,
     /// `PRAGMA litestream_hydration_file`, `PRAGMA litestream_write_enabled`, `PRAGMA litestream_write_enabled = 0`.
@@ -19,6 +20,7 @@ impl Pragma {
         let name = name.to_ascii_lowercase();
         let pragma = match (name.as_str(), value) {
             ("litestream_time", Some(moment)) => Ok(Pragma::Ask(Question::MoveTo(moment.to_owned()))),
+            ("litestream_txid", Some(txid)) => txid_of(txid).map(|txid| Pragma::Ask(Question::MoveToTxid(txid))),
             ("litestream_write_enabled", Some(value)) => write_enabled(value),
             _ => match (read(&name)?, value) {
                 (pragma, None) => Ok(pragma),
@@ -38,6 +40,12 @@ fn read(name: &str) -> Option<Pragma> {
         "litestream_hydration_progress" | "litestream_write_enabled" => Pragma::Fixed("0"),
         "litestream_hydration_file" => Pragma::Fixed(""),
         _ => return None,
+    })
+}
+
+fn txid_of(value: &str) -> Result<Txid, String> {
+    value.trim().parse().map_err(|cause| {
+        format!("litestream_txid cannot be '{value}': {cause}; PRAGMA litestream_time = 'LATEST' returns to the newest state")
     })
 }
 
@@ -78,9 +86,15 @@ mod tests {
     }
 
     #[test]
-    fn only_the_time_can_be_set() {
+    fn only_the_moment_can_be_set() {
         assert_eq!(parse("litestream_time", Some("LATEST")), Ok(Pragma::Ask(Question::MoveTo("LATEST".into()))));
-        for name in ["txid", "lag", "hydration_progress", "hydration_file"].map(|end| format!("litestream_{end}")) {
+        let txid = parse("Litestream_TXID", Some("000000000000002A"));
+        assert_eq!(txid, Ok(Pragma::Ask(Question::MoveToTxid(Txid(42)))));
+        for bad in ["", "42", "LATEST", "000000000000002g"] {
+            let error = parse("litestream_txid", Some(bad)).expect_err(bad);
+            assert!(error.contains("16 hexadecimal digits") && error.contains("'LATEST'"), "{error}");
+        }
+        for name in ["lag", "status", "hydration_progress", "hydration_file"].map(|end| format!("litestream_{end}")) {
             assert_eq!(parse(&name.to_uppercase(), Some("")), Err(format!("{name} is read-only")));
         }
     }

@@ -4,8 +4,11 @@ use super::api::Api;
 use super::ffi::Sqlite3;
 use super::file::File;
 use super::report::StatusReport;
+use crate::config::Target;
 use crate::error::Error;
 use crate::ltx::Txid;
+use crate::replica::{Change, History, HistoryRow, Inventory, InventoryRow};
+use std::cell::RefCell;
 use std::ffi::{CStr, c_int};
 use std::ptr;
 use std::time::Duration;
@@ -35,6 +38,19 @@ pub enum Question {
     },
     /// How the replica and this reader are doing.
     Status,
+    /// Go to the state after a transaction.
+    MoveToTxid(Txid),
+    /// The next moments that one can go to, from the newest towards the past.
+    Older(RefCell<History>),
+    /// The next files of the replica.
+    Further(RefCell<Inventory>),
+    /// What differs between two moments; without the later, up to the state that reads see.
+    Changes {
+        /// The one.
+        since: Target,
+        /// The other.
+        until: Option<Target>,
+    },
 }
 
 /// What a file says.
@@ -46,15 +62,24 @@ pub enum Answer {
     Number(i64),
     /// How the replica and its reader are doing.
     Status(Box<StatusReport>),
+    /// Moments; none where there are no more.
+    Moments(Vec<HistoryRow>),
+    /// Files; none where there are no more.
+    Files(Vec<InventoryRow>),
+    /// What differs.
+    Changes(Vec<Change>),
 }
 
 impl Answer {
-    /// As text.
+    /// As text; rows are for tables alone.
     pub fn into_text(self) -> String {
         match self {
             Answer::Text(text) => text,
             Answer::Number(number) => number.to_string(),
             Answer::Status(report) => report.to_string(),
+            Answer::Moments(rows) => format!("{rows:?}"),
+            Answer::Files(rows) => format!("{rows:?}"),
+            Answer::Changes(rows) => format!("{rows:?}"),
         }
     }
 }

@@ -6,7 +6,7 @@ use super::argument::Argument;
 use super::errors::Complaint;
 use super::question::{Answer, Question};
 use super::report::StatusReport;
-use super::table::{Caller, Definition, Row, Rows};
+use super::table::{Caller, Definition, Row, Rows, Wanted};
 use serde_json::Value;
 use std::collections::HashMap;
 use std::ffi::CStr;
@@ -42,10 +42,11 @@ pub static STATUS: Definition = Definition {
         ("prefetched_bytes_used", "INTEGER"),
     ],
     arguments: &["of_schema"],
+    descending: None,
     rows,
 };
 
-fn rows(caller: Caller, arguments: &[Argument]) -> Result<Rows, Complaint> {
+fn rows(caller: Caller, arguments: &[Argument], _: Wanted) -> Result<Rows, Complaint> {
     let schemas = match arguments.first().cloned().and_then(Argument::into_text) {
         Some(schema) => vec![schema],
         None => caller.schemas()?,

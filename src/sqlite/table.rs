@@ -14,13 +14,14 @@ use super::ffi::*;
 use super::functions;
 use super::guard::guard;
 use super::question::{Answer, Question, Request};
+use super::replica_tables::{CHANGES, FILES, HISTORY};
 use super::status_table::STATUS;
 use serde_json::Value as Cell;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::ptr;
 
 /// The tables that every connection has.
-static DEFINITIONS: [&Definition; 1] = [&STATUS];
+static DEFINITIONS: [&Definition; 4] = [&STATUS, &HISTORY, &FILES, &CHANGES];
 
 /// A value for each column.
 pub type Row = Vec<Cell>;
@@ -37,8 +38,33 @@ pub struct Definition {
     pub columns: &'static [(&'static str, &'static str)],
     /// Names of its arguments, which no column has.
     pub arguments: &'static [&'static str],
-    /// Its rows, for arguments of which those that were left out are NULL.
-    pub rows: fn(Caller, &[Argument]) -> Result<Rows, Complaint>,
+    /// A column by which the rows come in descending order.
+    pub descending: Option<usize>,
+    /// Its rows, for arguments of which those that were left out are NULL. Columns that are not wanted may be NULL.
+    pub rows: fn(Caller, &[Argument], Wanted) -> Result<Rows, Complaint>,
+}
+
+/// The columns of a table that a statement uses.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Wanted(u32);
+
+/// How many columns are told one from another. Those behind share the last bit.
+const TOLD_APART: usize = 26;
+
+/// Bits of a plan that say which arguments are given. The others say which columns are wanted.
+const ARGUMENT_BITS: u32 = 4;
+
+impl Wanted {
+    /// Of the columns that SQLite says are used. What it does not tell apart may be any.
+    fn new(used: u64) -> Wanted {
+        let behind = u32::from(used >> TOLD_APART != 0) << TOLD_APART;
+        Wanted(used as u32 & ((1 << TOLD_APART) - 1) | behind)
+    }
+
+    /// Whether a column is used.
+    pub fn has(self, column: usize) -> bool {
+        self.0 & 1 << column.min(TOLD_APART) != 0
+    }
 }
 
 impl Definition {
@@ -219,7 +245,8 @@ unsafe extern "C" fn disconnect(table: *mut Vtab) -> c_int {
     })
 }
 
-/// The plan is a number: bit n says that argument n is given. Values come in the order of arguments.
+/// The plan is a number: bit n says that argument n is given, the bits behind which columns are wanted. Values come in the
+/// order of arguments.
 unsafe extern "C" fn best_index(table: *mut Vtab, info: *mut IndexInfo) -> c_int {
     guard("xBestIndex", SQLITE_ERROR, || {
         // SAFETY: SQLite calls this on a table of ours.
@@ -243,7 +270,15 @@ unsafe extern "C" fn best_index(table: *mut Vtab, info: *mut IndexInfo) -> c_int
             // SAFETY: as many as there are constraints.
             unsafe { info.usage.add(at).write(ConstraintUsage { argument: values, omit: 1 }) };
         }
-        info.number = number;
+        info.number = number | (Wanted::new(info.columns_used).0 << ARGUMENT_BITS) as c_int;
+        // SAFETY: there is one.
+        let order = (info.order_count == 1).then(|| unsafe { &*info.orders });
+        let comes_so = order.is_some_and(|order| {
+            order.descending != 0
+                && usize::try_from(order.column).ok() == definition.descending
+                && definition.descending.is_some()
+        });
+        info.is_ordered = c_int::from(comes_so);
         // Only the proportion counts: the more is asked, the less has to be read.
         info.rows = if values == 0 { 100 } else { 10 };
         info.cost = info.rows as f64;
@@ -284,7 +319,8 @@ unsafe extern "C" fn filter(
         let arguments: Vec<Argument> = arguments
             .map(|argument| given(argument).then(|| values.next()).flatten().unwrap_or(Argument::Null))
             .collect();
-        cursor.rows = (table.definition.rows)(table.caller, &arguments)?;
+        let wanted = Wanted(plan as u32 >> ARGUMENT_BITS);
+        cursor.rows = (table.definition.rows)(table.caller, &arguments, wanted)?;
         cursor.arguments = arguments.into_iter().map(cell).collect();
         cursor.rowid = 0;
         cursor.advance()
@@ -363,12 +399,25 @@ mod tests {
         name: c"changes",
         columns: &[("name", "TEXT"), ("pages", "INTEGER")],
         arguments: &["since", "until"],
-        rows: |_, _| Ok(Box::new(std::iter::empty())),
+        descending: None,
+        rows: |_, _, _| Ok(Box::new(std::iter::empty())),
     };
 
     #[test]
     fn arguments_are_hidden_columns_behind_the_others() {
         assert_eq!(CHANGES.sql(), "CREATE TABLE t (name TEXT, pages INTEGER, since HIDDEN, until HIDDEN)");
+    }
+
+    #[test]
+    fn a_plan_tells_which_columns_are_wanted() {
+        let wanted = Wanted::new(0b1010);
+        assert_eq!([0, 1, 2, 3, 60].map(|column| wanted.has(column)), [false, true, false, true, false]);
+        for used in [1 << 26, 1 << 40, 1 << 63] {
+            let wanted = Wanted::new(used);
+            assert!(wanted.has(26) && wanted.has(63) && !wanted.has(25), "{used:x}");
+            assert_eq!(Wanted((wanted.0 << ARGUMENT_BITS) as c_int as u32 >> ARGUMENT_BITS), wanted);
+        }
+        assert!(DEFINITIONS.iter().all(|table| table.arguments.len() <= ARGUMENT_BITS as usize));
     }
 
     #[test]

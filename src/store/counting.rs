@@ -54,6 +54,11 @@ impl Store for Counting {
         self.inner.list(level, from).await
     }
 
+    async fn list_range(&self, level: Level, range: Range<Txid>) -> Result<Vec<Listed>, Error> {
+        self.lists.fetch_add(1, Ordering::Relaxed);
+        self.inner.list_range(level, range).await
+    }
+
     async fn read(
         &self,
         level: Level,

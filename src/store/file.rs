@@ -111,13 +111,13 @@ impl FileStore {
         Error::new(kind, place, cause)
     }
 
-    fn entries(&self, level: Level, from: Txid) -> io::Result<Vec<Listed>> {
+    fn entries(&self, level: Level, range: &Range<Txid>) -> io::Result<Vec<Listed>> {
         let root = self.place.directory();
         let mut files = Vec::new();
         for entry in fs::read_dir(root.join(Layout::Decimal.level(level)))? {
             let entry = entry?;
             let Some(name) = entry.file_name().to_str().and_then(FileName::parse) else { continue };
-            if name.min < from {
+            if !range.contains(&name.min) {
                 continue;
             }
             // What was deleted meanwhile, or is a link to nothing, is not there; a directory is no file of ours.
@@ -141,7 +141,11 @@ impl fmt::Display for FileStore {
 #[async_trait]
 impl Store for FileStore {
     async fn list(&self, level: Level, from: Txid) -> Result<Vec<Listed>, Error> {
-        match self.entries(level, from) {
+        self.list_range(level, from..Txid(u64::MAX)).await
+    }
+
+    async fn list_range(&self, level: Level, range: Range<Txid>) -> Result<Vec<Listed>, Error> {
+        match self.entries(level, &range) {
             // Windows says so of a path through a file, too.
             Err(error) if error.kind() == io::ErrorKind::NotFound && !self.place.directory().is_file() => {
                 Ok(Vec::new())

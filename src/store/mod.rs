@@ -73,6 +73,13 @@ pub trait Store: fmt::Debug + fmt::Display + Send + Sync {
     /// A level, or a replica, that is not there has no files.
     async fn list(&self, level: Level, from: Txid) -> Result<Vec<Listed>, Error>;
 
+    /// As [`Store::list`], of files whose min TXID is below `to`. A store that lists in order asks for no more.
+    async fn list_range(&self, level: Level, range: Range<Txid>) -> Result<Vec<Listed>, Error> {
+        let mut files = self.list(level, range.start).await?;
+        files.retain(|file| file.name.min < range.end);
+        Ok(files)
+    }
+
     /// Bytes `range` of a file, or those of them that exist: a range that ends behind the file is cut, one that
     /// begins at or behind its end is empty. Never a hole: fewer bytes than the file has there is an error.
     ///

@@ -10,6 +10,11 @@ memory.loadExtension(extension)
 memory.loadExtension(extension)
 assert.throws(() => memory.prepare('SELECT litestream_txid()').get(), /'main'/)
 
+for (const sql of ["SELECT litestream_set_time('LATEST')", 'SELECT * FROM litestream_history', "SELECT * FROM litestream_changes('now')"]) {
+    assert.throws(() => memory.prepare(sql).get(), /'main' is not read through/)
+}
+assert.deepStrictEqual(memory.prepare('SELECT * FROM litestream_status').all(), [])
+
 for (const name of [':memory:', path.join(directory, 'plain.db'), path.join(directory, 'other.db')]) {
     const plain = new Database(name)
     plain.exec('CREATE TABLE t (a); INSERT INTO t VALUES (1), (2), (3)')

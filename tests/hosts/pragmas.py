@@ -26,8 +26,8 @@ for schema in ("main", "cities"):
     equal(one(shop, f"PRAGMA {schema}.litestream_hydration_progress"), "0")
     equal(one(shop, f"PRAGMA {schema}.litestream_hydration_file"), "")
     equal(one(shop, f"PRAGMA {schema}.litestream_write_enabled"), "0")
-    for pragma in ("litestream_txid", "litestream_lag"):
-        refuses("read-only", shop.execute, f"PRAGMA {schema}.{pragma} = 1")
+    refuses("read-only", shop.execute, f"PRAGMA {schema}.litestream_lag = 1")
+    refuses("16 hexadecimal digits", shop.execute, f"PRAGMA {schema}.litestream_txid = 1")
     refuses("", shop.execute, f"PRAGMA {schema}.litestream_write_enabled = 1")
 
 equal(one(shop, "SELECT litestream_txid()"), one(shop, "SELECT litestream_txid('main')"))

@@ -62,6 +62,12 @@ async fn lists(store: &dyn Store, writer: &dyn Writer) {
     for from in [0, 1, 2, 3, 9, 10, 16, 17, 255, 256, 257, u64::MAX] {
         let expected: Vec<FileName> = present.into_iter().filter(|file| file.min.0 >= from).collect();
         assert_eq!(names(store, level, from).await, expected, "from {from}");
+        for to in [0, 1, 2, 3, 9, 16, 17, 256, 257, u64::MAX] {
+            let listed = store.list_range(level, Txid(from)..Txid(to)).await.expect("a listing");
+            let listed: Vec<FileName> = listed.into_iter().map(|file| file.name).collect();
+            let expected: Vec<FileName> = expected.iter().copied().filter(|file| file.min.0 < to).collect();
+            assert_eq!(listed, expected, "from {from} to {to}");
+        }
     }
     for file in store.list(level, Txid(0)).await.expect("a listing") {
         assert_eq!(file.size, file.name.min.0);
@@ -306,6 +312,12 @@ async fn a_long_listing_comes_in_pages_and_starts_where_it_should() {
     let requests = server.take_requests();
     assert_eq!(requests.len(), 1, "one page");
     assert!(requests[0].uri.contains("start-after=app%2F0000%2F000000000000044d"), "{requests:?}");
+    for (range, pages) in [(500..510, 1), (100..1099, 1), (1..1200, 2), (1190..u64::MAX, 1)] {
+        let listed = store.list_range(Level::ZERO, Txid(range.start)..Txid(range.end)).await.expect("a listing");
+        let expected = &all[range.start as usize - 1..(range.end as usize - 1).min(all.len())];
+        assert!(listed.iter().map(|file| &file.name).eq(expected), "{range:?}");
+        assert_eq!(server.take_requests().len(), pages, "{range:?}");
+    }
 }
 
 #[tokio::test]

@@ -56,11 +56,17 @@ impl Place {
 
     /// Restores the database at exactly this TXID to `output`; false if the replica cannot show it.
     pub fn restore(&self, txid: Txid, output: &Path) -> bool {
+        self.restore_with(&["-txid", &txid.to_string()], output)
+    }
+
+    /// Restores the database to `output` as these arguments say; false if the replica cannot show that.
+    pub fn restore_with(&self, moment: &[&str], output: &Path) -> bool {
         let output = output.to_str().expect("the paths of tests are text");
-        let ended = self.litestream(&["restore", "-force", "-txid", &txid.to_string(), "-o", output, &self.url]);
+        let arguments: Vec<&str> = ["restore", "-force"].iter().chain(moment).copied().collect();
+        let ended = self.litestream(&[&arguments[..], &["-o", output, &self.url]].concat());
         if !ended.status.success() {
             let unavailable = ended.stderr.contains("no matching backup files available");
-            assert!(unavailable, "cannot restore {} at {txid}: {}{}", self.url, ended.stdout, ended.stderr);
+            assert!(unavailable, "cannot restore {} at {moment:?}: {}{}", self.url, ended.stdout, ended.stderr);
         }
         ended.status.success()
     }

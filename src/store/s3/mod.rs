@@ -118,9 +118,11 @@ impl S3Store {
         prefix: &str,
         start: Option<&str>,
         token: Option<String>,
+        most: usize,
     ) -> Result<(Vec<ObjectMeta>, Option<String>), Failure> {
         let options = PaginatedListOptions {
             offset: start.map(|start| format!("{prefix}{start}")),
+            max_keys: Some(most),
             page_token: token,
             ..PaginatedListOptions::default()
         };
@@ -167,23 +169,32 @@ const LONGEST: u64 = i64::MAX as u64;
 #[async_trait]
 impl Store for S3Store {
     async fn list(&self, level: Level, from: Txid) -> Result<Vec<Listed>, Error> {
+        self.list_range(level, from..Txid(u64::MAX)).await
+    }
+
+    async fn list_range(&self, level: Level, range: Range<Txid>) -> Result<Vec<Listed>, Error> {
         self.need_credentials().await?;
         let prefix = format!("{}/{}/", self.place.path, Layout::Hexadecimal.level(level));
-        let start = paths::start(from);
+        let start = paths::start(range.start);
+        // One more than can be in it, which shows that there are no more.
+        let most = range.end.0.saturating_sub(range.start.0).saturating_add(1).min(PAGE_KEYS) as usize;
         let (mut files, mut token) = (Vec::new(), None);
         loop {
-            let page = self.page(&prefix, start.as_deref(), token.clone()).await;
+            let page = self.page(&prefix, start.as_deref(), token.clone(), most).await;
             let (objects, next) = page.map_err(|failure| failure.error(&self.shown, Wish::Listing))?;
-            files.extend(objects.iter().filter_map(|object| listed(level, from, &prefix, object)));
+            files.extend(objects.iter().filter_map(|object| listed(level, range.start, &prefix, object)));
             if next.is_some() && next == token {
                 let cause = format!("{} answers the same page of a listing for ever", self.server());
                 return Err(Error::new(ErrorKind::Protocol, self.shown.clone(), cause));
             }
+            // Keys come in their order.
+            let is_behind = files.last().is_some_and(|last| last.name.min >= range.end);
             match next {
-                Some(next) => token = Some(next),
-                None => break,
+                Some(next) if !is_behind => token = Some(next),
+                _ => break,
             }
         }
+        files.retain(|file| file.name.min < range.end);
         files.sort_unstable_by_key(|file| file.name);
         Ok(files)
     }
@@ -231,6 +242,9 @@ impl Store for S3Store {
         Ok(Chunk { bytes, file_size: meta.size, version })
     }
 }
+
+/// The most keys that S3 gives at once.
+const PAGE_KEYS: u64 = 1000;
 
 /// The status of an answer to a range that begins at or behind the end of the file.
 const BEHIND_THE_END: u16 = 416;

@@ -1,0 +1,32 @@
+//! Files that hold every page: behind a hole, moments begin anew with them, as after a reset of the primary whose replica
+//! was lost. Names do not tell, so the first file behind each hole is read. A healthy replica has none.
+
+use super::Moment;
+use super::reachable::{first_behind_holes, reachable};
+use crate::ltx::Txid;
+use crate::replica::Replica;
+use crate::replica::library::LoadError;
+use crate::replica::view::Draft;
+use crate::store::Listed;
+use std::collections::BTreeSet;
+
+impl Replica {
+    /// The moments that files lead to, in their order, if the one at `base` can be had.
+    pub(super) async fn moments_of(&self, files: Vec<Listed>, base: Txid) -> Result<Vec<Moment>, LoadError> {
+        let mut whole = BTreeSet::new();
+        for first in first_behind_holes(&files, base) {
+            match self.library.read(first).await {
+                Ok(reading) => {
+                    let mut draft = Draft::default();
+                    draft.apply(&reading);
+                    if draft.is_complete() {
+                        whole.insert(first.name.min);
+                    }
+                }
+                Err(LoadError::Moved) => return Err(LoadError::Moved),
+                Err(LoadError::Other(error)) => tracing::debug!("no base: {error}"),
+            }
+        }
+        Ok(reachable(files, base, &whole))
+    }
+}

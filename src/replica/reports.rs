@@ -1,0 +1,52 @@
+//! What a connection tells of its replica beyond the pages of a view.
+
+use super::connection::{Connection, Interrupted};
+use super::{Change, History, HistoryRow, Inventory, InventoryRow, View};
+use crate::config::Target;
+use crate::error::Error;
+use std::sync::Arc;
+
+impl Connection {
+    /// The next moments towards the past. None are left where none come.
+    pub fn older(
+        &self,
+        mut history: History,
+        interrupted: Interrupted<'_>,
+    ) -> Result<(Vec<HistoryRow>, History), Error> {
+        self.ask(interrupted, async move |replica| {
+            let rows = replica.older(&mut history).await?;
+            Ok((rows, history))
+        })
+    }
+
+    /// The next files. None are left where none come.
+    pub fn further(
+        &self,
+        mut inventory: Inventory,
+        interrupted: Interrupted<'_>,
+    ) -> Result<(Vec<InventoryRow>, Inventory), Error> {
+        self.ask(interrupted, async move |replica| {
+            let rows = replica.further(&mut inventory).await?;
+            Ok((rows, inventory))
+        })
+    }
+
+    /// What differs between a moment and a view of this replica, most pages first.
+    pub fn changes_to(
+        &self,
+        view: Arc<View>,
+        since: Target,
+        interrupted: Interrupted<'_>,
+    ) -> Result<Vec<Change>, Error> {
+        let since = self.view_of(since, interrupted)?;
+        self.ask(interrupted, async move |replica| replica.changes(since, view).await)
+    }
+
+    /// The view of a moment; the newest for [`Target::Latest`]. The connection stays where it is.
+    pub fn view_of(&self, target: Target, interrupted: Interrupted<'_>) -> Result<Arc<View>, Error> {
+        self.ask(interrupted, async move |replica| match replica.view_of(target).await? {
+            Some(view) => Ok(view),
+            None => replica.head().ok_or_else(|| replica.empty()),
+        })
+    }
+}
