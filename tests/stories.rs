@@ -35,6 +35,8 @@ mod stories {
     mod s3;
     #[cfg(unix)]
     mod sample;
+    #[cfg(all(unix, feature = "sftp"))]
+    mod sftp;
     #[cfg(unix)]
     mod soak;
     #[cfg(unix)]

@@ -3,14 +3,27 @@
 use super::environment::Environment;
 use super::file::{FilePlace, FileStore};
 use super::s3::{S3Place, S3Store};
+#[cfg(feature = "sftp")]
+use super::sftp::{SftpPlace, SftpStore};
 use super::url::{self, Parts};
 use super::{Error, ErrorKind, Store};
 use std::ffi::OsString;
 use std::fmt;
 use std::sync::Arc;
 
-/// The schemes there are, with an example of each, as complaints show them.
-const SCHEMES: &str = "file (file:///srv/replica) and s3 (s3://bucket/path)";
+/// The schemes there are, with an example of each, and whether this library was built with them.
+const SCHEMES: [(&str, &str, bool); 3] = [
+    ("file", "file:///srv/replica", true),
+    ("s3", "s3://bucket/path", true),
+    ("sftp", "sftp://user@host/path", cfg!(feature = "sftp")),
+];
+
+/// The schemes as complaints show them.
+fn schemes() -> String {
+    let built = SCHEMES.iter().filter(|(.., is_built)| *is_built);
+    let shown: Vec<String> = built.map(|(scheme, example, _)| format!("{scheme} ({example})")).collect();
+    shown.join(", ")
+}
 
 /// A replica's place: its URL together with the settings and credentials that the environment held when it was parsed.
 ///
@@ -30,6 +43,8 @@ pub struct LocationKey(Arc<Place>);
 enum Place {
     File(FilePlace),
     S3(Box<S3Place>),
+    #[cfg(feature = "sftp")]
+    Sftp(Box<SftpPlace>),
 }
 
 impl Location {
@@ -60,6 +75,8 @@ impl Location {
             Place::S3(place) => S3Store::new(self.base.clone(), S3Place::clone(place))
                 .map(|store| Arc::new(store) as Arc<dyn Store>)
                 .map_err(|cause| Error::new(ErrorKind::Config, self.shown.clone(), cause)),
+            #[cfg(feature = "sftp")]
+            Place::Sftp(place) => Ok(Arc::new(SftpStore::new(self.base.clone(), SftpPlace::clone(place)))),
         }
     }
 }
@@ -73,15 +90,21 @@ impl fmt::Display for Location {
 fn place(url: &str, environment: &Environment<'_>, shown: &str) -> Result<Place, String> {
     let Some((scheme, rest)) = url::scheme(url) else {
         let written = if shown.is_empty() { "it is empty".to_owned() } else { "it has no scheme".to_owned() };
-        return Err(format!("this is no replica URL, {written}; the schemes are {SCHEMES}"));
+        return Err(format!("this is no replica URL, {written}; the schemes are {}", schemes()));
+    };
+    let parts = || {
+        let example = SCHEMES.iter().find(|(known, ..)| *known == scheme).map_or("", |(_, example, _)| example);
+        Parts::of(rest).ok_or_else(|| format!("two slashes are missing behind the scheme, as in {example}"))
     };
     match scheme.as_str() {
         "file" => FilePlace::parse(rest).map(Place::File),
-        "s3" => {
-            let parts = Parts::of(rest).ok_or("two slashes are missing behind the scheme, as in s3://bucket/path")?;
-            S3Place::parse(&parts, environment, shown).map(|place| Place::S3(place.into()))
-        }
-        unknown => Err(format!("the scheme '{unknown}' is not known; the schemes are {SCHEMES}")),
+        "s3" => S3Place::parse(&parts()?, environment, shown).map(|place| Place::S3(place.into())),
+        #[cfg(feature = "sftp")]
+        "sftp" => SftpPlace::parse(&parts()?, environment, shown).map(|place| Place::Sftp(place.into())),
+        other => Err(match SCHEMES.iter().any(|(known, ..)| *known == other) {
+            true => format!("this library was built without the scheme '{other}'; build it with the feature {other}"),
+            false => format!("the scheme '{other}' is not known; the schemes are {}", schemes()),
+        }),
     }
 }
 
@@ -132,6 +155,12 @@ mod tests {
         let store = location.connect().expect("a store");
         for shown in [format!("{location} {location:?} {location:#?}"), format!("{store} {store:?} {store:#?}")] {
             assert!(!shown.contains("hush") && !shown.contains("aHVza"), "{shown}");
+        }
+        for url in ["sftp://me:hush@host/app?key-passphrase=hush", "sftp://me:hu%73h-hush@host/app?password=hush"] {
+            #[cfg(feature = "sftp")]
+            for shown in parse(url, &[]).map(|location| (location.connect().expect("a store"), location)) {
+                assert!(!format!("{shown:?} {} {}", shown.0, shown.1).contains("hush"), "{shown:?}");
+            }
         }
         let error = parse("s3://me:hush@/app?token=hush", &variables).expect_err("no bucket");
         assert!(!format!("{error} {error:?}").contains("hush"), "{error:?}");

@@ -8,8 +8,12 @@ mod error;
 mod file;
 mod location;
 mod memory;
+mod parameters;
 mod paths;
+mod patience;
 mod s3;
+#[cfg(feature = "sftp")]
+mod sftp;
 mod url;
 
 pub use counting::{Counting, Counts};

@@ -14,25 +14,25 @@ use std::sync::Arc;
 
 /// Puts files behind a store, as a primary does.
 #[async_trait]
-trait Writer: Send + Sync {
+pub(super) trait Writer: Send + Sync {
     /// Writes a file, over one of the same name. `name` may be any, and may lie in a directory of its own.
     async fn put(&self, level: Level, name: &str, bytes: &[u8]);
     /// Deletes a file that is there.
     async fn delete(&self, level: Level, name: &str);
 }
 
-fn name(min: u64, max: u64) -> FileName {
+pub(super) fn name(min: u64, max: u64) -> FileName {
     FileName { min: Txid(min), max: Txid(max) }
 }
 
 /// Bytes that are different at every offset nearby.
-fn content(length: usize, seed: u8) -> Vec<u8> {
+pub(super) fn content(length: usize, seed: u8) -> Vec<u8> {
     (0..length).map(|at| (at / 251) as u8 ^ (at % 251) as u8 ^ seed).collect()
 }
 
 const LENGTH: usize = 10_000;
 
-async fn check(store: &dyn Store, writer: &dyn Writer) {
+pub(super) async fn check(store: &dyn Store, writer: &dyn Writer) {
     lists(store, writer).await;
     reads_ranges(store, writer).await;
     tells_versions_apart(store, writer).await;
@@ -40,7 +40,7 @@ async fn check(store: &dyn Store, writer: &dyn Writer) {
     lists_while_files_vanish(store, writer).await;
 }
 
-async fn names(store: &dyn Store, level: Level, from: u64) -> Vec<FileName> {
+pub(super) async fn names(store: &dyn Store, level: Level, from: u64) -> Vec<FileName> {
     let listed = store.list(level, Txid(from)).await.expect("a listing");
     assert!(listed.iter().all(|file| file.level == level));
     listed.into_iter().map(|file| file.name).collect()
@@ -164,7 +164,7 @@ async fn lists_while_files_vanish(store: &dyn Store, writer: &dyn Writer) {
     assert_eq!(names(store, level, 0).await.len(), 30);
 }
 
-fn at(url: &str, variable: impl Fn(&str) -> Option<OsString>) -> Arc<dyn Store> {
+pub(super) fn at(url: &str, variable: impl Fn(&str) -> Option<OsString>) -> Arc<dyn Store> {
     let location = Location::parse_with(url, variable).expect("a location");
     location.connect().expect("a store")
 }
@@ -191,10 +191,10 @@ async fn memory() {
     check(&*memory, &Shelf(memory.clone())).await;
 }
 
-struct Directory(PathBuf);
+pub(super) struct Directory(pub PathBuf);
 
 impl Directory {
-    fn path(&self, level: Level, name: &str) -> PathBuf {
+    pub fn path(&self, level: Level, name: &str) -> PathBuf {
         self.0.join("ltx").join(level.to_string()).join(name)
     }
 }
@@ -336,7 +336,7 @@ async fn a_bucket_in_another_region_is_found() {
 }
 
 /// What a store says instead of a listing.
-async fn complaint(url: &str, variable: impl Fn(&str) -> Option<OsString>) -> (ErrorKind, String) {
+pub(super) async fn complaint(url: &str, variable: impl Fn(&str) -> Option<OsString>) -> (ErrorKind, String) {
     let error = at(url, variable).list(Level::ZERO, Txid(0)).await.expect_err("there is nothing to list");
     for shown in [error.to_string(), format!("{error:?}")] {
         assert!(!shown.contains("hush") && !shown.contains("test-secret-key"), "{shown}");

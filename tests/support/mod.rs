@@ -18,5 +18,7 @@ pub mod reader;
 pub mod s3;
 #[cfg(unix)]
 pub mod session;
+#[cfg(all(unix, feature = "sftp"))]
+pub mod ssh;
 #[cfg(unix)]
 pub mod workload;

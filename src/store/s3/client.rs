@@ -3,6 +3,7 @@
 use super::failure::Connector;
 use super::host;
 use super::place::{Credentials, S3Place};
+use crate::store::patience::{CONNECT_TIMEOUT, IDLE_TIMEOUT};
 use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::{BackoffConfig, Certificate, ClientOptions, RetryConfig};
 use std::sync::Once;
@@ -11,29 +12,12 @@ use std::time::Duration;
 /// The region of a bucket of which nothing is known, as Amazon's own tools have it.
 pub(super) const DEFAULT_REGION: &str = "us-east-1";
 
-/// A handshake takes three round trips: far more than any network on this planet needs for them.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// A server that sends nothing for so long has lost the connection. Slow bodies may take longer as a whole.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(5);
-
 /// Enough to outlast a connection that broke or a server that was told to slow down; a longer outage is the
 /// caller's to wait for, who knows whether somebody waits.
 const TRIES_AFTER_THE_FIRST: usize = 3;
 
 /// The first try counts, so that a server that answers at last is still waited for.
 const LAST_TRY_BEGINS_BEFORE: Duration = Duration::from_secs(6);
-
-/// How long a whole request may take, tries and all, before its bytes are counted.
-const DEADLINE: Duration = Duration::from_secs(10);
-
-/// Bytes a second at which a network is too slow for this to make sense.
-const SLOWEST: u64 = 128 * 1024;
-
-/// How long a request for so many bytes may take, tries and all.
-pub(super) fn deadline(bytes: u64) -> Duration {
-    DEADLINE.saturating_add(Duration::from_secs(bytes / SLOWEST))
-}
 
 /// Makes a client for the bucket in `region`.
 pub(super) fn build(place: &S3Place, region: &str) -> Result<AmazonS3, String> {

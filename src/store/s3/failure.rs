@@ -3,6 +3,7 @@
 //! `object_store` keeps the status of a failed answer to itself, as text. So its HTTP client is wrapped: every failure
 //! is caught on the way up, and travels through its errors as the [`Failure`] that is found again at the end.
 
+use crate::store::error::short;
 use crate::store::{Error, ErrorKind};
 use async_trait::async_trait;
 use futures_util::StreamExt;
@@ -185,15 +186,6 @@ async fn beginning(body: HttpResponseBody) -> String {
 fn element<'a>(body: &'a str, name: &str) -> Option<&'a str> {
     let (_, rest) = body.split_once(&format!("<{name}>"))?;
     rest.split_once('<').map(|(text, _)| text).filter(|text| !text.is_empty())
-}
-
-/// One line of a foreign text, of a length for a clause.
-fn short(text: &str) -> String {
-    const LONGEST: usize = 200;
-    let line = text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
-    let line = line.collect::<Vec<_>>().join(" ");
-    let line = line.trim_end_matches('.');
-    line.chars().take(LONGEST).collect()
 }
 
 /// Makes HTTP clients whose failures are [`Failure`]s.

@@ -10,7 +10,7 @@ mod tests;
 pub(super) use place::S3Place;
 
 use super::paths::{self, Layout};
-use super::{Chunk, Error, ErrorKind, Listed, Store, Version};
+use super::{Chunk, Error, ErrorKind, Listed, Store, Version, patience};
 use crate::lock::RwLock;
 use crate::ltx::{FileName, Level, Txid};
 use async_trait::async_trait;
@@ -93,7 +93,7 @@ impl S3Store {
         bytes: u64,
         answer: impl Future<Output = Result<T, object_store::Error>>,
     ) -> Result<T, Failure> {
-        let deadline = client::deadline(bytes);
+        let deadline = patience::deadline(bytes);
         match timeout(deadline, answer).await {
             Ok(answer) => answer.map_err(|error| Failure::below(&error, self.server())),
             Err(_) => Err(Failure::late(self.server(), deadline.as_secs())),

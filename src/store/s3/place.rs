@@ -2,6 +2,7 @@
 
 use super::host::{self, Host};
 use crate::store::environment::{Environment, Secret};
+use crate::store::parameters::Parameters;
 use crate::store::url::Parts;
 use object_store::path::Path;
 use std::ffi::OsString;
@@ -75,7 +76,10 @@ impl S3Place {
             credentials: Credentials::find(environment)?,
             authorities: environment.raw("AWS_CA_BUNDLE"),
         };
-        parameters.warn_of_the_rest(parts.userinfo, shown);
+        parameters.warn_of_the_rest(&FOR_WRITERS, shown);
+        if parts.userinfo.is_some() {
+            tracing::warn!("{shown}: credentials in an s3 URL are ignored, set AWS_ACCESS_KEY_ID and so on");
+        }
         place.check()
     }
 
@@ -136,45 +140,6 @@ impl Credentials {
         }
         Ok(Credentials::Role(set))
     }
-}
-
-/// The parameters of a URL. `partSize`, `part-size` and `partsize` are one.
-struct Parameters(Vec<(String, String)>);
-
-impl Parameters {
-    fn of(query: &[(String, String)]) -> Parameters {
-        Parameters(query.iter().map(|(name, value)| (plain(name), value.clone())).collect())
-    }
-
-    /// The first value of that name.
-    fn take(&mut self, name: &str) -> Option<String> {
-        let value = self.0.iter().find(|(other, _)| *other == plain(name)).map(|(_, value)| value.clone());
-        self.0.retain(|(other, _)| *other != plain(name));
-        value
-    }
-
-    fn flag(&mut self, name: &str) -> Result<Option<bool>, String> {
-        let Some(value) = self.take(name) else { return Ok(None) };
-        match value.to_ascii_lowercase().as_str() {
-            "true" | "1" | "t" | "yes" => Ok(Some(true)),
-            "false" | "0" | "f" | "no" => Ok(Some(false)),
-            _ => Err(format!("its parameter {name} is '{value}'; write true or false")),
-        }
-    }
-
-    /// What nobody reads may be a slip of the pen, but is no reason to refuse.
-    fn warn_of_the_rest(self, userinfo: Option<&str>, shown: &str) {
-        for (name, _) in self.0.iter().filter(|(name, _)| !FOR_WRITERS.contains(&name.as_str())) {
-            tracing::warn!("{shown}: nothing is known of the parameter '{name}', it is ignored");
-        }
-        if userinfo.is_some() {
-            tracing::warn!("{shown}: credentials in an s3 URL are ignored, set AWS_ACCESS_KEY_ID and so on");
-        }
-    }
-}
-
-fn plain(name: &str) -> String {
-    name.replace('-', "").to_ascii_lowercase()
 }
 
 #[cfg(test)]
