@@ -4,6 +4,8 @@ mod support;
 
 /// What the extension does, told by those who use it.
 mod stories {
+    #[cfg(all(unix, feature = "azure"))]
+    mod azure;
     #[cfg(unix)]
     mod byte_for_byte;
     #[cfg(unix)]
@@ -19,6 +21,8 @@ mod stories {
     mod following;
     #[cfg(unix)]
     mod fork;
+    #[cfg(all(unix, feature = "gcs"))]
+    mod gcs;
     #[cfg(unix)]
     mod histories;
     mod layers;

@@ -1,8 +1,12 @@
 //! From the text of a URL to a place that can be compared, shown and connected to.
 
+#[cfg(feature = "azure")]
+use super::azure::AzurePlace;
 use super::environment::Environment;
 use super::file::{FilePlace, FileStore};
-use super::s3::{S3Place, S3Store};
+#[cfg(feature = "gcs")]
+use super::gcs::GcsPlace;
+use super::s3::{self, S3Place};
 #[cfg(feature = "sftp")]
 use super::sftp::{SftpPlace, SftpStore};
 use super::url::{self, Parts};
@@ -11,17 +15,25 @@ use std::ffi::OsString;
 use std::fmt;
 use std::sync::Arc;
 
-/// The schemes there are, with an example of each, and whether this library was built with them.
-const SCHEMES: [(&str, &str, bool); 3] = [
-    ("file", "file:///srv/replica", true),
-    ("s3", "s3://bucket/path", true),
-    ("sftp", "sftp://user@host/path", cfg!(feature = "sftp")),
+/// A scheme, an example of it, the feature that it is built with, and whether this library was.
+type Scheme = (&'static str, &'static str, &'static str, bool);
+
+const SCHEMES: [Scheme; 5] = [
+    ("file", "file:///srv/replica", "", true),
+    ("s3", "s3://bucket/path", "", true),
+    ("gs", "gs://bucket/path", "gcs", cfg!(feature = "gcs")),
+    ("abs", "abs://account@container/path", "azure", cfg!(feature = "azure")),
+    ("sftp", "sftp://user@host/path", "sftp", cfg!(feature = "sftp")),
 ];
+
+fn known(scheme: &str) -> Option<&'static Scheme> {
+    SCHEMES.iter().find(|(known, ..)| *known == scheme)
+}
 
 /// The schemes as complaints show them.
 fn schemes() -> String {
     let built = SCHEMES.iter().filter(|(.., is_built)| *is_built);
-    let shown: Vec<String> = built.map(|(scheme, example, _)| format!("{scheme} ({example})")).collect();
+    let shown: Vec<String> = built.map(|(scheme, example, ..)| format!("{scheme} ({example})")).collect();
     shown.join(", ")
 }
 
@@ -43,6 +55,10 @@ pub struct LocationKey(Arc<Place>);
 enum Place {
     File(FilePlace),
     S3(Box<S3Place>),
+    #[cfg(feature = "gcs")]
+    Gcs(Box<GcsPlace>),
+    #[cfg(feature = "azure")]
+    Azure(Box<AzurePlace>),
     #[cfg(feature = "sftp")]
     Sftp(Box<SftpPlace>),
 }
@@ -70,15 +86,23 @@ impl Location {
 
     /// Makes a client for the place. Asks nothing of it yet.
     pub fn connect(&self) -> Result<Arc<dyn Store>, Error> {
-        match &*self.key.0 {
-            Place::File(place) => Ok(Arc::new(FileStore::new(self.base.clone(), place.clone()))),
-            Place::S3(place) => S3Store::new(self.base.clone(), S3Place::clone(place))
-                .map(|store| Arc::new(store) as Arc<dyn Store>)
-                .map_err(|cause| Error::new(ErrorKind::Config, self.shown.clone(), cause)),
+        let base = self.base.clone();
+        let store = match &*self.key.0 {
+            Place::File(place) => Ok(shared(FileStore::new(base, place.clone()))),
+            Place::S3(place) => s3::connect(base, S3Place::clone(place)).map(shared),
+            #[cfg(feature = "gcs")]
+            Place::Gcs(place) => GcsPlace::clone(place).connect(base).map(shared),
+            #[cfg(feature = "azure")]
+            Place::Azure(place) => AzurePlace::clone(place).connect(base).map(shared),
             #[cfg(feature = "sftp")]
-            Place::Sftp(place) => Ok(Arc::new(SftpStore::new(self.base.clone(), SftpPlace::clone(place)))),
-        }
+            Place::Sftp(place) => Ok(shared(SftpStore::new(base, SftpPlace::clone(place)))),
+        };
+        store.map_err(|cause| Error::new(ErrorKind::Config, self.shown.clone(), cause))
     }
+}
+
+fn shared(store: impl Store + 'static) -> Arc<dyn Store> {
+    Arc::new(store)
 }
 
 impl fmt::Display for Location {
@@ -93,17 +117,21 @@ fn place(url: &str, environment: &Environment<'_>, shown: &str) -> Result<Place,
         return Err(format!("this is no replica URL, {written}; the schemes are {}", schemes()));
     };
     let parts = || {
-        let example = SCHEMES.iter().find(|(known, ..)| *known == scheme).map_or("", |(_, example, _)| example);
+        let example = known(&scheme).map_or("s3://bucket/path", |(_, example, ..)| example);
         Parts::of(rest).ok_or_else(|| format!("two slashes are missing behind the scheme, as in {example}"))
     };
     match scheme.as_str() {
         "file" => FilePlace::parse(rest).map(Place::File),
         "s3" => S3Place::parse(&parts()?, environment, shown).map(|place| Place::S3(place.into())),
+        #[cfg(feature = "gcs")]
+        "gs" | "gcs" => GcsPlace::parse(&parts()?, environment, shown).map(|place| Place::Gcs(place.into())),
+        #[cfg(feature = "azure")]
+        "abs" => AzurePlace::parse(&parts()?, environment, shown).map(|place| Place::Azure(place.into())),
         #[cfg(feature = "sftp")]
         "sftp" => SftpPlace::parse(&parts()?, environment, shown).map(|place| Place::Sftp(place.into())),
-        other => Err(match SCHEMES.iter().any(|(known, ..)| *known == other) {
-            true => format!("this library was built without the scheme '{other}'; build it with the feature {other}"),
-            false => format!("the scheme '{other}' is not known; the schemes are {}", schemes()),
+        other => Err(match known(other) {
+            Some((.., feature, _)) => format!("this library was built without the feature '{feature}', which reads it"),
+            None => format!("the scheme '{other}' is not known; the schemes are {}", schemes()),
         }),
     }
 }
@@ -121,7 +149,7 @@ mod tests {
 
     #[test]
     fn what_is_no_replica_url_is_refused_with_the_known_schemes() {
-        for url in ["", "nonsense", "/srv/replica", r"C:\replica", "ftp://host/path", "gs://bucket/path"] {
+        for url in ["", "nonsense", "/srv/replica", r"C:\replica", "ftp://host/path"] {
             let error = parse(url, &[]).expect_err(url);
             assert_eq!(error.kind(), ErrorKind::Config, "{url}");
             assert!(error.to_string().contains("file:///srv/replica"), "{error}");

@@ -2,10 +2,16 @@
 //!
 //! A store knows where files lie and how to fetch bytes. It knows nothing of their content.
 
+#[cfg(feature = "azure")]
+mod azure;
+mod cloud;
 mod counting;
 mod environment;
 mod error;
 mod file;
+#[cfg(feature = "gcs")]
+mod gcs;
+mod http;
 mod location;
 mod memory;
 mod parameters;
@@ -14,6 +20,7 @@ mod patience;
 mod s3;
 #[cfg(feature = "sftp")]
 mod sftp;
+mod tls;
 mod url;
 
 pub use counting::{Counting, Counts};

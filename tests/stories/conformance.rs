@@ -5,8 +5,8 @@ use async_trait::async_trait;
 use futures_util::future::join_all;
 use litestream_vfs::ltx::{FileName, Level, Txid};
 use litestream_vfs::store::{Chunk, Counting, Counts, ErrorKind, Location, Memory, Store, Version};
-use object_store::ObjectStoreExt;
-use object_store::aws::{AmazonS3, AmazonS3Builder};
+use object_store::aws::AmazonS3Builder;
+use object_store::{ObjectStore, ObjectStoreExt};
 use std::ffi::OsString;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -257,32 +257,44 @@ async fn links_are_followed_and_a_file_is_no_replica() {
     assert!(error.to_string().contains("no directory"), "{error}");
 }
 
-struct Bucket(AmazonS3);
+/// A bucket at any service, and the key of the replica's level 0, 1 and so on below its path.
+pub(super) struct Bucket {
+    pub objects: Arc<dyn ObjectStore>,
+    pub level: fn(Level) -> String,
+}
+
+/// Clients of the tests' own need this; those of the library bring what they need.
+pub(super) fn speak_tls() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
 
 impl Bucket {
     fn of(server: &S3Server) -> Bucket {
+        speak_tls();
         let builder = AmazonS3Builder::new().with_bucket_name("bucket").with_endpoint(&server.endpoint);
         let builder = builder.with_access_key_id(&server.access_key).with_secret_access_key(&server.secret_key);
-        Bucket(builder.with_allow_http(true).build().expect("a client"))
+        let objects = Arc::new(builder.with_allow_http(true).build().expect("a client"));
+        Bucket { objects, level: |level| format!("{:04x}", level.number()) }
     }
 
-    fn key(level: Level, name: &str) -> object_store::path::Path {
-        format!("backups/my app/{:04x}/{name}", level.number()).into()
+    fn key(&self, level: Level, name: &str) -> object_store::path::Path {
+        format!("backups/my app/{}/{name}", (self.level)(level)).into()
     }
 }
 
 #[async_trait]
 impl Writer for Bucket {
     async fn put(&self, level: Level, name: &str, bytes: &[u8]) {
-        self.0.put(&Bucket::key(level, name), bytes.to_vec().into()).await.expect("an object is put");
+        self.objects.put(&self.key(level, name), bytes.to_vec().into()).await.expect("an object is put");
     }
 
     async fn delete(&self, level: Level, name: &str) {
-        self.0.delete(&Bucket::key(level, name)).await.expect("an object is deleted");
+        self.objects.delete(&self.key(level, name)).await.expect("an object is deleted");
     }
 }
 
-const REPLICA: &str = "backups/my%20app";
+/// Where a [`Bucket`] puts its files.
+pub(super) const REPLICA: &str = "backups/my%20app";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bucket() {

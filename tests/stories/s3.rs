@@ -7,13 +7,8 @@ use crate::support::litestream::{Place, Primary, Schedule};
 use crate::support::pages::{assert_same_bytes, served_bytes};
 use crate::support::s3::{Request, S3Server};
 use crate::support::workload;
+use crate::support::written::serialize;
 use std::path::Path;
-
-/// Reads a whole database in a process of its own, since credentials come from the environment, into a file.
-fn serialize(place: &Place, txid: &str, output: &Path) {
-    let host = Host::python("serialize.py").arg(&place.url).arg(txid).arg(output);
-    assert_eq!(host.credentials(place).succeed(), "ok\n");
-}
 
 #[test]
 fn a_bucket_and_a_directory_show_the_same_database() {

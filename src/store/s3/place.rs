@@ -1,9 +1,9 @@
 //! The bucket, path, options and credentials that an `s3` URL and the environment give.
 
-use super::host::{self, Host};
+use super::host::Host;
 use crate::store::environment::{Environment, Secret};
 use crate::store::parameters::Parameters;
-use crate::store::url::Parts;
+use crate::store::url::{self, Parts};
 use object_store::path::Path;
 use std::ffi::OsString;
 
@@ -32,6 +32,8 @@ pub(in crate::store) enum Credentials {
     Static { id: Secret, secret: Secret, token: Option<Secret> },
     /// Where to ask for the keys of a role: variables of the environment.
     Role(Vec<(&'static str, Secret)>),
+    /// Nothing: the bucket is public.
+    None,
 }
 
 /// What Litestream reads when it writes. Accepted, so that one URL serves both.
@@ -60,7 +62,7 @@ impl S3Place {
             None if host.endpoint.is_some() => None,
             None => environment.first(&["LITESTREAM_S3_ENDPOINT", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"])?,
         };
-        let endpoint = endpoint.map(|text| host::endpoint(&text)).transpose()?;
+        let endpoint = endpoint.map(|text| url::endpoint(&text)).transpose()?;
         let region = parameters.take("region").or(host.region);
         let place = S3Place {
             bucket: host.bucket,
@@ -73,7 +75,10 @@ impl S3Place {
             endpoint: endpoint.or(host.endpoint),
             skip_verify: parameters.flag("skipVerify")?.unwrap_or(false),
             customer_key: parameters.take("sseCustomerKey").map(Secret),
-            credentials: Credentials::find(environment)?,
+            credentials: match parameters.flag("anonymous")? {
+                Some(true) => Credentials::None,
+                _ => Credentials::find(environment)?,
+            },
             authorities: environment.raw("AWS_CA_BUNDLE"),
         };
         parameters.warn_of_the_rest(&FOR_WRITERS, shown);
@@ -145,7 +150,6 @@ impl Credentials {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::url;
 
     fn parse(url: &str, variables: &[(&str, &str)]) -> Result<S3Place, String> {
         let find = |name: &str| variables.iter().find(|(n, _)| *n == name).map(|(_, value)| OsString::from(value));

@@ -1,10 +1,13 @@
 //! How answers that a well-behaved server never gives are taken.
 
-use super::*;
-use crate::store::Location;
+use crate::ltx::{FileName, Level, Txid};
+use crate::store::{Error, ErrorKind, Listed, Location, Store};
+use bytes::Bytes;
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
+use std::ops::Range;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Gives one canned answer a connection, the last of them for ever. Ends with the process.
