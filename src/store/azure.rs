@@ -171,8 +171,9 @@ impl Service for AzurePlace {
     }
 
     fn lacks(&self) -> Option<&'static str> {
-        matches!(self.credentials, Credentials::Identity(_))
-            .then_some("neither LITESTREAM_AZURE_ACCOUNT_KEY nor LITESTREAM_AZURE_SAS_TOKEN is set")
+        matches!(self.credentials, Credentials::Identity(_)).then_some(
+            "neither LITESTREAM_AZURE_ACCOUNT_KEY nor LITESTREAM_AZURE_SAS_TOKEN is set, and no identity gives any",
+        )
     }
 }
 

@@ -111,7 +111,7 @@ impl Service for GcsPlace {
 
     fn lacks(&self) -> Option<&'static str> {
         (self.credentials == Credentials::Ambient)
-            .then_some("GOOGLE_APPLICATION_CREDENTIALS is not set, nor is anonymous=true for a public bucket")
+            .then_some("GOOGLE_APPLICATION_CREDENTIALS is not set, nor anonymous=true for a public bucket, and no machine gives any")
     }
 }
 

@@ -18,11 +18,12 @@ use std::sync::Arc;
 /// A scheme, an example of it, the feature that it is built with, and whether this library was.
 type Scheme = (&'static str, &'static str, &'static str, bool);
 
-const SCHEMES: [Scheme; 5] = [
+const SCHEMES: [Scheme; 6] = [
     ("file", "file:///srv/replica", "", true),
     ("s3", "s3://bucket/path", "", true),
     ("gs", "gs://bucket/path", "gcs", cfg!(feature = "gcs")),
     ("abs", "abs://account@container/path", "azure", cfg!(feature = "azure")),
+    ("oss", "oss://bucket/path", "", true),
     ("sftp", "sftp://user@host/path", "sftp", cfg!(feature = "sftp")),
 ];
 
@@ -123,6 +124,7 @@ fn place(url: &str, environment: &Environment<'_>, shown: &str) -> Result<Place,
     match scheme.as_str() {
         "file" => FilePlace::parse(rest).map(Place::File),
         "s3" => S3Place::parse(&parts()?, environment, shown).map(|place| Place::S3(place.into())),
+        "oss" => S3Place::parse_oss(&parts()?, environment, shown).map(|place| Place::S3(place.into())),
         #[cfg(feature = "gcs")]
         "gs" | "gcs" => GcsPlace::parse(&parts()?, environment, shown).map(|place| Place::Gcs(place.into())),
         #[cfg(feature = "azure")]

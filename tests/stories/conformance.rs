@@ -303,6 +303,18 @@ async fn bucket() {
     check(&*store, &Bucket::of(&server)).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn alibabas_bucket() {
+    let server = S3Server::start();
+    let url = format!("oss://bucket/{REPLICA}?endpoint={}", server.endpoint);
+    let store = at(&url, |name| match name {
+        "OSS_ACCESS_KEY_ID" => Some(server.access_key.as_str().into()),
+        "OSS_ACCESS_KEY_SECRET" => Some(server.secret_key.as_str().into()),
+        _ => None,
+    });
+    check(&*store, &Bucket::of(&server)).await;
+}
+
 #[tokio::test]
 async fn a_long_listing_comes_in_pages_and_starts_where_it_should() {
     let server = S3Server::start();
@@ -377,6 +389,10 @@ async fn wrong_credentials_are_told_from_missing_ones_and_a_missing_bucket() {
     let (kind, text) = complaint(&url, nobody).await;
     assert_eq!(kind, ErrorKind::Denied);
     assert!(text.contains("AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not set"), "{text}");
+
+    let (kind, text) = complaint(&format!("{url}&anonymous=true"), |_| None).await;
+    assert_eq!(kind, ErrorKind::Denied);
+    assert!(text.contains("Signature is required"), "{text}");
 
     let (kind, text) = complaint(&url.replace("bucket", "pail"), |name| server.variable(name)).await;
     assert_eq!(kind, ErrorKind::Config);

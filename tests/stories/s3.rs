@@ -78,6 +78,28 @@ fn credentials_are_those_of_the_environment() {
     }
 }
 
+#[test]
+fn credentials_are_those_of_a_profile() {
+    let server = S3Server::start();
+    upload_sample(&server, "sample");
+    let home = tempfile::tempdir().expect("a directory");
+    let (id, secret) = (&server.access_key, &server.secret_key);
+    let json =
+        format!(r#"{{"Version": 1, "AccessKeyId": "{id}", "SecretAccessKey": "{secret}", "SessionToken": "tok"}}"#);
+    std::fs::create_dir(home.path().join(".aws")).expect("a directory");
+    std::fs::write(home.path().join("keys.json"), json).expect("a file");
+    let config = format!("[profile tool]\ncredential_process = cat {}/keys.json\n", home.path().display());
+    std::fs::write(home.path().join(".aws/config"), config).expect("a file");
+    let keys = format!("[default]\naws_access_key_id = {id}\naws_secret_access_key = {secret}\n");
+    std::fs::write(home.path().join(".aws/credentials"), keys).expect("a file");
+    let at_home = ("HOME", home.path().to_str().expect("text"));
+    let requests = requests_with(&server, &[at_home]);
+    assert!(!requests.is_empty() && requests.iter().all(|request| request.token.is_none()), "{requests:?}");
+    let requests = requests_with(&server, &[at_home, ("AWS_PROFILE", "tool")]);
+    let all_signed_with_it = requests.iter().all(|request| request.token.as_deref() == Some("tok"));
+    assert!(!requests.is_empty() && all_signed_with_it, "{requests:?}");
+}
+
 /// The change counters of page 1 are handed out by each process as it goes.
 fn differ_only_in_counters(a: &[u8], b: &[u8]) -> bool {
     a.len() == b.len() && a[..24] == b[..24] && a[28..92] == b[28..92] && a[96..] == b[96..]

@@ -33,6 +33,8 @@ pub(super) enum What {
     Refusal(Refusal),
     /// The answer was a yes that makes no sense.
     Nonsense(String),
+    /// Nobody was asked: there is nothing to sign with.
+    Unsigned(String),
 }
 
 #[derive(Clone, Default, Debug)]
@@ -97,6 +99,7 @@ impl Failure {
         let kind = match &self.what {
             What::Silence { .. } => ErrorKind::Unreachable,
             What::Nonsense(_) => ErrorKind::Protocol,
+            What::Unsigned(_) => ErrorKind::Denied,
             What::Refusal(refusal) => return refusal.error(&self.server, place, wish),
         };
         Error::new(kind, place, self.to_string())
@@ -110,6 +113,7 @@ impl fmt::Display for Failure {
             What::Silence { connected: false, cause } => write!(f, "cannot connect to {server}: {cause}"),
             What::Silence { connected: true, cause } => write!(f, "the connection to {server} failed: {cause}"),
             What::Nonsense(cause) => write!(f, "{server} answers what makes no sense: {cause}"),
+            What::Unsigned(cause) => f.write_str(cause),
             What::Refusal(refusal) => write!(f, "{server} refuses: {}", refusal.answer()),
         }
     }

@@ -32,7 +32,7 @@ pub(super) trait Service: fmt::Debug + Send + Sync {
     fn region(&self) -> &str;
     /// A client for the bucket in that region, made with these.
     fn client(&self, region: &str, parts: Parts) -> Result<Arc<dyn Bucket>, String>;
-    /// Which settings would give credentials, if there are none but those of a role.
+    /// What is to be said if no credentials are found that have to be asked for; None if there are some already.
     fn lacks(&self) -> Option<&'static str>;
 }
 
@@ -126,7 +126,7 @@ impl<S: Service> CloudStore<S> {
         let Some(settings) = self.service.lacks() else { return Ok(()) };
         let keys = |bucket: Arc<dyn Bucket>| async move { bucket.authorize().await };
         let Err(failure) = self.ask(0, keys).await else { return Ok(()) };
-        let cause = format!("there are no credentials: {settings}, and no role gives any ({failure})");
+        let cause = format!("there are no credentials: {settings} ({failure})");
         Err(Error::new(ErrorKind::Denied, self.shown.clone(), cause))
     }
 
@@ -175,6 +175,12 @@ impl Client {
         let bucket = service.client(region, Parts { connector, options, retry: tries() })?;
         Ok(Client { region: region.into(), bucket })
     }
+}
+
+/// The failure of one who was to give credentials.
+pub(super) fn unsigned(cause: String) -> object_store::Error {
+    let failure = Failure { server: String::new(), what: failure::What::Unsigned(cause) };
+    object_store::Error::Generic { store: "credentials", source: failure.into() }
 }
 
 /// What `object_store` says of settings that make no client.

@@ -1,5 +1,7 @@
 //! Which bucket on which server the host of an `s3` URL names.
 
+use crate::store::url::Parts;
+
 /// What a host says.
 #[derive(Default, PartialEq, Eq, Debug)]
 pub(super) struct Host {
@@ -43,6 +45,45 @@ impl Host {
             .or_else(|| PROVIDERS.iter().find_map(|provider| provider.parse(host)))
             .unwrap_or_else(|| Host { bucket: host.to_owned(), ..Host::default() })
     }
+}
+
+/// An access point, which has a host of its own in the place of a bucket.
+pub(super) struct AccessPoint {
+    pub host: Host,
+    /// The path below it.
+    pub path: String,
+}
+
+impl AccessPoint {
+    /// Reads `arn:aws:s3:<region>:<account>:accesspoint/<name>/<path>`; None if it is no ARN at all.
+    pub fn parse(parts: &Parts<'_>) -> Result<Option<AccessPoint>, String> {
+        let fields: Vec<&str> = parts.host.split(':').collect();
+        if !fields[0].eq_ignore_ascii_case("arn") {
+            return Ok(None);
+        }
+        let (name, path) = parts.path.split_once('/').unwrap_or((&parts.path, ""));
+        match fields[..] {
+            [_, partition, "s3", region, account, "accesspoint"] if !region.is_empty() && !name.is_empty() => {
+                let ending = if partition == "aws-cn" { ".cn" } else { "" };
+                let host = Host {
+                    bucket: format!("{name}-{account}"),
+                    region: Some(region.to_owned()),
+                    endpoint: Some(format!("https://s3-accesspoint.{region}.amazonaws.com{ending}")),
+                    path_style: false,
+                };
+                Ok(Some(AccessPoint { host, path: path.to_owned() }))
+            }
+            _ => {
+                Err("its host is no ARN of an access point, as in arn:aws:s3:region:account:accesspoint/name"
+                    .to_owned())
+            }
+        }
+    }
+}
+
+/// Whether an endpoint is Tigris', which answers from the nearest copy, however old, unless told otherwise.
+pub(super) fn is_tigris(endpoint: &str) -> bool {
+    ["https://fly.storage.tigris.dev", "https://t3.storage.dev"].contains(&endpoint)
 }
 
 /// `bucket.s3.amazonaws.com` and `bucket.s3.region.amazonaws.com`.

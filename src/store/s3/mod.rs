@@ -1,7 +1,9 @@
 //! Replicas in S3, and whatever speaks its language.
 
 mod host;
+mod oss;
 mod place;
+mod profile;
 #[cfg(test)]
 mod tests;
 
@@ -21,7 +23,10 @@ const DEFAULT_REGION: &str = "us-east-1";
 
 /// Makes a store of the place.
 pub(super) fn connect(shown: Arc<str>, place: S3Place) -> Result<CloudStore<S3Place>, String> {
-    let clients = Clients::new(Trust::of(place.skip_verify, place.authorities.as_deref(), &shown)?)?;
+    let mut clients = Clients::new(Trust::of(place.skip_verify, place.authorities.as_deref(), &shown)?)?;
+    if place.endpoint.as_deref().is_some_and(host::is_tigris) {
+        clients = clients.with_header("x-tigris-consistent", "true");
+    }
     CloudStore::new(shown, place, clients)
 }
 
@@ -64,8 +69,13 @@ impl Service for S3Place {
     }
 
     fn lacks(&self) -> Option<&'static str> {
-        matches!(self.credentials, Credentials::Role(_))
-            .then_some("AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not set")
+        match self.credentials {
+            Credentials::Role(_) => {
+                Some("AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not set, and no role gives any")
+            }
+            Credentials::Process(_) => Some("the credential_process of the profile gives none"),
+            Credentials::Static { .. } | Credentials::None => None,
+        }
     }
 }
 
@@ -91,6 +101,7 @@ fn sign(builder: AmazonS3Builder, credentials: &Credentials) -> AmazonS3Builder 
                 Err(_) => builder,
             }
         }),
+        Credentials::Process(command) => builder.with_credentials(Arc::new(profile::Process::new(command.clone()))),
         Credentials::None => builder.with_skip_signature(true),
     }
 }
