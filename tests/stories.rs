@@ -49,4 +49,6 @@ mod stories {
     mod tables;
     #[cfg(unix)]
     mod waiting;
+    #[cfg(all(unix, feature = "http", feature = "webdav"))]
+    mod web;
 }

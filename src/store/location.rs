@@ -10,6 +10,8 @@ use super::s3::{self, S3Place};
 #[cfg(feature = "sftp")]
 use super::sftp::{SftpPlace, SftpStore};
 use super::url::{self, Parts};
+#[cfg(any(feature = "http", feature = "webdav"))]
+use super::web::{Listing, WebPlace, WebStore};
 use super::{Error, ErrorKind, Store};
 use std::ffi::OsString;
 use std::fmt;
@@ -18,13 +20,17 @@ use std::sync::Arc;
 /// A scheme, an example of it, the feature that it is built with, and whether this library was.
 type Scheme = (&'static str, &'static str, &'static str, bool);
 
-const SCHEMES: [Scheme; 6] = [
+const SCHEMES: [Scheme; 10] = [
     ("file", "file:///srv/replica", "", true),
     ("s3", "s3://bucket/path", "", true),
     ("gs", "gs://bucket/path", "gcs", cfg!(feature = "gcs")),
     ("abs", "abs://account@container/path", "azure", cfg!(feature = "azure")),
     ("oss", "oss://bucket/path", "", true),
     ("sftp", "sftp://user@host/path", "sftp", cfg!(feature = "sftp")),
+    ("webdav", "webdav://user@host/path", "webdav", cfg!(feature = "webdav")),
+    ("webdavs", "webdavs://user@host/path", "webdav", cfg!(feature = "webdav")),
+    ("http", "http://host/path", "http", cfg!(feature = "http")),
+    ("https", "https://host/path", "http", cfg!(feature = "http")),
 ];
 
 fn known(scheme: &str) -> Option<&'static Scheme> {
@@ -62,6 +68,8 @@ enum Place {
     Azure(Box<AzurePlace>),
     #[cfg(feature = "sftp")]
     Sftp(Box<SftpPlace>),
+    #[cfg(any(feature = "http", feature = "webdav"))]
+    Web(Box<WebPlace>),
 }
 
 impl Location {
@@ -97,6 +105,8 @@ impl Location {
             Place::Azure(place) => AzurePlace::clone(place).connect(base).map(shared),
             #[cfg(feature = "sftp")]
             Place::Sftp(place) => Ok(shared(SftpStore::new(base, SftpPlace::clone(place)))),
+            #[cfg(any(feature = "http", feature = "webdav"))]
+            Place::Web(place) => WebStore::new(base, WebPlace::clone(place)).map(shared),
         };
         store.map_err(|cause| Error::new(ErrorKind::Config, self.shown.clone(), cause))
     }
@@ -131,11 +141,22 @@ fn place(url: &str, environment: &Environment<'_>, shown: &str) -> Result<Place,
         "abs" => AzurePlace::parse(&parts()?, environment, shown).map(|place| Place::Azure(place.into())),
         #[cfg(feature = "sftp")]
         "sftp" => SftpPlace::parse(&parts()?, environment, shown).map(|place| Place::Sftp(place.into())),
+        #[cfg(feature = "webdav")]
+        "webdav" => WebPlace::parse("http", Listing::Dav, &parts()?, environment, shown).map(web),
+        #[cfg(feature = "webdav")]
+        "webdavs" => WebPlace::parse("https", Listing::Dav, &parts()?, environment, shown).map(web),
+        #[cfg(feature = "http")]
+        "http" | "https" => WebPlace::parse(&scheme, Listing::Index, &parts()?, environment, shown).map(web),
         other => Err(match known(other) {
             Some((.., feature, _)) => format!("this library was built without the feature '{feature}', which reads it"),
             None => format!("the scheme '{other}' is not known; the schemes are {}", schemes()),
         }),
     }
+}
+
+#[cfg(any(feature = "http", feature = "webdav"))]
+fn web(place: WebPlace) -> Place {
+    Place::Web(place.into())
 }
 
 #[cfg(test)]

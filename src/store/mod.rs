@@ -22,6 +22,8 @@ mod s3;
 mod sftp;
 mod tls;
 mod url;
+#[cfg(any(feature = "http", feature = "webdav"))]
+mod web;
 
 pub use counting::{Counting, Counts};
 pub use error::{Error, ErrorKind};

@@ -1,36 +1,15 @@
 //! Replicas on SSH servers: OpenSSH's, and Litestream's own writing.
 
-use crate::stories::conformance::{Directory, Writer, at, check, complaint, content, name, names};
+use crate::stories::conformance::{Dated, Directory, Writer, at, check, complaint, content, name, names};
 use crate::support::litestream::Place;
 use crate::support::ssh::{OpenSsh, PASSWORD, PasswordSsh, USER, fingerprint, make_key, public_line};
 use crate::support::written;
-use async_trait::async_trait;
 use litestream_vfs::ltx::Level;
 use litestream_vfs::store::{ErrorKind, Store};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use std::ffi::OsString;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime};
-
-/// A directory whose files get a time each, as Litestream sets it over SFTP.
-struct Dated(Directory, AtomicU64);
-
-#[async_trait]
-impl Writer for Dated {
-    async fn put(&self, level: Level, name: &str, bytes: &[u8]) {
-        self.0.put(level, name, bytes).await;
-        let second = self.1.fetch_add(1, Ordering::Relaxed);
-        let file = std::fs::File::options().write(true).open(self.0.path(level, name)).expect("a file");
-        let time = SystemTime::UNIX_EPOCH + Duration::from_secs(1_750_000_000 + second);
-        file.set_modified(time).expect("a file has a time");
-    }
-
-    async fn delete(&self, level: Level, name: &str) {
-        self.0.delete(level, name).await;
-    }
-}
 
 fn encoded(text: &str) -> String {
     utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
@@ -59,7 +38,7 @@ async fn an_ssh_server_is_a_store_over_one_connection() {
     assert_eq!(names(&*store, Level::ZERO, 0).await, [], "a directory that is not there");
     let root = dir.path().join("backups/my app");
     std::fs::create_dir_all(&root).expect("a directory is made");
-    check(&*store, &Dated(Directory(root), AtomicU64::new(0))).await;
+    check(&*store, &Dated::new(root)).await;
     assert_eq!(server.accepted(), 1);
 }
 
