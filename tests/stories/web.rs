@@ -2,6 +2,7 @@
 
 use crate::stories::conformance::{Dated, REPLICA, at, check, complaint, name, names};
 use crate::support::litestream::Place;
+use crate::support::programs::program;
 use crate::support::servers::Server;
 use crate::support::written;
 use litestream_vfs::ltx::Level;
@@ -22,14 +23,30 @@ fn dav(root: &Path) -> Server {
     })
 }
 
-/// A web server over a directory that shows pages for directories.
-fn nginx(root: &Path, index: &str) -> Server {
+/// The same by nginx, to which Litestream can write.
+fn nginx_dav(root: &Path, passwords: &Path) -> Server {
+    std::fs::write(passwords, "replica:{PLAIN}p@ss\n").expect("a file is written");
+    let settings = format!(
+        "dav_methods PUT DELETE MKCOL COPY MOVE; dav_ext_methods PROPFIND OPTIONS; client_max_body_size 0; \
+         auth_basic replicas; auth_basic_user_file {};",
+        passwords.display()
+    );
+    let module = program("ngx_http_dav_ext_module.so");
+    nginx_with(root, &format!("load_module {};", module.display()), &settings)
+}
+
+/// A web server over a directory.
+fn nginx(root: &Path, settings: &str) -> Server {
+    nginx_with(root, "", settings)
+}
+
+fn nginx_with(root: &Path, modules: &str, settings: &str) -> Server {
     Server::start("nginx", |port, dir| {
         let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
         let temporary = temporary.map(|kind| format!("{kind}_temp_path {dir}/{kind}; ")).concat();
         let config = format!(
-            "daemon off; pid {dir}/pid; user root; events {{}} http {{ access_log off; {temporary} \
-             server {{ listen 127.0.0.1:{port}; root {}; {index} }} }}",
+            "{modules} daemon off; pid {dir}/pid; user root; events {{}} http {{ access_log off; {temporary} \
+             server {{ listen 127.0.0.1:{port}; root {}; {settings} }} }}",
             root.display()
         );
         std::fs::write(Path::new(dir).join("config"), config).expect("a file is written");
@@ -66,7 +83,9 @@ async fn a_webdav_server_lets_in_its_user_alone() {
 #[test]
 fn what_litestream_writes_over_webdav_is_served_byte_for_byte() {
     let dir = tempfile::tempdir().expect("a directory");
-    let server = dav(dir.path());
+    let root = dir.path().join("root");
+    std::fs::create_dir(&root).expect("a directory");
+    let server = nginx_dav(&root, &dir.path().join("passwords"));
     let url = format!("webdav://replica:p%40ss@127.0.0.1:{}/app", server.port);
     let place = Place { url, environment: Vec::new() };
     written::by_litestream(&place);

@@ -8,6 +8,7 @@ use percent_encoding::percent_decode_str;
 use quick_xml::Reader;
 use quick_xml::events::Event;
 use reqwest::Method;
+use std::sync::atomic::Ordering;
 
 /// What is asked of every file.
 const QUESTION: &str = r#"<?xml version="1.0" encoding="utf-8"?><D:propfind xmlns:D="DAV:"><D:prop><D:resourcetype/><D:getcontentlength/><D:getetag/><D:getlastmodified/></D:prop></D:propfind>"#;
@@ -26,6 +27,9 @@ impl WebStore {
         let answer = self.ask(LISTING, request).await?;
         let resources = resources(&String::from_utf8_lossy(&answer.body));
         let resources = resources.ok_or_else(|| Failure::Nonsense("what came is no listing".to_owned()))?;
+        if resources.iter().any(|resource| !resource.is_directory && resource.tag.is_empty()) {
+            self.has_tags.store(false, Ordering::Relaxed);
+        }
         Ok(resources.iter().filter_map(|resource| resource.listed(level, from)).collect())
     }
 }

@@ -23,6 +23,7 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
 
@@ -32,6 +33,8 @@ pub(super) struct WebStore {
     shown: Arc<str>,
     place: WebPlace,
     client: Client,
+    /// Whether listings tell ETags. Where they do not, those of answers are of no use.
+    has_tags: AtomicBool,
     #[cfg(feature = "http")]
     sizes: index::Sizes,
 }
@@ -68,6 +71,7 @@ impl WebStore {
             shown,
             place,
             client,
+            has_tags: AtomicBool::new(true),
             #[cfg(feature = "http")]
             sizes: index::Sizes::default(),
         })
@@ -128,7 +132,7 @@ impl WebStore {
         let answer = self.ask(0, request).await?;
         let length = header(&answer.headers, CONTENT_LENGTH).and_then(|length| length.parse().ok());
         let length = length.ok_or_else(|| Failure::Nonsense("a file without a length".to_owned()))?;
-        Ok((length, version(&answer.headers, length)))
+        Ok((length, self.version(&answer.headers, length)))
     }
 
     fn error(&self, failure: &Failure, shown: &str) -> Error {
@@ -150,6 +154,12 @@ impl WebStore {
             Failure::Unfit(cause) => (ErrorKind::Config, format!("{server} {cause}")),
         };
         Error::new(kind, shown, cause)
+    }
+
+    /// Which file an answer is about.
+    fn version(&self, headers: &HeaderMap, size: u64) -> Version {
+        let tag = header(headers, ETAG).filter(|_| self.has_tags.load(Ordering::Relaxed));
+        version_of(tag, header(headers, LAST_MODIFIED), size)
     }
 
     async fn nothing_of(&self, below: &str, shown: &str, expected: Option<&Version>) -> Result<Chunk, Error> {
@@ -242,7 +252,7 @@ impl Store for WebStore {
         };
         let (bytes, file_size) = part(answer.status, &answer.headers, answer.body, &range)
             .map_err(|cause| self.error(&Failure::Nonsense(cause), &shown))?;
-        let version = version(&answer.headers, file_size);
+        let version = self.version(&answer.headers, file_size);
         version.check(expected, &shown)?;
         Ok(Chunk { bytes, file_size, version })
     }
@@ -280,10 +290,6 @@ fn length(response: &Response) -> u64 {
 
 /// What stands for an ETag where a server gives none: no ETag begins with it.
 const WITHOUT_TAG: &str = "size ";
-
-fn version(headers: &HeaderMap, size: u64) -> Version {
-    version_of(header(headers, ETAG), header(headers, LAST_MODIFIED), size)
-}
 
 /// The ETag, bare: some servers quote it in one place and not in another, and some proxies call it weak.
 fn version_of(tag: Option<&str>, modified: Option<&str>, size: u64) -> Version {
