@@ -2,12 +2,15 @@
 
 use crate::stories::conformance::{Dated, REPLICA, at, check, complaint, name, names};
 use crate::support::litestream::Place;
-use crate::support::programs::program;
+use crate::support::pages::assert_same_file;
+use crate::support::programs::{program, run};
 use crate::support::servers::Server;
 use crate::support::written;
 use litestream_vfs::ltx::Level;
 use litestream_vfs::store::ErrorKind;
 use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
 
 /// A WebDAV server over a directory, for one user.
 fn dav(root: &Path) -> Server {
@@ -32,21 +35,21 @@ fn nginx_dav(root: &Path, passwords: &Path) -> Server {
         passwords.display()
     );
     let module = program("ngx_http_dav_ext_module.so");
-    nginx_with(root, &format!("load_module {};", module.display()), &settings)
+    nginx_with(root, &format!("load_module {};", module.display()), "", &settings)
 }
 
 /// A web server over a directory.
 fn nginx(root: &Path, settings: &str) -> Server {
-    nginx_with(root, "", settings)
+    nginx_with(root, "", "", settings)
 }
 
-fn nginx_with(root: &Path, modules: &str, settings: &str) -> Server {
+fn nginx_with(root: &Path, modules: &str, listen: &str, settings: &str) -> Server {
     Server::start("nginx", |port, dir| {
         let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
         let temporary = temporary.map(|kind| format!("{kind}_temp_path {dir}/{kind}; ")).concat();
         let config = format!(
             "{modules} daemon off; pid {dir}/pid; user root; events {{}} http {{ access_log off; {temporary} \
-             server {{ listen 127.0.0.1:{port}; root {}; {settings} }} }}",
+             server {{ listen 127.0.0.1:{port} {listen}; root {}; {settings} }} }}",
             root.display()
         );
         std::fs::write(Path::new(dir).join("config"), config).expect("a file is written");
@@ -137,4 +140,45 @@ fn what_litestream_wrote_is_served_by_a_plain_web_server_byte_for_byte() {
     let server = nginx(dir.path(), "autoindex on;");
     let place = Place { url: format!("http://127.0.0.1:{}/app", server.port), environment: Vec::new() };
     assert_eq!(written::serves_what_is_restored(&place, &directory), "");
+}
+
+/// The sample over TLS, with a certificate that no authority of the system's knows.
+#[test]
+fn a_server_whose_certificate_nobody_signed_is_believed_by_those_who_are_told_to() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (key, certificate) = (dir.path().join("key"), dir.path().join("certificate"));
+    let mut openssl = Command::new(program("openssl"));
+    openssl
+        .args("req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=replica".split(' '));
+    openssl.args([
+        "-addext",
+        "subjectAltName=IP:127.0.0.1",
+        "-addext",
+        "basicConstraints=critical,CA:FALSE",
+        "-keyout",
+    ]);
+    let made = run(openssl.arg(&key).arg("-out").arg(&certificate), Duration::from_secs(60));
+    assert!(made.status.success(), "{made:?}");
+    let (key, certificate) = (key.display().to_string(), certificate.display().to_string());
+    let settings = format!("autoindex on; ssl_certificate {certificate}; ssl_certificate_key {key};");
+    let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("sample");
+    let server = nginx_with(&sample, "", "ssl", &settings);
+    let url = format!("https://127.0.0.1:{}/replica", server.port);
+
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let (kind, text) = runtime.block_on(complaint(&url, |_| None));
+    assert_eq!(kind, ErrorKind::Unreachable);
+    assert!(text.contains("invalid peer certificate: UnknownIssuer"), "{text}");
+
+    let sample = Place::directory(&sample.join("replica"));
+    let newest = sample.txids().pop().expect("a TXID");
+    let (restored, served) = (dir.path().join("restored.db"), dir.path().join("served.db"));
+    assert!(sample.restore(newest, &restored));
+    let unverified = Place { url: format!("{url}?skipVerify=true"), environment: Vec::new() };
+    let told = Place { url, environment: vec![("SSL_CERT_FILE", certificate)] };
+    for (place, warnings) in [(unverified, 1), (told, 0)] {
+        let said = written::serialize(&place, &newest.to_string(), &served).stderr;
+        assert_eq!(said.lines().count(), warnings, "{said}");
+        assert_same_file(&served, &restored);
+    }
 }

@@ -175,3 +175,26 @@ fn what_no_client_can_be_made_of_is_refused_by_name_and_without_its_value() {
     let text = connect("s3://bucket/app?sseCustomerKey=hush!", "");
     assert!(text.starts_with("s3://bucket/app?sseCustomerKey=***: ") && !text.contains("hush"), "{text}");
 }
+
+#[tokio::test]
+async fn an_instances_credentials_are_asked_for_again_before_they_end() {
+    let ok = |body: &str| answer("200 OK", "", body);
+    let keys = |minutes: i64| {
+        let end = (chrono::Utc::now() + chrono::TimeDelta::minutes(minutes)).to_rfc3339();
+        ok(&format!(
+            r#"{{"AccessKeyId":"me","SecretAccessKey":"hush","Token":"t","Expiration":"{end}","Code":"Success","LastUpdated":"{end}"}}"#
+        ))
+    };
+    // A token to ask with, the role, its keys: those that end within minutes are not used a second time.
+    let instance = Canned::start(vec![ok("token"), ok("role"), keys(3), ok("token"), ok("role"), keys(60)]);
+    let bucket = Canned::start(vec![ok("<ListBucketResult></ListBucketResult>")]);
+    let url = format!("s3://bucket/app?endpoint={}", bucket.endpoint);
+    let metadata = |name: &str| (name == "AWS_METADATA_ENDPOINT").then(|| OsString::from(&instance.endpoint));
+    let store = Location::parse_with(&url, metadata).expect("a location").connect().expect("a store");
+    for _ in 0..3 {
+        assert_eq!(store.list(Level::ZERO, Txid(0)).await.expect("a listing"), []);
+        // Nobody is asked twice within a tenth of a second.
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    }
+    assert_eq!(instance.answered.load(Ordering::Relaxed), 6);
+}

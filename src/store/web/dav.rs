@@ -1,6 +1,6 @@
 //! Listings by WebDAV: the properties of the files of a directory.
 
-use super::{Failure, WebStore, milliseconds, version_of};
+use super::{Failure, WebStore, version_of};
 use crate::ltx::{FileName, Level, Txid};
 use crate::store::Listed;
 use crate::store::paths::Layout;
@@ -117,6 +117,12 @@ impl Resource {
         };
         field.push_str(text.trim());
     }
+}
+
+/// A time of HTTP in milliseconds since 1970; 0 if it is none.
+fn milliseconds(time: Option<&str>) -> i64 {
+    let parsed = time.and_then(|time| chrono::DateTime::parse_from_rfc2822(time).ok());
+    parsed.map_or(0, |time| time.timestamp_millis())
 }
 
 #[cfg(test)]

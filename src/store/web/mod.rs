@@ -303,9 +303,3 @@ fn version_of(tag: Option<&str>, modified: Option<&str>, size: u64) -> Version {
 fn tag(version: &Version) -> Option<String> {
     (!version.0.starts_with(WITHOUT_TAG)).then(|| format!("\"{}\"", version.0))
 }
-
-/// A time of HTTP in milliseconds since 1970; 0 if it is none.
-fn milliseconds(time: Option<&str>) -> i64 {
-    let parsed = time.and_then(|time| chrono::DateTime::parse_from_rfc2822(time).ok());
-    parsed.map_or(0, |time| time.timestamp_millis())
-}
