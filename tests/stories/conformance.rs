@@ -11,8 +11,6 @@ use std::ffi::OsString;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime};
 
 /// Puts files behind a store, as a primary does.
 #[async_trait]
@@ -259,27 +257,40 @@ async fn links_are_followed_and_a_file_is_no_replica() {
     assert!(error.to_string().contains("no directory"), "{error}");
 }
 
-/// A directory whose files get a time each, as Litestream sets it where it can.
-pub(super) struct Dated(Directory, AtomicU64);
+#[cfg(unix)]
+pub(super) use dated::Dated;
 
-impl Dated {
-    pub fn new(root: PathBuf) -> Dated {
-        Dated(Directory(root), AtomicU64::new(0))
+/// What only servers that run on Unix are told by.
+#[cfg(unix)]
+mod dated {
+    use super::{Directory, Level, Writer};
+    use async_trait::async_trait;
+    use std::path::PathBuf;
+    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::time::{Duration, SystemTime};
+
+    /// A directory whose files get a time each, as Litestream sets it where it can.
+    pub struct Dated(Directory, AtomicU64);
+
+    impl Dated {
+        pub fn new(root: PathBuf) -> Dated {
+            Dated(Directory(root), AtomicU64::new(0))
+        }
     }
-}
 
-#[async_trait]
-impl Writer for Dated {
-    async fn put(&self, level: Level, name: &str, bytes: &[u8]) {
-        self.0.put(level, name, bytes).await;
-        let second = self.1.fetch_add(1, Ordering::Relaxed);
-        let file = std::fs::File::options().write(true).open(self.0.path(level, name)).expect("a file");
-        let time = SystemTime::UNIX_EPOCH + Duration::from_secs(1_750_000_000 + second);
-        file.set_modified(time).expect("a file has a time");
-    }
+    #[async_trait]
+    impl Writer for Dated {
+        async fn put(&self, level: Level, name: &str, bytes: &[u8]) {
+            self.0.put(level, name, bytes).await;
+            let second = self.1.fetch_add(1, Ordering::Relaxed);
+            let file = std::fs::File::options().write(true).open(self.0.path(level, name)).expect("a file");
+            let time = SystemTime::UNIX_EPOCH + Duration::from_secs(1_750_000_000 + second);
+            file.set_modified(time).expect("a file has a time");
+        }
 
-    async fn delete(&self, level: Level, name: &str) {
-        self.0.delete(level, name).await;
+        async fn delete(&self, level: Level, name: &str) {
+            self.0.delete(level, name).await;
+        }
     }
 }
 
