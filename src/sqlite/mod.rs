@@ -1,7 +1,7 @@
 //! The VFS: SQLite's calls in, [`crate::replica`]'s views out. The only unsafe code.
 //!
 //! `entry` registers a VFS in the SQLite library that loads the extension; `vfs` decides whose a name is (`names`) and opens
-//! it; `file` answers SQLite's reads and locks from a pinned view; `pragma`, `functions` and `table` ask the same file
+//! it; `file` answers SQLite's reads and locks from a pinned view; `pragma`, `functions` and `tables` ask the same file
 //! about itself. Nothing here is global but two tables of addresses and paths, and neither is ever locked, so that a fork finds
 //! nothing held: every SQLite library in the process has its own `registration::Registration`.
 
@@ -21,11 +21,9 @@ mod page_one;
 mod pragma;
 mod question;
 mod registration;
-mod replica_tables;
 mod report;
 mod spelling;
-mod status_table;
-mod table;
+mod tables;
 mod vfs;
 
 pub use entry::litestream_vfs_static_init;

@@ -7,7 +7,7 @@
 use super::api::Api;
 use super::ffi::*;
 use super::functions::Functions;
-use super::table::Tables;
+use super::tables::Tables;
 use super::{names, vfs};
 use std::ffi::{CStr, c_int};
 

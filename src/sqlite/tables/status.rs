@@ -2,11 +2,11 @@
 //!
 //! It asks the open files alone: no lock is taken, and no page read.
 
-use super::argument::Argument;
-use super::errors::Complaint;
-use super::question::{Answer, Question};
-use super::report::StatusReport;
-use super::table::{Caller, Definition, Row, Rows, Wanted};
+use super::super::argument::Argument;
+use super::super::errors::Complaint;
+use super::super::question::{Answer, Question};
+use super::super::report::StatusReport;
+use super::{Caller, Definition, Row, Rows, Wanted};
 use serde_json::Value;
 use std::collections::HashMap;
 use std::ffi::CStr;

@@ -3,10 +3,10 @@
 //! Rows come a few at a time, each lot by a request of its own to the file behind the schema, so that nothing is held here
 //! that a file's end could take away.
 
-use super::argument::Argument;
-use super::errors::Complaint;
-use super::question::{Answer, Question};
-use super::table::{Caller, Definition, Row, Rows, Wanted};
+use super::super::argument::Argument;
+use super::super::errors::Complaint;
+use super::super::question::{Answer, Question};
+use super::{Caller, Definition, Row, Rows, Wanted};
 use crate::config::Target;
 use crate::error::Error;
 use crate::ltx::Txid;
