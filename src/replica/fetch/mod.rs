@@ -1,13 +1,15 @@
 //! Bringing pages into the cache: one request for neighbours, one request for all who ask at once.
 //!
-//! What a reader waits for is asked for at once, with its neighbours. What it may want soon ([`Fetcher::guess`]) waits for one
-//! of fewer places, so that guesses never stand in the way; until it has one nobody joins it, and it is dropped if
-//! whoever guessed has thought better of it. Guesses are counted in bytes of files: those that were fetched, and
-//! those of them that were read.
+//! What a reader waits for is asked for at once, with its neighbours; what it may want soon comes in `guesses`.
 
+mod flights;
+mod guesses;
 mod pace;
 mod request;
 mod run;
+
+pub use guesses::Guesses;
+pub(super) use guesses::Wish;
 
 use super::cache::{Bounds, Page, PageCache, PageKey};
 use super::freelist::FreeList;
@@ -18,13 +20,12 @@ use crate::error::Error;
 use crate::lock::{Mutex, RwLock};
 use crate::ltx;
 use crate::store::Store;
+use flights::{Boarding, Descent, Flight, Flights, Landed, Landing};
 use futures_util::FutureExt;
-use futures_util::future::{BoxFuture, Shared, join_all};
 use pace::Pace;
 use run::{Frame, Run};
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, OnceLock};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
@@ -52,25 +53,6 @@ pub(super) struct Fetcher {
     runtime: OnceLock<Handle>,
 }
 
-/// A request under way. It goes on whether or not anybody waits for it: others may have joined.
-type Flight = Shared<BoxFuture<'static, Result<Arc<Landing>, FetchError>>>;
-
-/// By page; the pages that one request brings share it.
-type Flights = HashMap<PageKey, Flight>;
-
-/// What a request brought: the pages that somebody asked for, and those that could not be read. The others are in the
-/// cache.
-struct Landing {
-    run: Run,
-    pages: Vec<Landed>,
-}
-
-/// A page that a request brought, or why it could not be read.
-struct Landed {
-    pgno: u32,
-    page: Result<Page, ltx::Error>,
-}
-
 /// Why a page could not be had.
 #[derive(Clone, Debug)]
 pub(super) enum FetchError {
@@ -79,25 +61,6 @@ pub(super) enum FetchError {
     /// Anything else.
     Other(Error),
 }
-
-/// Bytes of files that were fetched before anybody asked for them.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub struct Guesses {
-    /// All of them.
-    pub fetched: u64,
-    /// Those whose pages were read since.
-    pub used: u64,
-}
-
-/// A page that is fetched already, or the request that brings it.
-enum Boarding {
-    Here(Page),
-    Own(Flight),
-    Joined(Flight),
-}
-
-/// Whoever guesses holds one, and lets go of it when the guess is worth nothing any more.
-pub(super) type Wish = Arc<()>;
 
 impl Fetcher {
     pub(super) fn new(store: Arc<dyn Store>, cache: Bounds) -> Fetcher {
@@ -130,17 +93,6 @@ impl Fetcher {
         self.pace.reach()
     }
 
-    /// What was fetched as a guess, and what of it was read.
-    pub(super) fn guesses(&self) -> Guesses {
-        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        Guesses { fetched: load(&self.guessed), used: load(&self.used) }
-    }
-
-    /// A guess of so many bytes was read.
-    pub(super) fn count_used(&self, bytes: u32) {
-        self.used.fetch_add(bytes.into(), Ordering::Relaxed);
-    }
-
     /// The page from the cache, without I/O.
     #[inline]
     pub(super) fn cached(&self, view: &View, pgno: u32) -> Option<Page> {
@@ -162,11 +114,6 @@ impl Fetcher {
     /// Whether the page is known to hold nothing.
     pub(super) fn is_free(&self, pgno: u32) -> bool {
         self.free.read().contains(pgno)
-    }
-
-    /// Whether guesses wait for others.
-    pub(super) fn is_busy(&self) -> bool {
-        self.guesses.available_permits() == 0
     }
 
     /// Whether a request for the page is under way.
@@ -279,66 +226,6 @@ impl Fetcher {
         self.cache.page(page_size, guess, |buffer| ltx::decode_page(frame, pgno, buffer))
     }
 
-    /// Fetches pages that somebody may want soon, in about this order, while `wish` is held. Does not wait.
-    pub(super) fn guess(self: &Arc<Self>, view: &View, pages: &[u32], wish: &Wish) {
-        let Some(runtime) = self.runtime.get() else { return };
-        for run in self.gather(view, pages) {
-            runtime.spawn(self.clone().fly(run, Arc::downgrade(wish)));
-        }
-    }
-
-    /// Fetches pages as [`Fetcher::guess`] does, and waits until they are here or cannot be had.
-    pub(super) async fn bring(self: &Arc<Self>, view: &View, pages: &[u32]) {
-        let wish = Wish::default();
-        let missing: Vec<u32> = pages.iter().copied().filter(|pgno| self.is_missing(view, *pgno)).collect();
-        let runs = self.gather(view, &missing);
-        join_all(runs.into_iter().map(|run| self.clone().fly(run, Arc::downgrade(&wish)))).await;
-    }
-
-    /// The bytes of the requests that bring pages.
-    pub(super) fn cost(&self, view: &View, pages: &[u32]) -> u64 {
-        run::total(&self.gather(view, pages))
-    }
-
-    fn gather(&self, view: &View, pages: &[u32]) -> Vec<Run> {
-        let database = u64::from(view.commit()) * u64::from(view.page_size());
-        // What comes along is kept in memory if it pushes nothing out, or little.
-        let holds_all = database <= self.cache.capacity();
-        let (mut gap, piece) = (self.pace.gap(), self.pace.piece());
-        let most = if holds_all { self.pace.round_trip() / 3 } else { self.pace.reach() };
-        let mut runs = run::gather(view, pages, gap, piece);
-        // Requests that have to wait for each other cost more than what lies between them.
-        while runs.len() > GUESSES_IN_FLIGHT && gap < most && run::total(&runs) / runs.len() as u64 <= piece / 2 {
-            gap *= 2;
-            runs = run::gather(view, pages, gap, piece);
-        }
-        if holds_all || run::total(&runs) <= self.cache.capacity() / 32 {
-            let wanted = |key: PageKey| !self.is_free(key.pgno) && !self.cache.contains(key);
-            runs.iter_mut().for_each(|run| run::fill(run, view, wanted));
-        }
-        runs
-    }
-
-    async fn fly(self: Arc<Self>, mut run: Run, wish: Weak<()>) {
-        let _permit = self.guesses.acquire().await;
-        if wish.strong_count() == 0 {
-            return;
-        }
-        let (file, mut coming) = (run.file.number, Vec::new());
-        let own = {
-            let mut flights = self.flights.lock();
-            run.frames.retain(|frame| {
-                let key = PageKey { file, pgno: frame.pgno };
-                let flight = flights.get(&key);
-                coming.extend(flight.cloned());
-                flight.is_none() && !self.cache.contains(key)
-            });
-            if run.frames.is_empty() { None } else { Some(self.launch(run, &mut flights)) }
-        };
-        // Whoever waits for a guess can do without it.
-        join_all(own.into_iter().chain(coming)).await;
-    }
-
     /// Learns which pages are free, if the list of them changed.
     pub(super) async fn learn_free(self: Arc<Self>, view: Arc<View>) {
         let Some(page_1) = view.locate(1).and_then(|extent| {
@@ -381,22 +268,6 @@ impl Fetcher {
                 self.cache.insert(key, page);
             }
         }
-    }
-}
-
-/// Takes a flight's pages out of the table when it ends, however it does.
-struct Descent {
-    fetcher: Arc<Fetcher>,
-    keys: Vec<PageKey>,
-}
-
-impl Drop for Descent {
-    fn drop(&mut self) {
-        let mut flights = self.fetcher.flights.lock();
-        let gone: Vec<Option<Flight>> = self.keys.iter().map(|key| flights.remove(key)).collect();
-        drop(flights);
-        // The last handle of a flight takes its pages along, which no lock should wait for.
-        drop(gone);
     }
 }
 
