@@ -4,6 +4,8 @@ mod support;
 
 /// What the extension does, told by those who use it.
 mod stories {
+    #[cfg(all(unix, feature = "azure"))]
+    mod azure;
     #[cfg(unix)]
     mod budgets;
     #[cfg(unix)]
@@ -23,6 +25,8 @@ mod stories {
     mod following;
     #[cfg(unix)]
     mod fork;
+    #[cfg(all(unix, feature = "gcs"))]
+    mod gcs;
     #[cfg(unix)]
     mod golden_sql;
     #[cfg(unix)]
@@ -43,6 +47,8 @@ mod stories {
     mod s3;
     #[cfg(unix)]
     mod sample;
+    #[cfg(all(unix, feature = "sftp"))]
+    mod sftp;
     #[cfg(unix)]
     mod soak;
     #[cfg(unix)]
@@ -53,4 +59,6 @@ mod stories {
     mod time_travel;
     #[cfg(unix)]
     mod waiting;
+    #[cfg(all(unix, feature = "http", feature = "webdav"))]
+    mod web;
 }

@@ -144,8 +144,8 @@ impl Replica {
                 return self.look(view).await;
             }
             // Two primaries out of one machine image write WALs that begin alike.
-            if !std::mem::replace(&mut confirmed, true) && self.standing(&view).await? == Standing::Replaced {
-                return Ok(News::Doubt);
+            if !std::mem::replace(&mut confirmed, true) && self.standing(&view).await? != Standing::AsItWas {
+                return self.look(view).await;
             }
             match self.extend(&view, &[reading]) {
                 Some(next) => view = self.publish(next),

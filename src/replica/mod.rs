@@ -11,6 +11,7 @@
 //! | `cache`, `fetch` | bringing pages into memory |
 //! | `foresight`, `btree` | what a reader will read next |
 //! | `rent`, `freelist` | when to fetch all of a table, and what not to fetch |
+//! | `lineage` | which histories have a past in common |
 //! | `follow`, `renew` | from one view to the next, by name and by listing |
 //! | `moments` | other moments than the newest: which there are, and their views |
 //! | `changes` | what differs between two moments, by table and index |
@@ -34,6 +35,7 @@ mod follow;
 mod foresight;
 mod freelist;
 mod library;
+mod lineage;
 mod moments;
 mod pages;
 mod past;
@@ -54,7 +56,6 @@ pub use connection::{Connection, Interrupted};
 pub use fetch::Guesses;
 pub use moments::{History, HistoryRow, Inventory, InventoryRow};
 pub use status::{Status, age};
-use view::Epoch;
 pub use view::View;
 
 use crate::error::Error;
@@ -65,12 +66,13 @@ use follow::Progress;
 use foresight::{Arrival, Foresight, Source};
 use futures_util::future::join;
 use library::Library;
+use lineage::Lineage;
 use moments::Moments;
 use reading::Portions;
 use status::SharedCondition;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -88,7 +90,7 @@ pub(crate) struct Replica {
     spare: Mutex<Option<Arc<View>>>,
     /// Files of the newest view are gone, so it has to be made of others.
     outdated: AtomicBool,
-    epochs: AtomicU32,
+    lineage: Lineage,
     poll_interval_ms: AtomicU64,
     bounds: Mutex<Bounds>,
 }
@@ -117,15 +119,10 @@ impl Replica {
             moments: Moments::default(),
             spare: Mutex::default(),
             outdated: AtomicBool::new(false),
-            epochs: AtomicU32::new(0),
+            lineage: Lineage::default(),
             poll_interval_ms: AtomicU64::new(poll_interval.as_millis() as u64),
             bounds: Mutex::new(cache),
         }
-    }
-
-    /// An epoch that nothing known belongs to.
-    fn new_epoch(&self) -> Epoch {
-        Epoch(self.epochs.fetch_add(1, Ordering::Relaxed))
     }
 
     /// Bounds of what is kept: in memory pages and files, on disk pages.

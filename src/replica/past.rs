@@ -52,28 +52,30 @@ impl Replica {
         }
     }
 
-    /// Whether a page is in two views of one history the same.
+    /// Whether a page is in two views the same, whose histories are one up to the first.
     ///
     /// It is if the file in which the other has it ends at or before this view: had the page been written since, its newest
     /// version would lie in a later file. And it is if the newest view still has it from the same file as this one, so
     /// that it was not written in between, and is newer than the file in which the other has it.
     fn is_same_version(&self, other: &View, view: &View, pgno: u32) -> bool {
         let (Some(there), Some(here)) = (other.locate(pgno), view.locate(pgno)) else { return false };
-        if other.epoch() != view.epoch() || other.txid() < view.txid() || there.file.number == here.file.number {
+        let (end, agree) =
+            (there.file.name.max, |one: &View, until| self.lineage.agree(one.epoch(), other.epoch(), until));
+        if !agree(view, view.txid()) || other.txid() < view.txid() || there.file.number == here.file.number {
             return false;
         }
         let proves = |head: &Arc<View>| {
             let unwritten = head.locate(pgno).is_some_and(|now| now.file.number == here.file.number);
-            unwritten && head.epoch() == view.epoch() && head.txid() >= there.file.name.max
+            unwritten && head.txid() >= end && agree(head, end)
         };
-        there.file.name.max <= view.txid() || self.head().as_ref().is_some_and(proves)
+        end <= view.txid() || self.head().as_ref().is_some_and(proves)
     }
 
     /// Views from a fresh listing, of the history of `view`, at its transaction and at the newest.
     async fn holders(&self, view: &View) -> Result<Vec<Arc<View>>, LoadError> {
         let listed = catalog::all(&*self.store).await?;
         let epoch = self.epoch_of(&listed).await?;
-        if epoch != view.epoch() {
+        if !self.lineage.agree(epoch, view.epoch(), view.txid()) {
             return Ok(Vec::new());
         }
         let newest = plan::newest(&listed).into_iter().next().filter(|chain| chain.end() > view.txid());

@@ -7,7 +7,7 @@ use super::status::Standstill;
 use super::view::{Epoch, View};
 use super::{Replica, catalog, plan};
 use crate::error::{Error, Kind};
-use crate::ltx::Level;
+use crate::ltx::{Level, Txid};
 use crate::store::Listed;
 use std::sync::atomic::Ordering;
 
@@ -38,7 +38,7 @@ impl Replica {
             let listed = catalog::newest(&*self.store, view.as_ref().map(|view| view.txid())).await?;
             let renewal = match &view {
                 Some(view) => self.renew(view, &listed, progress.behind() >= BELIEVED).await,
-                None => self.newest_complete(&listed, None, self.new_epoch()).await.map(Renewal::of),
+                None => self.newest_complete(&listed, None, self.lineage.begin()).await.map(Renewal::of),
             };
             let standstill = match renewal {
                 Err(LoadError::Moved) => continue,
@@ -84,6 +84,10 @@ impl Replica {
                 return Ok(Renewal::View(next));
             }
         }
+        if matches!(history, History::Shared(_)) && end == view.txid() && !outdated {
+            // Its files are there, or it would be outdated, and there is nothing newer.
+            return Ok(Renewal::Current);
+        }
         let not_before = Some(view).filter(|_| history != History::Another);
         let renewed = self.newest_complete(listed, not_before, self.epoch_in(history, view)).await?;
         if renewed.is_some() && history == History::Another {
@@ -104,7 +108,7 @@ impl Replica {
     pub(super) async fn epoch_of(&self, listed: &[Listed]) -> Result<Epoch, LoadError> {
         match self.head() {
             Some(head) => Ok(self.epoch_in(self.history(&head, listed).await?, &head)),
-            None => Ok(self.new_epoch()),
+            None => Ok(self.lineage.begin()),
         }
     }
 
@@ -112,7 +116,8 @@ impl Replica {
     fn epoch_in(&self, history: History, view: &View) -> Epoch {
         match history {
             History::Same | History::Rewritten => view.epoch(),
-            History::Unknown | History::Another => self.new_epoch(),
+            History::Shared(until) => self.lineage.branch(view.epoch(), until),
+            History::Unknown | History::Another => self.lineage.begin(),
         }
     }
 
@@ -120,26 +125,29 @@ impl Replica {
     async fn history(&self, view: &View, listed: &[Listed]) -> Result<History, LoadError> {
         let named_so = |now: &&Listed| now.level == Level::ZERO && now.name.max == view.txid();
         let witness = listed.iter().find(named_so).and_then(|now| now.version.as_ref());
-        let (mut known, mut rewritten) = (witness.is_some() && witness == view.witness(), false);
+        let mut shared = witness.filter(|witness| view.witness() == Some(witness)).map(|_| view.txid());
+        let mut rewritten = false;
         for file in view.files().chain([view.tip()]) {
             let Some(now) = listed.iter().find(|now| (now.level, now.name) == (file.level, file.name)) else {
                 continue;
             };
-            if now.version.as_ref().is_some_and(|version| *version == file.version) {
-                known = true;
-            } else if self.library.is_unchanged(file, now).await? {
-                (known, rewritten) = (true, true);
-            } else if file.level.number() > 1 {
-                // A snapshot that was made again says nothing: its header has another time.
+            if now.version.as_ref().is_none_or(|version| *version != file.version) {
                 rewritten = true;
-            } else {
-                return Ok(History::Another);
+                if !self.library.is_unchanged(file, now).await? {
+                    if file.level.number() > 1 {
+                        // A snapshot that was made again says nothing: its header has another time.
+                        continue;
+                    }
+                    return Ok(History::Another);
+                }
             }
+            shared = shared.max(Some(file.name.max));
         }
-        Ok(match (known, rewritten) {
-            (false, _) => History::Unknown,
-            (true, true) => History::Rewritten,
-            (true, false) => History::Same,
+        Ok(match shared {
+            None => History::Unknown,
+            Some(until) if until < view.txid() => History::Shared(until),
+            Some(_) if rewritten => History::Rewritten,
+            Some(_) => History::Same,
         })
     }
 
@@ -168,10 +176,12 @@ impl Replica {
 /// Whether a listing shows the history that a view is of.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum History {
-    /// Some of the view's files are there as they were, and none was replaced.
+    /// The view's newest file is there as it was, or another of its files that ends there, and none was replaced.
     Same,
     /// So, but some stand there anew, so that their pages have to be found anew.
     Rewritten,
+    /// Older files of it are there: up to this transaction it is the same.
+    Shared(Txid),
     /// Nothing of the view is there as it was, so nothing new may be laid on it.
     Unknown,
     /// Other bytes stand under the name of a file that is written once.
@@ -188,7 +198,7 @@ impl Renewal {
 mod tests {
     use super::super::Bounds;
     use super::*;
-    use crate::ltx::{Encoder, FileName, Form, Header, PageSize, Txid};
+    use crate::ltx::{Encoder, FileName, Form, Header, PageSize};
     use crate::store::{Chunk, Memory, Store, Version};
     use async_trait::async_trait;
     use std::fmt;

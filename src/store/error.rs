@@ -51,3 +51,12 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+
+/// One line of a foreign text, of a length for a clause.
+pub(super) fn short(text: &str) -> String {
+    const LONGEST: usize = 200;
+    let line = text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
+    let line = line.collect::<Vec<_>>().join(" ");
+    let line = line.trim_end_matches('.');
+    line.chars().take(LONGEST).collect()
+}

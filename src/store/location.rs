@@ -1,16 +1,48 @@
 //! From the text of a URL to a place that can be compared, shown and connected to.
 
+#[cfg(feature = "azure")]
+use super::azure::AzurePlace;
 use super::environment::Environment;
 use super::file::{FilePlace, FileStore};
-use super::s3::{S3Place, S3Store};
+#[cfg(feature = "gcs")]
+use super::gcs::GcsPlace;
+use super::s3::{self, S3Place};
+#[cfg(feature = "sftp")]
+use super::sftp::{SftpPlace, SftpStore};
 use super::url::{self, Parts};
+#[cfg(any(feature = "http", feature = "webdav"))]
+use super::web::{Listing, WebPlace, WebStore};
 use super::{Error, ErrorKind, Store};
 use std::ffi::OsString;
 use std::fmt;
 use std::sync::Arc;
 
-/// The schemes there are, with an example of each, as complaints show them.
-const SCHEMES: &str = "file (file:///srv/replica) and s3 (s3://bucket/path)";
+/// A scheme, an example of it, the feature that it is built with, and whether this library was.
+type Scheme = (&'static str, &'static str, &'static str, bool);
+
+const SCHEMES: [Scheme; 10] = [
+    ("file", "file:///srv/replica", "", true),
+    ("s3", "s3://bucket/path", "", true),
+    ("gs", "gs://bucket/path", "gcs", cfg!(feature = "gcs")),
+    ("abs", "abs://account@container/path", "azure", cfg!(feature = "azure")),
+    ("oss", "oss://bucket/path", "", true),
+    ("sftp", "sftp://user@host/path", "sftp", cfg!(feature = "sftp")),
+    ("webdav", "webdav://user@host/path", "webdav", cfg!(feature = "webdav")),
+    ("webdavs", "webdavs://user@host/path", "webdav", cfg!(feature = "webdav")),
+    ("http", "http://host/path", "http", cfg!(feature = "http")),
+    ("https", "https://host/path", "http", cfg!(feature = "http")),
+];
+
+fn known(scheme: &str) -> Option<&'static Scheme> {
+    SCHEMES.iter().find(|(known, ..)| *known == scheme)
+}
+
+/// The schemes as complaints show them.
+fn schemes() -> String {
+    let built = SCHEMES.iter().filter(|(.., is_built)| *is_built);
+    let shown: Vec<String> = built.map(|(scheme, example, ..)| format!("{scheme} ({example})")).collect();
+    shown.join(", ")
+}
 
 /// A replica's place: its URL together with the settings and credentials that the environment held when it was parsed.
 ///
@@ -30,6 +62,14 @@ pub struct LocationKey(Arc<Place>);
 enum Place {
     File(FilePlace),
     S3(Box<S3Place>),
+    #[cfg(feature = "gcs")]
+    Gcs(Box<GcsPlace>),
+    #[cfg(feature = "azure")]
+    Azure(Box<AzurePlace>),
+    #[cfg(feature = "sftp")]
+    Sftp(Box<SftpPlace>),
+    #[cfg(any(feature = "http", feature = "webdav"))]
+    Web(Box<WebPlace>),
 }
 
 impl Location {
@@ -55,13 +95,25 @@ impl Location {
 
     /// Makes a client for the place. Asks nothing of it yet.
     pub fn connect(&self) -> Result<Arc<dyn Store>, Error> {
-        match &*self.key.0 {
-            Place::File(place) => Ok(Arc::new(FileStore::new(self.base.clone(), place.clone()))),
-            Place::S3(place) => S3Store::new(self.base.clone(), S3Place::clone(place))
-                .map(|store| Arc::new(store) as Arc<dyn Store>)
-                .map_err(|cause| Error::new(ErrorKind::Config, self.shown.clone(), cause)),
-        }
+        let base = self.base.clone();
+        let store = match &*self.key.0 {
+            Place::File(place) => Ok(shared(FileStore::new(base, place.clone()))),
+            Place::S3(place) => s3::connect(base, S3Place::clone(place)).map(shared),
+            #[cfg(feature = "gcs")]
+            Place::Gcs(place) => GcsPlace::clone(place).connect(base).map(shared),
+            #[cfg(feature = "azure")]
+            Place::Azure(place) => AzurePlace::clone(place).connect(base).map(shared),
+            #[cfg(feature = "sftp")]
+            Place::Sftp(place) => Ok(shared(SftpStore::new(base, SftpPlace::clone(place)))),
+            #[cfg(any(feature = "http", feature = "webdav"))]
+            Place::Web(place) => WebStore::new(base, WebPlace::clone(place)).map(shared),
+        };
+        store.map_err(|cause| Error::new(ErrorKind::Config, self.shown.clone(), cause))
     }
+}
+
+fn shared(store: impl Store + 'static) -> Arc<dyn Store> {
+    Arc::new(store)
 }
 
 impl fmt::Display for Location {
@@ -73,16 +125,38 @@ impl fmt::Display for Location {
 fn place(url: &str, environment: &Environment<'_>, shown: &str) -> Result<Place, String> {
     let Some((scheme, rest)) = url::scheme(url) else {
         let written = if shown.is_empty() { "it is empty".to_owned() } else { "it has no scheme".to_owned() };
-        return Err(format!("this is no replica URL, {written}; the schemes are {SCHEMES}"));
+        return Err(format!("this is no replica URL, {written}; the schemes are {}", schemes()));
+    };
+    let parts = || {
+        let example = known(&scheme).map_or("s3://bucket/path", |(_, example, ..)| example);
+        Parts::of(rest).ok_or_else(|| format!("two slashes are missing behind the scheme, as in {example}"))
     };
     match scheme.as_str() {
         "file" => FilePlace::parse(rest).map(Place::File),
-        "s3" => {
-            let parts = Parts::of(rest).ok_or("two slashes are missing behind the scheme, as in s3://bucket/path")?;
-            S3Place::parse(&parts, environment, shown).map(|place| Place::S3(place.into()))
-        }
-        unknown => Err(format!("the scheme '{unknown}' is not known; the schemes are {SCHEMES}")),
+        "s3" => S3Place::parse(&parts()?, environment, shown).map(|place| Place::S3(place.into())),
+        "oss" => S3Place::parse_oss(&parts()?, environment, shown).map(|place| Place::S3(place.into())),
+        #[cfg(feature = "gcs")]
+        "gs" | "gcs" => GcsPlace::parse(&parts()?, environment, shown).map(|place| Place::Gcs(place.into())),
+        #[cfg(feature = "azure")]
+        "abs" => AzurePlace::parse(&parts()?, environment, shown).map(|place| Place::Azure(place.into())),
+        #[cfg(feature = "sftp")]
+        "sftp" => SftpPlace::parse(&parts()?, environment, shown).map(|place| Place::Sftp(place.into())),
+        #[cfg(feature = "webdav")]
+        "webdav" => WebPlace::parse("http", Listing::Dav, &parts()?, environment, shown).map(web),
+        #[cfg(feature = "webdav")]
+        "webdavs" => WebPlace::parse("https", Listing::Dav, &parts()?, environment, shown).map(web),
+        #[cfg(feature = "http")]
+        "http" | "https" => WebPlace::parse(&scheme, Listing::Index, &parts()?, environment, shown).map(web),
+        other => Err(match known(other) {
+            Some((.., feature, _)) => format!("this library was built without the feature '{feature}', which reads it"),
+            None => format!("the scheme '{other}' is not known; the schemes are {}", schemes()),
+        }),
     }
+}
+
+#[cfg(any(feature = "http", feature = "webdav"))]
+fn web(place: WebPlace) -> Place {
+    Place::Web(place.into())
 }
 
 #[cfg(test)]
@@ -98,7 +172,7 @@ mod tests {
 
     #[test]
     fn what_is_no_replica_url_is_refused_with_the_known_schemes() {
-        for url in ["", "nonsense", "/srv/replica", r"C:\replica", "ftp://host/path", "gs://bucket/path"] {
+        for url in ["", "nonsense", "/srv/replica", r"C:\replica", "ftp://host/path"] {
             let error = parse(url, &[]).expect_err(url);
             assert_eq!(error.kind(), ErrorKind::Config, "{url}");
             assert!(error.to_string().contains("file:///srv/replica"), "{error}");
@@ -132,6 +206,15 @@ mod tests {
         let store = location.connect().expect("a store");
         for shown in [format!("{location} {location:?} {location:#?}"), format!("{store} {store:?} {store:#?}")] {
             assert!(!shown.contains("hush") && !shown.contains("aHVza"), "{shown}");
+        }
+        #[cfg(feature = "sftp")]
+        for url in
+            ["sftp://me:hush@host/app?key-path=k&key-passphrase=hush", "sftp://me:hu%73h-hush@host/app?password=hush"]
+        {
+            let location = parse(url, &[]).expect(url);
+            let store = location.connect().expect("a store");
+            let shown = format!("{location} {location:?} {store} {store:?}");
+            assert!(!shown.contains("hush"), "{shown}");
         }
         let error = parse("s3://me:hush@/app?token=hush", &variables).expect_err("no bucket");
         assert!(!format!("{error} {error:?}").contains("hush"), "{error:?}");

@@ -2,15 +2,28 @@
 //!
 //! A store knows where files lie and how to fetch bytes. It knows nothing of their content.
 
+#[cfg(feature = "azure")]
+mod azure;
+mod cloud;
 mod counting;
 mod environment;
 mod error;
 mod file;
+#[cfg(feature = "gcs")]
+mod gcs;
+mod http;
 mod location;
 mod memory;
+mod parameters;
 mod paths;
+mod patience;
 mod s3;
+#[cfg(feature = "sftp")]
+mod sftp;
+mod tls;
 mod url;
+#[cfg(any(feature = "http", feature = "webdav"))]
+mod web;
 
 pub use counting::{Counting, Counts};
 pub use error::{Error, ErrorKind};

@@ -2,7 +2,7 @@
 
 use percent_encoding::percent_decode_str;
 use std::borrow::Cow;
-use url::form_urlencoded;
+use url::{Url, form_urlencoded};
 
 /// What stands before the colon, in lower case, and what follows it.
 ///
@@ -67,6 +67,38 @@ pub(super) fn clean(path: &str) -> String {
         }
     }
     segments.join("/")
+}
+
+/// An endpoint as a person writes it, with a scheme: `http` for names that only mean something locally.
+pub(super) fn endpoint(text: &str) -> Result<String, String> {
+    let text = text.trim().trim_end_matches('/');
+    let (is_complete, host) = match scheme(text) {
+        Some((scheme, rest)) if scheme == "http" || scheme == "https" => (true, rest.trim_start_matches('/')),
+        _ => (false, text),
+    };
+    if host.contains('@') {
+        return Err("the endpoint holds credentials; set them in the environment".to_owned());
+    }
+    let complete = match (is_complete, is_local(host)) {
+        (true, _) => text.to_owned(),
+        (false, true) => format!("http://{text}"),
+        (false, false) => format!("https://{text}"),
+    };
+    match Url::parse(&complete) {
+        Ok(parsed) if parsed.has_host() && parsed.query().is_none() && parsed.fragment().is_none() => Ok(complete),
+        _ => Err(format!("the endpoint '{text}' is no URL of a server, as in http://localhost:9000")),
+    }
+}
+
+fn is_local(host: &str) -> bool {
+    let host = host.split('/').next().unwrap_or_default();
+    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+    let is_private = match name.trim_matches(['[', ']']).parse() {
+        Ok(std::net::IpAddr::V4(ip)) => ip.is_loopback() || ip.is_private(),
+        Ok(std::net::IpAddr::V6(ip)) => ip.is_loopback() || ip.is_unique_local(),
+        Err(_) => false,
+    };
+    is_private || name == "localhost" || name.ends_with(".localhost") || name.ends_with(".local")
 }
 
 /// The URL as errors and logs show it: whatever looks like a secret is `***`.
@@ -145,5 +177,25 @@ mod tests {
         assert!(scheme(r"C:\replica").is_none());
         assert!(scheme("/srv/replica").is_none());
         assert!(Parts::of("bucket/path").is_none());
+    }
+
+    #[test]
+    fn an_endpoint_gets_the_scheme_that_its_host_suggests() {
+        for (text, complete) in [
+            ("localhost:9000", "http://localhost:9000"),
+            ("127.0.0.1:9000/", "http://127.0.0.1:9000"),
+            ("192.168.7.1", "http://192.168.7.1"),
+            ("minio.local:9000", "http://minio.local:9000"),
+            ("[::1]:9000", "http://[::1]:9000"),
+            ("s3.example.com", "https://s3.example.com"),
+            ("https://localhost:9000", "https://localhost:9000"),
+            ("http://s3.example.com/base/", "http://s3.example.com/base"),
+        ] {
+            assert_eq!(endpoint(text).as_deref(), Ok(complete));
+        }
+        for text in ["http://", "a b", "host:port", "http://host/?x", "http://me:hush@host"] {
+            let complaint = endpoint(text).expect_err(text);
+            assert!(!complaint.contains("hush"), "{complaint}");
+        }
     }
 }

@@ -5,8 +5,8 @@ use async_trait::async_trait;
 use futures_util::future::join_all;
 use litestream_vfs::ltx::{FileName, Level, Txid};
 use litestream_vfs::store::{Chunk, Counting, Counts, ErrorKind, Location, Memory, Store, Version};
-use object_store::ObjectStoreExt;
-use object_store::aws::{AmazonS3, AmazonS3Builder};
+use object_store::aws::AmazonS3Builder;
+use object_store::{ObjectStore, ObjectStoreExt};
 use std::ffi::OsString;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -14,25 +14,25 @@ use std::sync::Arc;
 
 /// Puts files behind a store, as a primary does.
 #[async_trait]
-trait Writer: Send + Sync {
+pub(super) trait Writer: Send + Sync {
     /// Writes a file, over one of the same name. `name` may be any, and may lie in a directory of its own.
     async fn put(&self, level: Level, name: &str, bytes: &[u8]);
     /// Deletes a file that is there.
     async fn delete(&self, level: Level, name: &str);
 }
 
-fn name(min: u64, max: u64) -> FileName {
+pub(super) fn name(min: u64, max: u64) -> FileName {
     FileName { min: Txid(min), max: Txid(max) }
 }
 
 /// Bytes that are different at every offset nearby.
-fn content(length: usize, seed: u8) -> Vec<u8> {
+pub(super) fn content(length: usize, seed: u8) -> Vec<u8> {
     (0..length).map(|at| (at / 251) as u8 ^ (at % 251) as u8 ^ seed).collect()
 }
 
 const LENGTH: usize = 10_000;
 
-async fn check(store: &dyn Store, writer: &dyn Writer) {
+pub(super) async fn check(store: &dyn Store, writer: &dyn Writer) {
     lists(store, writer).await;
     reads_ranges(store, writer).await;
     tells_versions_apart(store, writer).await;
@@ -40,7 +40,7 @@ async fn check(store: &dyn Store, writer: &dyn Writer) {
     lists_while_files_vanish(store, writer).await;
 }
 
-async fn names(store: &dyn Store, level: Level, from: u64) -> Vec<FileName> {
+pub(super) async fn names(store: &dyn Store, level: Level, from: u64) -> Vec<FileName> {
     let listed = store.list(level, Txid(from)).await.expect("a listing");
     assert!(listed.iter().all(|file| file.level == level));
     listed.into_iter().map(|file| file.name).collect()
@@ -170,7 +170,7 @@ async fn lists_while_files_vanish(store: &dyn Store, writer: &dyn Writer) {
     assert_eq!(names(store, level, 0).await.len(), 30);
 }
 
-fn at(url: &str, variable: impl Fn(&str) -> Option<OsString>) -> Arc<dyn Store> {
+pub(super) fn at(url: &str, variable: impl Fn(&str) -> Option<OsString>) -> Arc<dyn Store> {
     let location = Location::parse_with(url, variable).expect("a location");
     location.connect().expect("a store")
 }
@@ -197,10 +197,10 @@ async fn memory() {
     check(&*memory, &Shelf(memory.clone())).await;
 }
 
-struct Directory(PathBuf);
+pub(super) struct Directory(pub PathBuf);
 
 impl Directory {
-    fn path(&self, level: Level, name: &str) -> PathBuf {
+    pub fn path(&self, level: Level, name: &str) -> PathBuf {
         self.0.join("ltx").join(level.to_string()).join(name)
     }
 }
@@ -263,37 +263,98 @@ async fn links_are_followed_and_a_file_is_no_replica() {
     assert!(error.to_string().contains("no directory"), "{error}");
 }
 
-struct Bucket(AmazonS3);
+#[cfg(unix)]
+pub(super) use dated::Dated;
+
+/// What only servers that run on Unix are told by.
+#[cfg(unix)]
+mod dated {
+    use super::{Directory, Level, Writer};
+    use async_trait::async_trait;
+    use std::path::PathBuf;
+    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::time::{Duration, SystemTime};
+
+    /// A directory whose files get a time each, as Litestream sets it where it can.
+    pub struct Dated(Directory, AtomicU64);
+
+    impl Dated {
+        pub fn new(root: PathBuf) -> Dated {
+            Dated(Directory(root), AtomicU64::new(0))
+        }
+    }
+
+    #[async_trait]
+    impl Writer for Dated {
+        async fn put(&self, level: Level, name: &str, bytes: &[u8]) {
+            self.0.put(level, name, bytes).await;
+            let second = self.1.fetch_add(1, Ordering::Relaxed);
+            let file = std::fs::File::options().write(true).open(self.0.path(level, name)).expect("a file");
+            let time = SystemTime::UNIX_EPOCH + Duration::from_secs(1_750_000_000 + second);
+            file.set_modified(time).expect("a file has a time");
+        }
+
+        async fn delete(&self, level: Level, name: &str) {
+            self.0.delete(level, name).await;
+        }
+    }
+}
+
+/// A bucket at any service, and the key of the replica's level 0, 1 and so on below its path.
+pub(super) struct Bucket {
+    pub objects: Arc<dyn ObjectStore>,
+    pub level: fn(Level) -> String,
+}
+
+/// Clients of the tests' own need this; those of the library bring what they need.
+pub(super) fn speak_tls() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
 
 impl Bucket {
     fn of(server: &S3Server) -> Bucket {
+        speak_tls();
         let builder = AmazonS3Builder::new().with_bucket_name("bucket").with_endpoint(&server.endpoint);
         let builder = builder.with_access_key_id(&server.access_key).with_secret_access_key(&server.secret_key);
-        Bucket(builder.with_allow_http(true).build().expect("a client"))
+        let objects = Arc::new(builder.with_allow_http(true).build().expect("a client"));
+        Bucket { objects, level: |level| format!("{:04x}", level.number()) }
     }
 
-    fn key(level: Level, name: &str) -> object_store::path::Path {
-        format!("backups/my app/{:04x}/{name}", level.number()).into()
+    fn key(&self, level: Level, name: &str) -> object_store::path::Path {
+        format!("backups/my app/{}/{name}", (self.level)(level)).into()
     }
 }
 
 #[async_trait]
 impl Writer for Bucket {
     async fn put(&self, level: Level, name: &str, bytes: &[u8]) {
-        self.0.put(&Bucket::key(level, name), bytes.to_vec().into()).await.expect("an object is put");
+        self.objects.put(&self.key(level, name), bytes.to_vec().into()).await.expect("an object is put");
     }
 
     async fn delete(&self, level: Level, name: &str) {
-        self.0.delete(&Bucket::key(level, name)).await.expect("an object is deleted");
+        self.objects.delete(&self.key(level, name)).await.expect("an object is deleted");
     }
 }
 
-const REPLICA: &str = "backups/my%20app";
+/// Where a [`Bucket`] puts its files.
+pub(super) const REPLICA: &str = "backups/my%20app";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bucket() {
     let server = S3Server::start();
     let store = at(&server.url(REPLICA), |name| server.variable(name));
+    check(&*store, &Bucket::of(&server)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn alibabas_bucket() {
+    let server = S3Server::start();
+    let url = format!("oss://bucket/{REPLICA}?endpoint={}", server.endpoint);
+    let store = at(&url, |name| match name {
+        "OSS_ACCESS_KEY_ID" => Some(server.access_key.as_str().into()),
+        "OSS_ACCESS_KEY_SECRET" => Some(server.secret_key.as_str().into()),
+        _ => None,
+    });
     check(&*store, &Bucket::of(&server)).await;
 }
 
@@ -348,7 +409,7 @@ async fn a_bucket_in_another_region_is_found() {
 }
 
 /// What a store says instead of a listing.
-async fn complaint(url: &str, variable: impl Fn(&str) -> Option<OsString>) -> (ErrorKind, String) {
+pub(super) async fn complaint(url: &str, variable: impl Fn(&str) -> Option<OsString>) -> (ErrorKind, String) {
     let error = at(url, variable).list(Level::ZERO, Txid(0)).await.expect_err("there is nothing to list");
     for shown in [error.to_string(), format!("{error:?}")] {
         assert!(!shown.contains("hush") && !shown.contains("test-secret-key"), "{shown}");
@@ -377,6 +438,10 @@ async fn wrong_credentials_are_told_from_missing_ones_and_a_missing_bucket() {
     let (kind, text) = complaint(&url, nobody).await;
     assert_eq!(kind, ErrorKind::Denied);
     assert!(text.contains("AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not set"), "{text}");
+
+    let (kind, text) = complaint(&format!("{url}&anonymous=true"), |_| None).await;
+    assert_eq!(kind, ErrorKind::Denied);
+    assert!(text.contains("Signature is required"), "{text}");
 
     let (kind, text) = complaint(&url.replace("bucket", "pail"), |name| server.variable(name)).await;
     assert_eq!(kind, ErrorKind::Config);

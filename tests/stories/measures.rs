@@ -11,7 +11,7 @@ fn the_release_library_is_small() {
     let library = target.join("release").join(format!("{DLL_PREFIX}litestream_vfs{DLL_SUFFIX}"));
     let built =
         library.metadata().unwrap_or_else(|error| panic!("{}: {error}; `scripts/test` builds it", library.display()));
-    assert!(built.len() < 12 * MEBIBYTE, "{} has {} bytes", library.display(), built.len());
+    assert!(built.len() < 14 * MEBIBYTE, "{} has {} bytes", library.display(), built.len());
 }
 
 #[cfg(unix)]

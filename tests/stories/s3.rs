@@ -7,13 +7,8 @@ use crate::support::litestream::{Place, Primary, Schedule};
 use crate::support::pages::{assert_same_bytes, served_bytes};
 use crate::support::s3::{Request, S3Server};
 use crate::support::workload;
+use crate::support::written::serialize;
 use std::path::Path;
-
-/// Reads a whole database in a process of its own, since credentials come from the environment, into a file.
-fn serialize(place: &Place, txid: &str, output: &Path) {
-    let host = Host::python("serialize.py").arg(&place.url).arg(txid).arg(output);
-    assert_eq!(host.credentials(place).succeed(), "ok\n");
-}
 
 #[test]
 fn a_bucket_and_a_directory_show_the_same_database() {
@@ -81,6 +76,28 @@ fn credentials_are_those_of_the_environment() {
         let all_signed_with_it = requests.iter().all(|request| request.token.as_deref() == Some("a-token"));
         assert!(!requests.is_empty() && all_signed_with_it, "{requests:?}");
     }
+}
+
+#[test]
+fn credentials_are_those_of_a_profile() {
+    let server = S3Server::start();
+    upload_sample(&server, "sample");
+    let home = tempfile::tempdir().expect("a directory");
+    let (id, secret) = (&server.access_key, &server.secret_key);
+    let json =
+        format!(r#"{{"Version": 1, "AccessKeyId": "{id}", "SecretAccessKey": "{secret}", "SessionToken": "tok"}}"#);
+    std::fs::create_dir(home.path().join(".aws")).expect("a directory");
+    std::fs::write(home.path().join("keys.json"), json).expect("a file");
+    let config = format!("[profile tool]\ncredential_process = cat {}/keys.json\n", home.path().display());
+    std::fs::write(home.path().join(".aws/config"), config).expect("a file");
+    let keys = format!("[default]\naws_access_key_id = {id}\naws_secret_access_key = {secret}\n");
+    std::fs::write(home.path().join(".aws/credentials"), keys).expect("a file");
+    let at_home = ("HOME", home.path().to_str().expect("text"));
+    let requests = requests_with(&server, &[at_home]);
+    assert!(!requests.is_empty() && requests.iter().all(|request| request.token.is_none()), "{requests:?}");
+    let requests = requests_with(&server, &[at_home, ("AWS_PROFILE", "tool")]);
+    let all_signed_with_it = requests.iter().all(|request| request.token.as_deref() == Some("tok"));
+    assert!(!requests.is_empty() && all_signed_with_it, "{requests:?}");
 }
 
 /// The change counters of page 1 are handed out by each process as it goes.

@@ -43,7 +43,8 @@ impl Place {
             let mut next = || words.next().unwrap_or_else(|| panic!("a file has a level and two TXIDs: {line:?}"));
             (next().parse().expect("a level"), next().parse().expect("a TXID"), next().parse().expect("a TXID"))
         };
-        listed.stdout.lines().skip(1).map(file).collect()
+        // What a log says may stand before the table.
+        listed.stdout.lines().skip_while(|line| !line.starts_with("level")).skip(1).map(file).collect()
     }
 
     /// Every TXID that ends a file, ascending.

@@ -17,6 +17,12 @@ pub mod programs;
 pub mod reader;
 pub mod s3;
 #[cfg(unix)]
+pub mod servers;
+#[cfg(unix)]
 pub mod session;
+#[cfg(all(unix, feature = "sftp"))]
+pub mod ssh;
 #[cfg(unix)]
 pub mod workload;
+#[cfg(unix)]
+pub mod written;

@@ -108,6 +108,18 @@ pub fn assert_same_bytes(conn: &Connection, restored: &Path) {
     }
 }
 
+/// Compares a database that a host read whole into a file with a restored one.
+pub fn assert_same_file(served: &Path, restored: &Path) {
+    let read = |path: &Path| std::fs::read(path).expect("a database");
+    let (ours, mut theirs) = (read(served), read(restored));
+    assert_eq!(ours.len(), theirs.len(), "size of the database");
+    for range in SET_ANEW {
+        theirs[range.clone()].copy_from_slice(&ours[range]);
+    }
+    let at = ours.iter().zip(&theirs).position(|(a, b)| a != b);
+    assert_eq!(at, None, "the first byte that differs from the restored database");
+}
+
 /// Fails unless SQLite finds nothing wrong.
 pub fn assert_whole(conn: &Connection) {
     let found: String = conn.query_row("PRAGMA integrity_check", [], |row| row.get(0)).expect("it can be checked");

@@ -19,6 +19,17 @@ impl Oracle {
         self.histories.push(BTreeMap::new());
     }
 
+    /// From now on transactions belong to another history, which is the same as an earlier one up to a transaction.
+    pub(super) fn branch(&mut self, history: usize, until: Txid) {
+        let shared = self.histories[history].range(..=until).map(|(txid, state)| (*txid, state.clone())).collect();
+        self.histories.push(shared);
+    }
+
+    /// The number of the history that transactions belong to now.
+    pub(super) fn history(&self) -> usize {
+        self.histories.len() - 1
+    }
+
     pub(super) fn record(&mut self, txid: Txid, state: Vec<Content>) {
         self.histories.last_mut().expect("a history has begun").insert(txid, state);
     }

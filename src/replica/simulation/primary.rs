@@ -5,6 +5,7 @@ use super::oracle::{Content, Oracle};
 use super::random::Random;
 use super::world::World;
 use crate::ltx::{Encoder, FileName, Form, Header, Level, PageSize, Txid};
+use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -23,6 +24,18 @@ pub(super) struct Primary {
     wal_salt: u32,
     wal_offset: i64,
     clock_ms: i64,
+    image: Option<Image>,
+}
+
+/// The primary's machine as it was once, and the replica as it was then.
+struct Image {
+    history: usize,
+    txid: Txid,
+    pages: Vec<Content>,
+    changes: BTreeMap<Txid, Change>,
+    wal_salt: u32,
+    wal_offset: i64,
+    files: Vec<(Level, FileName, Bytes)>,
 }
 
 #[derive(Clone)]
@@ -46,6 +59,7 @@ impl Primary {
             wal_salt: 1,
             wal_offset: 32,
             clock_ms: 1_000_000,
+            image: None,
         }
     }
 
@@ -58,7 +72,9 @@ impl Primary {
         self.clock_ms += self.random.below(2000) as i64;
         match self.random.below(20) {
             _ if self.txid == Txid(0) => self.commit_all(),
-            0..=10 => self.commit(),
+            0..=9 => self.commit(),
+            10 if self.image.is_some() => self.start_from_image(),
+            10 => self.make_image(),
             11 => self.commit_all(),
             12..=13 => self.compact(0),
             14 => self.compact(1),
@@ -178,6 +194,34 @@ impl Primary {
         self.changes.clear();
         self.txid = Txid(0);
         self.commit_all();
+    }
+
+    fn make_image(&mut self) {
+        self.image = Some(Image {
+            history: self.oracle.history(),
+            txid: self.txid,
+            pages: self.pages.clone(),
+            changes: self.changes.clone(),
+            wal_salt: self.wal_salt,
+            wal_offset: self.wal_offset,
+            files: self.world.copy(),
+        });
+    }
+
+    /// A twin out of the image goes on elsewhere, with a copy of the replica of then, and takes this one's place.
+    fn start_from_image(&mut self) {
+        let Some(image) = self.image.take() else { return };
+        self.oracle.branch(image.history, image.txid);
+        (self.txid, self.pages, self.changes) = (image.txid, image.pages, image.changes);
+        (self.wal_salt, self.wal_offset) = (image.wal_salt, image.wal_offset);
+        self.world.replace(&image.files);
+        for _ in 0..self.random.below(12) {
+            match self.random.below(6) {
+                0..=3 => self.commit(),
+                4 => self.compact(0),
+                _ => self.expire_level_0(),
+            }
+        }
     }
 
     /// Writes a snapshot, if there is anything.

@@ -68,6 +68,18 @@ impl World {
         state.before.clear();
     }
 
+    /// All that is there.
+    pub(super) fn copy(&self) -> Vec<(Level, FileName, Bytes)> {
+        let state = self.state.lock();
+        state.files.iter().map(|((level, name), object)| (*level, *name, object.bytes.clone())).collect()
+    }
+
+    /// Puts a copy in the place of what is there.
+    pub(super) fn replace(&self, files: &[(Level, FileName, Bytes)]) {
+        self.wipe();
+        files.iter().for_each(|(level, name, bytes)| self.put(*level, *name, bytes.to_vec()));
+    }
+
     /// What lies at a level now, ascending.
     pub(super) fn files(&self, level: Level) -> Vec<FileName> {
         self.state.lock().files.keys().filter(|(at, _)| *at == level).map(|(_, name)| *name).collect()

@@ -1,7 +1,6 @@
 //! Which bucket on which server the host of an `s3` URL names.
 
-use crate::store::url;
-use ::url::Url;
+use crate::store::url::Parts;
 
 /// What a host says.
 #[derive(Default, PartialEq, Eq, Debug)]
@@ -48,6 +47,45 @@ impl Host {
     }
 }
 
+/// An access point, which has a host of its own in the place of a bucket.
+pub(super) struct AccessPoint {
+    pub host: Host,
+    /// The path below it.
+    pub path: String,
+}
+
+impl AccessPoint {
+    /// Reads `arn:aws:s3:<region>:<account>:accesspoint/<name>/<path>`; None if it is no ARN at all.
+    pub fn parse(parts: &Parts<'_>) -> Result<Option<AccessPoint>, String> {
+        let fields: Vec<&str> = parts.host.split(':').collect();
+        if !fields[0].eq_ignore_ascii_case("arn") {
+            return Ok(None);
+        }
+        let (name, path) = parts.path.split_once('/').unwrap_or((&parts.path, ""));
+        match fields[..] {
+            [_, partition, "s3", region, account, "accesspoint"] if !region.is_empty() && !name.is_empty() => {
+                let ending = if partition == "aws-cn" { ".cn" } else { "" };
+                let host = Host {
+                    bucket: format!("{name}-{account}"),
+                    region: Some(region.to_owned()),
+                    endpoint: Some(format!("https://s3-accesspoint.{region}.amazonaws.com{ending}")),
+                    path_style: false,
+                };
+                Ok(Some(AccessPoint { host, path: path.to_owned() }))
+            }
+            _ => {
+                Err("its host is no ARN of an access point, as in arn:aws:s3:region:account:accesspoint/name"
+                    .to_owned())
+            }
+        }
+    }
+}
+
+/// Whether an endpoint is Tigris', which answers from the nearest copy, however old, unless told otherwise.
+pub(super) fn is_tigris(endpoint: &str) -> bool {
+    ["https://fly.storage.tigris.dev", "https://t3.storage.dev"].contains(&endpoint)
+}
+
 /// `bucket.s3.amazonaws.com` and `bucket.s3.region.amazonaws.com`.
 fn amazon(host: &str) -> Option<Host> {
     let host = host.strip_suffix(".amazonaws.com")?;
@@ -83,38 +121,6 @@ impl Provider {
             path_style: self.path_style,
         })
     }
-}
-
-/// An endpoint as a person writes it, with a scheme: `http` for names that only mean something locally.
-pub(super) fn endpoint(text: &str) -> Result<String, String> {
-    let text = text.trim().trim_end_matches('/');
-    let (is_complete, host) = match url::scheme(text) {
-        Some((scheme, rest)) if scheme == "http" || scheme == "https" => (true, rest.trim_start_matches('/')),
-        _ => (false, text),
-    };
-    if host.contains('@') {
-        return Err("the endpoint holds credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY".to_owned());
-    }
-    let complete = match (is_complete, is_local(host)) {
-        (true, _) => text.to_owned(),
-        (false, true) => format!("http://{text}"),
-        (false, false) => format!("https://{text}"),
-    };
-    match Url::parse(&complete) {
-        Ok(parsed) if parsed.has_host() && parsed.query().is_none() && parsed.fragment().is_none() => Ok(complete),
-        _ => Err(format!("the endpoint '{text}' is no URL of a server, as in http://localhost:9000")),
-    }
-}
-
-fn is_local(host: &str) -> bool {
-    let host = host.split('/').next().unwrap_or_default();
-    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
-    let is_private = match name.trim_matches(['[', ']']).parse() {
-        Ok(std::net::IpAddr::V4(ip)) => ip.is_loopback() || ip.is_private(),
-        Ok(std::net::IpAddr::V6(ip)) => ip.is_loopback() || ip.is_unique_local(),
-        Err(_) => false,
-    };
-    is_private || name == "localhost" || name.ends_with(".localhost") || name.ends_with(".local")
 }
 
 /// The endpoint with the bucket in front of its host, as virtual-hosted requests address it.
@@ -157,23 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn an_endpoint_gets_the_scheme_that_its_host_suggests() {
-        for (text, complete) in [
-            ("localhost:9000", "http://localhost:9000"),
-            ("127.0.0.1:9000/", "http://127.0.0.1:9000"),
-            ("192.168.7.1", "http://192.168.7.1"),
-            ("minio.local:9000", "http://minio.local:9000"),
-            ("[::1]:9000", "http://[::1]:9000"),
-            ("s3.example.com", "https://s3.example.com"),
-            ("https://localhost:9000", "https://localhost:9000"),
-            ("http://s3.example.com/base/", "http://s3.example.com/base"),
-        ] {
-            assert_eq!(endpoint(text).as_deref(), Ok(complete));
-        }
-        for text in ["http://", "a b", "host:port", "http://host/?x", "http://me:hush@host"] {
-            let complaint = endpoint(text).expect_err(text);
-            assert!(!complaint.contains("hush"), "{complaint}");
-        }
+    fn a_bucket_goes_in_front_of_a_host() {
         assert_eq!(with_bucket("https://fra1.example.com", "b"), "https://b.fra1.example.com");
     }
 }

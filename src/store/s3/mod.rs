@@ -1,280 +1,107 @@
 //! Replicas in S3, and whatever speaks its language.
 
-mod client;
-mod failure;
 mod host;
+mod oss;
 mod place;
+mod profile;
 #[cfg(test)]
 mod tests;
 
 pub(super) use place::S3Place;
 
-use super::paths::{self, Layout};
-use super::{Chunk, Error, ErrorKind, Listed, Store, Version};
-use crate::lock::RwLock;
-use crate::ltx::{FileName, Level, Txid};
+use super::cloud::{self, Bucket, CloudStore, Parts, Service};
+use super::http::Clients;
+use super::paths::Layout;
+use super::tls::Trust;
 use async_trait::async_trait;
-use bytes::Bytes;
-use failure::{Failure, Refusal, Wish};
-use object_store::aws::AmazonS3;
-use object_store::list::{PaginatedListOptions, PaginatedListStore};
-use object_store::path::Path;
-use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt};
+use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey};
 use place::Credentials;
-use std::fmt;
-use std::future::Future;
-use std::ops::Range;
 use std::sync::Arc;
-use tokio::time::timeout;
 
-/// A replica in a bucket.
-#[derive(Debug)]
-pub(super) struct S3Store {
-    shown: Arc<str>,
-    place: S3Place,
-    client: RwLock<Client>,
-}
+/// The region of a bucket of which nothing is known, as Amazon's own tools have it.
+const DEFAULT_REGION: &str = "us-east-1";
 
-/// A client, and the region it signs for. Another takes its place once the server says where the bucket is.
-#[derive(Clone)]
-struct Client {
-    region: Arc<str>,
-    bucket: AmazonS3,
-}
-
-impl fmt::Debug for Client {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The bucket would show its credentials.
-        f.debug_struct("Client").field("region", &self.region).finish_non_exhaustive()
+/// Makes a store of the place.
+pub(super) fn connect(shown: Arc<str>, place: S3Place) -> Result<CloudStore<S3Place>, String> {
+    let mut clients = Clients::new(Trust::of(place.skip_verify, place.authorities.as_deref(), &shown)?)?;
+    if place.endpoint.as_deref().is_some_and(host::is_tigris) {
+        clients = clients.with_header("x-tigris-consistent", "true");
     }
+    CloudStore::new(shown, place, clients)
 }
 
-impl S3Store {
-    pub fn new(shown: Arc<str>, place: S3Place) -> Result<S3Store, String> {
-        let region = place.region.as_deref().unwrap_or(client::DEFAULT_REGION);
-        let client = Client { region: region.into(), bucket: client::build(&place, region)? };
-        Ok(S3Store { shown, place, client: RwLock::new(client) })
+impl Service for S3Place {
+    fn layout(&self) -> Layout {
+        Layout::Hexadecimal
     }
 
-    /// Whom complaints name when nobody answered.
+    fn path(&self) -> &str {
+        &self.path
+    }
+
     fn server(&self) -> &str {
-        self.place.endpoint.as_deref().unwrap_or("Amazon S3")
+        self.endpoint.as_deref().unwrap_or("Amazon S3")
     }
 
-    fn file(&self, level: Level, name: FileName) -> Result<Place, Error> {
-        let below = Layout::Hexadecimal.file(level, name);
-        let shown = format!("{}/{below}", self.shown);
-        match Path::parse(format!("{}/{below}", self.place.path)) {
-            Ok(key) => Ok(Place { key, shown }),
-            Err(_) => Err(Error::new(ErrorKind::Config, shown, "no key of S3 can be called so")),
+    fn region(&self) -> &str {
+        self.region.as_deref().unwrap_or(DEFAULT_REGION)
+    }
+
+    fn client(&self, region: &str, parts: Parts) -> Result<Arc<dyn Bucket>, String> {
+        let mut builder = AmazonS3Builder::new()
+            .with_bucket_name(&self.bucket)
+            .with_region(region)
+            .with_virtual_hosted_style_request(!self.path_style)
+            .with_retry(parts.retry)
+            .with_client_options(parts.options)
+            .with_http_connector(parts.connector);
+        if let Some(endpoint) = &self.endpoint {
+            builder = match self.path_style {
+                true => builder.with_endpoint(endpoint),
+                false => builder.with_endpoint(host::with_bucket(endpoint, &self.bucket)),
+            };
+        }
+        if let Some(key) = &self.customer_key {
+            builder = builder.with_ssec_encryption(&key.0);
+        }
+        let bucket = sign(builder, &self.credentials).build();
+        bucket.map(|bucket| Arc::new(bucket) as Arc<dyn Bucket>).map_err(|error| cloud::unusable(&error))
+    }
+
+    fn lacks(&self) -> Option<&'static str> {
+        match self.credentials {
+            Credentials::Role(_) => {
+                Some("AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not set, and no role gives any")
+            }
+            Credentials::Process(_) => Some("the credential_process of the profile gives none"),
+            Credentials::Static { .. } | Credentials::None => None,
         }
     }
-
-    /// Asks the bucket, in its region, for an answer of about `bytes`.
-    async fn ask<T, F>(&self, bytes: u64, question: impl Fn(AmazonS3) -> F) -> Result<T, Failure>
-    where
-        F: Future<Output = Result<T, object_store::Error>>,
-    {
-        let client = self.client.read().clone();
-        let failure = match self.ask_once(bytes, question(client.bucket)).await {
-            Err(failure) => failure,
-            answer => return answer,
-        };
-        let region = failure.refusal().and_then(Refusal::elsewhere);
-        let Some(region) = region.filter(|region| **region != *client.region) else { return Err(failure) };
-        tracing::info!("{self}: the bucket is in the region {region}, not {}", client.region);
-        let Ok(bucket) = client::build(&self.place, region) else { return Err(failure) };
-        *self.client.write() = Client { region: region.into(), bucket: bucket.clone() };
-        self.ask_once(bytes, question(bucket)).await
-    }
-
-    async fn ask_once<T>(
-        &self,
-        bytes: u64,
-        answer: impl Future<Output = Result<T, object_store::Error>>,
-    ) -> Result<T, Failure> {
-        let deadline = client::deadline(bytes);
-        match timeout(deadline, answer).await {
-            Ok(answer) => answer.map_err(|error| Failure::below(&error, self.server())),
-            Err(_) => Err(Failure::late(self.server(), deadline.as_secs())),
-        }
-    }
-
-    /// Where no keys are set a role must give some. If none does, the request that needs them could not tell.
-    async fn need_credentials(&self) -> Result<(), Error> {
-        let Credentials::Role(_) = self.place.credentials else { return Ok(()) };
-        let keys = |bucket: AmazonS3| async move { bucket.credentials().get_credential().await };
-        let Err(failure) = self.ask(0, keys).await else { return Ok(()) };
-        let cause = format!(
-            "there are no credentials: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not set, and no role gives any \
-             ({failure})"
-        );
-        Err(Error::new(ErrorKind::Denied, self.shown.clone(), cause))
-    }
-
-    /// One page of a listing: its objects, and where the next page begins.
-    async fn page(
-        &self,
-        prefix: &str,
-        start: Option<&str>,
-        token: Option<String>,
-        most: usize,
-    ) -> Result<(Vec<ObjectMeta>, Option<String>), Failure> {
-        let options = PaginatedListOptions {
-            offset: start.map(|start| format!("{prefix}{start}")),
-            max_keys: Some(most),
-            page_token: token,
-            ..PaginatedListOptions::default()
-        };
-        let question = |bucket: AmazonS3| {
-            let options = options.clone();
-            async move { bucket.list_paginated(Some(prefix), options).await }
-        };
-        let page = self.ask(PAGE, question).await?;
-        Ok((page.result.objects, page.page_token))
-    }
-
-    /// What a read without bytes answers: that the file is there, and how long it is.
-    async fn nothing_of(&self, file: &Place, range: &Range<u64>, expected: Option<&Version>) -> Result<Chunk, Error> {
-        let head = |bucket: AmazonS3| async move { bucket.head(&file.key).await };
-        let meta = self.ask(0, head).await.map_err(|failure| failure.error(&file.shown, Wish::File))?;
-        let version = version(&meta);
-        version.check(expected, &file.shown)?;
-        if !range.is_empty() && range.start < meta.size {
-            let cause = "it was rewritten while it was read";
-            return Err(Error::new(ErrorKind::Changed, file.shown.as_str(), cause));
-        }
-        Ok(Chunk { bytes: Bytes::new(), file_size: meta.size, version })
-    }
 }
-
-/// A file of the bucket.
-struct Place {
-    key: Path,
-    shown: String,
-}
-
-impl fmt::Display for S3Store {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.shown)
-    }
-}
-
-/// About the length of a page of 1000 objects.
-const PAGE: u64 = 512 * 1024;
-
-/// Servers that read ranges as signed numbers do not take longer ones.
-const LONGEST: u64 = i64::MAX as u64;
 
 #[async_trait]
-impl Store for S3Store {
-    async fn list(&self, level: Level, from: Txid) -> Result<Vec<Listed>, Error> {
-        self.list_range(level, from..Txid(u64::MAX)).await
-    }
-
-    async fn list_range(&self, level: Level, range: Range<Txid>) -> Result<Vec<Listed>, Error> {
-        self.need_credentials().await?;
-        let prefix = format!("{}/{}/", self.place.path, Layout::Hexadecimal.level(level));
-        let start = paths::start(range.start);
-        // One more than can be in it, which shows that there are no more.
-        let most = range.end.0.saturating_sub(range.start.0).saturating_add(1).min(PAGE_KEYS) as usize;
-        let (mut files, mut token) = (Vec::new(), None);
-        loop {
-            let page = self.page(&prefix, start.as_deref(), token.clone(), most).await;
-            let (objects, next) = page.map_err(|failure| failure.error(&self.shown, Wish::Listing))?;
-            files.extend(objects.iter().filter_map(|object| listed(level, range.start, &prefix, object)));
-            if next.is_some() && next == token {
-                let cause = format!("{} answers the same page of a listing for ever", self.server());
-                return Err(Error::new(ErrorKind::Protocol, self.shown.clone(), cause));
-            }
-            // Keys come in their order.
-            let is_behind = files.last().is_some_and(|last| last.name.min >= range.end);
-            match next {
-                Some(next) if !is_behind => token = Some(next),
-                _ => break,
-            }
-        }
-        files.retain(|file| file.name.min < range.end);
-        files.sort_unstable_by_key(|file| file.name);
-        Ok(files)
-    }
-
-    async fn read(
-        &self,
-        level: Level,
-        name: FileName,
-        range: Range<u64>,
-        expected: Option<&Version>,
-    ) -> Result<Chunk, Error> {
-        self.need_credentials().await?;
-        let file = self.file(level, name)?;
-        let range = range.start..range.end.min(LONGEST);
-        if range.is_empty() {
-            return self.nothing_of(&file, &range, expected).await;
-        }
-        let options = GetOptions {
-            range: Some(GetRange::Bounded(range.clone())),
-            if_match: expected.and_then(tag),
-            ..GetOptions::default()
-        };
-        let key = &file.key;
-        let question = |bucket: AmazonS3| {
-            let options = options.clone();
-            async move {
-                let answer = bucket.get_opts(key, options).await?;
-                Ok((answer.meta.clone(), answer.range.clone(), answer.bytes().await?))
-            }
-        };
-        let (meta, sent, bytes) = match self.ask(range.end - range.start, question).await {
-            Ok(answer) => answer,
-            Err(failure) if failure.refusal().is_some_and(|refusal| refusal.status == BEHIND_THE_END) => {
-                return self.nothing_of(&file, &range, expected).await;
-            }
-            Err(failure) => return Err(failure.error(&file.shown, Wish::File)),
-        };
-        let version = version(&meta);
-        // Not every server knows If-Match.
-        version.check(expected, &file.shown)?;
-        if bytes.len() as u64 != sent.end - sent.start {
-            let cause = format!("the answer of {} broke off", self.server());
-            return Err(Error::new(ErrorKind::Unreachable, file.shown, cause));
-        }
-        Ok(Chunk { bytes, file_size: meta.size, version })
+impl Bucket for AmazonS3 {
+    async fn authorize(&self) -> Result<(), object_store::Error> {
+        self.credentials().get_credential().await.map(drop)
     }
 }
 
-/// The most keys that S3 gives at once.
-const PAGE_KEYS: u64 = 1000;
-
-/// The status of an answer to a range that begins at or behind the end of the file.
-const BEHIND_THE_END: u16 = 416;
-
-fn listed(level: Level, from: Txid, prefix: &str, object: &ObjectMeta) -> Option<Listed> {
-    let name = object.location.as_ref().strip_prefix(prefix).and_then(FileName::parse)?;
-    (name.min >= from).then(|| Listed {
-        level,
-        name,
-        size: object.size,
-        version: object.e_tag.is_some().then(|| version(object)),
-        modified_ms: object.last_modified.timestamp_millis(),
-    })
-}
-
-/// What stands for an ETag where a server gives none: no ETag begins with it.
-const WITHOUT_TAG: &str = "size ";
-
-/// The ETag, bare: some servers quote it in answers but not in listings, and some proxies call it weak.
-fn version(meta: &ObjectMeta) -> Version {
-    match &meta.e_tag {
-        Some(tag) => Version(tag.trim_start_matches("W/").trim_matches('"').into()),
-        None => {
-            let modified = meta.last_modified.timestamp_millis();
-            Version(format!("{WITHOUT_TAG}{}, modified {modified}", meta.size).into())
+fn sign(builder: AmazonS3Builder, credentials: &Credentials) -> AmazonS3Builder {
+    match credentials {
+        Credentials::Static { id, secret, token } => {
+            let builder = builder.with_access_key_id(&id.0).with_secret_access_key(&secret.0);
+            match token {
+                Some(token) => builder.with_token(&token.0),
+                None => builder,
+            }
         }
+        Credentials::Role(variables) => variables.iter().fold(builder, |builder, (name, value)| {
+            match name.to_ascii_lowercase().parse::<AmazonS3ConfigKey>() {
+                Ok(key) => builder.with_config(key, &value.0),
+                Err(_) => builder,
+            }
+        }),
+        Credentials::Process(command) => builder.with_credentials(Arc::new(profile::Process::new(command.clone()))),
+        Credentials::None => builder.with_skip_signature(true),
     }
-}
-
-/// The ETag as If-Match wants it.
-fn tag(version: &Version) -> Option<String> {
-    (!version.0.starts_with(WITHOUT_TAG)).then(|| format!("\"{}\"", version.0))
 }

@@ -1,8 +1,10 @@
 //! The bucket, path, options and credentials that an `s3` URL and the environment give.
 
-use super::host::{self, Host};
+use super::host::{AccessPoint, Host};
+use super::profile;
 use crate::store::environment::{Environment, Secret};
-use crate::store::url::Parts;
+use crate::store::parameters::Parameters;
+use crate::store::url::{self, Parts};
 use object_store::path::Path;
 use std::ffi::OsString;
 
@@ -31,6 +33,10 @@ pub(in crate::store) enum Credentials {
     Static { id: Secret, secret: Secret, token: Option<Secret> },
     /// Where to ask for the keys of a role: variables of the environment.
     Role(Vec<(&'static str, Secret)>),
+    /// A program that prints them.
+    Process(Secret),
+    /// Nothing: the bucket is public.
+    None,
 }
 
 /// What Litestream reads when it writes. Accepted, so that one URL serves both.
@@ -47,35 +53,40 @@ const FOR_WRITERS: [&str; 8] = [
 
 impl S3Place {
     pub fn parse(parts: &Parts<'_>, environment: &Environment<'_>, shown: &str) -> Result<S3Place, String> {
-        if parts.host.to_ascii_lowercase().starts_with("arn:") {
-            return Err(
-                "ARNs of access points are not read; write the alias of the access point, s3://<alias>/path".to_owned()
-            );
-        }
         let mut parameters = Parameters::of(&parts.query);
-        let host = Host::parse(parts.host);
+        let (host, path) = match AccessPoint::parse(parts)? {
+            Some(point) => (point.host, point.path),
+            None => (Host::parse(parts.host), parts.path.clone()),
+        };
         let endpoint = match parameters.take("endpoint") {
             Some(endpoint) => Some(endpoint),
             None if host.endpoint.is_some() => None,
             None => environment.first(&["LITESTREAM_S3_ENDPOINT", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"])?,
         };
-        let endpoint = endpoint.map(|text| host::endpoint(&text)).transpose()?;
+        let endpoint = endpoint.map(|text| url::endpoint(&text)).transpose()?;
         let region = parameters.take("region").or(host.region);
+        let (credentials, regional) = match parameters.flag("anonymous")? {
+            Some(true) => (Credentials::None, None),
+            _ => Credentials::find(environment)?,
+        };
         let place = S3Place {
             bucket: host.bucket,
-            path: parts.path.clone(),
+            path,
             region: match region {
-                None => environment.first(&["AWS_REGION", "AWS_DEFAULT_REGION"])?,
+                None => environment.first(&["AWS_REGION", "AWS_DEFAULT_REGION"])?.or(regional),
                 region => region,
             },
             path_style: parameters.flag("forcePathStyle")?.unwrap_or(endpoint.is_some() || host.path_style),
             endpoint: endpoint.or(host.endpoint),
             skip_verify: parameters.flag("skipVerify")?.unwrap_or(false),
             customer_key: parameters.take("sseCustomerKey").map(Secret),
-            credentials: Credentials::find(environment)?,
+            credentials,
             authorities: environment.raw("AWS_CA_BUNDLE"),
         };
-        parameters.warn_of_the_rest(parts.userinfo, shown);
+        parameters.warn_of_the_rest(&FOR_WRITERS, shown);
+        if parts.userinfo.is_some() {
+            tracing::warn!("{shown}: credentials in an s3 URL are ignored, set AWS_ACCESS_KEY_ID and so on");
+        }
         place.check()
     }
 
@@ -96,8 +107,9 @@ impl S3Place {
 }
 
 impl Credentials {
-    /// Keys come in pairs: halves of two pairs are never mixed.
-    fn find(environment: &Environment<'_>) -> Result<Credentials, String> {
+    /// As Amazon's own tools look for them, and with them the region of a profile. Keys come in pairs: halves of two
+    /// pairs are never mixed.
+    fn find(environment: &Environment<'_>) -> Result<(Credentials, Option<String>), String> {
         let mut half = None;
         for family in ["AWS", "LITESTREAM"] {
             let name = |rest: &str| format!("{family}_{rest}");
@@ -105,17 +117,21 @@ impl Credentials {
             let (id, secret) = (read("ACCESS_KEY_ID")?, read("SECRET_ACCESS_KEY")?);
             match (id, secret) {
                 (Some(id), Some(secret)) => {
-                    return Ok(Credentials::Static { id, secret, token: read("SESSION_TOKEN")? });
+                    return Ok((Credentials::Static { id, secret, token: read("SESSION_TOKEN")? }, None));
                 }
                 (None, None) => {}
                 (Some(_), None) => half = half.or(Some([name("ACCESS_KEY_ID"), name("SECRET_ACCESS_KEY")])),
                 (None, Some(_)) => half = half.or(Some([name("SECRET_ACCESS_KEY"), name("ACCESS_KEY_ID")])),
             }
         }
-        match half {
-            Some([set, unset]) => Err(format!("{set} is set but {unset} is not; set both or neither")),
-            None => Credentials::role(environment),
+        if let Some([set, unset]) = half {
+            return Err(format!("{set} is set but {unset} is not; set both or neither"));
         }
+        if environment.raw("AWS_WEB_IDENTITY_TOKEN_FILE").is_some() {
+            return Ok((Credentials::role(environment)?, None));
+        }
+        let (region, credentials) = profile::read(environment)?;
+        Ok((credentials.map_or_else(|| Credentials::role(environment), Ok)?, region))
     }
 
     fn role(environment: &Environment<'_>) -> Result<Credentials, String> {
@@ -138,49 +154,9 @@ impl Credentials {
     }
 }
 
-/// The parameters of a URL. `partSize`, `part-size` and `partsize` are one.
-struct Parameters(Vec<(String, String)>);
-
-impl Parameters {
-    fn of(query: &[(String, String)]) -> Parameters {
-        Parameters(query.iter().map(|(name, value)| (plain(name), value.clone())).collect())
-    }
-
-    /// The first value of that name.
-    fn take(&mut self, name: &str) -> Option<String> {
-        let value = self.0.iter().find(|(other, _)| *other == plain(name)).map(|(_, value)| value.clone());
-        self.0.retain(|(other, _)| *other != plain(name));
-        value
-    }
-
-    fn flag(&mut self, name: &str) -> Result<Option<bool>, String> {
-        let Some(value) = self.take(name) else { return Ok(None) };
-        match value.to_ascii_lowercase().as_str() {
-            "true" | "1" | "t" | "yes" => Ok(Some(true)),
-            "false" | "0" | "f" | "no" => Ok(Some(false)),
-            _ => Err(format!("its parameter {name} is '{value}'; write true or false")),
-        }
-    }
-
-    /// What nobody reads may be a slip of the pen, but is no reason to refuse.
-    fn warn_of_the_rest(self, userinfo: Option<&str>, shown: &str) {
-        for (name, _) in self.0.iter().filter(|(name, _)| !FOR_WRITERS.contains(&name.as_str())) {
-            tracing::warn!("{shown}: nothing is known of the parameter '{name}', it is ignored");
-        }
-        if userinfo.is_some() {
-            tracing::warn!("{shown}: credentials in an s3 URL are ignored, set AWS_ACCESS_KEY_ID and so on");
-        }
-    }
-}
-
-fn plain(name: &str) -> String {
-    name.replace('-', "").to_ascii_lowercase()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::url;
 
     fn parse(url: &str, variables: &[(&str, &str)]) -> Result<S3Place, String> {
         let find = |name: &str| variables.iter().find(|(n, _)| *n == name).map(|(_, value)| OsString::from(value));
@@ -207,6 +183,10 @@ mod tests {
         assert_eq!(of("s3://b/p?endpoint=localhost:9&region=r", &variables), expect("http://localhost:9", true, "r"));
         assert_eq!(of("s3://b/p?endpoint=x.org&forcePathStyle=no", &[]), expect("https://x.org", false, ""));
         assert_eq!(of("s3://b.s3.us-west-1.amazonaws.com/p?force-path-style=t", &[]), expect("", true, "us-west-1"));
+        let arn = "s3://arn:aws:s3:eu-west-1:123:accesspoint/mine/p/q?region=mars";
+        assert_eq!(of(arn, &variables), expect("https://s3-accesspoint.eu-west-1.amazonaws.com", false, "mars"));
+        let point = parse(arn, &[]).expect("a place");
+        assert_eq!((&*point.bucket, &*point.path), ("mine-123", "p/q"));
         assert_eq!(
             of("s3://b.s3.fr-par.scw.cloud/p", &variables),
             expect("https://s3.fr-par.scw.cloud", false, "fr-par")
@@ -235,7 +215,8 @@ mod tests {
         for (url, part) in [
             ("s3://b/p?skip-verify=perhaps", "skipVerify is 'perhaps'"),
             ("s3://localhost:9000/b/p", "no bucket"),
-            ("s3://arn:aws:s3:eu-west-1:1:accesspoint/x/p", "alias of the access point"),
+            ("s3://arn:aws:s3:eu-west-1:1:bucket/x/p", "no ARN of an access point"),
+            ("s3://arn:aws:s3:eu-west-1:1:accesspoint/x", "no path"),
             ("s3://b/p%0A", "control characters"),
             ("s3://b/p?endpoint=http://", "endpoint 'http:' is no URL"),
         ] {

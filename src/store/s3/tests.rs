@@ -1,10 +1,13 @@
 //! How answers that a well-behaved server never gives are taken.
 
-use super::*;
-use crate::store::Location;
+use crate::ltx::{FileName, Level, Txid};
+use crate::store::{Error, ErrorKind, Listed, Location, Store};
+use bytes::Bytes;
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
+use std::ops::Range;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Gives one canned answer a connection, the last of them for ever. Ends with the process.
@@ -171,4 +174,27 @@ fn what_no_client_can_be_made_of_is_refused_by_name_and_without_its_value() {
     assert!(text.starts_with("s3://bucket/app: AWS_CA_BUNDLE names /no/such/bundle.pem: "), "{text}");
     let text = connect("s3://bucket/app?sseCustomerKey=hush!", "");
     assert!(text.starts_with("s3://bucket/app?sseCustomerKey=***: ") && !text.contains("hush"), "{text}");
+}
+
+#[tokio::test]
+async fn an_instances_credentials_are_asked_for_again_before_they_end() {
+    let ok = |body: &str| answer("200 OK", "", body);
+    let keys = |minutes: i64| {
+        let end = (chrono::Utc::now() + chrono::TimeDelta::minutes(minutes)).to_rfc3339();
+        ok(&format!(
+            r#"{{"AccessKeyId":"me","SecretAccessKey":"hush","Token":"t","Expiration":"{end}","Code":"Success","LastUpdated":"{end}"}}"#
+        ))
+    };
+    // A token to ask with, the role, its keys: those that end within minutes are not used a second time.
+    let instance = Canned::start(vec![ok("token"), ok("role"), keys(3), ok("token"), ok("role"), keys(60)]);
+    let bucket = Canned::start(vec![ok("<ListBucketResult></ListBucketResult>")]);
+    let url = format!("s3://bucket/app?endpoint={}", bucket.endpoint);
+    let metadata = |name: &str| (name == "AWS_METADATA_ENDPOINT").then(|| OsString::from(&instance.endpoint));
+    let store = Location::parse_with(&url, metadata).expect("a location").connect().expect("a store");
+    for _ in 0..3 {
+        assert_eq!(store.list(Level::ZERO, Txid(0)).await.expect("a listing"), []);
+        // Nobody is asked twice within a tenth of a second.
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    }
+    assert_eq!(instance.answered.load(Ordering::Relaxed), 6);
 }

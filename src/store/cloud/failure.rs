@@ -3,16 +3,19 @@
 //! `object_store` keeps the status of a failed answer to itself, as text. So its HTTP client is wrapped: every failure
 //! is caught on the way up, and travels through its errors as the [`Failure`] that is found again at the end.
 
+use crate::store::error::short;
+use crate::store::http::Clients;
+use crate::store::patience::CONNECT_TIMEOUT;
 use crate::store::{Error, ErrorKind};
 use async_trait::async_trait;
 use futures_util::StreamExt;
-use object_store::ClientOptions;
 use object_store::client::{
     HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpResponseBody, HttpService,
-    ReqwestConnector,
 };
+use object_store::{ClientConfigKey, ClientOptions};
 use std::error::Error as StdError;
 use std::fmt;
+use std::time::Duration;
 
 /// A request that brought nothing.
 #[derive(Clone, Debug)]
@@ -30,12 +33,14 @@ pub(super) enum What {
     Refusal(Refusal),
     /// The answer was a yes that makes no sense.
     Nonsense(String),
+    /// Nobody was asked: there is nothing to sign with.
+    Unsigned(String),
 }
 
 #[derive(Clone, Default, Debug)]
 pub(super) struct Refusal {
     pub status: u16,
-    /// S3's word for it, such as `NoSuchKey`; empty if there was none.
+    /// The service's word for it, such as `NoSuchKey`; empty if there was none.
     pub code: String,
     pub message: String,
     /// Where the bucket is, if the server said so.
@@ -85,11 +90,16 @@ impl Failure {
         }
     }
 
+    pub fn is_nonsense(&self) -> bool {
+        matches!(self.what, What::Nonsense(_))
+    }
+
     /// The failure as callers know it.
     pub fn error(&self, place: &str, wish: Wish) -> Error {
         let kind = match &self.what {
             What::Silence { .. } => ErrorKind::Unreachable,
             What::Nonsense(_) => ErrorKind::Protocol,
+            What::Unsigned(_) => ErrorKind::Denied,
             What::Refusal(refusal) => return refusal.error(&self.server, place, wish),
         };
         Error::new(kind, place, self.to_string())
@@ -102,7 +112,8 @@ impl fmt::Display for Failure {
         match &self.what {
             What::Silence { connected: false, cause } => write!(f, "cannot connect to {server}: {cause}"),
             What::Silence { connected: true, cause } => write!(f, "the connection to {server} failed: {cause}"),
-            What::Nonsense(cause) => write!(f, "{server} answers what S3 would not: {cause}"),
+            What::Nonsense(cause) => write!(f, "{server} answers what makes no sense: {cause}"),
+            What::Unsigned(cause) => f.write_str(cause),
             What::Refusal(refusal) => write!(f, "{server} refuses: {}", refusal.answer()),
         }
     }
@@ -121,6 +132,9 @@ impl Refusal {
             ["ExpiredToken", "InvalidToken", "TokenRefreshRequired", "InvalidAccessKeyId"];
         let answer = self.answer();
         let (kind, cause) = match (self.status, wish) {
+            (404, _) if self.code == "ContainerNotFound" => {
+                (ErrorKind::Config, format!("the container does not exist at {server}"))
+            }
             (404, Wish::File) if self.code != "NoSuchBucket" => return Error::missing(place),
             (404, _) => (ErrorKind::Config, format!("the bucket does not exist at {server} ({answer})")),
             (412, _) => (ErrorKind::Changed, "another version stands there by now".to_owned()),
@@ -152,11 +166,13 @@ impl Refusal {
         let status = response.status().as_u16();
         let header = response.headers().get("x-amz-bucket-region").and_then(|value| value.to_str().ok());
         let region = header.map(str::to_owned);
+        // An answer without a body has its code here.
+        let code = response.headers().get("x-ms-error-code").and_then(|value| value.to_str().ok()).map(str::to_owned);
         let body = beginning(response.into_body()).await;
         let element = |name: &str| element(&body, name).map(short);
         Refusal {
             status,
-            code: element("Code").unwrap_or_default(),
+            code: element("Code").or(code).unwrap_or_default(),
             message: element("Message").unwrap_or_default(),
             region: region.or_else(|| element("Region")),
         }
@@ -187,22 +203,22 @@ fn element<'a>(body: &'a str, name: &str) -> Option<&'a str> {
     rest.split_once('<').map(|(text, _)| text).filter(|text| !text.is_empty())
 }
 
-/// One line of a foreign text, of a length for a clause.
-fn short(text: &str) -> String {
-    const LONGEST: usize = 200;
-    let line = text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
-    let line = line.collect::<Vec<_>>().join(" ");
-    let line = line.trim_end_matches('.');
-    line.chars().take(LONGEST).collect()
-}
-
 /// Makes HTTP clients whose failures are [`Failure`]s.
 #[derive(Debug)]
-pub(super) struct Connector;
+pub(in crate::store) struct Connector(pub Clients);
 
 impl HttpConnector for Connector {
     fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
-        Ok(HttpClient::new(Watched { inner: ReqwestConnector::default().connect(options)? }))
+        /// Nobody listens at the address of a cloud's metadata outside of that cloud, and nobody says so.
+        const TO_METADATA: Duration = Duration::from_secs(1);
+        // What `object_store` sets for that address alone.
+        let is_metadata = options.get_config_value(&ClientConfigKey::ConnectTimeout).is_some();
+        let timeout = if is_metadata { TO_METADATA } else { CONNECT_TIMEOUT };
+        let client = self
+            .0
+            .client(timeout)
+            .map_err(|error| object_store::Error::Generic { store: "HTTP", source: error.into() })?;
+        Ok(HttpClient::new(Watched { inner: HttpClient::new(client) }))
     }
 }
 
@@ -219,7 +235,7 @@ impl HttpService for Watched {
             (Some(scheme), Some(authority)) => format!("{scheme}://{authority}"),
             _ => uri.path().to_owned(),
         };
-        let is_listing = uri.query().is_some_and(|query| query.contains("list-type=2"));
+        let is_listing = uri.query().is_some_and(|query| query.contains("list-type=2") || query.contains("comp=list"));
         let (kind, what) = match self.inner.execute(request).await {
             Ok(response) if response.status().is_success() && is_listing => match whole_listing(response).await {
                 Ok(Some(response)) => return Ok(response),
@@ -244,7 +260,8 @@ impl HttpService for Watched {
 async fn whole_listing(response: HttpResponse) -> Result<Option<HttpResponse>, HttpError> {
     let (parts, body) = response.into_parts();
     let bytes = body.bytes().await?;
-    let is_listing = String::from_utf8_lossy(&bytes[..bytes.len().min(1024)]).contains("<ListBucketResult");
+    let beginning = String::from_utf8_lossy(&bytes[..bytes.len().min(1024)]);
+    let is_listing = ["<ListBucketResult", "<EnumerationResults"].iter().any(|root| beginning.contains(root));
     Ok(is_listing.then(|| HttpResponse::from_parts(parts, bytes.into())))
 }
 

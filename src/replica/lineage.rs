@@ -1,0 +1,70 @@
+//! Which histories of a replica have a past in common.
+//!
+//! A listing that shows the newest file of a view as it was shows the view's history. One that shows older files of it alone
+//! does not: two primaries can come out of one image of a machine, and one's replica take the place of the other's. What it
+//! shows is that up to those files they are one. So histories branch, and of a page that a branch did not write
+//! since, both have the same version.
+
+use super::view::Epoch;
+use crate::lock::Mutex;
+use crate::ltx::Txid;
+
+/// The epochs of a replica, each with what it branched off, and up to where the two are the same.
+#[derive(Default)]
+pub(super) struct Lineage(Mutex<Vec<Option<(Epoch, Txid)>>>);
+
+impl Lineage {
+    /// An epoch that nothing known belongs to.
+    pub(super) fn begin(&self) -> Epoch {
+        self.push(None)
+    }
+
+    /// An epoch that is the same as another up to a transaction, as far as is known.
+    pub(super) fn branch(&self, from: Epoch, until: Txid) -> Epoch {
+        self.push(Some((from, until)))
+    }
+
+    fn push(&self, origin: Option<(Epoch, Txid)>) -> Epoch {
+        let mut origins = self.0.lock();
+        origins.push(origin);
+        Epoch(origins.len() as u32 - 1)
+    }
+
+    /// Whether two epochs are known to be the same up to a transaction.
+    pub(super) fn agree(&self, one: Epoch, other: Epoch, until: Txid) -> bool {
+        let origins = self.0.lock();
+        let (mut one, mut other) = (one, other);
+        while one != other {
+            // An epoch is younger than what it branched off.
+            let younger = if one > other { &mut one } else { &mut other };
+            match origins.get(younger.0 as usize).copied().flatten() {
+                Some((origin, shared)) if until <= shared => *younger = origin,
+                _ => return false,
+            }
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn branches_agree_up_to_where_they_part() {
+        let lineage = Lineage::default();
+        let first = lineage.begin();
+        let second = lineage.branch(first, Txid(10));
+        let third = lineage.branch(second, Txid(20));
+        let twin = lineage.branch(first, Txid(7));
+        let stranger = lineage.begin();
+        let agree = |one, other, until| {
+            assert_eq!(lineage.agree(one, other, Txid(until)), lineage.agree(other, one, Txid(until)));
+            lineage.agree(one, other, Txid(until))
+        };
+        assert!(agree(first, first, 99) && agree(first, second, 10) && !agree(first, second, 11));
+        assert!(agree(second, third, 20) && agree(first, third, 10) && !agree(first, third, 11));
+        assert!(agree(third, twin, 7) && !agree(third, twin, 8));
+        assert!(!agree(first, stranger, 1) && agree(stranger, stranger, 1));
+    }
+}

@@ -1,0 +1,163 @@
+//! Replicas in Google Cloud Storage.
+
+use super::cloud::{self, Bucket, CloudStore, Parts, Service};
+use super::environment::{Environment, Secret};
+use super::http::Clients;
+use super::parameters::Parameters;
+use super::paths::Layout;
+use super::tls::Trust;
+use super::url;
+use async_trait::async_trait;
+use object_store::gcp::{GoogleCloudStorage, GoogleCloudStorageBuilder};
+use std::sync::Arc;
+
+/// Where a replica lies in Google Cloud Storage, and how to ask for it.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(super) struct GcsPlace {
+    bucket: String,
+    path: String,
+    /// With its scheme; None for Google's own.
+    endpoint: Option<String>,
+    skip_verify: bool,
+    credentials: Credentials,
+}
+
+/// What requests are signed with.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+enum Credentials {
+    /// Nothing: the bucket is public, or the server an emulator.
+    None,
+    /// A file of a service account, or of a user whom `gcloud` let in.
+    File(String),
+    /// What such a file of a service account holds.
+    Key(Secret),
+    /// The file that `gcloud` keeps at home, or else those of the machine.
+    Ambient,
+}
+
+impl GcsPlace {
+    pub fn parse(parts: &url::Parts<'_>, environment: &Environment<'_>, shown: &str) -> Result<GcsPlace, String> {
+        let mut parameters = Parameters::of(&parts.query);
+        let emulator = environment.text("STORAGE_EMULATOR_HOST")?;
+        let is_emulator = emulator.is_some();
+        let endpoint = parameters.take("endpoint").or(emulator).map(|text| url::endpoint(&text)).transpose()?;
+        let is_local = endpoint.as_ref().is_some_and(|endpoint| endpoint.starts_with("http://"));
+        let file = environment.first(&["GOOGLE_APPLICATION_CREDENTIALS", "GOOGLE_SERVICE_ACCOUNT"])?;
+        let credentials = match (parameters.flag("anonymous")?, file, environment.text("GOOGLE_SERVICE_ACCOUNT_KEY")?) {
+            (Some(true), ..) => Credentials::None,
+            (_, Some(file), _) if !is_emulator => Credentials::File(file),
+            (_, _, Some(key)) if !is_emulator => Credentials::Key(Secret(key)),
+            _ if is_emulator || is_local => Credentials::None,
+            _ => Credentials::Ambient,
+        };
+        let skip_verify = parameters.flag("skipVerify")?.unwrap_or(false);
+        parameters.warn_of_the_rest(&[], shown);
+        if parts.host.is_empty() || parts.path.is_empty() {
+            return Err("it names no bucket, or no path in it; write gs://bucket/path".to_owned());
+        }
+        let (bucket, path) = (parts.host.to_owned(), parts.path.clone());
+        Ok(GcsPlace { bucket, path, endpoint, skip_verify, credentials })
+    }
+
+    /// Makes a store of the place.
+    pub fn connect(self, shown: Arc<str>) -> Result<CloudStore<GcsPlace>, String> {
+        let clients = Clients::new(Trust::of(self.skip_verify, None, &shown)?)?;
+        CloudStore::new(shown, self, clients)
+    }
+}
+
+impl Service for GcsPlace {
+    fn layout(&self) -> Layout {
+        Layout::Decimal
+    }
+
+    fn path(&self) -> &str {
+        &self.path
+    }
+
+    fn server(&self) -> &str {
+        self.endpoint.as_deref().unwrap_or("Google Cloud Storage")
+    }
+
+    fn region(&self) -> &str {
+        ""
+    }
+
+    fn client(&self, _region: &str, parts: Parts) -> Result<Arc<dyn Bucket>, String> {
+        let mut builder = GoogleCloudStorageBuilder::new()
+            .with_bucket_name(&self.bucket)
+            .with_retry(parts.retry)
+            .with_client_options(parts.options)
+            .with_http_connector(parts.connector);
+        if let Some(endpoint) = &self.endpoint {
+            builder = builder.with_base_url(endpoint);
+        }
+        let builder = match &self.credentials {
+            Credentials::None => builder.with_skip_signature(true),
+            Credentials::File(path) => builder.with_application_credentials(path),
+            Credentials::Key(key) => builder.with_service_account_key(&key.0),
+            Credentials::Ambient => builder,
+        };
+        let bucket = builder.build().map_err(|error| match &self.credentials {
+            Credentials::File(path) => {
+                format!("{path} holds no credentials of a service account or of gcloud's: {}", cloud::unusable(&error))
+            }
+            // What is wrong with a key may quote it.
+            Credentials::Key(_) => "GOOGLE_SERVICE_ACCOUNT_KEY holds no key of a service account".to_owned(),
+            _ => cloud::unusable(&error),
+        })?;
+        Ok(Arc::new(bucket))
+    }
+
+    fn lacks(&self) -> Option<&'static str> {
+        (self.credentials == Credentials::Ambient)
+            .then_some("GOOGLE_APPLICATION_CREDENTIALS is not set, nor anonymous=true for a public bucket, and no machine gives any")
+    }
+}
+
+#[async_trait]
+impl Bucket for GoogleCloudStorage {
+    async fn authorize(&self) -> Result<(), object_store::Error> {
+        self.credentials().get_credential().await.map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::ffi::OsString;
+
+    fn parse(url: &str, variables: &[(&str, &str)]) -> Result<GcsPlace, String> {
+        let find = |name: &str| variables.iter().find(|(n, _)| *n == name).map(|(_, value)| OsString::from(value));
+        let (_, rest) = url::scheme(url).expect("a scheme");
+        GcsPlace::parse(&url::Parts::of(rest).expect("parts"), &Environment(&find), url)
+    }
+
+    #[test]
+    fn credentials_are_those_that_google_names_and_none_for_an_emulator() {
+        let of = |url: &str, variables: &[(&str, &str)]| parse(url, variables).expect(url).credentials;
+        let file = ("GOOGLE_APPLICATION_CREDENTIALS", "/key.json");
+        assert_eq!(of("gs://b/p", &[]), Credentials::Ambient);
+        assert_eq!(of("gs://b/p", &[file]), Credentials::File("/key.json".to_owned()));
+        assert_eq!(of("gs://b/p?anonymous=true", &[file]), Credentials::None);
+        assert_eq!(of("gs://b/p", &[file, ("STORAGE_EMULATOR_HOST", "localhost:4443")]), Credentials::None);
+        assert_eq!(of("gs://b/p?endpoint=localhost:4443", &[]), Credentials::None);
+        assert_eq!(of("gs://b/p?endpoint=localhost:4443", &[file]), Credentials::File("/key.json".to_owned()));
+        let key = ("GOOGLE_SERVICE_ACCOUNT_KEY", "{}");
+        assert_eq!(of("gs://b/p", &[key]), Credentials::Key(Secret("{}".to_owned())));
+    }
+
+    #[test]
+    fn what_cannot_be_right_is_refused_with_its_name() {
+        for (url, part) in [("gs:///path", "no bucket"), ("gs://b", "no path"), ("gs://b/p?endpoint=a%20b", "endpoint")]
+        {
+            let complaint = parse(url, &[]).expect_err(url);
+            assert!(complaint.contains(part), "{complaint}");
+        }
+        let connect = |variable| parse("gs://b/p", &[variable]).expect("a place").connect("gs://b/p".into());
+        let complaint = connect(("GOOGLE_APPLICATION_CREDENTIALS", "/no/such/key.json")).expect_err("no file");
+        assert!(complaint.starts_with("/no/such/key.json holds no credentials"), "{complaint}");
+        let complaint = connect(("GOOGLE_SERVICE_ACCOUNT_KEY", "hush")).expect_err("no key");
+        assert!(complaint.contains("GOOGLE_SERVICE_ACCOUNT_KEY") && !complaint.contains("hush"), "{complaint}");
+    }
+}

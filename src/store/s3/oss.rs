@@ -1,0 +1,104 @@
+//! Alibaba's Object Storage Service, by the interface of S3 that it has beside its own.
+
+use super::place::{Credentials, S3Place};
+use crate::store::environment::{Environment, Secret};
+use crate::store::parameters::Parameters;
+use crate::store::url::{self, Parts};
+
+/// Where buckets are of which nothing is known, as Litestream has it.
+const DEFAULT_REGION: &str = "cn-hangzhou";
+
+impl S3Place {
+    /// Reads an `oss` URL: `oss://bucket/path`, or with a host as in `oss://bucket.oss-cn-hangzhou.aliyuncs.com/path`.
+    pub fn parse_oss(parts: &Parts<'_>, environment: &Environment<'_>, shown: &str) -> Result<S3Place, String> {
+        let mut parameters = Parameters::of(&parts.query);
+        let (bucket, region, is_internal) = host(parts.host);
+        let region = match parameters.take("region").or(region) {
+            None => environment.text("OSS_REGION")?.unwrap_or_else(|| DEFAULT_REGION.to_owned()),
+            Some(region) => region,
+        };
+        let region = region.trim_start_matches("oss-");
+        let endpoint = parameters.take("endpoint").map(|text| url::endpoint(&text)).transpose()?;
+        let is_alibabas = endpoint.is_none();
+        let internal = if is_internal { "-internal" } else { "" };
+        let endpoint = endpoint.unwrap_or_else(|| format!("https://s3.oss-{region}{internal}.aliyuncs.com"));
+        let place = S3Place {
+            bucket,
+            path: parts.path.clone(),
+            region: Some(format!("oss-{region}")),
+            // Alibaba takes the bucket in the host alone.
+            path_style: parameters.flag("forcePathStyle")?.unwrap_or(!is_alibabas),
+            endpoint: Some(endpoint),
+            skip_verify: parameters.flag("skipVerify")?.unwrap_or(false),
+            customer_key: None,
+            credentials: match parameters.flag("anonymous")? {
+                Some(true) => Credentials::None,
+                _ => credentials(environment)?,
+            },
+            authorities: environment.raw("AWS_CA_BUNDLE"),
+        };
+        parameters.warn_of_the_rest(&["concurrency", "partsize"], shown);
+        if place.bucket.is_empty() || place.path.is_empty() {
+            return Err("it names no bucket, or no path in it; write oss://bucket/path".to_owned());
+        }
+        Ok(place)
+    }
+}
+
+/// The bucket and region that a host names, and whether it is one of those inside of Alibaba's network.
+fn host(host: &str) -> (String, Option<String>, bool) {
+    let labels = host.strip_suffix(".aliyuncs.com").map(|labels| labels.rsplit_once('.').unwrap_or(("", labels)));
+    match labels.and_then(|(bucket, label)| Some((bucket, label.strip_prefix("oss-")?))) {
+        Some((bucket, region)) => {
+            let bare = region.strip_suffix("-internal");
+            (bucket.to_owned(), Some(bare.unwrap_or(region).to_owned()), bare.is_some())
+        }
+        None => (host.to_owned(), None, false),
+    }
+}
+
+fn credentials(environment: &Environment<'_>) -> Result<Credentials, String> {
+    let read = |name: &str| Ok::<_, String>(environment.text(name)?.map(Secret));
+    match (read("OSS_ACCESS_KEY_ID")?, read("OSS_ACCESS_KEY_SECRET")?) {
+        (Some(id), Some(secret)) => Ok(Credentials::Static { id, secret, token: read("OSS_SESSION_TOKEN")? }),
+        _ => Err("OSS_ACCESS_KEY_ID and OSS_ACCESS_KEY_SECRET are not both set, nor is anonymous=true for a public \
+                  bucket"
+            .to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::url;
+    use std::ffi::OsString;
+
+    fn parse(url: &str) -> Result<S3Place, String> {
+        let find = |name: &str| name.starts_with("OSS_ACCESS").then(|| OsString::from("hush"));
+        let (_, rest) = url::scheme(url).expect("a scheme");
+        S3Place::parse_oss(&Parts::of(rest).expect("parts"), &Environment(&find), url)
+    }
+
+    #[test]
+    fn a_url_names_bucket_region_and_endpoint_as_litestream_reads_it() {
+        for (url, region, endpoint) in [
+            ("oss://b/p", "oss-cn-hangzhou", "https://s3.oss-cn-hangzhou.aliyuncs.com"),
+            ("oss://b/p?region=eu-central-1", "oss-eu-central-1", "https://s3.oss-eu-central-1.aliyuncs.com"),
+            ("oss://b.oss-us-west-1.aliyuncs.com/p", "oss-us-west-1", "https://s3.oss-us-west-1.aliyuncs.com"),
+            (
+                "oss://b.oss-us-west-1-internal.aliyuncs.com/p",
+                "oss-us-west-1",
+                "https://s3.oss-us-west-1-internal.aliyuncs.com",
+            ),
+            ("oss://b/p?endpoint=localhost:9000", "oss-cn-hangzhou", "http://localhost:9000"),
+        ] {
+            let place = parse(url).expect(url);
+            let expected = ("b", "p", Some(region), Some(endpoint), url.contains("localhost"));
+            let region = place.region.as_deref();
+            assert_eq!((&*place.bucket, &*place.path, region, place.endpoint.as_deref(), place.path_style), expected);
+        }
+        for url in ["oss://b", "oss:///p", "oss://oss-cn-hangzhou.aliyuncs.com/p"] {
+            assert!(parse(url).expect_err(url).contains("no bucket"), "{url}");
+        }
+    }
+}

@@ -1,0 +1,284 @@
+//! Replicas on an SSH server.
+
+mod connection;
+mod failure;
+mod place;
+mod session;
+mod wire;
+
+pub(super) use place::SftpPlace;
+
+use super::paths::Layout;
+use super::{Chunk, Error, ErrorKind, Listed, Store, Version, patience};
+use crate::lock::RwLock;
+use crate::ltx::{FileName, Level, Txid};
+use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
+use connection::Connection;
+use failure::Failure;
+use futures_util::future::{join_all, try_join};
+use futures_util::{StreamExt, TryStreamExt, stream};
+use session::{Open, Session};
+use std::fmt;
+use std::future::Future;
+use std::ops::Range;
+use std::sync::Arc;
+use tokio::sync::Mutex;
+use tokio::time::timeout;
+use wire::{Answer, Attributes, FileKind, Request};
+
+/// A replica on an SSH server, read over one connection.
+pub(super) struct SftpStore {
+    shown: Arc<str>,
+    place: SftpPlace,
+    /// Made when it is first needed, and anew when it broke.
+    connection: Mutex<Option<Arc<Connection>>>,
+    /// Where the replica was found.
+    root: RwLock<Option<Arc<str>>>,
+}
+
+impl fmt::Debug for SftpStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SftpStore").field("place", &self.place).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Display for SftpStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.shown)
+    }
+}
+
+impl SftpStore {
+    pub fn new(shown: Arc<str>, place: SftpPlace) -> SftpStore {
+        SftpStore { shown, place, connection: Mutex::new(None), root: RwLock::new(None) }
+    }
+
+    /// Asks something that brings about `bytes`; over a new connection if the one there was has broken.
+    async fn ask<T, F>(&self, bytes: u64, question: impl Fn(Arc<Connection>) -> F) -> Result<T, Failure>
+    where
+        F: Future<Output = Result<T, Failure>>,
+    {
+        let deadline = patience::deadline(bytes);
+        let tries = async {
+            let (connection, is_new) = self.connected().await?;
+            match question(connection).await {
+                Err(failure) if failure.is_lost && !is_new => question(self.connected().await?.0).await,
+                answer => answer,
+            }
+        };
+        match timeout(deadline, tries).await {
+            Ok(answer) => answer,
+            Err(_) => {
+                // Whatever is wrong with the connection, the next question gets another.
+                *self.connection.lock().await = None;
+                let (server, seconds) = (self.place.server(), deadline.as_secs());
+                let cause = format!("the connection to {server} failed: no answer within {seconds} seconds");
+                Err(Failure::new(ErrorKind::Unreachable, cause))
+            }
+        }
+    }
+
+    /// The connection, and whether it was made just now.
+    async fn connected(&self) -> Result<(Arc<Connection>, bool), Failure> {
+        let mut connection = self.connection.lock().await;
+        match &*connection {
+            Some(connection) if !connection.has_ended() => Ok((connection.clone(), false)),
+            _ => {
+                let made = Arc::new(Connection::open(&self.place).await?);
+                *connection = Some(made.clone());
+                Ok((made, true))
+            }
+        }
+    }
+
+    /// The directory that holds the replica; None if there is none. Litestream takes the path of one URL to begin at the
+    /// server's root when it writes, and where the user's sessions begin when it restores: they are one on most servers.
+    async fn root(&self, session: &Session) -> Result<Option<Arc<str>>, Failure> {
+        let found = self.root.read().clone();
+        if found.is_some() {
+            return Ok(found);
+        }
+        for path in [format!("/{}", self.place.path), self.place.path.clone()] {
+            match session.attributes(Request::Stat(path.clone())).await {
+                Ok(there) if there.mode.is_none() || there.is(FileKind::Directory) => {
+                    *self.root.write() = Some(path.clone().into());
+                    return Ok(Some(path.into()));
+                }
+                Ok(_) => return Err(Failure::new(ErrorKind::Config, "it is a file, no directory")),
+                Err(failure) if failure.is_missing() => {}
+                Err(failure) => return Err(failure),
+            }
+        }
+        Ok(None)
+    }
+}
+
+#[async_trait]
+impl Store for SftpStore {
+    async fn list(&self, level: Level, from: Txid) -> Result<Vec<Listed>, Error> {
+        let list = |connection: Arc<Connection>| async move {
+            let session = &connection.session;
+            let Some(root) = self.root(session).await? else { return Ok(Vec::new()) };
+            let directory = format!("{root}/{}", Layout::Decimal.level(level));
+            match entries(session, &directory, level, from).await {
+                Err(failure) if failure.is_missing() => Ok(Vec::new()),
+                answer => answer,
+            }
+        };
+        self.ask(LISTING, list).await.map_err(|failure| failure.error(self.shown.clone()))
+    }
+
+    async fn read(
+        &self,
+        level: Level,
+        name: FileName,
+        range: Range<u64>,
+        expected: Option<&Version>,
+    ) -> Result<Chunk, Error> {
+        let below = Layout::Decimal.file(level, name);
+        let shown = format!("{}/{below}", self.shown);
+        // Who asks for all there is, however much, has the time that a large file takes.
+        let length = range.end.saturating_sub(range.start).min(LARGE);
+        let read = |connection: Arc<Connection>| {
+            let (below, range) = (&below, range.clone());
+            async move {
+                let session = &connection.session;
+                let Some(root) = self.root(session).await? else { return Ok(None) };
+                let file = session.open(Request::Open(format!("{root}/{below}"))).await?;
+                contents(&file, range, expected).await.map(Some)
+            }
+        };
+        let (attributes, bytes) = match self.ask(length, read).await {
+            Ok(Some(read)) => read,
+            Ok(None) => return Err(Error::missing(shown)),
+            Err(failure) => return Err(failure.error(shown)),
+        };
+        let version = version(&attributes);
+        version.check(expected, &shown)?;
+        Ok(Chunk { bytes, file_size: attributes.size, version })
+    }
+}
+
+/// About the length of a listing of a thousand files.
+const LISTING: u64 = 256 * 1024;
+
+const LARGE: u64 = 64 * 1024 * 1024;
+
+/// The files of a directory. Asks for several parts at once: a server gives about a hundred names at a time.
+async fn entries(session: &Session, directory: &str, level: Level, from: Txid) -> Result<Vec<Listed>, Failure> {
+    const AT_ONCE: usize = 4;
+    let open = session.open(Request::OpenDirectory(directory.to_owned())).await?;
+    let mut files = Vec::new();
+    let mut is_complete = false;
+    while !is_complete {
+        let parts = (0..AT_ONCE).map(|_| session.ask(Request::ReadDirectory(open.handle.clone())));
+        for part in join_all(parts).await {
+            match part {
+                Ok(Answer::Names(names)) => {
+                    for (name, attributes) in names {
+                        let name = std::str::from_utf8(&name).ok().and_then(FileName::parse);
+                        let Some(name) = name.filter(|name| name.min >= from) else { continue };
+                        files.extend(file(session, directory, level, name, attributes).await?);
+                    }
+                }
+                Ok(_) => return Err(Failure::nonsense("no names")),
+                Err(failure) if failure.is_end => is_complete = true,
+                Err(failure) => return Err(failure),
+            }
+        }
+    }
+    files.sort_unstable_by_key(|file| file.name);
+    Ok(files)
+}
+
+/// What is told of a name; None if it is no file. Behind a link is what it leads to.
+async fn file(
+    session: &Session,
+    directory: &str,
+    level: Level,
+    name: FileName,
+    attributes: Attributes,
+) -> Result<Option<Listed>, Failure> {
+    let attributes = if attributes.is(FileKind::Link) {
+        match session.attributes(Request::Stat(format!("{directory}/{name}"))).await {
+            Err(failure) if failure.is_missing() => return Ok(None),
+            answer => answer?,
+        }
+    } else {
+        attributes
+    };
+    Ok(attributes.is(FileKind::Regular).then(|| Listed {
+        level,
+        name,
+        size: attributes.size,
+        version: Some(version(&attributes)),
+        modified_ms: i64::from(attributes.modified) * 1000,
+    }))
+}
+
+/// Size and time. Litestream sets the time to that of the transaction, so that a rewrite has another.
+fn version(attributes: &Attributes) -> Version {
+    Version(format!("{:x}-{:x}", attributes.size, attributes.modified).into())
+}
+
+/// A range of an open file, cut at its end, and what the server tells of the file. The beginning is asked for before the
+/// length is known; of another version than the expected one, nothing else is.
+async fn contents(
+    file: &Open<'_>,
+    range: Range<u64>,
+    expected: Option<&Version>,
+) -> Result<(Attributes, Bytes), Failure> {
+    const BEGINNING: u64 = 512 * 1024;
+    let beginning = range.start..range.end.min(range.start.saturating_add(BEGINNING));
+    let attributes = file.session.attributes(Request::StatHandle(file.handle.clone()));
+    let (attributes, mut bytes) = try_join(attributes, part(file, beginning.clone())).await?;
+    let end = range.end.min(attributes.size);
+    if expected.is_none_or(|expected| *expected == version(&attributes)) {
+        if beginning.end < end {
+            bytes.unsplit(part(file, beginning.end..end).await?);
+        }
+        let length = end.saturating_sub(range.start);
+        if (bytes.len() as u64) < length {
+            return Err(Failure::new(ErrorKind::Unreachable, "it became shorter while it was read"));
+        }
+        // It may have grown as well.
+        bytes.truncate(usize::try_from(length).unwrap_or(usize::MAX));
+    }
+    Ok((attributes, bytes.freeze()))
+}
+
+/// The bytes of a range that exist, many requests at a time.
+async fn part(file: &Open<'_>, range: Range<u64>) -> Result<BytesMut, Failure> {
+    /// What every server gives at once.
+    const PIECE: u64 = 32 * 1024;
+    const AT_ONCE: usize = 64;
+    let starts = (range.start..range.end).step_by(PIECE as usize);
+    let pieces = starts.map(|start| piece(file, start..range.end.min(start + PIECE)));
+    stream::iter(pieces)
+        .buffered(AT_ONCE)
+        .try_fold(BytesMut::new(), |mut bytes, piece| async move {
+            bytes.extend_from_slice(&piece);
+            Ok(bytes)
+        })
+        .await
+}
+
+/// The bytes of a short range that exist. Servers may give less than asked for.
+async fn piece(file: &Open<'_>, range: Range<u64>) -> Result<BytesMut, Failure> {
+    let mut bytes = BytesMut::new();
+    loop {
+        let offset = range.start + bytes.len() as u64;
+        if offset >= range.end {
+            return Ok(bytes);
+        }
+        let length = u32::try_from(range.end - offset).unwrap_or(u32::MAX);
+        match file.session.ask(Request::Read { handle: file.handle.clone(), offset, length }).await {
+            Ok(Answer::Data(data)) if data.is_empty() => return Ok(bytes),
+            Ok(Answer::Data(data)) => bytes.extend_from_slice(&data[..data.len().min(length as usize)]),
+            Ok(_) => return Err(Failure::nonsense("no data")),
+            Err(failure) if failure.is_end => return Ok(bytes),
+            Err(failure) => return Err(failure),
+        }
+    }
+}

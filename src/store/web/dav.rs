@@ -1,0 +1,152 @@
+//! Listings by WebDAV: the properties of the files of a directory.
+
+use super::{Failure, WebStore, version_of};
+use crate::ltx::{FileName, Level, Txid};
+use crate::store::Listed;
+use crate::store::paths::Layout;
+use percent_encoding::percent_decode_str;
+use quick_xml::Reader;
+use quick_xml::events::Event;
+use reqwest::Method;
+use std::sync::atomic::Ordering;
+
+/// What is asked of every file.
+const QUESTION: &str = r#"<?xml version="1.0" encoding="utf-8"?><D:propfind xmlns:D="DAV:"><D:prop><D:resourcetype/><D:getcontentlength/><D:getetag/><D:getlastmodified/></D:prop></D:propfind>"#;
+
+/// About the length of the properties of a thousand files.
+const LISTING: u64 = 1024 * 1024;
+
+impl WebStore {
+    pub(super) async fn properties(&self, level: Level, from: Txid) -> Result<Vec<Listed>, Failure> {
+        let method = Method::from_bytes(b"PROPFIND").map_err(|_| Failure::Unfit("takes no method".to_owned()))?;
+        let below = format!("{}/", Layout::Decimal.level(level));
+        let request = || {
+            let request = self.request(method.clone(), &below).header("depth", "1");
+            request.header("content-type", "application/xml; charset=utf-8").body(QUESTION)
+        };
+        let answer = self.ask(LISTING, request).await?;
+        let resources = resources(&String::from_utf8_lossy(&answer.body));
+        let resources = resources.ok_or_else(|| Failure::Nonsense("what came is no listing".to_owned()))?;
+        if resources.iter().any(|resource| !resource.is_directory && resource.tag.is_empty()) {
+            self.has_tags.store(false, Ordering::Relaxed);
+        }
+        Ok(resources.iter().filter_map(|resource| resource.listed(level, from)).collect())
+    }
+}
+
+/// What a server tells of a file or directory.
+#[derive(Default, PartialEq, Eq, Debug)]
+struct Resource {
+    href: String,
+    length: String,
+    tag: String,
+    modified: String,
+    is_directory: bool,
+}
+
+impl Resource {
+    fn listed(&self, level: Level, from: Txid) -> Option<Listed> {
+        let href = percent_decode_str(&self.href).decode_utf8_lossy();
+        let name = href.rsplit('/').next().and_then(FileName::parse)?;
+        let size = self.length.parse().ok()?;
+        let told = |text: &'_ str| (!text.is_empty()).then(|| text.to_owned());
+        let (tag, modified) = (told(&self.tag), told(&self.modified));
+        (!self.is_directory && name.min >= from).then(|| Listed {
+            level,
+            name,
+            size,
+            version: Some(version_of(tag.as_deref(), modified.as_deref(), size)),
+            modified_ms: milliseconds(modified.as_deref()),
+        })
+    }
+}
+
+/// The resources of a multistatus; None if it is none.
+fn resources(body: &str) -> Option<Vec<Resource>> {
+    let mut reader = Reader::from_str(body);
+    let (mut found, mut current, mut element) = (Vec::new(), Resource::default(), Vec::new());
+    let mut is_multistatus = false;
+    loop {
+        match reader.read_event().ok()? {
+            Event::Start(start) => {
+                element = start.local_name().as_ref().to_ascii_lowercase();
+                match element.as_slice() {
+                    b"multistatus" => is_multistatus = true,
+                    b"response" => current = Resource::default(),
+                    b"collection" => current.is_directory = true,
+                    _ => {}
+                }
+            }
+            Event::Empty(empty) if empty.local_name().as_ref().eq_ignore_ascii_case(b"collection") => {
+                current.is_directory = true;
+            }
+            Event::Text(text) => current.add(&element, &text.decode().ok()?),
+            Event::CData(text) => current.add(&element, &text.decode().ok()?),
+            Event::GeneralRef(reference) => {
+                let character = match &*reference.decode().ok()? {
+                    "quot" => '"',
+                    "amp" => '&',
+                    "apos" => '\'',
+                    "lt" => '<',
+                    "gt" => '>',
+                    _ => reference.resolve_char_ref().ok()??,
+                };
+                current.add(&element, character.encode_utf8(&mut [0; 4]));
+            }
+            Event::End(end) => {
+                element.clear();
+                if end.local_name().as_ref().eq_ignore_ascii_case(b"response") {
+                    found.push(std::mem::take(&mut current));
+                }
+            }
+            Event::Eof => return is_multistatus.then_some(found),
+            _ => {}
+        }
+    }
+}
+
+impl Resource {
+    /// Takes the text of an element; it may come in pieces.
+    fn add(&mut self, element: &[u8], text: &str) {
+        let field = match element {
+            b"href" => &mut self.href,
+            b"getcontentlength" => &mut self.length,
+            b"getetag" => &mut self.tag,
+            b"getlastmodified" => &mut self.modified,
+            _ => return,
+        };
+        field.push_str(text.trim());
+    }
+}
+
+/// A time of HTTP in milliseconds since 1970; 0 if it is none.
+fn milliseconds(time: Option<&str>) -> i64 {
+    let parsed = time.and_then(|time| chrono::DateTime::parse_from_rfc2822(time).ok());
+    parsed.map_or(0, |time| time.timestamp_millis())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_multistatus_tells_of_files_however_it_is_written() {
+        let body = r#"<?xml version="1.0"?><D:multistatus xmlns:D="DAV:">
+            <D:response><D:href>/dav/ltx/0/</D:href><D:propstat><D:prop><D:resourcetype><D:collection/></D:resourcetype>
+            </D:prop></D:propstat></D:response>
+            <lp1:response><lp1:href>http://host/dav/ltx/0/0000000000000001-00000000000000%30%31.ltx</lp1:href><lp1:propstat>
+            <lp1:prop><lp1:resourcetype/><lp1:getcontentlength>7</lp1:getcontentlength><lp1:getetag>&quot;a&#38;b&quot;</lp1:getetag>
+            <lp1:getlastmodified>Sat, 21 Nov 2026 12:00:00 GMT</lp1:getlastmodified></lp1:prop></lp1:propstat></lp1:response>
+            </D:multistatus>"#;
+        let resources = resources(body).expect("a multistatus");
+        let listed: Vec<Listed> =
+            resources.iter().filter_map(|resource| resource.listed(Level::ZERO, Txid(0))).collect();
+        assert_eq!((resources.len(), listed.len()), (2, 1));
+        let version = listed[0].version.as_ref().expect("a version");
+        assert_eq!((listed[0].name.max, listed[0].size, &*version.0), (Txid(1), 7, "a&b"));
+        assert_eq!(listed[0].modified_ms, 1_795_262_400_000);
+        for nonsense in ["", "<html><body>Sign in</body></html>", "<D:multistatus><D:response>", "{}"] {
+            assert!(super::resources(nonsense).is_none_or(|resources| resources.is_empty()), "{nonsense}");
+        }
+    }
+}

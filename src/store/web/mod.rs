@@ -1,0 +1,305 @@
+//! Replicas behind web servers: what plain ones and those that speak WebDAV have in common.
+
+#[cfg(feature = "webdav")]
+mod dav;
+#[cfg(feature = "http")]
+mod index;
+mod place;
+
+pub(super) use place::{Listing, WebPlace};
+
+use super::error::short;
+use super::http::Clients;
+use super::paths::Layout;
+use super::patience::{self, CONNECT_TIMEOUT};
+use super::tls::Trust;
+use super::{Chunk, Error, ErrorKind, Listed, Store, Version};
+use crate::ltx::{FileName, Level, Txid};
+use async_trait::async_trait;
+use bytes::Bytes;
+use reqwest::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderMap, IF_MATCH, LAST_MODIFIED, RANGE};
+use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
+use std::error::Error as StdError;
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::time::{sleep, timeout};
+
+/// A replica behind a web server.
+#[derive(Debug)]
+pub(super) struct WebStore {
+    shown: Arc<str>,
+    place: WebPlace,
+    client: Client,
+    /// Whether listings tell ETags. Where they do not, those of answers are of no use.
+    has_tags: AtomicBool,
+    #[cfg(feature = "http")]
+    sizes: index::Sizes,
+}
+
+/// Why there is no answer that helps.
+#[derive(Debug)]
+enum Failure {
+    /// The server said no.
+    Refused(StatusCode),
+    /// There was no answer, or not all of it.
+    Silent(String),
+    /// The answer makes no sense.
+    Nonsense(String),
+    /// The server lacks what reading a replica takes.
+    Unfit(String),
+}
+
+/// An answer that was read to its end.
+struct Answer {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+/// Longest file that is fetched whole from a server without ranges.
+const LONGEST_WHOLE: u64 = 16 * 1024 * 1024;
+
+impl WebStore {
+    /// Makes a store of the place.
+    pub fn new(shown: Arc<str>, place: WebPlace) -> Result<WebStore, String> {
+        let clients = Clients::new(Trust::of(place.skip_verify, None, &shown)?)?;
+        let client = clients.client(CONNECT_TIMEOUT).map_err(|error| format!("no client can be made: {error}"))?;
+        Ok(WebStore {
+            shown,
+            place,
+            client,
+            has_tags: AtomicBool::new(true),
+            #[cfg(feature = "http")]
+            sizes: index::Sizes::default(),
+        })
+    }
+
+    fn url(&self, below: &str) -> String {
+        format!("{}/{below}", self.place.base)
+    }
+
+    fn request(&self, method: Method, below: &str) -> RequestBuilder {
+        let request = self.client.request(method, self.url(below));
+        match &self.place.user {
+            Some(user) => request.basic_auth(user, self.place.password.as_ref().map(|password| &password.0)),
+            None => request,
+        }
+    }
+
+    /// Sends a request, and again where another try may help. `bytes` is about the length of the answer.
+    async fn ask(&self, bytes: u64, request: impl Fn() -> RequestBuilder) -> Result<Answer, Failure> {
+        let deadline = patience::deadline(bytes);
+        let tries = async {
+            let mut pause = Duration::from_millis(100);
+            loop {
+                let failure = match self.ask_once(request()).await {
+                    Err(failure) if failure.is_passing() => failure,
+                    answer => return answer,
+                };
+                if pause > LAST_PAUSE {
+                    return Err(failure);
+                }
+                sleep(pause).await;
+                pause *= 3;
+            }
+        };
+        let late = |_| Failure::Silent(format!("no answer within {} seconds", deadline.as_secs()));
+        timeout(deadline, tries).await.map_err(late)?
+    }
+
+    async fn ask_once(&self, request: RequestBuilder) -> Result<Answer, Failure> {
+        let response = request.send().await.map_err(|error| Failure::silent(&error))?;
+        let (status, headers) = (response.status(), response.headers().clone());
+        if !status.is_success() {
+            return Err(Failure::Refused(status));
+        }
+        if status == StatusCode::OK && length(&response) > LONGEST_WHOLE {
+            return Err(Failure::Unfit(
+                "answers with a whole file of many megabytes where a range of it was asked for; it has to serve ranges"
+                    .to_owned(),
+            ));
+        }
+        let body = response.bytes().await.map_err(|error| Failure::silent(&error))?;
+        Ok(Answer { status, headers, body })
+    }
+
+    /// Length and version of a file, without its bytes.
+    async fn head(&self, below: &str) -> Result<(u64, Version), Failure> {
+        let request = || self.request(Method::HEAD, below).header(CACHE_CONTROL, "no-cache");
+        let answer = self.ask(0, request).await?;
+        let length = header(&answer.headers, CONTENT_LENGTH).and_then(|length| length.parse().ok());
+        let length = length.ok_or_else(|| Failure::Nonsense("a file without a length".to_owned()))?;
+        Ok((length, self.version(&answer.headers, length)))
+    }
+
+    fn error(&self, failure: &Failure, shown: &str) -> Error {
+        let server = &self.place.server;
+        let (kind, cause) = match failure {
+            Failure::Refused(StatusCode::NOT_FOUND | StatusCode::GONE) => return Error::missing(shown),
+            Failure::Refused(StatusCode::PRECONDITION_FAILED) => {
+                (ErrorKind::Changed, "another version stands there by now".to_owned())
+            }
+            Failure::Refused(status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)) => {
+                (ErrorKind::Denied, format!("{server} denies access ({status})"))
+            }
+            Failure::Refused(status) if failure.is_passing() => {
+                (ErrorKind::Unreachable, format!("{server} cannot serve now ({status})"))
+            }
+            Failure::Refused(status) => (ErrorKind::Protocol, format!("{server} does not take the request ({status})")),
+            Failure::Silent(cause) => (ErrorKind::Unreachable, format!("cannot reach {server}: {cause}")),
+            Failure::Nonsense(cause) => (ErrorKind::Protocol, format!("{server} answers what makes no sense: {cause}")),
+            Failure::Unfit(cause) => (ErrorKind::Config, format!("{server} {cause}")),
+        };
+        Error::new(kind, shown, cause)
+    }
+
+    /// Which file an answer is about.
+    fn version(&self, headers: &HeaderMap, size: u64) -> Version {
+        let tag = header(headers, ETAG).filter(|_| self.has_tags.load(Ordering::Relaxed));
+        version_of(tag, header(headers, LAST_MODIFIED), size)
+    }
+
+    async fn nothing_of(&self, below: &str, shown: &str, expected: Option<&Version>) -> Result<Chunk, Error> {
+        let (file_size, version) = self.head(below).await.map_err(|failure| self.error(&failure, shown))?;
+        version.check(expected, shown)?;
+        Ok(Chunk { bytes: Bytes::new(), file_size, version })
+    }
+}
+
+/// The pauses between tries become longer; none is longer than this.
+const LAST_PAUSE: Duration = Duration::from_secs(1);
+
+impl Failure {
+    fn silent(error: &reqwest::Error) -> Failure {
+        let mut root: &dyn StdError = error;
+        while let Some(source) = root.source() {
+            root = source;
+        }
+        Failure::Silent(short(&root.to_string()))
+    }
+
+    /// Whether another try may help.
+    fn is_passing(&self) -> bool {
+        match self {
+            Failure::Refused(status) => status.is_server_error() || [408, 425, 429].contains(&status.as_u16()),
+            Failure::Silent(_) => true,
+            Failure::Nonsense(_) | Failure::Unfit(_) => false,
+        }
+    }
+
+    fn is_missing(&self) -> bool {
+        matches!(self, Failure::Refused(StatusCode::NOT_FOUND | StatusCode::GONE))
+    }
+}
+
+impl fmt::Display for WebStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.shown)
+    }
+}
+
+#[async_trait]
+impl Store for WebStore {
+    async fn list(&self, level: Level, from: Txid) -> Result<Vec<Listed>, Error> {
+        let listed = match self.place.listing {
+            #[cfg(feature = "webdav")]
+            Listing::Dav => self.properties(level, from).await,
+            #[cfg(feature = "http")]
+            Listing::Index => self.index(level, from).await,
+        };
+        match listed {
+            Ok(mut files) => {
+                files.sort_unstable_by_key(|file| file.name);
+                files.dedup_by_key(|file| file.name);
+                Ok(files)
+            }
+            Err(failure) if failure.is_missing() => Ok(Vec::new()),
+            Err(failure) => Err(self.error(&failure, &self.shown)),
+        }
+    }
+
+    async fn read(
+        &self,
+        level: Level,
+        name: FileName,
+        range: Range<u64>,
+        expected: Option<&Version>,
+    ) -> Result<Chunk, Error> {
+        let below = Layout::Decimal.file(level, name);
+        let shown = format!("{}/{below}", self.shown);
+        if range.is_empty() {
+            return self.nothing_of(&below, &shown, expected).await;
+        }
+        // Longer ones are refused by servers that read signed numbers.
+        let last = range.end.min(i64::MAX as u64) - 1;
+        let request = || {
+            let request = self.request(Method::GET, &below).header(RANGE, format!("bytes={}-{last}", range.start));
+            match expected {
+                // A cache may have what was seen before, but not the absence of what came since.
+                None => request.header(CACHE_CONTROL, "no-cache"),
+                Some(version) => tag(version).into_iter().fold(request, |request, tag| request.header(IF_MATCH, tag)),
+            }
+        };
+        let answer = match self.ask(last - range.start, request).await {
+            Ok(answer) => answer,
+            Err(Failure::Refused(StatusCode::RANGE_NOT_SATISFIABLE)) => {
+                return self.nothing_of(&below, &shown, expected).await;
+            }
+            Err(failure) => return Err(self.error(&failure, &shown)),
+        };
+        let (bytes, file_size) = part(answer.status, &answer.headers, answer.body, &range)
+            .map_err(|cause| self.error(&Failure::Nonsense(cause), &shown))?;
+        let version = self.version(&answer.headers, file_size);
+        version.check(expected, &shown)?;
+        Ok(Chunk { bytes, file_size, version })
+    }
+}
+
+/// The bytes of a range in an answer, whether it has them alone or the whole file, and the length of the file.
+fn part(status: StatusCode, headers: &HeaderMap, body: Bytes, range: &Range<u64>) -> Result<(Bytes, u64), String> {
+    if status != StatusCode::PARTIAL_CONTENT {
+        let size = body.len() as u64;
+        let (start, end) = (range.start.min(size) as usize, range.end.min(size) as usize);
+        return Ok((body.slice(start..end), size));
+    }
+    let told = header(headers, CONTENT_RANGE).unwrap_or_default();
+    let nonsense = || format!("a part that is not the one asked for ({})", short(told));
+    let parsed = told.strip_prefix("bytes ").and_then(|told| {
+        let (part, size) = told.split_once('/')?;
+        let (start, last) = part.split_once('-')?;
+        Some((start.parse::<u64>().ok()?, last.parse::<u64>().ok()?, size.parse::<u64>().ok()?))
+    });
+    let (start, last, size) = parsed.ok_or_else(nonsense)?;
+    let is_whole = start == range.start && last.checked_add(1) == Some(range.end.min(size));
+    match is_whole && body.len() as u64 == last - start + 1 {
+        true => Ok((body, size)),
+        false => Err(nonsense()),
+    }
+}
+
+fn header(headers: &HeaderMap, name: reqwest::header::HeaderName) -> Option<&str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+fn length(response: &Response) -> u64 {
+    response.content_length().unwrap_or(0)
+}
+
+/// What stands for an ETag where a server gives none: no ETag begins with it.
+const WITHOUT_TAG: &str = "size ";
+
+/// The ETag, bare: some servers quote it in one place and not in another, and some proxies call it weak.
+fn version_of(tag: Option<&str>, modified: Option<&str>, size: u64) -> Version {
+    match tag {
+        Some(tag) => Version(tag.trim_start_matches("W/").trim_matches('"').into()),
+        None => Version(format!("{WITHOUT_TAG}{size}, modified {}", modified.unwrap_or("never")).into()),
+    }
+}
+
+/// The ETag as If-Match wants it.
+fn tag(version: &Version) -> Option<String> {
+    (!version.0.starts_with(WITHOUT_TAG)).then(|| format!("\"{}\"", version.0))
+}

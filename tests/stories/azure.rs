@@ -1,0 +1,96 @@
+//! Replicas in Azure Blob Storage, or rather in Azurite, Microsoft's own emulator.
+
+use crate::stories::conformance::{Bucket, REPLICA, at, check, complaint, speak_tls};
+use crate::support::litestream::Place;
+use crate::support::programs::{program, run};
+use crate::support::servers::Server;
+use crate::support::written;
+use litestream_vfs::store::ErrorKind;
+use object_store::ObjectStoreExt;
+use object_store::azure::{MicrosoftAzure, MicrosoftAzureBuilder};
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The key that every Azurite has.
+const KEY: &str = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
+
+/// Azurite with a container called `box`, and the endpoint of its account.
+fn azurite() -> (Server, String) {
+    let main =
+        Path::new(env!("CARGO_TARGET_TMPDIR")).join("../test-env/azurite/node_modules/azurite/dist/src/blob/main.js");
+    let server = Server::start("node", |port, _| {
+        let all = format!("--blobPort {port} --blobHost 127.0.0.1 --silent --inMemoryPersistence --disableTelemetry");
+        [main.display().to_string()].into_iter().chain(all.split(' ').map(str::to_owned)).collect()
+    });
+    let endpoint = format!("http://127.0.0.1:{}/devstoreaccount1", server.port);
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/hosts/azure_container.py");
+    let ended =
+        run(Command::new(program("python3")).arg(script).args([&endpoint, "box", KEY]), Duration::from_secs(60));
+    assert!(ended.status.success(), "{ended:?}");
+    (server, endpoint)
+}
+
+fn url(endpoint: &str, path: &str) -> String {
+    format!("abs://devstoreaccount1@box/{path}?endpoint={endpoint}")
+}
+
+fn key(name: &str) -> Option<OsString> {
+    (name == "LITESTREAM_AZURE_ACCOUNT_KEY").then(|| KEY.into())
+}
+
+fn client(endpoint: &str) -> MicrosoftAzure {
+    speak_tls();
+    let builder = MicrosoftAzureBuilder::new().with_account("devstoreaccount1").with_container_name("box");
+    let builder = builder.with_access_key(KEY).with_endpoint(endpoint.to_owned()).with_allow_http(true);
+    builder.build().expect("a client")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn azurite_is_a_store() {
+    let (_server, endpoint) = azurite();
+    let bucket = Bucket { objects: Arc::new(client(&endpoint)), level: |level| format!("ltx/{level}") };
+    check(&*at(&url(&endpoint, REPLICA), key), &bucket).await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_at_azure_is_told() {
+    let (_server, endpoint) = azurite();
+    let wrong = |name: &str| (name == "AZURE_STORAGE_KEY").then(|| "aHVzaA==".into());
+    let (kind, text) = complaint(&url(&endpoint, "app"), wrong).await;
+    assert_eq!(kind, ErrorKind::Denied);
+    assert!(text.contains("denies access (AuthorizationFailure"), "{text}");
+    let (kind, text) = complaint(&url(&endpoint, "app").replace("@box", "@crate"), key).await;
+    assert_eq!(kind, ErrorKind::Config);
+    assert!(text.contains("the container does not exist at http://127.0.0.1:"), "{text}");
+    let (kind, text) =
+        complaint(&format!("{}&sas=sv%3D2020-01-01%26sig%3Dhush", url(&endpoint, "app")), |_| None).await;
+    assert_eq!(kind, ErrorKind::Denied);
+    assert!(text.contains("sas=***") || !text.contains("sas="), "{text}");
+}
+
+/// Litestream takes another endpoint than Microsoft's from its configuration alone, so what it wrote is copied in.
+#[test]
+fn what_litestream_wrote_is_served_from_azure_byte_for_byte() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let directory = Place::directory(&dir.path().join("replica"));
+    written::by_litestream(&directory);
+    let (_server, endpoint) = azurite();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(copy(&dir.path().join("replica"), &client(&endpoint)));
+    let environment = vec![("LITESTREAM_AZURE_ACCOUNT_KEY", KEY.to_owned())];
+    let blobs = Place { url: url(&endpoint, "app"), environment };
+    assert_eq!(written::serves_what_is_restored(&blobs, &directory), "");
+}
+
+async fn copy(replica: &Path, to: &MicrosoftAzure) {
+    for level in replica.join("ltx").read_dir().expect("levels").flatten() {
+        for file in level.path().read_dir().expect("files").flatten() {
+            let below = [level.file_name(), file.file_name()].map(|name| name.into_string().expect("a name"));
+            let bytes = std::fs::read(file.path()).expect("a file");
+            to.put(&format!("app/ltx/{}", below.join("/")).into(), bytes.into()).await.expect("a blob is put");
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! Replicas in Google Cloud Storage, or rather in an emulator of it, written there by Litestream itself.
+
+use crate::stories::conformance::{REPLICA, Writer, at, check, complaint, name, speak_tls};
+use crate::support::litestream::Place;
+use crate::support::servers::Server;
+use crate::support::written;
+use async_trait::async_trait;
+use litestream_vfs::ltx::Level;
+use litestream_vfs::store::ErrorKind;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+
+/// An emulator with a bucket called `bucket`.
+fn emulator() -> Server {
+    let dir = tempfile::tempdir().expect("a directory");
+    std::fs::create_dir_all(dir.path().join("bucket")).expect("a bucket");
+    Server::start_in(dir, "fake-gcs-server", |port, dir| {
+        let all =
+            format!("-scheme http -host 127.0.0.1 -port {port} -backend memory -public-host 127.0.0.1:{port} -data");
+        all.split(' ').chain([dir]).map(str::to_owned).collect()
+    })
+}
+
+fn endpoint(server: &Server) -> String {
+    format!("http://127.0.0.1:{}", server.port)
+}
+
+/// Writes by the interface that Litestream writes by; the emulator has no other for that.
+struct Emulated {
+    client: reqwest::Client,
+    endpoint: String,
+}
+
+impl Emulated {
+    fn name(level: Level, name: &str) -> String {
+        utf8_percent_encode(&format!("backups/my app/ltx/{level}/{name}"), NON_ALPHANUMERIC).to_string()
+    }
+
+    async fn ask(&self, request: reqwest::RequestBuilder) {
+        let answer = request.send().await.expect("the emulator answers");
+        assert!(answer.status().is_success(), "{answer:?}");
+    }
+}
+
+#[async_trait]
+impl Writer for Emulated {
+    async fn put(&self, level: Level, name: &str, bytes: &[u8]) {
+        let (endpoint, name) = (&self.endpoint, Emulated::name(level, name));
+        let url = format!("{endpoint}/upload/storage/v1/b/bucket/o?uploadType=media&name={name}");
+        self.ask(self.client.post(url).body(bytes.to_vec())).await;
+    }
+
+    async fn delete(&self, level: Level, name: &str) {
+        let (endpoint, name) = (&self.endpoint, Emulated::name(level, name));
+        self.ask(self.client.delete(format!("{endpoint}/storage/v1/b/bucket/o/{name}"))).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_emulator_of_google_cloud_storage_is_a_store() {
+    speak_tls();
+    let server = emulator();
+    let emulated = Emulated { client: reqwest::Client::new(), endpoint: endpoint(&server) };
+    for (scheme, host) in [("gs", endpoint(&server)), ("gcs", format!("127.0.0.1:{}", server.port))] {
+        let store = at(&format!("{scheme}://bucket/{REPLICA}?endpoint={host}"), |_| None);
+        if scheme == "gs" {
+            check(&*store, &emulated).await;
+        } else {
+            let missing = store.read(Level::ZERO, name(7, 7), 0..1, None).await.expect_err("no file");
+            assert_eq!(missing.kind(), ErrorKind::NotFound);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_server_of_google_that_is_not_there_is_unreachable() {
+    let (kind, text) = complaint("gs://bucket/app?endpoint=http://127.0.0.1:1", |_| None).await;
+    assert_eq!(kind, ErrorKind::Unreachable);
+    assert!(text.starts_with("gs://bucket/app: cannot connect to http://127.0.0.1:1: "), "{text}");
+}
+
+#[test]
+fn what_litestream_writes_to_google_is_served_byte_for_byte() {
+    let server = emulator();
+    let place =
+        Place { url: "gs://bucket/app".to_owned(), environment: vec![("STORAGE_EMULATOR_HOST", endpoint(&server))] };
+    written::by_litestream(&place);
+    assert_eq!(written::serves_what_is_restored(&place, &place), "");
+}

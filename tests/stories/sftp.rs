@@ -1,0 +1,195 @@
+//! Replicas on SSH servers: OpenSSH's, and Litestream's own writing.
+
+use crate::stories::conformance::{Dated, Directory, Writer, at, check, complaint, content, name, names};
+use crate::support::litestream::Place;
+use crate::support::ssh::{OpenSsh, PASSWORD, PasswordSsh, USER, fingerprint, make_key, public_line};
+use crate::support::written;
+use litestream_vfs::ltx::Level;
+use litestream_vfs::store::{ErrorKind, Store};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use std::ffi::OsString;
+use std::path::Path;
+use std::sync::Arc;
+
+fn encoded(text: &str) -> String {
+    utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
+}
+
+/// The URL of a replica where sessions begin; the server is known by the key it has.
+fn url(server: &OpenSsh, path: &str, parameters: &str) -> String {
+    let (user, port, key) = (&server.user, server.port, server.key.display());
+    let host_key = encoded(&public_line(&server.host_key));
+    format!("sftp://{user}@127.0.0.1:{port}/{path}?key-path={key}&host-key={host_key}{parameters}")
+}
+
+fn nothing(_: &str) -> Option<OsString> {
+    None
+}
+
+fn store_of(server: &OpenSsh, path: &str) -> Arc<dyn Store> {
+    at(&url(server, path, ""), nothing)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_ssh_server_is_a_store_over_one_connection() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let server = OpenSsh::start(dir.path());
+    let store = store_of(&server, "backups/my%20app");
+    assert_eq!(names(&*store, Level::ZERO, 0).await, [], "a directory that is not there");
+    let root = dir.path().join("backups/my app");
+    std::fs::create_dir_all(&root).expect("a directory is made");
+    check(&*store, &Dated::new(root)).await;
+    assert_eq!(server.accepted(), 1);
+}
+
+#[tokio::test]
+async fn a_path_begins_at_the_root_of_the_server_or_where_sessions_begin() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let server = OpenSsh::start(dir.path());
+    Directory(dir.path().join("app")).put(Level::ZERO, &name(1, 1).to_string(), b"file").await;
+    for path in ["app".to_owned(), dir.path().join("app").display().to_string()] {
+        let store = store_of(&server, path.trim_start_matches('/'));
+        assert_eq!(names(&*store, Level::ZERO, 0).await, [name(1, 1)], "{path}");
+    }
+}
+
+#[tokio::test]
+async fn links_are_followed_and_a_long_listing_is_whole() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let server = OpenSsh::start(dir.path());
+    let directory = Directory(dir.path().join("app"));
+    for txid in 1..=700 {
+        directory.put(Level::ZERO, &name(txid, txid).to_string(), b"file").await;
+    }
+    let link = |to: String, txid| {
+        let path = directory.path(Level::ZERO, &name(txid, txid).to_string());
+        std::os::unix::fs::symlink(to, path).expect("a link");
+    };
+    link("nowhere".to_owned(), 701);
+    link(name(1, 1).to_string(), 702);
+    let store = store_of(&server, "app");
+    let expected: Vec<_> = (1..=700).chain([702]).map(|txid| name(txid, txid)).collect();
+    assert_eq!(names(&*store, Level::ZERO, 0).await, expected);
+}
+
+#[tokio::test]
+async fn a_large_file_comes_whole_and_a_broken_connection_is_made_anew() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let server = OpenSsh::start(dir.path());
+    let whole = content(5_000_000, 3);
+    Directory(dir.path().join("app")).put(Level::SNAPSHOT, &name(1, 9).to_string(), &whole).await;
+    let store = store_of(&server, "app");
+    for connections in 1..=3 {
+        let chunk = store.read(Level::SNAPSHOT, name(1, 9), 0..u64::MAX, None).await.expect("a file");
+        assert!(chunk.bytes == whole, "{} bytes", chunk.bytes.len());
+        assert_eq!(server.accepted(), connections);
+        server.cut();
+    }
+}
+
+#[tokio::test]
+async fn a_server_whose_key_is_not_known_is_refused() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let server = OpenSsh::start(dir.path());
+    let base = format!("sftp://{}@127.0.0.1:{}/app?key-path={}", server.user, server.port, server.key.display());
+    let home = dir.path().join("home");
+    std::fs::create_dir_all(home.join(".ssh")).expect("a directory is made");
+    let print = fingerprint(&server.host_key);
+    let at_home = |name: &str| (name == "HOME").then(|| home.clone().into_os_string());
+    let know = |line: &str| std::fs::write(home.join(".ssh/known_hosts"), line).expect("a file is written");
+
+    let (kind, text) = complaint(&base, at_home).await;
+    assert_eq!(kind, ErrorKind::Config);
+    let unknown = format!("the host key {print} of [127.0.0.1]:{} is not known", server.port);
+    assert!(text.contains(&unknown) && text.ends_with(&format!("add host-key={print} to the URL")), "{text}");
+
+    let other = dir.path().join("other");
+    make_key("ed25519", "", &other);
+    know(&format!("[127.0.0.1]:{} {}\n", server.port, public_line(&other)));
+    let (kind, text) = complaint(&base, at_home).await;
+    assert_eq!(kind, ErrorKind::Config);
+    assert!(text.contains(&print) && text.contains("known_hosts has another"), "{text}");
+    let (_, text) = complaint(&format!("{base}&host-key={}", encoded(&fingerprint(&other))), nothing).await;
+    assert!(text.contains(&print) && text.contains("not the one that host-key names"), "{text}");
+
+    assert_eq!(names(&*at(&format!("{base}&host-key={print}"), nothing), Level::ZERO, 0).await, []);
+    assert_eq!(names(&*at(&format!("{base}&insecure-host-key=true"), nothing), Level::ZERO, 0).await, []);
+    know(&format!("[127.0.0.1]:{} {}\n", server.port, public_line(&server.host_key)));
+    assert_eq!(names(&*at(&base, at_home), Level::ZERO, 0).await, [], "known_hosts has it");
+}
+
+#[tokio::test]
+async fn keys_open_with_their_passphrase_and_strangers_stay_out() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let server = OpenSsh::start(dir.path());
+    let with_key = |key: &Path, parameters: &str| {
+        url(&server, "app", parameters).replace(&server.key.display().to_string(), &key.display().to_string())
+    };
+    for kind in ["rsa", "ecdsa"] {
+        let key = dir.path().join(kind);
+        make_key(kind, "hush", &key);
+        server.authorize(&key);
+        let store = at(&with_key(&key, "&key-passphrase=hush"), nothing);
+        assert_eq!(names(&*store, Level::ZERO, 0).await, [], "{kind}");
+        for (passphrase, clause) in [("", "is encrypted; set key-passphrase"), ("&key-passphrase=x", "does not open")] {
+            let (kind, text) = complaint(&with_key(&key, passphrase), nothing).await;
+            assert_eq!(kind, ErrorKind::Config);
+            assert!(text.contains(clause), "{text}");
+        }
+    }
+    let stranger = dir.path().join("stranger");
+    make_key("ed25519", "", &stranger);
+    let (kind, text) = complaint(&with_key(&stranger, ""), nothing).await;
+    assert_eq!(kind, ErrorKind::Denied);
+    assert!(text.contains(&format!("does not let {} in with the key {}", server.user, stranger.display())), "{text}");
+    let (kind, text) = complaint(&with_key(Path::new("/no/such/key"), ""), nothing).await;
+    assert_eq!(kind, ErrorKind::Config);
+    assert!(text.contains("the key /no/such/key cannot be read"), "{text}");
+}
+
+#[tokio::test]
+async fn a_password_is_given_plainly_or_in_a_dialogue_and_never_shown() {
+    let dir = tempfile::tempdir().expect("a directory");
+    for by_dialogue in [false, true] {
+        let server = PasswordSsh::start(by_dialogue);
+        let url = format!("{}?insecure-host-key=true", server.url(dir.path()));
+        let store = at(&url, nothing);
+        assert_eq!(names(&*store, Level::ZERO, 0).await, []);
+        for shown in [format!("{store}"), format!("{store:?}")] {
+            assert!(!shown.contains(PASSWORD) && !shown.contains("p%40ss"), "{shown}");
+        }
+        let without = format!("sftp://{USER}@127.0.0.1:{}{}?insecure-host-key=1", server.port, dir.path().display());
+        let password = |name: &str| (name == "LITESTREAM_SFTP_PASSWORD").then(|| PASSWORD.into());
+        assert_eq!(names(&*at(&without, password), Level::ZERO, 0).await, [], "from the environment");
+        let (kind, text) = complaint(&url.replace("p%40ss", "hush"), nothing).await;
+        assert_eq!(kind, ErrorKind::Denied);
+        assert!(text.contains("does not let replica in with the password"), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn what_may_not_be_read_and_who_is_not_there_is_told() {
+    let (kind, text) = complaint("sftp://me@127.0.0.1:1/app?insecure-host-key=1", nothing).await;
+    assert_eq!(kind, ErrorKind::Unreachable);
+    assert!(text.starts_with("sftp://me@127.0.0.1:1/app: cannot connect to [127.0.0.1]:1: "), "{text}");
+
+    let dir = tempfile::tempdir().expect("a directory");
+    let server = OpenSsh::start(dir.path());
+    std::fs::write(dir.path().join("file"), b"").expect("a file is written");
+    let (kind, text) = complaint(&url(&server, "file", ""), nothing).await;
+    assert_eq!(kind, ErrorKind::Config);
+    assert!(text.ends_with("/file: it is a file, no directory"), "{text}");
+    let missing = store_of(&server, "nowhere").read(Level::ZERO, name(1, 1), 0..1, None).await;
+    assert_eq!(missing.expect_err("no file").kind(), ErrorKind::NotFound);
+}
+
+#[test]
+fn what_litestream_writes_over_sftp_is_served_byte_for_byte() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let server = PasswordSsh::start(false);
+    let place = Place { url: server.url(&dir.path().join("replica")), environment: Vec::new() };
+    written::by_litestream(&place);
+    let reading = Place { url: format!("{}?insecure-host-key=true", place.url), ..place.clone() };
+    let log = written::serves_what_is_restored(&reading, &place);
+    assert!(log.contains("was not verified, as insecure-host-key=true asks"), "{log}");
+}

@@ -1,0 +1,273 @@
+//! SSH servers: OpenSSH's own, and one in this process that lets in by password, as OpenSSH does only for users of the
+//! machine. Files are served by OpenSSH's `sftp-server` either way.
+
+use super::programs::{Ended, program, run};
+use russh::keys::{PrivateKey, decode_secret_key};
+use russh::server::{Auth, ChannelOpenHandle, Config, Handler, Msg, Response, Session, run_stream};
+use russh::{Channel, ChannelId};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+use tempfile::TempDir;
+use tokio::sync::oneshot;
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+fn keygen(arguments: &[&str], file: &Path) -> Ended {
+    let ended = run(Command::new(program("ssh-keygen")).args(arguments).arg("-f").arg(file), LIMIT);
+    assert!(ended.status.success(), "{arguments:?}: {ended:?}");
+    ended
+}
+
+/// Makes a key of a user; an empty passphrase is none.
+pub fn make_key(kind: &str, passphrase: &str, file: &Path) {
+    keygen(&["-q", "-t", kind, "-N", passphrase], file);
+}
+
+/// The public half of a key, as authorized_keys has it.
+pub fn public_line(file: &Path) -> String {
+    std::fs::read_to_string(file.with_extension("pub")).expect("a public key").trim().to_owned()
+}
+
+/// The key's fingerprint, as OpenSSH shows it.
+pub fn fingerprint(file: &Path) -> String {
+    let shown = keygen(&["-l"], file).stdout;
+    shown.split_whitespace().nth(1).expect("a fingerprint").to_owned()
+}
+
+/// OpenSSH's server, one process a connection. Stops accepting with the process; its connections end with the server.
+pub struct OpenSsh {
+    pub port: u16,
+    /// The user who may come, with [`OpenSsh::key`].
+    pub user: String,
+    pub key: PathBuf,
+    pub host_key: PathBuf,
+    connections: Arc<Mutex<Vec<TcpStream>>>,
+    accepted: Arc<AtomicUsize>,
+    _dir: TempDir,
+}
+
+impl OpenSsh {
+    /// Serves files to sessions that begin in `home`.
+    pub fn start(home: &Path) -> OpenSsh {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (host_key, key) = (dir.path().join("host"), dir.path().join("user"));
+        make_key("ed25519", "", &host_key);
+        make_key("ed25519", "", &key);
+        std::fs::write(dir.path().join("authorized"), public_line(&key)).expect("a file is written");
+        let config = dir.path().join("config");
+        std::fs::write(&config, sshd_config(dir.path(), home)).expect("a file is written");
+        if dir.path().metadata().expect("a directory").uid() == 0 {
+            // The system's own start of the server makes it.
+            std::fs::create_dir_all("/run/sshd").expect("a directory is made");
+        }
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let port = listener.local_addr().expect("an address").port();
+        let (connections, accepted) = (Arc::<Mutex<Vec<TcpStream>>>::default(), Arc::new(AtomicUsize::new(0)));
+        let (list, count) = (connections.clone(), accepted.clone());
+        std::thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                count.fetch_add(1, Ordering::Relaxed);
+                list.lock().expect("no panic").push(stream.try_clone().expect("a socket"));
+                serve_one(stream, &config);
+            }
+        });
+        let user = run(Command::new("id").arg("-un"), LIMIT).stdout.trim().to_owned();
+        OpenSsh { port, user, key, host_key, connections, accepted, _dir: dir }
+    }
+
+    /// Lets in whoever has the private half of this key as well.
+    pub fn authorize(&self, key: &Path) {
+        let file = self.key.with_file_name("authorized");
+        let lines = std::fs::read_to_string(&file).expect("a file");
+        std::fs::write(file, format!("{lines}\n{}\n", public_line(key))).expect("a file is written");
+    }
+
+    /// How many connections there were.
+    pub fn accepted(&self) -> usize {
+        self.accepted.load(Ordering::Relaxed)
+    }
+
+    /// Ends all connections as a broken network does.
+    pub fn cut(&self) {
+        for connection in self.connections.lock().expect("no panic").drain(..) {
+            let _ = connection.shutdown(Shutdown::Both);
+        }
+    }
+}
+
+impl Drop for OpenSsh {
+    fn drop(&mut self) {
+        self.cut();
+    }
+}
+
+fn sshd_config(dir: &Path, home: &Path) -> String {
+    format!(
+        "HostKey {dir}/host\nAuthorizedKeysFile {dir}/authorized\nStrictModes no\nUsePAM no\nPasswordAuthentication no\n\
+         PidFile none\nLogLevel QUIET\nSubsystem sftp internal-sftp -d {home}\n",
+        dir = dir.display(),
+        home = home.display()
+    )
+}
+
+fn serve_one(stream: TcpStream, config: &Path) {
+    let input = OwnedFd::from(stream.try_clone().expect("a socket"));
+    let child = Command::new(program("sshd"))
+        .args(["-i", "-e", "-f"])
+        .arg(config)
+        .stdin(Stdio::from(input))
+        .stdout(Stdio::from(OwnedFd::from(stream)))
+        .stderr(Stdio::null())
+        .spawn();
+    let mut child = child.expect("sshd starts");
+    std::thread::spawn(move || child.wait());
+}
+
+/// A server in this process. It stops when it is dropped.
+pub struct PasswordSsh {
+    pub port: u16,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Who may come to a [`PasswordSsh`], and how.
+pub const USER: &str = "replica";
+pub const PASSWORD: &str = "p@ss/word";
+
+impl PasswordSsh {
+    /// Serves the whole machine's files, from its root. With `by_dialogue` the password is asked for in a dialogue alone.
+    pub fn start(by_dialogue: bool) -> PasswordSsh {
+        let dir = tempfile::tempdir().expect("a directory");
+        make_key("ed25519", "", &dir.path().join("host"));
+        let key = std::fs::read_to_string(dir.path().join("host")).expect("a key");
+        let key: PrivateKey = decode_secret_key(&key, None).expect("a key");
+        let config = Arc::new(Config {
+            keys: vec![key],
+            auth_rejection_time: Duration::from_millis(1),
+            nodelay: true,
+            ..Config::default()
+        });
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        listener.set_nonblocking(true).expect("a listener that does not block");
+        let port = listener.local_addr().expect("an address").port();
+        let (stop, stopped) = oneshot::channel();
+        let thread = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            runtime.block_on(async {
+                tokio::select! {
+                    () = serve(listener, config, by_dialogue) => {}
+                    _ = stopped => {}
+                }
+            });
+        });
+        PasswordSsh { port, stop: Some(stop), thread: Some(thread) }
+    }
+
+    /// The URL of a directory of this machine.
+    pub fn url(&self, directory: &Path) -> String {
+        let password = PASSWORD.replace('@', "%40").replace('/', "%2F");
+        format!("sftp://{USER}:{password}@127.0.0.1:{}{}", self.port, directory.display())
+    }
+}
+
+impl Drop for PasswordSsh {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            let ended = thread.join();
+            assert!(ended.is_ok() || std::thread::panicking(), "the server panicked");
+        }
+    }
+}
+
+async fn serve(listener: TcpListener, config: Arc<Config>, by_dialogue: bool) {
+    let listener = tokio::net::TcpListener::from_std(listener).expect("a listener");
+    loop {
+        let (stream, _) = listener.accept().await.expect("a connection");
+        let config = config.clone();
+        tokio::spawn(async move {
+            // A client that goes away is no failure of the server.
+            if let Ok(session) = run_stream(config, stream, Door { by_dialogue, channel: None }).await {
+                let _ = session.await;
+            }
+        });
+    }
+}
+
+/// One connection of a [`PasswordSsh`].
+struct Door {
+    by_dialogue: bool,
+    channel: Option<Channel<Msg>>,
+}
+
+impl Door {
+    fn judge(&self, user: &str, password: &[u8]) -> Auth {
+        if user == USER && password == PASSWORD.as_bytes() { Auth::Accept } else { Auth::reject() }
+    }
+}
+
+impl Handler for Door {
+    type Error = russh::Error;
+
+    async fn auth_password(&mut self, user: &str, password: &str) -> Result<Auth, russh::Error> {
+        Ok(if self.by_dialogue { Auth::reject() } else { self.judge(user, password.as_bytes()) })
+    }
+
+    async fn auth_keyboard_interactive<'a>(
+        &'a mut self,
+        user: &str,
+        _submethods: &str,
+        response: Option<Response<'a>>,
+    ) -> Result<Auth, russh::Error> {
+        Ok(match response {
+            None => Auth::Partial {
+                name: "".into(),
+                instructions: "".into(),
+                prompts: vec![("Password: ".into(), false)].into(),
+            },
+            Some(mut answers) => self.judge(user, &answers.next().unwrap_or_default()),
+        })
+    }
+
+    async fn channel_open_session(
+        &mut self,
+        channel: Channel<Msg>,
+        reply: ChannelOpenHandle,
+        _session: &mut Session,
+    ) -> Result<(), russh::Error> {
+        self.channel = Some(channel);
+        reply.accept().await;
+        Ok(())
+    }
+
+    async fn subsystem_request(
+        &mut self,
+        id: ChannelId,
+        name: &str,
+        session: &mut Session,
+    ) -> Result<(), russh::Error> {
+        assert_eq!(name, "sftp");
+        let channel = self.channel.take().expect("a channel was opened");
+        let mut server = tokio::process::Command::new(program("sftp-server"));
+        let child = server.args(["-d", "/"]).stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true).spawn();
+        let child = child.expect("sftp-server starts");
+        session.channel_success(id)?;
+        tokio::spawn(async move {
+            let mut child = child;
+            let (mut input, mut output) = (child.stdin.take().expect("a pipe"), child.stdout.take().expect("a pipe"));
+            let (mut from, mut to) = tokio::io::split(channel.into_stream());
+            tokio::select! {
+                _ = tokio::io::copy(&mut from, &mut input) => {}
+                _ = tokio::io::copy(&mut output, &mut to) => {}
+            }
+        });
+        Ok(())
+    }
+}
