@@ -103,7 +103,7 @@ fn hundreds_of_random_times_and_txids_are_what_litestream_restores() {
         })
         .and_then(Iterator::collect)
         .expect("moments");
-    assert!(history.len() > 40, "{} moments", history.len());
+    assert!(history.len() > 20, "{} moments", history.len());
     assert!(history.is_sorted_by(|one, other| one.0 > other.0), "newest first");
     let (newest, oldest) = (history[0], history[history.len() - 1]);
 
