@@ -1,4 +1,4 @@
-"""Feeds scripts/check-artifact libraries as they should be, and broken ones."""
+"""Feeds scripts/check-artifact libraries as they should be, and broken ones, and packaging/linker lists of exports."""
 
 import os
 import struct
@@ -121,4 +121,29 @@ refuses("is not a 64-bit DLL", "windows-amd64", dll(traits=0x22))
 for runtime in ("VCRUNTIME140.dll", "MSVCP140.dll", "api-ms-win-crt-heap-l1-1-0.dll", "libgcc_s_seh-1.dll"):
     refuses(f"needs {runtime}", "windows-amd64", dll(needs=("KERNEL32.dll", runtime)))
 refuses("a path of where it was built", "windows-amd64", dll() + rb"C:\Users\someone\main.rs")
+
+
+def linked(file, text, argument):
+    """What packaging/linker makes of a list of exports before it starts the linker."""
+    path = f"{DIRECTORY}/{file}"
+    with open(path, "w") as out:
+        out.write(text)
+    arguments = ["-shared", argument.format(path), "-o", "library"]
+    ran = subprocess.run([f"{ROOT}/packaging/linker", *arguments], env={**os.environ, "REAL_LINKER": "echo"}, capture_output=True, text=True)
+    assert ran.stdout == " ".join(arguments) + "\n", ran
+    with open(path) as out:
+        return out.read()
+
+
+# As rustc writes them for ELF, Mach-O and PE; the list of a dependency that is linked by itself stays.
+all_names = [*NAMES, "crc_fast_checksum"]
+found = linked("list", "{\n  global:\n" + "".join(f"    {name};\n" for name in all_names) + "\n  local:\n    *;\n};\n", "-Wl,--version-script={}")
+assert "crc_fast" not in found and "local" in found and all(f"    {name};\n" in found for name in NAMES), found
+found = linked("list", "".join(f"_{name}\n" for name in all_names), "-Wl,-exported_symbols_list,{}")
+assert found == "".join(f"_{name}\n" for name in NAMES), found
+found = linked("list.def", "EXPORTS\n" + "".join(f"    {name}\n" for name in all_names), "{}")
+assert found == "EXPORTS\n" + "".join(f"    {name}\n" for name in NAMES), found
+assert linked("list", "_crc_fast_checksum\n", "-Wl,-exported_symbols_list,{}") == "_crc_fast_checksum\n"
+with open(f"{ROOT}/packaging/exports.def") as out:
+    assert out.read() == found, "packaging/exports.def has other names than packaging/exports"
 print("ok")
