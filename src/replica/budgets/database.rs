@@ -14,7 +14,13 @@ pub(super) struct Database {
     /// What the replica has, page by page.
     replicated: Vec<Vec<u8>>,
     txid: Txid,
+    /// Where the write-ahead log ends.
+    wal_end: i64,
 }
+
+/// Where the first frame of a write-ahead log lies, and how long the header of one is.
+const WAL_START: i64 = 32;
+const WAL_FRAME_HEADER: usize = 24;
 
 impl Database {
     /// Made by SQL.
@@ -22,7 +28,7 @@ impl Database {
         let dir = tempfile::tempdir().expect("a directory");
         let conn = Connection::open(dir.path().join("db")).expect("a database");
         conn.execute_batch(&format!("PRAGMA page_size = {page_size}; PRAGMA synchronous = OFF;")).expect("settings");
-        let mut database = Database { dir, conn, page_size, replicated: Vec::new(), txid: Txid(0) };
+        let mut database = Database { dir, conn, page_size, replicated: Vec::new(), txid: Txid(0), wal_end: WAL_START };
         database.run(sql);
         database
     }
@@ -67,8 +73,17 @@ impl Database {
         self.write(far, Level::new(1).expect("a level"), self.txid);
     }
 
+    /// Writes what changed since the last call as the primary does: to a file of level 0, out of its write-ahead log.
+    pub(super) fn sync(&mut self, far: &Far) {
+        self.txid = self.txid.next();
+        self.write(far, Level::ZERO, self.txid);
+    }
+
     fn write(&mut self, far: &Far, level: Level, min: Txid) {
         let pages = self.pages();
+        let is_new = |(position, page): &(usize, &Vec<u8>)| self.replicated.get(*position) != Some(*page);
+        let changed = pages.iter().enumerate().filter(is_new).count() as i64;
+        let in_wal = if level == Level::ZERO { changed * (WAL_FRAME_HEADER + self.page_size) as i64 } else { 0 };
         let header = Header {
             flags: Header::NO_CHECKSUMS,
             page_size: PageSize::new(self.page_size as u32).expect("a page size"),
@@ -77,9 +92,9 @@ impl Database {
             max_txid: self.txid,
             timestamp_ms: 1,
             pre_apply_checksum: 0,
-            wal_offset: 0,
-            wal_size: 0,
-            wal_salt: [0, 0],
+            wal_offset: if in_wal > 0 { self.wal_end } else { 0 },
+            wal_size: in_wal,
+            wal_salt: if in_wal > 0 { [1, 2] } else { [0, 0] },
             node_id: 0,
         };
         let mut encoder = Encoder::new(header, Form::Block);
@@ -88,6 +103,7 @@ impl Database {
                 encoder.page(position as u32 + 1, page);
             }
         }
+        self.wal_end += in_wal;
         far.insert(level, FileName { min, max: self.txid }, encoder.finish());
         self.replicated = pages;
     }

@@ -170,6 +170,48 @@ fn scans_go_as_fast_as_the_line_in_either_direction() {
     });
 }
 
+/// One request a second while nothing happens. A new transaction takes three: its file, a byte of the one before to be sure
+/// that this is still the same history, and whether there is another. Its pages came along.
+#[test]
+fn following_costs_a_request_a_poll_and_three_for_a_transaction() {
+    let far = Arc::new(Far::default());
+    let mut database = Database::new(4096, "CREATE TABLE t (id INTEGER PRIMARY KEY, value BLOB)");
+    database.run_for_each(2000, 500, "INSERT INTO t VALUES (?1, ?2)");
+    database.snapshot(&far);
+    database.run("UPDATE t SET value = 'a' WHERE id = 1000");
+    database.sync(&far);
+    by_model_clock(async {
+        let mut reader = Reader::open(&far, LARGE, &database).await;
+        let pages = database.scan("t", false);
+        reader.read_all(&database, pages.iter().copied()).await;
+        let poll = async |reader: &Reader| {
+            let before = reader.replica.store.counts();
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            reader.replica.poll(Duration::ZERO).await.expect("an answer");
+            let after = reader.replica.store.counts();
+            (after.lists - before.lists + after.reads - before.reads, after.bytes - before.bytes)
+        };
+        // The first after a pause lists, and the first without news looks twice.
+        poll(&reader).await;
+        poll(&reader).await;
+        for second in 0..60 {
+            assert_eq!(poll(&reader).await, (1, 0), "second {second}");
+        }
+        for change in 0..8 {
+            database.run(&format!("UPDATE t SET value = 'b' WHERE id = {}", 100 + change * 200));
+            database.sync(&far);
+            let (requests, bytes) = poll(&reader).await;
+            assert!(requests <= 3 && bytes < 20_000, "change {change}: {requests} requests, {bytes} bytes");
+            reader.view = reader.replica.head().expect("a view");
+            let cost = reader.read_all(&database, pages.iter().copied()).await;
+            assert_eq!(cost.requests, 0, "{cost:?}");
+            // That took a minute, which is a pause.
+            poll(&reader).await;
+            poll(&reader).await;
+        }
+    });
+}
+
 #[test]
 fn what_is_in_the_cache_costs_nothing() {
     let (far, mut database) = (Arc::new(Far::default()), orders());
@@ -232,7 +274,7 @@ fn lookups_that_no_guess_can_help_pay_for_few() {
         let reader = Reader::open(&far, 4 * MB, &database).await;
         let cost = reader.read_all(&database, shuffled(&database.ways("orders"), 2000).concat()).await;
         let wasted = reader.guesses().fetched - reader.guesses().used;
-        assert!(wasted < 2000 * 200_000, "{cost:?}, {wasted} bytes wasted");
+        assert!(wasted < 2000 * 250_000, "{cost:?}, {wasted} bytes wasted");
     });
 }
 

@@ -10,6 +10,7 @@ use super::spare::Spare;
 use super::{Page, PageKey};
 use crate::lock::RwLock;
 use crate::pread::{read_exact_at, write_all_at};
+use foldhash::fast::FixedState;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io;
@@ -34,7 +35,7 @@ struct State {
     /// Made when the first page comes.
     file: Option<File>,
     page_size: usize,
-    places: HashMap<PageKey, usize>,
+    places: HashMap<PageKey, usize, FixedState>,
     slots: Vec<Slot>,
     /// The slot to take next when all are taken.
     oldest: usize,
@@ -81,16 +82,17 @@ impl Disk {
     }
 
     /// A page that somebody reads: from now on it was read, and it stays.
-    pub(super) fn take(&self, key: PageKey, spare: &Spare) -> Option<Page> {
+    /// In memory of `spare`, if it goes back to the cache.
+    pub(super) fn take(&self, key: PageKey, spare: Option<&Spare>) -> Option<Page> {
         self.page(key, spare, |guess| guess.swap(0, Ordering::Relaxed))
     }
 
     /// A page that is looked at.
-    pub(super) fn look_at(&self, key: PageKey, spare: &Spare) -> Option<Page> {
-        self.page(key, spare, |guess| guess.load(Ordering::Relaxed))
+    pub(super) fn look_at(&self, key: PageKey) -> Option<Page> {
+        self.page(key, None, |guess| guess.load(Ordering::Relaxed))
     }
 
-    fn page(&self, key: PageKey, spare: &Spare, guess: impl FnOnce(&AtomicU32) -> u32) -> Option<Page> {
+    fn page(&self, key: PageKey, spare: Option<&Spare>, guess: impl FnOnce(&AtomicU32) -> u32) -> Option<Page> {
         if self.is_empty() {
             return None;
         }
@@ -99,7 +101,8 @@ impl Disk {
         let place = *state.places.get(&key)?;
         let (file, slot) = (state.file.as_ref()?, state.slots.get(place)?);
         let read = |bytes: &mut [u8]| read_exact_at(file, bytes, (place * state.page_size) as u64);
-        match spare.page(state.page_size as u32, guess(&slot.guess), read) {
+        let (size, guess) = (state.page_size as u32, guess(&slot.guess));
+        match spare.map_or_else(|| Page::new(size, guess, read), |spare| spare.page(size, guess, read)) {
             Ok(page) => Some(page),
             // It can be fetched again.
             Err(error) => {
@@ -111,7 +114,8 @@ impl Disk {
 
     /// Keeps a page that leaves memory.
     pub(super) fn put(&self, key: PageKey, page: &Page) {
-        if self.slots_for(page.len()) == 0 {
+        // Most pages that leave memory have been here before, and readers do not wait for each other.
+        if self.slots_for(page.len()) == 0 || self.contains(key) {
             return;
         }
         let mut state = self.state.write();
@@ -200,7 +204,7 @@ mod tests {
     }
 
     fn content(disk: &Disk, pgno: u32) -> Option<u8> {
-        let page = disk.take(key(pgno), &Spare::default())?;
+        let page = disk.take(key(pgno), None)?;
         assert!(page.iter().all(|byte| *byte == page[0]));
         Some(page[0])
     }

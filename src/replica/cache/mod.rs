@@ -12,6 +12,7 @@ use foldhash::fast::FixedState;
 use quick_cache::sync::Cache;
 use quick_cache::{Lifecycle, OptionsBuilder, Weighter};
 use spare::Spare;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// A page version: the number of the file it lies in, and its page number.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -41,6 +42,7 @@ pub(super) struct PageCache {
     pages: Cache<PageKey, Page, Weight, FixedState, Leaving>,
     disk: Disk,
     spare: Spare,
+    fetched_back: AtomicU32,
 }
 
 #[derive(Clone)]
@@ -52,6 +54,9 @@ struct Leaving;
 
 /// The share of the cache that is kept for pages which were read more than once.
 const HOT: f64 = 0.6;
+
+/// One of so many pages that come from the file goes back to memory.
+const ONE_OF: u32 = 4;
 
 /// What a page costs beside its bytes: the reference counts and the cache's own entry.
 const OVERHEAD: u64 = 64;
@@ -80,7 +85,7 @@ impl PageCache {
         options.hot_allocation(HOT);
         let options = options.build().unwrap_or_else(|_| unreachable!("both capacities are set"));
         let pages = Cache::with_options(options, Weight, FixedState::default(), Leaving);
-        PageCache { pages, disk: Disk::new(bounds.disk), spare: Spare::default() }
+        PageCache { pages, disk: Disk::new(bounds.disk), spare: Spare::default(), fetched_back: AtomicU32::new(0) }
     }
 
     /// Moves the bounds. What is in the temporary file stays there.
@@ -112,15 +117,20 @@ impl PageCache {
         self.pages.get(&key).or_else(|| self.fetch_back(key))
     }
 
+    /// A page from the file. One of a few goes back to memory, so that those which are read often are soon there, and the
+    /// others do not pay for it.
     fn fetch_back(&self, key: PageKey) -> Option<Page> {
-        let page = self.disk.take(key, &self.spare)?;
-        self.insert(key, page.clone());
+        let is_kept = self.fetched_back.fetch_add(1, Ordering::Relaxed).is_multiple_of(ONE_OF);
+        let page = self.disk.take(key, is_kept.then_some(&self.spare))?;
+        if is_kept {
+            self.insert(key, page.clone());
+        }
         Some(page)
     }
 
     /// A page that is looked at, without counting as a use.
     pub(super) fn peek(&self, key: PageKey) -> Option<Page> {
-        self.pages.peek(&key).or_else(|| self.disk.look_at(key, &self.spare))
+        self.pages.peek(&key).or_else(|| self.disk.look_at(key))
     }
 
     /// Whether it is there, without counting as a use.
