@@ -1,5 +1,6 @@
 /*
-** litestream-vfs in a program that links it (liblitestream_vfs.a) next to its own SQLite, 3.31 or newer:
+** litestream-vfs in a program that links it next to its own SQLite, 3.31 or newer. `cargo build --release --features static` makes
+** liblitestream_vfs.a.
 **
 **     #include <sqlite3.h>
 **     #include "litestream_vfs.h"

@@ -4,6 +4,8 @@ mod support;
 
 /// What the extension does, told by those who use it.
 mod stories {
+    #[cfg(target_os = "linux")]
+    mod artifacts;
     #[cfg(all(unix, feature = "azure"))]
     mod azure;
     #[cfg(unix)]

@@ -60,12 +60,13 @@ pub unsafe extern "C" fn sqlite3_extension_init(
 
 /// The entry point for programs that link this library, to be passed to their `sqlite3_auto_extension`: the next
 /// connection they open, to any database, registers the VFS, and every connection gets functions and tables.
+/// C programs find it under its name with the cargo feature `static`.
 ///
 /// Answers `SQLITE_OK` on every SQLite that is new enough: a plain connection must open whatever became of the VFS.
 ///
 /// # Safety
 /// SQLite calls it, with a connection, room for an error text, and its routines.
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "static", unsafe(no_mangle))]
 pub unsafe extern "C" fn litestream_vfs_static_init(
     db: *mut Sqlite3,
     error: *mut *mut c_char,
