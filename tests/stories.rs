@@ -16,6 +16,8 @@ mod stories {
     mod clients;
     mod conformance;
     #[cfg(unix)]
+    mod credentials;
+    #[cfg(unix)]
     mod crowd;
     #[cfg(unix)]
     mod disturbed;

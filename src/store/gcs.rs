@@ -110,8 +110,14 @@ impl Service for GcsPlace {
     }
 
     fn lacks(&self) -> Option<&'static str> {
-        (self.credentials == Credentials::Ambient)
-            .then_some("GOOGLE_APPLICATION_CREDENTIALS is not set, nor anonymous=true for a public bucket, and no machine gives any")
+        match self.credentials {
+            Credentials::Ambient => Some(
+                "GOOGLE_APPLICATION_CREDENTIALS is not set, nor anonymous=true for a public bucket, and no machine gives any",
+            ),
+            Credentials::File(_) => Some("the file that GOOGLE_APPLICATION_CREDENTIALS names gives none"),
+            Credentials::Key(_) => Some("GOOGLE_SERVICE_ACCOUNT_KEY gives none"),
+            Credentials::None => None,
+        }
     }
 }
 

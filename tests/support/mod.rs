@@ -7,6 +7,7 @@ pub mod bank;
 pub mod extension;
 #[cfg(unix)]
 pub mod hosts;
+pub mod keys;
 #[cfg(unix)]
 pub mod litestream;
 #[cfg(unix)]

@@ -51,6 +51,9 @@ const FOR_WRITERS: [&str; 8] = [
     "ssekmskeyid",
 ];
 
+/// Where an instance is asked, as `object_store` calls it.
+const METADATA: &str = "AWS_METADATA_ENDPOINT";
+
 impl S3Place {
     pub fn parse(parts: &Parts<'_>, environment: &Environment<'_>, shown: &str) -> Result<S3Place, String> {
         let mut parameters = Parameters::of(&parts.query);
@@ -143,14 +146,39 @@ impl Credentials {
             "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
             "AWS_CONTAINER_CREDENTIALS_FULL_URI",
             "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
-            "AWS_METADATA_ENDPOINT",
+            METADATA,
             "AWS_IMDSV1_FALLBACK",
         ];
         let mut set = Vec::new();
         for name in VARIABLES {
             set.extend(environment.text(name)?.map(|value| (name, Secret(value))));
         }
-        Ok(Credentials::Role(set))
+        if let Some(endpoint) = environment.text("AWS_EC2_METADATA_SERVICE_ENDPOINT")? {
+            set.retain(|(name, _)| *name != METADATA);
+            set.push((METADATA, Secret(endpoint.trim_end_matches('/').to_owned())));
+        }
+        let is_set = |name: &str| set.iter().any(|(set, _)| *set == name);
+        for (one, other) in [
+            ("AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_ROLE_ARN"),
+            ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"),
+        ] {
+            if is_set(one) && !is_set(other) {
+                return Err(format!("{one} is set but {other} is not, which it needs; set both or neither"));
+            }
+        }
+        let of_others = [
+            "AWS_WEB_IDENTITY_TOKEN_FILE",
+            "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+            "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+        ];
+        let is_off = environment.text("AWS_EC2_METADATA_DISABLED")?.is_some_and(|off| off.eq_ignore_ascii_case("true"));
+        match is_off && !of_others.into_iter().any(is_set) {
+            true => Err("there are no credentials: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not set, and \
+                         AWS_EC2_METADATA_DISABLED forbids to ask the instance; set them, or anonymous=true for a \
+                         public bucket"
+                .to_owned()),
+            false => Ok(Credentials::Role(set)),
+        }
     }
 }
 
@@ -208,6 +236,34 @@ mod tests {
         assert!(complaint.starts_with("AWS_ACCESS_KEY_ID is set but AWS_SECRET_ACCESS_KEY is not"), "{complaint}");
         let role = ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/role");
         assert_eq!(of(&[role]), Ok(Credentials::Role(vec![(role.0, secret("/role"))])));
+    }
+
+    #[test]
+    fn a_role_is_asked_for_where_the_environment_says_and_half_of_a_setting_is_none() {
+        let of = |variables: &[(&str, &str)]| parse("s3://b/p", variables).map(|place| place.credentials);
+        let asked_at = |endpoint: &str| Ok(Credentials::Role(vec![(METADATA, secret(endpoint))]));
+        let amazons = ("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://[fd00:ec2::254]/");
+        assert_eq!(of(&[amazons]), asked_at("http://[fd00:ec2::254]"));
+        assert_eq!(of(&[(METADATA, "http://other")]), asked_at("http://other"));
+        assert_eq!(of(&[(METADATA, "http://other"), amazons]), asked_at("http://[fd00:ec2::254]"));
+        let off = ("AWS_EC2_METADATA_DISABLED", "True");
+        let (uri, file) =
+            (("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://x"), ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "t"));
+        assert_eq!(
+            of(&[uri, file, off]),
+            Ok(Credentials::Role(vec![(uri.0, secret(uri.1)), (file.0, secret(file.1))]))
+        );
+        for (variables, complaint) in [
+            (&[off][..], "there are no credentials: AWS_ACCESS_KEY_ID and"),
+            (&[uri], "AWS_CONTAINER_CREDENTIALS_FULL_URI is set but AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE is not"),
+            (
+                &[("AWS_WEB_IDENTITY_TOKEN_FILE", "t")],
+                "AWS_WEB_IDENTITY_TOKEN_FILE is set but AWS_ROLE_ARN is not, which it needs; set both or neither",
+            ),
+        ] {
+            let text = of(variables).expect_err(complaint);
+            assert!(text.starts_with(complaint), "{text}");
+        }
     }
 
     #[test]
