@@ -63,4 +63,6 @@ mod stories {
     mod waiting;
     #[cfg(all(unix, feature = "http", feature = "webdav"))]
     mod web;
+    #[cfg(unix)]
+    mod wire;
 }

@@ -3,14 +3,13 @@
 use crate::stories::conformance::{Dated, REPLICA, at, check, complaint, name, names};
 use crate::support::litestream::Place;
 use crate::support::pages::assert_same_file;
-use crate::support::programs::{program, run};
+use crate::support::programs::program;
 use crate::support::servers::Server;
+use crate::support::wire::Certificate;
 use crate::support::written;
 use litestream_vfs::ltx::Level;
 use litestream_vfs::store::ErrorKind;
 use std::path::Path;
-use std::process::Command;
-use std::time::Duration;
 
 /// A WebDAV server over a directory, for one user.
 fn dav(root: &Path) -> Server {
@@ -146,19 +145,7 @@ fn what_litestream_wrote_is_served_by_a_plain_web_server_byte_for_byte() {
 #[test]
 fn a_server_whose_certificate_nobody_signed_is_believed_by_those_who_are_told_to() {
     let dir = tempfile::tempdir().expect("a directory");
-    let (key, certificate) = (dir.path().join("key"), dir.path().join("certificate"));
-    let mut openssl = Command::new(program("openssl"));
-    openssl
-        .args("req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=replica".split(' '));
-    openssl.args([
-        "-addext",
-        "subjectAltName=IP:127.0.0.1",
-        "-addext",
-        "basicConstraints=critical,CA:FALSE",
-        "-keyout",
-    ]);
-    let made = run(openssl.arg(&key).arg("-out").arg(&certificate), Duration::from_secs(60));
-    assert!(made.status.success(), "{made:?}");
+    let Certificate { certificate, key } = Certificate::new(dir.path());
     let (key, certificate) = (key.display().to_string(), certificate.display().to_string());
     let settings = format!("autoindex on; ssl_certificate {certificate}; ssl_certificate_key {key};");
     let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("sample");

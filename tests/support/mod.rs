@@ -24,6 +24,8 @@ pub mod session;
 #[cfg(all(unix, feature = "sftp"))]
 pub mod ssh;
 #[cfg(unix)]
+pub mod wire;
+#[cfg(unix)]
 pub mod workload;
 #[cfg(unix)]
 pub mod written;

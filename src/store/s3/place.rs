@@ -99,6 +99,13 @@ impl S3Place {
                         s3://bucket/path?endpoint=http://localhost:9000"
                 .to_owned());
         }
+        if self.bucket.contains(':') {
+            return Err(format!(
+                "its host '{}' has a port, so it is no bucket at Amazon's; name a server of your own as in \
+                 s3://bucket/path?endpoint=https://minio.example.com:9000",
+                self.bucket
+            ));
+        }
         if self.path.is_empty() {
             return Err("it names no path below the bucket, and what Litestream writes without one has keys that \
                         cannot be read; give the replica a path on both sides, as in s3://bucket/path"
@@ -271,6 +278,7 @@ mod tests {
         for (url, part) in [
             ("s3://b/p?skip-verify=perhaps", "skipVerify is 'perhaps'"),
             ("s3://localhost:9000/b/p", "no bucket"),
+            ("s3://b.minio.example.com:9000/p", "has a port"),
             ("s3://arn:aws:s3:eu-west-1:1:bucket/x/p", "no ARN of an access point"),
             ("s3://arn:aws:s3:eu-west-1:1:accesspoint/x", "no path"),
             ("s3://b/p%0A", "control characters"),
