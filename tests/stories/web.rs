@@ -1,11 +1,16 @@
 //! Replicas behind web servers: WebDAV, written there by Litestream itself, and plain files with ranges.
 
 use crate::stories::conformance::{Dated, REPLICA, at, check, complaint, name, names};
-use crate::support::litestream::Place;
-use crate::support::pages::assert_same_file;
-use crate::support::programs::program;
+use crate::stories::sample::upload_sample;
+use crate::support::extension::connect;
+use crate::support::hosts::Host;
+use crate::support::litestream::{Place, Primary, Schedule};
+use crate::support::pages::{assert_same_bytes, assert_same_file, content};
+use crate::support::programs::{program, wait_until};
+use crate::support::s3::S3Server;
 use crate::support::servers::Server;
 use crate::support::wire::Certificate;
+use crate::support::workload;
 use crate::support::written;
 use litestream_vfs::ltx::Level;
 use litestream_vfs::store::ErrorKind;
@@ -42,12 +47,28 @@ fn nginx(root: &Path, settings: &str) -> Server {
     nginx_with(root, "", "", settings)
 }
 
+/// What a log of requests tells of each.
+const WIRE: &str = "log_format wire '$request_method|$uri|$http_cache_control|$http_if_match|$status';";
+
+/// A cache before another server, which keeps whatever it was answered unless it is told not to.
+fn nginx_cache(before: &Server, root: &Path) -> Server {
+    let port = before.port;
+    nginx(
+        root,
+        &format!(
+            "location / {{ proxy_pass http://127.0.0.1:{port}; proxy_cache cache; proxy_cache_valid any 1h; \
+             proxy_cache_bypass $http_cache_control; }}"
+        ),
+    )
+}
+
 fn nginx_with(root: &Path, modules: &str, listen: &str, settings: &str) -> Server {
     Server::start("nginx", |port, dir| {
         let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
         let temporary = temporary.map(|kind| format!("{kind}_temp_path {dir}/{kind}; ")).concat();
         let config = format!(
-            "{modules} daemon off; pid {dir}/pid; user root; events {{}} http {{ access_log off; {temporary} \
+            "{modules} daemon off; pid {dir}/pid; user root; events {{}} http {{ access_log off; {temporary} {WIRE} \
+             proxy_cache_path {dir}/cache keys_zone=cache:1m; \
              server {{ listen 127.0.0.1:{port} {listen}; root {}; {settings} }} }}",
             root.display()
         );
@@ -113,7 +134,9 @@ async fn a_web_server_that_cannot_serve_a_replica_says_what_it_lacks() {
     let server = nginx(dir.path(), "");
     let (kind, text) = complaint(&format!("http://127.0.0.1:{}/app", server.port), |_| None).await;
     assert_eq!(kind, ErrorKind::Config);
-    assert!(text.ends_with("shows no page for a directory; turn its index of directories on"), "{text}");
+    let lacks =
+        "shows no page for a directory; turn its index of directories on, or put a list of the files in ltx/index.txt";
+    assert!(text.ends_with(lacks), "{text}");
     let (kind, text) = complaint("http://127.0.0.1:1/app", |_| None).await;
     assert_eq!(kind, ErrorKind::Unreachable);
     assert!(text.starts_with("http://127.0.0.1:1/app: cannot reach http://127.0.0.1:1: "), "{text}");
@@ -139,6 +162,150 @@ fn what_litestream_wrote_is_served_by_a_plain_web_server_byte_for_byte() {
     let server = nginx(dir.path(), "autoindex on;");
     let place = Place { url: format!("http://127.0.0.1:{}/app", server.port), environment: Vec::new() };
     assert_eq!(written::serves_what_is_restored(&place, &directory), "");
+}
+
+fn txid_of(conn: &rusqlite::Connection) -> String {
+    conn.query_row("PRAGMA litestream_txid", [], |row| row.get(0)).expect("a view has a TXID")
+}
+
+/// What docs/backends.md says how to make one.
+const MAKE_A_MANIFEST: &str = "find ltx -name '*.ltx' -printf '%P %s\\n' > index.new && mv index.new ltx/index.txt";
+
+#[test]
+fn a_host_that_lists_nothing_is_followed_by_name_alone_behind_a_cache_that_keeps_everything() {
+    let guide = include_str!("../../docs/backends.md");
+    assert!(guide.contains(MAKE_A_MANIFEST), "docs/backends.md shows the line that is tried here");
+    let dir = tempfile::tempdir().expect("a directory");
+    let (replica, log) = (dir.path().join("app"), dir.path().join("log"));
+    let (directory, database) = (Place::directory(&replica), dir.path().join("app.db"));
+    let local = workload::create(&database, "");
+    let primary = Primary::start(&database, &directory, Schedule::QUIET);
+    workload::run(&local, workload::STEPS[0]);
+    primary.sync();
+    let made = std::process::Command::new("sh").args(["-c", MAKE_A_MANIFEST]).current_dir(&replica).status();
+    assert!(made.expect("a shell").success());
+    let manifest = std::fs::read_to_string(replica.join("ltx/index.txt")).expect("a manifest");
+
+    // As buckets do that nobody may list: what is not there is forbidden.
+    let settings = format!("access_log {} wire; location / {{ try_files $uri =403; }}", log.display());
+    let origin = nginx(dir.path(), &settings);
+    let cache = nginx_cache(&origin, dir.path());
+    let url = format!("http://127.0.0.1:{}/app", cache.port);
+    let follower = connect(&url, &[("poll_interval", "50ms")]);
+    for step in &workload::STEPS[1..] {
+        workload::run(&local, step);
+        let newest = primary.sync().to_string();
+        wait_until("the follower shows the newest state", || txid_of(&follower) >= newest);
+        assert_eq!(content(&follower), content(&local));
+        assert!(!manifest.contains(&newest), "only its name tells of it");
+    }
+    // Looks at level 0 and lists in between, and stays where it is.
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    let status: String = follower.query_row("PRAGMA litestream_status", [], |row| row.get(0)).expect("a status");
+    let status: serde_json::Value = serde_json::from_str(&status).expect("JSON");
+    assert_eq!((&status["state"], &status["last_error"]), (&"following".into(), &serde_json::Value::Null), "{status}");
+
+    let (restored, newest) = (dir.path().join("restored.db"), txid_of(&follower));
+    assert!(directory.restore(newest.parse().expect("a TXID"), &restored));
+    assert_same_bytes(&follower, &restored);
+    let late = connect(&format!("{url}/"), &[("txid", &newest)]);
+    assert_same_bytes(&late, &restored);
+
+    let asked = std::fs::read_to_string(&log).expect("a log");
+    for line in asked.lines() {
+        let [method, path, cache_control, if_match, status] = line.split('|').collect::<Vec<_>>()[..] else {
+            panic!("{line}")
+        };
+        assert!(cache_control == "no-cache" || method == "GET" && if_match.starts_with('"'), "{line}");
+        assert!(["200", "206", "304", "403"].contains(&status) && path.starts_with("/app/ltx/"), "{line}");
+    }
+    assert!(asked.contains(&format!("GET|/app/ltx/0/{newest}-{newest}.ltx|no-cache|")), "{asked}");
+}
+
+#[test]
+fn a_newest_file_that_is_there_by_half_over_webdav_is_waited_for() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (whole, database) = (Place::directory(&dir.path().join("whole")), dir.path().join("app.db"));
+    let conn = workload::create(&database, "");
+    let primary = Primary::start(&database, &whole, Schedule::QUIET);
+    for step in &workload::STEPS[..4] {
+        workload::run(&conn, step);
+        primary.sync();
+    }
+    primary.stop();
+    let (from, to) = (dir.path().join("whole/ltx/0"), dir.path().join("root/app/ltx/0"));
+    std::fs::create_dir_all(&to).expect("a directory is made");
+    let server = dav(&dir.path().join("root"));
+    let url = format!("webdav://replica:p%40ss@127.0.0.1:{}/app", server.port);
+    let mut follower: Option<(rusqlite::Connection, String)> = None;
+    for txid in whole.txids() {
+        let name = format!("{txid}-{txid}.ltx");
+        let bytes = std::fs::read(from.join(&name)).expect("Litestream wrote it");
+        let half = bytes.len() / 2;
+        // The server makes the file when a PUT begins, and appends what comes.
+        std::fs::write(to.join(&name), &bytes[..half]).expect("half of it is written");
+        if let Some((conn, before)) = &follower {
+            let told =
+                || -> String { conn.query_row("PRAGMA litestream_status", [], |row| row.get(0)).expect("a status") };
+            wait_until("it is looked at", || told().contains(&format!("{name} at level 0")));
+            assert!(told().contains("is waited for") && told().contains("\"state\":\"following\""), "{}", told());
+            assert_eq!(txid_of(conn), *before);
+        }
+        let mut file = std::fs::File::options().append(true).open(to.join(&name)).expect("it is there");
+        std::io::Write::write_all(&mut file, &bytes[half..]).expect("the rest is written");
+        let (conn, before) =
+            follower.get_or_insert_with(|| (connect(&url, &[("poll_interval", "50ms")]), String::new()));
+        wait_until("it is followed", || txid_of(conn) == txid.to_string());
+        *before = txid.to_string();
+    }
+    let (conn, newest) = follower.expect("a follower");
+    let restored = dir.path().join("restored.db");
+    assert!(whole.restore(newest.parse().expect("a TXID"), &restored));
+    assert_same_bytes(&conn, &restored);
+}
+
+#[test]
+fn the_systems_authorities_are_read_once_a_process_and_not_at_all_without_tls() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let made = Certificate::new(dir.path());
+    let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("sample");
+    let settings = format!(
+        "autoindex on; ssl_certificate {}; ssl_certificate_key {};",
+        made.certificate.display(),
+        made.key.display()
+    );
+    let (one, other) = (nginx_with(&sample, "", "ssl", &settings), nginx_with(&sample, "", "ssl", &settings));
+    let place = |authorities: &Path| {
+        let authorities = authorities.to_str().expect("text").to_owned();
+        Place { url: String::new(), environment: vec![("SSL_CERT_FILE", authorities)] }
+    };
+    let mut session = Host::session(&place(&made.certificate));
+    let look = |session: &mut crate::support::session::Session, url: &str| {
+        let number = session.ask_to_open(url, &[("open_timeout", "0")])?;
+        session.ask(number, "SELECT count(*) FROM orders")
+    };
+    let https = |server: &Server| format!("https://127.0.0.1:{}/replica", server.port);
+    assert_eq!(look(&mut session, &https(&one)), Ok("632".to_owned()));
+    // With nothing to read any more, another server is believed by what was read before.
+    std::fs::write(&made.certificate, "").expect("a file is emptied");
+    for url in [https(&other), https(&one).replace("replica", "./replica"), https(&other).replace("//", "//me@")] {
+        assert_eq!(look(&mut session, &url), Ok("632".to_owned()), "{url}");
+    }
+    let mut late = Host::session(&place(&made.certificate));
+    assert!(look(&mut late, &https(&one)).is_err(), "who reads them now finds none");
+
+    // Who reads from this pipe waits for ever.
+    let pipe = dir.path().join("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo runs").success());
+    let server = nginx(&sample, "autoindex on;");
+    let bucket = S3Server::start();
+    upload_sample(&bucket, "app");
+    let mut plain = place(&pipe);
+    plain.environment.extend(Place::s3(&bucket, "app").environment);
+    let mut session = Host::session(&plain);
+    for url in [format!("http://127.0.0.1:{}/replica", server.port), bucket.url("app")] {
+        assert_eq!(look(&mut session, &url), Ok("632".to_owned()), "{url}");
+    }
 }
 
 /// The sample over TLS, with a certificate that no authority of the system's knows.
