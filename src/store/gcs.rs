@@ -174,10 +174,12 @@ mod tests {
         for kind in ["external_account", "external_account_authorized_user", "impersonated_service_account"] {
             let file = dir.path().join(kind);
             let path = file.to_str().expect("text");
-            std::fs::write(&file, format!(r#"{{"type":"{kind}","audience":"x","client_secret":"hush"}}"#)).expect("a file");
+            std::fs::write(&file, format!(r#"{{"type":"{kind}","audience":"x","client_secret":"hush"}}"#))
+                .expect("a file");
             let place = parse("gs://b/p", &[("GOOGLE_APPLICATION_CREDENTIALS", path)]).expect("a place");
             let complaint = place.connect("gs://b/p".into()).expect_err(kind);
-            let told = format!("{path} holds credentials of the type '{kind}', which are not read here; use the key of");
+            let told =
+                format!("{path} holds credentials of the type '{kind}', which are not read here; use the key of");
             assert!(complaint.starts_with(&told) && !complaint.contains("hush"), "{complaint}");
         }
         let connect = |variable| parse("gs://b/p", &[variable]).expect("a place").connect("gs://b/p".into());

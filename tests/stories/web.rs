@@ -1,6 +1,6 @@
 //! Replicas behind web servers: WebDAV, written there by Litestream itself, and plain files with ranges.
 
-use crate::stories::conformance::{Dated, REPLICA, at, check, complaint, name, names};
+use crate::stories::conformance::{Dated, REPLICA, Writer, at, check, complaint, name, names};
 use crate::stories::sample::upload_sample;
 use crate::support::extension::connect;
 use crate::support::hosts::Host;
@@ -12,9 +12,10 @@ use crate::support::servers::Server;
 use crate::support::wire::Certificate;
 use crate::support::workload;
 use crate::support::written;
-use litestream_vfs::ltx::Level;
+use async_trait::async_trait;
+use litestream_vfs::ltx::{FileName, Level};
 use litestream_vfs::store::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// A WebDAV server over a directory, for one user.
 fn dav(root: &Path) -> Server {
@@ -127,6 +128,57 @@ async fn a_plain_web_server_with_ranges_is_a_store() {
     }
 }
 
+/// A directory with a manifest that is made anew with every file.
+struct Told {
+    files: Dated,
+    root: PathBuf,
+}
+
+impl Told {
+    fn tell(&self) {
+        let (mut lines, ltx) = (String::new(), self.root.join("ltx"));
+        for level in ltx.read_dir().expect("a directory").flatten().filter(|entry| entry.path().is_dir()) {
+            for file in level.path().read_dir().expect("a directory").flatten() {
+                let (level, name) = (level.file_name(), file.file_name());
+                let (level, name) = (level.to_str().expect("text"), name.to_str().expect("text"));
+                // What is no file of the format makes no line of a manifest.
+                if FileName::parse(name).is_some() && file.path().is_file() {
+                    lines += &format!("{level}/{name} {}\n", file.metadata().map_or(0, |metadata| metadata.len()));
+                }
+            }
+        }
+        std::fs::write(self.root.join("index.new"), lines).expect("a file is written");
+        std::fs::rename(self.root.join("index.new"), ltx.join("index.txt")).expect("a file gets its name");
+    }
+}
+
+#[async_trait]
+impl Writer for Told {
+    async fn put(&self, level: Level, name: &str, bytes: &[u8]) {
+        self.files.put(level, name, bytes).await;
+        self.tell();
+    }
+
+    async fn delete(&self, level: Level, name: &str) {
+        self.files.delete(level, name).await;
+        self.tell();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_host_that_lists_nothing_is_a_store_by_its_manifest() {
+    let dir = tempfile::tempdir().expect("a directory");
+    for missing in [404, 403] {
+        let server = nginx(dir.path(), &format!("location / {{ try_files $uri ={missing}; }}"));
+        let store = at(&format!("http://127.0.0.1:{}/{missing}", server.port), |_| None);
+        let root = dir.path().join(missing.to_string());
+        std::fs::create_dir_all(root.join("ltx")).expect("a directory");
+        let told = Told { files: Dated::new(root.clone()), root };
+        told.tell();
+        check(&*store, &told).await;
+    }
+}
+
 #[tokio::test]
 async fn a_web_server_that_cannot_serve_a_replica_says_what_it_lacks() {
     let dir = tempfile::tempdir().expect("a directory");
@@ -140,6 +192,14 @@ async fn a_web_server_that_cannot_serve_a_replica_says_what_it_lacks() {
     let (kind, text) = complaint("http://127.0.0.1:1/app", |_| None).await;
     assert_eq!(kind, ErrorKind::Unreachable);
     assert!(text.starts_with("http://127.0.0.1:1/app: cannot reach http://127.0.0.1:1: "), "{text}");
+
+    std::fs::write(dir.path().join("app/ltx/index.txt"), format!("0/{}", name(1, 1))).expect("a file is written");
+    std::fs::write(dir.path().join("page.html"), "<html>Welcome</html>").expect("a file is written");
+    let server = nginx(dir.path(), "location / { try_files $uri /page.html; }");
+    let (kind, text) = complaint(&format!("http://127.0.0.1:{}/app", server.port), |_| None).await;
+    assert_eq!(kind, ErrorKind::Config);
+    assert!(text.ends_with("says of a file that is not there that it is; it has to answer 404"), "{text}");
+    std::fs::remove_file(dir.path().join("app/ltx/index.txt")).expect("a file is deleted");
 
     let large = dir.path().join("app/ltx/9");
     std::fs::create_dir_all(&large).expect("a directory");
@@ -262,6 +322,32 @@ fn a_newest_file_that_is_there_by_half_over_webdav_is_waited_for() {
     let restored = dir.path().join("restored.db");
     assert!(whole.restore(newest.parse().expect("a TXID"), &restored));
     assert_same_bytes(&conn, &restored);
+}
+
+#[test]
+fn a_bundle_of_amazons_tools_is_trusted_besides_the_system() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let made = Certificate::new(dir.path());
+    let bucket = S3Server::start();
+    upload_sample(&bucket, "app");
+    let settings = format!(
+        "ssl_certificate {}; ssl_certificate_key {}; location / {{ proxy_pass {}; proxy_set_header Host $http_host; }}",
+        made.certificate.display(),
+        made.key.display(),
+        bucket.endpoint
+    );
+    let server = nginx_with(dir.path(), "", "ssl", &settings);
+    let url = format!("s3://bucket/app?endpoint=127.0.0.1:{}", server.port).replace("127", "https://127");
+    let mut environment = Place::s3(&bucket, "app").environment;
+    for bundle in [None, Some(made.certificate.display().to_string())] {
+        let is_told = bundle.is_some();
+        environment.extend(bundle.map(|bundle| ("AWS_CA_BUNDLE", bundle)));
+        let mut session = Host::session(&Place { url: String::new(), environment: environment.clone() });
+        let opened = session.ask_to_open(&url, &[("open_timeout", "0")]);
+        let seen = opened.and_then(|number| session.ask(number, "SELECT count(*) FROM orders"));
+        assert_eq!(seen.is_ok_and(|seen| seen == "632"), is_told);
+        assert_eq!(session.end().stderr.contains("UnknownIssuer"), !is_told);
+    }
 }
 
 #[test]

@@ -1,11 +1,10 @@
 //! Keys that end, and whoever hands them out: the services of an instance, a container and a web identity, on one port.
 
+use super::recorder::{Head, Recorder};
 use chrono::{TimeDelta, Utc};
 use s3s::auth::{S3Auth, SecretKey};
 use s3s::{S3Result, s3_error};
 use std::collections::HashMap;
-use std::io::{BufRead, BufReader, Write};
-use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -63,19 +62,15 @@ const INSTANCE_TOKEN: &str = "a-token-of-an-instance";
 impl Issuer {
     /// Keys are good for so many minutes, as it says.
     pub fn start(ring: &KeyRing, minutes: i64) -> Issuer {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let endpoint = format!("http://{}", listener.local_addr().expect("an address"));
-        let issuer = Issuer {
-            endpoint,
+        let mut issuer = Issuer {
+            endpoint: String::new(),
             ring: ring.clone(),
             issued: Arc::default(),
             minutes: Arc::new(minutes.into()),
             refuses: Arc::default(),
         };
         let answering = issuer.clone();
-        std::thread::spawn(move || {
-            listener.incoming().map_while(Result::ok).for_each(|stream| answering.serve(stream));
-        });
+        issuer.endpoint = Recorder::start(move |head| answering.answer(head)).endpoint;
         issuer
     }
 
@@ -94,28 +89,14 @@ impl Issuer {
         self.refuses.store(true, Ordering::Relaxed);
     }
 
-    fn serve(&self, mut stream: TcpStream) {
-        let mut lines = BufReader::new(stream.try_clone().expect("a socket")).lines().map_while(Result::ok);
-        let Some(request) = lines.next() else { return };
-        let headers: Vec<String> =
-            lines.take_while(|line| !line.is_empty()).map(|line| line.to_ascii_lowercase()).collect();
-        let (status, body) = self.answer(&request, &headers);
-        let length = body.len();
-        let answer = format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}");
-        // Who has read enough may go.
-        let _ = stream.write_all(answer.as_bytes());
-    }
-
-    fn answer(&self, request: &str, headers: &[String]) -> (&'static str, String) {
+    fn answer(&self, head: &Head) -> (&'static str, String) {
         const ROLES: &str = "/latest/meta-data/iam/security-credentials/";
-        let has = |name: &str, value: &str| headers.contains(&format!("{name}: {value}"));
-        let mut words = request.split(' ');
-        let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+        let has = |name: &str, value: &str| head.header(name) == Some(value);
         if self.refuses.load(Ordering::Relaxed) {
             return ("404 Not Found", "there is no role any more".to_owned());
         }
         let of_instance = has("x-aws-ec2-metadata-token", INSTANCE_TOKEN);
-        match (method, target) {
+        match (head.method.as_str(), head.target.as_str()) {
             ("PUT", "/latest/api/token") if has("x-aws-ec2-metadata-token-ttl-seconds", "600") => {
                 ("200 OK", INSTANCE_TOKEN.to_owned())
             }

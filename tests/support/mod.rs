@@ -16,6 +16,7 @@ pub mod pages;
 pub mod programs;
 #[cfg(unix)]
 pub mod reader;
+pub mod recorder;
 pub mod s3;
 #[cfg(unix)]
 pub mod servers;

@@ -274,6 +274,34 @@ mod tests {
     }
 
     #[test]
+    fn keys_come_before_a_web_identity_that_before_a_profile_and_that_before_a_container() {
+        let home = tempfile::tempdir().expect("a directory");
+        std::fs::create_dir(home.path().join(".aws")).expect("a directory");
+        let lines = "[default]\naws_access_key_id = p\naws_secret_access_key = q\nregion = mars\n[profile bare]\n";
+        std::fs::write(home.path().join(".aws/config"), lines).expect("a file");
+        let home = [("HOME", home.path().to_str().expect("text"))];
+        let of = |variables: &[&[(&str, &str)]]| {
+            let place = parse("s3://b/p", &[&[home[0]][..], &variables.concat()].concat()).expect("a place");
+            let kind = match place.credentials {
+                Credentials::Static { id, .. } => id.0,
+                Credentials::Role(variables) => variables[0].0.to_owned(),
+                other => panic!("{other:?}"),
+            };
+            (kind, place.region)
+        };
+        let expect = |kind: &str, region: Option<&str>| (kind.to_owned(), region.map(str::to_owned));
+        let keys = [("AWS_ACCESS_KEY_ID", "a"), ("AWS_SECRET_ACCESS_KEY", "b")];
+        let identity = [("AWS_WEB_IDENTITY_TOKEN_FILE", "t"), ("AWS_ROLE_ARN", "r")];
+        let container = [("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/task")];
+        assert_eq!(of(&[&keys, &identity, &container]), expect("a", None));
+        assert_eq!(of(&[&identity, &container]), expect(identity[0].0, None));
+        assert_eq!(of(&[&container]), expect("p", Some("mars")));
+        assert_eq!(of(&[&container, &[("AWS_REGION", "eu-west-1")]]), expect("p", Some("eu-west-1")));
+        assert_eq!(of(&[&container, &[("AWS_PROFILE", "bare")]]), expect(container[0].0, None));
+        assert_eq!(of(&[&container, &[("AWS_CONFIG_FILE", "/nowhere")]]), expect(container[0].0, None));
+    }
+
+    #[test]
     fn what_cannot_be_right_is_refused_with_its_name() {
         for (url, part) in [
             ("s3://b/p?skip-verify=perhaps", "skipVerify is 'perhaps'"),

@@ -23,6 +23,9 @@ const LENGTH: u64 = 512 * 1024;
 /// Names that are tried at once.
 const AT_ONCE: usize = 16;
 
+/// More are left for the next listing.
+const MOST: usize = 1 << 16;
+
 /// What is told of each file: its length and its version, where both are told.
 #[derive(PartialEq, Debug)]
 pub(super) struct Manifest(BTreeMap<(Level, FileName), Option<(u64, Version)>>);
@@ -37,10 +40,21 @@ impl WebStore {
         };
         // Some hosts show a page for whatever they are asked.
         let manifest = Manifest::parse(&String::from_utf8_lossy(&answer.body));
-        if manifest.is_some() {
+        if manifest.is_some() && !self.has_manifest.load(Ordering::Relaxed) {
+            self.tells_what_is_missing().await?;
             self.has_manifest.store(true, Ordering::Relaxed);
         }
         Ok(manifest)
+    }
+
+    /// A host that shows a page for whatever it is asked cannot be asked for the next file.
+    async fn tells_what_is_missing(&self) -> Result<(), Failure> {
+        let nobodys = Layout::Decimal.file(Level::ZERO, FileName { min: Txid(u64::MAX), max: Txid(u64::MAX) });
+        match self.head(&nobodys).await {
+            Err(Failure::Refused(_)) => Ok(()),
+            Err(failure @ Failure::Silent(_)) => Err(failure),
+            _ => Err(Failure::Unfit("says of a file that is not there that it is; it has to answer 404".to_owned())),
+        }
     }
 
     pub(super) async fn listed_by(&self, manifest: Manifest, level: Level, from: Txid) -> Result<Vec<Listed>, Failure> {
@@ -71,10 +85,10 @@ impl WebStore {
             let found = some(names.map(|name| self.listed_anew(Level::ZERO, name))).await?;
             let are_all = found.len() as u64 == count;
             files.extend(found);
-            if !are_all {
+            if !are_all || files.len() >= MOST {
                 return Ok(files);
             }
-            next = Txid(next.0 + count);
+            next = Txid(next.0.saturating_add(count));
             count = AT_ONCE as u64;
         }
     }

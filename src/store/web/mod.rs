@@ -7,6 +7,8 @@ mod index;
 #[cfg(feature = "http")]
 mod manifest;
 mod place;
+#[cfg(all(test, feature = "http"))]
+mod tests;
 
 pub(super) use place::{Listing, WebPlace};
 
