@@ -35,6 +35,8 @@ mod stories {
     mod guide;
     #[cfg(unix)]
     mod histories;
+    #[cfg(all(unix, feature = "azure", feature = "gcs"))]
+    mod identities;
     mod layers;
     mod measures;
     #[cfg(unix)]

@@ -229,7 +229,7 @@ fn txid_of(conn: &rusqlite::Connection) -> String {
 }
 
 /// What docs/backends.md says how to make one.
-const MAKE_A_MANIFEST: &str = "find ltx -name '*.ltx' -printf '%P %s\\n' > index.new && mv index.new ltx/index.txt";
+const MAKE_A_MANIFEST: &str = "find ltx -name '*.ltx' > index.new && mv index.new ltx/index.txt";
 
 #[test]
 fn a_host_that_lists_nothing_is_followed_by_name_alone_behind_a_cache_that_keeps_everything() {

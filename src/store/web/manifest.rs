@@ -1,7 +1,7 @@
 //! Hosts that list nothing: a file names the others, and what came since is asked for by its name.
 //!
-//! The manifest is `ltx/index.txt` in the replica. Each line names a file by its path below `ltx`, and may tell its length
-//! in bytes and its ETag behind that, apart from each other by white space. It may be older than the replica: names of
+//! The manifest is `ltx/index.txt` in the replica. Each line names a file by its path in the replica or below `ltx`, and may
+//! tell its length in bytes and its ETag behind that, apart from each other by white space. It may be older than the replica: names of
 //! level 0 follow each other, so those behind its last are tried until one is not there.
 
 use super::{Failure, Version, WebStore, version_of};
