@@ -52,13 +52,14 @@ fn nginx(root: &Path, settings: &str) -> Server {
 const WIRE: &str = "log_format wire '$request_method|$uri|$http_cache_control|$http_if_match|$status';";
 
 /// A cache before another server, which keeps whatever it was answered unless it is told not to.
-fn nginx_cache(before: &Server, root: &Path) -> Server {
+fn nginx_cache(before: &Server, root: &Path, log: &Path) -> Server {
     let port = before.port;
     nginx(
         root,
         &format!(
-            "location / {{ proxy_pass http://127.0.0.1:{port}; proxy_cache cache; proxy_cache_valid any 1h; \
-             proxy_cache_bypass $http_cache_control; }}"
+            "access_log {} wire; location / {{ proxy_pass http://127.0.0.1:{port}; proxy_cache cache; \
+             proxy_cache_valid any 1h; proxy_cache_bypass $http_cache_control; }}",
+            log.display()
         ),
     )
 }
@@ -247,9 +248,8 @@ fn a_host_that_lists_nothing_is_followed_by_name_alone_behind_a_cache_that_keeps
     let manifest = std::fs::read_to_string(replica.join("ltx/index.txt")).expect("a manifest");
 
     // As buckets do that nobody may list: what is not there is forbidden.
-    let settings = format!("access_log {} wire; location / {{ try_files $uri =403; }}", log.display());
-    let origin = nginx(dir.path(), &settings);
-    let cache = nginx_cache(&origin, dir.path());
+    let origin = nginx(dir.path(), "location / { try_files $uri =403; }");
+    let cache = nginx_cache(&origin, dir.path(), &log);
     let url = format!("http://127.0.0.1:{}/app", cache.port);
     let follower = connect(&url, &[("poll_interval", "50ms")]);
     for step in &workload::STEPS[1..] {
@@ -276,7 +276,7 @@ fn a_host_that_lists_nothing_is_followed_by_name_alone_behind_a_cache_that_keeps
         let [method, path, cache_control, if_match, status] = line.split('|').collect::<Vec<_>>()[..] else {
             panic!("{line}")
         };
-        assert!(cache_control == "no-cache" || method == "GET" && if_match.starts_with('"'), "{line}");
+        assert!(cache_control == "no-cache" || method == "GET" && if_match != "-", "{line}");
         assert!(["200", "206", "304", "403"].contains(&status) && path.starts_with("/app/ltx/"), "{line}");
     }
     assert!(asked.contains(&format!("GET|/app/ltx/0/{newest}-{newest}.ltx|no-cache|")), "{asked}");
