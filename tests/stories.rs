@@ -38,6 +38,8 @@ mod stories {
     #[cfg(all(unix, feature = "azure", feature = "gcs"))]
     mod identities;
     mod layers;
+    #[cfg(all(unix, feature = "http", feature = "webdav"))]
+    mod manifest;
     mod measures;
     #[cfg(unix)]
     mod page_sizes;
@@ -61,6 +63,8 @@ mod stories {
     mod tables;
     #[cfg(unix)]
     mod time_travel;
+    #[cfg(all(unix, feature = "http"))]
+    mod trust;
     #[cfg(unix)]
     mod waiting;
     #[cfg(all(unix, feature = "http", feature = "webdav"))]

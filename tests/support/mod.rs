@@ -25,6 +25,8 @@ pub mod session;
 #[cfg(all(unix, feature = "sftp"))]
 pub mod ssh;
 #[cfg(unix)]
+pub mod web;
+#[cfg(unix)]
 pub mod wire;
 #[cfg(unix)]
 pub mod workload;
