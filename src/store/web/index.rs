@@ -62,7 +62,12 @@ impl WebStore {
             false => self.page(level).await,
         };
         let names = match page {
-            Ok(names) if !names.is_empty() => names,
+            Ok(names) if !names.is_empty() => {
+                self.has_pages.store(true, Ordering::Relaxed);
+                names
+            }
+            // A host that shows pages has none for a level that is not there.
+            page if self.has_pages.load(Ordering::Relaxed) => return page.map(|_| Vec::new()),
             Ok(_) | Err(Failure::Refused(StatusCode::NOT_FOUND | StatusCode::GONE | StatusCode::FORBIDDEN)) => {
                 return match (self.manifest().await?, page) {
                     (Some(manifest), _) => self.listed_by(manifest, level, from).await,

@@ -41,6 +41,9 @@ pub(super) struct WebStore {
     has_tags: AtomicBool,
     #[cfg(feature = "http")]
     sizes: index::Sizes,
+    /// Whether a page for a directory named files.
+    #[cfg(feature = "http")]
+    has_pages: AtomicBool,
     /// Whether a manifest was found, where a directory shows none.
     has_manifest: AtomicBool,
 }
@@ -80,6 +83,8 @@ impl WebStore {
             has_tags: AtomicBool::new(true),
             #[cfg(feature = "http")]
             sizes: index::Sizes::default(),
+            #[cfg(feature = "http")]
+            has_pages: AtomicBool::new(false),
             has_manifest: AtomicBool::new(false),
         })
     }
