@@ -18,6 +18,8 @@ mod stories {
     mod clients;
     mod conformance;
     #[cfg(unix)]
+    mod credentials;
+    #[cfg(unix)]
     mod crowd;
     #[cfg(unix)]
     mod disturbed;
@@ -35,7 +37,11 @@ mod stories {
     mod guide;
     #[cfg(unix)]
     mod histories;
+    #[cfg(all(unix, feature = "azure", feature = "gcs"))]
+    mod identities;
     mod layers;
+    #[cfg(all(unix, feature = "http", feature = "webdav"))]
+    mod manifest;
     mod measures;
     #[cfg(unix)]
     mod page_sizes;
@@ -59,8 +65,12 @@ mod stories {
     mod tables;
     #[cfg(unix)]
     mod time_travel;
+    #[cfg(all(unix, feature = "http"))]
+    mod trust;
     #[cfg(unix)]
     mod waiting;
     #[cfg(all(unix, feature = "http", feature = "webdav"))]
     mod web;
+    #[cfg(unix)]
+    mod wire;
 }

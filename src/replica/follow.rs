@@ -13,8 +13,8 @@ use super::plan;
 use super::reading::Reading;
 use super::view::{Draft, View};
 use crate::error::Error;
-use crate::ltx::{FileName, Level};
-use crate::store::{ErrorKind, Store};
+use crate::ltx::{FileName, Level, Txid};
+use crate::store::{ErrorKind, Listed, Store};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -136,9 +136,14 @@ impl Replica {
         let mut confirmed = false;
         loop {
             let next = view.txid().next();
-            let Some(reading) = self.library.ask(Level::ZERO, FileName { min: next, max: next }).await? else {
-                return Ok(News::Followed(view));
+            let reading = match self.library.ask(Level::ZERO, FileName { min: next, max: next }).await {
+                Err(error) if error.is_damage() && self.is_newest(next).await? => {
+                    self.note_early(&error);
+                    return Ok(News::Followed(view));
+                }
+                reading => reading?,
             };
+            let Some(reading) = reading else { return Ok(News::Followed(view)) };
             if !reading.file.header.continues(&view.tip().header) {
                 // The primary's WAL began anew, or the primary did: a file that holds every page does not tell.
                 return self.look(view).await;
@@ -180,8 +185,31 @@ impl Replica {
         if steps.is_empty() {
             return Ok(News::Followed(view));
         }
-        let readings = build::read_all(&self.library, &steps).await?;
+        let readings = self.read_news(&steps, steps[steps.len() - 1].name.max).await?;
+        if readings.is_empty() {
+            return Ok(News::Followed(view));
+        }
         Ok(self.extend(&view, &readings).map_or(News::Doubt, |next| News::Followed(self.publish(next))))
+    }
+
+    /// Whether level 0 holds nothing that came after this transaction.
+    async fn is_newest(&self, txid: Txid) -> Result<bool, LoadError> {
+        Ok(self.store.list(Level::ZERO, txid.next()).await?.is_empty())
+    }
+
+    /// Reads the files that a listing, whose newest file ends at `end`, shows after a view, but for the newest of level 0
+    /// while that is not whole: not every store writes a file in one step, so it may be there by half, and nobody can
+    /// tell that from damage before another comes after it.
+    pub(super) async fn read_news(&self, files: &[Listed], end: Txid) -> Result<Vec<Reading>, LoadError> {
+        let is_newest = |file: &Listed| file.level == Level::ZERO && file.name.max == end;
+        match (build::read_all(&self.library, files).await, files) {
+            (Err(error), [before @ .., last]) if error.is_damage() && is_newest(last) => {
+                let readings = build::read_all(&self.library, before).await?;
+                self.note_early(&error);
+                Ok(readings)
+            }
+            (readings, _) => readings,
+        }
     }
 
     /// The view with files laid over it that come after it, unless a page is missing then, or one of them is so large

@@ -5,7 +5,7 @@
 //! same file if level, name and checksum agree; then they share the number under which their pages are cached.
 
 use super::reading::{LtxFile, Part, Portions, Reading};
-use crate::error::Error;
+use crate::error::{Error, Kind};
 use crate::lock::Mutex;
 use crate::ltx::{self, Entry, FileName, Header, IndexReader, Level, Trailer};
 use crate::store::{self, Chunk, Listed, Store, Version};
@@ -224,6 +224,13 @@ pub(super) enum LoadError {
     Moved,
     /// Anything else.
     Other(Error),
+}
+
+impl LoadError {
+    /// Whether the file is there and its content is not what the format says.
+    pub(super) fn is_damage(&self) -> bool {
+        matches!(self, LoadError::Other(error) if error.kind() == Kind::Damaged)
+    }
 }
 
 impl From<store::Error> for LoadError {

@@ -34,6 +34,8 @@ mod fetch;
 mod follow;
 mod foresight;
 mod freelist;
+#[cfg(test)]
+mod half_written;
 mod library;
 mod lineage;
 mod moments;

@@ -78,14 +78,16 @@ impl Replica {
         if !self.lineage.agree(epoch, view.epoch(), view.txid()) {
             return Ok(Vec::new());
         }
-        let newest = plan::newest(&listed).into_iter().next().filter(|chain| chain.end() > view.txid());
         let mut holders = Vec::new();
-        for chain in plan::at(&listed, view.txid()).into_iter().chain(newest) {
+        if let Ok(chain) = plan::at(&listed, view.txid()) {
             match self.build(&chain, &listed, epoch, Some(view)).await {
                 Ok(built) => holders.push(Arc::new(built)),
                 Err(BuildError::NoBase) => {}
                 Err(BuildError::Load(error)) => return Err(error),
             }
+        }
+        if listed.iter().any(|file| file.name.max > view.txid()) {
+            holders.extend(self.newest_complete(&listed, Some(view), epoch).await?.map(Arc::new));
         }
         Ok(holders)
     }

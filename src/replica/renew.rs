@@ -1,6 +1,6 @@
 //! Making the newest view from a listing of the whole replica.
 
-use super::build::{self, BuildError};
+use super::build::BuildError;
 use super::follow::{Progress, Standing};
 use super::library::LoadError;
 use super::status::Standstill;
@@ -9,6 +9,7 @@ use super::{Replica, catalog, plan};
 use crate::error::{Error, Kind};
 use crate::ltx::{Level, Txid};
 use crate::store::Listed;
+use std::borrow::Cow;
 use std::sync::atomic::Ordering;
 
 /// How often a listing is repeated when files that it showed are gone when they are read.
@@ -74,8 +75,9 @@ impl Replica {
         let history = if end < view.txid() { History::Another } else { self.history(view, listed).await? };
         let outdated = self.outdated.swap(false, Ordering::Relaxed) || self.is_scattered(view);
         if history == History::Same && !outdated {
-            let readings = build::read_all(&self.library, &plan::onwards(listed, view.txid())).await?;
-            if readings.is_empty() && end == view.txid() {
+            let steps = plan::onwards(listed, view.txid());
+            let readings = self.read_news(&steps, end).await?;
+            if readings.is_empty() && (end == view.txid() || !steps.is_empty()) {
                 return Ok(Renewal::Current);
             }
             if !readings.is_empty()
@@ -153,24 +155,40 @@ impl Replica {
 
     /// The newest state that the listed files give whole. Where they give none that is as new as `not_before`, None: time
     /// does not run backwards over a hole.
-    async fn newest_complete(
+    pub(super) async fn newest_complete(
         &self,
         listed: &[Listed],
         not_before: Option<&View>,
         epoch: Epoch,
     ) -> Result<Option<View>, LoadError> {
-        for chain in plan::newest(listed) {
+        let (all, mut listed) = (listed.len(), Cow::Borrowed(listed));
+        let mut chains = plan::newest(&listed).into_iter();
+        while let Some(chain) = chains.next() {
             if not_before.is_some_and(|view| chain.end() < view.txid()) {
                 return Ok(None);
             }
-            match self.build(&chain, listed, epoch, not_before).await {
+            match self.build(&chain, &listed, epoch, not_before).await {
                 Ok(view) => return Ok(Some(view)),
                 Err(BuildError::NoBase) => continue,
+                // The newest file may be there by half: what the others give is the newest for now.
+                Err(BuildError::Load(error))
+                    if error.is_damage() && listed.len() == all && ends_with_the_newest(&chain, &listed) =>
+                {
+                    self.note_early(&error);
+                    listed.to_mut().retain(|file| file.level != Level::ZERO || file.name.max < chain.end());
+                    chains = plan::newest(&listed).into_iter();
+                }
                 Err(BuildError::Load(error)) => return Err(error),
             }
         }
         Ok(None)
     }
+}
+
+/// Whether a chain ends with the newest file of level 0, and nothing came after that.
+fn ends_with_the_newest(chain: &plan::Chain, listed: &[Listed]) -> bool {
+    let is_at_level_0 = chain.files.last().is_some_and(|last| last.level == Level::ZERO);
+    is_at_level_0 && listed.iter().all(|file| file.name.max <= chain.end())
 }
 
 /// Whether a listing shows the history that a view is of.

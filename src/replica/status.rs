@@ -1,6 +1,7 @@
 //! How a replica is doing, for people and for reports.
 
 use super::fetch::Guesses;
+use super::library::LoadError;
 use super::registry::Readers;
 use super::{Bounds, Replica, View};
 use crate::error::Error;
@@ -101,6 +102,11 @@ impl Replica {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn last_error(&self) -> Option<(String, i64)> {
+        self.condition.lock().last_error.clone()
+    }
+
     /// Notes how a poll ended.
     pub(super) fn note(&self, polled: &Result<(), Error>) {
         let mut condition = self.condition.lock();
@@ -108,6 +114,14 @@ impl Replica {
         if let Err(error) = polled {
             condition.last_error = Some((error.to_string(), time::now_ms()));
         }
+    }
+
+    /// Notes that the newest file cannot be read yet.
+    pub(super) fn note_early(&self, error: &LoadError) {
+        let LoadError::Other(error) = error else { return };
+        tracing::debug!("{error}; it is the newest, so perhaps it is still being written");
+        let text = format!("{error}; as the newest it may still be written, and is waited for");
+        self.condition.lock().last_error = Some((text, time::now_ms()));
     }
 
     /// Notes why a listing gave no newer view, or that nothing stands in the way.

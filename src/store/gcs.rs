@@ -99,20 +99,36 @@ impl Service for GcsPlace {
             Credentials::Ambient => builder,
         };
         let bucket = builder.build().map_err(|error| match &self.credentials {
-            Credentials::File(path) => {
+            Credentials::File(path) => foreign(path, &error).unwrap_or_else(|| {
                 format!("{path} holds no credentials of a service account or of gcloud's: {}", cloud::unusable(&error))
-            }
+            }),
             // What is wrong with a key may quote it.
             Credentials::Key(_) => "GOOGLE_SERVICE_ACCOUNT_KEY holds no key of a service account".to_owned(),
-            _ => cloud::unusable(&error),
+            _ => foreign("the file that gcloud keeps at home", &error).unwrap_or_else(|| cloud::unusable(&error)),
         })?;
         Ok(Arc::new(bucket))
     }
 
     fn lacks(&self) -> Option<&'static str> {
-        (self.credentials == Credentials::Ambient)
-            .then_some("GOOGLE_APPLICATION_CREDENTIALS is not set, nor anonymous=true for a public bucket, and no machine gives any")
+        match self.credentials {
+            Credentials::Ambient => Some(
+                "GOOGLE_APPLICATION_CREDENTIALS is not set, nor anonymous=true for a public bucket, and no machine gives any",
+            ),
+            Credentials::File(_) => Some("the file that GOOGLE_APPLICATION_CREDENTIALS names gives none"),
+            Credentials::Key(_) => Some("GOOGLE_SERVICE_ACCOUNT_KEY gives none"),
+            Credentials::None => None,
+        }
     }
+}
+
+/// What is to be said of credentials of a type that `object_store` does not read; it tells that in the words of serde.
+fn foreign(holder: &str, error: &object_store::Error) -> Option<String> {
+    let text = error.to_string();
+    let kind = text.split("unknown variant `").nth(1)?.split('`').next()?;
+    Some(format!(
+        "{holder} holds credentials of the type '{kind}', which are not read here; use the key of a service account, let a \
+         user in by gcloud auth application-default login, or run where Google gives the workload its own (GKE, Cloud Run)"
+    ))
 }
 
 #[async_trait]
@@ -153,6 +169,18 @@ mod tests {
         {
             let complaint = parse(url, &[]).expect_err(url);
             assert!(complaint.contains(part), "{complaint}");
+        }
+        let dir = tempfile::tempdir().expect("a directory");
+        for kind in ["external_account", "external_account_authorized_user", "impersonated_service_account"] {
+            let file = dir.path().join(kind);
+            let path = file.to_str().expect("text");
+            std::fs::write(&file, format!(r#"{{"type":"{kind}","audience":"x","client_secret":"hush"}}"#))
+                .expect("a file");
+            let place = parse("gs://b/p", &[("GOOGLE_APPLICATION_CREDENTIALS", path)]).expect("a place");
+            let complaint = place.connect("gs://b/p".into()).expect_err(kind);
+            let told =
+                format!("{path} holds credentials of the type '{kind}', which are not read here; use the key of");
+            assert!(complaint.starts_with(&told) && !complaint.contains("hush"), "{complaint}");
         }
         let connect = |variable| parse("gs://b/p", &[variable]).expect("a place").connect("gs://b/p".into());
         let complaint = connect(("GOOGLE_APPLICATION_CREDENTIALS", "/no/such/key.json")).expect_err("no file");

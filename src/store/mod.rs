@@ -4,6 +4,8 @@
 
 #[cfg(feature = "azure")]
 mod azure;
+#[cfg(test)]
+mod canned;
 mod cloud;
 mod counting;
 mod environment;

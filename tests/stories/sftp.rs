@@ -2,7 +2,7 @@
 
 use crate::stories::conformance::{Dated, Directory, Writer, at, check, complaint, content, name, names};
 use crate::support::litestream::Place;
-use crate::support::ssh::{OpenSsh, PASSWORD, PasswordSsh, USER, fingerprint, make_key, public_line};
+use crate::support::ssh::{Agent, OpenSsh, PASSWORD, PasswordSsh, USER, fingerprint, make_key, public_line};
 use crate::support::written;
 use litestream_vfs::ltx::Level;
 use litestream_vfs::store::{ErrorKind, Store};
@@ -145,6 +145,34 @@ async fn keys_open_with_their_passphrase_and_strangers_stay_out() {
     let (kind, text) = complaint(&with_key(Path::new("/no/such/key"), ""), nothing).await;
     assert_eq!(kind, ErrorKind::Config);
     assert!(text.contains("the key /no/such/key cannot be read"), "{text}");
+}
+
+#[tokio::test]
+async fn the_agent_holds_the_only_key() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let server = OpenSsh::start(dir.path());
+    let (home, host_key) = (dir.path().join("home"), encoded(&public_line(&server.host_key)));
+    std::fs::create_dir(&home).expect("a directory is made");
+    let base = format!("sftp://{}@127.0.0.1:{}/app?host-key={host_key}", server.user, server.port);
+    for kind in ["ed25519", "rsa", "ecdsa"] {
+        let agent = Agent::start();
+        let variable = |name: &str| match name {
+            "SSH_AUTH_SOCK" => Some(agent.socket.clone().into_os_string()),
+            "HOME" => Some(home.clone().into_os_string()),
+            _ => None,
+        };
+        let (stranger, key) = (dir.path().join(format!("stranger-{kind}")), dir.path().join(format!("own-{kind}")));
+        make_key("ed25519", "", &stranger);
+        make_key(kind, "", &key);
+        agent.take(&stranger);
+        let (denied, text) = complaint(&base, variable).await;
+        assert_eq!(denied, ErrorKind::Denied);
+        assert!(text.contains(&format!("does not let {} in with the keys of the agent", server.user)), "{text}");
+        server.authorize(&key);
+        agent.take(&key);
+        assert!(!key.exists());
+        assert_eq!(names(&*at(&base, variable), Level::ZERO, 0).await, [], "{kind}");
+    }
 }
 
 #[tokio::test]

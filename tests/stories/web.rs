@@ -1,61 +1,14 @@
 //! Replicas behind web servers: WebDAV, written there by Litestream itself, and plain files with ranges.
 
 use crate::stories::conformance::{Dated, REPLICA, at, check, complaint, name, names};
-use crate::support::litestream::Place;
-use crate::support::pages::assert_same_file;
-use crate::support::programs::{program, run};
-use crate::support::servers::Server;
-use crate::support::written;
+use crate::support::extension::connect;
+use crate::support::litestream::{Place, Primary, Schedule};
+use crate::support::pages::assert_same_bytes;
+use crate::support::programs::wait_until;
+use crate::support::web::{dav, nginx, nginx_dav};
+use crate::support::{workload, written};
 use litestream_vfs::ltx::Level;
 use litestream_vfs::store::ErrorKind;
-use std::path::Path;
-use std::process::Command;
-use std::time::Duration;
-
-/// A WebDAV server over a directory, for one user.
-fn dav(root: &Path) -> Server {
-    Server::start("wsgidav", |port, dir| {
-        let config = format!(
-            "host: 127.0.0.1\nport: {port}\nverbose: 0\nprovider_mapping: {{'/': '{}'}}\n\
-             http_authenticator: {{accept_basic: true, accept_digest: false, default_to_digest: false}}\n\
-             simple_dc: {{user_mapping: {{'*': {{replica: {{password: 'p@ss'}}}}}}}}\n",
-            root.display()
-        );
-        std::fs::write(Path::new(dir).join("config.yaml"), config).expect("a file is written");
-        vec!["--config".to_owned(), format!("{dir}/config.yaml")]
-    })
-}
-
-/// The same by nginx, to which Litestream can write.
-fn nginx_dav(root: &Path, passwords: &Path) -> Server {
-    std::fs::write(passwords, "replica:{PLAIN}p@ss\n").expect("a file is written");
-    let settings = format!(
-        "dav_methods PUT DELETE MKCOL COPY MOVE; dav_ext_methods PROPFIND OPTIONS; client_max_body_size 0; \
-         auth_basic replicas; auth_basic_user_file {};",
-        passwords.display()
-    );
-    let module = program("ngx_http_dav_ext_module.so");
-    nginx_with(root, &format!("load_module {};", module.display()), "", &settings)
-}
-
-/// A web server over a directory.
-fn nginx(root: &Path, settings: &str) -> Server {
-    nginx_with(root, "", "", settings)
-}
-
-fn nginx_with(root: &Path, modules: &str, listen: &str, settings: &str) -> Server {
-    Server::start("nginx", |port, dir| {
-        let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
-        let temporary = temporary.map(|kind| format!("{kind}_temp_path {dir}/{kind}; ")).concat();
-        let config = format!(
-            "{modules} daemon off; pid {dir}/pid; user root; events {{}} http {{ access_log off; {temporary} \
-             server {{ listen 127.0.0.1:{port} {listen}; root {}; {settings} }} }}",
-            root.display()
-        );
-        std::fs::write(Path::new(dir).join("config"), config).expect("a file is written");
-        ["-e", "stderr", "-p", dir, "-c", &format!("{dir}/config")].map(str::to_owned).to_vec()
-    })
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_webdav_server_is_a_store() {
@@ -114,10 +67,20 @@ async fn a_web_server_that_cannot_serve_a_replica_says_what_it_lacks() {
     let server = nginx(dir.path(), "");
     let (kind, text) = complaint(&format!("http://127.0.0.1:{}/app", server.port), |_| None).await;
     assert_eq!(kind, ErrorKind::Config);
-    assert!(text.ends_with("shows no page for a directory; turn its index of directories on"), "{text}");
+    let lacks =
+        "shows no page for a directory; turn its index of directories on, or put a list of the files in ltx/index.txt";
+    assert!(text.ends_with(lacks), "{text}");
     let (kind, text) = complaint("http://127.0.0.1:1/app", |_| None).await;
     assert_eq!(kind, ErrorKind::Unreachable);
     assert!(text.starts_with("http://127.0.0.1:1/app: cannot reach http://127.0.0.1:1: "), "{text}");
+
+    std::fs::write(dir.path().join("app/ltx/index.txt"), format!("0/{}", name(1, 1))).expect("a file is written");
+    std::fs::write(dir.path().join("page.html"), "<html>Welcome</html>").expect("a file is written");
+    let server = nginx(dir.path(), "location / { try_files $uri /page.html; }");
+    let (kind, text) = complaint(&format!("http://127.0.0.1:{}/app", server.port), |_| None).await;
+    assert_eq!(kind, ErrorKind::Config);
+    assert!(text.ends_with("says of a file that is not there that it is; it has to answer 404"), "{text}");
+    std::fs::remove_file(dir.path().join("app/ltx/index.txt")).expect("a file is deleted");
 
     let large = dir.path().join("app/ltx/9");
     std::fs::create_dir_all(&large).expect("a directory");
@@ -142,43 +105,48 @@ fn what_litestream_wrote_is_served_by_a_plain_web_server_byte_for_byte() {
     assert_eq!(written::serves_what_is_restored(&place, &directory), "");
 }
 
-/// The sample over TLS, with a certificate that no authority of the system's knows.
+pub(super) fn txid_of(conn: &rusqlite::Connection) -> String {
+    conn.query_row("PRAGMA litestream_txid", [], |row| row.get(0)).expect("a view has a TXID")
+}
+
 #[test]
-fn a_server_whose_certificate_nobody_signed_is_believed_by_those_who_are_told_to() {
+fn a_newest_file_that_is_there_by_half_over_webdav_is_waited_for() {
     let dir = tempfile::tempdir().expect("a directory");
-    let (key, certificate) = (dir.path().join("key"), dir.path().join("certificate"));
-    let mut openssl = Command::new(program("openssl"));
-    openssl
-        .args("req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=replica".split(' '));
-    openssl.args([
-        "-addext",
-        "subjectAltName=IP:127.0.0.1",
-        "-addext",
-        "basicConstraints=critical,CA:FALSE",
-        "-keyout",
-    ]);
-    let made = run(openssl.arg(&key).arg("-out").arg(&certificate), Duration::from_secs(60));
-    assert!(made.status.success(), "{made:?}");
-    let (key, certificate) = (key.display().to_string(), certificate.display().to_string());
-    let settings = format!("autoindex on; ssl_certificate {certificate}; ssl_certificate_key {key};");
-    let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("sample");
-    let server = nginx_with(&sample, "", "ssl", &settings);
-    let url = format!("https://127.0.0.1:{}/replica", server.port);
-
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let (kind, text) = runtime.block_on(complaint(&url, |_| None));
-    assert_eq!(kind, ErrorKind::Unreachable);
-    assert!(text.contains("invalid peer certificate: UnknownIssuer"), "{text}");
-
-    let sample = Place::directory(&sample.join("replica"));
-    let newest = sample.txids().pop().expect("a TXID");
-    let (restored, served) = (dir.path().join("restored.db"), dir.path().join("served.db"));
-    assert!(sample.restore(newest, &restored));
-    let unverified = Place { url: format!("{url}?skipVerify=true"), environment: Vec::new() };
-    let told = Place { url, environment: vec![("SSL_CERT_FILE", certificate)] };
-    for (place, warnings) in [(unverified, 1), (told, 0)] {
-        let said = written::serialize(&place, &newest.to_string(), &served).stderr;
-        assert_eq!(said.lines().count(), warnings, "{said}");
-        assert_same_file(&served, &restored);
+    let (whole, database) = (Place::directory(&dir.path().join("whole")), dir.path().join("app.db"));
+    let conn = workload::create(&database, "");
+    let primary = Primary::start(&database, &whole, Schedule::QUIET);
+    for step in &workload::STEPS[..4] {
+        workload::run(&conn, step);
+        primary.sync();
     }
+    primary.stop();
+    let (from, to) = (dir.path().join("whole/ltx/0"), dir.path().join("root/app/ltx/0"));
+    std::fs::create_dir_all(&to).expect("a directory is made");
+    let server = dav(&dir.path().join("root"));
+    let url = format!("webdav://replica:p%40ss@127.0.0.1:{}/app", server.port);
+    let mut follower: Option<(rusqlite::Connection, String)> = None;
+    for txid in whole.txids() {
+        let name = format!("{txid}-{txid}.ltx");
+        let bytes = std::fs::read(from.join(&name)).expect("Litestream wrote it");
+        let half = bytes.len() / 2;
+        // The server makes the file when a PUT begins, and appends what comes.
+        std::fs::write(to.join(&name), &bytes[..half]).expect("half of it is written");
+        if let Some((conn, before)) = &follower {
+            let told =
+                || -> String { conn.query_row("PRAGMA litestream_status", [], |row| row.get(0)).expect("a status") };
+            wait_until("it is looked at", || told().contains(&format!("{name} at level 0")));
+            assert!(told().contains("is waited for") && told().contains("\"state\":\"following\""), "{}", told());
+            assert_eq!(txid_of(conn), *before);
+        }
+        let mut file = std::fs::File::options().append(true).open(to.join(&name)).expect("it is there");
+        std::io::Write::write_all(&mut file, &bytes[half..]).expect("the rest is written");
+        let (conn, before) =
+            follower.get_or_insert_with(|| (connect(&url, &[("poll_interval", "50ms")]), String::new()));
+        wait_until("it is followed", || txid_of(conn) == txid.to_string());
+        *before = txid.to_string();
+    }
+    let (conn, newest) = follower.expect("a follower");
+    let restored = dir.path().join("restored.db");
+    assert!(whole.restore(newest.parse().expect("a TXID"), &restored));
+    assert_same_bytes(&conn, &restored);
 }

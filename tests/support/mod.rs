@@ -7,6 +7,7 @@ pub mod bank;
 pub mod extension;
 #[cfg(unix)]
 pub mod hosts;
+pub mod keys;
 #[cfg(unix)]
 pub mod litestream;
 #[cfg(unix)]
@@ -15,6 +16,7 @@ pub mod pages;
 pub mod programs;
 #[cfg(unix)]
 pub mod reader;
+pub mod recorder;
 pub mod s3;
 #[cfg(unix)]
 pub mod servers;
@@ -22,6 +24,10 @@ pub mod servers;
 pub mod session;
 #[cfg(all(unix, feature = "sftp"))]
 pub mod ssh;
+#[cfg(unix)]
+pub mod web;
+#[cfg(unix)]
+pub mod wire;
 #[cfg(unix)]
 pub mod workload;
 #[cfg(unix)]

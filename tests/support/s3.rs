@@ -1,11 +1,13 @@
 //! An S3 server in this process: the real protocol over HTTP on a local port, with signatures checked, over a directory.
 
+use super::keys::KeyRing;
 use async_trait::async_trait;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
+use reqwest::header::HeaderMap;
 use s3s::access::{S3Access, S3AccessContext};
-use s3s::auth::SimpleAuth;
 use s3s::dto::*;
+use s3s::host::{S3Host, VirtualHost};
 use s3s::service::{S3Service, S3ServiceBuilder};
 use s3s::{S3, S3Error, S3ErrorCode, S3Request, S3Response, S3Result, s3_error};
 use s3s_fs::FileSystem;
@@ -17,6 +19,9 @@ use tempfile::TempDir;
 use tokio::sync::oneshot;
 
 const BUCKET: &str = "bucket";
+/// The bucket as an access point of that account has it in its host.
+#[cfg(unix)]
+const ACCESS_POINT: &str = "bucket-123456789012";
 /// Beside the bucket, so that it is no object.
 const STALL: &str = "stall";
 
@@ -28,6 +33,8 @@ pub struct S3Server {
     pub access_key: String,
     /// For `AWS_SECRET_ACCESS_KEY`.
     pub secret_key: String,
+    /// Whose signatures it takes.
+    pub keys: KeyRing,
     root: TempDir,
     log: Arc<Mutex<Vec<Request>>>,
     stop: Option<oneshot::Sender<()>>,
@@ -47,6 +54,20 @@ pub struct Request {
     pub if_match: Option<String>,
     /// The session token it was signed with, if there was one.
     pub token: Option<String>,
+    /// All of its headers.
+    pub headers: HeaderMap,
+}
+
+/// A host whose first label begins as the bucket does has it in front.
+struct BucketsInFront;
+
+impl S3Host for BucketsInFront {
+    fn parse_host_header<'a>(&'a self, host: &'a str) -> S3Result<VirtualHost<'a>> {
+        Ok(match host.split_once('.') {
+            Some((bucket, domain)) if bucket.starts_with(BUCKET) => VirtualHost::new(domain).with_bucket(bucket),
+            _ => VirtualHost::new(host),
+        })
+    }
 }
 
 /// Ways in which a server may be unlike the usual one.
@@ -68,6 +89,9 @@ impl S3Server {
     pub fn start_with(manner: Manner) -> S3Server {
         let root = tempfile::tempdir().expect("a directory");
         std::fs::create_dir(root.path().join(BUCKET)).expect("a bucket");
+        // An access point is another name of a bucket.
+        #[cfg(unix)]
+        std::os::unix::fs::symlink(BUCKET, root.path().join(ACCESS_POINT)).expect("a link");
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         listener.set_nonblocking(true).expect("a listener that does not block");
         let endpoint = format!("http://{}", listener.local_addr().expect("an address"));
@@ -75,7 +99,10 @@ impl S3Server {
         let log = Arc::<Mutex<Vec<Request>>>::default();
         let files = FileSystem::new(root.path()).expect("a file system");
         let mut builder = S3ServiceBuilder::new(Objects { files, unlistable: manner.unlistable });
-        builder.set_auth(SimpleAuth::from_single(access_key.clone(), secret_key.clone()));
+        let keys = KeyRing::default();
+        keys.admit(&access_key, &secret_key);
+        builder.set_auth(keys.clone());
+        builder.set_host(BucketsInFront);
         builder.set_access(Gate { manner, stall: root.path().join(STALL), log: log.clone() });
         let service = builder.build();
         let (stop, stopped) = oneshot::channel();
@@ -88,7 +115,7 @@ impl S3Server {
                 }
             });
         });
-        S3Server { endpoint, access_key, secret_key, root, log, stop: Some(stop), thread: Some(thread) }
+        S3Server { endpoint, access_key, secret_key, keys, root, log, stop: Some(stop), thread: Some(thread) }
     }
 
     /// The URL of a replica at this path of the bucket, for Litestream and for us.
@@ -169,7 +196,14 @@ impl S3Access for Gate {
         let operation = context.s3_op().name().to_owned();
         let (range, if_match, signature) = (header("range"), header("if-match"), header("authorization"));
         let token = header("x-amz-security-token");
-        let request = Request { operation, uri: context.uri().to_string(), range, if_match, token };
+        let request = Request {
+            operation,
+            uri: context.uri().to_string(),
+            range,
+            if_match,
+            token,
+            headers: context.headers().clone(),
+        };
         let is_listing = request.operation.starts_with("ListObjects");
         self.log.lock().expect("no panic while it was locked").push(request);
         while self.stall.exists() {

@@ -1,7 +1,7 @@
 //! SSH servers: OpenSSH's own, and one in this process that lets in by password, as OpenSSH does only for users of the
 //! machine. Files are served by OpenSSH's `sftp-server` either way.
 
-use super::programs::{Ended, program, run};
+use super::programs::{Ended, program, run, wait_until};
 use russh::keys::{PrivateKey, decode_secret_key};
 use russh::server::{Auth, ChannelOpenHandle, Config, Handler, Msg, Response, Session, run_stream};
 use russh::{Channel, ChannelId};
@@ -9,7 +9,7 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -39,6 +39,38 @@ pub fn public_line(file: &Path) -> String {
 pub fn fingerprint(file: &Path) -> String {
     let shown = keygen(&["-l"], file).stdout;
     shown.split_whitespace().nth(1).expect("a fingerprint").to_owned()
+}
+
+/// OpenSSH's agent. It ends, and its keys with it, when it is dropped.
+pub struct Agent {
+    pub socket: PathBuf,
+    child: Child,
+    _dir: TempDir,
+}
+
+impl Agent {
+    pub fn start() -> Agent {
+        let dir = tempfile::tempdir().expect("a directory");
+        let socket = dir.path().join("agent");
+        let mut command = Command::new(program("ssh-agent"));
+        let child = command.arg("-D").arg("-a").arg(&socket).stdout(Stdio::null()).spawn().expect("ssh-agent starts");
+        wait_until("ssh-agent listens", || socket.exists());
+        Agent { socket, child, _dir: dir }
+    }
+
+    /// Takes a key over; its file is no more.
+    pub fn take(&self, key: &Path) {
+        let added = run(Command::new(program("ssh-add")).env("SSH_AUTH_SOCK", &self.socket).arg(key), LIMIT);
+        assert!(added.status.success(), "{added:?}");
+        std::fs::remove_file(key).expect("a file is deleted");
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }
 
 /// OpenSSH's server, one process a connection. Stops accepting with the process; its connections end with the server.

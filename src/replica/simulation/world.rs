@@ -30,17 +30,22 @@ struct State {
     random: Random,
     written: u64,
     calm: bool,
+    /// The rest of a file that is there by half.
+    unwritten: Option<(FileName, Bytes)>,
 }
 
 impl World {
     pub(super) fn new(random: Random) -> World {
-        let state = State { files: Files::new(), before: Files::new(), random, written: 0, calm: false };
+        let state =
+            State { files: Files::new(), before: Files::new(), random, written: 0, calm: false, unwritten: None };
         World { state: Mutex::new(state) }
     }
 
     /// No more faults.
     pub(super) fn calm(&self) {
-        self.state.lock().calm = true;
+        let mut state = self.state.lock();
+        state.calm = true;
+        state.write_out();
     }
 
     pub(super) fn is_calm(&self) -> bool {
@@ -49,14 +54,18 @@ impl World {
 
     pub(super) fn put(&self, level: Level, name: FileName, bytes: Vec<u8>) {
         let mut state = self.state.lock();
+        state.write_out();
         state.remember();
-        state.written += 1;
-        let object = Object { bytes: bytes.into(), version: state.written };
-        state.files.insert((level, name), object);
+        let bytes = Bytes::from(bytes);
+        let by_half = level == Level::ZERO && !state.calm && state.random.one_in(8);
+        let length = if by_half { state.random.below(bytes.len() as u64) as usize } else { bytes.len() };
+        state.write(level, name, bytes.slice(..length));
+        state.unwritten = by_half.then_some((name, bytes));
     }
 
     pub(super) fn delete(&self, level: Level, name: FileName) {
         let mut state = self.state.lock();
+        state.write_out();
         state.remember();
         state.files.remove(&(level, name));
     }
@@ -64,13 +73,15 @@ impl World {
     /// Deletes everything. What stale listings show is gone too: it belongs to another life.
     pub(super) fn wipe(&self) {
         let mut state = self.state.lock();
+        state.unwritten = None;
         state.files.clear();
         state.before.clear();
     }
 
     /// All that is there.
     pub(super) fn copy(&self) -> Vec<(Level, FileName, Bytes)> {
-        let state = self.state.lock();
+        let mut state = self.state.lock();
+        state.write_out();
         state.files.iter().map(|((level, name), object)| (*level, *name, object.bytes.clone())).collect()
     }
 
@@ -87,6 +98,18 @@ impl World {
 }
 
 impl State {
+    fn write(&mut self, level: Level, name: FileName, bytes: Bytes) {
+        self.written += 1;
+        self.files.insert((level, name), Object { bytes, version: self.written });
+    }
+
+    /// What is there by half is there whole now.
+    fn write_out(&mut self) {
+        if let Some((name, bytes)) = self.unwritten.take() {
+            self.write(Level::ZERO, name, bytes);
+        }
+    }
+
     fn remember(&mut self) {
         if self.random.one_in(3) {
             self.before = self.files.clone();

@@ -83,6 +83,16 @@ impl Failure {
         Failure { server: server.to_owned(), what: What::Silence { connected: true, cause } }
     }
 
+    /// So went the search for credentials.
+    pub fn unsigned(self, settings: &str) -> Failure {
+        let cause = match &self.what {
+            // Of an answer to nobody's question, such as a file that cannot be read.
+            What::Nonsense(cause) => cause.clone(),
+            _ => self.to_string(),
+        };
+        Failure { what: What::Unsigned(format!("there are no credentials: {settings} ({cause})")), ..self }
+    }
+
     pub fn refusal(&self) -> Option<&Refusal> {
         match &self.what {
             What::Refusal(refusal) => Some(refusal),
@@ -157,9 +167,8 @@ impl Refusal {
     }
 
     fn answer(&self) -> String {
-        let parts = [self.code.as_str(), self.message.as_str()];
-        let told: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
-        if told.is_empty() { format!("status {}", self.status) } else { told.join(": ") }
+        let code = if self.code.is_empty() { format!("status {}", self.status) } else { self.code.clone() };
+        if self.message.is_empty() { code } else { format!("{code}: {}", self.message) }
     }
 
     async fn read(response: HttpResponse) -> Refusal {
@@ -173,7 +182,7 @@ impl Refusal {
         Refusal {
             status,
             code: element("Code").or(code).unwrap_or_default(),
-            message: element("Message").unwrap_or_default(),
+            message: element("Message").or_else(|| plain(&body)).unwrap_or_default(),
             region: region.or_else(|| element("Region")),
         }
     }
@@ -195,6 +204,11 @@ async fn beginning(body: HttpResponseBody) -> String {
         }
     }
     String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// A body that is neither XML nor a page for a browser.
+fn plain(body: &str) -> Option<String> {
+    (!body.contains('<')).then(|| short(body))
 }
 
 /// The text of an XML element without elements inside.

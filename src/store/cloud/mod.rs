@@ -32,7 +32,7 @@ pub(super) trait Service: fmt::Debug + Send + Sync {
     fn region(&self) -> &str;
     /// A client for the bucket in that region, made with these.
     fn client(&self, region: &str, parts: Parts) -> Result<Arc<dyn Bucket>, String>;
-    /// What is to be said if no credentials are found that have to be asked for; None if there are some already.
+    /// What is to be said if nobody gives the credentials that have to be asked for; None if there are some for good.
     fn lacks(&self) -> Option<&'static str>;
 }
 
@@ -46,7 +46,7 @@ pub(super) struct Parts {
 /// A client of `object_store`.
 #[async_trait]
 pub(super) trait Bucket: ObjectStore + PaginatedListStore {
-    /// Finds credentials if there are none yet.
+    /// Finds credentials if there are none yet, or those there are end soon.
     async fn authorize(&self) -> Result<(), object_store::Error>;
 }
 
@@ -97,7 +97,7 @@ impl<S: Service> CloudStore<S> {
         F: Future<Output = Result<T, object_store::Error>>,
     {
         let client = self.client.read().clone();
-        let failure = match self.ask_once(bytes, question(client.bucket)).await {
+        let failure = match self.ask_once(bytes, client.bucket, &question).await {
             Err(failure) => failure,
             answer => return answer,
         };
@@ -106,28 +106,31 @@ impl<S: Service> CloudStore<S> {
         tracing::info!("{self}: the bucket is in the region {region}, not {}", client.region);
         let Ok(client) = Client::new(&self.service, region, &self.clients) else { return Err(failure) };
         *self.client.write() = client.clone();
-        self.ask_once(bytes, question(client.bucket)).await
+        self.ask_once(bytes, client.bucket, &question).await
     }
 
-    async fn ask_once<T>(
+    async fn ask_once<T, F>(
         &self,
         bytes: u64,
-        answer: impl Future<Output = Result<T, object_store::Error>>,
-    ) -> Result<T, Failure> {
+        bucket: Arc<dyn Bucket>,
+        question: impl Fn(Arc<dyn Bucket>) -> F,
+    ) -> Result<T, Failure>
+    where
+        F: Future<Output = Result<T, object_store::Error>>,
+    {
         let deadline = patience::deadline(bytes);
+        let below = |error| Failure::below(&error, self.server());
+        let answer = async {
+            // What those say who give credentials must not be taken for what the bucket says of a file.
+            if let Some(settings) = self.service.lacks() {
+                bucket.authorize().await.map_err(|error| below(error).unsigned(settings))?;
+            }
+            question(bucket).await.map_err(below)
+        };
         match timeout(deadline, answer).await {
-            Ok(answer) => answer.map_err(|error| Failure::below(&error, self.server())),
+            Ok(answer) => answer,
             Err(_) => Err(Failure::late(self.server(), deadline.as_secs())),
         }
-    }
-
-    /// Where no credentials are set a role must give some. If none does, the request that needs them could not tell.
-    async fn need_credentials(&self) -> Result<(), Error> {
-        let Some(settings) = self.service.lacks() else { return Ok(()) };
-        let keys = |bucket: Arc<dyn Bucket>| async move { bucket.authorize().await };
-        let Err(failure) = self.ask(0, keys).await else { return Ok(()) };
-        let cause = format!("there are no credentials: {settings} ({failure})");
-        Err(Error::new(ErrorKind::Denied, self.shown.clone(), cause))
     }
 
     /// One page of a listing: its objects, and where the next page begins.
@@ -226,7 +229,6 @@ impl<S: Service + 'static> Store for CloudStore<S> {
     }
 
     async fn list_range(&self, level: Level, range: Range<Txid>) -> Result<Vec<Listed>, Error> {
-        self.need_credentials().await?;
         let prefix = format!("{}/{}/", self.service.path(), self.service.layout().level(level));
         let start = paths::start(range.start);
         // One more than can be in it, which shows that there are no more.
@@ -259,7 +261,6 @@ impl<S: Service + 'static> Store for CloudStore<S> {
         range: Range<u64>,
         expected: Option<&Version>,
     ) -> Result<Chunk, Error> {
-        self.need_credentials().await?;
         let file = self.file(level, name)?;
         let range = range.start..range.end.min(LONGEST);
         if range.is_empty() {

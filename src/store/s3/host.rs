@@ -83,7 +83,8 @@ impl AccessPoint {
 
 /// Whether an endpoint is Tigris', which answers from the nearest copy, however old, unless told otherwise.
 pub(super) fn is_tigris(endpoint: &str) -> bool {
-    ["https://fly.storage.tigris.dev", "https://t3.storage.dev"].contains(&endpoint)
+    let host = endpoint.split_once("://").map_or(endpoint, |(_, host)| host);
+    ["fly.storage.tigris.dev", "t3.storage.dev"].iter().any(|tigris| host.eq_ignore_ascii_case(tigris))
 }
 
 /// `bucket.s3.amazonaws.com` and `bucket.s3.region.amazonaws.com`.

@@ -51,6 +51,9 @@ const FOR_WRITERS: [&str; 8] = [
     "ssekmskeyid",
 ];
 
+/// Where an instance is asked, as `object_store` calls it.
+const METADATA: &str = "AWS_METADATA_ENDPOINT";
+
 impl S3Place {
     pub fn parse(parts: &Parts<'_>, environment: &Environment<'_>, shown: &str) -> Result<S3Place, String> {
         let mut parameters = Parameters::of(&parts.query);
@@ -95,6 +98,13 @@ impl S3Place {
             return Err("it names no bucket; write s3://bucket/path, and a server of your own as \
                         s3://bucket/path?endpoint=http://localhost:9000"
                 .to_owned());
+        }
+        if self.bucket.contains(':') {
+            return Err(format!(
+                "its host '{}' has a port, so it is no bucket at Amazon's; name a server of your own as in \
+                 s3://bucket/path?endpoint=https://minio.example.com:9000",
+                self.bucket
+            ));
         }
         if self.path.is_empty() {
             return Err("it names no path below the bucket, and what Litestream writes without one has keys that \
@@ -143,14 +153,39 @@ impl Credentials {
             "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
             "AWS_CONTAINER_CREDENTIALS_FULL_URI",
             "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
-            "AWS_METADATA_ENDPOINT",
+            METADATA,
             "AWS_IMDSV1_FALLBACK",
         ];
         let mut set = Vec::new();
         for name in VARIABLES {
             set.extend(environment.text(name)?.map(|value| (name, Secret(value))));
         }
-        Ok(Credentials::Role(set))
+        if let Some(endpoint) = environment.text("AWS_EC2_METADATA_SERVICE_ENDPOINT")? {
+            set.retain(|(name, _)| *name != METADATA);
+            set.push((METADATA, Secret(endpoint.trim_end_matches('/').to_owned())));
+        }
+        let is_set = |name: &str| set.iter().any(|(set, _)| *set == name);
+        for (one, other) in [
+            ("AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_ROLE_ARN"),
+            ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"),
+        ] {
+            if is_set(one) && !is_set(other) {
+                return Err(format!("{one} is set but {other} is not, which it needs; set both or neither"));
+            }
+        }
+        let of_others = [
+            "AWS_WEB_IDENTITY_TOKEN_FILE",
+            "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+            "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+        ];
+        let is_off = environment.text("AWS_EC2_METADATA_DISABLED")?.is_some_and(|off| off.eq_ignore_ascii_case("true"));
+        match is_off && !of_others.into_iter().any(is_set) {
+            true => Err("there are no credentials: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not set, and \
+                         AWS_EC2_METADATA_DISABLED forbids to ask the instance; set them, or anonymous=true for a \
+                         public bucket"
+                .to_owned()),
+            false => Ok(Credentials::Role(set)),
+        }
     }
 }
 
@@ -211,10 +246,67 @@ mod tests {
     }
 
     #[test]
+    fn a_role_is_asked_for_where_the_environment_says_and_half_of_a_setting_is_none() {
+        let of = |variables: &[(&str, &str)]| parse("s3://b/p", variables).map(|place| place.credentials);
+        let asked_at = |endpoint: &str| Ok(Credentials::Role(vec![(METADATA, secret(endpoint))]));
+        let amazons = ("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://[fd00:ec2::254]/");
+        assert_eq!(of(&[amazons]), asked_at("http://[fd00:ec2::254]"));
+        assert_eq!(of(&[(METADATA, "http://other")]), asked_at("http://other"));
+        assert_eq!(of(&[(METADATA, "http://other"), amazons]), asked_at("http://[fd00:ec2::254]"));
+        let off = ("AWS_EC2_METADATA_DISABLED", "True");
+        let (uri, file) =
+            (("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://x"), ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "t"));
+        assert_eq!(
+            of(&[uri, file, off]),
+            Ok(Credentials::Role(vec![(uri.0, secret(uri.1)), (file.0, secret(file.1))]))
+        );
+        for (variables, complaint) in [
+            (&[off][..], "there are no credentials: AWS_ACCESS_KEY_ID and"),
+            (&[uri], "AWS_CONTAINER_CREDENTIALS_FULL_URI is set but AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE is not"),
+            (
+                &[("AWS_WEB_IDENTITY_TOKEN_FILE", "t")],
+                "AWS_WEB_IDENTITY_TOKEN_FILE is set but AWS_ROLE_ARN is not, which it needs; set both or neither",
+            ),
+        ] {
+            let text = of(variables).expect_err(complaint);
+            assert!(text.starts_with(complaint), "{text}");
+        }
+    }
+
+    #[test]
+    fn keys_come_before_a_web_identity_that_before_a_profile_and_that_before_a_container() {
+        let home = tempfile::tempdir().expect("a directory");
+        std::fs::create_dir(home.path().join(".aws")).expect("a directory");
+        let lines = "[default]\naws_access_key_id = p\naws_secret_access_key = q\nregion = mars\n[profile bare]\n";
+        std::fs::write(home.path().join(".aws/config"), lines).expect("a file");
+        let home = [("HOME", home.path().to_str().expect("text"))];
+        let of = |variables: &[&[(&str, &str)]]| {
+            let place = parse("s3://b/p", &[&[home[0]][..], &variables.concat()].concat()).expect("a place");
+            let kind = match place.credentials {
+                Credentials::Static { id, .. } => id.0,
+                Credentials::Role(variables) => variables[0].0.to_owned(),
+                other => panic!("{other:?}"),
+            };
+            (kind, place.region)
+        };
+        let expect = |kind: &str, region: Option<&str>| (kind.to_owned(), region.map(str::to_owned));
+        let keys = [("AWS_ACCESS_KEY_ID", "a"), ("AWS_SECRET_ACCESS_KEY", "b")];
+        let identity = [("AWS_WEB_IDENTITY_TOKEN_FILE", "t"), ("AWS_ROLE_ARN", "r")];
+        let container = [("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/task")];
+        assert_eq!(of(&[&keys, &identity, &container]), expect("a", None));
+        assert_eq!(of(&[&identity, &container]), expect(identity[0].0, None));
+        assert_eq!(of(&[&container]), expect("p", Some("mars")));
+        assert_eq!(of(&[&container, &[("AWS_REGION", "eu-west-1")]]), expect("p", Some("eu-west-1")));
+        assert_eq!(of(&[&container, &[("AWS_PROFILE", "bare")]]), expect(container[0].0, None));
+        assert_eq!(of(&[&container, &[("AWS_CONFIG_FILE", "/nowhere")]]), expect(container[0].0, None));
+    }
+
+    #[test]
     fn what_cannot_be_right_is_refused_with_its_name() {
         for (url, part) in [
             ("s3://b/p?skip-verify=perhaps", "skipVerify is 'perhaps'"),
             ("s3://localhost:9000/b/p", "no bucket"),
+            ("s3://b.minio.example.com:9000/p", "has a port"),
             ("s3://arn:aws:s3:eu-west-1:1:bucket/x/p", "no ARN of an access point"),
             ("s3://arn:aws:s3:eu-west-1:1:accesspoint/x", "no path"),
             ("s3://b/p%0A", "control characters"),

@@ -12,7 +12,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 /// What a profile says: its keys, in lower case.
 type Profile = BTreeMap<String, String>;
@@ -105,6 +107,18 @@ struct Answer {
     credential: Arc<AwsCredential>,
     /// None if they never end.
     end: Option<DateTime<Utc>>,
+    asked: Instant,
+}
+
+impl Answer {
+    /// Whether it will do for now, or it is time to ask again.
+    fn is_good(&self) -> bool {
+        const BEFORE_THE_END: TimeDelta = TimeDelta::minutes(5);
+        /// A program that only has what ends soon is not run for every request.
+        const A_WHILE: Duration = Duration::from_secs(1);
+        let lasts = |longer: TimeDelta| self.end.is_none_or(|end| end - longer > Utc::now());
+        lasts(BEFORE_THE_END) || self.asked.elapsed() < A_WHILE && lasts(TimeDelta::zero())
+    }
 }
 
 impl Process {
@@ -118,10 +132,8 @@ impl CredentialProvider for Process {
     type Credential = AwsCredential;
 
     async fn get_credential(&self) -> object_store::Result<Arc<AwsCredential>> {
-        const BEFORE_THE_END: TimeDelta = TimeDelta::minutes(5);
         let mut last = self.last.lock().await;
-        let good = |answer: &&Answer| answer.end.is_none_or(|end| end - BEFORE_THE_END > Utc::now());
-        if let Some(answer) = last.as_ref().filter(good) {
+        if let Some(answer) = last.as_ref().filter(|answer| answer.is_good()) {
             return Ok(answer.credential.clone());
         }
         let command = self.command.clone();
@@ -151,7 +163,7 @@ fn ask(command: &str) -> Result<Answer, String> {
         Some(end) => Some(end.parse().map_err(|_| "it prints an Expiration that is no time".to_owned())?),
         None => None,
     };
-    Ok(Answer { credential: Arc::new(credential), end })
+    Ok(Answer { credential: Arc::new(credential), end, asked: Instant::now() })
 }
 
 #[cfg(test)]
@@ -208,7 +220,7 @@ mod tests {
     }
 
     #[cfg(unix)]
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_program_is_asked_again_before_its_credentials_end() {
         let dir = tempfile::tempdir().expect("a directory");
         let count = dir.path().join("count");
@@ -222,6 +234,8 @@ mod tests {
             let provider = provider(minutes);
             for _ in 0..2 {
                 assert_eq!(provider.get_credential().await.expect("credentials").key_id, "id");
+                assert_eq!(provider.get_credential().await.expect("credentials").key_id, "id");
+                tokio::time::advance(Duration::from_secs(1)).await;
             }
             assert_eq!(asked(), times, "{minutes} minutes");
         }

@@ -1,41 +1,15 @@
 //! How answers that a well-behaved server never gives are taken.
 
 use crate::ltx::{FileName, Level, Txid};
+use crate::store::canned::{Canned, answer, part};
 use crate::store::{Error, ErrorKind, Listed, Location, Store};
 use bytes::Bytes;
 use std::ffi::OsString;
-use std::io::{BufRead, BufReader, Write};
-use std::net::TcpListener;
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-
-/// Gives one canned answer a connection, the last of them for ever. Ends with the process.
-struct Canned {
-    endpoint: String,
-    answered: Arc<AtomicUsize>,
-}
+use std::sync::atomic::Ordering;
 
 impl Canned {
-    fn start(answers: Vec<String>) -> Canned {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let endpoint = format!("http://{}", listener.local_addr().expect("an address"));
-        let answered = Arc::new(AtomicUsize::new(0));
-        let count = answered.clone();
-        std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                let mut stream = stream.expect("a connection");
-                let number = count.fetch_add(1, Ordering::Relaxed);
-                let answer = answers.get(number).or(answers.last()).expect("an answer");
-                let request = BufReader::new(stream.try_clone().expect("a socket"));
-                request.lines().map_while(Result::ok).find(|line| line.is_empty());
-                // A client that has read enough may close before all is written.
-                let _ = stream.write_all(answer.as_bytes());
-            }
-        });
-        Canned { endpoint, answered }
-    }
-
     fn store(&self) -> Arc<dyn Store> {
         let url = format!("s3://bucket/app?endpoint={}", self.endpoint);
         let keys = |name: &str| name.ends_with("KEY").then(|| OsString::from("hush"));
@@ -52,15 +26,6 @@ impl Canned {
     async fn list(&self) -> Result<Vec<Listed>, Error> {
         self.store().list(Level::ZERO, Txid(0)).await
     }
-}
-
-fn answer(status: &str, headers: &str, body: &str) -> String {
-    let length = body.len();
-    format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n{headers}\r\n{body}")
-}
-
-fn part(range: &str, body: &str) -> String {
-    answer("206 Partial Content", &format!("content-range: bytes {range}\r\netag: \"a\"\r\n"), body)
 }
 
 const SLOW_DOWN: &str = "<Error><Code>SlowDown</Code><Message>Please reduce\n your request rate.</Message></Error>";
@@ -174,6 +139,16 @@ fn what_no_client_can_be_made_of_is_refused_by_name_and_without_its_value() {
     assert!(text.starts_with("s3://bucket/app: AWS_CA_BUNDLE names /no/such/bundle.pem: "), "{text}");
     let text = connect("s3://bucket/app?sseCustomerKey=hush!", "");
     assert!(text.starts_with("s3://bucket/app?sseCustomerKey=***: ") && !text.contains("hush"), "{text}");
+}
+
+#[tokio::test]
+async fn an_endpoint_below_a_path_keeps_it() {
+    let mut server = Canned::start(vec![answer("200 OK", "", "<ListBucketResult></ListBucketResult>")]);
+    // As Supabase has it.
+    server.endpoint += "/storage/v1/s3";
+    assert_eq!(server.list().await.expect("a listing"), []);
+    let asked = server.asked.lock().expect("no panic").concat();
+    assert!(asked.starts_with("GET /storage/v1/s3/bucket?list-type=2&"), "{asked}");
 }
 
 #[tokio::test]

@@ -11,49 +11,111 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use reqwest::header::CACHE_CONTROL;
 use reqwest::{Method, StatusCode};
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 
 /// Lengths and versions of files that were asked for.
 #[derive(Default, Debug)]
 pub(super) struct Sizes(Mutex<BTreeMap<(Level, FileName), (u64, Version)>>);
 
+impl Sizes {
+    /// A file is there.
+    pub(super) fn note(&self, level: Level, name: FileName, size: u64, version: &Version) {
+        self.0.lock().insert((level, name), (size, version.clone()));
+    }
+
+    /// A file of level 0 is there, of which no listing tells. The oldest of many are forgotten.
+    pub(super) fn note_newest(&self, name: FileName, size: u64, version: &Version) {
+        const MANY: usize = 4096;
+        self.note(Level::ZERO, name, size, version);
+        let mut known = self.0.lock();
+        if known.len() > MANY
+            && let Some(oldest) = known.first_entry().filter(|oldest| oldest.key().0 == Level::ZERO)
+        {
+            oldest.remove();
+        }
+    }
+
+    /// It is not there any more.
+    pub(super) fn forget(&self, level: Level, name: FileName) {
+        self.0.lock().remove(&(level, name));
+    }
+
+    /// Those of a level that were there, from this transaction on.
+    pub(super) fn names(&self, level: Level, from: Txid) -> Vec<FileName> {
+        let start = (level, FileName { min: from, max: Txid(0) });
+        let known = self.0.lock();
+        known.range(start..).map(|(file, _)| *file).take_while(|(at, _)| *at == level).map(|(_, name)| name).collect()
+    }
+}
+
+/// Files that are asked for at once.
+const AT_ONCE: usize = 16;
+
 /// About the length of a page for a thousand files.
 const PAGE: u64 = 512 * 1024;
 
 impl WebStore {
+    /// What the page for a level names; if there is none, or one that names nothing, what a manifest does.
     pub(super) async fn index(&self, level: Level, from: Txid) -> Result<Vec<Listed>, Failure> {
-        const AT_ONCE: usize = 16;
-        let below = format!("{}/", Layout::Decimal.level(level));
-        let request = || self.request(Method::GET, &below).header(CACHE_CONTROL, "no-cache");
-        let page = match self.ask(PAGE, request).await {
-            Err(Failure::Refused(StatusCode::FORBIDDEN)) => {
-                return Err(Failure::Unfit(
-                    "shows no page for a directory; turn its index of directories on".to_owned(),
-                ));
-            }
-            page => page?.body,
+        let page = match self.has_manifest.load(Ordering::Relaxed) {
+            true => Err(Failure::Refused(StatusCode::NOT_FOUND)),
+            false => self.page(level).await,
         };
-        let names = names(&String::from_utf8_lossy(&page));
+        let names = match page {
+            Ok(names) if !names.is_empty() => {
+                self.has_pages.store(true, Ordering::Relaxed);
+                names
+            }
+            // A host that shows pages has none for a level that is not there.
+            page if self.has_pages.load(Ordering::Relaxed) => return page.map(|_| Vec::new()),
+            Ok(_) | Err(Failure::Refused(StatusCode::NOT_FOUND | StatusCode::GONE | StatusCode::FORBIDDEN)) => {
+                return match (self.manifest().await?, page) {
+                    (Some(manifest), _) => self.listed_by(manifest, level, from).await,
+                    (None, Err(Failure::Refused(StatusCode::FORBIDDEN))) => Err(Failure::Unfit(
+                        "shows no page for a directory; turn its index of directories on, or put a list of the files in \
+                         ltx/index.txt"
+                            .to_owned(),
+                    )),
+                    (None, page) => page.map(|_| Vec::new()),
+                };
+            }
+            Err(failure) => return Err(failure),
+        };
         self.sizes.0.lock().retain(|(at, name), _| *at != level || names.binary_search(name).is_ok());
         let wanted = names.into_iter().filter(|name| name.min >= from);
         let files = stream::iter(wanted.map(|name| self.listed(level, name))).buffered(AT_ONCE);
         files.try_filter_map(|file| async move { Ok(file) }).try_collect().await
     }
 
+    /// The names on the page for a level.
+    async fn page(&self, level: Level) -> Result<Vec<FileName>, Failure> {
+        let below = format!("{}/", Layout::Decimal.level(level));
+        let request = || self.request(Method::GET, &below).header(CACHE_CONTROL, "no-cache");
+        Ok(names(&String::from_utf8_lossy(&self.ask(PAGE, request).await?.body)))
+    }
+
     /// None if it is not there any more, or is a directory.
-    async fn listed(&self, level: Level, name: FileName) -> Result<Option<Listed>, Failure> {
+    pub(super) async fn listed(&self, level: Level, name: FileName) -> Result<Option<Listed>, Failure> {
         // A snapshot may be rewritten under its name; other files are not, and the next read notices if one is.
         let known = self.sizes.0.lock().get(&(level, name)).filter(|_| level != Level::SNAPSHOT).cloned();
-        let (size, version) = match known {
-            Some(known) => known,
-            None => match self.head(&Layout::Decimal.file(level, name)).await {
-                Ok(found) => found,
-                Err(failure) if failure.is_missing() => return Ok(None),
-                // What leads elsewhere or has no length is no file.
-                Err(Failure::Nonsense(_)) => return Ok(None),
-                Err(failure) => return Err(failure),
-            },
+        match known {
+            Some((size, version)) => Ok(Some(Listed { level, name, size, version: Some(version), modified_ms: 0 })),
+            None => self.listed_anew(level, name).await,
+        }
+    }
+
+    /// The same of a file that may have gone since it was seen.
+    pub(super) async fn listed_anew(&self, level: Level, name: FileName) -> Result<Option<Listed>, Failure> {
+        let (size, version) = match self.head(&Layout::Decimal.file(level, name)).await {
+            Ok(found) => found,
+            // What leads elsewhere or has no length is no file.
+            Err(failure) if self.is_missing(&failure) || matches!(failure, Failure::Nonsense(_)) => {
+                self.sizes.forget(level, name);
+                return Ok(None);
+            }
+            Err(failure) => return Err(failure),
         };
-        self.sizes.0.lock().insert((level, name), (size, version.clone()));
+        self.sizes.note(level, name, size, &version);
         Ok(Some(Listed { level, name, size, version: Some(version), modified_ms: 0 }))
     }
 }

@@ -4,7 +4,11 @@
 mod dav;
 #[cfg(feature = "http")]
 mod index;
+#[cfg(feature = "http")]
+mod manifest;
 mod place;
+#[cfg(all(test, feature = "http"))]
+mod tests;
 
 pub(super) use place::{Listing, WebPlace};
 
@@ -37,6 +41,11 @@ pub(super) struct WebStore {
     has_tags: AtomicBool,
     #[cfg(feature = "http")]
     sizes: index::Sizes,
+    /// Whether a page for a directory named files.
+    #[cfg(feature = "http")]
+    has_pages: AtomicBool,
+    /// Whether a manifest was found, where a directory shows none.
+    has_manifest: AtomicBool,
 }
 
 /// Why there is no answer that helps.
@@ -74,6 +83,9 @@ impl WebStore {
             has_tags: AtomicBool::new(true),
             #[cfg(feature = "http")]
             sizes: index::Sizes::default(),
+            #[cfg(feature = "http")]
+            has_pages: AtomicBool::new(false),
+            has_manifest: AtomicBool::new(false),
         })
     }
 
@@ -135,10 +147,20 @@ impl WebStore {
         Ok((length, self.version(&answer.headers, length)))
     }
 
+    /// Whether a failure says that a file is not there.
+    fn is_missing(&self, failure: &Failure) -> bool {
+        match failure {
+            Failure::Refused(StatusCode::NOT_FOUND | StatusCode::GONE) => true,
+            // Buckets that nobody may list say so of what is not there.
+            Failure::Refused(StatusCode::FORBIDDEN) => self.has_manifest.load(Ordering::Relaxed),
+            _ => false,
+        }
+    }
+
     fn error(&self, failure: &Failure, shown: &str) -> Error {
         let server = &self.place.server;
         let (kind, cause) = match failure {
-            Failure::Refused(StatusCode::NOT_FOUND | StatusCode::GONE) => return Error::missing(shown),
+            failure if self.is_missing(failure) => return Error::missing(shown),
             Failure::Refused(StatusCode::PRECONDITION_FAILED) => {
                 (ErrorKind::Changed, "another version stands there by now".to_owned())
             }
@@ -189,10 +211,6 @@ impl Failure {
             Failure::Nonsense(_) | Failure::Unfit(_) => false,
         }
     }
-
-    fn is_missing(&self) -> bool {
-        matches!(self, Failure::Refused(StatusCode::NOT_FOUND | StatusCode::GONE))
-    }
 }
 
 impl fmt::Display for WebStore {
@@ -216,12 +234,33 @@ impl Store for WebStore {
                 files.dedup_by_key(|file| file.name);
                 Ok(files)
             }
-            Err(failure) if failure.is_missing() => Ok(Vec::new()),
+            Err(failure) if self.is_missing(&failure) => Ok(Vec::new()),
             Err(failure) => Err(self.error(&failure, &self.shown)),
         }
     }
 
     async fn read(
+        &self,
+        level: Level,
+        name: FileName,
+        range: Range<u64>,
+        expected: Option<&Version>,
+    ) -> Result<Chunk, Error> {
+        let answer = self.read_range(level, name, range, expected).await;
+        #[cfg(feature = "http")]
+        match &answer {
+            Ok(chunk) if level == Level::ZERO && self.has_manifest.load(Ordering::Relaxed) => {
+                self.sizes.note_newest(name, chunk.file_size, &chunk.version);
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => self.sizes.forget(level, name),
+            _ => {}
+        }
+        answer
+    }
+}
+
+impl WebStore {
+    async fn read_range(
         &self,
         level: Level,
         name: FileName,

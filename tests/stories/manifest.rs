@@ -1,0 +1,119 @@
+//! Hosts that list nothing: a manifest names the files, and what came since is asked for by name.
+
+use crate::stories::conformance::{Dated, Writer, at, check};
+use crate::stories::web::txid_of;
+use crate::support::extension::connect;
+use crate::support::litestream::{Place, Primary, Schedule};
+use crate::support::pages::{assert_same_bytes, content};
+use crate::support::programs::wait_until;
+use crate::support::web::{nginx, nginx_cache};
+use crate::support::workload;
+use async_trait::async_trait;
+use litestream_vfs::ltx::{FileName, Level};
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+/// A directory with a manifest that is made anew with every file.
+struct Told {
+    files: Dated,
+    root: PathBuf,
+}
+
+impl Told {
+    fn tell(&self) {
+        let (mut lines, ltx) = (String::new(), self.root.join("ltx"));
+        for level in ltx.read_dir().expect("a directory").flatten().filter(|entry| entry.path().is_dir()) {
+            for file in level.path().read_dir().expect("a directory").flatten() {
+                let (level, name) = (level.file_name(), file.file_name());
+                let (level, name) = (level.to_str().expect("text"), name.to_str().expect("text"));
+                // What is no file of the format makes no line of a manifest.
+                if FileName::parse(name).is_some() && file.path().is_file() {
+                    lines += &format!("{level}/{name} {}\n", file.metadata().map_or(0, |metadata| metadata.len()));
+                }
+            }
+        }
+        std::fs::write(self.root.join("index.new"), lines).expect("a file is written");
+        std::fs::rename(self.root.join("index.new"), ltx.join("index.txt")).expect("a file gets its name");
+    }
+}
+
+#[async_trait]
+impl Writer for Told {
+    async fn put(&self, level: Level, name: &str, bytes: &[u8]) {
+        self.files.put(level, name, bytes).await;
+        self.tell();
+    }
+
+    async fn delete(&self, level: Level, name: &str) {
+        self.files.delete(level, name).await;
+        self.tell();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_host_that_lists_nothing_is_a_store_by_its_manifest() {
+    let dir = tempfile::tempdir().expect("a directory");
+    for missing in [404, 403] {
+        let server = nginx(dir.path(), &format!("location / {{ try_files $uri ={missing}; }}"));
+        let store = at(&format!("http://127.0.0.1:{}/{missing}", server.port), |_| None);
+        let root = dir.path().join(missing.to_string());
+        std::fs::create_dir_all(root.join("ltx")).expect("a directory");
+        let told = Told { files: Dated::new(root.clone()), root };
+        told.tell();
+        check(&*store, &told).await;
+    }
+}
+
+/// What docs/backends.md says how to make one.
+const MAKE_A_MANIFEST: &str = "find ltx -name '*.ltx' > index.new && mv index.new ltx/index.txt";
+
+#[test]
+fn a_host_that_lists_nothing_is_followed_by_name_alone_behind_a_cache_that_keeps_everything() {
+    let guide = include_str!("../../docs/backends.md");
+    assert!(guide.contains(MAKE_A_MANIFEST), "docs/backends.md shows the line that is tried here");
+    let dir = tempfile::tempdir().expect("a directory");
+    let (replica, log) = (dir.path().join("app"), dir.path().join("log"));
+    let (directory, database) = (Place::directory(&replica), dir.path().join("app.db"));
+    let local = workload::create(&database, "");
+    let primary = Primary::start(&database, &directory, Schedule::QUIET);
+    workload::run(&local, workload::STEPS[0]);
+    primary.sync();
+    let made = Command::new("sh").args(["-c", MAKE_A_MANIFEST]).current_dir(&replica).status();
+    assert!(made.expect("a shell").success());
+    let manifest = std::fs::read_to_string(replica.join("ltx/index.txt")).expect("a manifest");
+
+    // As buckets do that nobody may list: what is not there is forbidden.
+    let origin = nginx(dir.path(), "location / { try_files $uri =403; }");
+    let cache = nginx_cache(&origin, dir.path(), &log);
+    let url = format!("http://127.0.0.1:{}/app", cache.port);
+    let follower = connect(&url, &[("poll_interval", "50ms")]);
+    for step in &workload::STEPS[1..] {
+        workload::run(&local, step);
+        let newest = primary.sync().to_string();
+        wait_until("the follower shows the newest state", || txid_of(&follower) >= newest);
+        assert_eq!(content(&follower), content(&local));
+        assert!(!manifest.contains(&newest), "only its name tells of it");
+    }
+    // Looks at level 0 and lists in between, and stays where it is.
+    std::thread::sleep(Duration::from_secs(1));
+    let status: String = follower.query_row("PRAGMA litestream_status", [], |row| row.get(0)).expect("a status");
+    let status: serde_json::Value = serde_json::from_str(&status).expect("JSON");
+    assert_eq!((&status["state"], &status["last_error"]), (&"following".into(), &serde_json::Value::Null), "{status}");
+
+    let (restored, newest) = (dir.path().join("restored.db"), txid_of(&follower));
+    assert!(directory.restore(newest.parse().expect("a TXID"), &restored));
+    assert_same_bytes(&follower, &restored);
+    let late = connect(&format!("{url}/"), &[("txid", &newest)]);
+    assert_same_bytes(&late, &restored);
+
+    let asked = std::fs::read_to_string(&log).expect("a log");
+    for line in asked.lines() {
+        let [method, path, cache_control, if_match, status] = line.split('|').collect::<Vec<_>>()[..] else {
+            panic!("{line}")
+        };
+        assert!(cache_control == "no-cache" || method == "GET" && if_match != "-", "{line}");
+        assert!(["200", "206", "304", "403"].contains(&status) && path.starts_with("/app/ltx/"), "{line}");
+    }
+    assert!(asked.contains(&format!("GET|/app/ltx/0/{newest}-{newest}.ltx|no-cache|")), "{asked}");
+}

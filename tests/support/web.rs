@@ -1,0 +1,68 @@
+//! Web servers: nginx, and one of WebDAV's own.
+
+use super::programs::program;
+use super::servers::Server;
+use std::path::Path;
+
+/// A WebDAV server over a directory, for one user.
+pub fn dav(root: &Path) -> Server {
+    Server::start("wsgidav", |port, dir| {
+        let config = format!(
+            "host: 127.0.0.1\nport: {port}\nverbose: 0\nprovider_mapping: {{'/': '{}'}}\n\
+             http_authenticator: {{accept_basic: true, accept_digest: false, default_to_digest: false}}\n\
+             simple_dc: {{user_mapping: {{'*': {{replica: {{password: 'p@ss'}}}}}}}}\n",
+            root.display()
+        );
+        std::fs::write(Path::new(dir).join("config.yaml"), config).expect("a file is written");
+        vec!["--config".to_owned(), format!("{dir}/config.yaml")]
+    })
+}
+
+/// The same by nginx, to which Litestream can write.
+pub fn nginx_dav(root: &Path, passwords: &Path) -> Server {
+    std::fs::write(passwords, "replica:{PLAIN}p@ss\n").expect("a file is written");
+    let settings = format!(
+        "dav_methods PUT DELETE MKCOL COPY MOVE; dav_ext_methods PROPFIND OPTIONS; client_max_body_size 0; \
+         auth_basic replicas; auth_basic_user_file {};",
+        passwords.display()
+    );
+    let module = program("ngx_http_dav_ext_module.so");
+    nginx_with(root, &format!("load_module {};", module.display()), "", &settings)
+}
+
+/// A web server over a directory.
+pub fn nginx(root: &Path, settings: &str) -> Server {
+    nginx_with(root, "", "", settings)
+}
+
+/// What a log of requests tells of each.
+const WIRE: &str = "log_format wire '$request_method|$uri|$http_cache_control|$http_if_match|$status';";
+
+/// A cache before another server, which keeps whatever it was answered unless it is told not to.
+pub fn nginx_cache(before: &Server, root: &Path, log: &Path) -> Server {
+    let port = before.port;
+    nginx(
+        root,
+        &format!(
+            "access_log {} wire; location / {{ proxy_pass http://127.0.0.1:{port}; proxy_cache cache; \
+             proxy_cache_valid any 1h; proxy_cache_bypass $http_cache_control; }}",
+            log.display()
+        ),
+    )
+}
+
+/// The same with modules, more words behind `listen`, and these settings.
+pub fn nginx_with(root: &Path, modules: &str, listen: &str, settings: &str) -> Server {
+    Server::start("nginx", |port, dir| {
+        let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
+        let temporary = temporary.map(|kind| format!("{kind}_temp_path {dir}/{kind}; ")).concat();
+        let config = format!(
+            "{modules} daemon off; pid {dir}/pid; user root; events {{}} http {{ access_log off; {temporary} {WIRE} \
+             proxy_cache_path {dir}/cache keys_zone=cache:1m; \
+             server {{ listen 127.0.0.1:{port} {listen}; root {}; {settings} }} }}",
+            root.display()
+        );
+        std::fs::write(Path::new(dir).join("config"), config).expect("a file is written");
+        ["-e", "stderr", "-p", dir, "-c", &format!("{dir}/config")].map(str::to_owned).to_vec()
+    })
+}
