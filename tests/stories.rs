@@ -35,6 +35,8 @@ mod stories {
     mod histories;
     mod layers;
     mod measures;
+    #[cfg(all(unix, feature = "nats"))]
+    mod nats;
     #[cfg(unix)]
     mod page_sizes;
     #[cfg(unix)]

@@ -9,6 +9,8 @@ pub mod extension;
 pub mod hosts;
 #[cfg(unix)]
 pub mod litestream;
+#[cfg(all(unix, feature = "nats"))]
+pub mod nats;
 #[cfg(unix)]
 pub mod pages;
 #[cfg(unix)]
