@@ -51,11 +51,12 @@ async fn a_bucket_of_a_nats_server_is_a_store() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_bucket_that_answers_through_its_leader_alone_is_a_store() {
     let server = Nats::start(&with_password());
-    let objects = Objects(server.bucket("app").await, 1000);
+    server.bucket("app").await;
     let context = async_nats::jetstream::new(server.client().await);
     let mut config = context.get_stream("OBJ_app").await.expect("a stream").cached_info().config.clone();
     config.allow_direct = false;
     context.update_stream(config).await.expect("a stream is changed");
+    let objects = Objects(context.get_object_store("app").await.expect("a bucket"), 1000);
     check(&*store_of(&server, "app"), &objects).await;
 }
 
@@ -224,7 +225,7 @@ async fn the_permissions_that_reading_takes_are_enough_and_the_lack_of_one_is_to
     let needed = [
         "$JS.API.STREAM.INFO.OBJ_app",
         "$JS.API.DIRECT.GET.OBJ_app.>",
-        "$JS.API.CONSUMER.CREATE.OBJ_app.>",
+        "$JS.API.CONSUMER.CREATE.OBJ_app",
         "$JS.API.CONSUMER.MSG.NEXT.OBJ_app.>",
         "$JS.API.CONSUMER.DELETE.OBJ_app.>",
     ];
@@ -314,7 +315,8 @@ async fn a_server_over_tls_is_believed_by_those_who_know_its_authority() {
 
 #[test]
 fn what_litestream_writes_to_jetstream_is_served_byte_for_byte() {
-    let server = Nats::start(&with_password());
+    // Litestream takes no user from a URL.
+    let server = Nats::start(&format!("{}\nno_auth_user: replica", with_password()));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(server.bucket("app"));
     let url = format!("nats://replica:p%40ss%2Fword@{}/app", server.host());
