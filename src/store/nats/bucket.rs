@@ -94,10 +94,26 @@ impl Connection {
         self.stream.get_info().await.map_err(|error| Failure::below(&error, self.bucket()))
     }
 
+    /// The place of the last that was told of any object; None if nothing ever was. One request.
+    pub async fn last_told(&self) -> Result<Option<u64>, Failure> {
+        match self.stream.get_last_raw_message_by_subject(&self.told_of_all()).await {
+            Ok(message) => Ok(Some(message.sequence)),
+            Err(error) => match error.kind() {
+                LastRawMessageErrorKind::NoMessageFound => Ok(None),
+                LastRawMessageErrorKind::JetStream(said) => Err(Failure::refusal(&said, self.bucket())),
+                _ => Err(Failure::silence(&error)),
+            },
+        }
+    }
+
     /// What is told of objects, from a place in the stream on.
     pub async fn objects_from(&self, sequence: u64) -> Result<Messages, Failure> {
         const AT_ONCE: usize = 2000;
-        self.messages(format!("$O.{}.M.>", self.bucket()), sequence, AT_ONCE).await
+        self.messages(self.told_of_all(), sequence, AT_ONCE).await
+    }
+
+    fn told_of_all(&self) -> String {
+        format!("$O.{}.M.>", self.bucket())
     }
 
     /// The pieces of an object, from a place in the stream on.
@@ -127,43 +143,39 @@ impl Connection {
             _ => Failure::silence(&error),
         })?;
         let info = consumer.cached_info();
-        let (left, name) = (info.num_pending, info.name.clone());
+        let (count, name) = (info.num_pending, info.name.clone());
         let taken = Taken { stream: self.stream.clone(), name };
-        let stream = match left {
-            0 => None,
-            _ => Some(consumer.stream().max_messages_per_batch(at_once).expires(IDLE_TIMEOUT * 2).messages().await),
-        };
-        let stream = stream.transpose().map_err(|error| Failure::silence(&error))?;
-        Ok(Messages { left, stream, _taken: taken })
+        let stream = consumer.stream().max_messages_per_batch(at_once).expires(IDLE_TIMEOUT * 2).messages().await;
+        let stream = stream.map_err(|error| Failure::silence(&error))?;
+        Ok(Messages { count, stream, _taken: taken })
     }
 }
 
 /// Messages as they come. The server keeps a place for whoever reads them, which is given back at the end.
 pub(super) struct Messages {
-    /// How many are still to come.
-    pub left: u64,
-    stream: Option<pull::Stream>,
+    /// How many there were at the beginning, roughly if they change meanwhile.
+    pub count: u64,
+    stream: pull::Stream,
     _taken: Taken,
 }
 
 impl Messages {
-    /// The next one; None if there is none.
-    pub async fn next(&mut self) -> Result<Option<Piece>, Failure> {
-        let Some(stream) = self.stream.as_mut().filter(|_| self.left > 0) else { return Ok(None) };
-        let came = timeout(IDLE_TIMEOUT, stream.next()).await.map_err(|_| Failure::late(IDLE_TIMEOUT.as_secs()))?;
-        let message = match came {
+    /// The next one. To be asked for only if there is one: servers are not sure of how many are left, so they do not say.
+    pub async fn next(&mut self) -> Result<Piece, Failure> {
+        let came = timeout(IDLE_TIMEOUT, self.stream.next()).await;
+        let message = match came.map_err(|_| Failure::late(IDLE_TIMEOUT.as_secs()))? {
             Some(Ok(message)) => message,
             Some(Err(error)) => return Err(Failure::silence(&error)),
             None => return Err(Failure::new(ErrorKind::Unreachable, "the answer broke off")),
         };
         let place = message.info().map_err(|_| Failure::nonsense("a message without a place"))?;
-        self.left = place.pending;
-        Ok(Some(Piece { sequence: place.stream_sequence, bytes: message.payload.clone() }))
+        Ok(Piece { sequence: place.stream_sequence, bytes: message.payload.clone() })
     }
 
-    /// The next one, as what is told of an object. Others are of no interest.
-    pub async fn next_object(&mut self) -> Result<Option<(u64, Option<Object>)>, Failure> {
-        Ok(self.next().await?.map(|piece| (piece.sequence, Object::parse(&piece.bytes))))
+    /// The next one, as what is told of an object; None if it is of no interest.
+    pub async fn next_object(&mut self) -> Result<(u64, Option<Object>), Failure> {
+        let piece = self.next().await?;
+        Ok((piece.sequence, Object::parse(&piece.bytes)))
     }
 }
 

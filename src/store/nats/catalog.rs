@@ -76,10 +76,14 @@ impl Mirror {
 
     /// Reads what came after what is known; `info` is from before.
     async fn read(&mut self, connection: &Connection, info: &Info) -> Result<(), Failure> {
-        let mut messages = connection.objects_from(self.seen + 1).await?;
-        while let Some((sequence, object)) = messages.next_object().await? {
-            self.seen = sequence;
-            object.into_iter().for_each(|object| self.note(object));
+        let goal = connection.last_told().await?.unwrap_or(0);
+        if self.seen < goal {
+            let mut messages = connection.objects_from(self.seen + 1).await?;
+            while self.seen < goal {
+                let (sequence, object) = messages.next_object().await?;
+                object.into_iter().for_each(|object| self.note(object));
+                self.seen = sequence;
+            }
         }
         self.seen = self.seen.max(info.state.last_sequence);
         Ok(())

@@ -118,17 +118,15 @@ impl Kept {
             return Ok(());
         }
         let mut pieces = connection.pieces_from(&self.object, next.sequence).await?;
-        if pieces.left != self.object.pieces - next.pieces {
-            return Err(Failure::new(
-                ErrorKind::Unreachable,
-                "some of its pieces are not there; it was deleted, or broke",
-            ));
+        if next.pieces.checked_add(pieces.count) != Some(self.object.pieces) {
+            return Err(Failure::new(ErrorKind::Changed, "some of its pieces are gone: it was deleted or rewritten"));
         }
         let (mut reached, mut bytes) = (*next, Vec::new());
         while here < end {
-            let Some(piece) = pieces.next().await? else {
+            if reached.pieces == self.object.pieces {
                 return Err(Failure::nonsense("an object shorter than it is said to be"));
-            };
+            }
+            let piece = pieces.next().await?;
             bytes.extend_from_slice(&piece.bytes);
             reached = Next { sequence: piece.sequence + 1, pieces: reached.pieces + 1 };
             let through = here + bytes.len() as u64;
