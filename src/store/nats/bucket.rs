@@ -9,13 +9,18 @@ use super::failure::Failure;
 use crate::store::ErrorKind;
 use crate::store::patience::IDLE_TIMEOUT;
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
-use async_nats::jetstream::stream::{ConsumerErrorKind, DirectGetErrorKind, Info, LastRawMessageErrorKind, Stream};
+use async_nats::jetstream::message::StreamMessage;
+use async_nats::jetstream::stream::{
+    ConsumerErrorKind, DirectGetErrorKind, Info, InfoError, LastRawMessageError, LastRawMessageErrorKind, Stream,
+};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE;
 use bytes::Bytes;
 use chrono::DateTime;
-use futures_util::StreamExt;
+use futures_util::{StreamExt, TryStreamExt};
 use serde_json::Value;
+use std::collections::HashSet;
+use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
@@ -65,28 +70,35 @@ impl Connection {
         stream.strip_prefix("OBJ_").unwrap_or(stream)
     }
 
-    /// What is told of an object now: one request.
+    /// The subject of what is told of an object.
+    pub fn subject(&self, name: &str) -> String {
+        format!("$O.{}.M.{}", self.bucket(), URL_SAFE.encode(name))
+    }
+
+    /// An object as it is now: one request.
     pub async fn object(&self, name: &str) -> Result<Object, Failure> {
-        let subject = format!("$O.{}.M.{}", self.bucket(), URL_SAFE.encode(name));
-        let told = if self.stream.cached_info().config.allow_direct {
-            self.stream.direct_get_last_for_subject(subject).await.map(|message| message.payload).map_err(|error| {
-                match error.kind() {
-                    DirectGetErrorKind::NotFound => None,
-                    _ => Some(Failure::silence(&error)),
-                }
-            })
-        } else {
-            let told = self.stream.get_last_raw_message_by_subject(&subject).await;
-            told.map(|message| message.payload).map_err(|error| match error.kind() {
-                LastRawMessageErrorKind::NoMessageFound => None,
-                LastRawMessageErrorKind::JetStream(said) => Some(Failure::refusal(&said, self.bucket())),
-                _ => Some(Failure::silence(&error)),
-            })
-        };
         let missing = || Failure::new(ErrorKind::NotFound, "there is no such file");
-        let told = told.map_err(|failure| failure.unwrap_or_else(missing))?;
-        let object = Object::parse(&told).ok_or_else(|| Failure::nonsense("an object of which nothing is told"))?;
-        if object.is_deleted { Err(missing()) } else { Ok(object) }
+        let told = self.told(self.subject(name)).await?.ok_or_else(missing)?;
+        if told.is_deleted { Err(missing()) } else { Ok(told) }
+    }
+
+    /// What a subject tells of an object now; None if it tells nothing. One request.
+    pub async fn told(&self, subject: String) -> Result<Option<Object>, Failure> {
+        let told = if self.stream.cached_info().config.allow_direct {
+            match self.stream.direct_get_last_for_subject(subject).await {
+                Ok(message) => Some(message),
+                Err(error) if error.kind() == DirectGetErrorKind::NotFound => None,
+                Err(error) => return Err(Failure::silence(&error)),
+            }
+        } else {
+            let answer = self.stream.get_last_raw_message_by_subject(&subject).await;
+            self.raw(answer)?
+        };
+        let object = |message: StreamMessage| {
+            let nonsense = || Failure::nonsense("an object of which nothing is told");
+            Object::parse(&message.payload).ok_or_else(nonsense)
+        };
+        told.map(object).transpose()
     }
 
     /// The stream as it is now: one request.
@@ -94,16 +106,36 @@ impl Connection {
         self.stream.get_info().await.map_err(|error| Failure::below(&error, self.bucket()))
     }
 
+    /// What is told of an object next, at or behind a place in the stream: its place, and the object, if it is one. None if
+    /// there is no more. One request.
+    pub async fn next_told(&self, sequence: u64) -> Result<Option<(u64, Option<Object>)>, Failure> {
+        let question = self.stream.raw_message_builder().sequence(sequence).next_by_subject(self.told_of_all());
+        let answer = question.send().await;
+        self.raw(answer).map(|told| told.map(|told| (told.sequence, Object::parse(&told.payload))))
+    }
+
     /// The place of the last that was told of any object; None if nothing ever was. One request.
     pub async fn last_told(&self) -> Result<Option<u64>, Failure> {
-        match self.stream.get_last_raw_message_by_subject(&self.told_of_all()).await {
-            Ok(message) => Ok(Some(message.sequence)),
+        let answer = self.stream.get_last_raw_message_by_subject(&self.told_of_all()).await;
+        self.raw(answer).map(|told| told.map(|told| told.sequence))
+    }
+
+    fn raw(&self, answer: Result<StreamMessage, LastRawMessageError>) -> Result<Option<StreamMessage>, Failure> {
+        match answer {
+            Ok(message) => Ok(Some(message)),
             Err(error) => match error.kind() {
                 LastRawMessageErrorKind::NoMessageFound => Ok(None),
                 LastRawMessageErrorKind::JetStream(said) => Err(Failure::refusal(&said, self.bucket())),
                 _ => Err(Failure::silence(&error)),
             },
         }
+    }
+
+    /// The subjects of all objects of which something is told: one request for every hundred thousand.
+    pub async fn subjects(&self) -> Result<HashSet<String>, Failure> {
+        let failed = |error: InfoError| Failure::below(&error, self.bucket());
+        let subjects = self.stream.info_with_subjects(self.told_of_all()).await.map_err(failed)?;
+        subjects.map_ok(|(subject, _)| subject).try_collect().await.map_err(failed)
     }
 
     /// What is told of objects, from a place in the stream on.
@@ -160,24 +192,27 @@ pub(super) struct Messages {
 }
 
 impl Messages {
-    /// The next one. To be asked for only if there is one: servers are not sure of how many are left, so they do not say.
-    pub async fn next(&mut self) -> Result<Piece, Failure> {
-        let came = timeout(IDLE_TIMEOUT, self.stream.next()).await;
-        let message = match came.map_err(|_| Failure::late(IDLE_TIMEOUT.as_secs()))? {
-            Some(Ok(message)) => message,
-            Some(Err(error)) => return Err(Failure::silence(&error)),
-            None => return Err(Failure::new(ErrorKind::Unreachable, "the answer broke off")),
+    /// The next one. None if nothing came for a while: there may be more all the same. Servers lose count of what is left when
+    /// others write, and older ones (2.9) send nothing more of what was there once anything at all is purged.
+    pub async fn next(&mut self) -> Result<Option<Piece>, Failure> {
+        let message = match timeout(WHILE, self.stream.next()).await {
+            Err(_) => return Ok(None),
+            Ok(Some(Ok(message))) => message,
+            Ok(Some(Err(error))) => return Err(Failure::silence(&error)),
+            Ok(None) => return Err(Failure::new(ErrorKind::Unreachable, "the answer broke off")),
         };
         let place = message.info().map_err(|_| Failure::nonsense("a message without a place"))?;
-        Ok(Piece { sequence: place.stream_sequence, bytes: message.payload.clone() })
+        Ok(Some(Piece { sequence: place.stream_sequence, bytes: message.payload.clone() }))
     }
 
-    /// The next one, as what is told of an object; None if it is of no interest.
-    pub async fn next_object(&mut self) -> Result<(u64, Option<Object>), Failure> {
-        let piece = self.next().await?;
-        Ok((piece.sequence, Object::parse(&piece.bytes)))
+    /// The next one, as what is told of an object, and whether it is of any interest.
+    pub async fn next_object(&mut self) -> Result<Option<(u64, Option<Object>)>, Failure> {
+        Ok(self.next().await?.map(|piece| (piece.sequence, Object::parse(&piece.bytes))))
     }
 }
+
+/// Who sends nothing for so long is asked again.
+const WHILE: Duration = Duration::from_secs(1);
 
 /// Gives back, in the background, what the server keeps for a reader. If that fails it goes by itself.
 struct Taken {
