@@ -3,6 +3,9 @@
 //! There is no listing of a directory, only of the whole bucket, and that has a word of every object that was ever deleted: after a
 //! month of a file a second it would be gigabytes. So it is read once, and from then on only what came since. What vanishes without
 //! a word, as when somebody purges the stream, shows in the number of its subjects.
+//!
+//! Reading it all at once is not to be relied on (see [`Messages::next`](super::bucket::Messages::next)), so what came is compared
+//! with the subjects that there are. What is new is asked for one by one: each answer is whole.
 
 use super::bucket::Object;
 use super::connection::Connection;
