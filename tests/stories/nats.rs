@@ -156,6 +156,11 @@ async fn what_comes_goes_and_vanishes_is_listed() {
     assert_eq!(names(&*store, Level::ZERO, 0).await, range(2..=5), "a name that comes back");
 
     let context = async_nats::jetstream::new(server.client().await);
+    let said = context.publish("$O.app.M.nonsense", "no object".into()).await.expect("a message");
+    said.await.expect("the stream has it");
+    assert_eq!(names(&*store, Level::ZERO, 0).await, range(2..=5));
+    assert_eq!(names(&*store_of(&server, "app"), Level::ZERO, 0).await, range(2..=5), "to who comes later, too");
+
     context.get_stream("OBJ_app").await.expect("a stream").purge().await.expect("everything goes");
     assert_eq!(names(&*store, Level::ZERO, 0).await, []);
     put(7).await;

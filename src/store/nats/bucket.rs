@@ -75,30 +75,26 @@ impl Connection {
         format!("$O.{}.M.{}", self.bucket(), URL_SAFE.encode(name))
     }
 
-    /// An object as it is now: one request.
+    /// An object as it is now: one request. Where the bucket allows it, any of its servers answers, also one that lags behind.
     pub async fn object(&self, name: &str) -> Result<Object, Failure> {
-        let missing = || Failure::new(ErrorKind::NotFound, "there is no such file");
-        let told = self.told(self.subject(name)).await?.ok_or_else(missing)?;
-        if told.is_deleted { Err(missing()) } else { Ok(told) }
-    }
-
-    /// What a subject tells of an object now; None if it tells nothing. One request.
-    pub async fn told(&self, subject: String) -> Result<Option<Object>, Failure> {
+        let subject = self.subject(name);
         let told = if self.stream.cached_info().config.allow_direct {
             match self.stream.direct_get_last_for_subject(subject).await {
-                Ok(message) => Some(message),
+                Ok(message) => Object::parse(&message.payload),
                 Err(error) if error.kind() == DirectGetErrorKind::NotFound => None,
                 Err(error) => return Err(Failure::silence(&error)),
             }
         } else {
-            let answer = self.stream.get_last_raw_message_by_subject(&subject).await;
-            self.raw(answer)?
+            self.told(subject).await?
         };
-        let object = |message: StreamMessage| {
-            let nonsense = || Failure::nonsense("an object of which nothing is told");
-            Object::parse(&message.payload).ok_or_else(nonsense)
-        };
-        told.map(object).transpose()
+        let told = told.filter(|object| !object.is_deleted);
+        told.ok_or_else(|| Failure::new(ErrorKind::NotFound, "there is no such file"))
+    }
+
+    /// What a subject tells of an object now; None if it tells nothing that makes sense. One request.
+    pub async fn told(&self, subject: String) -> Result<Option<Object>, Failure> {
+        let answer = self.stream.get_last_raw_message_by_subject(&subject).await;
+        self.raw(answer).map(|told| told.and_then(|told| Object::parse(&told.payload)))
     }
 
     /// The stream as it is now: one request.
