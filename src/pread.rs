@@ -1,7 +1,16 @@
-//! Reading and writing a file at a place in it, so that threads can share it.
+//! Temporary files, and reading and writing a file at a place in it, so that threads can share it.
 
 use std::fs::File;
 use std::io;
+use std::path::PathBuf;
+
+/// A file without a name, in the first of SQLite's directories for temporary files where one can be made.
+pub(crate) fn temporary() -> io::Result<File> {
+    let named = ["SQLITE_TMPDIR", "TMPDIR"].into_iter().filter_map(std::env::var_os).map(PathBuf::from);
+    let usual = ["/var/tmp", "/usr/tmp", "/tmp"].map(PathBuf::from).into_iter().filter(|_| cfg!(unix));
+    let made = named.chain(usual).find_map(|directory| tempfile::tempfile_in(directory).ok());
+    made.map_or_else(tempfile::tempfile, Ok)
+}
 
 /// Fills `bytes` from `offset` on. A file that ends before is an error.
 #[cfg(unix)]

@@ -43,6 +43,8 @@ mod stories {
     #[cfg(all(unix, feature = "http", feature = "webdav"))]
     mod manifest;
     mod measures;
+    #[cfg(all(unix, feature = "nats"))]
+    mod nats;
     #[cfg(unix)]
     mod page_sizes;
     #[cfg(unix)]

@@ -6,6 +6,8 @@ use super::environment::Environment;
 use super::file::{FilePlace, FileStore};
 #[cfg(feature = "gcs")]
 use super::gcs::GcsPlace;
+#[cfg(feature = "nats")]
+use super::nats::{NatsPlace, NatsStore};
 use super::s3::{self, S3Place};
 #[cfg(feature = "sftp")]
 use super::sftp::{SftpPlace, SftpStore};
@@ -20,12 +22,13 @@ use std::sync::Arc;
 /// A scheme, an example of it, the feature that it is built with, and whether this library was.
 type Scheme = (&'static str, &'static str, &'static str, bool);
 
-const SCHEMES: [Scheme; 10] = [
+const SCHEMES: [Scheme; 11] = [
     ("file", "file:///srv/replica", "", true),
     ("s3", "s3://bucket/path", "", true),
     ("gs", "gs://bucket/path", "gcs", cfg!(feature = "gcs")),
     ("abs", "abs://account@container/path", "azure", cfg!(feature = "azure")),
     ("oss", "oss://bucket/path", "", true),
+    ("nats", "nats://host/bucket", "nats", cfg!(feature = "nats")),
     ("sftp", "sftp://user@host/path", "sftp", cfg!(feature = "sftp")),
     ("webdav", "webdav://user@host/path", "webdav", cfg!(feature = "webdav")),
     ("webdavs", "webdavs://user@host/path", "webdav", cfg!(feature = "webdav")),
@@ -66,6 +69,8 @@ enum Place {
     Gcs(Box<GcsPlace>),
     #[cfg(feature = "azure")]
     Azure(Box<AzurePlace>),
+    #[cfg(feature = "nats")]
+    Nats(Box<NatsPlace>),
     #[cfg(feature = "sftp")]
     Sftp(Box<SftpPlace>),
     #[cfg(any(feature = "http", feature = "webdav"))]
@@ -103,6 +108,8 @@ impl Location {
             Place::Gcs(place) => GcsPlace::clone(place).connect(base).map(shared),
             #[cfg(feature = "azure")]
             Place::Azure(place) => AzurePlace::clone(place).connect(base).map(shared),
+            #[cfg(feature = "nats")]
+            Place::Nats(place) => Ok(shared(NatsStore::new(base, NatsPlace::clone(place)))),
             #[cfg(feature = "sftp")]
             Place::Sftp(place) => Ok(shared(SftpStore::new(base, SftpPlace::clone(place)))),
             #[cfg(any(feature = "http", feature = "webdav"))]
@@ -139,6 +146,8 @@ fn place(url: &str, environment: &Environment<'_>, shown: &str) -> Result<Place,
         "gs" | "gcs" => GcsPlace::parse(&parts()?, environment, shown).map(|place| Place::Gcs(place.into())),
         #[cfg(feature = "azure")]
         "abs" => AzurePlace::parse(&parts()?, environment, shown).map(|place| Place::Azure(place.into())),
+        #[cfg(feature = "nats")]
+        "nats" => NatsPlace::parse(&parts()?, environment, shown).map(|place| Place::Nats(place.into())),
         #[cfg(feature = "sftp")]
         "sftp" => SftpPlace::parse(&parts()?, environment, shown).map(|place| Place::Sftp(place.into())),
         #[cfg(feature = "webdav")]
@@ -214,6 +223,21 @@ mod tests {
             let location = parse(url, &[]).expect(url);
             let store = location.connect().expect("a store");
             let shown = format!("{location} {location:?} {store} {store:?}");
+            assert!(!shown.contains("hush"), "{shown}");
+        }
+        #[cfg(feature = "nats")]
+        for url in [
+            "nats://me:hush@host/app",
+            "nats://hush@host/app",
+            "nats://host/app?token=hush",
+            "nats://host/app?seed=hush",
+        ] {
+            let location = parse(url, &[("LITESTREAM_NATS_JWT", "hush"), ("LITESTREAM_NATS_SEED", "hush")]).expect(url);
+            let store = location.connect().expect("a store");
+            let shown = format!("{location} {location:?} {store} {store:?}");
+            assert!(!shown.contains("hush"), "{shown}");
+            let location = parse(url, &[]).expect(url);
+            let shown = format!("{location} {location:?}");
             assert!(!shown.contains("hush"), "{shown}");
         }
         let error = parse("s3://me:hush@/app?token=hush", &variables).expect_err("no bucket");

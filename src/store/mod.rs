@@ -16,6 +16,8 @@ mod gcs;
 mod http;
 mod location;
 mod memory;
+#[cfg(feature = "nats")]
+mod nats;
 mod parameters;
 mod paths;
 mod patience;

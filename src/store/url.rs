@@ -129,15 +129,18 @@ fn masked_place(place: &str) -> Cow<'_, str> {
     // A password may hold a slash that should have been encoded: then the last `@` tells where it ends.
     let at = place[start..end].rfind('@').map(|at| start + at);
     let at = at.or_else(|| place[start..end].contains(':').then(|| place.rfind('@')).flatten());
-    match at.and_then(|at| Some((at, start + place[start..at].find(':')?))) {
-        Some((at, colon)) => Cow::Owned(format!("{}:***{}", &place[..colon], &place[at..])),
-        None => Cow::Borrowed(place),
+    // What stands alone before the host is a user; but for NATS, a token.
+    let is_token = place[..start].eq_ignore_ascii_case("nats://");
+    match at.map(|at| (at, place[start..at].find(':'))) {
+        Some((at, Some(colon))) => Cow::Owned(format!("{}:***{}", &place[..start + colon], &place[at..])),
+        Some((at, None)) if is_token => Cow::Owned(format!("{}***{}", &place[..start], &place[at..])),
+        _ => Cow::Borrowed(place),
     }
 }
 
 /// Whether a parameter may hold a secret: by its name, or since its value may be a URL with a password.
 fn is_secret(name: &str, value: &str) -> bool {
-    const TELLTALES: [&str; 8] = ["key", "token", "secret", "pass", "sas", "sig", "credential", "auth"];
+    const TELLTALES: [&str; 10] = ["key", "token", "secret", "pass", "sas", "sig", "credential", "auth", "seed", "jwt"];
     let decode = |text: &str| percent_decode_str(text).decode_utf8_lossy().to_ascii_lowercase();
     let name = decode(name);
     TELLTALES.iter().any(|telltale| name.contains(telltale)) || decode(value).contains('@')
@@ -158,6 +161,9 @@ mod tests {
             ("sftp://me:hush@host:22/app", "sftp://me:***@host:22/app"),
             ("sftp://me:hu/sh@host:22/app", "sftp://me:***@host:22/app"),
             ("sftp://me@host:22/app@1", "sftp://me@host:22/app@1"),
+            ("nats://me:hush@a,b/app", "nats://me:***@a,b/app"),
+            ("NATS://hush@host:4222/app", "NATS://***@host:4222/app"),
+            ("nats://host/app?seed=hush&jwt=hush&creds=/c", "nats://host/app?seed=***&jwt=***&creds=/c"),
             ("me:hush@host", "me:***@host"),
             ("file:///srv/a@b:c", "file:///srv/a@b:c"),
         ] {

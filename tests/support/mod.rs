@@ -10,6 +10,8 @@ pub mod hosts;
 pub mod keys;
 #[cfg(unix)]
 pub mod litestream;
+#[cfg(all(unix, feature = "nats"))]
+pub mod nats;
 #[cfg(unix)]
 pub mod pages;
 #[cfg(unix)]

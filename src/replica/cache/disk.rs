@@ -9,12 +9,11 @@
 use super::spare::Spare;
 use super::{Page, PageKey};
 use crate::lock::RwLock;
-use crate::pread::{read_exact_at, write_all_at};
+use crate::pread::{read_exact_at, temporary, write_all_at};
 use foldhash::fast::FixedState;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 /// More slots are never used, however small the pages: each takes 40 bytes of memory.
@@ -157,7 +156,7 @@ impl State {
     fn write(&mut self, place: usize, page: &[u8]) -> io::Result<()> {
         let file = match &mut self.file {
             Some(file) => file,
-            none => none.insert(create()?),
+            none => none.insert(temporary()?),
         };
         write_all_at(file, page, (place * self.page_size) as u64)
     }
@@ -171,14 +170,6 @@ impl State {
         self.places.remove(&before.key);
         self.oldest = (place + 1) % self.slots.len();
     }
-}
-
-/// A file without a name, in the first of SQLite's directories for temporary files where one can be made.
-fn create() -> io::Result<File> {
-    let named = ["SQLITE_TMPDIR", "TMPDIR"].into_iter().filter_map(std::env::var_os).map(PathBuf::from);
-    let usual = ["/var/tmp", "/usr/tmp", "/tmp"].map(PathBuf::from).into_iter().filter(|_| cfg!(unix));
-    let made = named.chain(usual).find_map(|directory| tempfile::tempfile_in(directory).ok());
-    made.map_or_else(tempfile::tempfile, Ok)
 }
 
 #[cfg(test)]

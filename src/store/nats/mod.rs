@@ -1,0 +1,153 @@
+//! Replicas in object stores of NATS JetStream.
+
+mod bucket;
+mod catalog;
+mod connection;
+mod failure;
+mod place;
+mod shelf;
+
+pub(super) use place::NatsPlace;
+
+use super::paths::Layout;
+use super::{Chunk, Error, Listed, Store, Version, patience};
+use crate::ltx::{FileName, Level, Txid};
+use async_trait::async_trait;
+use bytes::Bytes;
+use catalog::{Catalog, version};
+use connection::Connection;
+use failure::Failure;
+use shelf::Shelf;
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+use tokio::sync::Mutex;
+use tokio::time::timeout;
+
+/// A replica in an object store, read over one connection.
+pub(super) struct NatsStore {
+    shown: Arc<str>,
+    place: NatsPlace,
+    /// Made when it is first needed, and anew when it broke.
+    connection: Mutex<Option<Arc<Connection>>>,
+    catalog: Catalog,
+    shelf: Shelf,
+}
+
+impl fmt::Debug for NatsStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NatsStore").field("place", &self.place).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Display for NatsStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.shown)
+    }
+}
+
+impl NatsStore {
+    pub fn new(shown: Arc<str>, place: NatsPlace) -> NatsStore {
+        let (catalog, shelf) = (Catalog::default(), Shelf::default());
+        NatsStore { shown, place, connection: Mutex::new(None), catalog, shelf }
+    }
+
+    /// Asks something that brings about `bytes`; over a new connection if the one there was does not answer.
+    async fn ask<T, F>(&self, bytes: u64, question: impl Fn(Arc<Connection>) -> F) -> Result<T, Failure>
+    where
+        F: Future<Output = Result<T, Failure>>,
+    {
+        let tries = async {
+            let (connection, is_new) = self.connected().await?;
+            match connection.ask(question(connection.clone())).await {
+                Err(failure) if failure.is_passing() => {
+                    self.give_up(&connection).await;
+                    if is_new {
+                        return Err(failure);
+                    }
+                    let (connection, _) = self.connected().await?;
+                    connection.ask(question(connection.clone())).await
+                }
+                answer => answer,
+            }
+        };
+        let deadline = patience::deadline(bytes);
+        match timeout(deadline, tries).await {
+            Ok(answer) => answer,
+            Err(_) => {
+                *self.connection.lock().await = None;
+                Err(Failure::late(deadline.as_secs()))
+            }
+        }
+    }
+
+    /// The connection, and whether it was made just now.
+    async fn connected(&self) -> Result<(Arc<Connection>, bool), Failure> {
+        let mut connection = self.connection.lock().await;
+        match &*connection {
+            Some(connection) if !connection.has_ended() => Ok((connection.clone(), false)),
+            _ => {
+                let made = Arc::new(Connection::open(&self.place).await?);
+                *connection = Some(made.clone());
+                Ok((made, true))
+            }
+        }
+    }
+
+    /// Whoever asks next gets another connection, unless somebody has made one already.
+    async fn give_up(&self, broken: &Arc<Connection>) {
+        let mut connection = self.connection.lock().await;
+        if connection.as_ref().is_some_and(|connection| Arc::ptr_eq(connection, broken)) {
+            *connection = None;
+        }
+    }
+}
+
+#[async_trait]
+impl Store for NatsStore {
+    async fn list(&self, level: Level, from: Txid) -> Result<Vec<Listed>, Error> {
+        let list = |connection: Arc<Connection>| async move { self.catalog.list(&connection, level, from).await };
+        let listed = self.ask(LISTING, list).await;
+        let mut files = listed.map_err(|failure| failure.error(self.shown.clone()))?;
+        files.sort_unstable_by_key(|file| file.name);
+        Ok(files)
+    }
+
+    async fn read(
+        &self,
+        level: Level,
+        name: FileName,
+        range: Range<u64>,
+        expected: Option<&Version>,
+    ) -> Result<Chunk, Error> {
+        let below = Layout::Decimal.file(level, name);
+        let shown = format!("{}/{below}", self.shown);
+        let object = self.ask(0, |connection| {
+            let below = &below;
+            async move { connection.object(below).await }
+        });
+        let object = match object.await {
+            Ok(object) => object,
+            Err(failure) if failure.is_missing() => return Err(Error::missing(shown)),
+            Err(failure) => return Err(failure.error(shown)),
+        };
+        let version = version(&object);
+        version.check(expected, &shown)?;
+        let range = range.start..range.end.min(object.size);
+        let bytes = if range.is_empty() {
+            Bytes::new()
+        } else {
+            let failed = |failure: Failure| failure.error(shown.as_str());
+            let kept = self.shelf.object(&object).map_err(failed)?;
+            let read = |connection: Arc<Connection>| {
+                let (kept, range) = (&kept, range.clone());
+                async move { kept.range(range, &connection).await }
+            };
+            self.ask(kept.missing(range.end), read).await.map_err(failed)?
+        };
+        Ok(Chunk { bytes, file_size: object.size, version })
+    }
+}
+
+/// About the length of a listing of some ten thousand files.
+const LISTING: u64 = 4 * 1024 * 1024;

@@ -1,0 +1,379 @@
+//! Replicas in JetStream: a real NATS server, and Litestream's own writing.
+
+use crate::stories::conformance::{Writer, at, check, complaint, content, name, names};
+use crate::stories::fork::forks;
+use crate::support::litestream::Place;
+use crate::support::nats::{Nats, PASSWORD, with_password};
+use crate::support::programs::{program, run};
+use crate::support::written;
+use async_nats::jetstream::object_store::{ObjectMetadata, ObjectStore};
+use async_trait::async_trait;
+use futures_util::future::join_all;
+use litestream_vfs::ltx::{FileName, Level, Txid};
+use litestream_vfs::store::{ErrorKind, Store};
+use std::ffi::OsString;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+fn nothing(_: &str) -> Option<OsString> {
+    None
+}
+
+/// Puts objects into a bucket, in pieces of this length.
+struct Objects(ObjectStore, usize);
+
+#[async_trait]
+impl Writer for Objects {
+    async fn put(&self, level: Level, name: &str, mut bytes: &[u8]) {
+        let name = format!("ltx/{level}/{name}");
+        let meta = ObjectMetadata { name, chunk_size: Some(self.1), ..ObjectMetadata::default() };
+        self.0.put(meta, &mut bytes).await.expect("an object is put");
+    }
+
+    async fn delete(&self, level: Level, name: &str) {
+        self.0.delete(format!("ltx/{level}/{name}")).await.expect("an object is deleted");
+    }
+}
+
+fn store_of(server: &Nats, bucket: &str) -> Arc<dyn Store> {
+    at(&format!("nats://replica:p%40ss%2Fword@{}/{bucket}", server.host()), nothing)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bucket_of_a_nats_server_is_a_store() {
+    let server = Nats::start(&with_password());
+    for (bucket, piece) in [("small-pieces", 777), ("large_pieces", 128 * 1024)] {
+        let objects = Objects(server.bucket(bucket).await, piece);
+        check(&*store_of(&server, bucket), &objects).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bucket_that_answers_through_its_leader_alone_is_a_store() {
+    let server = Nats::start(&with_password());
+    server.bucket("app").await;
+    let context = async_nats::jetstream::new(server.client().await);
+    let mut config = context.get_stream("OBJ_app").await.expect("a stream").cached_info().config.clone();
+    config.allow_direct = false;
+    context.update_stream(config).await.expect("a stream is changed");
+    let objects = Objects(context.get_object_store("app").await.expect("a bucket"), 1000);
+    check(&*store_of(&server, "app"), &objects).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_large_object_is_fetched_once_as_far_as_it_is_asked_for() {
+    let server = Nats::start(&with_password());
+    let objects = Objects(server.bucket("app").await, 5000);
+    let whole = content(5_000_000, 3);
+    objects.put(Level::SNAPSHOT, &name(1, 9).to_string(), &whole).await;
+    let store = store_of(&server, "app");
+    let read = |from: usize, to: usize| {
+        let (store, whole) = (&store, &whole);
+        async move {
+            let chunk = store.read(Level::SNAPSHOT, name(1, 9), from as u64..to as u64, None).await.expect("a file");
+            let to = to.min(whole.len());
+            assert!(chunk.bytes == whole[from..to], "{from}..{to}: {} bytes", chunk.bytes.len());
+        }
+    };
+    let vanish = || async {
+        let stream = async_nats::jetstream::new(server.client().await).get_stream("OBJ_app").await.expect("a stream");
+        stream.purge().filter("$O.app.C.>").await.expect("the bytes of all objects go");
+    };
+    read(0, 100).await;
+    join_all((0..10).map(|part| read(part * 200_000, part * 200_000 + 300_000))).await;
+    vanish().await;
+    join_all((0..10).map(|part| read(part * 200_000, part * 200_000 + 300_000))).await;
+    let error = store.read(Level::SNAPSHOT, name(1, 9), 4_000_000..4_000_001, None).await.expect_err("it is not there");
+    assert_eq!(error.kind(), ErrorKind::Changed);
+    assert!(error.to_string().ends_with("some of its pieces are gone: it was deleted or rewritten"), "{error}");
+    objects.put(Level::SNAPSHOT, &name(1, 9).to_string(), &whole).await;
+    join_all((0..40).map(|part| read(part * 125_000, part * 125_000 + 200_000))).await;
+    vanish().await;
+    read(0, usize::MAX).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_read_takes_no_place_for_long() {
+    let server = Nats::start(&with_password());
+    let objects = Objects(server.bucket("app").await, 1000);
+    objects.put(Level::ZERO, &name(1, 1).to_string(), &content(50_000, 1)).await;
+    let store = store_of(&server, "app");
+    assert_eq!(names(&*store, Level::ZERO, 0).await, [name(1, 1)]);
+    store.read(Level::ZERO, name(1, 1), 0..10, None).await.expect("a file");
+    let mut left = usize::MAX;
+    for _ in 0..100 {
+        left = server.readers("app").await;
+        if left == 0 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(left, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_was_started_again_is_read_over_another_connection() {
+    let mut server = Nats::start(&with_password());
+    let objects = Objects(server.bucket("app").await, 4000);
+    let whole = content(2_000_000, 5);
+    objects.put(Level::SNAPSHOT, &name(1, 9).to_string(), &whole).await;
+    let store = store_of(&server, "app");
+    for through in [1_000_000, 1_500_000, 2_000_000] {
+        let chunk = store.read(Level::SNAPSHOT, name(1, 9), 0..through, None).await.expect("a file");
+        assert!(chunk.bytes == whole[..through as usize], "{} bytes", chunk.bytes.len());
+        assert_eq!(names(&*store, Level::SNAPSHOT, 0).await, [name(1, 9)]);
+        server.restart();
+    }
+    server.stop();
+    let error = store.list(Level::ZERO, Txid(0)).await.expect_err("nobody is there");
+    assert_eq!(error.kind(), ErrorKind::Unreachable);
+    assert!(error.to_string().contains(&format!("cannot connect to {}: ", server.host())), "{error}");
+}
+
+/// A listing reads what is new, and still notices what went without a word.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_comes_goes_and_vanishes_is_listed() {
+    let server = Nats::start(&with_password());
+    let bucket = server.bucket("app").await;
+    let objects = Objects(bucket.clone(), 1000);
+    let store = store_of(&server, "app");
+    let put = |txid| {
+        let objects = &objects;
+        async move { objects.put(Level::ZERO, &name(txid, txid).to_string(), &content(3000, 1)).await }
+    };
+    let range = |txids: std::ops::RangeInclusive<u64>| txids.map(|txid| name(txid, txid)).collect::<Vec<FileName>>();
+    for txid in 1..=5 {
+        put(txid).await;
+        assert_eq!(names(&*store, Level::ZERO, 0).await, range(1..=txid));
+    }
+    for txid in 1..=2 {
+        objects.delete(Level::ZERO, &name(txid, txid).to_string()).await;
+        assert_eq!(names(&*store, Level::ZERO, 0).await, range(txid + 1..=5));
+    }
+    put(2).await;
+    assert_eq!(names(&*store, Level::ZERO, 0).await, range(2..=5), "a name that comes back");
+
+    let context = async_nats::jetstream::new(server.client().await);
+    let said = context.publish("$O.app.M.nonsense", "no object".into()).await.expect("a message");
+    said.await.expect("the stream has it");
+    assert_eq!(names(&*store, Level::ZERO, 0).await, range(2..=5));
+    assert_eq!(names(&*store_of(&server, "app"), Level::ZERO, 0).await, range(2..=5), "to who comes later, too");
+
+    context.get_stream("OBJ_app").await.expect("a stream").purge().await.expect("everything goes");
+    assert_eq!(names(&*store, Level::ZERO, 0).await, []);
+    put(7).await;
+    assert_eq!(names(&*store, Level::ZERO, 0).await, range(7..=7));
+
+    context.delete_stream("OBJ_app").await.expect("the bucket goes");
+    let error = store.list(Level::ZERO, Txid(0)).await.expect_err("no bucket");
+    assert!(error.to_string().contains("there is no bucket 'app'"), "{error}");
+    let again = Objects(server.bucket("app").await, 1000);
+    assert_eq!(names(&*store, Level::ZERO, 0).await, []);
+    for txid in 1..=9 {
+        again.put(Level::ZERO, &name(txid, txid).to_string(), b"file").await;
+    }
+    assert_eq!(names(&*store, Level::ZERO, 0).await, range(1..=9));
+}
+
+/// Beside somebody who writes all the time, in many small pieces.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_listing_has_all_that_was_there_when_it_began() {
+    let server = Nats::start(&with_password());
+    let objects = Objects(server.bucket("app").await, 50);
+    let (written, deleted) = (AtomicU64::new(0), AtomicU64::new(0));
+    let write = async {
+        for txid in 1..=300 {
+            objects.put(Level::ZERO, &name(txid, txid).to_string(), &content(500 + txid as usize * 7, 1)).await;
+            written.store(txid, Ordering::SeqCst);
+            if txid % 3 == 0 {
+                deleted.store(txid / 3, Ordering::SeqCst);
+                objects.delete(Level::ZERO, &name(txid / 3, txid / 3).to_string()).await;
+            }
+        }
+    };
+    let look = async {
+        let mut stores = vec![store_of(&server, "app")];
+        while written.load(Ordering::SeqCst) < 300 {
+            stores.push(store_of(&server, "app"));
+            for store in [&stores[0], &stores[stores.len() - 1]] {
+                let before = written.load(Ordering::SeqCst);
+                let listed = names(&**store, Level::ZERO, 0).await;
+                let after = deleted.load(Ordering::SeqCst);
+                let missing: Vec<u64> =
+                    (after + 1..=before).filter(|txid| !listed.contains(&name(*txid, *txid))).collect();
+                assert!(missing.is_empty(), "{missing:?} of {before}");
+            }
+        }
+    };
+    tokio::join!(write, look);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn objects_that_end_by_themselves_are_no_longer_listed() {
+    let server = Nats::start(&with_password());
+    let config = async_nats::jetstream::object_store::Config {
+        bucket: "app".to_owned(),
+        max_age: Duration::from_secs(1),
+        ..Default::default()
+    };
+    let context = async_nats::jetstream::new(server.client().await);
+    let objects = Objects(context.create_object_store(config).await.expect("a bucket"), 1000);
+    let store = store_of(&server, "app");
+    objects.put(Level::ZERO, &name(1, 1).to_string(), b"file").await;
+    assert_eq!(names(&*store, Level::ZERO, 0).await, [name(1, 1)]);
+    for _ in 0..500 {
+        if names(&*store, Level::ZERO, 0).await.is_empty() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("it is listed long after its end");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_may_not_come_in_and_what_is_not_there_is_told() {
+    let server = Nats::start(&with_password());
+    let host = server.host();
+    let (kind, text) = complaint(&format!("nats://replica:hush@{host}/app"), nothing).await;
+    assert_eq!(kind, ErrorKind::Denied);
+    assert!(text.contains(&format!("{host} does not let replica in with the password")), "{text}");
+    let (kind, text) = complaint(&format!("nats://{host}/app"), nothing).await;
+    assert_eq!(kind, ErrorKind::Denied);
+    assert!(text.contains(&format!("{host} asks for credentials")), "{text}");
+    let (kind, text) = complaint(&format!("nats://hush@{host}/app"), nothing).await;
+    assert_eq!(kind, ErrorKind::Denied);
+    assert!(text.contains("does not let us in with the token"), "{text}");
+
+    let from_the_environment = |name: &str| match name {
+        "LITESTREAM_NATS_USERNAME" => Some("replica".into()),
+        "LITESTREAM_NATS_PASSWORD" => Some(PASSWORD.into()),
+        _ => None,
+    };
+    let (kind, text) = complaint(&format!("nats://{host}/app"), from_the_environment).await;
+    assert_eq!(kind, ErrorKind::Config);
+    assert!(text.ends_with("there is no bucket 'app'; make it with `nats object add app`"), "{text}");
+    let (kind, text) = complaint("nats://127.0.0.1:1/app", nothing).await;
+    assert_eq!(kind, ErrorKind::Unreachable);
+    assert!(text.starts_with("nats://127.0.0.1:1/app: cannot connect to 127.0.0.1:1: "), "{text}");
+}
+
+/// Users who may do what reading takes, and who lack one of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_permissions_that_reading_takes_are_enough_and_the_lack_of_one_is_told() {
+    let needed = [
+        "$JS.API.STREAM.INFO.OBJ_app",
+        "$JS.API.STREAM.MSG.GET.OBJ_app",
+        "$JS.API.DIRECT.GET.OBJ_app.>",
+        "$JS.API.CONSUMER.CREATE.OBJ_app",
+        "$JS.API.CONSUMER.MSG.NEXT.OBJ_app.>",
+        "$JS.API.CONSUMER.DELETE.OBJ_app.>",
+    ];
+    let user = |name: &str, subjects: &[&str]| {
+        format!(
+            "{{user: {name}, password: {PASSWORD:?}, permissions: {{publish: {subjects:?}, subscribe: [\"_INBOX.>\"]}}}}"
+        )
+    };
+    let users = [
+        format!("{{user: replica, password: {PASSWORD:?}}}"),
+        user("reader", &needed),
+        user("stranger", &needed[1..]),
+        user("blind", &[needed[0], needed[1], needed[2], needed[4]]),
+    ];
+    let server = Nats::start(&format!("authorization {{ users: [ {} ] }}", users.join(", ")));
+    let objects = Objects(server.bucket("app").await, 1000);
+    objects.put(Level::ZERO, &name(1, 1).to_string(), &content(5000, 1)).await;
+    let url = |user: &str| format!("nats://{user}:p%40ss%2Fword@{}/app", server.host());
+    let store = at(&url("reader"), nothing);
+    assert_eq!(names(&*store, Level::ZERO, 0).await, [name(1, 1)]);
+    let chunk = store.read(Level::ZERO, name(1, 1), 10..4000, None).await.expect("a file");
+    assert!(chunk.bytes == content(5000, 1)[10..4000]);
+    for (user, subject) in [("stranger", "STREAM.INFO.OBJ_app"), ("blind", "CONSUMER.CREATE.OBJ_app")] {
+        let (kind, text) = complaint(&url(user), nothing).await;
+        assert_eq!(kind, ErrorKind::Denied, "{text}");
+        assert!(text.contains("the server denies it") && text.contains(subject), "{text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_and_tokens_are_shown_to_servers_that_ask_for_them() {
+    let key = nkeys::KeyPair::new_user();
+    let seed = key.seed().expect("a seed");
+    let settings = format!(
+        "authorization {{ users: [ {{nkey: {}}}, {{user: replica, password: {PASSWORD:?}}} ] }}",
+        key.public_key()
+    );
+    let server = Nats::start(&settings);
+    server.bucket("app").await;
+    let url = format!("nats://{}/app", server.host());
+    let with = |seed: String| move |name: &str| (name == "LITESTREAM_NATS_SEED").then(|| seed.clone().into());
+    assert_eq!(names(&*at(&url, with(seed)), Level::ZERO, 0).await, []);
+    let stranger = nkeys::KeyPair::new_user().seed().expect("a seed");
+    let (kind, text) = complaint(&url, with(stranger)).await;
+    assert_eq!(kind, ErrorKind::Denied);
+    assert!(text.contains("does not let us in with the seed"), "{text}");
+    let (kind, text) = complaint(&url, with("hush".to_owned())).await;
+    assert_eq!(kind, ErrorKind::Config);
+    assert!(text.contains("the seed holds no seed"), "{text}");
+    let (kind, text) = complaint(&format!("{url}?creds=/no/such/file"), nothing).await;
+    assert_eq!(kind, ErrorKind::Config);
+    assert!(text.contains("/no/such/file: it cannot be read"), "{text}");
+
+    let server = Nats::start("authorization { token: hush }");
+    let token = |name: &str| (name == "LITESTREAM_NATS_TOKEN").then(|| "hush".into());
+    let (kind, text) = complaint(&format!("nats://{}/app", server.host()), token).await;
+    assert_eq!((kind, text.contains("there is no bucket")), (ErrorKind::Config, true), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_without_jetstream_says_so() {
+    let server = Nats::start("accounts { A { users: [ {user: replica, password: x} ] } }");
+    let (kind, text) = complaint(&format!("nats://replica:x@{}/app", server.host()), nothing).await;
+    assert_eq!(kind, ErrorKind::Config);
+    assert!(text.contains("the server has no JetStream"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_over_tls_is_believed_by_those_who_know_its_authority() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (key, certificate) = (dir.path().join("key"), dir.path().join("certificate"));
+    let mut openssl = Command::new(program("openssl"));
+    openssl.args("req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=nats".split(' '));
+    openssl.args(["-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE"]);
+    let made = run(openssl.arg("-keyout").arg(&key).arg("-out").arg(&certificate), Duration::from_secs(60));
+    assert!(made.status.success(), "{made:?}");
+    let (key, certificate) = (key.display(), certificate.display());
+    let tls = format!("tls {{ cert_file: {:?}, key_file: {:?} }}", certificate.to_string(), key.to_string());
+    let server = Nats::start(&format!("{tls}\n{}", with_password()));
+    let url = format!("nats://replica:p%40ss%2Fword@{}/app?tls=true", server.host());
+    let (kind, text) = complaint(&url, nothing).await;
+    assert_eq!(kind, ErrorKind::Unreachable);
+    assert!(text.contains("invalid peer certificate: UnknownIssuer"), "{text}");
+    let (kind, text) = complaint(&format!("{url}&root-cas={certificate}"), nothing).await;
+    assert_eq!((kind, text.contains("there is no bucket")), (ErrorKind::Config, true), "{text}");
+}
+
+/// A server with a bucket that Litestream can write to: it takes no user from a URL.
+fn for_litestream() -> (Nats, Place) {
+    let server = Nats::start(&format!("{}\nno_auth_user: replica", with_password()));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(server.bucket("app"));
+    let url = format!("nats://{}/app", server.host());
+    (server, Place { url, environment: Vec::new() })
+}
+
+#[test]
+fn forked_readers_of_a_bucket_follow_on_their_own() {
+    let (_server, place) = for_litestream();
+    forks(|_| place);
+}
+
+#[test]
+fn what_litestream_writes_to_jetstream_is_served_byte_for_byte() {
+    let (_server, place) = for_litestream();
+    written::by_litestream(&place);
+    let url = place.url.replace("nats://", "nats://replica:p%40ss%2Fword@");
+    let said = written::serves_what_is_restored(&Place { url, ..place.clone() }, &place);
+    assert!(said.contains("password or token travel in the open") && !said.contains("p%40ss"), "{said}");
+}
