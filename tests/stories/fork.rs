@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 /// Runs `fork.py` beside a primary that goes on all the time.
-fn forks(place: impl FnOnce(&std::path::Path) -> Place) {
+pub(super) fn forks(place: impl FnOnce(&std::path::Path) -> Place) {
     let dir = tempfile::tempdir().expect("a directory");
     let place = place(dir.path());
     let database = dir.path().join("app.db");

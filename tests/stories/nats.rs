@@ -1,6 +1,7 @@
 //! Replicas in JetStream: a real NATS server, and Litestream's own writing.
 
 use crate::stories::conformance::{Writer, at, check, complaint, content, name, names};
+use crate::stories::fork::forks;
 use crate::support::litestream::Place;
 use crate::support::nats::{Nats, PASSWORD, with_password};
 use crate::support::programs::{program, run};
@@ -13,6 +14,7 @@ use litestream_vfs::store::{ErrorKind, Store};
 use std::ffi::OsString;
 use std::process::Command;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 fn nothing(_: &str) -> Option<OsString> {
@@ -84,8 +86,8 @@ async fn a_large_object_is_fetched_once_as_far_as_it_is_asked_for() {
     vanish().await;
     join_all((0..10).map(|part| read(part * 200_000, part * 200_000 + 300_000))).await;
     let error = store.read(Level::SNAPSHOT, name(1, 9), 4_000_000..4_000_001, None).await.expect_err("it is not there");
-    assert_eq!(error.kind(), ErrorKind::Unreachable);
-    assert!(error.to_string().ends_with("some of its pieces are not there; it was deleted, or broke"), "{error}");
+    assert_eq!(error.kind(), ErrorKind::Changed);
+    assert!(error.to_string().ends_with("some of its pieces are gone: it was deleted or rewritten"), "{error}");
     objects.put(Level::SNAPSHOT, &name(1, 9).to_string(), &whole).await;
     join_all((0..40).map(|part| read(part * 125_000, part * 125_000 + 200_000))).await;
     vanish().await;
@@ -154,6 +156,11 @@ async fn what_comes_goes_and_vanishes_is_listed() {
     assert_eq!(names(&*store, Level::ZERO, 0).await, range(2..=5), "a name that comes back");
 
     let context = async_nats::jetstream::new(server.client().await);
+    let said = context.publish("$O.app.M.nonsense", "no object".into()).await.expect("a message");
+    said.await.expect("the stream has it");
+    assert_eq!(names(&*store, Level::ZERO, 0).await, range(2..=5));
+    assert_eq!(names(&*store_of(&server, "app"), Level::ZERO, 0).await, range(2..=5), "to who comes later, too");
+
     context.get_stream("OBJ_app").await.expect("a stream").purge().await.expect("everything goes");
     assert_eq!(names(&*store, Level::ZERO, 0).await, []);
     put(7).await;
@@ -168,6 +175,39 @@ async fn what_comes_goes_and_vanishes_is_listed() {
         again.put(Level::ZERO, &name(txid, txid).to_string(), b"file").await;
     }
     assert_eq!(names(&*store, Level::ZERO, 0).await, range(1..=9));
+}
+
+/// Beside somebody who writes all the time, in many small pieces.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_listing_has_all_that_was_there_when_it_began() {
+    let server = Nats::start(&with_password());
+    let objects = Objects(server.bucket("app").await, 50);
+    let (written, deleted) = (AtomicU64::new(0), AtomicU64::new(0));
+    let write = async {
+        for txid in 1..=300 {
+            objects.put(Level::ZERO, &name(txid, txid).to_string(), &content(500 + txid as usize * 7, 1)).await;
+            written.store(txid, Ordering::SeqCst);
+            if txid % 3 == 0 {
+                deleted.store(txid / 3, Ordering::SeqCst);
+                objects.delete(Level::ZERO, &name(txid / 3, txid / 3).to_string()).await;
+            }
+        }
+    };
+    let look = async {
+        let mut stores = vec![store_of(&server, "app")];
+        while written.load(Ordering::SeqCst) < 300 {
+            stores.push(store_of(&server, "app"));
+            for store in [&stores[0], &stores[stores.len() - 1]] {
+                let before = written.load(Ordering::SeqCst);
+                let listed = names(&**store, Level::ZERO, 0).await;
+                let after = deleted.load(Ordering::SeqCst);
+                let missing: Vec<u64> =
+                    (after + 1..=before).filter(|txid| !listed.contains(&name(*txid, *txid))).collect();
+                assert!(missing.is_empty(), "{missing:?} of {before}");
+            }
+        }
+    };
+    tokio::join!(write, look);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -224,6 +264,7 @@ async fn who_may_not_come_in_and_what_is_not_there_is_told() {
 async fn the_permissions_that_reading_takes_are_enough_and_the_lack_of_one_is_told() {
     let needed = [
         "$JS.API.STREAM.INFO.OBJ_app",
+        "$JS.API.STREAM.MSG.GET.OBJ_app",
         "$JS.API.DIRECT.GET.OBJ_app.>",
         "$JS.API.CONSUMER.CREATE.OBJ_app",
         "$JS.API.CONSUMER.MSG.NEXT.OBJ_app.>",
@@ -238,7 +279,7 @@ async fn the_permissions_that_reading_takes_are_enough_and_the_lack_of_one_is_to
         format!("{{user: replica, password: {PASSWORD:?}}}"),
         user("reader", &needed),
         user("stranger", &needed[1..]),
-        user("blind", &[needed[0], needed[1], needed[3]]),
+        user("blind", &[needed[0], needed[1], needed[2], needed[4]]),
     ];
     let server = Nats::start(&format!("authorization {{ users: [ {} ] }}", users.join(", ")));
     let objects = Objects(server.bucket("app").await, 1000);
@@ -313,15 +354,26 @@ async fn a_server_over_tls_is_believed_by_those_who_know_its_authority() {
     assert_eq!((kind, text.contains("there is no bucket")), (ErrorKind::Config, true), "{text}");
 }
 
-#[test]
-fn what_litestream_writes_to_jetstream_is_served_byte_for_byte() {
-    // Litestream takes no user from a URL.
+/// A server with a bucket that Litestream can write to: it takes no user from a URL.
+fn for_litestream() -> (Nats, Place) {
     let server = Nats::start(&format!("{}\nno_auth_user: replica", with_password()));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(server.bucket("app"));
-    let url = format!("nats://replica:p%40ss%2Fword@{}/app", server.host());
-    let place = Place { url, environment: Vec::new() };
+    let url = format!("nats://{}/app", server.host());
+    (server, Place { url, environment: Vec::new() })
+}
+
+#[test]
+fn forked_readers_of_a_bucket_follow_on_their_own() {
+    let (_server, place) = for_litestream();
+    forks(|_| place);
+}
+
+#[test]
+fn what_litestream_writes_to_jetstream_is_served_byte_for_byte() {
+    let (_server, place) = for_litestream();
     written::by_litestream(&place);
-    let said = written::serves_what_is_restored(&place, &place);
+    let url = place.url.replace("nats://", "nats://replica:p%40ss%2Fword@");
+    let said = written::serves_what_is_restored(&Place { url, ..place.clone() }, &place);
     assert!(said.contains("password or token travel in the open") && !said.contains("p%40ss"), "{said}");
 }

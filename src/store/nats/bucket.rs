@@ -9,13 +9,18 @@ use super::failure::Failure;
 use crate::store::ErrorKind;
 use crate::store::patience::IDLE_TIMEOUT;
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
-use async_nats::jetstream::stream::{ConsumerErrorKind, DirectGetErrorKind, Info, LastRawMessageErrorKind, Stream};
+use async_nats::jetstream::message::StreamMessage;
+use async_nats::jetstream::stream::{
+    ConsumerErrorKind, DirectGetErrorKind, Info, InfoError, LastRawMessageError, LastRawMessageErrorKind, Stream,
+};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE;
 use bytes::Bytes;
 use chrono::DateTime;
-use futures_util::StreamExt;
+use futures_util::{StreamExt, TryStreamExt};
 use serde_json::Value;
+use std::collections::HashSet;
+use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
@@ -65,28 +70,31 @@ impl Connection {
         stream.strip_prefix("OBJ_").unwrap_or(stream)
     }
 
-    /// What is told of an object now: one request.
+    /// The subject of what is told of an object.
+    pub fn subject(&self, name: &str) -> String {
+        format!("$O.{}.M.{}", self.bucket(), URL_SAFE.encode(name))
+    }
+
+    /// An object as it is now: one request. Where the bucket allows it, any of its servers answers, also one that lags behind.
     pub async fn object(&self, name: &str) -> Result<Object, Failure> {
-        let subject = format!("$O.{}.M.{}", self.bucket(), URL_SAFE.encode(name));
+        let subject = self.subject(name);
         let told = if self.stream.cached_info().config.allow_direct {
-            self.stream.direct_get_last_for_subject(subject).await.map(|message| message.payload).map_err(|error| {
-                match error.kind() {
-                    DirectGetErrorKind::NotFound => None,
-                    _ => Some(Failure::silence(&error)),
-                }
-            })
+            match self.stream.direct_get_last_for_subject(subject).await {
+                Ok(message) => Object::parse(&message.payload),
+                Err(error) if error.kind() == DirectGetErrorKind::NotFound => None,
+                Err(error) => return Err(Failure::silence(&error)),
+            }
         } else {
-            let told = self.stream.get_last_raw_message_by_subject(&subject).await;
-            told.map(|message| message.payload).map_err(|error| match error.kind() {
-                LastRawMessageErrorKind::NoMessageFound => None,
-                LastRawMessageErrorKind::JetStream(said) => Some(Failure::refusal(&said, self.bucket())),
-                _ => Some(Failure::silence(&error)),
-            })
+            self.told(subject).await?
         };
-        let missing = || Failure::new(ErrorKind::NotFound, "there is no such file");
-        let told = told.map_err(|failure| failure.unwrap_or_else(missing))?;
-        let object = Object::parse(&told).ok_or_else(|| Failure::nonsense("an object of which nothing is told"))?;
-        if object.is_deleted { Err(missing()) } else { Ok(object) }
+        let told = told.filter(|object| !object.is_deleted);
+        told.ok_or_else(|| Failure::new(ErrorKind::NotFound, "there is no such file"))
+    }
+
+    /// What a subject tells of an object now; None if it tells nothing that makes sense. One request.
+    pub async fn told(&self, subject: String) -> Result<Option<Object>, Failure> {
+        let answer = self.stream.get_last_raw_message_by_subject(&subject).await;
+        self.raw(answer).map(|told| told.and_then(|told| Object::parse(&told.payload)))
     }
 
     /// The stream as it is now: one request.
@@ -94,10 +102,46 @@ impl Connection {
         self.stream.get_info().await.map_err(|error| Failure::below(&error, self.bucket()))
     }
 
+    /// What is told of an object next, at or behind a place in the stream: its place, and the object, if it is one. None if
+    /// there is no more. One request.
+    pub async fn next_told(&self, sequence: u64) -> Result<Option<(u64, Option<Object>)>, Failure> {
+        let question = self.stream.raw_message_builder().sequence(sequence).next_by_subject(self.told_of_all());
+        let answer = question.send().await;
+        self.raw(answer).map(|told| told.map(|told| (told.sequence, Object::parse(&told.payload))))
+    }
+
+    /// The place of the last that was told of any object; None if nothing ever was. One request.
+    pub async fn last_told(&self) -> Result<Option<u64>, Failure> {
+        let answer = self.stream.get_last_raw_message_by_subject(&self.told_of_all()).await;
+        self.raw(answer).map(|told| told.map(|told| told.sequence))
+    }
+
+    fn raw(&self, answer: Result<StreamMessage, LastRawMessageError>) -> Result<Option<StreamMessage>, Failure> {
+        match answer {
+            Ok(message) => Ok(Some(message)),
+            Err(error) => match error.kind() {
+                LastRawMessageErrorKind::NoMessageFound => Ok(None),
+                LastRawMessageErrorKind::JetStream(said) => Err(Failure::refusal(&said, self.bucket())),
+                _ => Err(Failure::silence(&error)),
+            },
+        }
+    }
+
+    /// The subjects of all objects of which something is told: one request for every hundred thousand.
+    pub async fn subjects(&self) -> Result<HashSet<String>, Failure> {
+        let failed = |error: InfoError| Failure::below(&error, self.bucket());
+        let subjects = self.stream.info_with_subjects(self.told_of_all()).await.map_err(failed)?;
+        subjects.map_ok(|(subject, _)| subject).try_collect().await.map_err(failed)
+    }
+
     /// What is told of objects, from a place in the stream on.
     pub async fn objects_from(&self, sequence: u64) -> Result<Messages, Failure> {
         const AT_ONCE: usize = 2000;
-        self.messages(format!("$O.{}.M.>", self.bucket()), sequence, AT_ONCE).await
+        self.messages(self.told_of_all(), sequence, AT_ONCE).await
+    }
+
+    fn told_of_all(&self) -> String {
+        format!("$O.{}.M.>", self.bucket())
     }
 
     /// The pieces of an object, from a place in the stream on.
@@ -127,45 +171,44 @@ impl Connection {
             _ => Failure::silence(&error),
         })?;
         let info = consumer.cached_info();
-        let (left, name) = (info.num_pending, info.name.clone());
+        let (count, name) = (info.num_pending, info.name.clone());
         let taken = Taken { stream: self.stream.clone(), name };
-        let stream = match left {
-            0 => None,
-            _ => Some(consumer.stream().max_messages_per_batch(at_once).expires(IDLE_TIMEOUT * 2).messages().await),
-        };
-        let stream = stream.transpose().map_err(|error| Failure::silence(&error))?;
-        Ok(Messages { left, stream, _taken: taken })
+        let stream = consumer.stream().max_messages_per_batch(at_once).expires(IDLE_TIMEOUT * 2).messages().await;
+        let stream = stream.map_err(|error| Failure::silence(&error))?;
+        Ok(Messages { count, stream, _taken: taken })
     }
 }
 
 /// Messages as they come. The server keeps a place for whoever reads them, which is given back at the end.
 pub(super) struct Messages {
-    /// How many are still to come.
-    pub left: u64,
-    stream: Option<pull::Stream>,
+    /// How many there were at the beginning, roughly if they change meanwhile.
+    pub count: u64,
+    stream: pull::Stream,
     _taken: Taken,
 }
 
 impl Messages {
-    /// The next one; None if there is none.
+    /// The next one. None if nothing came for a while: there may be more all the same. Servers lose count of what is left when
+    /// others write, and older ones (2.9) send nothing more of what was there once anything at all is purged.
     pub async fn next(&mut self) -> Result<Option<Piece>, Failure> {
-        let Some(stream) = self.stream.as_mut().filter(|_| self.left > 0) else { return Ok(None) };
-        let came = timeout(IDLE_TIMEOUT, stream.next()).await.map_err(|_| Failure::late(IDLE_TIMEOUT.as_secs()))?;
-        let message = match came {
-            Some(Ok(message)) => message,
-            Some(Err(error)) => return Err(Failure::silence(&error)),
-            None => return Err(Failure::new(ErrorKind::Unreachable, "the answer broke off")),
+        let message = match timeout(WHILE, self.stream.next()).await {
+            Err(_) => return Ok(None),
+            Ok(Some(Ok(message))) => message,
+            Ok(Some(Err(error))) => return Err(Failure::silence(&error)),
+            Ok(None) => return Err(Failure::new(ErrorKind::Unreachable, "the answer broke off")),
         };
         let place = message.info().map_err(|_| Failure::nonsense("a message without a place"))?;
-        self.left = place.pending;
         Ok(Some(Piece { sequence: place.stream_sequence, bytes: message.payload.clone() }))
     }
 
-    /// The next one, as what is told of an object. Others are of no interest.
+    /// The next one, as what is told of an object, and whether it is of any interest.
     pub async fn next_object(&mut self) -> Result<Option<(u64, Option<Object>)>, Failure> {
         Ok(self.next().await?.map(|piece| (piece.sequence, Object::parse(&piece.bytes))))
     }
 }
+
+/// Who sends nothing for so long is asked again.
+const WHILE: Duration = Duration::from_secs(1);
 
 /// Gives back, in the background, what the server keeps for a reader. If that fails it goes by itself.
 struct Taken {

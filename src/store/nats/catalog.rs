@@ -3,6 +3,9 @@
 //! There is no listing of a directory, only of the whole bucket, and that has a word of every object that was ever deleted: after a
 //! month of a file a second it would be gigabytes. So it is read once, and from then on only what came since. What vanishes without
 //! a word, as when somebody purges the stream, shows in the number of its subjects.
+//!
+//! Reading it all at once is not to be relied on (see [`Messages::next`](super::bucket::Messages::next)), so what came is compared
+//! with the subjects that there are. What is new is asked for one by one: each answer is whole.
 
 use super::bucket::Object;
 use super::connection::Connection;
@@ -10,7 +13,8 @@ use super::failure::Failure;
 use crate::ltx::{FileName, Level, Txid};
 use crate::store::{Listed, Version};
 use async_nats::jetstream::stream::Info;
-use std::collections::HashMap;
+use futures_util::{StreamExt, stream};
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
 
@@ -59,30 +63,61 @@ impl Mirror {
         // Where objects end by themselves they go without a word, and the words of deleted ones go, too.
         let before = before.filter(|_| info.config.max_age == Duration::ZERO);
         if let Some(mut mirror) = before {
-            let mut counted = info.state.subjects_count;
+            let (mut counted, mut is_near) = (info.state.subjects_count, true);
             if mirror.seen < info.state.last_sequence {
-                mirror.read(connection, &info).await?;
+                is_near = mirror.follow(connection, &info).await?;
                 counted = connection.info().await?.state.subjects_count;
             }
             // An object that is being written has a subject already, and more are no sign of anything.
-            if counted >= mirror.subjects() {
+            if is_near && counted >= mirror.subjects() {
                 return Ok(Mirror { as_of, ..mirror });
             }
         }
-        let mut mirror = Mirror { made: made(&info), seen: 0, as_of, objects: HashMap::new(), names: 0 };
-        mirror.read(connection, &info).await?;
-        Ok(mirror)
+        Mirror::whole(connection, &info, as_of).await
     }
 
-    /// Reads what came after what is known; `info` is from before.
-    async fn read(&mut self, connection: &Connection, info: &Info) -> Result<(), Failure> {
-        let mut messages = connection.objects_from(self.seen + 1).await?;
-        while let Some((sequence, object)) = messages.next_object().await? {
-            self.seen = sequence;
+    /// Reads what came after what is known; `info` is from before. False if it is too much to be read one by one.
+    async fn follow(&mut self, connection: &Connection, info: &Info) -> Result<bool, Failure> {
+        const AT_MOST: usize = 64;
+        for _ in 0..AT_MOST {
+            let Some((sequence, object)) = connection.next_told(self.seen + 1).await? else {
+                self.seen = self.seen.max(info.state.last_sequence);
+                return Ok(true);
+            };
             object.into_iter().for_each(|object| self.note(object));
+            self.seen = sequence;
         }
-        self.seen = self.seen.max(info.state.last_sequence);
-        Ok(())
+        Ok(false)
+    }
+
+    /// Reads what is told of each object in one go; `info` is from before. What may be missing in that is asked for one by one.
+    async fn whole(connection: &Connection, info: &Info, as_of: Instant) -> Result<Mirror, Failure> {
+        const AT_ONCE: usize = 32;
+        let seen = info.state.last_sequence;
+        let mut mirror = Mirror { made: made(info), seen, as_of, objects: HashMap::new(), names: 0 };
+        let mut known = HashSet::new();
+        if let Some(last) = connection.last_told().await? {
+            let mut messages = connection.objects_from(1).await?;
+            while let Some((sequence, object)) = messages.next_object().await? {
+                if let Some(object) = object {
+                    known.insert(connection.subject(&object.name));
+                    mirror.note(object);
+                }
+                if sequence >= last {
+                    break;
+                }
+            }
+        }
+        let subjects = connection.subjects().await?;
+        mirror.names = subjects.len() as u64;
+        let missing: Vec<String> = subjects.difference(&known).cloned().collect();
+        let mut missing = stream::iter(missing).map(|subject| connection.told(subject)).buffer_unordered(AT_ONCE);
+        while let Some(object) = missing.next().await {
+            object?.into_iter().filter(|object| !object.is_deleted).for_each(|object| {
+                mirror.objects.insert(object.name.clone(), object);
+            });
+        }
+        Ok(mirror)
     }
 
     fn note(&mut self, object: Object) {

@@ -216,8 +216,8 @@ mod tests {
 
     #[test]
     fn a_complaint_about_a_seed_does_not_show_it() {
-        let failure = key("SUhush", "the seed").err().expect("no seed").error("nats://h/b");
-        assert_eq!(failure.to_string(), "nats://h/b: the seed holds no seed of a user's key (SU…)");
+        let Err(failure) = key("SUhush", "the seed") else { panic!("that is no seed") };
+        assert_eq!(failure.error("nats://h/b").to_string(), "nats://h/b: the seed holds no seed of a user's key (SU…)");
     }
 
     #[test]

@@ -113,34 +113,48 @@ impl Kept {
     }
 
     async fn read_on(&self, end: u64, next: &mut Next, connection: &Connection) -> Result<(), Failure> {
-        let mut here = *self.here.borrow();
-        if here >= end {
-            return Ok(());
+        const IN_VAIN: u64 = 5;
+        let mut in_vain = 0;
+        while *self.here.borrow() < end {
+            let before = next.pieces;
+            self.read_some(end, next, connection).await?;
+            in_vain = if next.pieces > before { 0 } else { in_vain + 1 };
+            if in_vain == IN_VAIN {
+                return Err(Failure::late(IN_VAIN));
+            }
         }
+        Ok(())
+    }
+
+    /// Reads on up to `end`, or until nothing comes for a while.
+    async fn read_some(&self, end: u64, next: &mut Next, connection: &Connection) -> Result<(), Failure> {
         let mut pieces = connection.pieces_from(&self.object, next.sequence).await?;
-        if pieces.left != self.object.pieces - next.pieces {
-            return Err(Failure::new(
-                ErrorKind::Unreachable,
-                "some of its pieces are not there; it was deleted, or broke",
-            ));
+        if next.pieces.checked_add(pieces.count) != Some(self.object.pieces) {
+            return Err(Failure::new(ErrorKind::Changed, "some of its pieces are gone: it was deleted or rewritten"));
         }
-        let (mut reached, mut bytes) = (*next, Vec::new());
+        let (mut here, mut reached, mut bytes) = (*self.here.borrow(), *next, Vec::new());
         while here < end {
-            let Some(piece) = pieces.next().await? else {
+            if reached.pieces == self.object.pieces {
                 return Err(Failure::nonsense("an object shorter than it is said to be"));
-            };
-            bytes.extend_from_slice(&piece.bytes);
-            reached = Next { sequence: piece.sequence + 1, pieces: reached.pieces + 1 };
+            }
+            let piece = pieces.next().await?;
+            if let Some(piece) = &piece {
+                bytes.extend_from_slice(&piece.bytes);
+                reached = Next { sequence: piece.sequence + 1, pieces: reached.pieces + 1 };
+            }
             let through = here + bytes.len() as u64;
             if through > self.object.size {
                 return Err(Failure::nonsense("an object longer than it is said to be"));
             }
             // Pieces of a few bytes are put down together.
-            if through >= end || bytes.len() >= AT_ONCE {
+            if through >= end || bytes.len() >= AT_ONCE || piece.is_none() {
                 self.put(&bytes, here)?;
                 bytes.clear();
                 (here, *next) = (through, reached);
                 self.here.send_replace(here);
+            }
+            if piece.is_none() {
+                break;
             }
         }
         Ok(())
