@@ -10,6 +10,7 @@ mod cloud;
 mod counting;
 mod environment;
 mod error;
+mod etag;
 mod file;
 #[cfg(feature = "gcs")]
 mod gcs;

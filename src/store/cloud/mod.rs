@@ -1,54 +1,27 @@
 //! Replicas in buckets: what S3, Google Cloud Storage and Azure Blob Storage have in common, which is nearly all.
 
+mod client;
 mod failure;
 
+pub(super) use client::{Bucket, Parts, Service, unsigned, unusable};
+
 use super::http::Clients;
-use super::paths::{self, Layout};
-use super::{Chunk, Error, ErrorKind, Listed, Store, Version, patience};
+use super::paths;
+use super::{Chunk, Error, ErrorKind, Listed, Store, Version, etag, patience};
 use crate::lock::RwLock;
 use crate::ltx::{FileName, Level, Txid};
 use async_trait::async_trait;
 use bytes::Bytes;
-use failure::{Connector, Failure, Refusal, Wish};
-use object_store::list::{PaginatedListOptions, PaginatedListStore};
+use client::Client;
+use failure::{Failure, Refusal, Wish};
+use object_store::list::PaginatedListOptions;
 use object_store::path::Path;
-use object_store::{BackoffConfig, ClientOptions, GetOptions, GetRange, ObjectMeta, ObjectStore, RetryConfig};
+use object_store::{GetOptions, GetRange, ObjectMeta};
 use std::fmt;
 use std::future::Future;
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::time::timeout;
-
-/// What is particular to a service and a place there.
-pub(super) trait Service: fmt::Debug + Send + Sync {
-    /// How keys are made.
-    fn layout(&self) -> Layout;
-    /// The replica's path below the bucket.
-    fn path(&self) -> &str;
-    /// Whom complaints name when nobody answered.
-    fn server(&self) -> &str;
-    /// Where the bucket is taken to be.
-    fn region(&self) -> &str;
-    /// A client for the bucket in that region, made with these.
-    fn client(&self, region: &str, parts: Parts) -> Result<Arc<dyn Bucket>, String>;
-    /// What is to be said if nobody gives the credentials that have to be asked for; None if there are some for good.
-    fn lacks(&self) -> Option<&'static str>;
-}
-
-/// What every client is made with.
-pub(super) struct Parts {
-    pub connector: Connector,
-    pub options: ClientOptions,
-    pub retry: RetryConfig,
-}
-
-/// A client of `object_store`.
-#[async_trait]
-pub(super) trait Bucket: ObjectStore + PaginatedListStore {
-    /// Finds credentials if there are none yet, or those there are end soon.
-    async fn authorize(&self) -> Result<(), object_store::Error>;
-}
 
 /// A replica in a bucket.
 pub(super) struct CloudStore<S> {
@@ -56,13 +29,6 @@ pub(super) struct CloudStore<S> {
     service: S,
     clients: Clients,
     client: RwLock<Client>,
-}
-
-/// A client, and the region it signs for. Another takes its place once the server says where the bucket is.
-#[derive(Clone)]
-struct Client {
-    region: Arc<str>,
-    bucket: Arc<dyn Bucket>,
 }
 
 impl<S: Service> fmt::Debug for CloudStore<S> {
@@ -172,38 +138,6 @@ impl<S: Service> CloudStore<S> {
     }
 }
 
-impl Client {
-    fn new(service: &impl Service, region: &str, clients: &Clients) -> Result<Client, String> {
-        let connector = Connector(clients.clone());
-        let mut options = ClientOptions::new().with_timeout_disabled().with_connect_timeout_disabled();
-        options = options.with_allow_http(true);
-        let bucket = service.client(region, Parts { connector, options, retry: tries() })?;
-        Ok(Client { region: region.into(), bucket })
-    }
-}
-
-/// The failure of one who was to give credentials.
-pub(super) fn unsigned(cause: String) -> object_store::Error {
-    let failure = Failure { server: String::new(), what: failure::What::Unsigned(cause) };
-    object_store::Error::Generic { store: "credentials", source: failure.into() }
-}
-
-/// What `object_store` says of settings that make no client.
-pub(super) fn unusable(error: &object_store::Error) -> String {
-    format!("no client can be made: {}", error.to_string().trim_end_matches('.'))
-}
-
-fn tries() -> RetryConfig {
-    /// Enough to outlast a connection that broke or a server that was told to slow down; a longer outage is the
-    /// caller's to wait for, who knows whether somebody waits.
-    const AFTER_THE_FIRST: usize = 3;
-    /// The first try counts, so that a server that answers at last is still waited for.
-    const LAST_BEGINS_BEFORE: Duration = Duration::from_secs(6);
-    let backoff =
-        BackoffConfig { init_backoff: Duration::from_millis(100), max_backoff: Duration::from_secs(1), base: 2.0 };
-    RetryConfig { backoff, max_retries: AFTER_THE_FIRST, retry_timeout: LAST_BEGINS_BEFORE }
-}
-
 /// A file of the bucket.
 struct Place {
     key: Path,
@@ -268,7 +202,7 @@ impl<S: Service + 'static> Store for CloudStore<S> {
         }
         let options = GetOptions {
             range: Some(GetRange::Bounded(range.clone())),
-            if_match: expected.and_then(tag),
+            if_match: expected.and_then(etag::if_match),
             ..GetOptions::default()
         };
         let key = &file.key;
@@ -327,21 +261,6 @@ fn listed(level: Level, from: Txid, prefix: &str, object: &ObjectMeta) -> Option
     })
 }
 
-/// What stands for an ETag where a server gives none: no ETag begins with it.
-const WITHOUT_TAG: &str = "size ";
-
-/// The ETag, bare: some servers quote it in answers but not in listings, and some proxies call it weak.
 fn version(meta: &ObjectMeta) -> Version {
-    match &meta.e_tag {
-        Some(tag) => Version(tag.trim_start_matches("W/").trim_matches('"').into()),
-        None => {
-            let modified = meta.last_modified.timestamp_millis();
-            Version(format!("{WITHOUT_TAG}{}, modified {modified}", meta.size).into())
-        }
-    }
-}
-
-/// The ETag as If-Match wants it.
-fn tag(version: &Version) -> Option<String> {
-    (!version.0.starts_with(WITHOUT_TAG)).then(|| format!("\"{}\"", version.0))
+    etag::version(meta.e_tag.as_deref(), meta.size, meta.last_modified.timestamp_millis())
 }

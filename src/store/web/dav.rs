@@ -1,6 +1,6 @@
 //! Listings by WebDAV: the properties of the files of a directory.
 
-use super::{Failure, WebStore, version_of};
+use super::{Failure, NEVER, WebStore, etag};
 use crate::ltx::{FileName, Level, Txid};
 use crate::store::Listed;
 use crate::store::paths::Layout;
@@ -55,7 +55,7 @@ impl Resource {
             level,
             name,
             size,
-            version: Some(version_of(tag.as_deref(), modified.as_deref(), size)),
+            version: Some(etag::version(tag.as_deref(), size, modified.as_deref().unwrap_or(NEVER))),
             modified_ms: milliseconds(modified.as_deref()),
         })
     }

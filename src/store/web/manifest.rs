@@ -4,7 +4,7 @@
 //! tell its length in bytes and its ETag behind that, apart from each other by white space. It may be older than the replica: names of
 //! level 0 follow each other, so those behind its last are tried until one is not there.
 
-use super::{Failure, Version, WebStore, version_of};
+use super::{Failure, NEVER, Version, WebStore, etag};
 use crate::ltx::{FileName, Level, Txid};
 use crate::store::Listed;
 use crate::store::paths::Layout;
@@ -122,7 +122,7 @@ fn entry(line: &str) -> Option<Entry> {
         return None;
     }
     let size = words.next().map(str::parse).transpose().ok()?;
-    let told = size.zip(words.next()).map(|(size, tag)| (size, version_of(Some(tag), None, size)));
+    let told = size.zip(words.next()).map(|(size, tag)| (size, etag::version(Some(tag), size, NEVER)));
     words.next().is_none().then_some((file, told))
 }
 
@@ -136,7 +136,7 @@ mod tests {
         let (one, two) = (file(0, 1).1, file(0, 2).1);
         let parsed =
             Manifest::parse(&format!("# made by find\n0/{one} 12\r\n\n./9/{one}\nltx/1/{two}\t34\t\"a-tag\"\n"));
-        let told = Some((34, version_of(Some("a-tag"), None, 34)));
+        let told = Some((34, etag::version(Some("a-tag"), 34, NEVER)));
         let expected = [(file(0, 1), None), (file(1, 2), told), (file(9, 1), None)];
         assert_eq!(parsed, Some(Manifest(expected.into())));
         assert_eq!(Manifest::parse("\n"), Some(Manifest(BTreeMap::new())));

@@ -1,5 +1,6 @@
 //! Replicas behind web servers: what plain ones and those that speak WebDAV have in common.
 
+mod answer;
 #[cfg(feature = "webdav")]
 mod dav;
 #[cfg(feature = "http")]
@@ -12,18 +13,17 @@ mod tests;
 
 pub(super) use place::{Listing, WebPlace};
 
-use super::error::short;
 use super::http::Clients;
 use super::paths::Layout;
 use super::patience::{self, CONNECT_TIMEOUT};
 use super::tls::Trust;
-use super::{Chunk, Error, ErrorKind, Listed, Store, Version};
+use super::{Chunk, Error, ErrorKind, Listed, Store, Version, etag};
 use crate::ltx::{FileName, Level, Txid};
+use answer::{Answer, Failure, header, length, part};
 use async_trait::async_trait;
 use bytes::Bytes;
-use reqwest::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderMap, IF_MATCH, LAST_MODIFIED, RANGE};
-use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
-use std::error::Error as StdError;
+use reqwest::header::{CACHE_CONTROL, CONTENT_LENGTH, ETAG, HeaderMap, IF_MATCH, LAST_MODIFIED, RANGE};
+use reqwest::{Client, Method, RequestBuilder, StatusCode};
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
@@ -46,26 +46,6 @@ pub(super) struct WebStore {
     has_pages: AtomicBool,
     /// Whether a manifest was found, where a directory shows none.
     has_manifest: AtomicBool,
-}
-
-/// Why there is no answer that helps.
-#[derive(Debug)]
-enum Failure {
-    /// The server said no.
-    Refused(StatusCode),
-    /// There was no answer, or not all of it.
-    Silent(String),
-    /// The answer makes no sense.
-    Nonsense(String),
-    /// The server lacks what reading a replica takes.
-    Unfit(String),
-}
-
-/// An answer that was read to its end.
-struct Answer {
-    status: StatusCode,
-    headers: HeaderMap,
-    body: Bytes,
 }
 
 /// Longest file that is fetched whole from a server without ranges.
@@ -181,7 +161,7 @@ impl WebStore {
     /// Which file an answer is about.
     fn version(&self, headers: &HeaderMap, size: u64) -> Version {
         let tag = header(headers, ETAG).filter(|_| self.has_tags.load(Ordering::Relaxed));
-        version_of(tag, header(headers, LAST_MODIFIED), size)
+        etag::version(tag, size, header(headers, LAST_MODIFIED).unwrap_or(NEVER))
     }
 
     async fn nothing_of(&self, below: &str, shown: &str, expected: Option<&Version>) -> Result<Chunk, Error> {
@@ -191,27 +171,11 @@ impl WebStore {
     }
 }
 
+/// What stands for the time of a file where a server tells none.
+const NEVER: &str = "never";
+
 /// The pauses between tries become longer; none is longer than this.
 const LAST_PAUSE: Duration = Duration::from_secs(1);
-
-impl Failure {
-    fn silent(error: &reqwest::Error) -> Failure {
-        let mut root: &dyn StdError = error;
-        while let Some(source) = root.source() {
-            root = source;
-        }
-        Failure::Silent(short(&root.to_string()))
-    }
-
-    /// Whether another try may help.
-    fn is_passing(&self) -> bool {
-        match self {
-            Failure::Refused(status) => status.is_server_error() || [408, 425, 429].contains(&status.as_u16()),
-            Failure::Silent(_) => true,
-            Failure::Nonsense(_) | Failure::Unfit(_) => false,
-        }
-    }
-}
 
 impl fmt::Display for WebStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -279,7 +243,9 @@ impl WebStore {
             match expected {
                 // A cache may have what was seen before, but not the absence of what came since.
                 None => request.header(CACHE_CONTROL, "no-cache"),
-                Some(version) => tag(version).into_iter().fold(request, |request, tag| request.header(IF_MATCH, tag)),
+                Some(version) => {
+                    etag::if_match(version).into_iter().fold(request, |request, tag| request.header(IF_MATCH, tag))
+                }
             }
         };
         let answer = match self.ask(last - range.start, request).await {
@@ -295,50 +261,4 @@ impl WebStore {
         version.check(expected, &shown)?;
         Ok(Chunk { bytes, file_size, version })
     }
-}
-
-/// The bytes of a range in an answer, whether it has them alone or the whole file, and the length of the file.
-fn part(status: StatusCode, headers: &HeaderMap, body: Bytes, range: &Range<u64>) -> Result<(Bytes, u64), String> {
-    if status != StatusCode::PARTIAL_CONTENT {
-        let size = body.len() as u64;
-        let (start, end) = (range.start.min(size) as usize, range.end.min(size) as usize);
-        return Ok((body.slice(start..end), size));
-    }
-    let told = header(headers, CONTENT_RANGE).unwrap_or_default();
-    let nonsense = || format!("a part that is not the one asked for ({})", short(told));
-    let parsed = told.strip_prefix("bytes ").and_then(|told| {
-        let (part, size) = told.split_once('/')?;
-        let (start, last) = part.split_once('-')?;
-        Some((start.parse::<u64>().ok()?, last.parse::<u64>().ok()?, size.parse::<u64>().ok()?))
-    });
-    let (start, last, size) = parsed.ok_or_else(nonsense)?;
-    let is_whole = start == range.start && last.checked_add(1) == Some(range.end.min(size));
-    match is_whole && body.len() as u64 == last - start + 1 {
-        true => Ok((body, size)),
-        false => Err(nonsense()),
-    }
-}
-
-fn header(headers: &HeaderMap, name: reqwest::header::HeaderName) -> Option<&str> {
-    headers.get(name).and_then(|value| value.to_str().ok())
-}
-
-fn length(response: &Response) -> u64 {
-    response.content_length().unwrap_or(0)
-}
-
-/// What stands for an ETag where a server gives none: no ETag begins with it.
-const WITHOUT_TAG: &str = "size ";
-
-/// The ETag, bare: some servers quote it in one place and not in another, and some proxies call it weak.
-fn version_of(tag: Option<&str>, modified: Option<&str>, size: u64) -> Version {
-    match tag {
-        Some(tag) => Version(tag.trim_start_matches("W/").trim_matches('"').into()),
-        None => Version(format!("{WITHOUT_TAG}{size}, modified {}", modified.unwrap_or("never")).into()),
-    }
-}
-
-/// The ETag as If-Match wants it.
-fn tag(version: &Version) -> Option<String> {
-    (!version.0.starts_with(WITHOUT_TAG)).then(|| format!("\"{}\"", version.0))
 }
