@@ -1,5 +1,6 @@
 /*
-** litestream-vfs in a program that links it next to its own SQLite, 3.31 or newer. `cargo build --release --features static` makes
+** litestream-vfs in a program that links it next to its own SQLite, 3.31 or newer and built with
+** extension loading (no SQLITE_OMIT_LOAD_EXTENSION). `cargo build --release --features static` makes
 ** liblitestream_vfs.a.
 **
 **     #include <sqlite3.h>
@@ -30,7 +31,8 @@ struct sqlite3_api_routines;
 
 /*
 ** An extension's entry point, for sqlite3_auto_extension. SQLite calls it for every connection that is opened. Answers
-** SQLITE_OK; on an SQLite that is too old SQLITE_ERROR, with the reason in *pzErrMsg, to be freed with sqlite3_free.
+** SQLITE_OK; on an SQLite that is too old SQLITE_ERROR, with the reason in *pzErrMsg, to be freed with sqlite3_free; without pApi, as from
+** an SQLite built without extension loading, SQLITE_ERROR alone.
 */
 int litestream_vfs_static_init(
   struct sqlite3 *db,
