@@ -1,34 +1,12 @@
 //! Files that are there by half, since their store does not write them in one step.
 
+use super::one_page::{file, name};
 use super::{Bounds, Replica};
 use crate::error::Kind;
-use crate::ltx::{Encoder, FileName, Form, Header, Level, PageSize, Txid};
+use crate::ltx::{FileName, Level, Txid};
 use crate::store::Memory;
 use std::sync::Arc;
 use std::time::Duration;
-
-fn name(txid: u64) -> FileName {
-    FileName { min: Txid(txid), max: Txid(txid) }
-}
-
-fn file(txid: u64) -> Vec<u8> {
-    let header = Header {
-        flags: Header::NO_CHECKSUMS,
-        page_size: PageSize::new(512).expect("a page size"),
-        commit: 1,
-        min_txid: Txid(txid),
-        max_txid: Txid(txid),
-        timestamp_ms: 0,
-        pre_apply_checksum: 0,
-        wal_offset: 32 + 536 * txid as i64,
-        wal_size: 536,
-        wal_salt: [1, 1],
-        node_id: 0,
-    };
-    let mut encoder = Encoder::new(header, Form::Block);
-    encoder.page(1, &[txid as u8; 512]);
-    encoder.finish()
-}
 
 /// A store with that many files, and a replica of it that has not looked yet.
 fn replica(files: u64) -> (Arc<Memory>, Replica) {

@@ -39,6 +39,8 @@ mod half_written;
 mod library;
 mod lineage;
 mod moments;
+#[cfg(test)]
+mod one_page;
 mod pages;
 mod past;
 mod plan;

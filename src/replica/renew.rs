@@ -215,8 +215,9 @@ impl Renewal {
 #[cfg(test)]
 mod tests {
     use super::super::Bounds;
+    use super::super::one_page::{file, name};
     use super::*;
-    use crate::ltx::{Encoder, FileName, Form, Header, PageSize};
+    use crate::ltx::FileName;
     use crate::store::{Chunk, Memory, Store, Version};
     use async_trait::async_trait;
     use std::fmt;
@@ -257,34 +258,14 @@ mod tests {
         }
     }
 
-    fn file(txid: u64) -> Vec<u8> {
-        let header = Header {
-            flags: Header::NO_CHECKSUMS,
-            page_size: PageSize::new(512).expect("a page size"),
-            commit: 1,
-            min_txid: Txid(txid),
-            max_txid: Txid(txid),
-            timestamp_ms: 0,
-            pre_apply_checksum: 0,
-            wal_offset: 32 + 536 * txid as i64,
-            wal_size: 536,
-            wal_salt: [1, 1],
-            node_id: 0,
-        };
-        let mut encoder = Encoder::new(header, Form::Block);
-        encoder.page(1, &[txid as u8; 512]);
-        encoder.finish()
-    }
-
     /// Three stale listings in a row once took a view back in time (seed 3434 of the simulation).
     #[tokio::test(start_paused = true)]
     async fn listings_of_the_past_do_not_take_a_view_back_whose_file_stands() {
         let store = Arc::new(Forgetful::default());
         for txid in 1..=4 {
-            let name = FileName { min: Txid(txid), max: Txid(txid) };
-            store.now.insert(Level::ZERO, name, file(txid));
+            store.now.insert(Level::ZERO, name(txid), file(txid));
             if txid < 3 {
-                store.before.insert(Level::ZERO, name, file(txid));
+                store.before.insert(Level::ZERO, name(txid), file(txid));
             }
         }
         let replica = Replica::new(store.clone(), Bounds { memory: 0, disk: 0 }, Duration::from_secs(1));
