@@ -15,6 +15,8 @@ mod file;
 #[cfg(feature = "gcs")]
 mod gcs;
 mod http;
+#[cfg(any(feature = "nats", feature = "sftp"))]
+mod link;
 mod location;
 mod memory;
 #[cfg(feature = "nats")]

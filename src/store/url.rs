@@ -48,6 +48,13 @@ impl<'a> Parts<'a> {
     }
 }
 
+/// The user or the password that the part before a host spells.
+#[cfg(any(feature = "nats", feature = "sftp"))]
+pub(super) fn decoded(text: &str) -> Result<String, String> {
+    let decoded = percent_decode_str(text).decode_utf8();
+    decoded.map(Into::into).map_err(|_| "its user or password is not text in UTF-8".to_owned())
+}
+
 /// The text before the first `at`, and that after it.
 pub(super) fn cut(text: &str, at: char) -> (&str, Option<&str>) {
     match text.split_once(at) {

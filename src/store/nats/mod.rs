@@ -9,6 +9,7 @@ mod shelf;
 
 pub(super) use place::NatsPlace;
 
+use super::link::Link;
 use super::paths::Layout;
 use super::{Chunk, Error, Listed, Store, Version, patience};
 use crate::ltx::{FileName, Level, Txid};
@@ -21,15 +22,13 @@ use shelf::Shelf;
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
-use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 /// A replica in an object store, read over one connection.
 pub(super) struct NatsStore {
     shown: Arc<str>,
     place: NatsPlace,
-    /// Made when it is first needed, and anew when it broke.
-    connection: Mutex<Option<Arc<Connection>>>,
+    link: Link<Connection>,
     catalog: Catalog,
     shelf: Shelf,
 }
@@ -49,7 +48,7 @@ impl fmt::Display for NatsStore {
 impl NatsStore {
     pub fn new(shown: Arc<str>, place: NatsPlace) -> NatsStore {
         let (catalog, shelf) = (Catalog::default(), Shelf::default());
-        NatsStore { shown, place, connection: Mutex::new(None), catalog, shelf }
+        NatsStore { shown, place, link: Link::default(), catalog, shelf }
     }
 
     /// Asks something that brings about `bytes`; over a new connection if the one there was does not answer.
@@ -61,7 +60,7 @@ impl NatsStore {
             let (connection, is_new) = self.connected().await?;
             match connection.ask(question(connection.clone())).await {
                 Err(failure) if failure.is_passing() => {
-                    self.give_up(&connection).await;
+                    self.link.give_up(&connection).await;
                     if is_new {
                         return Err(failure);
                     }
@@ -75,7 +74,7 @@ impl NatsStore {
         match timeout(deadline, tries).await {
             Ok(answer) => answer,
             Err(_) => {
-                *self.connection.lock().await = None;
+                self.link.cut().await;
                 Err(Failure::late(deadline.as_secs()))
             }
         }
@@ -83,23 +82,7 @@ impl NatsStore {
 
     /// The connection, and whether it was made just now.
     async fn connected(&self) -> Result<(Arc<Connection>, bool), Failure> {
-        let mut connection = self.connection.lock().await;
-        match &*connection {
-            Some(connection) if !connection.has_ended() => Ok((connection.clone(), false)),
-            _ => {
-                let made = Arc::new(Connection::open(&self.place).await?);
-                *connection = Some(made.clone());
-                Ok((made, true))
-            }
-        }
-    }
-
-    /// Whoever asks next gets another connection, unless somebody has made one already.
-    async fn give_up(&self, broken: &Arc<Connection>) {
-        let mut connection = self.connection.lock().await;
-        if connection.as_ref().is_some_and(|connection| Arc::ptr_eq(connection, broken)) {
-            *connection = None;
-        }
+        self.link.connected(Connection::has_ended, Connection::open(&self.place)).await
     }
 }
 

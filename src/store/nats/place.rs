@@ -2,9 +2,8 @@
 
 use crate::store::environment::{Environment, Secret};
 use crate::store::parameters::Parameters;
-use crate::store::url::Parts;
+use crate::store::url::{Parts, decoded};
 use async_nats::ServerAddr;
-use percent_encoding::percent_decode_str;
 use std::path::PathBuf;
 
 /// Where a replica lies in JetStream, and how to get in.
@@ -113,9 +112,10 @@ fn credentials(
     let (jwt, seed) = (setting("jwt")?, setting("seed")?);
     let (file, token) = (setting("creds")?, setting("token")?);
     let (user, password) = match userinfo.map(|info| info.split_once(':').unwrap_or((info, ""))) {
-        Some((user, password)) => (decoded(user)?, decoded(password)?),
+        Some((user, password)) => (Some(decoded(user)?), Some(decoded(password)?)),
         None => (None, None),
     };
+    let (user, password) = (user.filter(|user| !user.is_empty()), password.filter(|word| !word.is_empty()));
     let is_named = user.is_some();
     let user = user.map_or_else(|| environment.text("LITESTREAM_NATS_USERNAME"), |user| Ok(Some(user)))?;
     let password = password.map_or_else(|| environment.text("LITESTREAM_NATS_PASSWORD"), |word| Ok(Some(word)))?;
@@ -132,13 +132,6 @@ fn credentials(
             _ => Credentials::None,
         },
     })
-}
-
-/// The text that a URL spells; None if there is none.
-fn decoded(text: &str) -> Result<Option<String>, String> {
-    let decoded = percent_decode_str(text).decode_utf8();
-    let decoded = decoded.map_err(|_| "its user or password is not text in UTF-8".to_owned())?;
-    Ok(Some(decoded.into_owned()).filter(|text| !text.is_empty()))
 }
 
 #[cfg(test)]

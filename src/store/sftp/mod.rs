@@ -8,6 +8,7 @@ mod wire;
 
 pub(super) use place::SftpPlace;
 
+use super::link::Link;
 use super::paths::Layout;
 use super::{Chunk, Error, ErrorKind, Listed, Store, Version, patience};
 use crate::lock::RwLock;
@@ -23,7 +24,6 @@ use std::fmt;
 use std::future::Future;
 use std::ops::Range;
 use std::sync::Arc;
-use tokio::sync::Mutex;
 use tokio::time::timeout;
 use wire::{Answer, Attributes, FileKind, Request};
 
@@ -31,8 +31,7 @@ use wire::{Answer, Attributes, FileKind, Request};
 pub(super) struct SftpStore {
     shown: Arc<str>,
     place: SftpPlace,
-    /// Made when it is first needed, and anew when it broke.
-    connection: Mutex<Option<Arc<Connection>>>,
+    link: Link<Connection>,
     /// Where the replica was found.
     root: RwLock<Option<Arc<str>>>,
 }
@@ -51,7 +50,7 @@ impl fmt::Display for SftpStore {
 
 impl SftpStore {
     pub fn new(shown: Arc<str>, place: SftpPlace) -> SftpStore {
-        SftpStore { shown, place, connection: Mutex::new(None), root: RwLock::new(None) }
+        SftpStore { shown, place, link: Link::default(), root: RwLock::new(None) }
     }
 
     /// Asks something that brings about `bytes`; over a new connection if the one there was has broken.
@@ -71,7 +70,7 @@ impl SftpStore {
             Ok(answer) => answer,
             Err(_) => {
                 // Whatever is wrong with the connection, the next question gets another.
-                *self.connection.lock().await = None;
+                self.link.cut().await;
                 let (server, seconds) = (self.place.server(), deadline.as_secs());
                 let cause = format!("the connection to {server} failed: no answer within {seconds} seconds");
                 Err(Failure::new(ErrorKind::Unreachable, cause))
@@ -81,15 +80,7 @@ impl SftpStore {
 
     /// The connection, and whether it was made just now.
     async fn connected(&self) -> Result<(Arc<Connection>, bool), Failure> {
-        let mut connection = self.connection.lock().await;
-        match &*connection {
-            Some(connection) if !connection.has_ended() => Ok((connection.clone(), false)),
-            _ => {
-                let made = Arc::new(Connection::open(&self.place).await?);
-                *connection = Some(made.clone());
-                Ok((made, true))
-            }
-        }
+        self.link.connected(Connection::has_ended, Connection::open(&self.place)).await
     }
 
     /// The directory that holds the replica; None if there is none. Litestream takes the path of one URL to begin at the

@@ -2,8 +2,7 @@
 
 use crate::store::environment::{Environment, Secret};
 use crate::store::parameters::Parameters;
-use crate::store::url::Parts;
-use percent_encoding::percent_decode_str;
+use crate::store::url::{Parts, decoded};
 use russh::keys::ssh_key::Fingerprint;
 use russh::keys::{HashAlg, PublicKey};
 use std::ffi::OsString;
@@ -98,11 +97,6 @@ impl SftpPlace {
 }
 
 const SYSTEM_WIDE: &str = "/etc/ssh/ssh_known_hosts";
-
-fn decoded(text: &str) -> Result<String, String> {
-    let decoded = percent_decode_str(text).decode_utf8();
-    decoded.map(Into::into).map_err(|_| "its user or password is not text in UTF-8".to_owned())
-}
 
 fn host_and_port(text: &str) -> Result<(String, u16), String> {
     let (host, port) = match text.rsplit_once(':') {

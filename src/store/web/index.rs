@@ -49,7 +49,7 @@ impl Sizes {
 }
 
 /// Files that are asked for at once.
-const AT_ONCE: usize = 16;
+pub(super) const AT_ONCE: usize = 16;
 
 /// About the length of a page for a thousand files.
 const PAGE: u64 = 512 * 1024;
@@ -83,8 +83,7 @@ impl WebStore {
         };
         self.sizes.0.lock().retain(|(at, name), _| *at != level || names.binary_search(name).is_ok());
         let wanted = names.into_iter().filter(|name| name.min >= from);
-        let files = stream::iter(wanted.map(|name| self.listed(level, name))).buffered(AT_ONCE);
-        files.try_filter_map(|file| async move { Ok(file) }).try_collect().await
+        some(wanted.map(|name| self.listed(level, name))).await
     }
 
     /// The names on the page for a level.
@@ -118,6 +117,13 @@ impl WebStore {
         self.sizes.note(level, name, size, &version);
         Ok(Some(Listed { level, name, size, version: Some(version), modified_ms: 0 }))
     }
+}
+
+/// Those that are there, in their order.
+pub(super) async fn some(
+    files: impl Iterator<Item = impl Future<Output = Result<Option<Listed>, Failure>>>,
+) -> Result<Vec<Listed>, Failure> {
+    stream::iter(files).buffered(AT_ONCE).try_filter_map(|file| async move { Ok(file) }).try_collect().await
 }
 
 /// The names of files that a text holds, ascending, each once.

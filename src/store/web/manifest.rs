@@ -4,11 +4,11 @@
 //! tell its length in bytes and its ETag behind that, apart from each other by white space. It may be older than the replica: names of
 //! level 0 follow each other, so those behind its last are tried until one is not there.
 
+use super::index::{AT_ONCE, some};
 use super::{Failure, NEVER, Version, WebStore, etag};
 use crate::ltx::{FileName, Level, Txid};
 use crate::store::Listed;
 use crate::store::paths::Layout;
-use futures_util::{StreamExt, TryStreamExt, stream};
 use reqwest::Method;
 use reqwest::header::CACHE_CONTROL;
 use std::collections::BTreeMap;
@@ -19,9 +19,6 @@ const PATH: &str = "ltx/index.txt";
 
 /// About the length of one that names some thousand files.
 const LENGTH: u64 = 512 * 1024;
-
-/// Names that are tried at once.
-const AT_ONCE: usize = 16;
 
 /// More are left for the next listing.
 const MOST: usize = 1 << 16;
@@ -92,13 +89,6 @@ impl WebStore {
             count = AT_ONCE as u64;
         }
     }
-}
-
-/// Those that are there, in their order.
-async fn some(
-    files: impl Iterator<Item = impl Future<Output = Result<Option<Listed>, Failure>>>,
-) -> Result<Vec<Listed>, Failure> {
-    stream::iter(files).buffered(AT_ONCE).try_filter_map(|file| async move { Ok(file) }).try_collect().await
 }
 
 impl Manifest {
