@@ -10,6 +10,7 @@ mod lock;
 mod log;
 pub mod ltx;
 mod pread;
+mod process;
 pub mod replica;
 mod runtime;
 pub mod sqlite;

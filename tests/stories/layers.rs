@@ -7,12 +7,13 @@ use std::path::Path;
 /// A top-level module, and the others of the crate that it may name.
 const RULES: &[(&str, &[&str])] = &[
     ("ltx", &[]),
-    ("store", &["lock", "ltx", "pread"]),
+    ("store", &["lock", "ltx", "pread", "process"]),
     // Leaves that several layers share. Errors tell of files and stores; settings of moments and transactions.
     ("lock", &[]),
     ("log", &[]),
     ("pread", &[]),
-    ("runtime", &["error"]),
+    ("process", &[]),
+    ("runtime", &["error", "process"]),
     ("error", &["ltx", "store"]),
     ("time", &["error"]),
     ("config", &["error", "ltx", "time"]),
