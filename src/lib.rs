@@ -10,6 +10,7 @@ mod lock;
 mod log;
 pub mod ltx;
 mod pread;
+mod progress;
 pub mod replica;
 mod runtime;
 pub mod sqlite;

@@ -39,6 +39,8 @@ mod stories {
     mod histories;
     #[cfg(all(unix, feature = "azure", feature = "gcs"))]
     mod identities;
+    #[cfg(unix)]
+    mod interrupts;
     mod layers;
     #[cfg(all(unix, feature = "http", feature = "webdav"))]
     mod manifest;

@@ -15,6 +15,7 @@ mod file;
 mod fork;
 mod functions;
 mod guard;
+mod interrupt;
 mod methods;
 mod names;
 mod page_one;
