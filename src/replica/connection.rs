@@ -202,7 +202,7 @@ impl Replica {
             }
             polled?;
             if started.elapsed() >= timeout {
-                return Err(self.empty());
+                return Err(self.why_empty().await);
             }
             tokio::time::sleep(FIRST_BACKUP.min(timeout)).await;
         }

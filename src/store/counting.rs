@@ -77,4 +77,9 @@ impl Store for Counting {
         progress::arrived();
         Ok(chunk)
     }
+
+    async fn holds_older_format(&self) -> Result<bool, Error> {
+        self.lists.fetch_add(1, Ordering::Relaxed);
+        self.inner.holds_older_format().await
+    }
 }

@@ -7,7 +7,7 @@ pub(super) use client::{Bucket, Parts, Service, unsigned, unusable};
 
 use super::http::Clients;
 use super::paths;
-use super::{Chunk, Error, ErrorKind, Listed, Store, Version, etag, patience};
+use super::{Chunk, Error, ErrorKind, Listed, OLDER_FORMAT, Store, Version, etag, patience};
 use crate::lock::RwLock;
 use crate::ltx::{FileName, Level, Txid};
 use async_trait::async_trait;
@@ -238,6 +238,13 @@ impl<S: Service + 'static> Store for CloudStore<S> {
             return Err(Error::new(ErrorKind::Unreachable, file.shown, cause));
         }
         Ok(Chunk { bytes, file_size: meta.size, version })
+    }
+
+    async fn holds_older_format(&self) -> Result<bool, Error> {
+        let prefix = format!("{}/{OLDER_FORMAT}/", self.service.path());
+        let page = self.page(&prefix, None, None, 1).await;
+        let (objects, _) = page.map_err(|failure| failure.error(&self.shown, Wish::Listing))?;
+        Ok(!objects.is_empty())
     }
 }
 
