@@ -42,6 +42,8 @@ mod stories {
     #[cfg(unix)]
     mod interrupts;
     mod layers;
+    #[cfg(unix)]
+    mod limits;
     #[cfg(all(unix, feature = "http", feature = "webdav"))]
     mod manifest;
     mod measures;

@@ -25,6 +25,7 @@ mod registration;
 mod report;
 mod spelling;
 mod tables;
+mod unresolved;
 mod vfs;
 
 pub use entry::litestream_vfs_static_init;
