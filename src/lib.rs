@@ -11,6 +11,7 @@ mod log;
 pub mod ltx;
 mod pread;
 mod process;
+mod progress;
 pub mod replica;
 mod runtime;
 pub mod sqlite;

@@ -39,7 +39,11 @@ mod stories {
     mod histories;
     #[cfg(all(unix, feature = "azure", feature = "gcs"))]
     mod identities;
+    #[cfg(unix)]
+    mod interrupts;
     mod layers;
+    #[cfg(unix)]
+    mod limits;
     #[cfg(all(unix, feature = "http", feature = "webdav"))]
     mod manifest;
     mod measures;

@@ -15,6 +15,7 @@ mod file;
 mod fork;
 mod functions;
 mod guard;
+mod interrupt;
 mod memory;
 mod methods;
 mod names;
@@ -25,6 +26,7 @@ mod registration;
 mod report;
 mod spelling;
 mod tables;
+mod unresolved;
 mod vfs;
 
 pub use entry::litestream_vfs_static_init;

@@ -11,6 +11,7 @@ use super::methods::ReplicaFile;
 use super::names;
 use super::registration::Registration;
 use super::spelling;
+use super::unresolved;
 use crate::config::Settings;
 use crate::error::Error;
 use crate::log;
@@ -178,8 +179,10 @@ unsafe extern "C" fn full_pathname(vfs: *mut Vfs, name: *const c_char, room: c_i
         let default = registration.default;
         // SAFETY: the default VFS gets what we got.
         let code = unsafe { ((*default).full_pathname)(default, name, room, out) };
+        // SAFETY: it is a string.
+        let refuse = |code: c_int| unresolved::report(registration.api, unsafe { CStr::from_ptr(name) }, room, code);
         if code != SQLITE_OK && code != SQLITE_OK_SYMLINK {
-            return code;
+            return refuse(code);
         }
         // SAFETY: both are strings, the path since the default VFS succeeded.
         let (written, path) = unsafe { (CStr::from_ptr(name), CStr::from_ptr(out).to_owned()) };
@@ -191,11 +194,11 @@ unsafe extern "C" fn full_pathname(vfs: *mut Vfs, name: *const c_char, room: c_i
         let parameter = |key: &str| parameters.iter().find(|(k, _)| k == key).map(|(_, value)| value.clone());
         let ours = names::is_ours(&parameter, bare, || registration.local_file_exists(&path));
         let spelling = spelling::spell(path.to_bytes(), ours.then(|| names::identity(&parameters)).as_deref());
-        let (Ok(spelling), Ok(room)) = (CString::new(spelling), usize::try_from(room)) else {
-            return SQLITE_CANTOPEN_FULLPATH;
+        let (Ok(spelling), Ok(bytes)) = (CString::new(spelling), usize::try_from(room)) else {
+            return refuse(SQLITE_CANTOPEN_FULLPATH);
         };
-        if spelling.count_bytes() >= room {
-            return SQLITE_CANTOPEN_FULLPATH;
+        if spelling.count_bytes() + unresolved::SUFFIX >= bytes {
+            return refuse(SQLITE_CANTOPEN_FULLPATH);
         }
         // SAFETY: the room suffices.
         unsafe { ptr::copy_nonoverlapping(spelling.as_ptr(), out, spelling.count_bytes() + 1) };

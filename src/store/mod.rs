@@ -4,6 +4,7 @@
 
 #[cfg(feature = "azure")]
 mod azure;
+mod blocking;
 mod bounds;
 #[cfg(test)]
 mod canned;
@@ -116,7 +117,15 @@ pub trait Store: fmt::Debug + fmt::Display + Send + Sync {
         range: Range<u64>,
         expected: Option<&Version>,
     ) -> Result<Chunk, Error>;
+
+    /// Whether a replica of Litestream 0.3 is there, which is another format. False where nobody can tell.
+    async fn holds_older_format(&self) -> Result<bool, Error> {
+        Ok(false)
+    }
 }
+
+/// The folder that holds a replica of Litestream 0.3.
+const OLDER_FORMAT: &str = "generations";
 
 /// The store at a URL, with the credentials that the environment holds now. Asks nothing of it yet.
 pub fn open(url: &str) -> Result<Arc<dyn Store>, Error> {

@@ -23,7 +23,12 @@ const SLOWEST: u64 = 128 * 1024;
 
 /// How long a request for so many bytes may take, tries and all.
 pub(super) fn deadline(bytes: u64) -> Duration {
-    DEADLINE.saturating_add(Duration::from_secs(bytes / SLOWEST))
+    DEADLINE.saturating_add(transfer(bytes))
+}
+
+/// How much of a deadline is there for its bytes.
+pub(super) fn transfer(bytes: u64) -> Duration {
+    Duration::from_secs(bytes / SLOWEST)
 }
 
 /// How long one try of a request for so many bytes may take.

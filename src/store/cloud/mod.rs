@@ -13,7 +13,7 @@ use super::http::Clients;
 use super::paths;
 use super::patience::{self, Allowance};
 use super::tries::Tries;
-use super::{Chunk, Error, ErrorKind, Listed, Store, Version, etag};
+use super::{Chunk, Error, ErrorKind, Listed, OLDER_FORMAT, Store, Version, etag};
 use crate::lock::RwLock;
 use crate::ltx::{FileName, Level, Txid};
 use async_trait::async_trait;
@@ -302,6 +302,13 @@ impl<S: Service + 'static> Store for CloudStore<S> {
         }
         let (bytes, modified_ms) = (partial.complete(bytes), meta.last_modified.timestamp_millis());
         Ok(Chunk { bytes, file_size: meta.size, version, modified_ms })
+    }
+
+    async fn holds_older_format(&self) -> Result<bool, Error> {
+        let prefix = format!("{}/{OLDER_FORMAT}/", self.service.path());
+        let page = self.page(&prefix, None, None, 1).await;
+        let (objects, _) = page.map_err(|failure| failure.error(&self.shown, Wish::Listing))?;
+        Ok(!objects.is_empty())
     }
 }
 

@@ -12,7 +12,7 @@ use super::bounds::check_names;
 use super::link::Link;
 use super::paths::Layout;
 use super::patience::Allowance;
-use super::{Chunk, Error, ErrorKind, Listed, Store, Version};
+use super::{Chunk, Error, ErrorKind, Listed, OLDER_FORMAT, Store, Version};
 use crate::lock::RwLock;
 use crate::ltx::{FileName, Level, Txid};
 use async_trait::async_trait;
@@ -149,6 +149,19 @@ impl Store for SftpStore {
         let version = version(&attributes);
         version.check(expected, &shown)?;
         Ok(Chunk { bytes, file_size: attributes.size, version, modified_ms: i64::from(attributes.modified) * 1000 })
+    }
+
+    async fn holds_older_format(&self) -> Result<bool, Error> {
+        let look = |connection: Arc<Connection>| async move {
+            let session = &connection.session;
+            let Some(root) = self.root(session).await? else { return Ok(false) };
+            match session.attributes(Request::Stat(format!("{root}/{OLDER_FORMAT}"))).await {
+                Ok(_) => Ok(true),
+                Err(failure) if failure.is_missing() => Ok(false),
+                Err(failure) => Err(failure),
+            }
+        };
+        self.ask(0, look).await.map_err(|failure| failure.error(self.shown.clone()))
     }
 }
 
