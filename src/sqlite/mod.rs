@@ -22,8 +22,10 @@ mod pragma;
 mod question;
 mod registration;
 mod report;
+mod role;
 mod spelling;
 mod tables;
+mod undecided;
 mod vfs;
 
 pub use entry::litestream_vfs_static_init;

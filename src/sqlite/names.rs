@@ -11,11 +11,28 @@ const REPLICA_URL: &str = "LITESTREAM_REPLICA_URL";
 /// The value of a URI parameter.
 pub type Parameter<'a> = &'a dyn Fn(&str) -> Option<String>;
 
-/// Whether a database's name means a replica: it has `vfs=litestream` or `replica_url` among its URI parameters; or it
-/// has neither, the environment names a replica, and it is a `bare` name of which no local file `exists`.
-pub fn is_ours(parameter: Parameter<'_>, bare: bool, exists: impl FnOnce() -> bool) -> bool {
-    let named = parameter("vfs").is_some_and(|vfs| vfs.as_bytes() == VFS.to_bytes());
-    named || parameter("replica_url").is_some() || (bare && in_environment() && !exists())
+/// What the name of a database says about the file behind it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Meaning {
+    /// It is a replica: `vfs=litestream` or `replica_url` is among the URI parameters.
+    Replica,
+    /// It is the replica of the environment if it is the main database of a connection, and a local file otherwise: the environment
+    /// names a replica, and this is a bare name of which no local file exists.
+    ByRole,
+    /// It is a local file.
+    Local,
+}
+
+/// The meaning of a database's name.
+pub fn meaning(parameter: Parameter<'_>, bare: bool, exists: impl FnOnce() -> bool) -> Meaning {
+    let ours = parameter("vfs").is_some_and(|vfs| vfs.as_bytes() == VFS.to_bytes());
+    if ours || parameter("replica_url").is_some() {
+        Meaning::Replica
+    } else if bare && in_environment() && !exists() {
+        Meaning::ByRole
+    } else {
+        Meaning::Local
+    }
 }
 
 fn in_environment() -> bool {
@@ -70,10 +87,10 @@ mod tests {
     #[test]
     fn a_uri_parameter_makes_a_name_ours() {
         for ours in [("vfs", "litestream"), ("replica_url", "s3://b/p"), ("replica_url", "")] {
-            assert!(is_ours(&with(&[ours]), false, || true), "{ours:?}");
+            assert_eq!(meaning(&with(&[ours]), false, || true), Meaning::Replica, "{ours:?}");
         }
         for other in [&[][..], &[("vfs", "unix")], &[("mode", "ro"), ("cache", "shared")], &[("VFS", "litestream")]] {
-            assert!(!is_ours(&with(other), false, || false), "{other:?}");
+            assert_eq!(meaning(&with(other), false, || false), Meaning::Local, "{other:?}");
         }
     }
 

@@ -7,9 +7,10 @@ use super::file::File;
 use super::fork;
 use super::guard::guard;
 use super::methods::ReplicaFile;
-use super::names;
+use super::names::{self, Meaning};
 use super::registration::Registration;
 use super::spelling;
+use super::undecided::UndecidedFile;
 use crate::config::Settings;
 use crate::error::Error;
 use crate::log;
@@ -33,7 +34,7 @@ pub unsafe fn over(default: *mut Vfs, registration: *mut c_void) -> Vfs {
     unsafe {
         Vfs {
             version: if has_int64 { 2 } else { 1 },
-            file_size: (*default).file_size.max(size_of::<ReplicaFile>() as c_int),
+            file_size: (*default).file_size.max(size_of::<ReplicaFile>().max(size_of::<UndecidedFile>()) as c_int),
             max_pathname: (*default).max_pathname,
             next: ptr::null_mut(),
             name: names::VFS.as_ptr(),
@@ -84,22 +85,31 @@ unsafe extern "C" fn open(
             return SQLITE_CANTOPEN;
         }
         // SAFETY: SQLite passes a database's name, with its parameters, for this flag.
-        if flags & SQLITE_OPEN_MAIN_DB == 0 || name.is_null() || !unsafe { is_replica(registration, name) } {
+        let meaning = match flags & SQLITE_OPEN_MAIN_DB != 0 && !name.is_null() {
+            true => unsafe { meaning(registration, name) },
+            false => Meaning::Local,
+        };
+        if meaning == Meaning::Local {
             let default = registration.default;
             // SAFETY: the default VFS gets what we got, in a buffer that has room for its files.
             return unsafe { ((*default).open)(default, name, file, flags, out_flags) };
         }
         fork::watch();
         log::start();
-        // SAFETY: as above.
-        match unsafe { open_replica(registration, name) } {
-            Ok(opened) => {
-                // SAFETY: the buffer has room, and SQLite may or may not want the flags.
-                unsafe {
-                    file.cast::<ReplicaFile>().write(opened);
-                    if let Some(out_flags) = out_flags.as_mut() {
-                        *out_flags = flags & !(SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE) | SQLITE_OPEN_READONLY;
-                    }
+        let opened = match meaning {
+            // SAFETY: as above, and the buffer has room for files of ours.
+            Meaning::Replica => unsafe { open_replica(registration, name, file) }.map(|()| read_only(flags)),
+            _ => {
+                // SAFETY: as above.
+                unsafe { file.cast::<UndecidedFile>().write(UndecidedFile::new(registration, name, flags)) };
+                Ok(UndecidedFile::out_flags(flags))
+            }
+        };
+        match opened {
+            Ok(flags) => {
+                // SAFETY: SQLite may or may not want the flags.
+                if let Some(out_flags) = unsafe { out_flags.as_mut() } {
+                    *out_flags = flags;
                 }
                 SQLITE_OK
             }
@@ -108,24 +118,33 @@ unsafe extern "C" fn open(
     })
 }
 
-/// Whether a database to open is a replica.
+/// The flags of a file that was opened for reading alone.
+pub fn read_only(flags: c_int) -> c_int {
+    flags & !(SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE) | SQLITE_OPEN_READONLY
+}
+
+/// What the name of a database to open means.
 ///
 /// # Safety
 /// `name` is what SQLite passed to `xOpen` for a main database.
-unsafe fn is_replica(registration: &Registration, name: *const c_char) -> bool {
+unsafe fn meaning(registration: &Registration, name: *const c_char) -> Meaning {
     // SAFETY: as promised.
     let parameter = |key: &str| unsafe { registration.api.uri_parameter(name, key) };
     // SAFETY: as promised.
     let path = unsafe { CStr::from_ptr(name) };
     let bare = MADE_OF_BARE.try_with(|made| made.borrow().as_deref() == Some(path)).unwrap_or(false);
-    names::is_ours(&parameter, bare, || registration.local_file_exists(path))
+    names::meaning(&parameter, bare, || registration.local_file_exists(path))
 }
 
-/// Opens a replica.
+/// Opens a replica, and writes it to `file`.
 ///
 /// # Safety
-/// `name` is what SQLite passed to `xOpen` for a main database.
-unsafe fn open_replica(registration: &Registration, name: *const c_char) -> Result<ReplicaFile, Error> {
+/// `name` is what SQLite passed to `xOpen` for a main database, and `file` has room for a file of this VFS.
+pub unsafe fn open_replica(
+    registration: &Registration,
+    name: *const c_char,
+    file: *mut SqliteFile,
+) -> Result<(), Error> {
     let api = registration.api;
     // SAFETY: as promised, here and below.
     let parameter = |key: &str| unsafe { api.uri_parameter(name, key) };
@@ -136,11 +155,14 @@ unsafe fn open_replica(registration: &Registration, name: *const c_char) -> Resu
         let [journal, wal] = unsafe { api.companions(name) };
         File::open(api, &settings, unlocked, Companions::enter(journal, wal))
     });
-    opened.map(|file| ReplicaFile::new(api, file)).map_err(|error| {
+    let opened = opened.map_err(|error| {
         // SAFETY: see above.
         let path = unsafe { CStr::from_ptr(name) }.to_string_lossy();
         error.context(format!("cannot open {}", spelling::unspelled(&path)))
-    })
+    })?;
+    // SAFETY: as promised.
+    unsafe { file.cast::<ReplicaFile>().write(ReplicaFile::new(api, opened)) };
+    Ok(())
 }
 
 unsafe extern "C" fn delete(vfs: *mut Vfs, name: *const c_char, sync_directory: c_int) -> c_int {
@@ -187,7 +209,7 @@ unsafe extern "C" fn full_pathname(vfs: *mut Vfs, name: *const c_char, room: c_i
         // must pass on names of that shape, as it must to `xOpen`.
         let parameters = unsafe { names::parameters(name) };
         let parameter = |key: &str| parameters.iter().find(|(k, _)| k == key).map(|(_, value)| value.clone());
-        let ours = names::is_ours(&parameter, bare, || registration.local_file_exists(&path));
+        let ours = names::meaning(&parameter, bare, || registration.local_file_exists(&path)) != Meaning::Local;
         let spelling = spelling::spell(path.to_bytes(), ours.then(|| names::identity(&parameters)).as_deref());
         let (Ok(spelling), Ok(room)) = (CString::new(spelling), usize::try_from(room)) else {
             return SQLITE_CANTOPEN_FULLPATH;
