@@ -5,6 +5,7 @@
 //! about itself. Nothing here is global but two tables of addresses and paths, and neither is ever locked, so that a fork finds
 //! nothing held: every SQLite library in the process has its own `registration::Registration`.
 
+mod anchor;
 mod api;
 mod argument;
 mod companions;
@@ -18,12 +19,13 @@ mod guard;
 mod methods;
 mod names;
 mod page_one;
+mod path_identity;
+mod pathname;
 mod pragma;
 mod question;
 mod registration;
 mod report;
 mod role;
-mod spelling;
 mod tables;
 mod undecided;
 mod vfs;

@@ -67,9 +67,14 @@ impl Registration {
     }
 
     /// Whether a path is that of a file on this machine.
-    pub fn local_file_exists(&self, path: &CStr) -> bool {
+    pub fn exists(&self, path: &CStr) -> bool {
         // For an empty file the first answer is no.
         self.access(path, SQLITE_ACCESS_EXISTS) || self.access(path, SQLITE_ACCESS_READWRITE)
+    }
+
+    /// Whether the file or directory at a path can be read and written.
+    pub fn can_write(&self, path: &CStr) -> bool {
+        self.access(path, SQLITE_ACCESS_READWRITE)
     }
 
     fn access(&self, path: &CStr, what: c_int) -> bool {

@@ -6,17 +6,18 @@
 //! empty, as a new file does, and SQLite asks again for the page size when it takes the first lock.
 //!
 //! `xOpen` also has to say whether the file can be written. If SQLite may create files, the answer is yes, for the sake of the local
-//! file: `sqlite3_db_readonly` then returns 0 for such a replica too, and a write fails with `SQLITE_READONLY` when it takes its lock.
+//! file: `sqlite3_db_readonly` then returns 0 for such a replica too, and a write fails with `SQLITE_READONLY` when it opens its journal.
 
 use super::errors::{During, code, report};
 use super::ffi::*;
 use super::guard::guard;
+use super::pathname;
 use super::question::{REQUEST, Request};
 use super::registration::Registration;
 use super::role::Role;
 use super::vfs;
 use crate::error::{Error, Kind};
-use std::ffi::{c_char, c_int, c_void};
+use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr;
 
 /// What is in the memory that SQLite gives to a file until the decision, and after one that failed.
@@ -170,7 +171,7 @@ unsafe fn decide(file: *mut SqliteFile, db: *mut *mut Sqlite3) {
     // SAFETY: as promised.
     let opened = unsafe {
         match Role::of(registration.api, *db, name) {
-            Role::Main => become_replica(registration, name, file),
+            Role::Main => become_replica(registration, name, file, flags),
             Role::Attached => become_local(registration, name, file, flags),
         }
     };
@@ -193,9 +194,10 @@ unsafe fn become_replica(
     registration: &'static Registration,
     name: *const c_char,
     file: *mut SqliteFile,
+    flags: c_int,
 ) -> Result<(), Failure> {
     // SAFETY: as promised.
-    unsafe { vfs::open_replica(registration, name, file) }.map_err(|error| {
+    unsafe { vfs::open_replica(registration, name, file, UndecidedFile::out_flags(flags)) }.map_err(|error| {
         report(registration.api, &error, During::Open);
         Failure { code: code(error.kind(), During::Open), error: Some(error) }
     })
@@ -209,6 +211,11 @@ unsafe fn become_local(
     file: *mut SqliteFile,
     flags: c_int,
 ) -> Result<(), Failure> {
+    // SAFETY: as promised.
+    if pathname::named(unsafe { CStr::from_ptr(name) }).is_some_and(|named| named.moved) {
+        // Its own directory cannot be written, and nobody asked for a file in another.
+        return Err(Failure { code: SQLITE_CANTOPEN, error: None });
+    }
     let (default, mut out_flags) = (registration.default, 0);
     // SAFETY: as promised. Without methods a file that failed to open is not closed.
     unsafe {
