@@ -96,7 +96,7 @@ fn target(argument: Argument) -> Result<Option<Target>, Complaint> {
     if let Ok(txid) = text.parse() {
         return Ok(Some(Target::Txid(txid)));
     }
-    Ok(Some(time::parse(&text)?.map_or(Target::Latest, Target::Time)))
+    Ok(Some(time::parse(&text)?.into()))
 }
 
 /// Rows that come in lots, each as an answer to the same question, until one is empty.
