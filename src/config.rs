@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Kind};
 use crate::ltx::Txid;
-use crate::time;
+use crate::time::{self, Moment};
 use std::time::Duration;
 
 /// The moment whose state a connection reads.
@@ -10,10 +10,22 @@ use std::time::Duration;
 pub enum Target {
     /// The newest state, following the primary.
     Latest,
+    /// The state that is the newest when it is asked for, without going on from there.
+    Now,
     /// The state after exactly this transaction.
     Txid(Txid),
     /// The state at this time, in milliseconds since 1970.
     Time(i64),
+}
+
+impl From<Moment> for Target {
+    fn from(moment: Moment) -> Target {
+        match moment {
+            Moment::Latest => Target::Latest,
+            Moment::Now => Target::Now,
+            Moment::At(ms) => Target::Time(ms),
+        }
+    }
 }
 
 /// Everything a connection can set.
@@ -141,10 +153,7 @@ fn target(at_time: Setting, at_txid: Setting) -> Result<Target, Error> {
         return Ok(Target::Txid(txid));
     }
     match at_time.value {
-        Some(text) => {
-            let moment = time::parse(&text).map_err(|error| error.context(at_time.origin))?;
-            Ok(moment.map_or(Target::Latest, Target::Time))
-        }
+        Some(text) => Ok(time::parse(&text).map_err(|error| error.context(at_time.origin))?.into()),
         None => Ok(Target::Latest),
     }
 }

@@ -6,10 +6,15 @@ use std::path::PathBuf;
 
 /// A file without a name, in the first of SQLite's directories for temporary files where one can be made.
 pub(crate) fn temporary() -> io::Result<File> {
+    let made = temporary_directories().find_map(|directory| tempfile::tempfile_in(directory).ok());
+    made.map_or_else(tempfile::tempfile, Ok)
+}
+
+/// SQLite's directories for temporary files, in the order in which it tries them; the system's own at the end.
+pub(crate) fn temporary_directories() -> impl Iterator<Item = PathBuf> {
     let named = ["SQLITE_TMPDIR", "TMPDIR"].into_iter().filter_map(std::env::var_os).map(PathBuf::from);
     let usual = ["/var/tmp", "/usr/tmp", "/tmp"].map(PathBuf::from).into_iter().filter(|_| cfg!(unix));
-    let made = named.chain(usual).find_map(|directory| tempfile::tempfile_in(directory).ok());
-    made.map_or_else(tempfile::tempfile, Ok)
+    named.chain(usual).chain(std::iter::once_with(std::env::temp_dir))
 }
 
 /// Whether the process may have a file of that many bytes. To write beyond that limit sends the signal `SIGXFSZ`, which ends a

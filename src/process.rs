@@ -62,6 +62,11 @@ impl<T> PerProcess<T> {
         cell
     }
 
+    /// This process's value, if it was built.
+    pub(crate) fn get(&self) -> Option<&T> {
+        self.cell().value.get()
+    }
+
     /// This process's value, built now if it is not there.
     pub(crate) fn get_or_init(&self, build: impl FnOnce() -> T) -> &T {
         self.cell().value.get_or_init(build)

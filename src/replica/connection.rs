@@ -133,6 +133,12 @@ impl Connection {
         self.view(interrupted)
     }
 
+    /// Moves to a view that was seen, from the next [`Connection::view`] on.
+    pub fn stay_at(&self, view: Arc<View>) -> Arc<View> {
+        *self.parked.lock() = Some(view.clone());
+        view
+    }
+
     /// Time since the replica last answered a poll; None before the first.
     pub fn lag(&self) -> Option<Duration> {
         self.place(&|| false).ok()?.replica().lag()

@@ -6,9 +6,11 @@
 //! first replica is opened: no thread, no look at the environment, no I/O.
 
 use super::api::{Api, Routines};
+use super::errors::{Complaint, During, code};
 use super::ffi::*;
 use super::guard::guard;
 use super::registration::Registration;
+use super::undecided;
 use std::ffi::{c_char, c_int};
 
 /// The signature of an extension's entry point.
@@ -62,7 +64,8 @@ pub unsafe extern "C" fn sqlite3_extension_init(
 /// connection they open, to any database, registers the VFS, and every connection gets functions and tables.
 /// C programs find it under its name with the cargo feature `static`.
 ///
-/// Answers `SQLITE_OK` on every SQLite that is new enough: a plain connection must open whatever became of the VFS.
+/// Returns `SQLITE_OK` on every SQLite that is new enough: a plain connection must open whatever became of the VFS. The exception is a
+/// connection to a replica that turned out not to open, or that was meant and is none: there the host gets the reason.
 ///
 /// # Safety
 /// SQLite calls it, with a connection, room for an error text, and its routines.
@@ -74,8 +77,10 @@ pub unsafe extern "C" fn litestream_vfs_static_init(
 ) -> c_int {
     let body = |api: Api| {
         // SAFETY: as promised.
-        if let Err(text) = unsafe { prepare(api, db) } {
-            api.log(SQLITE_ERROR, &text);
+        match unsafe { prepare(api, db) } {
+            // SAFETY: as promised.
+            Ok(registration) => unsafe { check(registration, db) }?,
+            Err(text) => api.log(SQLITE_ERROR, &text),
         }
         Ok(SQLITE_OK)
     };
@@ -94,7 +99,7 @@ unsafe fn load(db: *mut Sqlite3, error: *mut *mut c_char, routines: *const Routi
         // SAFETY: see above.
         match unsafe { api.auto_extension(later) } {
             SQLITE_OK => Ok(SQLITE_OK_LOAD_PERMANENTLY),
-            code => Err(format!("SQLite does not take the callback for later connections (result code {code})")),
+            code => Err(format!("SQLite does not take the callback for later connections (result code {code})").into()),
         }
     };
     // SAFETY: as promised.
@@ -105,7 +110,7 @@ unsafe fn load(db: *mut Sqlite3, error: *mut *mut c_char, routines: *const Routi
 ///
 /// # Safety
 /// `db` is null or an open connection of the library of `api`.
-unsafe fn prepare(api: Api, db: *mut Sqlite3) -> Result<(), String> {
+unsafe fn prepare(api: Api, db: *mut Sqlite3) -> Result<&'static Registration, String> {
     let registration = Registration::in_library(api)?;
     if !db.is_null() {
         // SAFETY: as promised.
@@ -116,7 +121,23 @@ unsafe fn prepare(api: Api, db: *mut Sqlite3) -> Result<(), String> {
             return Err(format!("SQLite does not take the {what} of litestream-vfs (result code {code})"));
         }
     }
-    Ok(())
+    Ok(registration)
+}
+
+/// Looks at the main database of a connection that SQLite has just opened.
+///
+/// # Safety
+/// `db` is null or an open connection of the library of `registration`.
+unsafe fn check(registration: &Registration, db: *mut Sqlite3) -> Result<(), Complaint> {
+    if db.is_null() {
+        return Ok(());
+    }
+    // SAFETY: as promised.
+    let error = unsafe { undecided::failure(registration, db).or_else(|| undecided::without_vfs(registration, db)) };
+    match error {
+        Some(error) => Err(Complaint { code: code(error.kind(), During::Open), text: error.to_string() }),
+        None => Ok(()),
+    }
 }
 
 /// Runs an entry point, and hands the text of its error to the host.
@@ -126,7 +147,7 @@ unsafe fn prepare(api: Api, db: *mut Sqlite3) -> Result<(), String> {
 unsafe fn run(
     error: *mut *mut c_char,
     routines: *const Routines,
-    body: impl FnOnce(Api) -> Result<c_int, String>,
+    body: impl FnOnce(Api) -> Result<c_int, Complaint>,
 ) -> c_int {
     guard("loading", SQLITE_ERROR, || {
         // SAFETY: as promised.
@@ -134,15 +155,15 @@ unsafe fn run(
             tracing::error!("litestream-vfs was loaded without SQLite's routines");
             return SQLITE_ERROR;
         };
-        let text = match api.check().and_then(|()| body(api)) {
+        let complaint = match api.check().map_err(Complaint::from).and_then(|()| body(api)) {
             Ok(code) => return code,
-            Err(text) => text,
+            Err(complaint) => complaint,
         };
         // SAFETY: as promised; SQLite frees the text.
         if let Some(error) = unsafe { error.as_mut() } {
-            *error = api.allocate(&text);
+            *error = api.allocate(&complaint.text);
         }
-        SQLITE_ERROR
+        complaint.code
     })
 }
 

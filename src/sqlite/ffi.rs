@@ -205,12 +205,14 @@ pub const SQLITE_OPEN_CREATE: c_int = 0x4;
 pub const SQLITE_OPEN_MAIN_DB: c_int = 0x100;
 
 pub const SQLITE_ACCESS_EXISTS: c_int = 0;
+pub const SQLITE_ACCESS_READWRITE: c_int = 1;
 
 pub const SQLITE_LOCK_NONE: c_int = 0;
 pub const SQLITE_LOCK_SHARED: c_int = 1;
 
 pub const SQLITE_FCNTL_VFSNAME: c_int = 12;
 pub const SQLITE_FCNTL_PRAGMA: c_int = 14;
+pub const SQLITE_FCNTL_VFS_POINTER: c_int = 27;
 pub const SQLITE_FCNTL_PDB: c_int = 30;
 
 pub const SQLITE_INDEX_CONSTRAINT_EQ: u8 = 2;

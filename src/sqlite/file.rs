@@ -186,7 +186,7 @@ impl File {
 
     /// Moves to another moment, in words.
     fn move_to(&self, moment: &str) -> Result<Answer, Error> {
-        let target = time::parse(moment)?.map_or(Target::Latest, Target::Time);
+        let target = time::parse(moment)?.into();
         Ok(Answer::Text(time::format(self.move_to_target(target)?.time_ms())))
     }
 
@@ -202,8 +202,14 @@ impl File {
             let text = "a database opened with nolock or immutable stays at the moment it was opened at";
             return Err(Error::new(Kind::Config, text).remedy("open it with the URI parameter `time` instead"));
         }
-        let watch = self.watch();
-        self.connection.move_to(target, &|| watch.interrupted())
+        match self.view() {
+            // `litestream_time()` returned the time of this state, which is therefore the one that is meant.
+            Ok(seen) if target == Target::Time(seen.time_ms()) => Ok(self.connection.stay_at(seen)),
+            _ => {
+                let watch = self.watch();
+                self.connection.move_to(target, &|| watch.interrupted())
+            }
+        }
     }
 
     /// Waits for a transaction; 1 once a view that includes it is published, 0 if that took too long.

@@ -18,12 +18,19 @@ pub struct ReplicaFile {
     base: SqliteFile,
     api: Api,
     file: *mut File,
+    flags: c_int,
 }
 
 impl ReplicaFile {
-    /// An open file, to be written where SQLite wants it; `xClose` ends it.
-    pub fn new(api: Api, file: File) -> ReplicaFile {
-        ReplicaFile { base: SqliteFile { methods: &METHODS }, api, file: Box::into_raw(Box::new(file)) }
+    /// An open file, to be written where SQLite wants it; `xClose` ends it. `flags` are those that `xOpen` answers.
+    pub fn new(api: Api, file: File, flags: c_int) -> ReplicaFile {
+        ReplicaFile { base: SqliteFile { methods: &METHODS }, api, file: Box::into_raw(Box::new(file)), flags }
+    }
+
+    /// Whether SQLite takes the file for one that can be written. It then asks for the locks of a writer also for BEGIN IMMEDIATE, which of a
+    /// read-only database is a read transaction. So it gets them, and fails when it opens the journal or writes.
+    fn seems_writable(&self) -> bool {
+        self.flags & SQLITE_OPEN_READONLY == 0
     }
 }
 
@@ -122,9 +129,12 @@ unsafe extern "C" fn file_size(file: *mut SqliteFile, size: *mut i64) -> c_int {
 }
 
 unsafe extern "C" fn lock(file: *mut SqliteFile, level: c_int) -> c_int {
+    // SAFETY: SQLite calls this on a file of ours.
+    let seems_writable = unsafe { &*file.cast::<ReplicaFile>() }.seems_writable();
     let body = |file: &File| match level {
         SQLITE_LOCK_NONE => Ok(SQLITE_OK),
         SQLITE_LOCK_SHARED => file.lock().map(|()| SQLITE_OK),
+        _ if seems_writable => Ok(SQLITE_OK),
         _ => Ok(SQLITE_READONLY),
     };
     // SAFETY: SQLite calls this on a file of ours.

@@ -5,6 +5,7 @@
 //! about itself. Nothing here is global but two tables of addresses and paths, and neither is ever locked, so that a fork finds
 //! nothing held: every SQLite library in the process has its own `registration::Registration`.
 
+mod anchor;
 mod api;
 mod argument;
 mod companions;
@@ -20,12 +21,15 @@ mod memory;
 mod methods;
 mod names;
 mod page_one;
+mod path_identity;
+mod pathname;
 mod pragma;
 mod question;
 mod registration;
 mod report;
-mod spelling;
+mod role;
 mod tables;
+mod undecided;
 mod unresolved;
 mod vfs;
 

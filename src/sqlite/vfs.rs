@@ -8,21 +8,15 @@ use super::fork;
 use super::guard::guard;
 use super::memory;
 use super::methods::ReplicaFile;
-use super::names;
+use super::names::{self, Meaning};
 use super::registration::Registration;
-use super::spelling;
-use super::unresolved;
+use super::undecided::UndecidedFile;
+use super::{path_identity, pathname};
 use crate::config::Settings;
 use crate::error::Error;
 use crate::log;
-use std::cell::RefCell;
-use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr;
-
-thread_local! {
-    /// The full path that `xFullPathname` last made of a bare name on this thread; SQLite opens it next.
-    static MADE_OF_BARE: RefCell<Option<CString>> = const { RefCell::new(None) };
-}
 
 /// The VFS of a registration, with those methods that its default VFS has.
 ///
@@ -35,7 +29,7 @@ pub unsafe fn over(default: *mut Vfs, registration: *mut c_void) -> Vfs {
     unsafe {
         Vfs {
             version: if has_int64 { 2 } else { 1 },
-            file_size: (*default).file_size.max(size_of::<ReplicaFile>() as c_int),
+            file_size: (*default).file_size.max(size_of::<ReplicaFile>().max(size_of::<UndecidedFile>()) as c_int),
             max_pathname: (*default).max_pathname,
             next: ptr::null_mut(),
             name: names::VFS.as_ptr(),
@@ -83,10 +77,15 @@ unsafe extern "C" fn open(
         // SAFETY: SQLite passes a VFS of ours.
         let registration = unsafe { Registration::of(vfs) };
         if companions::contains(name) {
-            return SQLITE_CANTOPEN;
+            // The journal that a write takes.
+            return SQLITE_READONLY;
         }
-        // SAFETY: SQLite passes a database's name, with its parameters, for this flag.
-        if flags & SQLITE_OPEN_MAIN_DB == 0 || name.is_null() || !unsafe { is_replica(registration, name) } {
+        let meaning = match flags & SQLITE_OPEN_MAIN_DB != 0 && !name.is_null() {
+            // SAFETY: SQLite passes a database's name, with its parameters, for this flag.
+            true => unsafe { meaning(registration, name) },
+            false => Meaning::Local,
+        };
+        if meaning == Meaning::Local {
             let default = registration.default;
             // SAFETY: the default VFS gets what we got, in a buffer that has room for its files.
             return unsafe { ((*default).open)(default, name, file, flags, out_flags) };
@@ -94,15 +93,23 @@ unsafe extern "C" fn open(
         fork::watch();
         crate::replica::gives_memory_back_by(memory::give_back);
         log::start();
-        // SAFETY: as above.
-        match unsafe { open_replica(registration, name) } {
-            Ok(opened) => {
-                // SAFETY: the buffer has room, and SQLite may or may not want the flags.
-                unsafe {
-                    file.cast::<ReplicaFile>().write(opened);
-                    if let Some(out_flags) = out_flags.as_mut() {
-                        *out_flags = flags & !(SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE) | SQLITE_OPEN_READONLY;
-                    }
+        let opened = match meaning {
+            Meaning::Replica => {
+                let flags = read_only(flags);
+                // SAFETY: as above, and the buffer has room for files of ours.
+                unsafe { open_replica(registration, name, file, flags) }.map(|()| flags)
+            }
+            _ => {
+                // SAFETY: as above.
+                unsafe { file.cast::<UndecidedFile>().write(UndecidedFile::new(registration, name, flags)) };
+                Ok(UndecidedFile::out_flags(flags))
+            }
+        };
+        match opened {
+            Ok(flags) => {
+                // SAFETY: SQLite may or may not want the flags.
+                if let Some(out_flags) = unsafe { out_flags.as_mut() } {
+                    *out_flags = flags;
                 }
                 SQLITE_OK
             }
@@ -111,24 +118,35 @@ unsafe extern "C" fn open(
     })
 }
 
-/// Whether a database to open is a replica.
+/// The flags of a file that was opened for reading alone.
+pub fn read_only(flags: c_int) -> c_int {
+    flags & !(SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE) | SQLITE_OPEN_READONLY
+}
+
+/// What the name of a database to open means.
 ///
 /// # Safety
 /// `name` is what SQLite passed to `xOpen` for a main database.
-unsafe fn is_replica(registration: &Registration, name: *const c_char) -> bool {
+unsafe fn meaning(registration: &Registration, name: *const c_char) -> Meaning {
     // SAFETY: as promised.
     let parameter = |key: &str| unsafe { registration.api.uri_parameter(name, key) };
     // SAFETY: as promised.
     let path = unsafe { CStr::from_ptr(name) };
-    let bare = MADE_OF_BARE.try_with(|made| made.borrow().as_deref() == Some(path)).unwrap_or(false);
-    names::is_ours(&parameter, bare, || registration.local_file_exists(path))
+    let named = pathname::named(path);
+    let (bare, path) = named.as_ref().map_or((false, path), |named| (named.bare, &*named.nominal));
+    names::meaning(&parameter, bare, || registration.exists(path))
 }
 
-/// Opens a replica.
+/// Opens a replica, and writes it to `file`. `flags` are those that `xOpen` answers.
 ///
 /// # Safety
-/// `name` is what SQLite passed to `xOpen` for a main database.
-unsafe fn open_replica(registration: &Registration, name: *const c_char) -> Result<ReplicaFile, Error> {
+/// `name` is what SQLite passed to `xOpen` for a main database, and `file` has room for a file of this VFS.
+pub unsafe fn open_replica(
+    registration: &Registration,
+    name: *const c_char,
+    file: *mut SqliteFile,
+    flags: c_int,
+) -> Result<(), Error> {
     let api = registration.api;
     // SAFETY: as promised, here and below.
     let parameter = |key: &str| unsafe { api.uri_parameter(name, key) };
@@ -139,11 +157,16 @@ unsafe fn open_replica(registration: &Registration, name: *const c_char) -> Resu
         let [journal, wal] = unsafe { api.companions(name) };
         File::open(api, &settings, unlocked, Companions::enter(journal, wal))
     });
-    opened.map(|file| ReplicaFile::new(api, file)).map_err(|error| {
+    let opened = opened.map_err(|error| {
         // SAFETY: see above.
-        let path = unsafe { CStr::from_ptr(name) }.to_string_lossy();
-        error.context(format!("cannot open {}", spelling::unspelled(&path)))
-    })
+        let path = unsafe { CStr::from_ptr(name) };
+        let named = pathname::named(path);
+        let path = named.as_ref().map_or(path, |named| &named.nominal).to_string_lossy();
+        error.context(format!("cannot open {}", path_identity::unspelled(&path)))
+    })?;
+    // SAFETY: as promised.
+    unsafe { file.cast::<ReplicaFile>().write(ReplicaFile::new(api, opened, flags)) };
+    Ok(())
 }
 
 unsafe extern "C" fn delete(vfs: *mut Vfs, name: *const c_char, sync_directory: c_int) -> c_int {
@@ -174,37 +197,8 @@ unsafe extern "C" fn access(vfs: *mut Vfs, name: *const c_char, what: c_int, ans
 
 unsafe extern "C" fn full_pathname(vfs: *mut Vfs, name: *const c_char, room: c_int, out: *mut c_char) -> c_int {
     guard("xFullPathname", SQLITE_CANTOPEN, || {
-        // SAFETY: SQLite passes a VFS of ours.
-        let registration = unsafe { Registration::of(vfs) };
-        let default = registration.default;
-        // SAFETY: the default VFS gets what we got.
-        let code = unsafe { ((*default).full_pathname)(default, name, room, out) };
-        // SAFETY: it is a string.
-        let refuse = |code: c_int| unresolved::report(registration.api, unsafe { CStr::from_ptr(name) }, room, code);
-        if code != SQLITE_OK && code != SQLITE_OK_SYMLINK {
-            return refuse(code);
-        }
-        // SAFETY: both are strings, the path since the default VFS succeeded.
-        let (written, path) = unsafe { (CStr::from_ptr(name), CStr::from_ptr(out).to_owned()) };
-        let bare = names::is_bare(written);
-        // SAFETY: SQLite makes full paths of databases' names alone, before it opens them, and passes the name with
-        // its parameters: it copies them from this very pointer into the name for `xOpen`. A VFS put over this one
-        // must pass on names of that shape, as it must to `xOpen`.
-        let parameters = unsafe { names::parameters(name) };
-        let parameter = |key: &str| parameters.iter().find(|(k, _)| k == key).map(|(_, value)| value.clone());
-        let ours = names::is_ours(&parameter, bare, || registration.local_file_exists(&path));
-        let spelling = spelling::spell(path.to_bytes(), ours.then(|| names::identity(&parameters)).as_deref());
-        let (Ok(spelling), Ok(bytes)) = (CString::new(spelling), usize::try_from(room)) else {
-            return refuse(SQLITE_CANTOPEN_FULLPATH);
-        };
-        if spelling.count_bytes() + unresolved::SUFFIX >= bytes {
-            return refuse(SQLITE_CANTOPEN_FULLPATH);
-        }
-        // SAFETY: the room suffices.
-        unsafe { ptr::copy_nonoverlapping(spelling.as_ptr(), out, spelling.count_bytes() + 1) };
-        let _ = MADE_OF_BARE.try_with(|made| made.replace(bare.then_some(spelling)));
-        // A link at the place of a replica's name means nothing.
-        if ours { SQLITE_OK } else { code }
+        // SAFETY: SQLite passes a VFS of ours, and the rest goes on as it is.
+        unsafe { pathname::full_pathname(Registration::of(vfs), name, room, out) }
     })
 }
 

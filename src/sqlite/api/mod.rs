@@ -217,6 +217,16 @@ impl Api {
         unsafe { routine!(self, file_control)(db, schema.as_ptr(), operation, argument) }
     }
 
+    /// The name of a schema's database as SQLite passed it to `xOpen`, with its parameters; null if the schema has no file, or
+    /// SQLite does not say.
+    ///
+    /// # Safety
+    /// `db` is open, or being opened, and in the hands of this thread.
+    pub unsafe fn filename(self, db: *mut Sqlite3, schema: &CStr) -> *const c_char {
+        // SAFETY: as promised.
+        unsafe { routine!(self, db_filename)(db, schema.as_ptr()) }
+    }
+
     /// A URI parameter of a database's name.
     ///
     /// # Safety

@@ -161,7 +161,7 @@ impl Store for SftpStore {
                 Err(failure) => Err(failure),
             }
         };
-        self.ask(0, look).await.map_err(|failure| failure.error(self.shown.clone()))
+        self.ask(&Allowance::of(0), look).await.map_err(|failure| failure.error(self.shown.clone()))
     }
 }
 
