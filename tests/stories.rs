@@ -69,6 +69,8 @@ mod stories {
     mod status;
     #[cfg(unix)]
     mod tables;
+    #[cfg(target_os = "linux")]
+    mod tenants;
     #[cfg(unix)]
     mod time_travel;
     #[cfg(all(unix, feature = "http"))]

@@ -16,6 +16,7 @@ mod fork;
 mod functions;
 mod guard;
 mod interrupt;
+mod memory;
 mod methods;
 mod names;
 mod page_one;

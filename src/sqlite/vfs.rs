@@ -6,6 +6,7 @@ use super::ffi::*;
 use super::file::File;
 use super::fork;
 use super::guard::guard;
+use super::memory;
 use super::methods::ReplicaFile;
 use super::names;
 use super::registration::Registration;
@@ -91,6 +92,7 @@ unsafe extern "C" fn open(
             return unsafe { ((*default).open)(default, name, file, flags, out_flags) };
         }
         fork::watch();
+        crate::replica::gives_memory_back_by(memory::give_back);
         log::start();
         // SAFETY: as above.
         match unsafe { open_replica(registration, name) } {

@@ -132,11 +132,14 @@ fn entries(place: &FilePlace, level: Level, range: &Range<Txid>, call: &Call) ->
         if !range.contains(&name.min) {
             continue;
         }
-        // What was deleted meanwhile, or is a link to nothing, is not there; a directory is no file of ours.
         match fs::metadata(entry.path()) {
             Ok(metadata) if metadata.is_file() => files.push(listed(level, name, &metadata)),
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
+            // A directory is no file of ours.
+            Ok(_) => {}
+            Err(error) if is_of_the_entry(&error) => {
+                tracing::debug!("{}: {error}, so it is left out", entry.path().display());
+            }
+            Err(error) => return Err(error),
         }
     }
     files.sort_unstable_by_key(|file| file.name);
@@ -174,7 +177,8 @@ fn part(path: &Path, range: Range<u64>, expected: Option<&Version>) -> io::Resul
     let length = usize::try_from(end.saturating_sub(range.start)).map_err(|_| io::ErrorKind::OutOfMemory)?;
     let mut bytes = vec![0; length];
     read_exact_at(&file, &mut bytes, range.start)?;
-    Ok((version.clone(), Some(Chunk { bytes: bytes.into(), file_size, version })))
+    let modified_ms = modified_ms(&metadata);
+    Ok((version.clone(), Some(Chunk { bytes: bytes.into(), file_size, version, modified_ms })))
 }
 
 impl fmt::Display for FileStore {
@@ -226,9 +230,29 @@ impl Store for FileStore {
 
 const LARGE: u64 = 64 * 1024 * 1024;
 
+/// Whether one entry alone cannot be looked at, which must not hide the others: it was deleted meanwhile, or is a link to
+/// nothing, to itself, through a file, or to where this process may not look. Whoever needs that file is told so by the read.
+fn is_of_the_entry(error: &io::Error) -> bool {
+    #[cfg(unix)]
+    if error.raw_os_error() == Some(libc::ELOOP) {
+        return true;
+    }
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound
+            | io::ErrorKind::NotADirectory
+            | io::ErrorKind::PermissionDenied
+            | io::ErrorKind::InvalidFilename
+    )
+}
+
 fn listed(level: Level, name: FileName, metadata: &Metadata) -> Listed {
-    let modified_ms = i64::try_from(modified_ns(metadata) / 1_000_000).unwrap_or(i64::MAX);
+    let modified_ms = modified_ms(metadata);
     Listed { level, name, size: metadata.len(), version: Some(version(metadata)), modified_ms }
+}
+
+fn modified_ms(metadata: &Metadata) -> i64 {
+    i64::try_from(modified_ns(metadata) / 1_000_000).unwrap_or(i64::MAX)
 }
 
 /// Inode, size and time of the last change together change with every rewrite.

@@ -5,6 +5,7 @@
 #[cfg(feature = "azure")]
 mod azure;
 mod blocking;
+mod bounds;
 #[cfg(test)]
 mod canned;
 mod cloud;
@@ -29,6 +30,7 @@ mod s3;
 #[cfg(feature = "sftp")]
 mod sftp;
 mod tls;
+mod tries;
 mod url;
 #[cfg(any(feature = "http", feature = "webdav"))]
 mod web;
@@ -85,6 +87,8 @@ pub struct Chunk {
     pub file_size: u64,
     /// Which bytes stood under this name when they were read.
     pub version: Version,
+    /// When the object was last written, as [`Listed::modified_ms`]; 0 if the answer does not tell.
+    pub modified_ms: i64,
 }
 
 /// A replica's files, wherever they lie. One implementation a backend.

@@ -7,13 +7,14 @@ use std::path::Path;
 /// A top-level module, and the others of the crate that it may name.
 const RULES: &[(&str, &[&str])] = &[
     ("ltx", &[]),
-    ("store", &["lock", "ltx", "pread", "progress"]),
+    ("store", &["lock", "ltx", "pread", "process", "progress"]),
     // Leaves that several layers share. Errors tell of files and stores; settings of moments and transactions.
     ("lock", &[]),
     ("log", &["pread", "runtime"]),
     ("pread", &[]),
+    ("process", &[]),
     ("progress", &[]),
-    ("runtime", &["error", "lock", "progress"]),
+    ("runtime", &["error", "lock", "process", "progress"]),
     ("error", &["ltx", "store"]),
     ("time", &["error"]),
     ("config", &["error", "ltx", "time"]),
