@@ -84,7 +84,10 @@ impl Blocking {
         }
         let patience = if overdue > 0 { self.little_patience } else { self.patience };
         let late = || failed(format!("the file system has not answered for {patience:?}"));
-        let permit = timeout(patience, self.permits.clone().acquire_owned()).await.map_err(|_| late())?;
+        let permit = match self.permits.clone().try_acquire_owned() {
+            Ok(permit) => Ok(permit),
+            Err(_) => timeout(patience, self.permits.clone().acquire_owned()).await.map_err(|_| late())?,
+        };
         let call = self.begin(patience.saturating_add(patience::transfer(bytes)));
         let ending = Ending { running: self.running.clone(), call: call.clone() };
         let mut task = tokio::task::spawn_blocking(move || {
