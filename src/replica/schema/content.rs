@@ -189,3 +189,95 @@ impl Walk {
         (self.seen.insert(pgno) && self.seen.len() <= self.most_pages).then_some(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use rusqlite::Connection;
+
+    /// A database that SQLite made, page by page, and the SQL in its schema.
+    fn database(page_size: usize, sql: &str) -> (Vec<Vec<u8>>, Vec<String>) {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("db");
+        let conn = Connection::open(&path).expect("a database");
+        let sql = format!("PRAGMA page_size = {page_size}; BEGIN; CREATE TABLE t (x); DROP TABLE t; {sql}; COMMIT");
+        conn.execute_batch(&sql).expect("statements");
+        let mut statement = conn.prepare("SELECT sql FROM sqlite_schema ORDER BY rowid").expect("a statement");
+        let rows = statement.query_map([], |row| row.get(0)).and_then(Iterator::collect).expect("rows");
+        let bytes = std::fs::read(&path).expect("a file");
+        (bytes.chunks(page_size).map(<[u8]>::to_vec).collect(), rows)
+    }
+
+    /// So many tables. Every thirtieth has a long definition.
+    fn tables(count: usize) -> String {
+        let columns = |table: usize| if table % 30 == 29 { 900 } else { 2 };
+        let columns = |table| (0..columns(table)).map(|n| format!(", column_{n}")).collect::<String>();
+        (0..count).map(|table| format!("CREATE TABLE table_{table} (id {});", columns(table))).collect()
+    }
+
+    /// Reads the schema as [`Replica::read_schema`] does.
+    fn read(pages: &[Vec<u8>]) -> Option<Schema> {
+        let mut walk = Walk::new(&pages[0], pages.len() as u32)?;
+        let page = |pgno: u32| pages.get(pgno as usize - 1);
+        let mut depth = vec![1];
+        while !depth.is_empty() {
+            let mut below = Vec::new();
+            for pgno in depth {
+                below.extend(walk.take(pgno, page(pgno)?)?);
+            }
+            depth = below;
+        }
+        let mut chains = mem::take(&mut walk.chains);
+        while let Some(chain) = chains.pop() {
+            chains.extend(walk.follow(&chain, page(chain.next)?)?);
+        }
+        Some(walk.schema)
+    }
+
+    #[test]
+    fn the_records_are_those_of_the_schema_table() {
+        for (page_size, count) in [(512, 0), (512, 1), (512, 400), (1024, 400), (4096, 3), (4096, 3000), (65536, 2000)]
+        {
+            let (pages, sql) = database(page_size, &tables(count));
+            let schema = read(&pages).unwrap_or_else(|| panic!("{count} tables in pages of {page_size}"));
+            assert_eq!(schema.records.len(), sql.len());
+            for (record, sql) in schema.records.iter().zip(&sql) {
+                assert!(record.ends_with(sql.as_bytes()), "{sql}");
+            }
+            match in_page_1(&pages[0], pages.len() as u32) {
+                Ok(alone) => assert_eq!(alone.map(|alone| alone.records), Some(schema.records)),
+                Err(GoesOn) => assert!(!schema.pages.is_empty(), "{count} tables in pages of {page_size}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_schema_of_too_many_pages_is_not_read() {
+        let (pages, _) = database(512, &tables(400));
+        let mut walk = Walk::new(&pages[0], pages.len() as u32).expect("a database");
+        walk.most_pages = 3;
+        let taken = (1..=4).map(|pgno| walk.visit(pgno).is_some());
+        assert_eq!(taken.collect::<Vec<_>>(), [true, true, true, false]);
+    }
+
+    proptest! {
+        /// Damage gives another schema or none, and always an end.
+        #[test]
+        fn damaged_pages_are_read_without_harm(
+            damage in prop::collection::vec((0usize..400, 0usize..512, any::<u8>()), 1..40),
+            on_page_1 in prop::collection::vec((16usize..200, any::<u8>()), 0..4),
+        ) {
+            static TABLES: std::sync::LazyLock<Vec<Vec<u8>>> = std::sync::LazyLock::new(|| database(512, &tables(200)).0);
+            let mut pages = TABLES.clone();
+            let count = pages.len();
+            damage.into_iter().for_each(|(page, at, byte)| pages[page % count][at] = byte);
+            on_page_1.into_iter().for_each(|(at, byte)| pages[0][at] = byte);
+            if let Some(schema) = read(&pages) {
+                prop_assert!(schema.pages.len() <= MOST_BYTES / 512);
+                prop_assert!(schema.records.iter().map(Vec::len).sum::<usize>() <= MOST_BYTES);
+            }
+            let _ = in_page_1(&pages[0], count as u32);
+        }
+    }
+}

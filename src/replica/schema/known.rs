@@ -39,9 +39,12 @@ impl KnownSchemas {
 
     /// The cookie of a view's schema, if all of its pages are known to be those of a schema that was read.
     pub(super) fn find(&mut self, page_1: Digest, view: &View, lineage: &Lineage) -> Option<u32> {
-        let known = self.0.iter().find(|known| known.page_1 == page_1 && known.is_of(view, lineage))?;
+        let known = self.0.iter_mut().find(|known| known.page_1 == page_1 && known.is_of(view, lineage))?;
         let cookie = known.cookie;
-        if !known.pages.iter().all(|place| place.is_in(view)) {
+        if known.pages.iter().all(|place| place.is_in(view)) {
+            // The newer the state, the more it proves.
+            (known.epoch, known.txid) = (known.epoch, known.txid).max((view.epoch(), view.txid()));
+        } else {
             let pages: Vec<u32> = known.pages.iter().map(|place| place.pgno).collect();
             self.add(Known::new(page_1, view, &pages, cookie));
         }
