@@ -3,6 +3,7 @@
 
 use crate::support::bank;
 use crate::support::extension::{connect, uri};
+use crate::support::hosts::Host;
 use crate::support::litestream::{Place, Primary, Schedule, Stopped};
 use crate::support::pages::{assert_whole, content};
 use crate::support::programs::wait_until;
@@ -303,4 +304,18 @@ fn a_copy_of_a_replica_reads_the_same_after_a_rebuild() {
     let copy = Connection::open(copy).expect("a database");
     assert_eq!(look(&copy), seen(2));
     assert_eq!(content(&copy), content(&site.restored(second)));
+}
+
+/// The child of a fork finds the replica anew, and the first database that it sees there may be another one than its parent saw
+/// under the same cookie.
+#[test]
+fn a_connection_that_a_fork_inherits_reads_a_rebuilt_database_right() {
+    let mut site = Site::new(|path| build(path, "", &["t1", "t2"], 1));
+    let (forked, replaced) = (site.dir.path().join("forked"), site.dir.path().join("replaced"));
+    let host = Host::python("fork_rebuilt.py").arg(&site.place.url).arg(&forked).arg(&replaced);
+    let host = std::thread::spawn(|| host.succeed());
+    wait_until("the host has forked", || forked.exists());
+    site.replace(Metadata::Kept, |path| build(path, "", &["t2", "t1"], 2));
+    fs::write(replaced, "").expect("a file");
+    assert_eq!(host.join().expect("the host ends well"), "ok\n");
 }
