@@ -56,6 +56,8 @@ mod stories {
     #[cfg(unix)]
     mod readme;
     #[cfg(unix)]
+    mod rebuilds;
+    #[cfg(unix)]
     mod requests;
     #[cfg(unix)]
     mod s3;

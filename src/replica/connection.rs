@@ -100,6 +100,20 @@ impl Connection {
         }
     }
 
+    /// The schema cookie that page 1 of `view` shows. `page_1` is that page as the replica holds it. Does no I/O if the schema
+    /// fits in page 1, or if its pages did not change since a view that was read before.
+    pub fn schema_cookie(&self, view: &Arc<View>, page_1: &Page, interrupted: Interrupted<'_>) -> Result<u32, Error> {
+        if let Some(cookie) = view.schema_cookie() {
+            return Ok(cookie);
+        }
+        let replica = self.place(interrupted)?.replica();
+        if let Some(cookie) = replica.known_schema_cookie(view, page_1) {
+            return Ok(cookie);
+        }
+        let (replica, view, page_1) = (replica.clone(), view.clone(), page_1.clone());
+        runtime::wait(async move { replica.read_schema_cookie(&view, &page_1).await }, interrupted)
+    }
+
     /// Waits until the replica has a transaction, polling at once and then closely. False if that took longer than
     /// `timeout`. Only for a connection that follows: one sent to another moment never gets there.
     pub fn wait_for(&self, txid: Txid, timeout: Duration, interrupted: Interrupted<'_>) -> Result<bool, Error> {

@@ -9,11 +9,12 @@
 //! | `pages`, `view` | which bytes hold which page of a state |
 //! | `build` | from a plan to a view |
 //! | `cache`, `fetch` | bringing pages into memory |
-//! | `foresight`, `btree` | what a reader will read next |
+//! | `foresight`, `btree`, `cells` | what a reader will read next |
 //! | `rent`, `freelist` | when to fetch all of a table, and what not to fetch |
 //! | `lineage` | which histories have a past in common |
 //! | `follow`, `renew` | from one view to the next, by name and by listing |
 //! | `moments` | other moments than the newest: which there are, and their views |
+//! | `schema` | the schema cookie that page 1 shows |
 //! | `changes` | what differs between two moments, by table and index |
 //! | `past` | pages whose file is gone |
 //! | `status` | how it is doing |
@@ -28,6 +29,7 @@ mod budgets;
 mod build;
 mod cache;
 mod catalog;
+mod cells;
 mod changes;
 mod connection;
 mod fetch;
@@ -49,6 +51,7 @@ mod registry;
 mod renew;
 mod rent;
 mod reports;
+mod schema;
 #[cfg(test)]
 mod simulation;
 mod status;
@@ -74,6 +77,7 @@ use library::Library;
 use lineage::Lineage;
 use moments::Moments;
 use reading::Portions;
+use schema::Schemas;
 use status::SharedCondition;
 use std::fmt;
 use std::sync::Arc;
@@ -96,6 +100,7 @@ pub(crate) struct Replica {
     /// Files of the newest view are gone, so it has to be made of others.
     outdated: AtomicBool,
     lineage: Lineage,
+    schemas: Schemas,
     poll_interval_ms: AtomicU64,
     bounds: Mutex<Bounds>,
 }
@@ -125,6 +130,7 @@ impl Replica {
             spare: Mutex::default(),
             outdated: AtomicBool::new(false),
             lineage: Lineage::default(),
+            schemas: Schemas::new(),
             poll_interval_ms: AtomicU64::new(poll_interval.as_millis() as u64),
             bounds: Mutex::new(cache),
         }

@@ -13,10 +13,11 @@ use super::report::{Held, StatusReport};
 use crate::config::{Settings, Target};
 use crate::error::{Error, Kind};
 use crate::ltx::Txid;
-use crate::replica::{Connection, View};
+use crate::replica::{Connection, Page, View};
 use crate::time;
 use std::cell::{Cell, RefCell};
 use std::ffi::{CStr, CString};
+use std::ops::Range;
 use std::ptr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -139,12 +140,23 @@ impl File {
                 None => part.fill(0),
             }
             if let (1, Some(page)) = (pgno, &page) {
-                header(view).patch(part, start, page);
+                self.header(view, page, start..start + part.len())?.patch(part, start);
             }
             offset += part.len() as u64;
             buffer = rest;
         }
         Ok(())
+    }
+
+    /// The header that a part of page 1 shows.
+    fn header(&self, view: &Arc<View>, page_1: &Page, part: Range<usize>) -> Result<Header, Error> {
+        let (counter, commit) = (view.counter(), view.commit());
+        let schema_cookie = match Header::shows_schema_cookie(part) {
+            true => Some(self.connection.schema_cookie(view, page_1, &|| self.interrupted())?),
+            // SQLite reads the counter at the begin of each transaction, which must not wait for pages of the schema.
+            false => None,
+        };
+        Ok(Header { counter, commit, schema_cookie })
     }
 
     /// Answers a question; `schema` is the name that the file has in its connection, where the asker knows it.
@@ -322,10 +334,6 @@ impl File {
         // SAFETY: the connection is the one that is calling, and the watch ends before the call does.
         unsafe { Watch::new(self.api, self.db(), !self.is_shared.get()) }
     }
-}
-
-fn header(view: &View) -> Header {
-    Header { counter: view.counter(), commit: view.commit(), history: view.history() }
 }
 
 fn size(view: &View) -> u64 {

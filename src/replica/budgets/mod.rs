@@ -5,6 +5,7 @@
 
 mod database;
 mod far;
+mod schema;
 
 use super::fetch::Guesses;
 use super::foresight::{Foresight, Source};

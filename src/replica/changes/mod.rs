@@ -7,7 +7,7 @@
 //!
 //! | module | what it knows |
 //! |---|---|
-//! | `records` | cells of b-tree pages, and what the schema's rows say |
+//! | `records` | what the schema's rows say |
 //! | `owners` | which b-tree pages belong to, at one moment |
 
 mod owners;
@@ -104,7 +104,7 @@ impl Replica {
     }
 
     /// Pages of a view, in the order in which they are asked for. None for those that it does not have.
-    async fn pages(&self, view: &Arc<View>, pages: &[u32]) -> Result<Vec<Option<Page>>, Error> {
+    pub(super) async fn pages(&self, view: &Arc<View>, pages: &[u32]) -> Result<Vec<Option<Page>>, Error> {
         self.fetcher.bring(view, pages).await;
         let mut found = Vec::with_capacity(pages.len());
         for pgno in pages {

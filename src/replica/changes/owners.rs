@@ -9,6 +9,7 @@ use super::records::{self, Entry};
 use super::{Change, PORTION};
 use crate::error::{Error, Kind as ErrorKind};
 use crate::replica::btree::{self, Kind};
+use crate::replica::cells;
 use crate::replica::{Replica, View};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -158,7 +159,7 @@ impl Search<'_> {
             let Some(page) = self.replica.pages(self.view, &[*pgno]).await?.into_iter().next().flatten() else {
                 continue;
             };
-            for cell in records::cells(&page, *pgno, self.usable, self.view.commit()) {
+            for cell in cells::each(&page, *pgno, self.usable, self.view.commit()).flatten() {
                 let mut payload = cell.local.to_vec();
                 for overflow in self.chain(cell.overflow, cell.length).await? {
                     payload.extend_from_slice(overflow.1.get(4..self.usable).unwrap_or_default());
@@ -191,7 +192,7 @@ impl Search<'_> {
             }
             for (pgno, page) in portion.iter().zip(self.replica.pages(self.view, portion).await?) {
                 let page = page.as_deref().unwrap_or_default();
-                for cell in records::cells(page, *pgno, self.usable, self.view.commit()) {
+                for cell in cells::each(page, *pgno, self.usable, self.view.commit()).flatten() {
                     for (pgno, _) in self.chain(cell.overflow, cell.length).await? {
                         self.take(pgno, owner);
                     }

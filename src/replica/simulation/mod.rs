@@ -5,6 +5,7 @@
 //! must hold, byte for byte. A failing seed prints itself; `LITESTREAM_VFS_SEEDS=17` or `=0..50000` runs others.
 
 mod oracle;
+mod pages;
 mod primary;
 mod random;
 mod world;
@@ -12,11 +13,14 @@ mod world;
 use super::foresight::Foresight;
 use super::reading::Portions;
 use super::{Bounds, Page, Replica, View};
+use crate::config::Target;
 use crate::error::Kind;
 use crate::ltx::{Header, Txid};
-use oracle::Oracle;
+use oracle::Database;
+use pages::Schema;
 use primary::{PAGE_SIZE, Primary};
 use random::Random;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -81,6 +85,8 @@ struct Simulation {
     foresight: Foresight,
     /// Views that readers hold.
     pinned: Vec<Arc<View>>,
+    /// The schema that a reader's statements were compiled for, by the cookie that page 1 showed.
+    compiled: HashMap<u32, Schema>,
     /// The history and the transaction of the newest view that was seen.
     seen: Option<(usize, Txid)>,
 }
@@ -102,6 +108,7 @@ impl Simulation {
             replica: Arc::new(replica),
             foresight: Foresight::new(),
             pinned: Vec::new(),
+            compiled: HashMap::new(),
             seen: None,
         }
     }
@@ -118,8 +125,9 @@ impl Simulation {
     }
 
     async fn step(&mut self) {
-        match self.random.below(10) {
+        match self.random.below(11) {
             0..=4 => self.primary.act(),
+            10 => self.travel().await,
             5..=6 => self.poll().await,
             7 => self.pin(),
             8 => self.read_pinned().await,
@@ -141,6 +149,16 @@ impl Simulation {
         self.pinned.extend(self.replica.head());
     }
 
+    /// A reader goes to another moment, if it can be had.
+    async fn travel(&mut self) {
+        let Some(head) = self.replica.head() else { return };
+        let txid = Txid(1 + self.random.below(head.txid().0));
+        if let Ok(Some(view)) = self.replica.view_of(Target::Txid(txid)).await {
+            self.check(&view).await;
+            self.pinned.push(view);
+        }
+    }
+
     async fn read_pinned(&mut self) {
         if let Some(view) = self.random.choose(&self.pinned).cloned() {
             self.check(&view).await;
@@ -149,7 +167,7 @@ impl Simulation {
 
     /// Compares every page of a view with the oracle, and answers the history that the view belongs to. Pages that
     /// cannot be had are errors, never wrong.
-    async fn check(&self, view: &Arc<View>) -> usize {
+    async fn check(&mut self, view: &Arc<View>) -> usize {
         let mut pages = Vec::new();
         for pgno in 1..=view.commit() {
             match self.replica.page(view, pgno, &self.foresight).await {
@@ -159,14 +177,36 @@ impl Simulation {
                 Err(error) => panic!("page {pgno} at TXID {}: {error}", view.txid()),
             }
         }
-        let is_it = |state: &[u64]| {
-            let same =
-                |(page, content): (&Option<Page>, &u64)| page.as_ref().is_none_or(|it| **it == *Oracle::page(*content));
-            state.len() == pages.len() && pages.iter().zip(state).all(same)
+        let page_size = view.page_size() as usize;
+        let is_it = |state: &Database| {
+            let same = |(page, content): (&Option<Page>, &pages::Content)| {
+                page.as_ref().is_none_or(|it| **it == *content.bytes(page_size))
+            };
+            let alike = state.page_size == page_size && state.pages.len() == pages.len();
+            alike && pages.iter().zip(&state.pages).all(same)
         };
         let mut states = self.primary.oracle().states(view.txid());
-        let history = states.find(|(_, state)| is_it(state)).map(|(number, _)| number);
-        history.unwrap_or_else(|| panic!("the view at TXID {} is no state that ever was", view.txid()))
+        let Some((history, state)) = states.find(|(_, state)| is_it(state)) else {
+            panic!("the view at TXID {} is no state that ever was", view.txid());
+        };
+        let schema = state.pages[0].schema().expect("page 1 holds the schema");
+        drop(states);
+        if let Some(page_1) = &pages[0] {
+            self.check_cookie(view, page_1, schema).await;
+        }
+        history
+    }
+
+    /// Statements stay compiled while page 1 shows the same cookie, so it must not show that for another schema.
+    async fn check_cookie(&mut self, view: &Arc<View>, page_1: &Page, schema: Schema) {
+        match self.replica.read_schema_cookie(view, page_1).await {
+            Ok(cookie) => {
+                let compiled = *self.compiled.entry(cookie).or_insert(schema);
+                assert_eq!(compiled, schema, "cookie {cookie} at TXID {}", view.txid());
+                assert_eq!(view.schema_cookie(), Some(cookie));
+            }
+            Err(error) => assert!(self.may_fail(error.kind()), "the schema at TXID {}: {error}", view.txid()),
+        }
     }
 
     fn may_fail(&self, kind: Kind) -> bool {
