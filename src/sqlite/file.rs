@@ -146,8 +146,9 @@ impl File {
             Question::Txid => Ok(Answer::Text(self.settled_view(schema)?.txid().to_string())),
             Question::Time => Ok(Answer::Text(time::format(self.settled_view(schema)?.time_ms()))),
             Question::Lag => {
-                let whole = |lag: Duration| i64::try_from(lag.as_secs()).unwrap_or(i64::MAX);
-                Ok(Answer::Number(self.connection.lag().map_or(-1, whole)))
+                // Rounded up: a replica that has just been confirmed is not one without an answer.
+                let seconds = |lag: Duration| (lag.as_secs_f64() * 1000.0).ceil() / 1000.0;
+                Ok(Answer::Seconds(self.connection.lag().map_or(-1.0, seconds)))
             }
             Question::MoveTo(moment) => self.move_to(moment),
             Question::Wait { txid, timeout } => self.wait(*txid, *timeout).map(Answer::Number),
