@@ -340,11 +340,11 @@ mod tests {
         }
     }
 
-    async fn replica(store: &Arc<Gateway>) -> Replica {
+    async fn replica(store: &Arc<Gateway>) -> Arc<Replica> {
         for txid in 1..=20 {
             store.files.insert(Level::ZERO, name(txid), file(txid));
         }
-        Replica::new(store.clone(), Bounds { memory: 1 << 20, disk: 0 }, Duration::from_secs(1))
+        Arc::new(Replica::new(store.clone(), Bounds { memory: 1 << 20, disk: 0 }, Duration::from_secs(1)))
     }
 
     #[tokio::test(start_paused = true)]

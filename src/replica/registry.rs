@@ -74,6 +74,7 @@ pub(super) struct Place {
     replica: Arc<Replica>,
     usage: Arc<Usage>,
     foresight: Arc<Foresight>,
+    rested: bool,
 }
 
 impl Place {
@@ -99,10 +100,17 @@ impl Place {
         let usage = Arc::new(Usage::default());
         entry.wishes.push(Wish { reader, poll_interval, cache, usage: usage.clone() });
         entry.suit();
-        if entry.follower.is_none() {
+        let rested = entry.follower.is_none();
+        if rested {
             entry.follower = Some(runtime::spawn(follow(entry.replica.clone()))?);
         }
-        Ok(Place { key, reader, replica: entry.replica.clone(), usage, foresight: Arc::new(Foresight::new()) })
+        let (replica, foresight) = (entry.replica.clone(), Arc::new(Foresight::new()));
+        Ok(Place { key, reader, replica, usage, foresight, rested })
+    }
+
+    /// Whether nobody else followed the replica when this place was taken.
+    pub(super) fn rested(&self) -> bool {
+        self.rested
     }
 
     pub(super) fn replica(&self) -> &Arc<Replica> {
@@ -210,13 +218,14 @@ fn jittered(interval: Duration) -> Duration {
     interval.mul_f64(0.9 + random / 5.0)
 }
 
-/// Polls until it is aborted. What goes wrong is logged once until a poll succeeds, not once a second: the same trouble
-/// has other words at another request.
-async fn follow(replica: Arc<Replica>) {
+/// Polls until it is aborted. What goes wrong is logged once until the replica can be followed again, not once a second: the
+/// same trouble has other words at another request.
+pub(super) async fn follow(replica: Arc<Replica>) {
     let mut complained = false;
     loop {
         tokio::time::sleep(jittered(replica.poll_interval())).await;
-        match replica.poll(Duration::ZERO).await {
+        match replica.take_turn().await {
+            Ok(()) if replica.is_failing() => {}
             Ok(()) if std::mem::take(&mut complained) => tracing::warn!("{} answers again", replica.store),
             Ok(()) => {}
             Err(error) if !std::mem::replace(&mut complained, true) => {

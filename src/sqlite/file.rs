@@ -152,7 +152,10 @@ impl File {
     fn header(&self, view: &Arc<View>, page_1: &Page, part: Range<usize>) -> Result<Header, Error> {
         let (counter, commit) = (view.counter(), view.commit());
         let schema_cookie = match Header::shows_schema_cookie(part) {
-            true => Some(self.connection.schema_cookie(view, page_1, &|| self.interrupted())?),
+            true => {
+                let watch = self.watch();
+                Some(self.connection.schema_cookie(view, page_1, &|| watch.interrupted())?)
+            }
             // SQLite reads the counter at the begin of each transaction, which must not wait for pages of the schema.
             false => None,
         };
@@ -167,8 +170,9 @@ impl File {
             Question::Txid => Ok(Answer::Text(self.settled_view(schema)?.txid().to_string())),
             Question::Time => Ok(Answer::Text(time::format(self.settled_view(schema)?.time_ms()))),
             Question::Lag => {
-                let whole = |lag: Duration| i64::try_from(lag.as_secs()).unwrap_or(i64::MAX);
-                Ok(Answer::Number(self.connection.lag().map_or(-1, whole)))
+                // Rounded up: a replica that has just been confirmed is not one without an answer.
+                let seconds = |lag: Duration| (lag.as_secs_f64() * 1000.0).ceil() / 1000.0;
+                Ok(Answer::Seconds(self.connection.lag().map_or(-1.0, seconds)))
             }
             Question::MoveTo(moment) => self.move_to(moment),
             Question::Wait { txid, timeout } => self.wait(*txid, *timeout).map(Answer::Number),

@@ -23,7 +23,7 @@ pub const REQUEST: c_int = 0x4c53_5646;
 pub enum Question {
     /// The last transaction of the state that reads see.
     Txid,
-    /// Seconds since the replica last answered.
+    /// Seconds since the replica last confirmed the newest state that is served.
     Lag,
     /// When that transaction was written.
     Time,
@@ -58,8 +58,10 @@ pub enum Question {
 pub enum Answer {
     /// Words.
     Text(String),
-    /// A number.
+    /// A whole number.
     Number(i64),
+    /// A number of seconds, exact to milliseconds.
+    Seconds(f64),
     /// How the replica and its reader are doing.
     Status(Box<StatusReport>),
     /// Moments; none where there are no more.
@@ -76,6 +78,7 @@ impl Answer {
         match self {
             Answer::Text(text) => text,
             Answer::Number(number) => number.to_string(),
+            Answer::Seconds(seconds) => format!("{seconds:.3}"),
             Answer::Status(report) => report.to_string(),
             Answer::Moments(rows) => format!("{rows:?}"),
             Answer::Files(rows) => format!("{rows:?}"),

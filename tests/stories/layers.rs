@@ -18,7 +18,7 @@ const RULES: &[(&str, &[&str])] = &[
     ("error", &["ltx", "store"]),
     ("time", &["error"]),
     ("config", &["error", "ltx", "time"]),
-    ("replica", &["config", "error", "lock", "ltx", "pread", "progress", "runtime", "store", "time"]),
+    ("replica", &["config", "error", "lock", "ltx", "pread", "process", "progress", "runtime", "store", "time"]),
     ("sqlite", &["config", "error", "log", "ltx", "replica", "runtime", "store", "time"]),
 ];
 

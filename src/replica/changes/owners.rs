@@ -50,7 +50,11 @@ impl Owners {
         self.found.get(&pgno).cloned()
     }
 
-    pub(super) async fn find(replica: &Replica, view: &Arc<View>, wanted: &BTreeSet<u32>) -> Result<Owners, Error> {
+    pub(super) async fn find(
+        replica: &Arc<Replica>,
+        view: &Arc<View>,
+        wanted: &BTreeSet<u32>,
+    ) -> Result<Owners, Error> {
         let wanted: HashSet<u32> = wanted.iter().copied().filter(|pgno| *pgno <= view.commit()).collect();
         if wanted.is_empty() {
             return Ok(Owners { found: HashMap::new() });
@@ -74,7 +78,7 @@ const LARGEST_ROOT: usize = 52;
 
 /// The search for the owners of a view's pages.
 struct Search<'a> {
-    replica: &'a Replica,
+    replica: &'a Arc<Replica>,
     view: &'a Arc<View>,
     page_1: &'a [u8],
     usable: usize,

@@ -96,7 +96,7 @@ struct Part {
 
 impl Replica {
     /// The view of a moment. None for [`Target::Latest`], and for a time that has not come yet: such a reader follows.
-    pub(crate) async fn view_of(&self, target: Target) -> Result<Option<Arc<View>>, Error> {
+    pub(crate) async fn view_of(self: &Arc<Self>, target: Target) -> Result<Option<Arc<View>>, Error> {
         match target {
             Target::Latest => return Ok(None),
             Target::Now => return self.newest().await.map(Some),
@@ -119,7 +119,7 @@ impl Replica {
     }
 
     /// The newest view, after a look for a newer one. If the replica does not answer, that is the one which readers who follow see.
-    async fn newest(&self) -> Result<Arc<View>, Error> {
+    async fn newest(self: &Arc<Self>) -> Result<Arc<View>, Error> {
         let polled = self.poll(Duration::ZERO).await;
         match self.head() {
             Some(head) => Ok(head),
@@ -129,7 +129,7 @@ impl Replica {
 
     /// Whether a time has not come yet: neither by this host's clock nor by the primary's, which may be ahead of it and which shows in
     /// the time of the newest state.
-    async fn is_to_come(&self, ms: i64) -> bool {
+    async fn is_to_come(self: &Arc<Self>, ms: i64) -> bool {
         let is_after_head = || self.head().is_none_or(|head| head.time_ms() < ms);
         if ms <= time::now_ms() || !is_after_head() {
             return false;

@@ -157,7 +157,7 @@ impl Model {
     }
 }
 
-async fn at(replica: &Replica, ms: i64) -> Option<Txid> {
+async fn at(replica: &Arc<Replica>, ms: i64) -> Option<Txid> {
     replica.view_of(Target::Time(ms)).await.ok().map(|view| view.expect("a moment of the past").txid())
 }
 

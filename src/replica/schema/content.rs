@@ -59,7 +59,11 @@ const PORTION: usize = 1024;
 
 impl Replica {
     /// The schema of a view; None if its pages are damaged or more than [`MOST_BYTES`].
-    pub(super) async fn read_schema(&self, view: &Arc<View>, page_1: &Page) -> Result<Option<Schema>, Error> {
+    pub(super) async fn read_schema(
+        self: &Arc<Self>,
+        view: &Arc<View>,
+        page_1: &Page,
+    ) -> Result<Option<Schema>, Error> {
         let Some(mut walk) = Walk::new(page_1, view.commit()) else { return Ok(None) };
         let mut depth = walk.take(1, page_1);
         while let Some(pages) = depth.take_if(|pages| !pages.is_empty()) {
@@ -73,7 +77,12 @@ impl Replica {
     }
 
     /// Reads b-tree pages. Returns their children, or None if one is damaged.
-    async fn read_depth(&self, view: &Arc<View>, walk: &mut Walk, depth: &[u32]) -> Result<Option<Vec<u32>>, Error> {
+    async fn read_depth(
+        self: &Arc<Self>,
+        view: &Arc<View>,
+        walk: &mut Walk,
+        depth: &[u32],
+    ) -> Result<Option<Vec<u32>>, Error> {
         let mut below = Vec::new();
         for portion in depth.chunks(PORTION) {
             for (pgno, page) in portion.iter().zip(self.pages(view, portion).await?) {
@@ -88,7 +97,7 @@ impl Replica {
 
     /// Reads the next overflow page of each chain. Returns the chains that go on, or None if a page is damaged.
     async fn read_overflow(
-        &self,
+        self: &Arc<Self>,
         view: &Arc<View>,
         walk: &mut Walk,
         chains: &[Chain],

@@ -26,7 +26,7 @@ use super::view::View;
 use super::{Replica, btree};
 use crate::error::Error;
 use crate::lock::Mutex;
-use crate::runtime;
+use crate::process;
 use content::{Digest, Keys, Schema};
 use cookies::Cookies;
 use known::{Known, KnownSchemas};
@@ -53,7 +53,7 @@ struct State {
 impl Schemas {
     pub(super) fn new() -> Schemas {
         // The parent of a forked child may have shown any of the primary's cookies to connections that the child inherits.
-        let cookies = Cookies::new(runtime::generation() == 0);
+        let cookies = Cookies::new(process::generation() == 0);
         Schemas { keys: Keys::default(), state: Mutex::new(State { cookies, known: KnownSchemas::default() }) }
     }
 
@@ -93,7 +93,7 @@ impl Replica {
     }
 
     /// As [`Replica::known_schema_cookie`], of a schema whose pages have to be read.
-    pub(super) async fn read_schema_cookie(&self, view: &Arc<View>, page_1: &Page) -> Result<u32, Error> {
+    pub(super) async fn read_schema_cookie(self: &Arc<Self>, view: &Arc<View>, page_1: &Page) -> Result<u32, Error> {
         if let Some(cookie) = self.known_schema_cookie(view, page_1) {
             return Ok(cookie);
         }

@@ -28,8 +28,9 @@ use world::World;
 
 const STEPS: u32 = 120;
 
-/// Within so many polls everything is noticed: a look at level 0, then listings until another history is believed.
-const POLLS_TO_SETTLE: u32 = 10;
+/// Within so many polls everything is noticed: the longest pause between two listings of a replica that gives no newer view,
+/// then listings until another history is believed.
+const POLLS_TO_SETTLE: u32 = 40;
 
 /// Seeds of the ordinary run.
 const SEEDS: std::ops::Range<u64> = 0..2000;
@@ -87,7 +88,9 @@ struct Simulation {
     pinned: Vec<Arc<View>>,
     /// The schema that a reader's statements were compiled for, by the cookie that page 1 showed.
     compiled: HashMap<u32, Schema>,
-    /// The history and the transaction of the newest view that was seen.
+    /// The newest view that was seen.
+    head: Option<Arc<View>>,
+    /// Its history and its transaction.
     seen: Option<(usize, Txid)>,
 }
 
@@ -109,6 +112,7 @@ impl Simulation {
             foresight: Foresight::new(),
             pinned: Vec::new(),
             compiled: HashMap::new(),
+            head: None,
             seen: None,
         }
     }
@@ -137,12 +141,18 @@ impl Simulation {
 
     async fn poll(&mut self) {
         // A poll may fail while the store misbehaves; what it must not do is publish something wrong.
-        let _ = self.replica.poll(Duration::ZERO).await;
+        let _ = match self.random.one_in(2) {
+            true => self.replica.take_turn().await,
+            false => self.replica.poll(Duration::ZERO).await,
+        };
         tokio::time::advance(Duration::from_secs(1)).await;
         let Some(view) = self.replica.head() else { return };
+        if self.head.as_ref().is_some_and(|seen| Arc::ptr_eq(seen, &view)) {
+            return;
+        }
         let now = Some((self.check(&view).await, view.txid()));
         assert!(self.seen <= now, "from {:?} back to {now:?}", self.seen);
-        self.seen = now;
+        (self.head, self.seen) = (Some(view), now);
     }
 
     fn pin(&mut self) {
@@ -220,6 +230,7 @@ impl Simulation {
             self.poll().await;
         }
         assert_eq!(self.seen, self.primary.oracle().newest(), "the follower is stuck");
+        assert!(self.replica.lag() < Some(Duration::from_secs(5)), "the newest state is not confirmed");
         let view = self.replica.head();
         for pgno in view.iter().flat_map(|view| 1..=view.commit()) {
             let page = self.replica.page(view.as_ref().expect("a view"), pgno, &self.foresight).await;

@@ -104,6 +104,8 @@ impl Primary {
             15 => self.compact(2),
             16 => self.snapshot(),
             17..=18 => self.expire_level_0(),
+            _ if self.random.one_in(6) => self.lose_file(),
+            _ if self.random.one_in(6) => self.world.vanish(),
             _ if self.random.one_in(4) => self.lose_replica(),
             _ if self.random.one_in(4) => self.lose_everything(),
             _ => self.expire_higher_levels(),
@@ -157,6 +159,15 @@ impl Primary {
         }
         let newest = &self.changes[&max];
         self.upload(level, self.header(min, max, newest.commit, newest.ms, newest.page_size), &pages);
+    }
+
+    /// The store loses a file of level 0 that nothing else covers, and there is a hole until it is bridged.
+    fn lose_file(&mut self) {
+        let files = self.world.files(Level::ZERO);
+        if let Some(file) = self.random.choose(&files).copied() {
+            self.world.delete(Level::ZERO, file);
+            self.commit();
+        }
     }
 
     /// The replica is wiped under the primary, whose transactions go on without a base there.
