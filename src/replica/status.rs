@@ -37,7 +37,9 @@ impl Standstill {
             Standstill::NoBase => {
                 "the replica does not hold every page; the last state is kept until the next snapshot".to_owned()
             }
-            Standstill::Behind => "all files lie before the last state, which is kept until that is certain".to_owned(),
+            Standstill::Behind => {
+                "all files end before the last state; the last state is kept until that is certain".to_owned()
+            }
             Standstill::Hole(first, last) => {
                 let missing = if first == last {
                     format!("TXID {first} is missing, and later ones are there")

@@ -254,13 +254,12 @@ impl WebStore {
         let request = |client: &Client| {
             let request =
                 self.request(client, Method::GET, &below).header(RANGE, format!("bytes={}-{last}", range.start));
-            match expected {
-                // A cache may have what was seen before, but not the absence of what came since.
-                None => request.header(CACHE_CONTROL, "no-cache"),
-                Some(version) => {
-                    etag::if_match(version).into_iter().fold(request, |request, tag| request.header(IF_MATCH, tag))
-                }
-            }
+            // A cache may have what was seen before, but not the absence of what came since. A read of the first byte alone
+            // asks whether the file is still the same.
+            let is_about_now = expected.is_none() || last == 0;
+            let request = if is_about_now { request.header(CACHE_CONTROL, "no-cache") } else { request };
+            let tag = expected.and_then(etag::if_match);
+            tag.into_iter().fold(request, |request, tag| request.header(IF_MATCH, tag))
         };
         let has_tag = expected.is_some_and(|version| etag::if_match(version).is_some());
         let read = |answer: Answer, is_fresh: bool| {
