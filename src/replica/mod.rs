@@ -38,6 +38,8 @@ mod freelist;
 mod half_written;
 mod library;
 mod lineage;
+#[cfg(test)]
+mod listed_versions;
 mod moments;
 #[cfg(test)]
 mod one_page;
