@@ -48,6 +48,8 @@ mod holes;
 mod idle;
 mod library;
 mod lineage;
+#[cfg(test)]
+mod listed_versions;
 mod moments;
 #[cfg(test)]
 mod one_page;

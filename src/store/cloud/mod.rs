@@ -1,18 +1,16 @@
 //! Replicas in buckets: what S3, Google Cloud Storage and Azure Blob Storage have in common, which is nearly all.
 
+mod ask;
 mod attempt;
 mod checksum;
 mod client;
 mod failure;
+mod listing;
 mod transport;
 
 pub(super) use client::{Bucket, Parts, Service, unsigned, unusable};
 
-use super::bounds::{MOST_EMPTY_PAGES, MOST_NAMES, too_many_names};
 use super::http::Clients;
-use super::paths;
-use super::patience::{self, Allowance};
-use super::tries::Tries;
 use super::{Chunk, Error, ErrorKind, Listed, OLDER_FORMAT, Store, Version, etag};
 use crate::lock::RwLock;
 use crate::ltx::{FileName, Level, Txid};
@@ -20,15 +18,12 @@ use async_trait::async_trait;
 use attempt::{Attempt, Partial};
 use bytes::Bytes;
 use client::Client;
-use failure::{Failure, Refusal, Wish};
-use object_store::list::PaginatedListOptions;
+use failure::Wish;
 use object_store::path::Path;
 use object_store::{GetOptions, GetRange, ObjectMeta};
 use std::fmt;
-use std::future::Future;
 use std::ops::Range;
 use std::sync::Arc;
-use tokio::time::timeout;
 
 /// A replica in a bucket.
 pub(super) struct CloudStore<S> {
@@ -61,124 +56,6 @@ impl<S: Service> CloudStore<S> {
         match Path::parse(format!("{}/{below}", self.service.path())) {
             Ok(key) => Ok(Place { key, shown }),
             Err(_) => Err(Error::new(ErrorKind::Config, shown, "no key of a bucket can be called so")),
-        }
-    }
-
-    /// Asks the bucket, in its region, for an answer of about `bytes`, and again where another try may help.
-    async fn ask<T, F>(&self, bytes: u64, question: impl Fn(Arc<dyn Bucket>, Attempt) -> F) -> Result<T, Failure>
-    where
-        F: Future<Output = Result<T, object_store::Error>>,
-    {
-        let allowed = patience::deadline(bytes);
-        let answer = async {
-            let mut tries = Tries::within(allowed);
-            let mut has_moved = false;
-            loop {
-                let attempt = Attempt { fresh: tries.is_fresh(), partial: None };
-                let failure = match self.ask_once(bytes, &question, attempt).await {
-                    Err(failure) => failure,
-                    answer => return answer,
-                };
-                if !std::mem::replace(&mut has_moved, true) && self.goes_where(&failure) {
-                    continue;
-                }
-                if let Err(stop) = tries.next(failure.trouble()).await {
-                    return Err(failure.after(stop));
-                }
-            }
-        };
-        match timeout(allowed, answer).await {
-            Ok(answer) => answer,
-            Err(_) => Err(Failure::late(self.server(), allowed.as_secs())),
-        }
-    }
-
-    /// Takes a client for the region that a refusal names. False if it names none, or the one that was asked.
-    fn goes_where(&self, failure: &Failure) -> bool {
-        let region = failure.refusal().and_then(Refusal::elsewhere);
-        let Some(region) = region.filter(|region| **region != *self.client.read().region) else { return false };
-        let Ok(client) = Client::new(&self.service, region, &self.clients) else { return false };
-        tracing::info!("{self}: the bucket is in the region {region}, not {}", self.client.read().region);
-        *self.client.write() = client;
-        true
-    }
-
-    async fn ask_once<T, F>(
-        &self,
-        bytes: u64,
-        question: impl Fn(Arc<dyn Bucket>, Attempt) -> F,
-        attempt: Attempt,
-    ) -> Result<T, Failure>
-    where
-        F: Future<Output = Result<T, object_store::Error>>,
-    {
-        let (allowed, bucket) = (patience::one_try(bytes), self.client.read().bucket.clone());
-        let below = |error| Failure::below(&error, self.server());
-        let answer = async {
-            // What those say who give credentials must not be taken for what the bucket says of a file.
-            if let Some(settings) = self.service.lacks() {
-                bucket.authorize().await.map_err(|error| below(error).unsigned(settings))?;
-            }
-            question(bucket, attempt).await.map_err(below)
-        };
-        match timeout(allowed, answer).await {
-            Ok(answer) => answer,
-            Err(_) => Err(Failure::late(self.server(), allowed.as_secs())),
-        }
-    }
-
-    /// One page of a listing: its objects, and where the next page begins.
-    async fn page(
-        &self,
-        prefix: &str,
-        start: Option<&str>,
-        token: Option<String>,
-        most: usize,
-    ) -> Result<(Vec<ObjectMeta>, Option<String>), Failure> {
-        let options = PaginatedListOptions {
-            offset: start.map(|start| format!("{prefix}{start}")),
-            max_keys: Some(most),
-            page_token: token,
-            ..PaginatedListOptions::default()
-        };
-        let question = |bucket: Arc<dyn Bucket>, attempt| {
-            let mut options = options.clone();
-            options.extensions.insert(attempt);
-            async move { bucket.list_paginated(Some(prefix), options).await }
-        };
-        let page = self.ask(PAGE, question).await?;
-        Ok((page.result.objects, page.page_token))
-    }
-
-    /// All pages of a listing, up to the end of the range at least.
-    async fn pages(
-        &self,
-        level: Level,
-        prefix: &str,
-        start: Option<&str>,
-        most: usize,
-        range: &Range<Txid>,
-        allowance: &Allowance,
-    ) -> Result<Vec<Listed>, Failure> {
-        let (mut files, mut token) = (Vec::new(), None);
-        let (mut names, mut empty) = (0, 0);
-        loop {
-            let (objects, next) = self.page(prefix, start, token.clone(), most).await?;
-            allowance.earn(objects.len() as u64 * ENTRY);
-            names += objects.len();
-            empty = if objects.is_empty() { empty + 1 } else { 0 };
-            files.extend(objects.iter().filter_map(|object| listed(level, range.start, prefix, object)));
-            // Keys come in their order.
-            let is_behind = files.last().is_some_and(|last| last.name.min >= range.end);
-            match next {
-                None => return Ok(files),
-                Some(_) if is_behind => return Ok(files),
-                Some(_) if names > MOST_NAMES => return Err(Failure::nonsense(self.server(), too_many_names())),
-                Some(next) if Some(&next) == token.as_ref() || empty > MOST_EMPTY_PAGES => {
-                    return Err(Failure::nonsense(self.server(), "a listing without an end".to_owned()));
-                }
-                Some(next) => token = Some(next),
-            }
         }
     }
 
@@ -217,12 +94,6 @@ impl<S: Service> fmt::Display for CloudStore<S> {
     }
 }
 
-/// About the length of what a listing says of an object.
-const ENTRY: u64 = 512;
-
-/// About the length of a page of 1000 objects.
-const PAGE: u64 = 1024 * ENTRY;
-
 /// Servers that read ranges as signed numbers do not take longer ones.
 const LONGEST: u64 = i64::MAX as u64;
 
@@ -233,20 +104,7 @@ impl<S: Service + 'static> Store for CloudStore<S> {
     }
 
     async fn list_range(&self, level: Level, range: Range<Txid>) -> Result<Vec<Listed>, Error> {
-        let prefix = format!("{}/{}/", self.service.path(), self.service.layout().level(level));
-        let start = paths::start(range.start);
-        // One more than can be in it, which shows that there are no more.
-        let most = range.end.0.saturating_sub(range.start.0).saturating_add(1).min(PAGE_KEYS) as usize;
-        let allowance = Allowance::of(PAGE);
-        let pages = self.pages(level, &prefix, start.as_deref(), most, &range, &allowance);
-        let files = match allowance.limit(pages).await {
-            Some(files) => files,
-            None => Err(Failure::late(self.server(), allowance.deadline().as_secs())),
-        };
-        let mut files = files.map_err(|failure| failure.error(&self.shown, Wish::Listing))?;
-        files.retain(|file| file.name.min < range.end);
-        files.sort_unstable_by_key(|file| file.name);
-        Ok(files)
+        self.listing(level, range).await
     }
 
     async fn read(
@@ -315,22 +173,8 @@ impl<S: Service + 'static> Store for CloudStore<S> {
 /// The status of an answer to a request for a version that does not stand there.
 const ANOTHER: u16 = 412;
 
-/// The most keys that a service gives at once.
-const PAGE_KEYS: u64 = 1000;
-
 /// The status of an answer to a range that begins at or behind the end of the file.
 const BEHIND_THE_END: u16 = 416;
-
-fn listed(level: Level, from: Txid, prefix: &str, object: &ObjectMeta) -> Option<Listed> {
-    let name = object.location.as_ref().strip_prefix(prefix).and_then(FileName::parse)?;
-    (name.min >= from).then(|| Listed {
-        level,
-        name,
-        size: object.size,
-        version: object.e_tag.is_some().then(|| version(object)),
-        modified_ms: object.last_modified.timestamp_millis(),
-    })
-}
 
 fn version(meta: &ObjectMeta) -> Version {
     etag::version(meta.e_tag.as_deref(), meta.size, meta.last_modified.timestamp_millis())

@@ -4,6 +4,8 @@ mod connection;
 mod failure;
 mod place;
 mod session;
+#[cfg(test)]
+mod tests;
 mod wire;
 
 pub(super) use place::SftpPlace;
