@@ -47,12 +47,15 @@ pub struct Settings {
     pub max_staleness: Option<Duration>,
     /// How long opening waits for a first backup.
     pub open_timeout: Duration,
+    /// How long a read or a question waits while no answer of the store arrives; None for as long as its requests take.
+    pub read_timeout: Option<Duration>,
 }
 
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 const CACHE_SIZE: u64 = 64 << 20;
 const DISK_CACHE_SIZE: u64 = 1 << 30;
 const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
+const READ_TIMEOUT: Duration = Duration::from_secs(30);
 
 impl Settings {
     /// Reads the settings of one open: `parameter` answers URI parameters, the environment is the process's as it
@@ -78,6 +81,8 @@ impl Settings {
             time_travel: setting("time_travel").read(boolean)?.unwrap_or(true),
             max_staleness: setting("max_staleness").read(duration)?,
             open_timeout: setting("open_timeout").read(duration)?.unwrap_or(OPEN_TIMEOUT),
+            read_timeout: Some(setting("read_timeout").read(duration)?.unwrap_or(READ_TIMEOUT))
+                .filter(|timeout| !timeout.is_zero()),
         })
     }
 }
@@ -232,6 +237,7 @@ mod tests {
         let defaults = resolve(&[], &environment[..1]).expect("defaults");
         assert_eq!((defaults.poll_interval, defaults.cache_size), (Duration::from_secs(1), 64 << 20));
         assert_eq!((defaults.target, defaults.max_staleness, defaults.time_travel), (Target::Latest, None, true));
+        assert_eq!(defaults.read_timeout, Some(Duration::from_secs(30)));
         let from_environment = resolve(&[], &environment).expect("environment");
         assert_eq!(from_environment.poll_interval, Duration::from_secs(2));
         let uri = [("replica_url", "file:///uri"), ("poll_interval", "250ms"), ("cache_size", "")];
@@ -248,6 +254,7 @@ mod tests {
             ("cache_size", "-1"),
             ("txid", "12"),
             ("open_timeout", "5"),
+            ("read_timeout", "soon"),
             ("time", "some day"),
             ("time_travel", "sometimes"),
         ] {
@@ -262,6 +269,8 @@ mod tests {
         assert!(resolve(&[url], &[("LITESTREAM_HYDRATION_ENABLED", "true")]).is_ok());
         assert!(!resolve(&[url], &[("LITESTREAM_TIME_TRAVEL", "off")]).expect("a word").time_travel);
         assert!(!resolve(&[url, ("time_travel", "0")], &[]).expect("a number").time_travel);
+        let timeout = |value| resolve(&[url], &[("LITESTREAM_READ_TIMEOUT", value)]).expect(value).read_timeout;
+        assert_eq!((timeout("0"), timeout("2s")), (None, Some(Duration::from_secs(2))));
     }
 
     #[test]

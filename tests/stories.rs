@@ -39,7 +39,11 @@ mod stories {
     mod histories;
     #[cfg(all(unix, feature = "azure", feature = "gcs"))]
     mod identities;
+    #[cfg(unix)]
+    mod interrupts;
     mod layers;
+    #[cfg(unix)]
+    mod limits;
     #[cfg(all(unix, feature = "http", feature = "webdav"))]
     mod manifest;
     mod measures;
@@ -65,6 +69,8 @@ mod stories {
     mod status;
     #[cfg(unix)]
     mod tables;
+    #[cfg(target_os = "linux")]
+    mod tenants;
     #[cfg(unix)]
     mod time_travel;
     #[cfg(all(unix, feature = "http"))]

@@ -8,7 +8,7 @@ use crate::config::{Settings, Target};
 use crate::error::{Error, Kind};
 use crate::lock::Mutex;
 use crate::ltx::Txid;
-use crate::runtime::{self, PerProcess};
+use crate::runtime::{self, PerProcess, ReadTimeout};
 use crate::store::Location;
 use std::fmt;
 use std::sync::Arc;
@@ -61,7 +61,7 @@ impl Connection {
             && replica.lag().is_none_or(|lag| lag > bound)
         {
             let replica = replica.clone();
-            runtime::wait(async move { replica.freshen(bound).await }, interrupted)?;
+            self.wait(async move { replica.freshen(bound).await }, interrupted)?;
         }
         replica.head().ok_or_else(|| replica.empty())
     }
@@ -96,7 +96,7 @@ impl Connection {
                 place.foresight().reads(source, pgno, &page);
                 Ok(Some(page))
             }
-            None => fetch(place, view.clone(), pgno, interrupted),
+            None => self.fetch(place, view.clone(), pgno, interrupted),
         }
     }
 
@@ -123,7 +123,7 @@ impl Connection {
         interrupted: Interrupted<'_>,
         job: impl FnOnce(Arc<Replica>) -> F,
     ) -> Result<T, Error> {
-        runtime::wait(job(self.place(interrupted)?.replica().clone()), interrupted)
+        self.wait(job(self.place(interrupted)?.replica().clone()), interrupted)
     }
 
     /// Moves to another moment, from the next [`Connection::view`] on. Answers the view found there.
@@ -143,14 +143,41 @@ impl Connection {
     pub fn lag(&self) -> Option<Duration> {
         self.place(&|| false).ok()?.replica().lag()
     }
-}
 
-fn fetch(place: &Place, view: Arc<View>, pgno: u32, interrupted: Interrupted<'_>) -> Result<Option<Page>, Error> {
-    if pgno == view.lock_page() {
-        return Ok(None);
+    fn fetch(
+        &self,
+        place: &Place,
+        view: Arc<View>,
+        pgno: u32,
+        interrupted: Interrupted<'_>,
+    ) -> Result<Option<Page>, Error> {
+        if pgno == view.lock_page() {
+            return Ok(None);
+        }
+        let (replica, foresight) = (place.replica().clone(), place.foresight().clone());
+        self.wait(async move { replica.page(&view, pgno, &foresight).await }, interrupted)
     }
-    let (replica, foresight) = (place.replica().clone(), place.foresight().clone());
-    runtime::wait(async move { replica.page(&view, pgno, &foresight).await }, interrupted)
+
+    /// Waits for a job, as long as answers of the store arrive for it within the settings' `read_timeout`.
+    fn wait<T: Send + 'static>(
+        &self,
+        job: impl Future<Output = Result<T, Error>> + Send + 'static,
+        interrupted: Interrupted<'_>,
+    ) -> Result<T, Error> {
+        let too_late = |limit: Duration| {
+            let message = format!("{} has sent nothing for {limit:?}, as long as read_timeout allows", self.location);
+            Error::new(Kind::Unreachable, message).remedy(
+                "check the endpoint and the network, or allow more with read_timeout or LITESTREAM_READ_TIMEOUT",
+            )
+        };
+        match self.settings.read_timeout {
+            Some(limit) => {
+                let timeout = ReadTimeout { limit, error: &|| too_late(limit) };
+                runtime::wait_within(Some(timeout), job, interrupted)
+            }
+            None => runtime::wait(job, interrupted),
+        }
+    }
 }
 
 fn join(location: &Location, settings: &Settings, interrupted: Interrupted<'_>) -> Result<Place, Error> {
@@ -181,7 +208,7 @@ impl Replica {
             }
             polled?;
             if started.elapsed() >= timeout {
-                return Err(self.empty());
+                return Err(self.why_empty().await);
             }
             tokio::time::sleep(FIRST_BACKUP.min(timeout)).await;
         }

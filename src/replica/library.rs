@@ -14,7 +14,7 @@ use futures_util::future::try_join;
 use futures_util::stream::{self, StreamExt};
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Weak};
 
 /// Pieces of a large index that are fetched at once.
@@ -27,17 +27,41 @@ pub(super) struct Library {
     store: Arc<dyn Store>,
     portions: Portions,
     shelf: Mutex<HashMap<(Level, FileName), Weak<LtxFile>>>,
+    /// Listings show other versions of files than reads do, as those of some gateways.
+    versions_differ: AtomicBool,
 }
 
 impl Library {
     pub(super) fn new(store: Arc<dyn Store>, portions: Portions) -> Library {
-        Library { store, portions, shelf: Mutex::default() }
+        Library { store, portions, shelf: Mutex::default(), versions_differ: AtomicBool::new(false) }
     }
 
     /// Fetches the header and the index of a listed file: one round trip, two for a very large index.
+    ///
+    /// Only the listed version is read. Where listings show other versions than reads do, length and time of the last change
+    /// tell whether it is the same.
     pub(super) async fn read(&self, listed: &Listed) -> Result<Reading, LoadError> {
+        let by_version = !self.versions_differ.load(Ordering::Relaxed);
+        let reading = match self.read_if(listed, by_version).await {
+            Err(LoadError::Moved) if by_version && listed.version.is_some() && listed.modified_ms != 0 => {
+                let reading = self.read_if(listed, false).await?;
+                self.versions_differ.store(true, Ordering::Relaxed);
+                reading
+            }
+            reading => reading?,
+        };
+        reading.file.note_listed(listed.version.as_ref());
+        Ok(reading)
+    }
+
+    async fn read_if(&self, listed: &Listed, by_version: bool) -> Result<Reading, LoadError> {
         let whole = if listed.level == Level::ZERO { self.portions.whole_sync } else { self.portions.whole };
-        if listed.size <= whole { self.read_whole(listed).await } else { self.read_ends(listed).await }
+        let version = listed.version.as_ref().filter(|_| by_version);
+        if listed.size <= whole {
+            self.read_whole(listed, version).await
+        } else {
+            self.read_ends(listed, version).await
+        }
     }
 
     /// Asks for a file by its name alone, and fetches its header and index at once: one round trip if it is small. None if
@@ -49,7 +73,7 @@ impl Library {
             Err(error) => return Err(error.into()),
         };
         let (size, version) = (chunk.file_size, Some(chunk.version.clone()));
-        let listed = Listed { level, name, size, version, modified_ms: 0 };
+        let listed = Listed { level, name, size, version, modified_ms: chunk.modified_ms };
         if size <= self.portions.probe {
             self.take_whole(&listed, chunk).map(Some)
         } else {
@@ -67,11 +91,15 @@ impl Library {
     pub(super) async fn is_unchanged(&self, file: &LtxFile, now: &Listed) -> Result<bool, LoadError> {
         let tail = self.fetch(now, now.size.saturating_sub(Trailer::SIZE as u64)..now.size, None).await?;
         let trailer = Trailer::parse(&tail.bytes).map_err(|cause| self.damaged(now, cause))?;
-        Ok(trailer.file_checksum == file.checksum)
+        let is_unchanged = trailer.file_checksum == file.checksum;
+        if is_unchanged {
+            file.note_listed(now.version.as_ref());
+        }
+        Ok(is_unchanged)
     }
 
-    async fn read_whole(&self, listed: &Listed) -> Result<Reading, LoadError> {
-        let chunk = self.fetch(listed, 0..listed.size, listed.version.as_ref()).await?;
+    async fn read_whole(&self, listed: &Listed, version: Option<&Version>) -> Result<Reading, LoadError> {
+        let chunk = self.fetch_listed(listed, 0..listed.size, version).await?;
         self.take_whole(listed, chunk)
     }
 
@@ -88,11 +116,10 @@ impl Library {
         })
     }
 
-    async fn read_ends(&self, listed: &Listed) -> Result<Reading, LoadError> {
+    async fn read_ends(&self, listed: &Listed, version: Option<&Version>) -> Result<Reading, LoadError> {
         let tail_start = listed.size.saturating_sub(self.portions.tail_of(listed.size));
-        let version = listed.version.as_ref();
-        let head = self.fetch(listed, 0..self.portions.head.min(listed.size), version);
-        let tail = self.fetch(listed, tail_start..listed.size, version);
+        let head = self.fetch_listed(listed, 0..self.portions.head.min(listed.size), version);
+        let tail = self.fetch_listed(listed, tail_start..listed.size, version);
         let (head, tail) = try_join(head, tail).await?;
         if head.version != tail.version || head.file_size != listed.size {
             return Err(LoadError::Moved);
@@ -157,6 +184,20 @@ impl Library {
         Ok([before.bytes, known].concat().into())
     }
 
+    /// A range of a listed file: of that version or, where a version is listed but none is given, of the same length and time.
+    async fn fetch_listed(
+        &self,
+        listed: &Listed,
+        range: std::ops::Range<u64>,
+        version: Option<&Version>,
+    ) -> Result<Chunk, LoadError> {
+        let chunk = self.fetch(listed, range, version).await?;
+        let is_compared = version.is_none() && listed.version.is_some();
+        // Reads tell seconds, listings more.
+        let is_same = chunk.file_size == listed.size && chunk.modified_ms.abs_diff(listed.modified_ms) < 1000;
+        if is_compared && !is_same { Err(LoadError::Moved) } else { Ok(chunk) }
+    }
+
     async fn fetch(
         &self,
         listed: &Listed,
@@ -194,6 +235,7 @@ impl Library {
             level: listed.level,
             name: listed.name,
             version: chunk.version.clone(),
+            listed: Mutex::default(),
             header,
             body,
             checksum: trailer.file_checksum,
@@ -245,5 +287,90 @@ impl From<store::Error> for LoadError {
 impl fmt::Debug for Library {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Library({})", self.store)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::one_page::{file, name};
+    use super::super::{Bounds, Replica};
+    use super::*;
+    use crate::ltx::Txid;
+    use crate::store::Memory;
+    use async_trait::async_trait;
+    use std::ops::Range;
+    use std::sync::atomic::AtomicU64;
+    use std::time::Duration;
+
+    /// A store whose listings show other versions than its reads do.
+    #[derive(Debug, Default)]
+    struct Gateway {
+        files: Memory,
+        /// The time of the last change that reads tell.
+        modified_ms: AtomicU64,
+    }
+
+    impl fmt::Display for Gateway {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("memory://gateway")
+        }
+    }
+
+    const LISTED_MS: i64 = 1_795_262_400_123;
+
+    #[async_trait]
+    impl Store for Gateway {
+        async fn list(&self, level: Level, from: Txid) -> Result<Vec<Listed>, store::Error> {
+            let listed = self.files.list(level, from).await?.into_iter().map(|file| {
+                let version = file.version.map(|version| Version(format!("listed-{}", version.0).into()));
+                Listed { version, modified_ms: LISTED_MS, ..file }
+            });
+            Ok(listed.collect())
+        }
+
+        async fn read(
+            &self,
+            level: Level,
+            name: FileName,
+            range: Range<u64>,
+            expected: Option<&Version>,
+        ) -> Result<Chunk, store::Error> {
+            let chunk = self.files.read(level, name, range, expected).await?;
+            Ok(Chunk { modified_ms: self.modified_ms.load(Ordering::Relaxed) as i64, ..chunk })
+        }
+    }
+
+    async fn replica(store: &Arc<Gateway>) -> Replica {
+        for txid in 1..=20 {
+            store.files.insert(Level::ZERO, name(txid), file(txid));
+        }
+        Replica::new(store.clone(), Bounds { memory: 1 << 20, disk: 0 }, Duration::from_secs(1))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_store_that_lists_other_versions_than_it_reads_costs_one_request_more() {
+        let store = Arc::new(Gateway::default());
+        store.modified_ms.store(LISTED_MS as u64 / 1000 * 1000, Ordering::Relaxed);
+        let replica = replica(&store).await;
+        replica.poll(Duration::ZERO).await.expect("a view");
+        assert_eq!(replica.head().map(|view| view.txid()), Some(Txid(20)));
+        // All files were asked for at once before it showed; from now on each is read once, and known again.
+        let first = replica.store.counts().reads;
+        assert!(first <= 2 * 20, "{first} reads");
+        let mut progress = replica.progress.lock().await;
+        let before = replica.store.counts().reads;
+        for _ in 0..3 {
+            replica.list_anew(&mut progress).await.expect("a listing");
+        }
+        assert_eq!(replica.store.counts().reads - before, 0, "nothing is read again that is listed as before");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn another_time_than_the_listed_one_is_another_file() {
+        let store = Arc::new(Gateway::default());
+        store.modified_ms.store(LISTED_MS as u64 + 5_000, Ordering::Relaxed);
+        let replica = replica(&store).await;
+        let error = replica.poll(Duration::ZERO).await.expect_err("files that are not those which are listed");
+        assert!(error.to_string().contains("change faster than they can be read"), "{error}");
     }
 }

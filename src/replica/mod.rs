@@ -59,6 +59,7 @@ pub use changes::Change;
 pub use connection::{Connection, Interrupted};
 pub use fetch::Guesses;
 pub use moments::{History, HistoryRow, Inventory, InventoryRow};
+pub(crate) use registry::gives_memory_back_by;
 pub use status::{Status, age};
 pub use view::View;
 

@@ -133,7 +133,7 @@ impl Replica {
             let Some(now) = listed.iter().find(|now| (now.level, now.name) == (file.level, file.name)) else {
                 continue;
             };
-            if now.version.as_ref().is_none_or(|version| *version != file.version) {
+            if !now.version.as_ref().is_some_and(|version| file.is_listed_as(version)) {
                 rewritten = true;
                 if !self.library.is_unchanged(file, now).await? {
                     if file.level.number() > 1 {

@@ -25,7 +25,7 @@ pub fn code(kind: Kind, during: During) -> c_int {
         (Kind::Damaged, _) => SQLITE_CORRUPT,
         (Kind::Internal, _) => SQLITE_INTERNAL,
         (_, During::Open) => SQLITE_CANTOPEN,
-        (Kind::TooOld, During::Use) => SQLITE_IOERR,
+        (Kind::TooOld | Kind::Exhausted, During::Use) => SQLITE_IOERR,
         (Kind::Config | Kind::Empty | Kind::Denied | Kind::Unreachable, During::Use) => SQLITE_IOERR_READ,
     }
 }
@@ -78,6 +78,7 @@ mod tests {
             (Kind::Unreachable, 14, 266),
             (Kind::Damaged, 11, 11),
             (Kind::TooOld, 14, 10),
+            (Kind::Exhausted, 14, 10),
             (Kind::Interrupted, 9, 9),
             (Kind::Internal, 2, 2),
         ];

@@ -190,6 +190,8 @@ pub const SQLITE_CORRUPT: c_int = 11;
 pub const SQLITE_NOTFOUND: c_int = 12;
 pub const SQLITE_CANTOPEN: c_int = 14;
 pub const SQLITE_CONSTRAINT: c_int = 19;
+pub const SQLITE_MISUSE: c_int = 21;
+pub const SQLITE_ROW: c_int = 100;
 pub const SQLITE_OK_LOAD_PERMANENTLY: c_int = 1 << 8;
 /// `xFullPathname` met a symbolic link on the way; not an error.
 pub const SQLITE_OK_SYMLINK: c_int = 2 << 8;

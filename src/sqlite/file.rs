@@ -6,6 +6,7 @@
 use super::api::Api;
 use super::companions::Companions;
 use super::ffi::Sqlite3;
+use super::interrupt::Watch;
 use super::page_one::Header;
 use super::question::{Answer, Question, Request};
 use super::report::{Held, StatusReport};
@@ -28,6 +29,8 @@ pub struct File {
     /// Where SQLite keeps the connection that uses the file; null until it said so. With a shared cache what stands
     /// there changes from call to call.
     db: Cell<*const *mut Sqlite3>,
+    /// Whether several connections use the file, by a shared cache.
+    is_shared: Cell<bool>,
     /// The view of the read transaction.
     pinned: RefCell<Option<Arc<View>>>,
     /// What was last written to the log in this read transaction: `PRAGMA quick_check` alone can meet the same error at
@@ -60,6 +63,7 @@ impl File {
             api,
             connection,
             db: Cell::new(ptr::null()),
+            is_shared: Cell::new(false),
             pinned: RefCell::new(pinned),
             complaint: RefCell::default(),
             unlocked,
@@ -68,15 +72,18 @@ impl File {
         })
     }
 
-    /// Notes where SQLite keeps the connection that uses this file.
+    /// Notes where SQLite keeps the connection that uses this file. Each connection that opens the file says so once.
     pub fn set_db(&self, db: *const *mut Sqlite3) {
-        self.db.set(db);
+        if !self.db.replace(db).is_null() {
+            self.is_shared.set(true);
+        }
     }
 
     /// Starts a read transaction: everything up to [`File::unlock`] comes from one view.
     pub fn lock(&self) -> Result<(), Error> {
         if self.pinned().is_none() {
-            let view = self.connection.view(&|| self.interrupted())?;
+            let watch = self.watch();
+            let view = self.connection.view(&|| watch.interrupted())?;
             self.pinned.replace(Some(view));
         }
         Ok(())
@@ -119,11 +126,11 @@ impl File {
 
     /// Fills `buffer` from pages that exist.
     fn read_inside(&self, view: &Arc<View>, mut buffer: &mut [u8], mut offset: u64) -> Result<(), Error> {
-        let page_size = u64::from(view.page_size());
+        let (page_size, watch) = (u64::from(view.page_size()), self.watch());
         while !buffer.is_empty() {
             // Both fit: the offset lies inside the file, whose page numbers are u32, and pages have at most 65536 bytes.
             let (pgno, start) = ((offset / page_size + 1) as u32, (offset % page_size) as usize);
-            let page = self.connection.page(view, pgno, &|| self.interrupted())?;
+            let page = self.connection.page(view, pgno, &|| watch.interrupted())?;
             let (part, rest) = buffer.split_at_mut(buffer.len().min(page_size as usize - start));
             match page.as_ref().map(|page| page.get(start..start + part.len())) {
                 Some(Some(bytes)) => part.copy_from_slice(bytes),
@@ -142,6 +149,8 @@ impl File {
 
     /// Answers a question; `schema` is the name that the file has in its connection, where the asker knows it.
     pub fn answer(&self, question: &Question, schema: Option<&CStr>) -> Result<Answer, Error> {
+        let watch = self.watch();
+        let interrupted = || watch.interrupted();
         match question {
             Question::Txid => Ok(Answer::Text(self.settled_view(schema)?.txid().to_string())),
             Question::Time => Ok(Answer::Text(time::format(self.settled_view(schema)?.time_ms()))),
@@ -156,21 +165,21 @@ impl File {
                 Ok(Answer::Text(self.move_to_target(Target::Txid(*txid))?.txid().to_string()))
             }
             Question::Older(history) => {
-                let (rows, rest) = self.connection.older(history.take(), &|| self.interrupted())?;
+                let (rows, rest) = self.connection.older(history.take(), &interrupted)?;
                 history.replace(rest);
                 Ok(Answer::Moments(rows))
             }
             Question::Further(inventory) => {
-                let (rows, rest) = self.connection.further(inventory.take(), &|| self.interrupted())?;
+                let (rows, rest) = self.connection.further(inventory.take(), &interrupted)?;
                 inventory.replace(rest);
                 Ok(Answer::Files(rows))
             }
             Question::Changes { since, until } => {
                 let until = match until {
-                    Some(until) => self.connection.view_of(*until, &|| self.interrupted())?,
+                    Some(until) => self.connection.view_of(*until, &interrupted)?,
                     None => self.settled_view(schema)?,
                 };
-                Ok(Answer::Changes(self.connection.changes_to(until, *since, &|| self.interrupted())?))
+                Ok(Answer::Changes(self.connection.changes_to(until, *since, &interrupted)?))
             }
         }
     }
@@ -196,7 +205,10 @@ impl File {
         match self.view() {
             // `litestream_time()` returned the time of this state, which is therefore the one that is meant.
             Ok(seen) if target == Target::Time(seen.time_ms()) => Ok(self.connection.stay_at(seen)),
-            _ => self.connection.move_to(target, &|| self.interrupted()),
+            _ => {
+                let watch = self.watch();
+                self.connection.move_to(target, &|| watch.interrupted())
+            }
         }
     }
 
@@ -206,7 +218,8 @@ impl File {
             let text = "litestream_wait cannot wait inside a read transaction, which sees one state from begin to end";
             return Err(Error::new(Kind::Config, text).remedy("call it before the transaction"));
         }
-        self.connection.wait_for(txid, timeout, &|| self.interrupted()).map(i64::from)
+        let watch = self.watch();
+        self.connection.wait_for(txid, timeout, &|| watch.interrupted()).map(i64::from)
     }
 
     /// How the replica and this reader are doing. Takes no lock and reads no page, so that it answers when nothing else
@@ -304,10 +317,10 @@ impl File {
         unsafe { self.db.get().as_ref() }.copied().unwrap_or(ptr::null_mut())
     }
 
-    fn interrupted(&self) -> bool {
-        let db = self.db();
-        // SAFETY: the connection is the one that is calling.
-        !db.is_null() && unsafe { self.api.interrupted(db) }
+    /// Tells during the call under way whether the application wants it to stop.
+    fn watch(&self) -> Watch {
+        // SAFETY: the connection is the one that is calling, and the watch ends before the call does.
+        unsafe { Watch::new(self.api, self.db(), !self.is_shared.get()) }
     }
 }
 

@@ -16,6 +16,8 @@ mod file;
 mod fork;
 mod functions;
 mod guard;
+mod interrupt;
+mod memory;
 mod methods;
 mod names;
 mod page_one;
@@ -28,6 +30,7 @@ mod report;
 mod role;
 mod tables;
 mod undecided;
+mod unresolved;
 mod vfs;
 
 pub use entry::litestream_vfs_static_init;

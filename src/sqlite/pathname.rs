@@ -5,6 +5,7 @@ use super::ffi::*;
 use super::names::{self, Meaning};
 use super::path_identity::{self, Owner};
 use super::registration::Registration;
+use super::unresolved;
 use std::cell::RefCell;
 use std::ffi::{CStr, CString, c_char, c_int};
 use std::ptr;
@@ -32,11 +33,27 @@ pub fn named(full: &CStr) -> Option<Named> {
     last.filter(|last| last.full.as_c_str() == full)
 }
 
-/// Writes the full path of `name` to `out`; returns a result code.
+/// Writes the full path of `name` to `out`; returns a result code. If there is none, the reason is logged.
 ///
 /// # Safety
 /// The arguments are those of `xFullPathname`.
 pub unsafe fn full_pathname(
+    registration: &'static Registration,
+    name: *const c_char,
+    room: c_int,
+    out: *mut c_char,
+) -> c_int {
+    // SAFETY: the arguments are passed on as they came.
+    match unsafe { write_full_pathname(registration, name, room, out) } {
+        code @ (SQLITE_OK | SQLITE_OK_SYMLINK) => code,
+        // SAFETY: `xFullPathname` gets a string.
+        code => unresolved::report(registration.api, unsafe { CStr::from_ptr(name) }, room, code),
+    }
+}
+
+/// # Safety
+/// As for [`full_pathname`].
+unsafe fn write_full_pathname(
     registration: &'static Registration,
     name: *const c_char,
     room: c_int,
@@ -72,7 +89,7 @@ pub unsafe fn full_pathname(
     let Ok(full) = CString::new(path_identity::spell(path.to_bytes(), owner)) else {
         return SQLITE_CANTOPEN_FULLPATH;
     };
-    if full.count_bytes() >= usize::try_from(room).unwrap_or(0) {
+    if full.count_bytes() + unresolved::SUFFIX >= usize::try_from(room).unwrap_or(0) {
         return SQLITE_CANTOPEN_FULLPATH;
     }
     // SAFETY: the room suffices.

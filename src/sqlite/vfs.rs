@@ -6,6 +6,7 @@ use super::ffi::*;
 use super::file::File;
 use super::fork;
 use super::guard::guard;
+use super::memory;
 use super::methods::ReplicaFile;
 use super::names::{self, Meaning};
 use super::registration::Registration;
@@ -90,6 +91,7 @@ unsafe extern "C" fn open(
             return unsafe { ((*default).open)(default, name, file, flags, out_flags) };
         }
         fork::watch();
+        crate::replica::gives_memory_back_by(memory::give_back);
         log::start();
         let opened = match meaning {
             Meaning::Replica => {

@@ -78,7 +78,7 @@ impl AzurePlace {
 
     /// Makes a store of the place.
     pub fn connect(self, shown: Arc<str>) -> Result<CloudStore<AzurePlace>, String> {
-        let clients = Clients::new(Trust::of(self.skip_verify, None, &shown)?)?;
+        let clients = Clients::of(self.server(), Trust::of(self.skip_verify, None, &shown)?, None)?;
         CloudStore::new(shown, self, clients)
     }
 }

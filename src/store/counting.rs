@@ -2,6 +2,7 @@
 
 use super::{Chunk, Error, Listed, Store, Version};
 use crate::ltx::{FileName, Level, Txid};
+use crate::progress;
 use async_trait::async_trait;
 use std::fmt;
 use std::ops::Range;
@@ -51,12 +52,16 @@ impl fmt::Display for Counting {
 impl Store for Counting {
     async fn list(&self, level: Level, from: Txid) -> Result<Vec<Listed>, Error> {
         self.lists.fetch_add(1, Ordering::Relaxed);
-        self.inner.list(level, from).await
+        let listed = self.inner.list(level, from).await?;
+        progress::arrived();
+        Ok(listed)
     }
 
     async fn list_range(&self, level: Level, range: Range<Txid>) -> Result<Vec<Listed>, Error> {
         self.lists.fetch_add(1, Ordering::Relaxed);
-        self.inner.list_range(level, range).await
+        let listed = self.inner.list_range(level, range).await?;
+        progress::arrived();
+        Ok(listed)
     }
 
     async fn read(
@@ -69,6 +74,12 @@ impl Store for Counting {
         self.reads.fetch_add(1, Ordering::Relaxed);
         let chunk = self.inner.read(level, name, range, expected).await?;
         self.bytes.fetch_add(chunk.bytes.len() as u64, Ordering::Relaxed);
+        progress::arrived();
         Ok(chunk)
+    }
+
+    async fn holds_older_format(&self) -> Result<bool, Error> {
+        self.lists.fetch_add(1, Ordering::Relaxed);
+        self.inner.holds_older_format().await
     }
 }

@@ -61,7 +61,7 @@ impl GcsPlace {
 
     /// Makes a store of the place.
     pub fn connect(self, shown: Arc<str>) -> Result<CloudStore<GcsPlace>, String> {
-        let clients = Clients::new(Trust::of(self.skip_verify, None, &shown)?)?;
+        let clients = Clients::of(self.server(), Trust::of(self.skip_verify, None, &shown)?, None)?;
         CloudStore::new(shown, self, clients)
     }
 }

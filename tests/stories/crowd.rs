@@ -16,6 +16,8 @@ fn whoever_waits_for_a_server_can_be_interrupted() {
     let server = S3Server::start();
     upload_sample(&server, "sample");
     let place = Place::s3(&server, "sample");
-    let host = Host::python("hanging.py").arg(&place.url).arg(earlier()).arg(server.stall_file());
-    assert_eq!(host.credentials(&place).succeed(), "ok\n");
+    for how in ["interrupt", "progress handler"] {
+        let host = Host::python("hanging.py").arg(&place.url).arg(earlier()).arg(server.stall_file()).arg(how);
+        assert_eq!(host.credentials(&place).succeed(), "ok\n");
+    }
 }

@@ -7,16 +7,18 @@ use std::path::Path;
 /// A top-level module, and the others of the crate that it may name.
 const RULES: &[(&str, &[&str])] = &[
     ("ltx", &[]),
-    ("store", &["lock", "ltx", "pread"]),
+    ("store", &["lock", "ltx", "pread", "process", "progress"]),
     // Leaves that several layers share. Errors tell of files and stores; settings of moments and transactions.
     ("lock", &[]),
-    ("log", &[]),
+    ("log", &["pread", "runtime"]),
     ("pread", &[]),
-    ("runtime", &["error"]),
+    ("process", &[]),
+    ("progress", &[]),
+    ("runtime", &["error", "lock", "process", "progress"]),
     ("error", &["ltx", "store"]),
     ("time", &["error"]),
     ("config", &["error", "ltx", "time"]),
-    ("replica", &["config", "error", "lock", "ltx", "pread", "runtime", "store", "time"]),
+    ("replica", &["config", "error", "lock", "ltx", "pread", "progress", "runtime", "store", "time"]),
     ("sqlite", &["config", "error", "log", "ltx", "pread", "replica", "runtime", "store", "time"]),
 ];
 

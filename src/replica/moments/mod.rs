@@ -253,6 +253,16 @@ impl Replica {
             .remedy("check the URL, and that `litestream replicate` is running and has finished its first sync")
     }
 
+    /// As [`Replica::empty`], after a look at whether something else is there.
+    pub(super) async fn why_empty(&self) -> Error {
+        if !matches!(self.store.holds_older_format().await, Ok(true)) {
+            return self.empty();
+        }
+        let message = format!("{} holds a replica of Litestream 0.3 (generations), which cannot be read", self.store);
+        Error::new(Kind::Empty, message)
+            .remedy("replicate the database with Litestream 0.5 or newer; to get at the old replica, restore it with Litestream 0.3")
+    }
+
     /// No state stands after exactly this transaction: an error that names the nearest.
     async fn no_such_txid(&self, txid: Txid) -> Result<Error, LoadError> {
         let moments = self.moments_of(catalog::all(&*self.store).await?, Txid(0)).await?;

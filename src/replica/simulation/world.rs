@@ -168,7 +168,7 @@ impl Store for World {
         }
         let size = object.bytes.len();
         let bytes = object.bytes.slice((range.start as usize).min(size)..(range.end as usize).min(size));
-        Ok(Chunk { bytes, file_size: size as u64, version: version(object) })
+        Ok(Chunk { bytes, file_size: size as u64, version: version(object), modified_ms: 0 })
     }
 }
 

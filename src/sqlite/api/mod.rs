@@ -4,9 +4,11 @@
 
 mod calls;
 mod routines;
+mod statement;
 
 use super::ffi::*;
 pub use routines::Routines;
+pub use statement::Prepared;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::ptr;
 

@@ -1,16 +1,23 @@
 //! Replicas in buckets: what S3, Google Cloud Storage and Azure Blob Storage have in common, which is nearly all.
 
+mod attempt;
+mod checksum;
 mod client;
 mod failure;
+mod transport;
 
 pub(super) use client::{Bucket, Parts, Service, unsigned, unusable};
 
+use super::bounds::{MOST_EMPTY_PAGES, MOST_NAMES, too_many_names};
 use super::http::Clients;
 use super::paths;
-use super::{Chunk, Error, ErrorKind, Listed, Store, Version, etag, patience};
+use super::patience::{self, Allowance};
+use super::tries::Tries;
+use super::{Chunk, Error, ErrorKind, Listed, OLDER_FORMAT, Store, Version, etag};
 use crate::lock::RwLock;
 use crate::ltx::{FileName, Level, Txid};
 use async_trait::async_trait;
+use attempt::{Attempt, Partial};
 use bytes::Bytes;
 use client::Client;
 use failure::{Failure, Refusal, Wish};
@@ -27,7 +34,7 @@ use tokio::time::timeout;
 pub(super) struct CloudStore<S> {
     shown: Arc<str>,
     service: S,
-    clients: Clients,
+    clients: Arc<Clients>,
     client: RwLock<Client>,
 }
 
@@ -39,7 +46,7 @@ impl<S: Service> fmt::Debug for CloudStore<S> {
 }
 
 impl<S: Service> CloudStore<S> {
-    pub fn new(shown: Arc<str>, service: S, clients: Clients) -> Result<CloudStore<S>, String> {
+    pub fn new(shown: Arc<str>, service: S, clients: Arc<Clients>) -> Result<CloudStore<S>, String> {
         let client = Client::new(&service, service.region(), &clients)?;
         Ok(CloudStore { shown, service, clients, client: RwLock::new(client) })
     }
@@ -57,45 +64,66 @@ impl<S: Service> CloudStore<S> {
         }
     }
 
-    /// Asks the bucket, in its region, for an answer of about `bytes`.
-    async fn ask<T, F>(&self, bytes: u64, question: impl Fn(Arc<dyn Bucket>) -> F) -> Result<T, Failure>
+    /// Asks the bucket, in its region, for an answer of about `bytes`, and again where another try may help.
+    async fn ask<T, F>(&self, bytes: u64, question: impl Fn(Arc<dyn Bucket>, Attempt) -> F) -> Result<T, Failure>
     where
         F: Future<Output = Result<T, object_store::Error>>,
     {
-        let client = self.client.read().clone();
-        let failure = match self.ask_once(bytes, client.bucket, &question).await {
-            Err(failure) => failure,
-            answer => return answer,
+        let allowed = patience::deadline(bytes);
+        let answer = async {
+            let mut tries = Tries::within(allowed);
+            let mut has_moved = false;
+            loop {
+                let attempt = Attempt { fresh: tries.is_fresh(), partial: None };
+                let failure = match self.ask_once(bytes, &question, attempt).await {
+                    Err(failure) => failure,
+                    answer => return answer,
+                };
+                if !std::mem::replace(&mut has_moved, true) && self.goes_where(&failure) {
+                    continue;
+                }
+                if let Err(stop) = tries.next(failure.trouble()).await {
+                    return Err(failure.after(stop));
+                }
+            }
         };
+        match timeout(allowed, answer).await {
+            Ok(answer) => answer,
+            Err(_) => Err(Failure::late(self.server(), allowed.as_secs())),
+        }
+    }
+
+    /// Takes a client for the region that a refusal names. False if it names none, or the one that was asked.
+    fn goes_where(&self, failure: &Failure) -> bool {
         let region = failure.refusal().and_then(Refusal::elsewhere);
-        let Some(region) = region.filter(|region| **region != *client.region) else { return Err(failure) };
-        tracing::info!("{self}: the bucket is in the region {region}, not {}", client.region);
-        let Ok(client) = Client::new(&self.service, region, &self.clients) else { return Err(failure) };
-        *self.client.write() = client.clone();
-        self.ask_once(bytes, client.bucket, &question).await
+        let Some(region) = region.filter(|region| **region != *self.client.read().region) else { return false };
+        let Ok(client) = Client::new(&self.service, region, &self.clients) else { return false };
+        tracing::info!("{self}: the bucket is in the region {region}, not {}", self.client.read().region);
+        *self.client.write() = client;
+        true
     }
 
     async fn ask_once<T, F>(
         &self,
         bytes: u64,
-        bucket: Arc<dyn Bucket>,
-        question: impl Fn(Arc<dyn Bucket>) -> F,
+        question: impl Fn(Arc<dyn Bucket>, Attempt) -> F,
+        attempt: Attempt,
     ) -> Result<T, Failure>
     where
         F: Future<Output = Result<T, object_store::Error>>,
     {
-        let deadline = patience::deadline(bytes);
+        let (allowed, bucket) = (patience::one_try(bytes), self.client.read().bucket.clone());
         let below = |error| Failure::below(&error, self.server());
         let answer = async {
             // What those say who give credentials must not be taken for what the bucket says of a file.
             if let Some(settings) = self.service.lacks() {
                 bucket.authorize().await.map_err(|error| below(error).unsigned(settings))?;
             }
-            question(bucket).await.map_err(below)
+            question(bucket, attempt).await.map_err(below)
         };
-        match timeout(deadline, answer).await {
+        match timeout(allowed, answer).await {
             Ok(answer) => answer,
-            Err(_) => Err(Failure::late(self.server(), deadline.as_secs())),
+            Err(_) => Err(Failure::late(self.server(), allowed.as_secs())),
         }
     }
 
@@ -113,18 +141,52 @@ impl<S: Service> CloudStore<S> {
             page_token: token,
             ..PaginatedListOptions::default()
         };
-        let question = |bucket: Arc<dyn Bucket>| {
-            let options = options.clone();
+        let question = |bucket: Arc<dyn Bucket>, attempt| {
+            let mut options = options.clone();
+            options.extensions.insert(attempt);
             async move { bucket.list_paginated(Some(prefix), options).await }
         };
         let page = self.ask(PAGE, question).await?;
         Ok((page.result.objects, page.page_token))
     }
 
+    /// All pages of a listing, up to the end of the range at least.
+    async fn pages(
+        &self,
+        level: Level,
+        prefix: &str,
+        start: Option<&str>,
+        most: usize,
+        range: &Range<Txid>,
+        allowance: &Allowance,
+    ) -> Result<Vec<Listed>, Failure> {
+        let (mut files, mut token) = (Vec::new(), None);
+        let (mut names, mut empty) = (0, 0);
+        loop {
+            let (objects, next) = self.page(prefix, start, token.clone(), most).await?;
+            allowance.earn(objects.len() as u64 * ENTRY);
+            names += objects.len();
+            empty = if objects.is_empty() { empty + 1 } else { 0 };
+            files.extend(objects.iter().filter_map(|object| listed(level, range.start, prefix, object)));
+            // Keys come in their order.
+            let is_behind = files.last().is_some_and(|last| last.name.min >= range.end);
+            match next {
+                None => return Ok(files),
+                Some(_) if is_behind => return Ok(files),
+                Some(_) if names > MOST_NAMES => return Err(Failure::nonsense(self.server(), too_many_names())),
+                Some(next) if Some(&next) == token.as_ref() || empty > MOST_EMPTY_PAGES => {
+                    return Err(Failure::nonsense(self.server(), "a listing without an end".to_owned()));
+                }
+                Some(next) => token = Some(next),
+            }
+        }
+    }
+
     /// What a read without bytes answers: that the file is there, and how long it is.
     async fn nothing_of(&self, file: &Place, range: &Range<u64>, expected: Option<&Version>) -> Result<Chunk, Error> {
-        let head = |bucket: Arc<dyn Bucket>| async move {
-            let options = GetOptions { head: true, ..GetOptions::default() };
+        let head = |bucket: Arc<dyn Bucket>, attempt| async move {
+            let mut options = GetOptions { head: true, ..GetOptions::default() };
+            options.extensions.insert(attempt);
             bucket.get_opts(&file.key, options).await.map(|answer| answer.meta)
         };
         let meta = self.ask(0, head).await.map_err(|failure| failure.error(&file.shown, Wish::File))?;
@@ -134,7 +196,12 @@ impl<S: Service> CloudStore<S> {
             let cause = "it was rewritten while it was read";
             return Err(Error::new(ErrorKind::Changed, file.shown.as_str(), cause));
         }
-        Ok(Chunk { bytes: Bytes::new(), file_size: meta.size, version })
+        Ok(Chunk {
+            bytes: Bytes::new(),
+            file_size: meta.size,
+            version,
+            modified_ms: meta.last_modified.timestamp_millis(),
+        })
     }
 }
 
@@ -150,8 +217,11 @@ impl<S: Service> fmt::Display for CloudStore<S> {
     }
 }
 
+/// About the length of what a listing says of an object.
+const ENTRY: u64 = 512;
+
 /// About the length of a page of 1000 objects.
-const PAGE: u64 = 512 * 1024;
+const PAGE: u64 = 1024 * ENTRY;
 
 /// Servers that read ranges as signed numbers do not take longer ones.
 const LONGEST: u64 = i64::MAX as u64;
@@ -167,22 +237,13 @@ impl<S: Service + 'static> Store for CloudStore<S> {
         let start = paths::start(range.start);
         // One more than can be in it, which shows that there are no more.
         let most = range.end.0.saturating_sub(range.start.0).saturating_add(1).min(PAGE_KEYS) as usize;
-        let (mut files, mut token) = (Vec::new(), None);
-        loop {
-            let page = self.page(&prefix, start.as_deref(), token.clone(), most).await;
-            let (objects, next) = page.map_err(|failure| failure.error(&self.shown, Wish::Listing))?;
-            files.extend(objects.iter().filter_map(|object| listed(level, range.start, &prefix, object)));
-            if next.is_some() && next == token {
-                let cause = format!("{} answers the same page of a listing for ever", self.server());
-                return Err(Error::new(ErrorKind::Protocol, self.shown.clone(), cause));
-            }
-            // Keys come in their order.
-            let is_behind = files.last().is_some_and(|last| last.name.min >= range.end);
-            match next {
-                Some(next) if !is_behind => token = Some(next),
-                _ => break,
-            }
-        }
+        let allowance = Allowance::of(PAGE);
+        let pages = self.pages(level, &prefix, start.as_deref(), most, &range, &allowance);
+        let files = match allowance.limit(pages).await {
+            Some(files) => files,
+            None => Err(Failure::late(self.server(), allowance.deadline().as_secs())),
+        };
+        let mut files = files.map_err(|failure| failure.error(&self.shown, Wish::Listing))?;
         files.retain(|file| file.name.min < range.end);
         files.sort_unstable_by_key(|file| file.name);
         Ok(files)
@@ -200,14 +261,16 @@ impl<S: Service + 'static> Store for CloudStore<S> {
         if range.is_empty() {
             return self.nothing_of(&file, &range, expected).await;
         }
-        let options = GetOptions {
-            range: Some(GetRange::Bounded(range.clone())),
-            if_match: expected.and_then(etag::if_match),
-            ..GetOptions::default()
-        };
-        let key = &file.key;
-        let question = |bucket: Arc<dyn Bucket>| {
-            let options = options.clone();
+        let (key, partial) = (&file.key, Arc::new(Partial::default()));
+        let question = |bucket: Arc<dyn Bucket>, attempt: Attempt| {
+            // What came before the last answer broke off is not asked for again.
+            let (came, tag) = partial.reached().unzip();
+            let mut options = GetOptions {
+                range: Some(GetRange::Bounded(range.start + came.unwrap_or(0)..range.end)),
+                if_match: tag.map(|tag| etag::quoted(&tag)).or_else(|| expected.and_then(etag::if_match)),
+                ..GetOptions::default()
+            };
+            options.extensions.insert(Attempt { partial: Some(partial.clone()), ..attempt });
             async move {
                 let answer = bucket.get_opts(key, options).await?;
                 Ok((answer.meta.clone(), answer.range.clone(), answer.bytes().await?))
@@ -237,7 +300,15 @@ impl<S: Service + 'static> Store for CloudStore<S> {
             let cause = format!("the answer of {} broke off", self.server());
             return Err(Error::new(ErrorKind::Unreachable, file.shown, cause));
         }
-        Ok(Chunk { bytes, file_size: meta.size, version })
+        let (bytes, modified_ms) = (partial.complete(bytes), meta.last_modified.timestamp_millis());
+        Ok(Chunk { bytes, file_size: meta.size, version, modified_ms })
+    }
+
+    async fn holds_older_format(&self) -> Result<bool, Error> {
+        let prefix = format!("{}/{OLDER_FORMAT}/", self.service.path());
+        let page = self.page(&prefix, None, None, 1).await;
+        let (objects, _) = page.map_err(|failure| failure.error(&self.shown, Wish::Listing))?;
+        Ok(!objects.is_empty())
     }
 }
 

@@ -23,10 +23,9 @@ const DEFAULT_REGION: &str = "us-east-1";
 
 /// Makes a store of the place.
 pub(super) fn connect(shown: Arc<str>, place: S3Place) -> Result<CloudStore<S3Place>, String> {
-    let mut clients = Clients::new(Trust::of(place.skip_verify, place.authorities.as_deref(), &shown)?)?;
-    if place.endpoint.as_deref().is_some_and(host::is_tigris) {
-        clients = clients.with_header("x-tigris-consistent", "true");
-    }
+    let trust = Trust::of(place.skip_verify, place.authorities.as_deref(), &shown)?;
+    let is_tigris = place.endpoint.as_deref().is_some_and(host::is_tigris);
+    let clients = Clients::of(place.server(), trust, is_tigris.then_some(("x-tigris-consistent", "true")))?;
     CloudStore::new(shown, place, clients)
 }
 
