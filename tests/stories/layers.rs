@@ -19,7 +19,7 @@ const RULES: &[(&str, &[&str])] = &[
     ("time", &["error"]),
     ("config", &["error", "ltx", "time"]),
     ("replica", &["config", "error", "lock", "ltx", "pread", "process", "progress", "runtime", "store", "time"]),
-    ("sqlite", &["config", "error", "log", "ltx", "replica", "runtime", "store", "time"]),
+    ("sqlite", &["config", "error", "log", "ltx", "pread", "replica", "runtime", "store", "time"]),
 ];
 
 /// The module whose unsafe code talks to SQLite.
