@@ -59,9 +59,13 @@ impl Replica {
     /// that it was not written in between, and is newer than the file in which the other has it.
     fn is_same_version(&self, other: &View, view: &View, pgno: u32) -> bool {
         let (Some(there), Some(here)) = (other.locate(pgno), view.locate(pgno)) else { return false };
+        if there.file.number == here.file.number {
+            // The same content, perhaps under another version by now: a copy of the replica, a file whose time was set.
+            return !Arc::ptr_eq(there.file, here.file);
+        }
         let (end, agree) =
             (there.file.name.max, |one: &View, until| self.lineage.agree(one.epoch(), other.epoch(), until));
-        if !agree(view, view.txid()) || other.txid() < view.txid() || there.file.number == here.file.number {
+        if !agree(view, view.txid()) || other.txid() < view.txid() {
             return false;
         }
         let proves = |head: &Arc<View>| {
