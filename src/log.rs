@@ -1,6 +1,6 @@
 //! Where log lines go: stderr, or the file that `LITESTREAM_LOG_FILE` names. Never stdout, which is the host's.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::str::FromStr;
 use std::sync::{Arc, Once};
@@ -35,12 +35,52 @@ fn level(name: Option<String>) -> (Level, Option<String>) {
 }
 
 fn writer(path: Option<std::ffi::OsString>) -> (BoxMakeWriter, Option<String>) {
-    let stderr = || BoxMakeWriter::new(|| Stderr);
+    let stderr = || BoxMakeWriter::new(|| OneLine(Stderr));
     let Some(path) = path.filter(|path| !path.is_empty()) else { return (stderr(), None) };
     match OpenOptions::new().create(true).append(true).open(&path) {
         // Without a lock, which the child of a fork would wait for in vain; a line is one write to the file's end.
-        Ok(file) => (BoxMakeWriter::new(Arc::new(file)), None),
+        Ok(file) => (
+            BoxMakeWriter::new({
+                let file = Arc::new(file);
+                move || OneLine(SharedFile(file.clone()))
+            }),
+            None,
+        ),
         Err(cause) => (stderr(), Some(format!("cannot log to LITESTREAM_LOG_FILE {}: {cause}", path.display()))),
+    }
+}
+
+/// The text with every control character, line breaks above all, replaced: names and answers of others cannot begin a line.
+pub(crate) fn one_line(text: &str) -> String {
+    let breaks = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
+    text.replace(breaks, "\u{fffd}")
+}
+
+/// Writes each event as one line, whatever is in it.
+struct OneLine<W>(W);
+
+impl<W: Write> Write for OneLine<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(bytes);
+        let line = format!("{}\n", one_line(text.strip_suffix('\n').unwrap_or(&text)));
+        self.0.write_all(line.as_bytes())?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+struct SharedFile(Arc<File>);
+
+impl Write for SharedFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        (&*self.0).write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -70,6 +110,13 @@ mod tests {
     use super::*;
     use std::sync::mpsc;
     use std::time::Duration;
+
+    #[test]
+    fn an_event_is_one_line_whatever_is_in_it() {
+        let mut written = OneLine(Vec::new());
+        assert_eq!(written.write("ERROR a\nb\r\u{1b}[2J\u{2028}c\n".as_bytes()).expect("it is written"), 19);
+        assert_eq!(String::from_utf8(written.0).expect("text"), "ERROR a\u{fffd}b\u{fffd}\u{fffd}[2J\u{fffd}c\n");
+    }
 
     #[test]
     fn a_line_waits_for_no_lock() {

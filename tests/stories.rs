@@ -6,6 +6,8 @@ mod support;
 mod stories {
     #[cfg(target_os = "linux")]
     mod artifacts;
+    #[cfg(unix)]
+    mod attach;
     #[cfg(all(unix, feature = "azure"))]
     mod azure;
     #[cfg(unix)]
@@ -51,6 +53,8 @@ mod stories {
     mod places;
     #[cfg(unix)]
     mod readme;
+    #[cfg(unix)]
+    mod redirects;
     #[cfg(unix)]
     mod requests;
     #[cfg(unix)]

@@ -32,18 +32,17 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Opens the replica, or joins it if the process has it open already. Blocks until there is a first view.
+    /// Opens the replica at `location`, or joins it if the process has it open already. Blocks until there is a first view.
     ///
     /// Fails with [`Empty`](crate::error::Kind::Empty) if there is none after the settings' `open_timeout`, and at once if the replica cannot
     /// be reached, refuses the credentials, or does not hold the moment asked for.
-    pub fn open(settings: &Settings, interrupted: Interrupted<'_>) -> Result<Connection, Error> {
-        let location = Location::parse(&settings.replica_url)?;
-        let place = join(&location, settings, interrupted)?;
+    pub fn open(settings: &Settings, location: &Location, interrupted: Interrupted<'_>) -> Result<Connection, Error> {
+        let place = join(location, settings, interrupted)?;
         let replica = place.replica().clone();
         let target = settings.target;
         let parked = runtime::wait(async move { replica.view_of(target).await }, interrupted)?;
         let place = PerProcess::with(place);
-        Ok(Connection { settings: settings.clone(), location, place, parked: Mutex::new(parked) })
+        Ok(Connection { settings: settings.clone(), location: location.clone(), place, parked: Mutex::new(parked) })
     }
 
     fn place(&self, interrupted: Interrupted<'_>) -> Result<&Place, Error> {

@@ -6,6 +6,8 @@
 //! first replica is opened: no thread, no look at the environment, no I/O.
 
 use super::api::{Api, Routines};
+use super::deferred;
+use super::errors::{Complaint, During, code};
 use super::ffi::*;
 use super::guard::guard;
 use super::registration::Registration;
@@ -62,7 +64,8 @@ pub unsafe extern "C" fn sqlite3_extension_init(
 /// connection they open, to any database, registers the VFS, and every connection gets functions and tables.
 /// C programs find it under its name with the cargo feature `static`.
 ///
-/// Answers `SQLITE_OK` on every SQLite that is new enough: a plain connection must open whatever became of the VFS.
+/// Returns `SQLITE_OK` on every SQLite that is new enough: a plain connection must open whatever became of the VFS. Only a
+/// connection whose main database is a replica that could not be opened fails, with the reason.
 ///
 /// # Safety
 /// SQLite calls it, with a connection, room for an error text, and its routines.
@@ -77,7 +80,11 @@ pub unsafe extern "C" fn litestream_vfs_static_init(
         if let Err(text) = unsafe { prepare(api, db) } {
             api.log(SQLITE_ERROR, &text);
         }
-        Ok(SQLITE_OK)
+        // SAFETY: as promised.
+        match unsafe { deferred::refusal(api, db) } {
+            Some(error) => Err(Complaint { code: code(error.kind(), During::Open), text: error.to_string() }),
+            None => Ok(SQLITE_OK),
+        }
     };
     // SAFETY: as promised.
     unsafe { run(error, routines, body) }
@@ -94,7 +101,7 @@ unsafe fn load(db: *mut Sqlite3, error: *mut *mut c_char, routines: *const Routi
         // SAFETY: see above.
         match unsafe { api.auto_extension(later) } {
             SQLITE_OK => Ok(SQLITE_OK_LOAD_PERMANENTLY),
-            code => Err(format!("SQLite does not take the callback for later connections (result code {code})")),
+            code => Err(format!("SQLite does not take the callback for later connections (result code {code})").into()),
         }
     };
     // SAFETY: as promised.
@@ -126,7 +133,7 @@ unsafe fn prepare(api: Api, db: *mut Sqlite3) -> Result<(), String> {
 unsafe fn run(
     error: *mut *mut c_char,
     routines: *const Routines,
-    body: impl FnOnce(Api) -> Result<c_int, String>,
+    body: impl FnOnce(Api) -> Result<c_int, Complaint>,
 ) -> c_int {
     guard("loading", SQLITE_ERROR, || {
         // SAFETY: as promised.
@@ -134,15 +141,15 @@ unsafe fn run(
             tracing::error!("litestream-vfs was loaded without SQLite's routines");
             return SQLITE_ERROR;
         };
-        let text = match api.check().and_then(|()| body(api)) {
+        let complaint = match api.check().map_err(Complaint::from).and_then(|()| body(api)) {
             Ok(code) => return code,
-            Err(text) => text,
+            Err(complaint) => complaint,
         };
         // SAFETY: as promised; SQLite frees the text.
         if let Some(error) = unsafe { error.as_mut() } {
-            *error = api.allocate(&text);
+            *error = api.allocate(&complaint.text);
         }
-        SQLITE_ERROR
+        complaint.code
     })
 }
 

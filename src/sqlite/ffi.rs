@@ -189,6 +189,7 @@ pub const SQLITE_IOERR: c_int = 10;
 pub const SQLITE_CORRUPT: c_int = 11;
 pub const SQLITE_NOTFOUND: c_int = 12;
 pub const SQLITE_CANTOPEN: c_int = 14;
+pub const SQLITE_MISUSE: c_int = 21;
 pub const SQLITE_CONSTRAINT: c_int = 19;
 pub const SQLITE_OK_LOAD_PERMANENTLY: c_int = 1 << 8;
 /// `xFullPathname` met a symbolic link on the way; not an error.
@@ -207,6 +208,7 @@ pub const SQLITE_ACCESS_EXISTS: c_int = 0;
 pub const SQLITE_LOCK_NONE: c_int = 0;
 pub const SQLITE_LOCK_SHARED: c_int = 1;
 
+pub const SQLITE_FCNTL_FILE_POINTER: c_int = 7;
 pub const SQLITE_FCNTL_VFSNAME: c_int = 12;
 pub const SQLITE_FCNTL_PRAGMA: c_int = 14;
 pub const SQLITE_FCNTL_PDB: c_int = 30;

@@ -97,15 +97,21 @@ unsafe extern "C" fn read(file: *mut SqliteFile, buffer: *mut c_void, amount: c_
     unsafe { method("xRead", file, body) }
 }
 
-unsafe extern "C" fn write(_: *mut SqliteFile, _: *const c_void, _: c_int, _: i64) -> c_int {
+/// # Safety
+/// SQLite calls it.
+pub unsafe extern "C" fn write(_: *mut SqliteFile, _: *const c_void, _: c_int, _: i64) -> c_int {
     SQLITE_READONLY
 }
 
-unsafe extern "C" fn truncate(_: *mut SqliteFile, _: i64) -> c_int {
+/// # Safety
+/// SQLite calls it.
+pub unsafe extern "C" fn truncate(_: *mut SqliteFile, _: i64) -> c_int {
     SQLITE_READONLY
 }
 
-unsafe extern "C" fn sync(_: *mut SqliteFile, _: c_int) -> c_int {
+/// # Safety
+/// SQLite calls it.
+pub unsafe extern "C" fn sync(_: *mut SqliteFile, _: c_int) -> c_int {
     SQLITE_OK
 }
 
@@ -142,7 +148,9 @@ unsafe extern "C" fn unlock(file: *mut SqliteFile, level: c_int) -> c_int {
     unsafe { method("xUnlock", file, body) }
 }
 
-unsafe extern "C" fn check_reserved_lock(_: *mut SqliteFile, reserved: *mut c_int) -> c_int {
+/// # Safety
+/// SQLite calls it.
+pub unsafe extern "C" fn check_reserved_lock(_: *mut SqliteFile, reserved: *mut c_int) -> c_int {
     // SAFETY: SQLite wants the answer there. Nobody writes, so nobody has the lock.
     unsafe { reserved.write(0) };
     SQLITE_OK
@@ -158,7 +166,10 @@ unsafe extern "C" fn sector_size(file: *mut SqliteFile) -> c_int {
 }
 
 /// Never `SQLITE_IOCAP_IMMUTABLE`: SQLite would stop looking whether the database changed.
-unsafe extern "C" fn device_characteristics(_: *mut SqliteFile) -> c_int {
+///
+/// # Safety
+/// SQLite calls it.
+pub unsafe extern "C" fn device_characteristics(_: *mut SqliteFile) -> c_int {
     0
 }
 

@@ -1,7 +1,7 @@
 //! What pragmas and functions ask a file, and what it answers.
 
 use super::api::Api;
-use super::ffi::Sqlite3;
+use super::ffi::{Sqlite3, SqliteFile};
 use super::file::File;
 use super::report::StatusReport;
 use crate::config::Target;
@@ -92,6 +92,8 @@ pub struct Request<'a> {
     pub schema: &'a CStr,
     /// The file that was reached, null if it is not a replica's.
     pub file: *const File,
+    /// The file that was reached, if it is still to be opened or was refused; else null.
+    pub deferred: *mut SqliteFile,
     /// Its answer, if there was a question.
     pub answer: Option<Result<Answer, Error>>,
 }
@@ -99,7 +101,7 @@ pub struct Request<'a> {
 impl<'a> Request<'a> {
     /// A request that has not been sent.
     pub fn new(schema: &'a CStr, question: Option<&'a Question>) -> Request<'a> {
-        Request { question, schema, file: ptr::null(), answer: None }
+        Request { question, schema, file: ptr::null(), deferred: ptr::null_mut(), answer: None }
     }
 
     /// Sends it to the file behind its schema; answers a result code, which is not OK if that file is no replica's.

@@ -1,9 +1,10 @@
 //! The VFS's methods: names that mean a replica are opened here, everything else is the default VFS's.
 
+use super::access;
 use super::companions::{self, Companions};
+use super::deferred::{DeferredFile, Opening};
 use super::errors::{During, report};
 use super::ffi::*;
-use super::file::File;
 use super::fork;
 use super::guard::guard;
 use super::methods::ReplicaFile;
@@ -13,6 +14,7 @@ use super::spelling;
 use crate::config::Settings;
 use crate::error::Error;
 use crate::log;
+use crate::store::Location;
 use std::cell::RefCell;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::ptr;
@@ -96,7 +98,10 @@ unsafe extern "C" fn open(
             Ok(opened) => {
                 // SAFETY: the buffer has room, and SQLite may or may not want the flags.
                 unsafe {
-                    file.cast::<ReplicaFile>().write(opened);
+                    match opened {
+                        Opened::Now(opened) => file.cast::<ReplicaFile>().write(opened),
+                        Opened::Deferred(deferred) => file.cast::<DeferredFile>().write(deferred),
+                    }
                     if let Some(out_flags) = out_flags.as_mut() {
                         *out_flags = flags & !(SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE) | SQLITE_OPEN_READONLY;
                     }
@@ -121,26 +126,40 @@ unsafe fn is_replica(registration: &Registration, name: *const c_char) -> bool {
     names::is_ours(&parameter, bare, || registration.local_file_exists(path))
 }
 
+/// What an open gives to SQLite.
+enum Opened {
+    Now(ReplicaFile),
+    /// It depends on who asks, which SQLite says next.
+    Deferred(DeferredFile),
+}
+
 /// Opens a replica.
 ///
 /// # Safety
 /// `name` is what SQLite passed to `xOpen` for a main database.
-unsafe fn open_replica(registration: &Registration, name: *const c_char) -> Result<ReplicaFile, Error> {
+unsafe fn open_replica(registration: &Registration, name: *const c_char) -> Result<Opened, Error> {
     let api = registration.api;
     // SAFETY: as promised, here and below.
     let parameter = |key: &str| unsafe { api.uri_parameter(name, key) };
-    let opened = Settings::read(parameter).and_then(|settings| {
-        // SAFETY: see above.
-        let unlocked = unsafe { api.uri_boolean(name, c"nolock") || api.uri_boolean(name, c"immutable") };
-        // SAFETY: see above. The names stay until SQLite has closed the file.
-        let [journal, wal] = unsafe { api.companions(name) };
-        File::open(api, &settings, unlocked, Companions::enter(journal, wal))
+    // SAFETY: see above.
+    let path = unsafe { CStr::from_ptr(name) }.to_string_lossy();
+    let shown = spelling::unspelled(&path).to_owned();
+    let asked = Settings::read(parameter).and_then(|settings| {
+        let location = Location::parse(&settings.replica_url)?;
+        let url = parameter("replica_url").filter(|url| !url.is_empty());
+        Ok((access::check(url.as_deref(), &location)?, settings, location))
     });
-    opened.map(|file| ReplicaFile::new(api, file)).map_err(|error| {
-        // SAFETY: see above.
-        let path = unsafe { CStr::from_ptr(name) }.to_string_lossy();
-        error.context(format!("cannot open {}", spelling::unspelled(&path)))
-    })
+    let (condition, settings, location) = asked.map_err(|error| error.context(format!("cannot open {shown}")))?;
+    // SAFETY: see above.
+    let unlocked = unsafe { api.uri_boolean(name, c"nolock") || api.uri_boolean(name, c"immutable") };
+    // SAFETY: see above. The names stay until SQLite has closed the file.
+    let [journal, wal] = unsafe { api.companions(name) };
+    let companions = Companions::enter(journal, wal);
+    let opening = Opening { api, settings, location, unlocked, name: shown };
+    match condition {
+        Some(condition) => Ok(Opened::Deferred(DeferredFile::new(opening, condition, companions))),
+        None => opening.open(companions).map(|file| Opened::Now(ReplicaFile::new(api, file))),
+    }
 }
 
 unsafe extern "C" fn delete(vfs: *mut Vfs, name: *const c_char, sync_directory: c_int) -> c_int {

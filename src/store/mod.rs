@@ -2,6 +2,7 @@
 //!
 //! A store knows where files lie and how to fetch bytes. It knows nothing of their content.
 
+mod allowed;
 #[cfg(feature = "azure")]
 mod azure;
 #[cfg(test)]
@@ -18,12 +19,14 @@ mod http;
 #[cfg(any(feature = "nats", feature = "sftp"))]
 mod link;
 mod location;
+mod masked;
 mod memory;
 #[cfg(feature = "nats")]
 mod nats;
 mod parameters;
 mod paths;
 mod patience;
+mod recipient;
 mod s3;
 #[cfg(feature = "sftp")]
 mod sftp;
@@ -32,6 +35,7 @@ mod url;
 #[cfg(any(feature = "http", feature = "webdav"))]
 mod web;
 
+pub use allowed::{Allowed, Verdict};
 pub use counting::{Counting, Counts};
 pub use error::{Error, ErrorKind};
 pub use location::{Location, LocationKey};

@@ -7,7 +7,7 @@ use std::path::Path;
 /// A top-level module, and the others of the crate that it may name.
 const RULES: &[(&str, &[&str])] = &[
     ("ltx", &[]),
-    ("store", &["lock", "ltx", "pread"]),
+    ("store", &["lock", "log", "ltx", "pread"]),
     // Leaves that several layers share. Errors tell of files and stores; settings of moments and transactions.
     ("lock", &[]),
     ("log", &[]),
@@ -17,7 +17,7 @@ const RULES: &[(&str, &[&str])] = &[
     ("time", &["error"]),
     ("config", &["error", "ltx", "time"]),
     ("replica", &["config", "error", "lock", "ltx", "pread", "runtime", "store", "time"]),
-    ("sqlite", &["config", "error", "log", "ltx", "replica", "runtime", "store", "time"]),
+    ("sqlite", &["config", "error", "lock", "log", "ltx", "replica", "runtime", "store", "time"]),
 ];
 
 /// The module whose unsafe code talks to SQLite.

@@ -49,7 +49,7 @@ pub(super) struct Client {
 
 impl Client {
     pub fn new(service: &impl Service, region: &str, clients: &Clients) -> Result<Client, String> {
-        let connector = Connector(clients.clone());
+        let connector = Connector::new(clients.clone(), service.server());
         let mut options = ClientOptions::new().with_timeout_disabled().with_connect_timeout_disabled();
         options = options.with_allow_http(true);
         let bucket = service.client(region, Parts { connector, options, retry: tries() })?;

@@ -4,7 +4,7 @@
 //! is caught on the way up, and travels through its errors as the [`Failure`] that is found again at the end.
 
 use crate::store::error::short;
-use crate::store::http::Clients;
+use crate::store::http::{Clients, Redirects, destination};
 use crate::store::patience::CONNECT_TIMEOUT;
 use crate::store::{Error, ErrorKind};
 use async_trait::async_trait;
@@ -16,6 +16,7 @@ use object_store::{ClientConfigKey, ClientOptions};
 use std::error::Error as StdError;
 use std::fmt;
 use std::time::Duration;
+use url::Url;
 
 /// A request that brought nothing.
 #[derive(Clone, Debug)]
@@ -45,6 +46,8 @@ pub(super) struct Refusal {
     pub message: String,
     /// Where the bucket is, if the server said so.
     pub region: Option<String>,
+    /// The server that it redirects to.
+    pub destination: Option<String>,
 }
 
 /// What was asked for.
@@ -69,7 +72,7 @@ impl Failure {
                 None => break,
             }
         }
-        let text = short(&cause.to_string());
+        let text = unquoted(&short(&cause.to_string()));
         let what = match cut {
             Some(kind) if kind != HttpErrorKind::Decode => What::Silence { connected: true, cause: text },
             _ => What::Nonsense(text),
@@ -132,9 +135,10 @@ impl fmt::Display for Failure {
 impl StdError for Failure {}
 
 impl Refusal {
-    /// The region that the bucket is in, if that may be why the request was refused.
+    /// The region that the bucket is in, if that may be why the request was refused. It becomes part of the name of a host.
     pub fn elsewhere(&self) -> Option<&str> {
-        matches!(self.status, 300..=399 | 400 | 403).then_some(self.region.as_deref()).flatten()
+        let region = matches!(self.status, 300..=399 | 400 | 403).then_some(self.region.as_deref()).flatten();
+        region.filter(|region| is_region(region))
     }
 
     fn error(&self, server: &str, place: &str, wish: Wish) -> Error {
@@ -157,6 +161,9 @@ impl Refusal {
                 (ErrorKind::Denied, format!("{server} denies access ({answer})"))
             }
             (408 | 429 | 500.., _) => (ErrorKind::Unreachable, format!("{server} cannot serve now ({answer})")),
+            (300..=399, _) if self.destination.is_some() => {
+                (ErrorKind::Protocol, format!("{server} refuses: {answer}"))
+            }
             (300..=399, _) => (
                 ErrorKind::Config,
                 format!("{server} is not where the bucket is ({answer}); add its region to the URL"),
@@ -168,28 +175,44 @@ impl Refusal {
 
     fn answer(&self) -> String {
         let code = if self.code.is_empty() { format!("status {}", self.status) } else { self.code.clone() };
-        if self.message.is_empty() { code } else { format!("{code}: {}", self.message) }
+        let answer = if self.message.is_empty() { code } else { format!("{code}: {}", self.message) };
+        match &self.destination {
+            Some(server) => format!("{answer}; it redirects to {server}, which is not followed"),
+            None => answer,
+        }
     }
 
-    async fn read(response: HttpResponse) -> Refusal {
+    /// Reads an answer. Of its body no more is told than what the protocol has for an error: in XML for a bucket, and in JSON
+    /// for a server that gives credentials.
+    async fn read(asked: &str, is_bucket: bool, response: HttpResponse) -> Refusal {
         let status = response.status().as_u16();
+        let destination = response.status().is_redirection().then(|| destination(asked, response.headers())).flatten();
         let header = response.headers().get("x-amz-bucket-region").and_then(|value| value.to_str().ok());
         let region = header.map(str::to_owned);
         // An answer without a body has its code here.
         let code = response.headers().get("x-ms-error-code").and_then(|value| value.to_str().ok()).map(str::to_owned);
         let body = beginning(response.into_body()).await;
-        let element = |name: &str| element(&body, name).map(short);
+        let is_error = body.contains("<Error");
+        let element = |name: &str| element(&body, name).filter(|_| is_error).map(short);
         Refusal {
             status,
             code: element("Code").or(code).unwrap_or_default(),
-            message: element("Message").or_else(|| plain(&body)).unwrap_or_default(),
+            message: element("Message").or_else(|| in_json(&body).filter(|_| !is_bucket)).unwrap_or_default(),
             region: region.or_else(|| element("Region")),
+            destination,
         }
     }
 
     fn is_passing(&self) -> bool {
         matches!(self.status, 408 | 429 | 500..)
     }
+}
+
+/// Whether a text may be the name of a region: part of the name of a host, so that it cannot lead to another one.
+pub(in crate::store) fn is_region(text: &str) -> bool {
+    const LONGEST: usize = 64;
+    let is_letter = |c: u8| c.is_ascii_alphanumeric() || c == b'-' || c == b'_';
+    (1..=LONGEST).contains(&text.len()) && text.bytes().all(is_letter)
 }
 
 /// Enough of a body for a complaint.
@@ -206,9 +229,19 @@ async fn beginning(body: HttpResponseBody) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// A body that is neither XML nor a page for a browser.
-fn plain(body: &str) -> Option<String> {
-    (!body.contains('<')).then(|| short(body))
+/// What a JSON object has for a message, in the places where the services of clouds put it.
+fn in_json(body: &str) -> Option<String> {
+    let object: serde_json::Value = serde_json::from_str(body).ok()?;
+    let places = [&object["error_description"], &object["error"]["message"], &object["message"], &object["Message"]];
+    places.into_iter().find_map(|message| message.as_str()).map(short)
+}
+
+/// The text without what it quotes of an answer, as `serde` and `object_store` do: it may be a secret, or a stranger's page.
+fn unquoted(text: &str) -> String {
+    match (text.split_once('"'), text.rsplit_once('"')) {
+        (Some((before, _)), Some((_, behind))) => format!("{before}***{behind}"),
+        _ => text.to_owned(),
+    }
 }
 
 /// The text of an XML element without elements inside.
@@ -219,7 +252,19 @@ fn element<'a>(body: &'a str, name: &str) -> Option<&'a str> {
 
 /// Makes HTTP clients whose failures are [`Failure`]s.
 #[derive(Debug)]
-pub(in crate::store) struct Connector(pub Clients);
+pub(in crate::store) struct Connector {
+    clients: Clients,
+    /// Host and port of the bucket's server, if it is not the service's own.
+    bucket: Option<(String, u16)>,
+}
+
+impl Connector {
+    /// `server` is the endpoint, or the name of the service.
+    pub fn new(clients: Clients, server: &str) -> Connector {
+        let bucket = Url::parse(server).ok().and_then(|url| host_and_port(&url));
+        Connector { clients, bucket }
+    }
+}
 
 impl HttpConnector for Connector {
     fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
@@ -229,22 +274,34 @@ impl HttpConnector for Connector {
         let is_metadata = options.get_config_value(&ClientConfigKey::ConnectTimeout).is_some();
         let timeout = if is_metadata { TO_METADATA } else { CONNECT_TIMEOUT };
         let client = self
-            .0
-            .client(timeout)
+            .clients
+            .client(timeout, Redirects::Refused)
             .map_err(|error| object_store::Error::Generic { store: "HTTP", source: error.into() })?;
-        Ok(HttpClient::new(Watched { inner: HttpClient::new(client) }))
+        Ok(HttpClient::new(Watched { inner: HttpClient::new(client), bucket: self.bucket.clone() }))
     }
 }
 
 #[derive(Debug)]
 struct Watched {
     inner: HttpClient,
+    bucket: Option<(String, u16)>,
+}
+
+fn host_and_port(url: &Url) -> Option<(String, u16)> {
+    Some((url.host_str()?.to_owned(), url.port_or_known_default()?))
 }
 
 #[async_trait]
 impl HttpService for Watched {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         let uri = request.uri();
+        let asked = uri.to_string();
+        let server_asked = Url::parse(&asked).ok().and_then(|url| host_and_port(&url));
+        // The bucket may stand in front of the host.
+        let is_bucket =
+            self.bucket.as_ref().zip(server_asked).is_some_and(|((host, port), (asked, asked_port))| {
+                asked.ends_with(host.as_str()) && asked_port == *port
+            });
         let server = match (uri.scheme_str(), uri.authority()) {
             (Some(scheme), Some(authority)) => format!("{scheme}://{authority}"),
             _ => uri.path().to_owned(),
@@ -258,7 +315,7 @@ impl HttpService for Watched {
             },
             Ok(response) if response.status().is_success() => return Ok(response),
             Ok(response) => {
-                let refusal = Refusal::read(response).await;
+                let refusal = Refusal::read(&asked, is_bucket, response).await;
                 // The kinds tell `object_store` whether another try is worth it.
                 let kind = if refusal.is_passing() { HttpErrorKind::Request } else { HttpErrorKind::Unknown };
                 (kind, What::Refusal(refusal))

@@ -4,6 +4,7 @@ mod client;
 mod failure;
 
 pub(super) use client::{Bucket, Parts, Service, unsigned, unusable};
+pub(super) use failure::is_region;
 
 use super::http::Clients;
 use super::paths;

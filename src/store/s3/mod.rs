@@ -13,6 +13,7 @@ use super::cloud::{self, Bucket, CloudStore, Parts, Service};
 use super::http::Clients;
 use super::paths::Layout;
 use super::tls::Trust;
+use super::url;
 use async_trait::async_trait;
 use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey};
 use place::Credentials;
@@ -20,6 +21,20 @@ use std::sync::Arc;
 
 /// The region of a bucket of which nothing is known, as Amazon's own tools have it.
 const DEFAULT_REGION: &str = "us-east-1";
+
+/// The bucket that a URL of the scheme `s3` or `oss` names, and the server where its host names one as well.
+pub(super) fn bucket_and_endpoint(scheme: &str, parts: &url::Parts<'_>) -> (String, Option<String>) {
+    if scheme == "oss" {
+        return (oss::host(parts.host).0, None);
+    }
+    match host::AccessPoint::parse(parts) {
+        Ok(Some(_)) => (parts.host.to_owned(), None),
+        _ => {
+            let host = host::Host::parse(parts.host);
+            (host.bucket, host.endpoint)
+        }
+    }
+}
 
 /// Makes a store of the place.
 pub(super) fn connect(shown: Arc<str>, place: S3Place) -> Result<CloudStore<S3Place>, String> {

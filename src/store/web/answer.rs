@@ -12,6 +12,8 @@ use std::ops::Range;
 pub(super) enum Failure {
     /// The server said no.
     Refused(StatusCode),
+    /// The answer is at this server, which is not asked; or the same one has redirected too often.
+    Redirected(String),
     /// There was no answer, or not all of it.
     Silent(String),
     /// The answer makes no sense.
@@ -41,7 +43,7 @@ impl Failure {
         match self {
             Failure::Refused(status) => status.is_server_error() || [408, 425, 429].contains(&status.as_u16()),
             Failure::Silent(_) => true,
-            Failure::Nonsense(_) | Failure::Unfit(_) => false,
+            Failure::Redirected(_) | Failure::Nonsense(_) | Failure::Unfit(_) => false,
         }
     }
 }
@@ -59,7 +61,7 @@ pub(super) fn part(
         return Ok((body.slice(start..end), size));
     }
     let told = header(headers, CONTENT_RANGE).unwrap_or_default();
-    let nonsense = || format!("a part that is not the one asked for ({})", short(told));
+    let nonsense = || "a part that is not the one asked for".to_owned();
     let parsed = told.strip_prefix("bytes ").and_then(|told| {
         let (part, size) = told.split_once('/')?;
         let (start, last) = part.split_once('-')?;

@@ -13,7 +13,7 @@ mod tests;
 
 pub(super) use place::{Listing, WebPlace};
 
-use super::http::Clients;
+use super::http::{Clients, MOST_REDIRECTS, Redirects, destination};
 use super::paths::Layout;
 use super::patience::{self, CONNECT_TIMEOUT};
 use super::tls::Trust;
@@ -55,7 +55,9 @@ impl WebStore {
     /// Makes a store of the place.
     pub fn new(shown: Arc<str>, place: WebPlace) -> Result<WebStore, String> {
         let clients = Clients::new(Trust::of(place.skip_verify, None, &shown)?)?;
-        let client = clients.client(CONNECT_TIMEOUT).map_err(|error| format!("no client can be made: {error}"))?;
+        let client = clients
+            .client(CONNECT_TIMEOUT, Redirects::WithinServer)
+            .map_err(|error| format!("no client can be made: {error}"))?;
         Ok(WebStore {
             shown,
             place,
@@ -105,6 +107,11 @@ impl WebStore {
     async fn ask_once(&self, request: RequestBuilder) -> Result<Answer, Failure> {
         let response = request.send().await.map_err(|error| Failure::silent(&error))?;
         let (status, headers) = (response.status(), response.headers().clone());
+        if status.is_redirection()
+            && let Some(server) = destination(response.url().as_str(), &headers)
+        {
+            return Err(Failure::Redirected(server));
+        }
         if !status.is_success() {
             return Err(Failure::Refused(status));
         }
@@ -151,6 +158,16 @@ impl WebStore {
                 (ErrorKind::Unreachable, format!("{server} cannot serve now ({status})"))
             }
             Failure::Refused(status) => (ErrorKind::Protocol, format!("{server} does not take the request ({status})")),
+            Failure::Redirected(to) if to == server => {
+                (ErrorKind::Protocol, format!("{server} redirects more than {MOST_REDIRECTS} times"))
+            }
+            Failure::Redirected(to) => (
+                ErrorKind::Protocol,
+                format!(
+                    "{server} redirects to {to}, which is not followed: the credentials of the URL are for {server} alone; \
+                     use the URL that it leads to"
+                ),
+            ),
             Failure::Silent(cause) => (ErrorKind::Unreachable, format!("cannot reach {server}: {cause}")),
             Failure::Nonsense(cause) => (ErrorKind::Protocol, format!("{server} answers what makes no sense: {cause}")),
             Failure::Unfit(cause) => (ErrorKind::Config, format!("{server} {cause}")),
