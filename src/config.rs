@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Kind};
 use crate::ltx::Txid;
-use crate::time;
+use crate::time::{self, Moment};
 use std::time::Duration;
 
 /// The moment whose state a connection reads.
@@ -10,10 +10,22 @@ use std::time::Duration;
 pub enum Target {
     /// The newest state, following the primary.
     Latest,
+    /// The state that is the newest when it is asked for, without going on from there.
+    Now,
     /// The state after exactly this transaction.
     Txid(Txid),
     /// The state at this time, in milliseconds since 1970.
     Time(i64),
+}
+
+impl From<Moment> for Target {
+    fn from(moment: Moment) -> Target {
+        match moment {
+            Moment::Latest => Target::Latest,
+            Moment::Now => Target::Now,
+            Moment::At(ms) => Target::Time(ms),
+        }
+    }
 }
 
 /// Everything a connection can set.
@@ -37,12 +49,15 @@ pub struct Settings {
     pub max_staleness: Option<Duration>,
     /// How long opening waits for a first backup.
     pub open_timeout: Duration,
+    /// How long a read or a question waits while no answer of the store arrives; None for as long as its requests take.
+    pub read_timeout: Option<Duration>,
 }
 
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 const CACHE_SIZE: u64 = 64 << 20;
 const DISK_CACHE_SIZE: u64 = 1 << 30;
 const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
+const READ_TIMEOUT: Duration = Duration::from_secs(30);
 
 impl Settings {
     /// Reads the settings of one open: `parameter` answers URI parameters, the environment is the process's as it
@@ -68,6 +83,8 @@ impl Settings {
             attach: setting("attach").read(boolean)?.unwrap_or(true),
             max_staleness: setting("max_staleness").read(duration)?,
             open_timeout: setting("open_timeout").read(duration)?.unwrap_or(OPEN_TIMEOUT),
+            read_timeout: Some(setting("read_timeout").read(duration)?.unwrap_or(READ_TIMEOUT))
+                .filter(|timeout| !timeout.is_zero()),
         })
     }
 }
@@ -148,10 +165,7 @@ fn target(at_time: Setting, at_txid: Setting) -> Result<Target, Error> {
         return Ok(Target::Txid(txid));
     }
     match at_time.value {
-        Some(text) => {
-            let moment = time::parse(&text).map_err(|error| error.context(at_time.origin))?;
-            Ok(moment.map_or(Target::Latest, Target::Time))
-        }
+        Some(text) => Ok(time::parse(&text).map_err(|error| error.context(at_time.origin))?.into()),
         None => Ok(Target::Latest),
     }
 }
@@ -235,6 +249,7 @@ mod tests {
         let defaults = resolve(&[], &environment[..1]).expect("defaults");
         assert_eq!((defaults.poll_interval, defaults.cache_size), (Duration::from_secs(1), 64 << 20));
         assert_eq!((defaults.target, defaults.max_staleness, defaults.time_travel), (Target::Latest, None, true));
+        assert_eq!(defaults.read_timeout, Some(Duration::from_secs(30)));
         let from_environment = resolve(&[], &environment).expect("environment");
         assert_eq!(from_environment.poll_interval, Duration::from_secs(2));
         let uri = [("replica_url", "file:///uri"), ("poll_interval", "250ms"), ("cache_size", "")];
@@ -251,6 +266,7 @@ mod tests {
             ("cache_size", "-1"),
             ("txid", "12"),
             ("open_timeout", "5"),
+            ("read_timeout", "soon"),
             ("time", "some day"),
             ("time_travel", "sometimes"),
         ] {
@@ -267,6 +283,8 @@ mod tests {
         assert!(!resolve(&[url, ("time_travel", "0")], &[]).expect("a number").time_travel);
         assert!(!resolve(&[url], &[("LITESTREAM_ATTACH", "off")]).expect("a word").attach);
         assert!(resolve(&[url, ("attach", "on")], &[("LITESTREAM_ATTACH", "off")]).expect("a word").attach);
+        let timeout = |value| resolve(&[url], &[("LITESTREAM_READ_TIMEOUT", value)]).expect(value).read_timeout;
+        assert_eq!((timeout("0"), timeout("2s")), (None, Some(Duration::from_secs(2))));
     }
 
     #[test]

@@ -19,6 +19,8 @@ pub enum Kind {
     Damaged,
     /// No file holds the pages of this view any more.
     TooOld,
+    /// The system has no thread or file descriptor left for this process.
+    Exhausted,
     /// The host asked to stop.
     Interrupted,
     /// Our own mistake.

@@ -10,6 +10,8 @@ mod lock;
 mod log;
 pub mod ltx;
 mod pread;
+mod process;
+mod progress;
 pub mod replica;
 mod runtime;
 pub mod sqlite;

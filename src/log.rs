@@ -1,12 +1,15 @@
 //! Where log lines go: stderr, or the file that `LITESTREAM_LOG_FILE` names. Never stdout, which is the host's.
 
+use crate::runtime::PerProcess;
+use crate::store::one_line;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
+use std::path::PathBuf;
 use std::str::FromStr;
-use std::sync::{Arc, Once};
+use std::sync::Once;
 use tracing::Level;
 use tracing_subscriber::fmt;
-use tracing_subscriber::fmt::writer::BoxMakeWriter;
+use tracing_subscriber::fmt::MakeWriter;
 
 /// Starts logging at the first open of the process, as the environment says then. A host in Rust that has set a
 /// subscriber of its own keeps it.
@@ -14,9 +17,12 @@ pub(crate) fn start() {
     static STARTED: Once = Once::new();
     STARTED.call_once(|| {
         let (level, unreadable) = level(std::env::var("LITESTREAM_LOG_LEVEL").ok());
-        let (writer, unwritable) = writer(std::env::var_os("LITESTREAM_LOG_FILE"));
-        let subscriber = fmt::Subscriber::builder().with_max_level(level).with_writer(writer);
-        let subscriber = subscriber.with_ansi(false).with_target(false).finish();
+        let path = std::env::var_os("LITESTREAM_LOG_FILE").filter(|path| !path.is_empty());
+        let log = Log { path: path.map(PathBuf::from), file: PerProcess::new() };
+        let unwritable = log.file().err();
+        let subscriber = fmt::Subscriber::builder().with_max_level(level).with_writer(log);
+        // What cannot be logged is lost: a complaint on stderr would panic where that cannot be written either.
+        let subscriber = subscriber.with_ansi(false).with_target(false).log_internal_errors(false).finish();
         if tracing::subscriber::set_global_default(subscriber).is_ok() {
             unreadable.iter().chain(&unwritable).for_each(|complaint| tracing::warn!("{complaint}"));
         }
@@ -34,75 +40,78 @@ fn level(name: Option<String>) -> (Level, Option<String>) {
     }
 }
 
-fn writer(path: Option<std::ffi::OsString>) -> (BoxMakeWriter, Option<String>) {
-    let stderr = || BoxMakeWriter::new(|| OneLine(Stderr));
-    let Some(path) = path.filter(|path| !path.is_empty()) else { return (stderr(), None) };
-    match OpenOptions::new().create(true).append(true).open(&path) {
-        // Without a lock, which the child of a fork would wait for in vain; a line is one write to the file's end.
-        Ok(file) => (
-            BoxMakeWriter::new({
-                let file = Arc::new(file);
-                move || OneLine(SharedFile(file.clone()))
-            }),
-            None,
-        ),
-        Err(cause) => (stderr(), Some(format!("cannot log to LITESTREAM_LOG_FILE {}: {cause}", path.display()))),
+/// The log of this process.
+struct Log {
+    path: Option<PathBuf>,
+    /// The file, once it could be opened. Until then lines go to stderr.
+    file: PerProcess<File>,
+}
+
+impl Log {
+    /// The file, if there is one; or why it cannot be opened.
+    fn file(&self) -> Result<Option<&File>, String> {
+        let Some(path) = &self.path else { return Ok(None) };
+        let opened = self.file.get_or_try_init(|| OpenOptions::new().create(true).append(true).open(path));
+        opened.map(Some).map_err(|cause| format!("cannot log to LITESTREAM_LOG_FILE {}: {cause}", path.display()))
     }
 }
 
-/// The text with every control character, line breaks above all, replaced: names and answers of others cannot begin a line.
-pub(crate) fn one_line(text: &str) -> String {
-    let breaks = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
-    text.replace(breaks, "\u{fffd}")
-}
+impl<'a> MakeWriter<'a> for Log {
+    type Writer = Line<'a>;
 
-/// Writes each event as one line, whatever is in it.
-struct OneLine<W>(W);
-
-impl<W: Write> Write for OneLine<W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let text = String::from_utf8_lossy(bytes);
-        let line = format!("{}\n", one_line(text.strip_suffix('\n').unwrap_or(&text)));
-        self.0.write_all(line.as_bytes())?;
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()
+    fn make_writer(&'a self) -> Line<'a> {
+        self.file().ok().flatten().map_or(Line::Stderr, Line::File)
     }
 }
 
-struct SharedFile(Arc<File>);
-
-impl Write for SharedFile {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        (&*self.0).write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
+/// An event as one line, whatever is in it.
+fn line_of(event: &[u8]) -> Vec<u8> {
+    let text = String::from_utf8_lossy(event);
+    format!("{}\n", one_line(text.strip_suffix('\n').unwrap_or(&text))).into_bytes()
 }
 
-/// Standard error without the lock that Rust puts before it: another thread may hold that while the process forks, and
-/// the child would wait for it for ever.
-struct Stderr;
+/// Takes a line, in one write. Neither takes a lock: another thread may hold one while the process forks, and the child would wait for
+/// it for ever. Neither needs a file descriptor of its own, so that a line can say that there are none left.
+enum Line<'a> {
+    File(&'a File),
+    Stderr,
+}
 
-impl Write for Stderr {
+impl Write for Line<'_> {
     #[cfg(unix)]
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
         use std::os::fd::AsFd;
-        std::fs::File::from(io::stderr().as_fd().try_clone_to_owned()?).write(bytes)
+        let bytes = &line_of(event);
+        let written = match self {
+            Line::File(file) => append(file.as_fd(), bytes),
+            Line::Stderr => append(rustix::stdio::stderr(), bytes),
+        };
+        written.map(|_| event.len())
     }
 
     #[cfg(not(unix))]
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        io::stderr().write(bytes)
+    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        let bytes = &line_of(event);
+        let written = match self {
+            Line::File(file) => file.write(bytes),
+            Line::Stderr => io::stderr().write(bytes),
+        };
+        written.map(|_| event.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+#[cfg(unix)]
+fn append(to: std::os::fd::BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
+    let metadata = rustix::fs::fstat(to)?;
+    if rustix::fs::FileType::from_raw_mode(metadata.st_mode).is_file() {
+        let size = u64::try_from(metadata.st_size).unwrap_or(0);
+        crate::pread::may_grow_to(size.saturating_add(bytes.len() as u64))?;
+    }
+    Ok(rustix::io::write(to, bytes)?)
 }
 
 #[cfg(all(test, unix))]
@@ -113,16 +122,29 @@ mod tests {
 
     #[test]
     fn an_event_is_one_line_whatever_is_in_it() {
-        let mut written = OneLine(Vec::new());
-        assert_eq!(written.write("ERROR a\nb\r\u{1b}[2J\u{2028}c\n".as_bytes()).expect("it is written"), 19);
-        assert_eq!(String::from_utf8(written.0).expect("text"), "ERROR a\u{fffd}b\u{fffd}\u{fffd}[2J\u{fffd}c\n");
+        let line = line_of("ERROR a\nb\r\u{1b}[2J\u{2028}c\n".as_bytes());
+        assert_eq!(String::from_utf8(line).expect("text"), "ERROR a\u{fffd}b\u{fffd}\u{fffd}[2J\u{fffd}c\n");
     }
 
     #[test]
     fn a_line_waits_for_no_lock() {
         let _held = io::stderr().lock();
         let (done, written) = mpsc::channel();
-        std::thread::spawn(move || done.send(Stderr.write(b"").is_ok()));
+        std::thread::spawn(move || done.send(Line::Stderr.write(b"").is_ok()));
         assert_eq!(written.recv_timeout(Duration::from_secs(60)), Ok(true));
+    }
+
+    #[test]
+    fn a_file_that_can_be_opened_later_is_used_from_then_on() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("later/log");
+        let log = Log { path: Some(path.clone()), file: PerProcess::new() };
+        let complaint = log.file().expect_err("its directory is not there");
+        assert!(complaint.contains("LITESTREAM_LOG_FILE") && complaint.contains("later/log"), "{complaint}");
+        assert!(matches!(log.make_writer(), Line::Stderr));
+        std::fs::create_dir(dir.path().join("later")).expect("a directory");
+        log.make_writer().write_all(b"a line\n").expect("it is written");
+        log.make_writer().write_all(b"another\n").expect("it is written");
+        assert_eq!(std::fs::read_to_string(path).expect("text"), "a line\nanother\n");
     }
 }

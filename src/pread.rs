@@ -6,10 +6,28 @@ use std::path::PathBuf;
 
 /// A file without a name, in the first of SQLite's directories for temporary files where one can be made.
 pub(crate) fn temporary() -> io::Result<File> {
+    let made = temporary_directories().find_map(|directory| tempfile::tempfile_in(directory).ok());
+    made.map_or_else(tempfile::tempfile, Ok)
+}
+
+/// SQLite's directories for temporary files, in the order in which it tries them; the system's own at the end.
+pub(crate) fn temporary_directories() -> impl Iterator<Item = PathBuf> {
     let named = ["SQLITE_TMPDIR", "TMPDIR"].into_iter().filter_map(std::env::var_os).map(PathBuf::from);
     let usual = ["/var/tmp", "/usr/tmp", "/tmp"].map(PathBuf::from).into_iter().filter(|_| cfg!(unix));
-    let made = named.chain(usual).find_map(|directory| tempfile::tempfile_in(directory).ok());
-    made.map_or_else(tempfile::tempfile, Ok)
+    named.chain(usual).chain(std::iter::once_with(std::env::temp_dir))
+}
+
+/// Whether the process may have a file of that many bytes. To write beyond that limit sends the signal `SIGXFSZ`, which ends a
+/// process that does not ignore it.
+#[cfg(unix)]
+pub(crate) fn may_grow_to(bytes: u64) -> io::Result<()> {
+    match rustix::process::getrlimit(rustix::process::Resource::Fsize).current {
+        Some(limit) if bytes > limit => Err(io::Error::new(
+            io::ErrorKind::FileTooLarge,
+            format!("the process may not write files of more than {limit} bytes (ulimit -f)"),
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// Fills `bytes` from `offset` on. A file that ends before is an error.
@@ -21,6 +39,7 @@ pub(crate) fn read_exact_at(file: &File, bytes: &mut [u8], offset: u64) -> io::R
 /// Writes all of `bytes` at `offset`.
 #[cfg(unix)]
 pub(crate) fn write_all_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+    may_grow_to(offset.saturating_add(bytes.len() as u64))?;
     std::os::unix::fs::FileExt::write_all_at(file, bytes, offset)
 }
 

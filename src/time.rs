@@ -7,27 +7,41 @@
 //! | `30s ago`, `5 mins ago`, `2 hours ago`, `1 month ago` | seconds, minutes, hours, days, weeks, months |
 //! | `yesterday` | a day ago |
 //! | `last monday` | the first moment of the last Monday before today |
-//! | `now` | |
-//! | `LATEST` | no moment: whatever is the newest |
+//! | `now` | the newest state, without going on from there |
+//! | `LATEST` | whatever is the newest |
 //!
-//! In any case of letters. What has no offset is UTC, and so are days.
+//! In any case of letters. What has no offset is UTC, and so are days. What is relative counts from the host's clock: that is the one that
+//! whoever writes `5 minutes ago` looks at, and a primary that has been idle for a day is no reason to count from yesterday.
 
 use crate::error::{Error, Kind};
 use chrono::{DateTime, Datelike, Days, Months, NaiveDate, NaiveTime, SecondsFormat, TimeDelta, Utc, Weekday};
 
-/// Reads a moment, in milliseconds since 1970; None for `LATEST`. See the [module](self) for the forms.
-pub fn parse(text: &str) -> Result<Option<i64>, Error> {
+/// A moment, as a person writes it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Moment {
+    /// `LATEST`: whatever is the newest.
+    Latest,
+    /// `now`: what is the newest when it is asked for.
+    Now,
+    /// A time, in milliseconds since 1970.
+    At(i64),
+}
+
+/// Reads a moment. See the [module](self) for the forms.
+pub fn parse(text: &str) -> Result<Moment, Error> {
     parse_at(text, Utc::now())
 }
 
 /// As [`parse`], at this time.
-fn parse_at(text: &str, now: DateTime<Utc>) -> Result<Option<i64>, Error> {
+fn parse_at(text: &str, now: DateTime<Utc>) -> Result<Moment, Error> {
     let wanted = text.trim().to_ascii_lowercase();
-    if wanted == "latest" {
-        return Ok(None);
+    match wanted.as_str() {
+        "latest" => return Ok(Moment::Latest),
+        "now" => return Ok(Moment::Now),
+        _ => {}
     }
     match calendar(&wanted).or_else(|| relative(&wanted, now)) {
-        Some(moment) => Ok(Some(moment.timestamp_millis())),
+        Some(moment) => Ok(Moment::At(moment.timestamp_millis())),
         None => Err(Error::new(Kind::Config, format!("cannot read the time '{}'", beginning(text))).remedy(FORMS)),
     }
 }
@@ -109,7 +123,6 @@ impl Rest<'_> {
 /// A moment as seen from now.
 fn relative(text: &str, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
     match text.split_ascii_whitespace().collect::<Vec<_>>()[..] {
-        ["now"] => Some(now),
         ["yesterday"] => now.checked_sub_days(Days::new(1)),
         ["last", day] => {
             let day: Weekday = day.parse().ok()?;
@@ -215,14 +228,15 @@ mod tests {
             ("last Fri", "2026-01-30T00:00:00.000Z"),
             ("last saturday", "2026-01-24T00:00:00.000Z"),
             ("last sunday", "2026-01-25T00:00:00.000Z"),
-            ("now", NOW),
-            ("NOW", NOW),
         ] {
-            let read = parse_at(text, now()).expect(text).map(format);
-            assert_eq!(read.as_deref(), Some(expected), "{text:?}");
+            let expected = Moment::At(expected.parse::<DateTime<Utc>>().expect("a time").timestamp_millis());
+            assert_eq!(parse_at(text, now()).expect(text), expected, "{text:?}");
         }
         for latest in ["LATEST", "latest", " Latest "] {
-            assert_eq!(parse_at(latest, now()).expect(latest), None);
+            assert_eq!(parse_at(latest, now()).expect(latest), Moment::Latest);
+        }
+        for text in ["now", "NOW", " Now\n"] {
+            assert_eq!(parse_at(text, now()).expect(text), Moment::Now);
         }
     }
 
@@ -296,7 +310,7 @@ mod tests {
         fn any_text_is_read_or_refused(text in r"\PC*|[0-9tz:. +-]{0,40}|[0-9]{0,25} ?[a-z]{0,8} ago|last [a-z]{0,10}") {
             let now = now();
             for now in [now, DateTime::<Utc>::MIN_UTC, DateTime::<Utc>::MAX_UTC] {
-                if let Ok(Some(ms)) = parse_at(&text, now) {
+                if let Ok(Moment::At(ms)) = parse_at(&text, now) {
                     format(ms);
                 }
             }
@@ -305,8 +319,8 @@ mod tests {
         #[test]
         fn what_is_written_reads_back(ms in -62_167_219_200_000i64..253_402_300_800_000) {
             let text = DateTime::from_timestamp_millis(ms).expect("in the calendar").to_rfc3339_opts(SecondsFormat::Millis, true);
-            prop_assert_eq!(parse_at(&text, now()).expect("its own form"), Some(ms));
-            prop_assert_eq!(parse_at(&text.replace('T', " ").replace('Z', "+00:00"), now()).expect("another"), Some(ms));
+            prop_assert_eq!(parse_at(&text, now()).expect("its own form"), Moment::At(ms));
+            prop_assert_eq!(parse_at(&text.replace('T', " ").replace('Z', "+00:00"), now()).expect("another"), Moment::At(ms));
         }
     }
 }

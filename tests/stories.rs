@@ -41,7 +41,11 @@ mod stories {
     mod histories;
     #[cfg(all(unix, feature = "azure", feature = "gcs"))]
     mod identities;
+    #[cfg(unix)]
+    mod interrupts;
     mod layers;
+    #[cfg(unix)]
+    mod limits;
     #[cfg(all(unix, feature = "http", feature = "webdav"))]
     mod manifest;
     mod measures;
@@ -53,6 +57,8 @@ mod stories {
     mod places;
     #[cfg(unix)]
     mod readme;
+    #[cfg(unix)]
+    mod rebuilds;
     #[cfg(unix)]
     mod redirects;
     #[cfg(unix)]
@@ -69,6 +75,8 @@ mod stories {
     mod status;
     #[cfg(unix)]
     mod tables;
+    #[cfg(target_os = "linux")]
+    mod tenants;
     #[cfg(unix)]
     mod time_travel;
     #[cfg(all(unix, feature = "http"))]

@@ -8,13 +8,12 @@ use crate::config::{Settings, Target};
 use crate::error::{Error, Kind};
 use crate::lock::Mutex;
 use crate::ltx::Txid;
-use crate::runtime::{self, PerProcess};
+use crate::runtime::{self, PerProcess, ReadTimeout};
 use crate::store::Location;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use tokio::time::Instant;
 
 /// Asks whether the host wants the running call to stop.
 pub type Interrupted<'a> = &'a dyn Fn() -> bool;
@@ -32,35 +31,36 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Opens the replica at `location`, or joins it if the process has it open already. Blocks until there is a first view.
+    /// Opens the replica at `location`, or joins it if the process has it open already. Blocks until there is a first view, and no
+    /// longer than the settings' `open_timeout`.
     ///
-    /// Fails with [`Empty`](crate::error::Kind::Empty) if there is none after the settings' `open_timeout`, and at once if the replica cannot
-    /// be reached, refuses the credentials, or does not hold the moment asked for.
+    /// Fails with [`Empty`](crate::error::Kind::Empty) if there is no backup by then, with
+    /// [`Unreachable`](crate::error::Kind::Unreachable) if the replica has not answered, and at once if it cannot be reached, refuses the
+    /// credentials, or does not hold the moment asked for.
     pub fn open(settings: &Settings, location: &Location, interrupted: Interrupted<'_>) -> Result<Connection, Error> {
-        let place = join(location, settings, interrupted)?;
-        let replica = place.replica().clone();
-        let target = settings.target;
-        let parked = runtime::wait(async move { replica.view_of(target).await }, interrupted)?;
+        let (place, parked) = join(location, settings, settings.target, interrupted)?;
         let place = PerProcess::with(place);
         Ok(Connection { settings: settings.clone(), location: location.clone(), place, parked: Mutex::new(parked) })
     }
 
     fn place(&self, interrupted: Interrupted<'_>) -> Result<&Place, Error> {
-        self.place.get_or_try_init(|| join(&self.location, &self.settings, interrupted))
+        let join = || join(&self.location, &self.settings, Target::Latest, interrupted);
+        self.place.get_or_try_init(|| join().map(|(place, _)| place))
     }
 
-    /// The view that a transaction which starts now should pin. Does no I/O, but in the child of a fork, and if the last
-    /// poll is longer ago than the settings' `max_staleness`: then it polls first, and fails if the replica does not answer.
+    /// The view that a transaction which starts now should pin. Does no I/O, but in the child of a fork, and if the replica
+    /// last confirmed that view longer ago than the settings' `max_staleness`: then it polls first, and fails if the replica
+    /// does not confirm it.
     pub fn view(&self, interrupted: Interrupted<'_>) -> Result<Arc<View>, Error> {
         if let Some(view) = &*self.parked.lock() {
             return Ok(view.clone());
         }
         let replica = self.place(interrupted)?.replica();
         if let Some(bound) = self.settings.max_staleness
-            && replica.lag().is_none_or(|lag| lag > bound)
+            && replica.confirmed().is_none_or(|at| at.elapsed() > bound)
         {
             let replica = replica.clone();
-            runtime::wait(async move { replica.freshen(bound).await }, interrupted)?;
+            self.wait(async move { replica.freshen(bound).await }, interrupted)?;
         }
         replica.head().ok_or_else(|| replica.empty())
     }
@@ -95,8 +95,22 @@ impl Connection {
                 place.foresight().reads(source, pgno, &page);
                 Ok(Some(page))
             }
-            None => fetch(place, view.clone(), pgno, interrupted),
+            None => self.fetch(place, view.clone(), pgno, interrupted),
         }
+    }
+
+    /// The schema cookie that page 1 of `view` shows. `page_1` is that page as the replica holds it. Does no I/O if the schema
+    /// fits in page 1, or if its pages did not change since a view that was read before.
+    pub fn schema_cookie(&self, view: &Arc<View>, page_1: &Page, interrupted: Interrupted<'_>) -> Result<u32, Error> {
+        if let Some(cookie) = view.schema_cookie() {
+            return Ok(cookie);
+        }
+        let replica = self.place(interrupted)?.replica();
+        if let Some(cookie) = replica.known_schema_cookie(view, page_1) {
+            return Ok(cookie);
+        }
+        let (replica, view, page_1) = (replica.clone(), view.clone(), page_1.clone());
+        runtime::wait(async move { replica.read_schema_cookie(&view, &page_1).await }, interrupted)
     }
 
     /// Waits until the replica has a transaction, polling at once and then closely. False if that took longer than
@@ -122,7 +136,7 @@ impl Connection {
         interrupted: Interrupted<'_>,
         job: impl FnOnce(Arc<Replica>) -> F,
     ) -> Result<T, Error> {
-        runtime::wait(job(self.place(interrupted)?.replica().clone()), interrupted)
+        self.wait(job(self.place(interrupted)?.replica().clone()), interrupted)
     }
 
     /// Moves to another moment, from the next [`Connection::view`] on. Answers the view found there.
@@ -132,85 +146,64 @@ impl Connection {
         self.view(interrupted)
     }
 
-    /// Time since the replica last answered a poll; None before the first.
+    /// Moves to a view that was seen, from the next [`Connection::view`] on.
+    pub fn stay_at(&self, view: Arc<View>) -> Arc<View> {
+        *self.parked.lock() = Some(view.clone());
+        view
+    }
+
+    /// Time since the replica last confirmed the newest state that is served; None before the first.
     pub fn lag(&self) -> Option<Duration> {
         self.place(&|| false).ok()?.replica().lag()
     }
-}
 
-fn fetch(place: &Place, view: Arc<View>, pgno: u32, interrupted: Interrupted<'_>) -> Result<Option<Page>, Error> {
-    if pgno == view.lock_page() {
-        return Ok(None);
+    fn fetch(
+        &self,
+        place: &Place,
+        view: Arc<View>,
+        pgno: u32,
+        interrupted: Interrupted<'_>,
+    ) -> Result<Option<Page>, Error> {
+        if pgno == view.lock_page() {
+            return Ok(None);
+        }
+        let (replica, foresight) = (place.replica().clone(), place.foresight().clone());
+        self.wait(async move { replica.page(&view, pgno, &foresight).await }, interrupted)
     }
-    let (replica, foresight) = (place.replica().clone(), place.foresight().clone());
-    runtime::wait(async move { replica.page(&view, pgno, &foresight).await }, interrupted)
+
+    /// Waits for a job, as long as answers of the store arrive for it within the settings' `read_timeout`.
+    fn wait<T: Send + 'static>(
+        &self,
+        job: impl Future<Output = Result<T, Error>> + Send + 'static,
+        interrupted: Interrupted<'_>,
+    ) -> Result<T, Error> {
+        let too_late = |limit: Duration| {
+            let message = format!("{} has sent nothing for {limit:?}, as long as read_timeout allows", self.location);
+            Error::new(Kind::Unreachable, message).remedy(
+                "check the endpoint and the network, or allow more with read_timeout or LITESTREAM_READ_TIMEOUT",
+            )
+        };
+        match self.settings.read_timeout {
+            Some(limit) => {
+                let timeout = ReadTimeout { limit, error: &|| too_late(limit) };
+                runtime::wait_within(Some(timeout), job, interrupted)
+            }
+            None => runtime::wait(job, interrupted),
+        }
+    }
 }
 
-fn join(location: &Location, settings: &Settings, interrupted: Interrupted<'_>) -> Result<Place, Error> {
+/// Joins the replica and waits for its first view, or for the view of another moment.
+fn join(
+    location: &Location,
+    settings: &Settings,
+    target: Target,
+    interrupted: Interrupted<'_>,
+) -> Result<(Place, Option<Arc<View>>), Error> {
     let place = Place::take(location, settings)?;
-    let (replica, timeout) = (place.replica().clone(), settings.open_timeout);
-    runtime::wait(async move { replica.wake(timeout).await }, interrupted)?;
-    Ok(place)
-}
-
-/// Pause between two looks at a replica that has no backup yet.
-const FIRST_BACKUP: Duration = Duration::from_millis(250);
-
-/// Pauses between two looks of one who waits for a transaction: from the first, growing to the second.
-const CLOSELY: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(250));
-
-/// How long the replica may take to answer a reader that wants to know the newest.
-const ANSWER: Duration = Duration::from_secs(10);
-
-impl Replica {
-    /// Sees to it that there is a view, and that it is no older than the poll interval: the replica may have rested. If it
-    /// does not answer now, who comes gets the view that those who are there have.
-    async fn wake(&self, timeout: Duration) -> Result<(), Error> {
-        let started = Instant::now();
-        loop {
-            let polled = self.poll(self.poll_interval()).await;
-            if self.head().is_some() {
-                return Ok(());
-            }
-            polled?;
-            if started.elapsed() >= timeout {
-                return Err(self.empty());
-            }
-            tokio::time::sleep(FIRST_BACKUP.min(timeout)).await;
-        }
-    }
-}
-
-impl Replica {
-    /// Polls, unless that happened less than `bound` ago.
-    async fn freshen(&self, bound: Duration) -> Result<(), Error> {
-        let stale = |why: &str| {
-            let since = self.lag().map_or_else(|| "never".into(), |lag| format!("{} s ago", lag.as_secs()));
-            let message = format!("{} last answered {since}, longer ago than max_staleness allows: {why}", self.store);
-            Error::new(Kind::Unreachable, message).remedy("try again, or allow more")
-        };
-        match tokio::time::timeout(ANSWER, self.poll(bound)).await {
-            Ok(polled) => polled.map_err(|error| stale(&error.to_string())),
-            Err(_) => Err(stale("it takes too long to answer")),
-        }
-    }
-
-    async fn wait_for(&self, txid: Txid, timeout: Duration) -> bool {
-        let arrived = || self.head().is_some_and(|head| head.txid() >= txid);
-        let closer_and_closer = async {
-            let (mut pause, longest) = CLOSELY;
-            while !arrived() {
-                // What goes wrong shows in the status, and may be over before the time is.
-                let _ = self.poll(Duration::ZERO).await;
-                if arrived() {
-                    break;
-                }
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(longest);
-            }
-        };
-        tokio::time::timeout(timeout, closer_and_closer).await.is_ok() || arrived()
-    }
+    let (replica, open_timeout, rested) = (place.replica().clone(), settings.open_timeout, place.rested());
+    let parked = runtime::wait(async move { replica.open(target, open_timeout, rested).await }, interrupted)?;
+    Ok((place, parked))
 }
 
 impl fmt::Debug for Connection {

@@ -1,64 +1,42 @@
 //! Following the primary.
 //!
 //! A poll asks level 0 for the next file by its name, which brings the news and its pages in one request. What comes is
-//! taken if it continues the view in the primary's WAL. Otherwise, and every few polls instead of asking, level 0 is
-//! listed from the view on: that shows whether the view's own newest file still stands there, which it does as long as
-//! nothing came after it, and whether files are missing in between. Whatever that does not explain leads to a listing of
-//! the whole replica. And whatever goes wrong, the last view stays until a right one takes its place.
+//! taken if it continues the view in the primary's WAL and the view's own newest file is unchanged. Now and then a poll
+//! asks for that file instead, which is there as long as nothing came after it, or lists level 0 from the view on, which
+//! shows a hole (see `schedule`). Whatever that does not explain leads to a listing of the whole replica. And whatever
+//! goes wrong, the last view stays until a right one takes its place.
 
 use super::Replica;
 use super::build;
 use super::library::LoadError;
 use super::plan;
+use super::poll::Purpose;
 use super::reading::Reading;
+use super::schedule::{Progress, Step};
 use super::view::{Draft, View};
 use crate::error::Error;
 use crate::ltx::{FileName, Level, Txid};
-use crate::store::{ErrorKind, Listed, Store};
+use crate::store::{ErrorKind, Listed, Store, Version};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Level 0 is listed instead of asked at every so many polls.
-const LOOK_EVERY: u32 = 5;
-
-/// The whole replica is listed after so many polls.
-const LISTING_EVERY: u32 = 300;
-
-/// And after so many, if the view is scattered over many files.
-const SCATTERED_LISTING_EVERY: u32 = 30;
-
-/// A gap between polls of more than this many intervals means that the process slept: files may have come and gone.
-const PAUSE: u32 = 5;
-
-/// What the follower remembers between polls.
-#[derive(Default)]
-pub(super) struct Progress {
-    polls: u32,
-    since_listing: u32,
-    /// Polls in a row that brought nothing.
-    idle: u32,
-    behind: u32,
-    last: Option<Instant>,
+/// What a poll that succeeded tells about the view.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Told {
+    /// It is the newest state.
+    Newest,
+    /// The replica still has its history. Whether anything is newer was not asked.
+    Ours,
+    /// It may be neither.
+    Uncertain,
 }
 
-impl Progress {
-    /// Listings in a row that lay behind the view.
-    pub(super) fn behind(&self) -> u32 {
-        self.behind
-    }
-
-    /// The whole replica was listed.
-    pub(super) fn listed(&mut self, behind: bool) {
-        self.since_listing = 0;
-        self.behind = if behind { self.behind + 1 } else { 0 };
-    }
-
-    /// Whether the whole replica has to be listed, for a view that is worth planning anew or is not.
-    fn wants_listing(&self, outdated: bool, scattered: bool) -> bool {
-        let scattered = scattered && self.since_listing >= SCATTERED_LISTING_EVERY;
-        outdated || scattered || self.behind > 0 || self.since_listing >= LISTING_EVERY
+impl Told {
+    /// Whether the poll would have found news.
+    pub(super) fn is_about_news(self) -> bool {
+        self != Told::Ours
     }
 }
 
@@ -66,73 +44,96 @@ impl Progress {
 enum News {
     /// The view as it is now, the same as before if nothing came.
     Followed(Arc<View>),
+    /// The view's history is still the replica's, and its newest file may have been gone before.
+    Ours { back: bool },
     /// Something that level 0 alone does not explain.
     Doubt,
 }
 
-/// What stands under the name of a view's last transaction.
+/// What is there under a name where a version was seen before.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Standing {
-    /// What stood there when the view was made: nothing has begun anew.
+    /// The same: nothing has begun anew.
     AsItWas,
     /// Other bytes: another history.
     Replaced,
-    /// Nothing, which proves nothing, since retention may be short; or it was not known what stood there.
+    /// Nothing, which proves nothing, since retention may be short.
     Unknown,
 }
 
 impl Replica {
-    /// Looks once at the replica and publishes what is new. One request when nothing is, none if the last look was
-    /// less than `fresh` ago.
-    pub(super) async fn poll(&self, fresh: Duration) -> Result<(), Error> {
+    /// Polls once, publishes what is new, and notes what it found. To be called by one task at a time.
+    pub(super) async fn look(&self, purpose: Purpose) -> Result<Told, Error> {
+        let began = Instant::now();
         let mut progress = self.progress.lock().await;
-        if self.head().is_some() && self.lag().is_some_and(|lag| lag < fresh) {
-            return Ok(());
+        self.note_begin();
+        let mut told = self.look_once(purpose, &mut progress).await;
+        if told.is_ok() && self.is_early() {
+            // There is something newer, which cannot be read yet.
+            told = Ok(Told::Uncertain);
         }
-        let polled = self.look_once(&mut progress).await;
-        self.note(&polled);
-        if polled.is_ok() {
-            self.confirm();
+        progress.ended(told.is_err());
+        self.note(&told);
+        if told.as_ref().is_ok_and(|told| *told == Told::Newest) {
+            self.confirm(began);
         }
-        polled
+        told
     }
 
-    async fn look_once(&self, progress: &mut Progress) -> Result<(), Error> {
-        let slept = progress.last.is_some_and(|last| last.elapsed() > self.poll_interval() * PAUSE);
-        progress.last = Some(Instant::now());
-        progress.polls = progress.polls.wrapping_add(1);
-        progress.since_listing += 1;
+    async fn look_once(&self, purpose: Purpose, progress: &mut Progress) -> Result<Told, Error> {
+        let slept = progress.begin(self.poll_interval());
         let outdated = self.outdated.load(Ordering::Relaxed);
         let trusted = |view: &Arc<View>| !slept && !progress.wants_listing(outdated, self.is_scattered(view));
         match self.head().filter(trusted) {
-            Some(view) => self.follow(view, progress).await,
+            Some(view) => self.follow(view, purpose, progress).await,
             None => self.list_anew(progress).await,
         }
     }
 
-    async fn follow(&self, view: Arc<View>, progress: &mut Progress) -> Result<(), Error> {
+    async fn follow(&self, view: Arc<View>, purpose: Purpose, progress: &mut Progress) -> Result<Told, Error> {
         let from = view.txid();
-        let mut news =
-            if progress.polls.is_multiple_of(LOOK_EVERY) { self.look(view).await } else { self.ask(view).await };
-        progress.idle = match &news {
-            Ok(News::Followed(view)) if view.txid() == from => progress.idle + 1,
-            _ => 0,
+        let step = progress.step(purpose);
+        let mut news = match step {
+            Step::Check => self.check(&view, progress).await,
+            Step::Look => self.look_at_level_0(view, progress).await,
+            Step::Ask { check } => self.ask(view, check, progress).await,
         };
-        if progress.idle == 1
-            && let Ok(News::Followed(view)) = news
+        if let Ok(News::Followed(view)) = &news
+            && progress.asked(view.txid() != from)
+            && step != Step::Look
         {
             // News stopped coming. If the next file was deleted before it was asked for, this shows it.
-            news = self.look(view).await;
+            news = self.look_at_level_0(view.clone(), progress).await;
         }
         match news {
-            Ok(News::Followed(_)) => Ok(()),
-            Ok(News::Doubt) | Err(LoadError::Moved) => self.list_anew(progress).await,
+            Ok(News::Followed(view)) if view.txid() != from => {
+                progress.moved_on();
+                self.stand_still(None);
+                Ok(Told::Newest)
+            }
+            Ok(News::Followed(_)) if progress.is_in_doubt() => Ok(Told::Uncertain),
+            Ok(News::Followed(_)) => Ok(Told::Newest),
+            Ok(News::Ours { back: false }) if progress.is_in_doubt() => Ok(Told::Uncertain),
+            Ok(News::Ours { back: false }) => Ok(Told::Ours),
+            Ok(News::Ours { back: true }) => self.list_anew(progress).await,
+            Ok(News::Doubt) | Err(LoadError::Moved) => {
+                progress.doubted();
+                if progress.may_list() { self.list_anew(progress).await } else { Ok(Told::Uncertain) }
+            }
             Err(LoadError::Other(error)) => Err(error),
         }
     }
 
-    /// Asks for the files after the view by name, one after the other, until there is none.
-    async fn ask(&self, mut view: Arc<View>) -> Result<News, LoadError> {
+    /// Asks whether the view's history is still the replica's.
+    async fn check(&self, view: &View, progress: &mut Progress) -> Result<News, LoadError> {
+        let is_ours = self.standing(view).await? == Standing::AsItWas;
+        let back = progress.checked(is_ours);
+        Ok(if is_ours { News::Ours { back } } else { News::Doubt })
+    }
+
+    /// Asks for the files after the view by name, one after the other, until there is none. With `check`, asks whether the
+    /// history is still the same also if there is no news.
+    async fn ask(&self, mut view: Arc<View>, check: bool, progress: &mut Progress) -> Result<News, LoadError> {
         let mut confirmed = false;
         loop {
             let next = view.txid().next();
@@ -143,14 +144,24 @@ impl Replica {
                 }
                 reading => reading?,
             };
-            let Some(reading) = reading else { return Ok(News::Followed(view)) };
+            let Some(reading) = reading else {
+                return match check && !confirmed {
+                    true => Ok(match self.check(&view, progress).await? {
+                        News::Ours { back: false } => News::Followed(view),
+                        news => news,
+                    }),
+                    false => Ok(News::Followed(view)),
+                };
+            };
             if !reading.file.header.continues(&view.tip().header) {
                 // The primary's WAL began anew, or the primary did: a file that holds every page does not tell.
-                return self.look(view).await;
+                return self.look_at_level_0(view, progress).await;
             }
             // Two primaries out of one machine image write WALs that begin alike.
-            if !std::mem::replace(&mut confirmed, true) && self.standing(&view).await? != Standing::AsItWas {
-                return self.look(view).await;
+            if !std::mem::replace(&mut confirmed, true)
+                && !matches!(self.check(&view, progress).await?, News::Ours { .. })
+            {
+                return self.look_at_level_0(view, progress).await;
             }
             match self.extend(&view, &[reading]) {
                 Some(next) => view = self.publish(next),
@@ -159,11 +170,26 @@ impl Replica {
         }
     }
 
-    /// What stands at level 0 under the name of the view's last transaction.
+    /// What is there under the name of the view's last transaction at level 0, or, if it was not seen there, of the view's
+    /// newest file: a copy of a replica need not have level 0.
     pub(super) async fn standing(&self, view: &View) -> Result<Standing, LoadError> {
-        let own = FileName { min: view.txid(), max: view.txid() };
-        let Some(version) = view.witness() else { return Ok(Standing::Unknown) };
-        match self.store.read(Level::ZERO, own, 0..1, Some(version)).await {
+        match view.witness() {
+            Some(version) => {
+                let own = FileName { min: view.txid(), max: view.txid() };
+                self.standing_of(Level::ZERO, own, version).await
+            }
+            None => self.standing_of(view.tip().level, view.tip().name, &view.tip().version).await,
+        }
+    }
+
+    /// What is there under a name where a version was seen before.
+    pub(super) async fn standing_of(
+        &self,
+        level: Level,
+        name: FileName,
+        version: &Version,
+    ) -> Result<Standing, LoadError> {
+        match self.store.read(level, name, 0..1, Some(version)).await {
             Ok(_) => Ok(Standing::AsItWas),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(Standing::Unknown),
             Err(error) if error.kind() == ErrorKind::Changed => Ok(Standing::Replaced),
@@ -171,21 +197,24 @@ impl Replica {
         }
     }
 
-    /// Lists level 0 from the view on and takes what is there, if the view's own newest file still stands there.
-    async fn look(&self, view: Arc<View>) -> Result<News, LoadError> {
+    /// Lists level 0 from the view on and takes what is there, if the view's own newest file is still there.
+    async fn look_at_level_0(&self, view: Arc<View>, progress: &mut Progress) -> Result<News, LoadError> {
+        progress.looked();
         let listed = self.store.list(Level::ZERO, view.txid()).await?;
         let own = listed.first().filter(|first| first.name.max == view.txid());
-        if !own.is_some_and(|own| own.version.is_some() && own.version.as_ref() == view.witness()) {
+        let later = &listed[usize::from(own.is_some())..];
+        let told = own.and_then(|own| Some(own.version.as_ref()? == view.witness()?));
+        let steps = plan::onwards(later, view.txid());
+        if told == Some(false) || steps.len() < later.len() {
             return Ok(News::Doubt);
         }
-        let steps = plan::onwards(&listed[1..], view.txid());
-        if steps.len() < listed.len() - 1 {
+        // Not every server tells versions in its listings. If there is no news, the next check suffices.
+        let settled = told.is_some() || own.is_some() && steps.is_empty();
+        if !settled && !matches!(self.check(&view, progress).await?, News::Ours { .. }) {
             return Ok(News::Doubt);
         }
-        if steps.is_empty() {
-            return Ok(News::Followed(view));
-        }
-        let readings = self.read_news(&steps, steps[steps.len() - 1].name.max).await?;
+        let Some(last) = steps.last() else { return Ok(News::Followed(view)) };
+        let readings = self.read_news(&steps, last.name.max).await?;
         if readings.is_empty() {
             return Ok(News::Followed(view));
         }

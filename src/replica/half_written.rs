@@ -9,14 +9,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// A store with that many files, and a replica of it that has not looked yet.
-fn replica(files: u64) -> (Arc<Memory>, Replica) {
+fn replica(files: u64) -> (Arc<Memory>, Arc<Replica>) {
     let store = Arc::new(Memory::new());
     (1..=files).for_each(|txid| store.insert(Level::ZERO, name(txid), file(txid)));
     let replica = Replica::new(store.clone(), Bounds { memory: 0, disk: 0 }, Duration::from_secs(1));
-    (store, replica)
+    (store, Arc::new(replica))
 }
 
-async fn poll(replica: &Replica) -> Result<Option<Txid>, Kind> {
+async fn poll(replica: &Arc<Replica>) -> Result<Option<Txid>, Kind> {
     let polled = replica.poll(Duration::ZERO).await;
     tokio::time::advance(Duration::from_secs(1)).await;
     polled.map(|()| replica.head().map(|view| view.txid())).map_err(|error| error.kind())

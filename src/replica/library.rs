@@ -14,7 +14,7 @@ use futures_util::future::try_join;
 use futures_util::stream::{self, StreamExt};
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Weak};
 
 /// Pieces of a large index that are fetched at once.
@@ -27,17 +27,41 @@ pub(super) struct Library {
     store: Arc<dyn Store>,
     portions: Portions,
     shelf: Mutex<HashMap<(Level, FileName), Weak<LtxFile>>>,
+    /// Listings show other versions of files than reads do, as those of some gateways.
+    versions_differ: AtomicBool,
 }
 
 impl Library {
     pub(super) fn new(store: Arc<dyn Store>, portions: Portions) -> Library {
-        Library { store, portions, shelf: Mutex::default() }
+        Library { store, portions, shelf: Mutex::default(), versions_differ: AtomicBool::new(false) }
     }
 
     /// Fetches the header and the index of a listed file: one round trip, two for a very large index.
+    ///
+    /// Only the listed version is read. Where listings show other versions than reads do, length and time of the last change
+    /// tell whether it is the same.
     pub(super) async fn read(&self, listed: &Listed) -> Result<Reading, LoadError> {
+        let by_version = !self.versions_differ.load(Ordering::Relaxed);
+        let reading = match self.read_if(listed, by_version).await {
+            Err(LoadError::Moved) if by_version && listed.version.is_some() && listed.modified_ms != 0 => {
+                let reading = self.read_if(listed, false).await?;
+                self.versions_differ.store(true, Ordering::Relaxed);
+                reading
+            }
+            reading => reading?,
+        };
+        reading.file.note_listed(listed.version.as_ref());
+        Ok(reading)
+    }
+
+    async fn read_if(&self, listed: &Listed, by_version: bool) -> Result<Reading, LoadError> {
         let whole = if listed.level == Level::ZERO { self.portions.whole_sync } else { self.portions.whole };
-        if listed.size <= whole { self.read_whole(listed).await } else { self.read_ends(listed).await }
+        let version = listed.version.as_ref().filter(|_| by_version);
+        if listed.size <= whole {
+            self.read_whole(listed, version).await
+        } else {
+            self.read_ends(listed, version).await
+        }
     }
 
     /// Asks for a file by its name alone, and fetches its header and index at once: one round trip if it is small. None if
@@ -49,7 +73,7 @@ impl Library {
             Err(error) => return Err(error.into()),
         };
         let (size, version) = (chunk.file_size, Some(chunk.version.clone()));
-        let listed = Listed { level, name, size, version, modified_ms: 0 };
+        let listed = Listed { level, name, size, version, modified_ms: chunk.modified_ms };
         if size <= self.portions.probe {
             self.take_whole(&listed, chunk).map(Some)
         } else {
@@ -67,11 +91,15 @@ impl Library {
     pub(super) async fn is_unchanged(&self, file: &LtxFile, now: &Listed) -> Result<bool, LoadError> {
         let tail = self.fetch(now, now.size.saturating_sub(Trailer::SIZE as u64)..now.size, None).await?;
         let trailer = Trailer::parse(&tail.bytes).map_err(|cause| self.damaged(now, cause))?;
-        Ok(trailer.file_checksum == file.checksum)
+        let is_unchanged = trailer.file_checksum == file.checksum;
+        if is_unchanged {
+            file.note_listed(now.version.as_ref());
+        }
+        Ok(is_unchanged)
     }
 
-    async fn read_whole(&self, listed: &Listed) -> Result<Reading, LoadError> {
-        let chunk = self.fetch(listed, 0..listed.size, listed.version.as_ref()).await?;
+    async fn read_whole(&self, listed: &Listed, version: Option<&Version>) -> Result<Reading, LoadError> {
+        let chunk = self.fetch_listed(listed, 0..listed.size, version).await?;
         self.take_whole(listed, chunk)
     }
 
@@ -88,11 +116,10 @@ impl Library {
         })
     }
 
-    async fn read_ends(&self, listed: &Listed) -> Result<Reading, LoadError> {
+    async fn read_ends(&self, listed: &Listed, version: Option<&Version>) -> Result<Reading, LoadError> {
         let tail_start = listed.size.saturating_sub(self.portions.tail_of(listed.size));
-        let version = listed.version.as_ref();
-        let head = self.fetch(listed, 0..self.portions.head.min(listed.size), version);
-        let tail = self.fetch(listed, tail_start..listed.size, version);
+        let head = self.fetch_listed(listed, 0..self.portions.head.min(listed.size), version);
+        let tail = self.fetch_listed(listed, tail_start..listed.size, version);
         let (head, tail) = try_join(head, tail).await?;
         if head.version != tail.version || head.file_size != listed.size {
             return Err(LoadError::Moved);
@@ -157,6 +184,20 @@ impl Library {
         Ok([before.bytes, known].concat().into())
     }
 
+    /// A range of a listed file: of that version or, where a version is listed but none is given, of the same length and time.
+    async fn fetch_listed(
+        &self,
+        listed: &Listed,
+        range: std::ops::Range<u64>,
+        version: Option<&Version>,
+    ) -> Result<Chunk, LoadError> {
+        let chunk = self.fetch(listed, range, version).await?;
+        let is_compared = version.is_none() && listed.version.is_some();
+        // Reads tell seconds, listings more.
+        let is_same = chunk.file_size == listed.size && chunk.modified_ms.abs_diff(listed.modified_ms) < 1000;
+        if is_compared && !is_same { Err(LoadError::Moved) } else { Ok(chunk) }
+    }
+
     async fn fetch(
         &self,
         listed: &Listed,
@@ -194,6 +235,7 @@ impl Library {
             level: listed.level,
             name: listed.name,
             version: chunk.version.clone(),
+            listed: Mutex::default(),
             header,
             body,
             checksum: trailer.file_checksum,

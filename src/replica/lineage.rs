@@ -8,26 +8,27 @@
 use super::view::Epoch;
 use crate::lock::Mutex;
 use crate::ltx::Txid;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// Inherited by a child of a fork with its value, so that views which the child inherits are of no history that it finds.
+static EPOCHS: AtomicU32 = AtomicU32::new(0);
 
 /// The epochs of a replica, each with what it branched off, and up to where the two are the same.
 #[derive(Default)]
-pub(super) struct Lineage(Mutex<Vec<Option<(Epoch, Txid)>>>);
+pub(super) struct Lineage(Mutex<HashMap<Epoch, (Epoch, Txid)>>);
 
 impl Lineage {
     /// An epoch that nothing known belongs to.
     pub(super) fn begin(&self) -> Epoch {
-        self.push(None)
+        Epoch(EPOCHS.fetch_add(1, Ordering::Relaxed))
     }
 
     /// An epoch that is the same as another up to a transaction, as far as is known.
     pub(super) fn branch(&self, from: Epoch, until: Txid) -> Epoch {
-        self.push(Some((from, until)))
-    }
-
-    fn push(&self, origin: Option<(Epoch, Txid)>) -> Epoch {
-        let mut origins = self.0.lock();
-        origins.push(origin);
-        Epoch(origins.len() as u32 - 1)
+        let epoch = self.begin();
+        self.0.lock().insert(epoch, (from, until));
+        epoch
     }
 
     /// Whether two epochs are known to be the same up to a transaction.
@@ -37,8 +38,8 @@ impl Lineage {
         while one != other {
             // An epoch is younger than what it branched off.
             let younger = if one > other { &mut one } else { &mut other };
-            match origins.get(younger.0 as usize).copied().flatten() {
-                Some((origin, shared)) if until <= shared => *younger = origin,
+            match origins.get(younger) {
+                Some((origin, shared)) if until <= *shared => *younger = *origin,
                 _ => return false,
             }
         }

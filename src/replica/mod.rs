@@ -9,15 +9,18 @@
 //! | `pages`, `view` | which bytes hold which page of a state |
 //! | `build` | from a plan to a view |
 //! | `cache`, `fetch` | bringing pages into memory |
-//! | `foresight`, `btree` | what a reader will read next |
+//! | `foresight`, `btree`, `cells` | what a reader will read next |
 //! | `rent`, `freelist` | when to fetch all of a table, and what not to fetch |
 //! | `lineage` | which histories have a past in common |
+//! | `poll`, `schedule` | who polls when, and what for |
 //! | `follow`, `renew` | from one view to the next, by name and by listing |
 //! | `moments` | other moments than the newest: which there are, and their views |
+//! | `schema` | the schema cookie that page 1 shows |
 //! | `changes` | what differs between two moments, by table and index |
 //! | `past` | pages whose file is gone |
 //! | `status` | how it is doing |
 //! | `registry`, `connection` | who reads what |
+//! | `opening`, `waiters` | what opens and readers wait for |
 //! | `reports` | what a connection tells of its replica |
 
 #[cfg(feature = "bench")]
@@ -28,37 +31,54 @@ mod budgets;
 mod build;
 mod cache;
 mod catalog;
+mod cells;
 mod changes;
 mod connection;
 mod fetch;
+#[cfg(test)]
+mod flaky;
 mod follow;
 mod foresight;
 mod freelist;
 #[cfg(test)]
 mod half_written;
+#[cfg(test)]
+mod holes;
+#[cfg(test)]
+mod idle;
 mod library;
 mod lineage;
+#[cfg(test)]
+mod listed_versions;
 mod moments;
 #[cfg(test)]
 mod one_page;
+mod opening;
+#[cfg(test)]
+mod outage;
 mod pages;
 mod past;
 mod plan;
+mod poll;
 mod reading;
 mod registry;
 mod renew;
 mod rent;
 mod reports;
+mod schedule;
+mod schema;
 #[cfg(test)]
 mod simulation;
 mod status;
 mod view;
+mod waiters;
 
 pub use cache::{Bounds, Page};
 pub use changes::Change;
 pub use connection::{Connection, Interrupted};
 pub use fetch::Guesses;
 pub use moments::{History, HistoryRow, Inventory, InventoryRow};
+pub(crate) use registry::gives_memory_back_by;
 pub use status::{Status, age};
 pub use view::View;
 
@@ -66,19 +86,23 @@ use crate::error::Error;
 use crate::lock::{Mutex, RwLock};
 use crate::store::{Counting, Store};
 use fetch::{FetchError, Fetcher};
-use follow::Progress;
 use foresight::{Arrival, Foresight, Source};
 use futures_util::future::join;
 use library::Library;
 use lineage::Lineage;
 use moments::Moments;
+use opening::FailedOpen;
+use poll::Polls;
 use reading::Portions;
+use schedule::Progress;
+use schema::Schemas;
 use status::SharedCondition;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Duration;
 use tokio::time::Instant;
+use waiters::Waiters;
 
 /// A replica as this process knows it. There is one for each place and credentials.
 pub(crate) struct Replica {
@@ -87,23 +111,27 @@ pub(crate) struct Replica {
     fetcher: Arc<Fetcher>,
     head: RwLock<Head>,
     condition: SharedCondition,
-    /// Also the lock that lets one look at the replica be under way at a time.
+    polls: Polls,
     progress: tokio::sync::Mutex<Progress>,
+    waiters: Waiters,
+    failed_open: FailedOpen,
     moments: Moments,
     /// Where pages were last found whose own files are gone.
     spare: Mutex<Option<Arc<View>>>,
     /// Files of the newest view are gone, so it has to be made of others.
     outdated: AtomicBool,
     lineage: Lineage,
+    schemas: Schemas,
     poll_interval_ms: AtomicU64,
     bounds: Mutex<Bounds>,
 }
 
-/// The newest view, and when the replica last said that it is.
+/// The newest view, when the replica last confirmed that it is, and when there was a first one.
 #[derive(Default)]
 struct Head {
     view: Option<Arc<View>>,
     confirmed: Option<Instant>,
+    since: Option<Instant>,
 }
 
 impl Replica {
@@ -119,11 +147,15 @@ impl Replica {
             store,
             head: RwLock::default(),
             condition: SharedCondition::default(),
+            polls: Polls::default(),
             progress: tokio::sync::Mutex::default(),
+            waiters: Waiters::default(),
+            failed_open: FailedOpen::default(),
             moments: Moments::default(),
             spare: Mutex::default(),
             outdated: AtomicBool::new(false),
             lineage: Lineage::default(),
+            schemas: Schemas::new(),
             poll_interval_ms: AtomicU64::new(poll_interval.as_millis() as u64),
             bounds: Mutex::new(cache),
         }
@@ -152,26 +184,37 @@ impl Replica {
         self.head.read().view.clone()
     }
 
-    /// Time since the replica last answered a poll.
+    /// Time since the replica last confirmed the newest view, or, if it never has, since there was a first one.
     pub(crate) fn lag(&self) -> Option<Duration> {
-        self.head.read().confirmed.map(|at| at.elapsed())
+        let head = self.head.read();
+        head.confirmed.or(head.since).map(|at| at.elapsed())
+    }
+
+    /// When the replica last confirmed the newest view.
+    fn confirmed(&self) -> Option<Instant> {
+        self.head.read().confirmed
     }
 
     fn publish(&self, view: View) -> Arc<View> {
         tracing::debug!(replica = %self.store, txid = %view.txid(), pages = view.commit(), "new view");
         self.share_memory(view.held());
         let view = Arc::new(view);
-        self.head.write().view = Some(view.clone());
+        let mut head = self.head.write();
+        head.view = Some(view.clone());
+        head.since.get_or_insert_with(Instant::now);
+        drop(head);
+        self.waiters.publish(view.txid());
         view
     }
 
-    fn confirm(&self) {
-        self.head.write().confirmed = Some(Instant::now());
+    /// The newest view was the newest state at that time.
+    fn confirm(&self, at: Instant) {
+        self.head.write().confirmed = Some(at);
     }
 
     /// A page of `view`, from the cache, or fetched with its neighbours and with what `foresight` expects to be read next.
     /// None for a page that the view does not have.
-    async fn page(&self, view: &Arc<View>, pgno: u32, foresight: &Foresight) -> Result<Option<Page>, Error> {
+    async fn page(self: &Arc<Self>, view: &Arc<View>, pgno: u32, foresight: &Foresight) -> Result<Option<Page>, Error> {
         let source = Source { fetcher: &self.fetcher, view };
         let arrival = self.arrival(view, pgno);
         // In this order: what is asked for goes before what is guessed.
@@ -189,7 +232,7 @@ impl Replica {
         if in_memory || self.fetcher.is_coming(view, pgno) { Arrival::Foreseen } else { Arrival::Asked }
     }
 
-    async fn fetch(&self, view: &Arc<View>, pgno: u32) -> Result<Option<Page>, Error> {
+    async fn fetch(self: &Arc<Self>, view: &Arc<View>, pgno: u32) -> Result<Option<Page>, Error> {
         match self.fetcher.page(view, pgno).await {
             Ok(page) => Ok(page),
             Err(FetchError::Other(error)) => Err(error),

@@ -13,7 +13,7 @@ use std::sync::atomic::Ordering;
 
 impl Replica {
     /// A page of a view whose file is gone, from another file that holds the same version of it.
-    pub(super) async fn moved_page(&self, view: &Arc<View>, pgno: u32) -> Result<Page, Error> {
+    pub(super) async fn moved_page(self: &Arc<Self>, view: &Arc<View>, pgno: u32) -> Result<Page, Error> {
         // Whoever reads the newest view from now on should not have to come here.
         self.outdated.store(true, Ordering::Relaxed);
         let known = [self.head(), self.spare.lock().clone()];

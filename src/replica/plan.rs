@@ -73,6 +73,14 @@ pub fn onwards(files: &[Listed], from: Txid) -> Vec<Listed> {
     }
 }
 
+/// The first and the last of the transactions that are missing between where the files carry a state at `from`, and the
+/// next file. None if there is no later file.
+pub fn missing_after(files: &[Listed], from: Txid) -> Option<(Txid, Txid)> {
+    let reached = onwards(files, from).last().map_or(from, |last| last.name.max);
+    let next = files.iter().filter(|file| file.name.max > reached).map(|file| file.name.min).min()?;
+    Some((reached.next(), Txid(next.0 - 1)))
+}
+
 /// No files end exactly there. The nearest transactions at which files do.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct NoChain {
@@ -151,6 +159,8 @@ mod tests {
         assert_eq!(ranges(&chains[0].files), [(8, 8), (9, 9)]);
         assert_eq!(ranges(&chains[1].files), [(1, 5)]);
         assert!(onwards(&files, Txid(5)).is_empty());
+        assert_eq!(missing_after(&files, Txid(5)), Some((Txid(6), Txid(7))));
+        assert_eq!(missing_after(&files, Txid(8)), None);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What is read of a file before any of its pages is asked for: its header, its index, and what comes along.
 
+use crate::lock::Mutex;
 use crate::ltx::{Entry, FileName, Header, Level};
 use crate::store::Version;
 use bytes::Bytes;
@@ -17,6 +18,8 @@ pub(super) struct LtxFile {
     pub name: FileName,
     /// The version that stood there when its index was read; its pages are read from no other.
     pub version: Version,
+    /// The version that listings show of the same bytes, where it is another.
+    pub listed: Mutex<Option<Version>>,
     /// Its header.
     pub header: Header,
     /// All of it, if it is a small file of level 0. Those are deleted within minutes, while views still refer to them.
@@ -26,6 +29,18 @@ pub(super) struct LtxFile {
 }
 
 impl LtxFile {
+    /// Whether a listing shows these bytes.
+    pub(super) fn is_listed_as(&self, version: &Version) -> bool {
+        self.version == *version || self.listed.lock().as_ref() == Some(version)
+    }
+
+    /// A listing shows these bytes as that version.
+    pub(super) fn note_listed(&self, version: Option<&Version>) {
+        if let Some(version) = version.filter(|version| !self.is_listed_as(version)) {
+            *self.listed.lock() = Some(version.clone());
+        }
+    }
+
     /// Bytes of the file that are kept in memory.
     pub(super) fn held(&self) -> u64 {
         self.body.as_ref().map_or(0, |body| body.len() as u64)

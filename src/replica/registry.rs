@@ -12,8 +12,8 @@ use crate::runtime::{self, PerProcess};
 use crate::store::{Location, LocationKey};
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::task::AbortHandle;
 
@@ -74,6 +74,7 @@ pub(super) struct Place {
     replica: Arc<Replica>,
     usage: Arc<Usage>,
     foresight: Arc<Foresight>,
+    rested: bool,
 }
 
 impl Place {
@@ -99,10 +100,17 @@ impl Place {
         let usage = Arc::new(Usage::default());
         entry.wishes.push(Wish { reader, poll_interval, cache, usage: usage.clone() });
         entry.suit();
-        if entry.follower.is_none() {
+        let rested = entry.follower.is_none();
+        if rested {
             entry.follower = Some(runtime::spawn(follow(entry.replica.clone()))?);
         }
-        Ok(Place { key, reader, replica: entry.replica.clone(), usage, foresight: Arc::new(Foresight::new()) })
+        let (replica, foresight) = (entry.replica.clone(), Arc::new(Foresight::new()));
+        Ok(Place { key, reader, replica, usage, foresight, rested })
+    }
+
+    /// Whether nobody else followed the replica when this place was taken.
+    pub(super) fn rested(&self) -> bool {
+        self.rested
     }
 
     pub(super) fn replica(&self) -> &Arc<Replica> {
@@ -167,9 +175,40 @@ fn bounds(settings: &Settings) -> Bounds {
 
 async fn rest(key: LocationKey, turn: u64) {
     tokio::time::sleep(REST).await;
-    let mut replicas = replicas().lock();
-    if replicas.get(&key).is_some_and(|entry| entry.turn == turn) {
-        replicas.remove(&key);
+    let forgotten = {
+        let mut replicas = replicas().lock();
+        let is_over = replicas.get(&key).is_some_and(|entry| entry.turn == turn);
+        if is_over { replicas.remove(&key) } else { None }
+    };
+    if forgotten.is_some() {
+        // Its pages are freed while nobody waits for the lock.
+        drop(forgotten);
+        give_memory_back().await;
+    }
+}
+
+/// How to return free memory to the system. The layer that may call the allocator sets it.
+static GIVE_BACK: OnceLock<fn()> = OnceLock::new();
+
+/// Sets what returns free memory to the system after replicas were forgotten.
+pub(crate) fn gives_memory_back_by(give_back: fn()) {
+    // Whoever comes second sets the same.
+    let _ = GIVE_BACK.set(give_back);
+}
+
+/// Returns free memory to the system, once for all replicas that are forgotten within a moment.
+async fn give_memory_back() {
+    const MOMENT: Duration = Duration::from_secs(1);
+    static PENDING: PerProcess<AtomicBool> = PerProcess::new();
+    let pending = PENDING.get_or_init(AtomicBool::default);
+    if pending.swap(true, Ordering::Relaxed) {
+        return;
+    }
+    tokio::time::sleep(MOMENT).await;
+    pending.store(false, Ordering::Relaxed);
+    if let Some(give_back) = GIVE_BACK.get() {
+        // It may take a while in a large process.
+        let _ = tokio::task::spawn_blocking(*give_back).await;
     }
 }
 
@@ -179,13 +218,14 @@ fn jittered(interval: Duration) -> Duration {
     interval.mul_f64(0.9 + random / 5.0)
 }
 
-/// Polls until it is aborted. What goes wrong is logged once until a poll succeeds, not once a second: the same trouble
-/// has other words at another request.
-async fn follow(replica: Arc<Replica>) {
+/// Polls until it is aborted. What goes wrong is logged once until the replica can be followed again, not once a second: the
+/// same trouble has other words at another request.
+pub(super) async fn follow(replica: Arc<Replica>) {
     let mut complained = false;
     loop {
         tokio::time::sleep(jittered(replica.poll_interval())).await;
-        match replica.poll(Duration::ZERO).await {
+        match replica.take_turn().await {
+            Ok(()) if replica.is_failing() => {}
             Ok(()) if std::mem::take(&mut complained) => tracing::warn!("{} answers again", replica.store),
             Ok(()) => {}
             Err(error) if !std::mem::replace(&mut complained, true) => {

@@ -1,8 +1,10 @@
 //! Making the newest view from a listing of the whole replica.
 
 use super::build::BuildError;
-use super::follow::{Progress, Standing};
+use super::follow::{Standing, Told};
 use super::library::LoadError;
+use super::reading::LtxFile;
+use super::schedule::Progress;
 use super::status::Standstill;
 use super::view::{Epoch, View};
 use super::{Replica, catalog, plan};
@@ -10,13 +12,11 @@ use crate::error::{Error, Kind};
 use crate::ltx::{Level, Txid};
 use crate::store::Listed;
 use std::borrow::Cow;
+use std::cmp::Reverse;
 use std::sync::atomic::Ordering;
 
 /// How often a listing is repeated when files that it showed are gone when they are read.
 pub(super) const STALE_LISTINGS: usize = 5;
-
-/// How many listings in a row must lie behind the view before it is believed that the replica began anew.
-const BELIEVED: u32 = 3;
 
 /// A view whose pages lie in more files than this is planned anew: few, large files are read with fewer requests.
 const SCATTERED: usize = 512;
@@ -33,28 +33,33 @@ enum Renewal {
 
 impl Replica {
     /// Lists the replica and publishes the newest view that it gives.
-    pub(super) async fn list_anew(&self, progress: &mut Progress) -> Result<(), Error> {
+    pub(super) async fn list_anew(&self, progress: &mut Progress) -> Result<Told, Error> {
+        let told = self.try_to_list_anew(progress).await;
+        told.inspect_err(|_| progress.listing_failed())
+    }
+
+    async fn try_to_list_anew(&self, progress: &mut Progress) -> Result<Told, Error> {
         for _ in 0..STALE_LISTINGS {
             let view = self.head();
             let listed = catalog::newest(&*self.store, view.as_ref().map(|view| view.txid())).await?;
             let renewal = match &view {
-                Some(view) => self.renew(view, &listed, progress.behind() >= BELIEVED).await,
+                Some(view) => self.renew(view, &listed, progress.is_believed_behind()).await,
                 None => self.newest_complete(&listed, None, self.lineage.begin()).await.map(Renewal::of),
             };
-            let standstill = match renewal {
+            let (now, reason) = match renewal {
                 Err(LoadError::Moved) => continue,
                 Err(LoadError::Other(error)) => return Err(error),
-                Ok(Renewal::Not(reason)) => Some(reason),
-                Ok(Renewal::Current) => None,
-                Ok(Renewal::View(view)) => {
-                    self.publish(view);
-                    None
-                }
+                Ok(Renewal::Not(reason)) => (view.clone(), Some(reason)),
+                Ok(Renewal::Current) => (view.clone(), None),
+                Ok(Renewal::View(view)) => (Some(self.publish(view)), None),
             };
-            progress.listed(standstill == Some(Standstill::Behind));
+            let hole = now.as_ref().and_then(|now| plan::missing_after(&listed, now.txid()));
+            let reason = reason.or(hole.map(|(first, last)| Standstill::Hole(first, last)));
+            let changed = now.as_ref().map(|now| now.counter()) != view.map(|view| view.counter());
+            let believed = progress.listed(reason, changed);
             // Before the first view there is nothing to keep, and opening says what is missing.
-            self.stand_still(standstill.filter(|_| view.is_some()));
-            return Ok(());
+            self.stand_still(believed.filter(|_| now.is_some()));
+            return Ok(if now.is_some() && reason.is_none() { Told::Newest } else { Told::Uncertain });
         }
         Err(self.too_fast())
     }
@@ -76,19 +81,22 @@ impl Replica {
         let outdated = self.outdated.swap(false, Ordering::Relaxed) || self.is_scattered(view);
         if history == History::Same && !outdated {
             let steps = plan::onwards(listed, view.txid());
+            let reached = steps.last().map_or(view.txid(), |last| last.name.max);
+            if reached < end {
+                // There is a hole. What comes after it may be whole by itself.
+                let beyond: Vec<_> = listed.iter().filter(|file| file.name.max > reached).cloned().collect();
+                let beyond = self.newest_complete(&beyond, Some(view), view.epoch()).await?;
+                if beyond.is_some() || steps.is_empty() {
+                    return Ok(beyond.map_or(Renewal::Current, Renewal::View));
+                }
+            }
             let readings = self.read_news(&steps, end).await?;
-            if readings.is_empty() && (end == view.txid() || !steps.is_empty()) {
+            if readings.is_empty() {
                 return Ok(Renewal::Current);
             }
-            if !readings.is_empty()
-                && let Some(next) = self.extend(view, &readings)
-            {
+            if let Some(next) = self.extend(view, &readings) {
                 return Ok(Renewal::View(next));
             }
-        }
-        if matches!(history, History::Shared(_)) && end == view.txid() && !outdated {
-            // Its files are there, or it would be outdated, and there is nothing newer.
-            return Ok(Renewal::Current);
         }
         let not_before = Some(view).filter(|_| history != History::Another);
         let renewed = self.newest_complete(listed, not_before, self.epoch_in(history, view)).await?;
@@ -96,7 +104,7 @@ impl Replica {
             tracing::warn!("another history begins at {}: its newest state is taken", self.store);
         }
         match renewed {
-            None if end == view.txid() => Ok(Renewal::Current),
+            None if end == view.txid() && history != History::Unknown => Ok(Renewal::Current),
             renewed => Ok(Renewal::of(renewed)),
         }
     }
@@ -123,17 +131,25 @@ impl Replica {
         }
     }
 
-    /// Whether a listing shows the history that a view is of.
+    /// Whether a listing shows the history that a view is of. Where the listing does not tell versions, the files
+    /// themselves are asked, the newest first, until one is unchanged: what it shows goes for those that end before it.
     async fn history(&self, view: &View, listed: &[Listed]) -> Result<History, LoadError> {
         let named_so = |now: &&Listed| now.level == Level::ZERO && now.name.max == view.txid();
         let witness = listed.iter().find(named_so).and_then(|now| now.version.as_ref());
         let mut shared = witness.filter(|witness| view.witness() == Some(witness)).map(|_| view.txid());
         let mut rewritten = false;
-        for file in view.files().chain([view.tip()]) {
+        let mut files: Vec<_> = view.files().chain([view.tip()]).collect();
+        files.sort_unstable_by_key(|file| Reverse(file.name.max));
+        for file in files {
             let Some(now) = listed.iter().find(|now| (now.level, now.name) == (file.level, file.name)) else {
                 continue;
             };
-            if now.version.as_ref().is_none_or(|version| *version != file.version) {
+            let is_proven = shared.is_some_and(|shared| shared >= file.name.max);
+            let unchanged = match &now.version {
+                Some(version) => file.is_listed_as(version),
+                None => is_proven || self.is_as_it_was(file).await?,
+            };
+            if !unchanged {
                 rewritten = true;
                 if !self.library.is_unchanged(file, now).await? {
                     if file.level.number() > 1 {
@@ -151,6 +167,14 @@ impl Replica {
             Some(_) if rewritten => History::Rewritten,
             Some(_) => History::Same,
         })
+    }
+
+    async fn is_as_it_was(&self, file: &LtxFile) -> Result<bool, LoadError> {
+        match self.standing_of(file.level, file.name, &file.version).await? {
+            Standing::AsItWas => Ok(true),
+            Standing::Replaced => Ok(false),
+            Standing::Unknown => Err(LoadError::Moved),
+        }
     }
 
     /// The newest state that the listed files give whole. Where they give none that is as new as `not_before`, None: time
@@ -268,7 +292,7 @@ mod tests {
                 store.before.insert(Level::ZERO, name(txid), file(txid));
             }
         }
-        let replica = Replica::new(store.clone(), Bounds { memory: 0, disk: 0 }, Duration::from_secs(1));
+        let replica = Arc::new(Replica::new(store.clone(), Bounds { memory: 0, disk: 0 }, Duration::from_secs(1)));
         let txid = || replica.head().map(|view| view.txid());
         replica.poll(Duration::ZERO).await.expect("a view");
         assert_eq!(txid(), Some(Txid(4)));

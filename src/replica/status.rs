@@ -1,6 +1,7 @@
 //! How a replica is doing, for people and for reports.
 
 use super::fetch::Guesses;
+use super::follow::Told;
 use super::library::LoadError;
 use super::registry::Readers;
 use super::{Bounds, Replica, View};
@@ -20,16 +21,36 @@ pub enum Standstill {
     NoBase,
     /// All files lie before the view; perhaps another history begins.
     Behind,
+    /// Files are missing after the view, with these transactions, and there are later ones.
+    Hole(Txid, Txid),
 }
 
 impl Standstill {
-    fn text(self) -> &'static str {
+    /// Whether transactions are missing.
+    pub(super) fn is_hole(self) -> bool {
+        matches!(self, Standstill::Hole(..))
+    }
+
+    fn text(self) -> String {
         match self {
-            Standstill::Empty => "the replica is empty; the last state is kept",
+            Standstill::Empty => "the replica is empty; the last state is kept".to_owned(),
             Standstill::NoBase => {
-                "the replica does not hold every page; the last state is kept until the next snapshot"
+                "the replica does not hold every page; the last state is kept until the next snapshot".to_owned()
             }
-            Standstill::Behind => "all files lie before the last state, which is kept until that is certain",
+            Standstill::Behind => {
+                "all files end before the last state; the last state is kept until that is certain".to_owned()
+            }
+            Standstill::Hole(first, last) => {
+                let missing = if first == last {
+                    format!("TXID {first} is missing, and later ones are there")
+                } else {
+                    format!("TXIDs {first} to {last} are missing, and later ones are there")
+                };
+                format!(
+                    "{missing}; the state before is kept, and `litestream restore` cannot go on either until a snapshot or \
+                     compaction bridges the hole"
+                )
+            }
         }
     }
 }
@@ -39,6 +60,8 @@ impl Standstill {
 pub(super) struct Condition {
     standstill: Option<Standstill>,
     failing: bool,
+    /// The newest file was not whole at the last poll.
+    early: bool,
     last_error: Option<(String, i64)>,
 }
 
@@ -49,10 +72,10 @@ pub struct Status {
     pub replica: String,
     /// The newest transaction that is known, and when it was written, in milliseconds since 1970.
     pub head: Option<(Txid, i64)>,
-    /// Time since the replica last answered.
+    /// Time since the replica last confirmed the newest state that is served.
     pub lag: Option<Duration>,
     /// `following`, or why not.
-    pub state: &'static str,
+    pub state: String,
     /// The last thing that went wrong, and when, in milliseconds since 1970.
     pub last_error: Option<(String, i64)>,
     /// What the store was asked for.
@@ -79,10 +102,10 @@ impl Replica {
         let head = self.head();
         let condition = self.condition.lock();
         let state = match condition.standstill {
-            _ if condition.failing => "the replica cannot be read; the last state is kept",
+            _ if condition.failing => "the replica cannot be read; the last state is kept".to_owned(),
             Some(standstill) => standstill.text(),
-            None if head.is_none() => "waiting for a first backup",
-            None => "following",
+            None if head.is_none() => "waiting for a first backup".to_owned(),
+            None => "following".to_owned(),
         };
         let cached = self.fetcher.cache().held();
         Status {
@@ -107,13 +130,44 @@ impl Replica {
         self.condition.lock().last_error.clone()
     }
 
-    /// Notes how a poll ended.
-    pub(super) fn note(&self, polled: &Result<(), Error>) {
-        let mut condition = self.condition.lock();
-        condition.failing = polled.is_err();
-        if let Err(error) = polled {
-            condition.last_error = Some((error.to_string(), time::now_ms()));
+    /// Why the last state is not known to be the newest, if the replica answers.
+    pub(super) fn standstill(&self) -> Option<String> {
+        let condition = self.condition.lock();
+        match condition.standstill {
+            Some(reason) => Some(reason.text()),
+            None if condition.early => condition.last_error.as_ref().map(|(text, _)| text.clone()),
+            None => None,
         }
+    }
+
+    /// Notes that a poll begins.
+    pub(super) fn note_begin(&self) {
+        self.condition.lock().early = false;
+    }
+
+    /// Whether the poll met a newest file that is not whole.
+    pub(super) fn is_early(&self) -> bool {
+        self.condition.lock().early
+    }
+
+    /// Notes how a poll ended.
+    pub(super) fn note(&self, polled: &Result<Told, Error>) {
+        let mut condition = self.condition.lock();
+        match polled {
+            Err(error) => {
+                condition.failing = true;
+                condition.last_error = Some((error.to_string(), time::now_ms()));
+            }
+            Ok(Told::Newest) => condition.failing = false,
+            // Where the listing failed, what works besides it is not enough.
+            Ok(Told::Uncertain) => condition.failing &= condition.standstill.is_none() && !condition.early,
+            Ok(Told::Ours) => {}
+        }
+    }
+
+    /// Whether polls fail, or the last that could not be done without did.
+    pub(super) fn is_failing(&self) -> bool {
+        self.condition.lock().failing
     }
 
     /// Notes that the newest file cannot be read yet.
@@ -121,13 +175,18 @@ impl Replica {
         let LoadError::Other(error) = error else { return };
         tracing::debug!("{error}; it is the newest, so perhaps it is still being written");
         let text = format!("{error}; as the newest it may still be written, and is waited for");
-        self.condition.lock().last_error = Some((text, time::now_ms()));
+        let mut condition = self.condition.lock();
+        condition.early = true;
+        condition.last_error = Some((text, time::now_ms()));
     }
 
     /// Notes why a listing gave no newer view, or that nothing stands in the way.
     pub(super) fn stand_still(&self, reason: Option<Standstill>) {
         let before = std::mem::replace(&mut self.condition.lock().standstill, reason);
-        if before != reason {
+        // A hole that grows is still the same.
+        let same =
+            before == reason || before.zip(reason).is_some_and(|(before, now)| before.is_hole() && now.is_hole());
+        if !same {
             match reason {
                 Some(reason) => tracing::warn!("{}: {}", self.store, reason.text()),
                 None => tracing::warn!("{}: following again", self.store),

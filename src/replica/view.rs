@@ -5,6 +5,7 @@
 
 use super::pages::{PageMap, Slot};
 use super::reading::{LtxFile, Reading};
+use super::schema::ShownCookie;
 use crate::ltx::{Entry, Header, Level, Txid};
 use crate::store::{Listed, Version};
 use std::fmt;
@@ -18,12 +19,14 @@ pub struct View {
     time_ms: i64,
     counter: u32,
     epoch: Epoch,
+    /// The schema cookie that page 1 shows, once that is known.
+    schema_cookie: ShownCookie,
     pages: PageMap,
     table: FileTable,
 }
 
-/// A history of the database, as far as this process can tell one from another at the same place: numbered from 0 in the
-/// order in which a replica met them. Views of one epoch are states of one history.
+/// A history of the database, as far as this process can tell one from another at the same place: numbered in the
+/// order in which it met them. Views of one epoch are states of one history.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub(super) struct Epoch(pub u32);
 
@@ -54,10 +57,14 @@ impl View {
         self.counter
     }
 
-    /// Which of the histories that were met at this place it belongs to, from 0. States of different histories can agree
-    /// in everything that SQLite compares before it reuses a compiled statement.
-    pub fn history(&self) -> u32 {
-        self.epoch.0
+    /// The schema cookie that page 1 shows; None before it was found out.
+    pub(super) fn schema_cookie(&self) -> Option<u32> {
+        self.schema_cookie.get()
+    }
+
+    /// Remembers the schema cookie that page 1 shows. Returns the one that it shows from now on: the first.
+    pub(super) fn keep_schema_cookie(&self, cookie: u32) -> u32 {
+        self.schema_cookie.keep(cookie)
     }
 
     /// Bytes of its files that are kept in memory.
@@ -208,6 +215,7 @@ impl Draft {
             time_ms: self.time_ms,
             counter: same.map_or_else(next_counter, View::counter),
             epoch,
+            schema_cookie: same.and_then(View::schema_cookie).map_or_else(ShownCookie::default, ShownCookie::of),
             pages: self.pages,
             table: self.table,
         })

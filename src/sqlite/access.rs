@@ -3,18 +3,18 @@
 //! The application opens the main database of a connection. SQL that runs there can name other databases, by `ATTACH` and by
 //! `VACUUM INTO`, and may come from somebody else. `xOpen` is not told which of the two asks: SQLite says so right after it, by
 //! the connection that it then hands over. So where the answer depends on that, nothing is sent before it is known
-//! ([`deferred`](super::deferred)).
+//! ([`undecided`](super::undecided)).
 
 use super::api::Api;
 use super::ffi::*;
 use super::question::Request;
+use super::role::Role;
 use crate::config;
 use crate::error::{Error, Kind};
 use crate::lock::Mutex;
 use crate::runtime::PerProcess;
 use crate::store::{Allowed, Location, Verdict};
 use std::collections::HashSet;
-use std::ptr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Why an open depends on who asks for it.
@@ -102,31 +102,17 @@ impl Condition {
     }
 }
 
-/// Who asks for the file that SQLite has just opened for `db`.
-///
-/// While `sqlite3_open` runs, the main database of the connection is this file, or none yet. When SQL asks, it is another.
-/// SQLite answers the question for the file itself, so no other VFS can.
+/// Who asks for a file of this role, which SQLite has just opened for `db`.
 ///
 /// # Safety
-/// SQLite handed `db` over with `file`, and waits for the call.
-pub unsafe fn opener(api: Api, db: *mut Sqlite3, file: *mut SqliteFile) -> Result<Opener, Error> {
-    let mut main: *mut SqliteFile = ptr::null_mut();
-    // SAFETY: as promised; SQLite writes a pointer there.
-    let code = unsafe { api.file_control(db, c"main", SQLITE_FCNTL_FILE_POINTER, (&raw mut main).cast()) };
-    match code {
-        SQLITE_OK if main == file => return Ok(Opener::Application),
-        SQLITE_OK => {}
-        // The connection is not open yet: some builds of SQLite look before they answer.
-        SQLITE_MISUSE => return Ok(Opener::Application),
-        _ => return Err(Error::internal("SQLite does not tell which database is the main one")),
+/// SQLite handed `db` over with the file, and waits for the call.
+pub unsafe fn opener(api: Api, db: *mut Sqlite3, role: Role) -> Result<Opener, Error> {
+    if role == Role::Main {
+        return Ok(Opener::Application);
     }
     let mut request = Request::new(c"main", None);
     // SAFETY: as promised.
     unsafe { request.send(api, db) };
-    if request.deferred == file {
-        // By way of a VFS between SQLite and this one.
-        return Ok(Opener::Application);
-    }
     // SAFETY: a file that answers is open.
     let allowed = match unsafe { request.file.as_ref() } {
         Some(main) => main.may_attach(),

@@ -6,11 +6,11 @@
 //! first replica is opened: no thread, no look at the environment, no I/O.
 
 use super::api::{Api, Routines};
-use super::deferred;
 use super::errors::{Complaint, During, code};
 use super::ffi::*;
 use super::guard::guard;
 use super::registration::Registration;
+use super::undecided;
 use std::ffi::{c_char, c_int};
 
 /// The signature of an extension's entry point.
@@ -64,8 +64,8 @@ pub unsafe extern "C" fn sqlite3_extension_init(
 /// connection they open, to any database, registers the VFS, and every connection gets functions and tables.
 /// C programs find it under its name with the cargo feature `static`.
 ///
-/// Returns `SQLITE_OK` on every SQLite that is new enough: a plain connection must open whatever became of the VFS. Only a
-/// connection whose main database is a replica that could not be opened fails, with the reason.
+/// Returns `SQLITE_OK` on every SQLite that is new enough: a plain connection must open whatever became of the VFS. The exception is a
+/// connection to a replica that turned out not to open, or that was meant and is none: there the host gets the reason.
 ///
 /// # Safety
 /// SQLite calls it, with a connection, room for an error text, and its routines.
@@ -77,14 +77,12 @@ pub unsafe extern "C" fn litestream_vfs_static_init(
 ) -> c_int {
     let body = |api: Api| {
         // SAFETY: as promised.
-        if let Err(text) = unsafe { prepare(api, db) } {
-            api.log(SQLITE_ERROR, &text);
+        match unsafe { prepare(api, db) } {
+            // SAFETY: as promised.
+            Ok(registration) => unsafe { check(registration, db) }?,
+            Err(text) => api.log(SQLITE_ERROR, &text),
         }
-        // SAFETY: as promised.
-        match unsafe { deferred::refusal(api, db) } {
-            Some(error) => Err(Complaint { code: code(error.kind(), During::Open), text: error.to_string() }),
-            None => Ok(SQLITE_OK),
-        }
+        Ok(SQLITE_OK)
     };
     // SAFETY: as promised.
     unsafe { run(error, routines, body) }
@@ -112,7 +110,7 @@ unsafe fn load(db: *mut Sqlite3, error: *mut *mut c_char, routines: *const Routi
 ///
 /// # Safety
 /// `db` is null or an open connection of the library of `api`.
-unsafe fn prepare(api: Api, db: *mut Sqlite3) -> Result<(), String> {
+unsafe fn prepare(api: Api, db: *mut Sqlite3) -> Result<&'static Registration, String> {
     let registration = Registration::in_library(api)?;
     if !db.is_null() {
         // SAFETY: as promised.
@@ -123,7 +121,23 @@ unsafe fn prepare(api: Api, db: *mut Sqlite3) -> Result<(), String> {
             return Err(format!("SQLite does not take the {what} of litestream-vfs (result code {code})"));
         }
     }
-    Ok(())
+    Ok(registration)
+}
+
+/// Looks at the main database of a connection that SQLite has just opened.
+///
+/// # Safety
+/// `db` is null or an open connection of the library of `registration`.
+unsafe fn check(registration: &Registration, db: *mut Sqlite3) -> Result<(), Complaint> {
+    if db.is_null() {
+        return Ok(());
+    }
+    // SAFETY: as promised.
+    let error = unsafe { undecided::failure(registration, db).or_else(|| undecided::without_vfs(registration, db)) };
+    match error {
+        Some(error) => Err(Complaint { code: code(error.kind(), During::Open), text: error.to_string() }),
+        None => Ok(()),
+    }
 }
 
 /// Runs an entry point, and hands the text of its error to the host.

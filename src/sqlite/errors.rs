@@ -3,7 +3,7 @@
 use super::api::Api;
 use super::ffi::*;
 use crate::error::{Error, Kind};
-use crate::log::one_line;
+use crate::store::one_line;
 use std::ffi::c_int;
 
 /// What SQLite was doing.
@@ -26,7 +26,7 @@ pub fn code(kind: Kind, during: During) -> c_int {
         (Kind::Damaged, _) => SQLITE_CORRUPT,
         (Kind::Internal, _) => SQLITE_INTERNAL,
         (_, During::Open) => SQLITE_CANTOPEN,
-        (Kind::TooOld, During::Use) => SQLITE_IOERR,
+        (Kind::TooOld | Kind::Exhausted, During::Use) => SQLITE_IOERR,
         (Kind::Config | Kind::Empty | Kind::Denied | Kind::Unreachable, During::Use) => SQLITE_IOERR_READ,
     }
 }
@@ -80,6 +80,7 @@ mod tests {
             (Kind::Unreachable, 14, 266),
             (Kind::Damaged, 11, 11),
             (Kind::TooOld, 14, 10),
+            (Kind::Exhausted, 14, 10),
             (Kind::Interrupted, 9, 9),
             (Kind::Internal, 2, 2),
         ];

@@ -189,8 +189,9 @@ pub const SQLITE_IOERR: c_int = 10;
 pub const SQLITE_CORRUPT: c_int = 11;
 pub const SQLITE_NOTFOUND: c_int = 12;
 pub const SQLITE_CANTOPEN: c_int = 14;
-pub const SQLITE_MISUSE: c_int = 21;
 pub const SQLITE_CONSTRAINT: c_int = 19;
+pub const SQLITE_MISUSE: c_int = 21;
+pub const SQLITE_ROW: c_int = 100;
 pub const SQLITE_OK_LOAD_PERMANENTLY: c_int = 1 << 8;
 /// `xFullPathname` met a symbolic link on the way; not an error.
 pub const SQLITE_OK_SYMLINK: c_int = 2 << 8;
@@ -204,13 +205,14 @@ pub const SQLITE_OPEN_CREATE: c_int = 0x4;
 pub const SQLITE_OPEN_MAIN_DB: c_int = 0x100;
 
 pub const SQLITE_ACCESS_EXISTS: c_int = 0;
+pub const SQLITE_ACCESS_READWRITE: c_int = 1;
 
 pub const SQLITE_LOCK_NONE: c_int = 0;
 pub const SQLITE_LOCK_SHARED: c_int = 1;
 
-pub const SQLITE_FCNTL_FILE_POINTER: c_int = 7;
 pub const SQLITE_FCNTL_VFSNAME: c_int = 12;
 pub const SQLITE_FCNTL_PRAGMA: c_int = 14;
+pub const SQLITE_FCNTL_VFS_POINTER: c_int = 27;
 pub const SQLITE_FCNTL_PDB: c_int = 30;
 
 pub const SQLITE_INDEX_CONSTRAINT_EQ: u8 = 2;

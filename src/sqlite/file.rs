@@ -7,17 +7,19 @@ use super::access::NoAttach;
 use super::api::Api;
 use super::companions::Companions;
 use super::ffi::Sqlite3;
+use super::interrupt::Watch;
 use super::page_one::Header;
 use super::question::{Answer, Question, Request};
 use super::report::{Held, StatusReport};
 use crate::config::{Settings, Target};
 use crate::error::{Error, Kind};
 use crate::ltx::Txid;
-use crate::replica::{Connection, View};
+use crate::replica::{Connection, Page, View};
 use crate::store::Location;
 use crate::time;
 use std::cell::{Cell, RefCell};
 use std::ffi::{CStr, CString};
+use std::ops::Range;
 use std::ptr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,6 +32,8 @@ pub struct File {
     /// Where SQLite keeps the connection that uses the file; null until it said so. With a shared cache what stands
     /// there changes from call to call.
     db: Cell<*const *mut Sqlite3>,
+    /// Whether several connections use the file, by a shared cache.
+    is_shared: Cell<bool>,
     /// The view of the read transaction.
     pinned: RefCell<Option<Arc<View>>>,
     /// What was last written to the log in this read transaction: `PRAGMA quick_check` alone can meet the same error at
@@ -70,6 +74,7 @@ impl File {
             api,
             connection,
             db: Cell::new(ptr::null()),
+            is_shared: Cell::new(false),
             pinned: RefCell::new(pinned),
             complaint: RefCell::default(),
             unlocked,
@@ -84,15 +89,18 @@ impl File {
         self.no_attach.is_none()
     }
 
-    /// Notes where SQLite keeps the connection that uses this file.
+    /// Notes where SQLite keeps the connection that uses this file. Each connection that opens the file says so once.
     pub fn set_db(&self, db: *const *mut Sqlite3) {
-        self.db.set(db);
+        if !self.db.replace(db).is_null() {
+            self.is_shared.set(true);
+        }
     }
 
     /// Starts a read transaction: everything up to [`File::unlock`] comes from one view.
     pub fn lock(&self) -> Result<(), Error> {
         if self.pinned().is_none() {
-            let view = self.connection.view(&|| self.interrupted())?;
+            let watch = self.watch();
+            let view = self.connection.view(&|| watch.interrupted())?;
             self.pinned.replace(Some(view));
         }
         Ok(())
@@ -135,11 +143,11 @@ impl File {
 
     /// Fills `buffer` from pages that exist.
     fn read_inside(&self, view: &Arc<View>, mut buffer: &mut [u8], mut offset: u64) -> Result<(), Error> {
-        let page_size = u64::from(view.page_size());
+        let (page_size, watch) = (u64::from(view.page_size()), self.watch());
         while !buffer.is_empty() {
             // Both fit: the offset lies inside the file, whose page numbers are u32, and pages have at most 65536 bytes.
             let (pgno, start) = ((offset / page_size + 1) as u32, (offset % page_size) as usize);
-            let page = self.connection.page(view, pgno, &|| self.interrupted())?;
+            let page = self.connection.page(view, pgno, &|| watch.interrupted())?;
             let (part, rest) = buffer.split_at_mut(buffer.len().min(page_size as usize - start));
             match page.as_ref().map(|page| page.get(start..start + part.len())) {
                 Some(Some(bytes)) => part.copy_from_slice(bytes),
@@ -148,7 +156,7 @@ impl File {
                 None => part.fill(0),
             }
             if let (1, Some(page)) = (pgno, &page) {
-                header(view).patch(part, start, page);
+                self.header(view, page, start..start + part.len())?.patch(part, start);
             }
             offset += part.len() as u64;
             buffer = rest;
@@ -156,14 +164,31 @@ impl File {
         Ok(())
     }
 
+    /// The header that a part of page 1 shows.
+    fn header(&self, view: &Arc<View>, page_1: &Page, part: Range<usize>) -> Result<Header, Error> {
+        let (counter, commit) = (view.counter(), view.commit());
+        let schema_cookie = match Header::shows_schema_cookie(part) {
+            true => {
+                let watch = self.watch();
+                Some(self.connection.schema_cookie(view, page_1, &|| watch.interrupted())?)
+            }
+            // SQLite reads the counter at the begin of each transaction, which must not wait for pages of the schema.
+            false => None,
+        };
+        Ok(Header { counter, commit, schema_cookie })
+    }
+
     /// Answers a question; `schema` is the name that the file has in its connection, where the asker knows it.
     pub fn answer(&self, question: &Question, schema: Option<&CStr>) -> Result<Answer, Error> {
+        let watch = self.watch();
+        let interrupted = || watch.interrupted();
         match question {
             Question::Txid => Ok(Answer::Text(self.settled_view(schema)?.txid().to_string())),
             Question::Time => Ok(Answer::Text(time::format(self.settled_view(schema)?.time_ms()))),
             Question::Lag => {
-                let whole = |lag: Duration| i64::try_from(lag.as_secs()).unwrap_or(i64::MAX);
-                Ok(Answer::Number(self.connection.lag().map_or(-1, whole)))
+                // Rounded up: a replica that has just been confirmed is not one without an answer.
+                let seconds = |lag: Duration| (lag.as_secs_f64() * 1000.0).ceil() / 1000.0;
+                Ok(Answer::Seconds(self.connection.lag().map_or(-1.0, seconds)))
             }
             Question::MoveTo(moment) => self.move_to(moment),
             Question::Wait { txid, timeout } => self.wait(*txid, *timeout).map(Answer::Number),
@@ -172,28 +197,28 @@ impl File {
                 Ok(Answer::Text(self.move_to_target(Target::Txid(*txid))?.txid().to_string()))
             }
             Question::Older(history) => {
-                let (rows, rest) = self.connection.older(history.take(), &|| self.interrupted())?;
+                let (rows, rest) = self.connection.older(history.take(), &interrupted)?;
                 history.replace(rest);
                 Ok(Answer::Moments(rows))
             }
             Question::Further(inventory) => {
-                let (rows, rest) = self.connection.further(inventory.take(), &|| self.interrupted())?;
+                let (rows, rest) = self.connection.further(inventory.take(), &interrupted)?;
                 inventory.replace(rest);
                 Ok(Answer::Files(rows))
             }
             Question::Changes { since, until } => {
                 let until = match until {
-                    Some(until) => self.connection.view_of(*until, &|| self.interrupted())?,
+                    Some(until) => self.connection.view_of(*until, &interrupted)?,
                     None => self.settled_view(schema)?,
                 };
-                Ok(Answer::Changes(self.connection.changes_to(until, *since, &|| self.interrupted())?))
+                Ok(Answer::Changes(self.connection.changes_to(until, *since, &interrupted)?))
             }
         }
     }
 
     /// Moves to another moment, in words.
     fn move_to(&self, moment: &str) -> Result<Answer, Error> {
-        let target = time::parse(moment)?.map_or(Target::Latest, Target::Time);
+        let target = time::parse(moment)?.into();
         Ok(Answer::Text(time::format(self.move_to_target(target)?.time_ms())))
     }
 
@@ -209,7 +234,14 @@ impl File {
             let text = "a database opened with nolock or immutable stays at the moment it was opened at";
             return Err(Error::new(Kind::Config, text).remedy("open it with the URI parameter `time` instead"));
         }
-        self.connection.move_to(target, &|| self.interrupted())
+        match self.view() {
+            // `litestream_time()` returned the time of this state, which is therefore the one that is meant.
+            Ok(seen) if target == Target::Time(seen.time_ms()) => Ok(self.connection.stay_at(seen)),
+            _ => {
+                let watch = self.watch();
+                self.connection.move_to(target, &|| watch.interrupted())
+            }
+        }
     }
 
     /// Waits for a transaction; 1 once a view that includes it is published, 0 if that took too long.
@@ -218,7 +250,8 @@ impl File {
             let text = "litestream_wait cannot wait inside a read transaction, which sees one state from begin to end";
             return Err(Error::new(Kind::Config, text).remedy("call it before the transaction"));
         }
-        self.connection.wait_for(txid, timeout, &|| self.interrupted()).map(i64::from)
+        let watch = self.watch();
+        self.connection.wait_for(txid, timeout, &|| watch.interrupted()).map(i64::from)
     }
 
     /// How the replica and this reader are doing. Takes no lock and reads no page, so that it answers when nothing else
@@ -316,15 +349,11 @@ impl File {
         unsafe { self.db.get().as_ref() }.copied().unwrap_or(ptr::null_mut())
     }
 
-    fn interrupted(&self) -> bool {
-        let db = self.db();
-        // SAFETY: the connection is the one that is calling.
-        !db.is_null() && unsafe { self.api.interrupted(db) }
+    /// Tells during the call under way whether the application wants it to stop.
+    fn watch(&self) -> Watch {
+        // SAFETY: the connection is the one that is calling, and the watch ends before the call does.
+        unsafe { Watch::new(self.api, self.db(), !self.is_shared.get()) }
     }
-}
-
-fn header(view: &View) -> Header {
-    Header { counter: view.counter(), commit: view.commit(), history: view.history() }
 }
 
 fn size(view: &View) -> u64 {

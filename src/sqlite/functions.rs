@@ -3,7 +3,7 @@
 //! | function | result |
 //! |---|---|
 //! | `litestream_txid([schema])` | TEXT, the TXID of the state that reads see |
-//! | `litestream_lag([schema])` | INTEGER, seconds since the replica last answered, −1 before it first did |
+//! | `litestream_lag([schema])` | REAL, seconds since the replica last confirmed the newest state that is served, −1 before the first |
 //! | `litestream_time([schema])` | TEXT, when that state was written |
 //! | `litestream_set_time(moment[, schema])` | TEXT, the time of the state at that moment, where the schema now is |
 //! | `litestream_wait(txid[, seconds[, schema]])` | 1 once the replica has that transaction, 0 if that took longer (5 s) |
@@ -177,6 +177,7 @@ unsafe fn call<const LIBRARY: usize>(
         unsafe {
             match question(&arguments).map_err(Complaint::from).and_then(ask) {
                 Ok(Answer::Number(number)) => api.result_integer(context, number),
+                Ok(Answer::Seconds(seconds)) => api.result_real(context, seconds),
                 Ok(answer) => api.result_text(context, &answer.into_text()),
                 Err(complaint) => api.result_error(context, complaint.code, &complaint.text),
             }

@@ -18,12 +18,19 @@ pub struct ReplicaFile {
     base: SqliteFile,
     api: Api,
     file: *mut File,
+    flags: c_int,
 }
 
 impl ReplicaFile {
-    /// An open file, to be written where SQLite wants it; `xClose` ends it.
-    pub fn new(api: Api, file: File) -> ReplicaFile {
-        ReplicaFile { base: SqliteFile { methods: &METHODS }, api, file: Box::into_raw(Box::new(file)) }
+    /// An open file, to be written where SQLite wants it; `xClose` ends it. `flags` are those that `xOpen` answers.
+    pub fn new(api: Api, file: File, flags: c_int) -> ReplicaFile {
+        ReplicaFile { base: SqliteFile { methods: &METHODS }, api, file: Box::into_raw(Box::new(file)), flags }
+    }
+
+    /// Whether SQLite takes the file for one that can be written. It then asks for the locks of a writer also for BEGIN IMMEDIATE, which of a
+    /// read-only database is a read transaction. So it gets them, and fails when it opens the journal or writes.
+    fn seems_writable(&self) -> bool {
+        self.flags & SQLITE_OPEN_READONLY == 0
     }
 }
 
@@ -97,21 +104,15 @@ unsafe extern "C" fn read(file: *mut SqliteFile, buffer: *mut c_void, amount: c_
     unsafe { method("xRead", file, body) }
 }
 
-/// # Safety
-/// SQLite calls it.
-pub unsafe extern "C" fn write(_: *mut SqliteFile, _: *const c_void, _: c_int, _: i64) -> c_int {
+unsafe extern "C" fn write(_: *mut SqliteFile, _: *const c_void, _: c_int, _: i64) -> c_int {
     SQLITE_READONLY
 }
 
-/// # Safety
-/// SQLite calls it.
-pub unsafe extern "C" fn truncate(_: *mut SqliteFile, _: i64) -> c_int {
+unsafe extern "C" fn truncate(_: *mut SqliteFile, _: i64) -> c_int {
     SQLITE_READONLY
 }
 
-/// # Safety
-/// SQLite calls it.
-pub unsafe extern "C" fn sync(_: *mut SqliteFile, _: c_int) -> c_int {
+unsafe extern "C" fn sync(_: *mut SqliteFile, _: c_int) -> c_int {
     SQLITE_OK
 }
 
@@ -128,9 +129,12 @@ unsafe extern "C" fn file_size(file: *mut SqliteFile, size: *mut i64) -> c_int {
 }
 
 unsafe extern "C" fn lock(file: *mut SqliteFile, level: c_int) -> c_int {
+    // SAFETY: SQLite calls this on a file of ours.
+    let seems_writable = unsafe { &*file.cast::<ReplicaFile>() }.seems_writable();
     let body = |file: &File| match level {
         SQLITE_LOCK_NONE => Ok(SQLITE_OK),
         SQLITE_LOCK_SHARED => file.lock().map(|()| SQLITE_OK),
+        _ if seems_writable => Ok(SQLITE_OK),
         _ => Ok(SQLITE_READONLY),
     };
     // SAFETY: SQLite calls this on a file of ours.
@@ -148,9 +152,7 @@ unsafe extern "C" fn unlock(file: *mut SqliteFile, level: c_int) -> c_int {
     unsafe { method("xUnlock", file, body) }
 }
 
-/// # Safety
-/// SQLite calls it.
-pub unsafe extern "C" fn check_reserved_lock(_: *mut SqliteFile, reserved: *mut c_int) -> c_int {
+unsafe extern "C" fn check_reserved_lock(_: *mut SqliteFile, reserved: *mut c_int) -> c_int {
     // SAFETY: SQLite wants the answer there. Nobody writes, so nobody has the lock.
     unsafe { reserved.write(0) };
     SQLITE_OK
@@ -166,10 +168,7 @@ unsafe extern "C" fn sector_size(file: *mut SqliteFile) -> c_int {
 }
 
 /// Never `SQLITE_IOCAP_IMMUTABLE`: SQLite would stop looking whether the database changed.
-///
-/// # Safety
-/// SQLite calls it.
-pub unsafe extern "C" fn device_characteristics(_: *mut SqliteFile) -> c_int {
+unsafe extern "C" fn device_characteristics(_: *mut SqliteFile) -> c_int {
     0
 }
 

@@ -11,11 +11,28 @@ const REPLICA_URL: &str = "LITESTREAM_REPLICA_URL";
 /// The value of a URI parameter.
 pub type Parameter<'a> = &'a dyn Fn(&str) -> Option<String>;
 
-/// Whether a database's name means a replica: it has `vfs=litestream` or `replica_url` among its URI parameters; or it
-/// has neither, the environment names a replica, and it is a `bare` name of which no local file `exists`.
-pub fn is_ours(parameter: Parameter<'_>, bare: bool, exists: impl FnOnce() -> bool) -> bool {
-    let named = parameter("vfs").is_some_and(|vfs| vfs.as_bytes() == VFS.to_bytes());
-    named || parameter("replica_url").is_some() || (bare && in_environment() && !exists())
+/// What the name of a database says about the file behind it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Meaning {
+    /// It is a replica: `vfs=litestream` or `replica_url` is among the URI parameters.
+    Replica,
+    /// It is the replica of the environment if it is the main database of a connection, and a local file otherwise: the environment
+    /// names a replica, and this is a bare name of which no local file exists.
+    ByRole,
+    /// It is a local file.
+    Local,
+}
+
+/// The meaning of a database's name.
+pub fn meaning(parameter: Parameter<'_>, bare: bool, exists: impl FnOnce() -> bool) -> Meaning {
+    let ours = parameter("vfs").is_some_and(|vfs| vfs.as_bytes() == VFS.to_bytes());
+    if ours || parameter("replica_url").is_some() {
+        Meaning::Replica
+    } else if bare && in_environment() && !exists() {
+        Meaning::ByRole
+    } else {
+        Meaning::Local
+    }
 }
 
 fn in_environment() -> bool {
@@ -38,11 +55,16 @@ pub fn is_bare(name: &CStr) -> bool {
     !name.to_bytes().iter().any(|byte| separators.contains(byte))
 }
 
-/// The URI parameters that follow a database's name in memory: name, NUL, then key, NUL, value, NUL for each, then NUL.
+/// The URI parameters that follow a database's name in memory: name, NUL, then key, NUL, value, NUL for each, then NUL. None if
+/// `name` is not in memory of SQLite's own that has this layout: a VFS above this one may pass a copy of the name alone.
 ///
 /// # Safety
-/// `name` has that layout, as every name has that SQLite opens a database by.
-pub unsafe fn parameters(name: *const c_char) -> Vec<(String, String)> {
+/// `name` is a string, as `xFullPathname` gets it.
+pub unsafe fn parameters(name: *const c_char) -> Option<Vec<(String, String)>> {
+    // SAFETY: as promised.
+    if !unsafe { is_marked(name) } {
+        return None;
+    }
     let mut at = name;
     let mut next = || {
         // SAFETY: each string is followed by another until the empty one that ends the list.
@@ -56,7 +78,19 @@ pub unsafe fn parameters(name: *const c_char) -> Vec<(String, String)> {
         let key = next();
         (!key.is_empty()).then(|| (key, next()))
     });
-    pairs.collect()
+    Some(pairs.collect())
+}
+
+/// Whether a name has the mark that SQLite puts in front of the names it opens databases by: four zero bytes, at the beginning of
+/// an allocation, so that the name is at an odd multiple of four. SQLite's own `sqlite3_uri_parameter` relies on the mark as well. A copy
+/// of a name is at the beginning of its own allocation or object, which is a multiple of eight.
+///
+/// # Safety
+/// `name` is a string.
+unsafe fn is_marked(name: *const c_char) -> bool {
+    // SAFETY: the four bytes in front of an odd multiple of four are in one aligned word with the first byte of the name, and memory
+    // is readable by words at least.
+    name.addr() % 8 == 4 && unsafe { name.cast::<u32>().sub(1).read() } == 0
 }
 
 #[cfg(test)]
@@ -70,10 +104,10 @@ mod tests {
     #[test]
     fn a_uri_parameter_makes_a_name_ours() {
         for ours in [("vfs", "litestream"), ("replica_url", "s3://b/p"), ("replica_url", "")] {
-            assert!(is_ours(&with(&[ours]), false, || true), "{ours:?}");
+            assert_eq!(meaning(&with(&[ours]), false, || true), Meaning::Replica, "{ours:?}");
         }
         for other in [&[][..], &[("vfs", "unix")], &[("mode", "ro"), ("cache", "shared")], &[("VFS", "litestream")]] {
-            assert!(!is_ours(&with(other), false, || false), "{other:?}");
+            assert_eq!(meaning(&with(other), false, || false), Meaning::Local, "{other:?}");
         }
     }
 
@@ -100,18 +134,42 @@ mod tests {
         }
     }
 
+    /// Bytes at an address that is `at` behind a multiple of eight.
+    #[repr(C, align(8))]
+    struct Memory([u8; 64]);
+
+    impl Memory {
+        fn new(at: usize, before: u8, bytes: &[u8]) -> Memory {
+            let mut memory = Memory([b'!'; 64]);
+            memory.0[..at].fill(before);
+            memory.0[at..at + bytes.len()].copy_from_slice(bytes);
+            memory
+        }
+    }
+
     #[test]
     fn parameters_are_read_up_to_the_end_of_the_list() {
         let read = |bytes: &[u8]| {
             assert!(bytes.ends_with(b"\0\0"));
+            let memory = Memory::new(4, 0, bytes);
             // SAFETY: the bytes have the layout, as asserted.
-            unsafe { parameters(bytes.as_ptr().cast()) }
+            unsafe { parameters(memory.0[4..].as_ptr().cast()) }
         };
-        assert_eq!(read(b"/x.db\0\0"), []);
+        assert_eq!(read(b"/x.db\0\0"), Some(vec![]));
+        let pairs = [("vfs", "litestream"), ("mode", ""), ("replica_url", "file:///r?a=b")];
         assert_eq!(
             read(b"/x.db\0vfs\0litestream\0mode\0\0replica_url\0file:///r?a=b\0\0"),
-            [("vfs", "litestream"), ("mode", ""), ("replica_url", "file:///r?a=b")]
-                .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            Some(pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).to_vec())
         );
+    }
+
+    #[test]
+    fn nothing_is_read_behind_a_name_that_is_not_sqlite_s() {
+        for (at, before) in [(0, 0), (1, 0), (3, 0), (5, 0), (7, 0), (8, 0), (4, b'!'), (12, 1)] {
+            let memory = Memory::new(at, before, b"/x.db\0vfs\0litestream\0\0");
+            // SAFETY: a string is there.
+            let read = unsafe { parameters(memory.0[at..].as_ptr().cast()) };
+            assert_eq!(read, None, "{at} behind, after {before}");
+        }
     }
 }

@@ -6,7 +6,7 @@
 //! | 18, 19 | 1, 1 | write and read version 1, a rollback journal: the primary's says WAL, which nobody here keeps |
 //! | 24 | 4 | file change counter: the number of the view, by which SQLite knows whether its own page cache still holds |
 //! | 28 | 4 | size of the database in pages |
-//! | 40 | 4 | schema cookie, moved in every history after the first: two histories can come to the same cookie with other tables, and SQLite would run a compiled statement of the one on the other |
+//! | 40 | 4 | schema cookie, by which SQLite knows whether its compiled statements still hold: equal for equal schemas alone, which the primary's is not once its file is replaced |
 //! | 92 | 4 | version-valid-for: the counter again, without which SQLite does not believe the size |
 
 use std::ops::Range;
@@ -18,22 +18,28 @@ pub struct Header {
     pub counter: u32,
     /// Size of the database in pages.
     pub commit: u32,
-    /// Which of the histories that were met at this place the view is of, from 0.
-    pub history: u32,
+    /// The schema cookie; None leaves the primary's.
+    pub schema_cookie: Option<u32>,
 }
 
+/// Offset of the schema cookie.
+const SCHEMA_COOKIE: usize = 40;
+
 impl Header {
-    /// Puts the header into `part`, the bytes from offset `start` on of `page`, which is page 1 as it lies in the replica.
-    pub fn patch(self, part: &mut [u8], start: usize, page: &[u8]) {
+    /// Whether these bytes of page 1 include some of the schema cookie.
+    pub fn shows_schema_cookie(part: Range<usize>) -> bool {
+        part.start < SCHEMA_COOKIE + 4 && SCHEMA_COOKIE < part.end
+    }
+
+    /// Puts the header into `part`, the bytes of page 1 from offset `start` on.
+    pub fn patch(self, part: &mut [u8], start: usize) {
         let counter = self.counter.to_be_bytes();
         overlay(part, start, 18, &[1, 1]);
         overlay(part, start, 24, &counter);
         overlay(part, start, 28, &self.commit.to_be_bytes());
         overlay(part, start, 92, &counter);
-        if let Some(cookie) = page.get(40..).and_then(|bytes| bytes.first_chunk()).filter(|_| self.history > 0) {
-            // Cookies count changes of the schema, so they are small, and the high byte tells histories apart.
-            let cookie = u32::from_be_bytes(*cookie) ^ self.history << 24;
-            overlay(part, start, 40, &cookie.to_be_bytes());
+        if let Some(cookie) = self.schema_cookie {
+            overlay(part, start, SCHEMA_COOKIE, &cookie.to_be_bytes());
         }
     }
 }
@@ -50,11 +56,11 @@ fn overlay(part: &mut [u8], start: usize, at: usize, bytes: &[u8]) {
 mod tests {
     use super::*;
 
-    const HEADER: Header = Header { counter: 0x0102_0304, commit: 0x0a0b_0c0d, history: 0 };
+    const HEADER: Header = Header { counter: 0x0102_0304, commit: 0x0a0b_0c0d, schema_cookie: None };
 
     fn whole(header: Header) -> Vec<u8> {
         let mut page = vec![0xee; 512];
-        header.patch(&mut page, 0, &[0xee; 512]);
+        header.patch(&mut page, 0);
         page
     }
 
@@ -65,23 +71,19 @@ mod tests {
         expected[24..32].copy_from_slice(&[1, 2, 3, 4, 10, 11, 12, 13]);
         expected[92..96].copy_from_slice(&[1, 2, 3, 4]);
         assert_eq!(whole(HEADER), expected);
-    }
-
-    #[test]
-    fn another_history_has_another_schema_cookie() {
-        let mut expected = whole(HEADER);
-        expected[40] = 0xee ^ 3;
-        assert_eq!(whole(Header { history: 3, ..HEADER }), expected);
+        expected[40..44].copy_from_slice(&[9, 8, 7, 6]);
+        assert_eq!(whole(Header { schema_cookie: Some(0x0908_0706), ..HEADER }), expected);
     }
 
     #[test]
     fn every_part_of_the_page_is_what_the_whole_page_has_there() {
-        let header = Header { history: 1, ..HEADER };
+        let header = Header { schema_cookie: Some(7), ..HEADER };
         let whole = whole(header);
         for start in 0..110 {
             for end in start..110 {
+                let schema_cookie = header.schema_cookie.filter(|_| Header::shows_schema_cookie(start..end));
                 let mut part = vec![0xee; end - start];
-                header.patch(&mut part, start, &[0xee; 512]);
+                Header { schema_cookie, ..header }.patch(&mut part, start);
                 assert_eq!(part, whole[start..end], "bytes {start}..{end}");
             }
         }

@@ -1,7 +1,7 @@
 //! What pragmas and functions ask a file, and what it answers.
 
 use super::api::Api;
-use super::ffi::{Sqlite3, SqliteFile};
+use super::ffi::Sqlite3;
 use super::file::File;
 use super::report::StatusReport;
 use crate::config::Target;
@@ -23,7 +23,7 @@ pub const REQUEST: c_int = 0x4c53_5646;
 pub enum Question {
     /// The last transaction of the state that reads see.
     Txid,
-    /// Seconds since the replica last answered.
+    /// Seconds since the replica last confirmed the newest state that is served.
     Lag,
     /// When that transaction was written.
     Time,
@@ -58,8 +58,10 @@ pub enum Question {
 pub enum Answer {
     /// Words.
     Text(String),
-    /// A number.
+    /// A whole number.
     Number(i64),
+    /// A number of seconds, exact to milliseconds.
+    Seconds(f64),
     /// How the replica and its reader are doing.
     Status(Box<StatusReport>),
     /// Moments; none where there are no more.
@@ -76,6 +78,7 @@ impl Answer {
         match self {
             Answer::Text(text) => text,
             Answer::Number(number) => number.to_string(),
+            Answer::Seconds(seconds) => format!("{seconds:.3}"),
             Answer::Status(report) => report.to_string(),
             Answer::Moments(rows) => format!("{rows:?}"),
             Answer::Files(rows) => format!("{rows:?}"),
@@ -92,8 +95,6 @@ pub struct Request<'a> {
     pub schema: &'a CStr,
     /// The file that was reached, null if it is not a replica's.
     pub file: *const File,
-    /// The file that was reached, if it is still to be opened or was refused; else null.
-    pub deferred: *mut SqliteFile,
     /// Its answer, if there was a question.
     pub answer: Option<Result<Answer, Error>>,
 }
@@ -101,7 +102,7 @@ pub struct Request<'a> {
 impl<'a> Request<'a> {
     /// A request that has not been sent.
     pub fn new(schema: &'a CStr, question: Option<&'a Question>) -> Request<'a> {
-        Request { question, schema, file: ptr::null(), deferred: ptr::null_mut(), answer: None }
+        Request { question, schema, file: ptr::null(), answer: None }
     }
 
     /// Sends it to the file behind its schema; answers a result code, which is not OK if that file is no replica's.

@@ -67,10 +67,20 @@ impl Registration {
     }
 
     /// Whether a path is that of a file on this machine.
-    pub fn local_file_exists(&self, path: &CStr) -> bool {
-        let mut exists: c_int = 0;
+    pub fn exists(&self, path: &CStr) -> bool {
+        // For an empty file the first answer is no.
+        self.access(path, SQLITE_ACCESS_EXISTS) || self.access(path, SQLITE_ACCESS_READWRITE)
+    }
+
+    /// Whether the file or directory at a path can be read and written.
+    pub fn can_write(&self, path: &CStr) -> bool {
+        self.access(path, SQLITE_ACCESS_READWRITE)
+    }
+
+    fn access(&self, path: &CStr, what: c_int) -> bool {
+        let mut answer: c_int = 0;
         // SAFETY: the default VFS is registered, and takes any path.
-        let code = unsafe { ((*self.default).access)(self.default, path.as_ptr(), SQLITE_ACCESS_EXISTS, &mut exists) };
-        code == SQLITE_OK && exists != 0
+        let code = unsafe { ((*self.default).access)(self.default, path.as_ptr(), what, &mut answer) };
+        code == SQLITE_OK && answer != 0
     }
 }

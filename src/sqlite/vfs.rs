@@ -1,28 +1,24 @@
 //! The VFS's methods: names that mean a replica are opened here, everything else is the default VFS's.
 
-use super::access;
+use super::access::{self, Condition};
 use super::companions::{self, Companions};
-use super::deferred::{DeferredFile, Opening};
 use super::errors::{During, report};
 use super::ffi::*;
+use super::file::File;
 use super::fork;
 use super::guard::guard;
+use super::memory;
 use super::methods::ReplicaFile;
-use super::names;
+use super::names::{self, Meaning};
 use super::registration::Registration;
-use super::spelling;
+use super::undecided::UndecidedFile;
+use super::{path_identity, pathname};
 use crate::config::Settings;
 use crate::error::Error;
 use crate::log;
 use crate::store::Location;
-use std::cell::RefCell;
-use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr;
-
-thread_local! {
-    /// The full path that `xFullPathname` last made of a bare name on this thread; SQLite opens it next.
-    static MADE_OF_BARE: RefCell<Option<CString>> = const { RefCell::new(None) };
-}
 
 /// The VFS of a registration, with those methods that its default VFS has.
 ///
@@ -35,7 +31,7 @@ pub unsafe fn over(default: *mut Vfs, registration: *mut c_void) -> Vfs {
     unsafe {
         Vfs {
             version: if has_int64 { 2 } else { 1 },
-            file_size: (*default).file_size.max(size_of::<ReplicaFile>() as c_int),
+            file_size: (*default).file_size.max(size_of::<ReplicaFile>().max(size_of::<UndecidedFile>()) as c_int),
             max_pathname: (*default).max_pathname,
             next: ptr::null_mut(),
             name: names::VFS.as_ptr(),
@@ -83,28 +79,36 @@ unsafe extern "C" fn open(
         // SAFETY: SQLite passes a VFS of ours.
         let registration = unsafe { Registration::of(vfs) };
         if companions::contains(name) {
-            return SQLITE_CANTOPEN;
+            // The journal that a write takes.
+            return SQLITE_READONLY;
         }
-        // SAFETY: SQLite passes a database's name, with its parameters, for this flag.
-        if flags & SQLITE_OPEN_MAIN_DB == 0 || name.is_null() || !unsafe { is_replica(registration, name) } {
+        let meaning = match flags & SQLITE_OPEN_MAIN_DB != 0 && !name.is_null() {
+            // SAFETY: SQLite passes a database's name, with its parameters, for this flag.
+            true => unsafe { meaning(registration, name) },
+            false => Meaning::Local,
+        };
+        if meaning == Meaning::Local {
             let default = registration.default;
             // SAFETY: the default VFS gets what we got, in a buffer that has room for its files.
             return unsafe { ((*default).open)(default, name, file, flags, out_flags) };
         }
         fork::watch();
+        crate::replica::gives_memory_back_by(memory::give_back);
         log::start();
-        // SAFETY: as above.
-        match unsafe { open_replica(registration, name) } {
-            Ok(opened) => {
-                // SAFETY: the buffer has room, and SQLite may or may not want the flags.
-                unsafe {
-                    match opened {
-                        Opened::Now(opened) => file.cast::<ReplicaFile>().write(opened),
-                        Opened::Deferred(deferred) => file.cast::<DeferredFile>().write(deferred),
-                    }
-                    if let Some(out_flags) = out_flags.as_mut() {
-                        *out_flags = flags & !(SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE) | SQLITE_OPEN_READONLY;
-                    }
+        let opened = match meaning {
+            // SAFETY: as above, and the buffer has room for files of ours.
+            Meaning::Replica => unsafe { open_or_wait(registration, name, file, read_only(flags)) },
+            _ => {
+                // SAFETY: as above.
+                unsafe { file.cast::<UndecidedFile>().write(UndecidedFile::new(registration, name, flags, None)) };
+                Ok(UndecidedFile::out_flags(flags))
+            }
+        };
+        match opened {
+            Ok(flags) => {
+                // SAFETY: SQLite may or may not want the flags.
+                if let Some(out_flags) = unsafe { out_flags.as_mut() } {
+                    *out_flags = flags;
                 }
                 SQLITE_OK
             }
@@ -113,53 +117,105 @@ unsafe extern "C" fn open(
     })
 }
 
-/// Whether a database to open is a replica.
+/// Opens a replica, unless it depends on who asks: SQLite says that next. Returns `flags`.
+///
+/// # Safety
+/// As for [`open_replica`].
+unsafe fn open_or_wait(
+    registration: &'static Registration,
+    name: *const c_char,
+    file: *mut SqliteFile,
+    flags: c_int,
+) -> Result<c_int, Error> {
+    // SAFETY: as promised.
+    match unsafe { read_name(registration, name) }? {
+        // SAFETY: as promised.
+        (named, None) => unsafe { open_replica(registration, name, &named, file, flags)? },
+        (named, Some(condition)) => {
+            let undecided = UndecidedFile::new(registration, name, flags, Some(Box::new((named, condition))));
+            // SAFETY: as promised.
+            unsafe { file.cast::<UndecidedFile>().write(undecided) };
+        }
+    }
+    Ok(flags)
+}
+
+/// The flags of a file that was opened for reading alone.
+pub fn read_only(flags: c_int) -> c_int {
+    flags & !(SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE) | SQLITE_OPEN_READONLY
+}
+
+/// What the name of a database to open means.
 ///
 /// # Safety
 /// `name` is what SQLite passed to `xOpen` for a main database.
-unsafe fn is_replica(registration: &Registration, name: *const c_char) -> bool {
+unsafe fn meaning(registration: &Registration, name: *const c_char) -> Meaning {
     // SAFETY: as promised.
     let parameter = |key: &str| unsafe { registration.api.uri_parameter(name, key) };
     // SAFETY: as promised.
     let path = unsafe { CStr::from_ptr(name) };
-    let bare = MADE_OF_BARE.try_with(|made| made.borrow().as_deref() == Some(path)).unwrap_or(false);
-    names::is_ours(&parameter, bare, || registration.local_file_exists(path))
+    let named = pathname::named(path);
+    let (bare, path) = named.as_ref().map_or((false, path), |named| (named.bare, &*named.nominal));
+    names::meaning(&parameter, bare, || registration.exists(path))
 }
 
-/// What an open gives to SQLite.
-enum Opened {
-    Now(ReplicaFile),
-    /// It depends on who asks, which SQLite says next.
-    Deferred(DeferredFile),
+/// A replica to open, as its name and the environment say it.
+pub struct Named {
+    settings: Settings,
+    location: Location,
 }
 
-/// Opens a replica.
+/// Reads the name of a replica, and on what it depends whether it may be opened. Asks nothing of the replica yet.
 ///
 /// # Safety
 /// `name` is what SQLite passed to `xOpen` for a main database.
-unsafe fn open_replica(registration: &Registration, name: *const c_char) -> Result<Opened, Error> {
-    let api = registration.api;
-    // SAFETY: as promised, here and below.
-    let parameter = |key: &str| unsafe { api.uri_parameter(name, key) };
-    // SAFETY: see above.
-    let path = unsafe { CStr::from_ptr(name) }.to_string_lossy();
-    let shown = spelling::unspelled(&path).to_owned();
-    let asked = Settings::read(parameter).and_then(|settings| {
+pub unsafe fn read_name(registration: &Registration, name: *const c_char) -> Result<(Named, Option<Condition>), Error> {
+    // SAFETY: as promised.
+    let parameter = |key: &str| unsafe { registration.api.uri_parameter(name, key) };
+    let read = Settings::read(parameter).and_then(|settings| {
         let location = Location::parse(&settings.replica_url)?;
         let url = parameter("replica_url").filter(|url| !url.is_empty());
-        Ok((access::check(url.as_deref(), &location)?, settings, location))
+        let condition = access::check(url.as_deref(), &location)?;
+        Ok((Named { settings, location }, condition))
     });
-    let (condition, settings, location) = asked.map_err(|error| error.context(format!("cannot open {shown}")))?;
-    // SAFETY: see above.
+    // SAFETY: as promised.
+    read.map_err(|error| unsafe { not_opened(name, error) })
+}
+
+/// Opens a replica, and writes it to `file`. `flags` are those that `xOpen` answers.
+///
+/// # Safety
+/// `name` is what SQLite passed to `xOpen` for a main database, and `file` has room for a file of this VFS.
+pub unsafe fn open_replica(
+    registration: &Registration,
+    name: *const c_char,
+    named: &Named,
+    file: *mut SqliteFile,
+    flags: c_int,
+) -> Result<(), Error> {
+    let api = registration.api;
+    // SAFETY: as promised.
     let unlocked = unsafe { api.uri_boolean(name, c"nolock") || api.uri_boolean(name, c"immutable") };
-    // SAFETY: see above. The names stay until SQLite has closed the file.
+    // SAFETY: as promised. The names stay until SQLite has closed the file.
     let [journal, wal] = unsafe { api.companions(name) };
-    let companions = Companions::enter(journal, wal);
-    let opening = Opening { api, settings, location, unlocked, name: shown };
-    match condition {
-        Some(condition) => Ok(Opened::Deferred(DeferredFile::new(opening, condition, companions))),
-        None => opening.open(companions).map(|file| Opened::Now(ReplicaFile::new(api, file))),
-    }
+    let opened = File::open(api, &named.settings, &named.location, unlocked, Companions::enter(journal, wal));
+    // SAFETY: as promised.
+    let opened = opened.map_err(|error| unsafe { not_opened(name, error) })?;
+    // SAFETY: as promised.
+    unsafe { file.cast::<ReplicaFile>().write(ReplicaFile::new(api, opened, flags)) };
+    Ok(())
+}
+
+/// The error with what was tried.
+///
+/// # Safety
+/// `name` is what SQLite passed to `xOpen` for a main database.
+pub unsafe fn not_opened(name: *const c_char, error: Error) -> Error {
+    // SAFETY: as promised.
+    let path = unsafe { CStr::from_ptr(name) };
+    let named = pathname::named(path);
+    let path = named.as_ref().map_or(path, |named| &named.nominal).to_string_lossy();
+    error.context(format!("cannot open {}", path_identity::unspelled(&path)))
 }
 
 unsafe extern "C" fn delete(vfs: *mut Vfs, name: *const c_char, sync_directory: c_int) -> c_int {
@@ -190,35 +246,8 @@ unsafe extern "C" fn access(vfs: *mut Vfs, name: *const c_char, what: c_int, ans
 
 unsafe extern "C" fn full_pathname(vfs: *mut Vfs, name: *const c_char, room: c_int, out: *mut c_char) -> c_int {
     guard("xFullPathname", SQLITE_CANTOPEN, || {
-        // SAFETY: SQLite passes a VFS of ours.
-        let registration = unsafe { Registration::of(vfs) };
-        let default = registration.default;
-        // SAFETY: the default VFS gets what we got.
-        let code = unsafe { ((*default).full_pathname)(default, name, room, out) };
-        if code != SQLITE_OK && code != SQLITE_OK_SYMLINK {
-            return code;
-        }
-        // SAFETY: both are strings, the path since the default VFS succeeded.
-        let (written, path) = unsafe { (CStr::from_ptr(name), CStr::from_ptr(out).to_owned()) };
-        let bare = names::is_bare(written);
-        // SAFETY: SQLite makes full paths of databases' names alone, before it opens them, and passes the name with
-        // its parameters: it copies them from this very pointer into the name for `xOpen`. A VFS put over this one
-        // must pass on names of that shape, as it must to `xOpen`.
-        let parameters = unsafe { names::parameters(name) };
-        let parameter = |key: &str| parameters.iter().find(|(k, _)| k == key).map(|(_, value)| value.clone());
-        let ours = names::is_ours(&parameter, bare, || registration.local_file_exists(&path));
-        let spelling = spelling::spell(path.to_bytes(), ours.then(|| names::identity(&parameters)).as_deref());
-        let (Ok(spelling), Ok(room)) = (CString::new(spelling), usize::try_from(room)) else {
-            return SQLITE_CANTOPEN_FULLPATH;
-        };
-        if spelling.count_bytes() >= room {
-            return SQLITE_CANTOPEN_FULLPATH;
-        }
-        // SAFETY: the room suffices.
-        unsafe { ptr::copy_nonoverlapping(spelling.as_ptr(), out, spelling.count_bytes() + 1) };
-        let _ = MADE_OF_BARE.try_with(|made| made.replace(bare.then_some(spelling)));
-        // A link at the place of a replica's name means nothing.
-        if ours { SQLITE_OK } else { code }
+        // SAFETY: SQLite passes a VFS of ours, and the rest goes on as it is.
+        unsafe { pathname::full_pathname(Registration::of(vfs), name, room, out) }
     })
 }
 

@@ -2,7 +2,7 @@
 
 use super::cloud::{self, Bucket, CloudStore, Parts, Service};
 use super::environment::{Environment, Secret};
-use super::http::Clients;
+use super::http::{Clients, Redirects};
 use super::parameters::Parameters;
 use super::paths::Layout;
 use super::recipient;
@@ -99,7 +99,7 @@ impl AzurePlace {
 
     /// Makes a store of the place.
     pub fn connect(self, shown: Arc<str>) -> Result<CloudStore<AzurePlace>, String> {
-        let clients = Clients::new(Trust::of(self.skip_verify, None, &shown)?)?;
+        let clients = Clients::of(self.server(), Trust::of(self.skip_verify, None, &shown)?, None, Redirects::Refused)?;
         CloudStore::new(shown, self, clients)
     }
 }

@@ -1,11 +1,11 @@
 //! A server whose answers were written before it was asked, for those that a well-behaved one never gives.
 
 use std::io::{BufRead, BufReader, Write};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-/// Gives one canned answer a connection, the last of them for ever. Ends with the process.
+/// Gives one answer a connection. Ends with the process.
 pub(super) struct Canned {
     pub endpoint: String,
     pub answered: Arc<AtomicUsize>,
@@ -14,7 +14,16 @@ pub(super) struct Canned {
 }
 
 impl Canned {
+    /// Gives these answers, the last of them for ever.
     pub fn start(answers: Vec<String>) -> Canned {
+        Canned::start_with(move |number, stream| {
+            let answer = answers.get(number).or(answers.last()).expect("an answer");
+            stream.write_all(answer.as_bytes())
+        })
+    }
+
+    /// Has each answer written by `write`, which is told the number of the request.
+    pub fn start_with(write: impl Fn(usize, &mut TcpStream) -> std::io::Result<()> + Send + 'static) -> Canned {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let endpoint = format!("http://{}", listener.local_addr().expect("an address"));
         let answered = Arc::new(AtomicUsize::new(0));
@@ -24,13 +33,12 @@ impl Canned {
             for stream in listener.incoming() {
                 let mut stream = stream.expect("a connection");
                 let number = count.fetch_add(1, Ordering::Relaxed);
-                let answer = answers.get(number).or(answers.last()).expect("an answer");
                 let request = BufReader::new(stream.try_clone().expect("a socket"));
                 let mut lines = request.lines().map_while(Result::ok).fuse();
                 log.lock().expect("no panic").extend(lines.next());
                 lines.find(|line| line.is_empty());
                 // A client that has read enough may close before all is written.
-                let _ = stream.write_all(answer.as_bytes());
+                let _ = write(number, &mut stream);
             }
         });
         Canned { endpoint, answered, asked }
@@ -44,4 +52,24 @@ pub(super) fn answer(status: &str, headers: &str, body: &str) -> String {
 
 pub(super) fn part(range: &str, body: &str) -> String {
     answer("206 Partial Content", &format!("content-range: bytes {range}\r\netag: \"a\"\r\n"), body)
+}
+
+/// An answer whose body has no end.
+pub(super) fn endless(status: &str, headers: &str, stream: &mut TcpStream) -> std::io::Result<()> {
+    const CHUNK: usize = 64 * 1024;
+    write!(stream, "HTTP/1.1 {status}\r\ntransfer-encoding: chunked\r\nconnection: close\r\n{headers}\r\n")?;
+    let chunk = format!("{CHUNK:x}\r\n{}\r\n", " ".repeat(CHUNK));
+    loop {
+        stream.write_all(chunk.as_bytes())?;
+    }
+}
+
+/// An answer whose body comes byte by byte, too slowly for anybody to wait for it, but never pauses for long.
+pub(super) fn trickle(answer: &str, stream: &mut TcpStream) -> std::io::Result<()> {
+    let body = answer.find("\r\n\r\n").map_or(0, |at| at + 4);
+    stream.write_all(&answer.as_bytes()[..body])?;
+    answer.as_bytes()[body..].iter().try_for_each(|byte| {
+        std::thread::sleep(std::time::Duration::from_millis(500));
+        stream.write_all(&[*byte])
+    })
 }

@@ -1,8 +1,11 @@
 //! A store that counts what is asked of another.
 
 use super::{Chunk, Error, Listed, Store, Version};
+use crate::lock::Mutex;
 use crate::ltx::{FileName, Level, Txid};
+use crate::progress;
 use async_trait::async_trait;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
@@ -26,12 +29,61 @@ pub struct Counting {
     lists: AtomicU64,
     reads: AtomicU64,
     bytes: AtomicU64,
+    under_way: Mutex<UnderWay>,
+}
+
+/// Requests that have not been answered, by the order in which they were made.
+#[derive(Default, Debug)]
+struct UnderWay {
+    made: u64,
+    requests: BTreeMap<u64, Request>,
+}
+
+/// What was asked for.
+#[derive(Clone, Copy, Debug)]
+enum Request {
+    List(Level),
+    Read(Level, FileName),
+}
+
+impl fmt::Display for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Request::List(level) => write!(f, "the listing of level {level}"),
+            Request::Read(level, name) => write!(f, "the read of {name} at level {level}"),
+        }
+    }
+}
+
+/// A request, until it is answered or given up.
+struct Asking<'a>(&'a Counting, u64);
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        self.0.under_way.lock().requests.remove(&self.1);
+    }
 }
 
 impl Counting {
     /// Counts from zero.
     pub fn new(inner: Arc<dyn Store>) -> Counting {
-        Counting { inner, lists: AtomicU64::new(0), reads: AtomicU64::new(0), bytes: AtomicU64::new(0) }
+        let zero = || AtomicU64::new(0);
+        Counting { inner, lists: zero(), reads: zero(), bytes: zero(), under_way: Mutex::default() }
+    }
+
+    /// The request that has been waiting for an answer longest, as a clause.
+    pub fn oldest_request(&self) -> Option<String> {
+        self.under_way.lock().requests.values().next().map(Request::to_string)
+    }
+
+    fn asking(&self, request: Request) -> Asking<'_> {
+        let counter = if matches!(request, Request::List(_)) { &self.lists } else { &self.reads };
+        counter.fetch_add(1, Ordering::Relaxed);
+        let mut under_way = self.under_way.lock();
+        under_way.made += 1;
+        let number = under_way.made;
+        under_way.requests.insert(number, request);
+        Asking(self, number)
     }
 
     /// The counts now. Each is right by itself; together they may be a moment apart.
@@ -50,13 +102,17 @@ impl fmt::Display for Counting {
 #[async_trait]
 impl Store for Counting {
     async fn list(&self, level: Level, from: Txid) -> Result<Vec<Listed>, Error> {
-        self.lists.fetch_add(1, Ordering::Relaxed);
-        self.inner.list(level, from).await
+        let _asking = self.asking(Request::List(level));
+        let listed = self.inner.list(level, from).await?;
+        progress::arrived();
+        Ok(listed)
     }
 
     async fn list_range(&self, level: Level, range: Range<Txid>) -> Result<Vec<Listed>, Error> {
-        self.lists.fetch_add(1, Ordering::Relaxed);
-        self.inner.list_range(level, range).await
+        let _asking = self.asking(Request::List(level));
+        let listed = self.inner.list_range(level, range).await?;
+        progress::arrived();
+        Ok(listed)
     }
 
     async fn read(
@@ -66,9 +122,15 @@ impl Store for Counting {
         range: Range<u64>,
         expected: Option<&Version>,
     ) -> Result<Chunk, Error> {
-        self.reads.fetch_add(1, Ordering::Relaxed);
+        let _asking = self.asking(Request::Read(level, name));
         let chunk = self.inner.read(level, name, range, expected).await?;
         self.bytes.fetch_add(chunk.bytes.len() as u64, Ordering::Relaxed);
+        progress::arrived();
         Ok(chunk)
+    }
+
+    async fn holds_older_format(&self) -> Result<bool, Error> {
+        self.lists.fetch_add(1, Ordering::Relaxed);
+        self.inner.holds_older_format().await
     }
 }

@@ -6,17 +6,27 @@ use std::fmt::Display;
 /// What stands for an ETag where there is none: no ETag begins with it.
 const WITHOUT_TAG: &str = "size ";
 
-/// The ETag, bare: some servers quote it in one place and not in another, and some proxies call it weak.
+/// The ETag without quotes and weakness: some servers quote it in one place and not in another, and some proxies call it weak.
+fn bare(tag: &str) -> &str {
+    tag.trim_start_matches("W/").trim_matches('"')
+}
+
+/// Which bytes a file has, by its ETag or what stands for it.
 pub(super) fn version(tag: Option<&str>, size: u64, modified: impl Display) -> Version {
     match tag {
-        Some(tag) => Version(tag.trim_start_matches("W/").trim_matches('"').into()),
+        Some(tag) => Version(bare(tag).into()),
         None => Version(format!("{WITHOUT_TAG}{size}, modified {modified}").into()),
     }
 }
 
 /// The ETag as If-Match wants it; None if there is none.
 pub(super) fn if_match(version: &Version) -> Option<String> {
-    (!version.0.starts_with(WITHOUT_TAG)).then(|| format!("\"{}\"", version.0))
+    (!version.0.starts_with(WITHOUT_TAG)).then(|| quoted(&version.0))
+}
+
+/// An ETag as If-Match wants it, however it came.
+pub(super) fn quoted(tag: &str) -> String {
+    format!("\"{}\"", bare(tag))
 }
 
 #[cfg(test)]

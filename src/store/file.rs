@@ -1,13 +1,14 @@
-//! Replicas in a directory, read with plain system calls on the caller's thread: each takes microseconds.
+//! Replicas in a directory, read with plain system calls on threads that may block (`blocking`).
 
+use super::blocking::{Blocking, Call};
 use super::paths::Layout;
 use super::url::{clean, cut};
-use super::{Chunk, Error, ErrorKind, Listed, Store, Version};
+use super::{Chunk, Error, ErrorKind, Listed, OLDER_FORMAT, Store, Version};
 use crate::ltx::{FileName, Level, Txid};
 use crate::pread::read_exact_at;
 use async_trait::async_trait;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
-use std::fs::{self, File, Metadata};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -94,12 +95,13 @@ fn as_go_writes(path: &str) -> String {
 #[derive(Debug)]
 pub(super) struct FileStore {
     shown: Arc<str>,
-    place: FilePlace,
+    place: Arc<FilePlace>,
+    blocking: Blocking,
 }
 
 impl FileStore {
     pub fn new(shown: Arc<str>, place: FilePlace) -> FileStore {
-        FileStore { shown, place }
+        FileStore { shown, place: Arc::new(place), blocking: Blocking::new() }
     }
 
     fn error(&self, below: &str, error: &io::Error) -> Error {
@@ -115,26 +117,73 @@ impl FileStore {
         };
         Error::new(kind, place, cause)
     }
+}
 
-    fn entries(&self, level: Level, range: &Range<Txid>) -> io::Result<Vec<Listed>> {
-        let root = self.place.directory();
-        let mut files = Vec::new();
-        for entry in fs::read_dir(root.join(Layout::Decimal.level(level)))? {
-            let entry = entry?;
-            let Some(name) = entry.file_name().to_str().and_then(FileName::parse) else { continue };
-            if !range.contains(&name.min) {
-                continue;
-            }
-            // What was deleted meanwhile, or is a link to nothing, is not there; a directory is no file of ours.
-            match fs::metadata(entry.path()) {
-                Ok(metadata) if metadata.is_file() => files.push(listed(level, name, &metadata)),
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
+/// The files of a level; None if the replica is a file.
+fn entries(place: &FilePlace, level: Level, range: &Range<Txid>, call: &Call) -> io::Result<Option<Vec<Listed>>> {
+    let root = place.directory();
+    let entries = match fs::read_dir(root.join(Layout::Decimal.level(level))) {
+        // Windows says so of a path through a file, too.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Ok(if root.is_file() { None } else { Some(Vec::new()) });
         }
-        files.sort_unstable_by_key(|file| file.name);
-        Ok(files)
+        entries => entries?,
+    };
+    let mut files = Vec::new();
+    for entry in entries {
+        call.gets_on();
+        let entry = entry?;
+        let Some(name) = entry.file_name().to_str().and_then(FileName::parse) else { continue };
+        if !range.contains(&name.min) {
+            continue;
+        }
+        match fs::metadata(entry.path()) {
+            Ok(metadata) if metadata.is_file() => files.push(listed(level, name, &metadata)),
+            // A directory is no file of ours.
+            Ok(_) => {}
+            Err(error) if is_of_the_entry(&error) => {
+                tracing::debug!("{}: {error}, so it is left out", entry.path().display());
+            }
+            Err(error) => return Err(error),
+        }
     }
+    files.sort_unstable_by_key(|file| file.name);
+    Ok(Some(files))
+}
+
+/// Opens a file of the replica. A directory, a pipe, a socket or a device under its name is none: that is
+/// [`NotFound`](io::ErrorKind::NotFound), as a listing leaves it out. To open a pipe waits for nobody.
+fn open(path: &Path) -> io::Result<(File, Metadata)> {
+    let mut options = OpenOptions::new();
+    options.read(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, libc::O_NONBLOCK | libc::O_NOCTTY);
+    let is_socket = |error: &io::Error| cfg!(unix) && error.raw_os_error() == Some(NO_SUCH_DEVICE);
+    let file = options.open(path);
+    let file = file.map_err(|error| if is_socket(&error) { io::ErrorKind::NotFound.into() } else { error })?;
+    let metadata = file.metadata()?;
+    if metadata.is_file() { Ok((file, metadata)) } else { Err(io::ErrorKind::NotFound.into()) }
+}
+
+/// What the system says when a socket is opened.
+#[cfg(unix)]
+const NO_SUCH_DEVICE: i32 = libc::ENXIO;
+#[cfg(not(unix))]
+const NO_SUCH_DEVICE: i32 = 0;
+
+/// The version of a file, and a part of it if the version is the expected one.
+fn part(path: &Path, range: Range<u64>, expected: Option<&Version>) -> io::Result<(Version, Option<Chunk>)> {
+    let (file, metadata) = open(path)?;
+    let (version, file_size) = (version(&metadata), metadata.len());
+    if expected.is_some_and(|expected| *expected != version) {
+        return Ok((version, None));
+    }
+    let end = range.end.min(file_size);
+    let length = usize::try_from(end.saturating_sub(range.start)).map_err(|_| io::ErrorKind::OutOfMemory)?;
+    let mut bytes = vec![0; length];
+    read_exact_at(&file, &mut bytes, range.start)?;
+    let modified_ms = modified_ms(&metadata);
+    Ok((version.clone(), Some(Chunk { bytes: bytes.into(), file_size, version, modified_ms })))
 }
 
 impl fmt::Display for FileStore {
@@ -150,15 +199,12 @@ impl Store for FileStore {
     }
 
     async fn list_range(&self, level: Level, range: Range<Txid>) -> Result<Vec<Listed>, Error> {
-        match self.entries(level, &range) {
-            // Windows says so of a path through a file, too.
-            Err(error) if error.kind() == io::ErrorKind::NotFound && !self.place.directory().is_file() => {
-                Ok(Vec::new())
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                Err(Error::new(ErrorKind::Config, self.shown.clone(), "it is a file, no directory"))
-            }
-            result => result.map_err(|error| self.error(&Layout::Decimal.level(level), &error)),
+        let place = self.place.clone();
+        let listed = self.blocking.run(&self.shown, 0, move |call| entries(&place, level, &range, call)).await?;
+        match listed {
+            Ok(Some(files)) => Ok(files),
+            Ok(None) => Err(Error::new(ErrorKind::Config, self.shown.clone(), "it is a file, no directory")),
+            Err(error) => Err(self.error(&Layout::Decimal.level(level), &error)),
         }
     }
 
@@ -170,22 +216,48 @@ impl Store for FileStore {
         expected: Option<&Version>,
     ) -> Result<Chunk, Error> {
         let below = Layout::Decimal.file(level, name);
-        let failed = |error: io::Error| self.error(&below, &error);
-        let file = File::open(self.place.directory().join(&below)).map_err(failed)?;
-        let metadata = file.metadata().map_err(failed)?;
-        let (version, file_size) = (version(&metadata), metadata.len());
-        version.check(expected, &format!("{}/{below}", self.shown))?;
-        let end = range.end.min(file_size);
-        let length = usize::try_from(end.saturating_sub(range.start));
-        let mut bytes = vec![0; length.map_err(|_| failed(io::ErrorKind::OutOfMemory.into()))?];
-        read_exact_at(&file, &mut bytes, range.start).map_err(failed)?;
-        Ok(Chunk { bytes: bytes.into(), file_size, version })
+        let shown = format!("{}/{below}", self.shown);
+        // Who asks for all there is has the time that a large file takes.
+        let length = range.end.saturating_sub(range.start).min(LARGE);
+        let (place, file, wanted) = (self.place.clone(), below.clone(), expected.cloned());
+        let read = move |_: &Call| part(&place.directory().join(file), range, wanted.as_ref());
+        let read = self.blocking.run(&shown, length, read).await?;
+        let (version, chunk) = read.map_err(|error| self.error(&below, &error))?;
+        version.check(expected, &shown)?;
+        chunk.ok_or_else(|| Error::missing(shown))
+    }
+
+    async fn holds_older_format(&self) -> Result<bool, Error> {
+        let place = self.place.clone();
+        self.blocking.run(&self.shown, 0, move |_| place.directory().join(OLDER_FORMAT).is_dir()).await
     }
 }
 
+const LARGE: u64 = 64 * 1024 * 1024;
+
+/// Whether one entry alone cannot be looked at, which must not hide the others: it was deleted meanwhile, or is a link to
+/// nothing, to itself, through a file, or to where this process may not look. Whoever needs that file is told so by the read.
+fn is_of_the_entry(error: &io::Error) -> bool {
+    #[cfg(unix)]
+    if error.raw_os_error() == Some(libc::ELOOP) {
+        return true;
+    }
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound
+            | io::ErrorKind::NotADirectory
+            | io::ErrorKind::PermissionDenied
+            | io::ErrorKind::InvalidFilename
+    )
+}
+
 fn listed(level: Level, name: FileName, metadata: &Metadata) -> Listed {
-    let modified_ms = i64::try_from(modified_ns(metadata) / 1_000_000).unwrap_or(i64::MAX);
+    let modified_ms = modified_ms(metadata);
     Listed { level, name, size: metadata.len(), version: Some(version(metadata)), modified_ms }
+}
+
+fn modified_ms(metadata: &Metadata) -> i64 {
+    i64::try_from(modified_ns(metadata) / 1_000_000).unwrap_or(i64::MAX)
 }
 
 /// Inode, size and time of the last change together change with every rewrite.
@@ -237,6 +309,30 @@ mod tests {
             let place = FilePlace::parse(rest).expect(rest);
             let candidates: Vec<_> = place.candidates.iter().map(|path| path.to_str().expect("text")).collect();
             assert_eq!(candidates, paths, "{rest}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_pipe_a_socket_and_a_directory_under_the_name_of_a_file_are_no_file() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let level = dir.path().join("ltx/0");
+        fs::create_dir_all(&level).expect("a level");
+        let name = |txid| FileName { min: Txid(txid), max: Txid(txid) };
+        let path = |txid| level.join(name(txid).to_string());
+        fs::write(path(1), b"bytes").expect("a file");
+        fs::create_dir(path(2)).expect("a directory");
+        let _socket = std::os::unix::net::UnixListener::bind(path(3)).expect("a socket");
+        let made = std::process::Command::new("mkfifo").arg(path(4)).status().expect("mkfifo runs");
+        assert!(made.success());
+        std::os::unix::fs::symlink("/dev/zero", path(5)).expect("a link to a device");
+        let place = FilePlace::parse(&format!("//{}", dir.path().display())).expect("a place");
+        let store = FileStore::new("file:///replica".into(), place);
+        let listed = store.list(Level::ZERO, Txid(1)).await.expect("it is listed");
+        assert_eq!(listed.iter().map(|file| file.name).collect::<Vec<_>>(), [name(1)]);
+        assert_eq!(store.read(Level::ZERO, name(1), 1..99, None).await.expect("a file").bytes, "ytes");
+        for txid in 2..=5 {
+            let error = store.read(Level::ZERO, name(txid), 0..9, None).await.expect_err("no file");
+            assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
         }
     }
 

@@ -1,14 +1,35 @@
-//! HTTP clients: TLS, timeouts, redirects, and no surprises with bodies.
+//! HTTP clients: TLS, timeouts, redirects, connections, and no surprises with bodies.
+//!
+//! All replicas of a process that read from one server with the same TLS settings share a client, and with it a pool of
+//! connections: a process that reads a thousand replicas of a bucket needs no more connections than one that reads a few.
 
-use super::patience::IDLE_TIMEOUT;
+use super::patience::{CONNECT_TIMEOUT, IDLE_TIMEOUT};
 use super::tls::Trust;
-use reqwest::header::{HeaderMap, HeaderValue, LOCATION};
+use crate::lock::Mutex;
+use crate::process::PerProcess;
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue, LOCATION};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Url};
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+/// Requests to one server that may be in flight at once, and so its connections. Others wait for their turn.
+const IN_FLIGHT: usize = 64;
+
+/// Connections to one host that are kept for the next request. One replica uses up to 16 while it is read.
+const IDLE: usize = 32;
+
+/// How long they are kept. A poll a second keeps one of them in use.
+const IDLE_FOR: Duration = Duration::from_secs(10);
+
+/// Nobody listens at the address of a cloud's metadata outside of that cloud, and nobody says so.
+const TO_METADATA: Duration = Duration::from_secs(1);
 
 /// Which redirects a client follows. None ever leads to another server, which would get the request's credentials, tokens and keys.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(super) enum Redirects {
     /// None: a request to a bucket is signed for one path.
     Refused,
@@ -49,40 +70,139 @@ pub(super) fn destination(asked: &str, headers: &HeaderMap) -> Option<String> {
     )
 }
 
-/// Makes clients that believe the same servers.
-#[derive(Clone, Debug)]
+static SHARED: PerProcess<Mutex<HashMap<Key, Weak<Clients>>>> = PerProcess::new();
+
+/// What replicas have in common that share their clients.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+struct Key {
+    server: String,
+    trust: Trust,
+    header: Option<(&'static str, &'static str)>,
+    redirects: Redirects,
+}
+
+/// The clients of one server.
 pub(super) struct Clients {
+    key: Key,
     tls: rustls::ClientConfig,
-    headers: HeaderMap,
+    permits: Semaphore,
+    usual: OnceLock<Client>,
+    fresh: OnceLock<Client>,
+    to_metadata: OnceLock<Client>,
+}
+
+/// What a client is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Purpose {
+    /// Everything that has no purpose of its own here.
+    Usual,
+    /// A request that must not use a connection that was used before.
+    Fresh,
+    /// A cloud's metadata.
+    Metadata,
+}
+
+impl fmt::Debug for Clients {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Clients").field(&self.key).finish()
+    }
 }
 
 impl Clients {
-    pub fn new(trust: Trust) -> Result<Clients, String> {
-        Ok(Clients { tls: trust.config()?, headers: HeaderMap::new() })
+    /// The clients for a server, which send `header` with every request.
+    pub fn of(
+        server: &str,
+        trust: Trust,
+        header: Option<(&'static str, &'static str)>,
+        redirects: Redirects,
+    ) -> Result<Arc<Clients>, String> {
+        let key = Key { server: server.to_owned(), trust, header, redirects };
+        let mut shared = SHARED.get_or_init(Mutex::default).lock();
+        if let Some(clients) = shared.get(&key).and_then(Weak::upgrade) {
+            return Ok(clients);
+        }
+        let clients = Arc::new(Clients {
+            tls: key.trust.config()?,
+            permits: Semaphore::new(IN_FLIGHT),
+            usual: OnceLock::new(),
+            fresh: OnceLock::new(),
+            to_metadata: OnceLock::new(),
+            key: key.clone(),
+        });
+        shared.retain(|_, clients| clients.strong_count() > 0);
+        shared.insert(key, Arc::downgrade(&clients));
+        Ok(clients)
     }
 
-    /// Clients that send this with every request.
-    pub fn with_header(mut self, name: &'static str, value: &'static str) -> Clients {
-        self.headers.insert(name, HeaderValue::from_static(value));
-        self
+    /// The server, as it was named.
+    pub fn server(&self) -> &str {
+        &self.key.server
     }
 
-    /// A client for one server. Bodies come as they are stored; HTTP/1.1, since reads in parallel are faster over
-    /// connections of their own. Proxies are those of the environment.
-    pub fn client(&self, connect_timeout: Duration, redirects: Redirects) -> Result<Client, reqwest::Error> {
+    /// Waits for one's turn to send a request. The turn lasts until the answer has been read.
+    pub async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        // It fails only if the semaphore is closed, which nobody does.
+        self.permits.acquire().await.ok()
+    }
+
+    pub fn client(&self, purpose: Purpose) -> Result<Client, reqwest::Error> {
+        let (cell, connect_timeout, idle) = match purpose {
+            Purpose::Usual => (&self.usual, CONNECT_TIMEOUT, IDLE),
+            Purpose::Fresh => (&self.fresh, CONNECT_TIMEOUT, 0),
+            Purpose::Metadata => (&self.to_metadata, TO_METADATA, 1),
+        };
+        match cell.get() {
+            Some(client) => Ok(client.clone()),
+            None => {
+                let client = self.build(connect_timeout, idle)?;
+                Ok(cell.get_or_init(|| client).clone())
+            }
+        }
+    }
+
+    /// Bodies come as they are stored; HTTP/1.1, since reads in parallel are faster over connections of their own.
+    /// Proxies are those of the environment.
+    fn build(&self, connect_timeout: Duration, idle: usize) -> Result<Client, reqwest::Error> {
+        let header =
+            self.key.header.map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
         Client::builder()
             .user_agent(concat!("litestream-vfs/", env!("CARGO_PKG_VERSION")))
-            .default_headers(self.headers.clone())
+            .default_headers(HeaderMap::from_iter(header))
             .tls_backend_preconfigured(self.tls.clone())
             .connect_timeout(connect_timeout)
             .read_timeout(IDLE_TIMEOUT)
+            .pool_max_idle_per_host(idle)
+            .pool_idle_timeout(IDLE_FOR)
             .http1_only()
-            .redirect(redirects.policy())
+            .redirect(self.key.redirects.policy())
             .referer(false)
             .no_gzip()
             .no_brotli()
             .no_zstd()
             .no_deflate()
             .build()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn replicas_share_the_clients_of_a_server_if_they_trust_the_same() {
+        let of = |server: &str, trust, header| Clients::of(server, trust, header, Redirects::Refused).expect("clients");
+        let system = || Trust::System(Vec::new());
+        let one = of("http://one", system(), None);
+        assert!(Arc::ptr_eq(&one, &of("http://one", system(), None)));
+        for other in [
+            of("http://other", system(), None),
+            of("http://one", Trust::Anyone, None),
+            of("http://one", system(), Some(("x-a", "b"))),
+        ] {
+            assert!(!Arc::ptr_eq(&one, &other));
+        }
+        let gone = Arc::downgrade(&one);
+        drop(one);
+        assert!(gone.upgrade().is_none(), "clients stay while a replica needs them");
     }
 }

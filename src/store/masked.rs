@@ -5,7 +5,6 @@
 
 use super::parameters::plain;
 use super::url::cut;
-use crate::log::one_line;
 use percent_encoding::percent_decode_str;
 
 const MASK: &str = "***";
@@ -53,6 +52,12 @@ pub(super) fn masked(url: &str) -> String {
 pub(super) fn masked_base(url: &str) -> String {
     let place = &url[..url.find(['?', '#']).unwrap_or(url.len())];
     one_line(masked_place(place, url[place.len()..].contains('@')).trim_end_matches('/'))
+}
+
+/// The text with every control character, line breaks above all, replaced: names and answers of others cannot begin a line.
+pub fn one_line(text: &str) -> String {
+    let breaks = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
+    text.replace(breaks, "\u{fffd}")
 }
 
 fn masked_pair(pair: &str) -> String {

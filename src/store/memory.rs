@@ -91,6 +91,7 @@ impl Store for Memory {
         let position = |at: u64| {
             usize::try_from(at).map_err(|_| Error::new(ErrorKind::Protocol, place.clone(), "it is too large"))
         };
-        Ok(Chunk { bytes: file.bytes.slice(position(start)?..position(end)?), file_size, version })
+        let bytes = file.bytes.slice(position(start)?..position(end)?);
+        Ok(Chunk { bytes, file_size, version, modified_ms: 0 })
     }
 }

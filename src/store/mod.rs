@@ -5,6 +5,8 @@
 mod allowed;
 #[cfg(feature = "azure")]
 mod azure;
+mod blocking;
+mod bounds;
 #[cfg(test)]
 mod canned;
 mod cloud;
@@ -31,6 +33,7 @@ mod s3;
 #[cfg(feature = "sftp")]
 mod sftp;
 mod tls;
+mod tries;
 mod url;
 #[cfg(any(feature = "http", feature = "webdav"))]
 mod web;
@@ -39,6 +42,7 @@ pub use allowed::{Allowed, Verdict};
 pub use counting::{Counting, Counts};
 pub use error::{Error, ErrorKind};
 pub use location::{Location, LocationKey};
+pub use masked::one_line;
 pub use memory::Memory;
 
 use crate::ltx::{FileName, Level, Txid};
@@ -88,6 +92,8 @@ pub struct Chunk {
     pub file_size: u64,
     /// Which bytes stood under this name when they were read.
     pub version: Version,
+    /// When the object was last written, as [`Listed::modified_ms`]; 0 if the answer does not tell.
+    pub modified_ms: i64,
 }
 
 /// A replica's files, wherever they lie. One implementation a backend.
@@ -116,7 +122,15 @@ pub trait Store: fmt::Debug + fmt::Display + Send + Sync {
         range: Range<u64>,
         expected: Option<&Version>,
     ) -> Result<Chunk, Error>;
+
+    /// Whether a replica of Litestream 0.3 is there, which is another format. False where nobody can tell.
+    async fn holds_older_format(&self) -> Result<bool, Error> {
+        Ok(false)
+    }
 }
+
+/// The folder that holds a replica of Litestream 0.3.
+const OLDER_FORMAT: &str = "generations";
 
 /// The store at a URL, with the credentials that the environment holds now. Asks nothing of it yet.
 pub fn open(url: &str) -> Result<Arc<dyn Store>, Error> {

@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock};
 
 /// Whose certificates are good.
-#[derive(Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(super) enum Trust {
     /// Those of the system's authorities, and of these.
     System(Vec<CertificateDer<'static>>),
@@ -34,10 +34,12 @@ impl Trust {
     }
 
     /// What a client speaks TLS with. Nothing is read from the system before somebody speaks it.
-    pub fn config(self) -> Result<ClientConfig, String> {
+    pub fn config(&self) -> Result<ClientConfig, String> {
         let provider = Arc::new(ring::default_provider());
         let verifier: Arc<dyn ServerCertVerifier> = match self {
-            Trust::System(extra) => Arc::new(System { extra, provider: provider.clone(), verifier: OnceLock::new() }),
+            Trust::System(extra) => {
+                Arc::new(System { extra: extra.clone(), provider: provider.clone(), verifier: OnceLock::new() })
+            }
             Trust::Anyone => Arc::new(Anyone(provider.clone())),
         };
         let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();

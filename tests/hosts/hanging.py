@@ -1,12 +1,14 @@
-"""Interrupts calls that wait for a server which has stopped answering; it answers again once its stall file is gone."""
+"""Ends calls that wait for a server which has stopped answering, by an interrupt or a progress handler. The server answers again
+once its stall file is gone."""
 
 import os
 import threading
+import time
 
 import apsw
 from host import ARGUMENTS, equal, load, one, uri
 
-url, earlier, stall = ARGUMENTS
+url, earlier, stall, how = ARGUMENTS
 load(apsw.Connection(":memory:"))
 
 
@@ -16,15 +18,21 @@ def interrupted(sql):
     shop = apsw.Connection(name, flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI)
     with open(stall, "w"):
         pass
+    begun = time.monotonic()
     timer = threading.Timer(0.5, shop.interrupt)
-    timer.start()
+    if how == "interrupt":
+        timer.start()
+    else:
+        shop.set_progress_handler(lambda: time.monotonic() > begun + 0.5, 1000)
     try:
         shop.execute(sql).fetchall()
     except apsw.InterruptError:
-        pass
+        took = time.monotonic() - begun
+        assert took < 5, f"{how} of {sql} took {took} s"
     else:
         raise AssertionError(f"nothing interrupted {sql}")
-    timer.join()
+    shop.set_progress_handler(None)
+    timer.cancel()
     os.remove(stall)
     return shop
 

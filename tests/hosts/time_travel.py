@@ -45,8 +45,8 @@ for opened in (connect, apsw_connect):
 
     bank.execute("ATTACH ? AS past", (uri(url, time=moment),))
     equal(one(bank, "SELECT m.transfers - p.transfers FROM main.bank AS m, past.bank AS p"), 4)
-    equal(one(bank, "SELECT count(*) FROM litestream_history('past')"), one(bank, "SELECT count(*) FROM litestream_history"))
-    equal(one(bank, "SELECT count(*) > 0 FROM litestream_changes(?) WHERE name = 'ledger'", moment), 1)
+    equal(one(bank, "SELECT count(*) FROM litestream_history('past')"), one(bank, "SELECT count(*) FROM litestream_history('main')"))
+    equal(one(bank, "SELECT count(*) > 0 FROM litestream_changes(?, NULL, 'main') WHERE name = 'ledger'", moment), 1)
     equal(one(bank, "SELECT count(*) FROM litestream_changes(?, ?, 'past')", then, then), 0)
     refuses("1 hour ago", bank.execute, "PRAGMA litestream_time = 'whenever'")
     refuses("needs a moment", bank.execute, "SELECT * FROM litestream_changes")

@@ -22,6 +22,12 @@ SELECT name FROM litestream_changes WHERE since = '$EARLIER' AND until = 'LATEST
 -- With the schema as an argument, also of a column.
 ATTACH 'file:then.db?vfs=litestream&replica_url=$URL&time=$EARLIER' AS past;
 SELECT count(*) FROM litestream_history('past');
+SELECT count(*) FROM litestream_history;
+SELECT count(*) FROM past.litestream_history;
+SELECT count(*) FROM main.litestream_files;
+SELECT count(*) FROM past.litestream_changes('$EARLIER');
+SELECT count(*) FROM past.litestream_history('main');
+SELECT schema FROM past.litestream_status;
 SELECT d.name, count(*) FROM pragma_database_list AS d, litestream_files(d.name) GROUP BY d.name;
 SELECT count(*) FROM litestream_changes('$EARLIER', NULL, 'past');
 SELECT litestream_txid('past') < litestream_txid(), litestream_lag('past') >= 0;

@@ -207,9 +207,10 @@ fn an_open_that_fails_late_still_fails() {
 fn builds_of_sqlite_that_check_their_callers_tell_who_asks_all_the_same() {
     let trap = Trap::new();
     let there = uri(&format!("sftp://me@{}/app?insecure-host-key=true", trap.host()), &[("open_timeout", "0")]);
-    let conn = connect(&sample_url(), &[]);
-    conn.execute("ATTACH ? AS other", [&there]).expect_err("only SQL names the server");
-    assert!(!trap.was_reached(), "the server was asked");
+    for conn in [connect(&sample_url(), &[]), open(":memory:").expect("memory can be opened")] {
+        conn.execute("ATTACH ? AS other", [&there]).expect_err("only SQL names the server");
+        assert!(!trap.was_reached(), "the server was asked");
+    }
     // Nobody speaks SSH there: the server was asked, and nothing came.
     let listener = trap.0.try_clone().expect("a socket");
     let hangs_up = std::thread::spawn(move || {

@@ -61,6 +61,22 @@ fn python_uses_plain_files_beside_a_replica() {
 }
 
 #[test]
+fn a_replica_of_the_environment_that_does_not_open_says_why_and_leaves_local_files_alone() {
+    let url = Place::directory(&directory().path().join("nowhere")).url;
+    let host = Host::python("unopened.py").arg(&url);
+    let ended = host.env("LITESTREAM_REPLICA_URL", &url).env("LITESTREAM_OPEN_TIMEOUT", "0").run();
+    assert_eq!(ended.stdout, "ok\n", "{}", ended.stderr);
+    assert!(ended.stderr.contains(&format!("app.db: no backup is found at {url}")), "{}", ended.stderr);
+    assert_eq!(ended.stderr.lines().count(), 1, "{}", ended.stderr);
+}
+
+#[test]
+fn a_vfs_above_this_one_may_pass_on_plain_strings() {
+    let dir = directory();
+    assert_eq!(Host::python("shim.py").arg(sample_url()).arg(cities(&dir)).arg(dir.path()).succeed(), "ok\n");
+}
+
+#[test]
 fn python_opens_with_every_option_and_flag() {
     let dir = directory();
     assert_eq!(Host::python("flags.py").arg(sample_url()).arg(cities(&dir)).succeed(), "ok\n");

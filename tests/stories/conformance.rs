@@ -253,6 +253,9 @@ async fn links_are_followed_and_a_file_is_no_replica() {
     directory.put(Level::ZERO, &name(1, 1).to_string(), b"file").await;
     symlink("nowhere", directory.path(Level::ZERO, &name(2, 2).to_string())).expect("a link");
     symlink(name(1, 1).to_string(), directory.path(Level::ZERO, &name(3, 3).to_string())).expect("a link");
+    let itself = name(4, 4).to_string();
+    symlink(&itself, directory.path(Level::ZERO, &itself)).expect("a link");
+    symlink(format!("{}/inside", name(1, 1)), directory.path(Level::ZERO, &name(5, 5).to_string())).expect("a link");
     let store = at(&file_url(dir.path()), |_| None);
     assert_eq!(names(&*store, Level::ZERO, 0).await, [name(1, 1), name(3, 3)], "a link to nothing is nothing");
 

@@ -16,6 +16,19 @@ fn whoever_waits_for_a_server_can_be_interrupted() {
     let server = S3Server::start();
     upload_sample(&server, "sample");
     let place = Place::s3(&server, "sample");
-    let host = Host::python("hanging.py").arg(&place.url).arg(earlier()).arg(server.stall_file());
-    assert_eq!(host.credentials(&place).succeed(), "ok\n");
+    for how in ["interrupt", "progress handler"] {
+        let host = Host::python("hanging.py").arg(&place.url).arg(earlier()).arg(server.stall_file()).arg(how);
+        assert_eq!(host.credentials(&place).succeed(), "ok\n");
+    }
+}
+
+#[test]
+fn an_outage_stops_no_open_of_a_known_replica_and_holds_up_others_for_a_bounded_time() {
+    let server = S3Server::start();
+    upload_sample(&server, "sample");
+    let place = Place::s3(&server, "sample");
+    let ended = Host::python("outage.py").arg(&place.url).arg(server.stall_file()).credentials(&place).run();
+    assert_eq!(ended.stdout, "ok\n", "{}", ended.stderr);
+    let told = "cannot be opened within 1 s: the listing of level 1 has not been answered";
+    assert!(ended.stderr.contains(told) && ended.stderr.contains("open_timeout"), "{}", ended.stderr);
 }

@@ -78,6 +78,23 @@ fn an_empty_replica() {
 }
 
 #[test]
+fn a_replica_of_litestream_0_3() {
+    let server = S3Server::start();
+    let place = Place::s3(&server, "app");
+    let dir = tempfile::tempdir().expect("a directory");
+    let below = "generations/0123456789abcdef/snapshots";
+    fs::create_dir_all(dir.path().join(below)).expect("a directory is made");
+    fs::create_dir_all(server.path("app").join(below)).expect("a directory is made");
+    fs::write(server.path("app").join(below).join("00000000.snapshot.lz4"), b"old").expect("an object");
+    let environment: Vec<_> = place.environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    for url in [format!("file://{}", dir.path().display()), place.url.clone()] {
+        let outcome = read_all(&uri(&url, &[("open_timeout", "0")]), &environment);
+        assert!(outcome.told == CANNOT_OPEN || outcome.told.contains("Litestream 0.3"), "{}", outcome.told);
+        outcome.says(&["Litestream 0.3", "generations", "0.5 or newer"]);
+    }
+}
+
+#[test]
 fn a_moment_before_the_first_backup() {
     let url = crate::support::extension::sample_url();
     let outcome = read_all(&uri(&url, &[("time", "2001-01-01T00:00:00Z"), ("open_timeout", "0")]), &[]);

@@ -7,17 +7,19 @@ use std::path::Path;
 /// A top-level module, and the others of the crate that it may name.
 const RULES: &[(&str, &[&str])] = &[
     ("ltx", &[]),
-    ("store", &["lock", "log", "ltx", "pread"]),
+    ("store", &["lock", "ltx", "pread", "process", "progress"]),
     // Leaves that several layers share. Errors tell of files and stores; settings of moments and transactions.
     ("lock", &[]),
-    ("log", &[]),
+    ("log", &["pread", "runtime", "store"]),
     ("pread", &[]),
-    ("runtime", &["error"]),
+    ("process", &[]),
+    ("progress", &[]),
+    ("runtime", &["error", "lock", "process", "progress"]),
     ("error", &["ltx", "store"]),
     ("time", &["error"]),
     ("config", &["error", "ltx", "time"]),
-    ("replica", &["config", "error", "lock", "ltx", "pread", "runtime", "store", "time"]),
-    ("sqlite", &["config", "error", "lock", "log", "ltx", "replica", "runtime", "store", "time"]),
+    ("replica", &["config", "error", "lock", "ltx", "pread", "process", "progress", "runtime", "store", "time"]),
+    ("sqlite", &["config", "error", "lock", "log", "ltx", "pread", "replica", "runtime", "store", "time"]),
 ];
 
 /// The module whose unsafe code talks to SQLite.

@@ -4,7 +4,7 @@ use crate::support::bank;
 use crate::support::hosts::Host;
 use crate::support::litestream::{Place, Primary, Schedule};
 use crate::support::programs::wait_until;
-use crate::support::s3::{Request, S3Server};
+use crate::support::s3::{Manner, Request, S3Server};
 use crate::support::session::Session;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -20,8 +20,9 @@ struct Banks {
 }
 
 impl Banks {
-    fn start() -> Banks {
-        let (dir, server) = (tempfile::tempdir().expect("a directory"), S3Server::start());
+    fn start(untagged: bool) -> Banks {
+        let manner = Manner { untagged, ..Manner::default() };
+        let (dir, server) = (tempfile::tempdir().expect("a directory"), S3Server::start_with(manner));
         let place = |name: &str| {
             let place = Place::s3(&server, name);
             let path = dir.path().join(name);
@@ -58,37 +59,61 @@ impl Banks {
     }
 }
 
-/// Every request is one of a poll: it asks for the file after the last, or lists.
+/// Every request is one of a poll: it asks for the file after the last, or whether the last is unchanged, or lists level 0.
 fn assert_polls(requests: &[Request], elapsed: Duration) {
-    let asks = requests.iter().filter(|request| request.operation == "GetObject");
-    let next = asks.clone().next().expect("some polls ask by name").uri.clone();
-    assert!(asks.clone().all(|request| request.uri == next), "an idle poll asks for the next file: {requests:#?}");
-    let lists = requests.iter().filter(|request| request.operation == "ListObjectsV2").count();
-    assert_eq!(asks.count() + lists, requests.len(), "{requests:#?}");
-    assert!(lists * 3 <= requests.len() + 3, "{lists} of {} requests are listings", requests.len());
+    let is_list = |request: &&Request| request.operation == "ListObjectsV2";
+    let is_check = |request: &&Request| request.operation == "GetObject" && request.if_match.is_some();
+    let is_ask = |request: &&Request| request.operation == "GetObject" && request.if_match.is_none();
+    let next = requests.iter().find(is_ask).expect("most polls ask by name").uri.clone();
+    assert!(requests.iter().filter(is_ask).all(|request| request.uri == next), "they ask for the next: {requests:#?}");
+    let checks: Vec<&Request> = requests.iter().filter(is_check).collect();
+    let is_byte = |check: &&&Request| check.uri == checks[0].uri && check.range.as_deref() == Some("bytes=0-0");
+    assert_eq!(checks.iter().filter(is_byte).count(), checks.len(), "{checks:#?}");
+    assert!(checks.len() >= requests.len() / 8, "{} of {} requests are checks", checks.len(), requests.len());
+    let lists = requests.iter().filter(is_list).count();
+    assert!(lists <= requests.len() / 30 + 2, "{lists} of {} requests are listings", requests.len());
+    assert_eq!(requests.iter().filter(is_ask).count() + checks.len() + lists, requests.len(), "{requests:#?}");
     // Polls come at most a quarter sooner than the interval says. On a slow machine there are fewer.
     let most = elapsed.as_millis() / (POLL.as_millis() * 3 / 4) + 3;
     assert!(requests.len() as u128 <= most, "{} requests in {elapsed:?}", requests.len());
 }
 
+/// With as many connections as there may be, with ETags in listings and without.
 #[test]
-fn an_idle_replica_is_asked_once_a_poll_whatever_the_number_of_connections_and_never_after_the_last_is_closed() {
-    let banks = Banks::start();
+fn an_idle_replica_is_asked_once_a_poll_and_its_state_is_not_published_again() {
+    for untagged in [false, true] {
+        let banks = Banks::start(untagged);
+        let mut session = Host::session(&banks.one);
+        banks.open(&mut session, &banks.one, 1);
+        banks.open(&mut session, &banks.many, 50);
+        // The first poll without news lists level 0.
+        wait_until("both have settled", || {
+            let (one, many) = banks.take_requests();
+            let has_listed = |requests: &[Request]| requests.iter().any(|request| request.operation == "ListObjectsV2");
+            !has_listed(&one) && !has_listed(&many) && !one.is_empty() && !many.is_empty()
+        });
+        let version = |session: &mut Session| session.must(0, "PRAGMA data_version");
+        let before = version(&mut session);
+        let started = Instant::now();
+        let (mut of_one, mut of_many) = (Vec::new(), Vec::new());
+        wait_until("both are polled for a while", || {
+            let (one, many) = banks.take_requests();
+            of_one.extend(one);
+            of_many.extend(many);
+            of_one.len().min(of_many.len()) >= 65
+        });
+        assert_polls(&of_one, started.elapsed());
+        assert_polls(&of_many, started.elapsed());
+        assert_eq!(version(&mut session), before, "SQLite's cache was dropped though nothing changed");
+    }
+}
+
+#[test]
+fn nothing_is_asked_for_after_the_last_connection_is_closed() {
+    let banks = Banks::start(false);
     let mut session = Host::session(&banks.one);
     banks.open(&mut session, &banks.one, 1);
     banks.open(&mut session, &banks.many, 50);
-    banks.take_requests();
-    let started = Instant::now();
-    let (mut of_one, mut of_many) = (Vec::new(), Vec::new());
-    wait_until("both are polled for a while", || {
-        let (one, many) = banks.take_requests();
-        of_one.extend(one);
-        of_many.extend(many);
-        of_one.len().min(of_many.len()) >= 25
-    });
-    assert_polls(&of_one, started.elapsed());
-    assert_polls(&of_many, started.elapsed());
-
     session.close();
     wait_until("what is under way ends", || {
         std::thread::sleep(POLL * 3);
@@ -103,7 +128,7 @@ fn an_idle_replica_is_asked_once_a_poll_whatever_the_number_of_connections_and_n
 
 #[test]
 fn the_status_counts_what_the_server_sees() {
-    let banks = Banks::start();
+    let banks = Banks::start(false);
     banks.take_requests();
     let mut session = Host::session(&banks.one);
     session.open(&banks.one.url, &[("poll_interval", "1h")]);

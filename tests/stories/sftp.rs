@@ -67,6 +67,7 @@ async fn links_are_followed_and_a_long_listing_is_whole() {
     };
     link("nowhere".to_owned(), 701);
     link(name(1, 1).to_string(), 702);
+    link(name(703, 703).to_string(), 703);
     let store = store_of(&server, "app");
     let expected: Vec<_> = (1..=700).chain([702]).map(|txid| name(txid, txid)).collect();
     assert_eq!(names(&*store, Level::ZERO, 0).await, expected);

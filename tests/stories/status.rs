@@ -1,9 +1,11 @@
 //! `litestream_status`: how a replica and its readers are doing, also when nothing else answers.
 
-use crate::support::bank::{Bank, look};
+use crate::support::bank::{self, Bank, look};
 use crate::support::extension::connect;
 use crate::support::litestream::Schedule;
 use crate::support::programs::wait_until;
+use crate::support::reader::Reader;
+use crate::support::session::Session;
 use rusqlite::Connection;
 use serde_json::Value;
 use std::fs;
@@ -182,4 +184,61 @@ fn it_tells_when_a_replica_has_no_base() {
     stopped.force_snapshot();
     wait_for_head(&conn, &bank);
     wait_until("it follows again", || status(&conn)["state"] == "following");
+}
+
+/// The store loses a file that it acknowledged, while a reader sleeps. Another reader comes afterwards.
+#[test]
+fn it_names_the_transactions_that_are_missing_until_a_snapshot_bridges_the_hole() {
+    let mut bank = Bank::start(Schedule::QUIET);
+    let (before, state) = (bank.head(), bank.state());
+    let mut reader = Reader::open(&bank, &[]);
+    reader.session.freeze();
+    bank.transfer(2);
+    let (lost, level_0) = (before.next(), bank.replica().join("ltx/0"));
+    fs::remove_file(level_0.join(format!("{lost}-{lost}.ltx"))).expect("the store loses a file");
+    bank.transfer(2);
+    reader.session.thaw();
+    let late = reader.session.open(&bank.place.url, &[("poll_interval", "100ms"), ("max_staleness", "1s")]);
+
+    let missing = format!("TXID {lost} is missing, and later ones are there");
+    let told = |session: &mut Session| -> Value {
+        serde_json::from_str(&session.must(0, "PRAGMA litestream_status")).expect("it is JSON")
+    };
+    let told_missing = |told: &Value| told["state"].as_str().is_some_and(|state| state.contains(&missing));
+    wait_until("the status names what is missing", || told_missing(&told(&mut reader.session)));
+    let then = told(&mut reader.session);
+    wait_until("lag grows", || told(&mut reader.session)["lag"].as_f64() > then["lag"].as_f64().map(|lag| lag + 1.5));
+    assert_eq!(reader.look(&bank.states), Ok(state), "the state before the hole is read");
+    let refused = reader.session.ask(late, bank::LOOK).expect_err("the newest state is not known");
+    assert!(refused.contains("disk I/O error"), "{refused}");
+
+    let stopped = bank.stop();
+    stopped.force_snapshot();
+    bank.primary = Some(stopped.start());
+    reader.sees_the_newest(&bank);
+    wait_until("it follows again", || told(&mut reader.session)["state"] == "following");
+    assert_eq!(reader.session.ask(late, bank::LOOK), Ok(bank.state()));
+    let ended = reader.session.end();
+    assert_eq!(
+        ended.stderr.matches(&missing).count() - ended.stderr.matches("max_staleness").count(),
+        1,
+        "{}",
+        ended.stderr
+    );
+}
+
+/// The lag of a replica of which nothing is left does not stay what it was.
+#[test]
+fn lag_grows_while_a_replica_is_gone_and_is_a_fraction_of_a_second_otherwise() {
+    let bank = Bank::start(Schedule::QUIET);
+    let conn = open(&bank, &[]);
+    let lag = || conn.query_row("SELECT litestream_lag()", [], |row| row.get::<_, f64>(0)).expect("a number");
+    wait_until("it is polled", || lag() > 0.0 && lag() < 1.0);
+    let shown: f64 = text(&conn, "PRAGMA litestream_lag").parse().expect("a number");
+    assert!(shown > 0.0, "{shown}");
+    let away = bank.dir.path().join("away");
+    fs::rename(bank.replica(), &away).expect("the replica goes");
+    wait_until("lag grows", || lag() > 2.0);
+    fs::rename(&away, bank.replica()).expect("the replica comes back");
+    wait_until("it is confirmed again", || lag() < 1.0);
 }

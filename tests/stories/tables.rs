@@ -136,6 +136,36 @@ fn a_schema_that_is_no_replica_s_is_an_error_as_of_the_function() {
 }
 
 #[test]
+fn without_a_schema_the_tables_are_of_the_only_replica_whatever_its_schema() {
+    let conn = open(":memory:").expect("memory");
+    let tables = ["litestream_history", "litestream_files", "litestream_changes('LATEST')"];
+    for table in tables {
+        let error = failure(&conn, &format!("SELECT * FROM {table}"));
+        assert!(error.contains("'main' is not read through"), "{table}: {error}");
+    }
+    connect(&sample_url(), &[]);
+    conn.execute("ATTACH ? AS past", [uri(&sample_url(), &[("time", &earlier())])]).expect("a replica can be attached");
+    conn.execute_batch("ATTACH ':memory:' AS own").expect("memory can be attached");
+    let all = "SELECT (SELECT count(*) FROM litestream_history), (SELECT count(*) FROM litestream_files),
+        (SELECT count(*) FROM litestream_changes('LATEST'))";
+    let named =
+        "SELECT (SELECT count(*) FROM litestream_history('past')), (SELECT count(*) FROM litestream_files('past')),
+        (SELECT count(*) FROM litestream_changes('LATEST', NULL, 'past'))";
+    let found = rows(&conn, all);
+    assert_eq!(found, rows(&conn, named));
+    assert!(found[0].iter().all(|count| count != "0"), "{found:?}");
+
+    conn.execute("ATTACH ? AS now", [uri(&sample_url(), &[])]).expect("a replica can be attached");
+    conn.execute_batch("CREATE TEMP VIEW of_past AS SELECT * FROM past.litestream_history").expect("a view is made");
+    for table in tables.into_iter().chain(["now.litestream_history", "past.litestream_files", "of_past"]) {
+        let error = failure(&conn, &format!("SELECT * FROM {table}"));
+        assert!(error.contains("(past, now)") && error.contains("'schema')"), "{table}: {error}");
+    }
+    conn.execute_batch("DETACH now").expect("nothing holds it");
+    assert_eq!(rows(&conn, all), found);
+}
+
+#[test]
 fn it_tells_what_holds_a_view_and_is_no_reader_itself() {
     let held = "SELECT held_by FROM litestream_status('main')";
     let conn = connect(&sample_url(), &[]);

@@ -28,6 +28,13 @@ fn failure(conn: &Connection, sql: &str) -> String {
     conn.query_row(sql, [], |_| Ok(())).expect_err(sql).to_string()
 }
 
+fn milliseconds(text: &str) -> i64 {
+    match time::parse(text) {
+        Ok(time::Moment::At(ms)) => ms,
+        other => panic!("{text} is {other:?}"),
+    }
+}
+
 fn txid(conn: &Connection) -> Txid {
     text(conn, "SELECT litestream_txid()").parse().expect("a TXID")
 }
@@ -98,7 +105,7 @@ fn hundreds_of_random_times_and_txids_are_what_litestream_restores() {
     let history: Vec<(Txid, i64, i64)> = history
         .query_map([], |row| {
             let (txid, time): (String, String) = (row.get(0)?, row.get(1)?);
-            let time = time::parse(&time).expect("a time").expect("no word");
+            let time = milliseconds(&time);
             Ok((txid.parse().expect("a TXID"), time, row.get(2)?))
         })
         .and_then(Iterator::collect)
@@ -123,7 +130,7 @@ fn hundreds_of_random_times_and_txids_are_what_litestream_restores() {
             continue;
         }
         let moved = moved.unwrap_or_else(|error| panic!("{asked}: {error}"));
-        assert!(time::parse(&moved).expect("a time").expect("no word") <= ms, "{moved} is after {asked}");
+        assert!(milliseconds(&moved) <= ms, "{moved} is after {asked}");
         let at = txid(&conn);
         let before = time::format(ms + 1);
         let expected = if ms >= newest.1 {
@@ -370,6 +377,34 @@ fn now_stays_and_the_future_follows() {
     bank.transfer(2);
     wait_until("those who follow see the news", || txid(&follows) == bank.head() && txid(&born) == bank.head());
     assert_eq!(txid(&stays), first);
+}
+
+/// A reader whose clock is an hour behind: `clock_gettime` is replaced in its process.
+#[cfg(target_os = "linux")]
+#[test]
+fn moments_are_those_of_the_primary_s_clock() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (source, library) = (dir.path().join("late.c"), dir.path().join("late.so"));
+    let late = "#define _GNU_SOURCE\n#include <time.h>\n#include <dlfcn.h>
+        int clock_gettime(clockid_t clock, struct timespec *now) {
+            int (*real)(clockid_t, struct timespec *) = (int (*)(clockid_t, struct timespec *))dlsym(RTLD_NEXT, \"clock_gettime\");
+            int code = real(clock, now);
+            if (clock == CLOCK_REALTIME) now->tv_sec -= 3600;
+            return code;
+        }";
+    fs::write(&source, late).expect("a file is written");
+    let made = std::process::Command::new("cc")
+        .args(["-shared", "-fPIC", "-o"])
+        .args([&library, &source])
+        .arg("-ldl")
+        .status();
+    assert!(made.expect("the C compiler of the tests' SQLite runs").success());
+    let mut bank = Bank::start(Schedule::QUIET);
+    bank.transfer(4);
+    bank.stop();
+    let real = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("a time").as_secs();
+    let host = Host::python("late_clock.py").arg(&bank.place.url).arg(real.to_string());
+    assert_eq!(host.env("LD_PRELOAD", library.to_str().expect("text")).succeed(), "ok\n");
 }
 
 #[test]

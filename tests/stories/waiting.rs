@@ -6,7 +6,7 @@ use crate::support::litestream::Schedule;
 use litestream_vfs::ltx::Txid;
 use rusqlite::{Connection, ToSql, params};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A reader that does not poll by itself as long as a test lasts.
 fn open(bank: &Bank, parameters: &[(&str, &str)]) -> Connection {
@@ -59,6 +59,37 @@ fn it_waits_until_the_transaction_comes_or_the_time_is_out() {
     let (answer, state) = waiting.join().expect("it ends");
     assert_eq!(answer, Ok(1));
     assert!(bank.states.contains(&state), "{state}");
+}
+
+/// What a replica was asked for so far.
+fn requests(conn: &Connection) -> u64 {
+    let sql = "SELECT lists + reads FROM litestream_status";
+    conn.query_row(sql, [], |row| row.get::<_, i64>(0)).expect("a status") as u64
+}
+
+#[test]
+fn a_hundred_who_wait_return_together_and_cost_as_much_as_one() {
+    let mut bank = Bank::start(Schedule::QUIET);
+    let next = bank.head().next().to_string();
+    let conns: Vec<Connection> = (0..100).map(|_| open(&bank, &[])).collect();
+    let before = requests(&conns[0]);
+    let started = Instant::now();
+    let wait_and_tell = |conn: Connection| {
+        let next = next.clone();
+        thread::spawn(move || (wait(&conn, params![next, 60]), Instant::now(), requests(&conn)))
+    };
+    let waiting: Vec<_> = conns.into_iter().map(wait_and_tell).collect();
+    thread::sleep(Duration::from_secs(2));
+    bank.transfer(1);
+    let woken: Vec<_> = waiting.into_iter().map(|thread| thread.join().expect("it ends")).collect();
+    assert!(woken.iter().all(|(answer, ..)| *answer == Ok(1)), "{woken:?}");
+    let [first, last] = [woken.iter().map(|woken| woken.1).min(), woken.iter().map(|woken| woken.1).max()];
+    let apart = last.zip(first).map(|(last, first)| last - first);
+    assert!(apart < Some(Duration::from_secs(2)), "from the first to the last it took {apart:?}");
+    // Five polls while the pause grows, then four a second, each with a request or two.
+    let cost = woken.iter().map(|woken| woken.2).max().expect("a status") - before;
+    let most = 2 * (8 + 4 * (started.elapsed().as_secs() + 1)) + 10;
+    assert!(cost <= most, "{cost} requests in {:?}", started.elapsed());
 }
 
 #[test]

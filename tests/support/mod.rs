@@ -3,6 +3,8 @@
 // Litestream is not made for Windows, so the stories that need a primary are not told there.
 #[cfg(unix)]
 pub mod bank;
+#[cfg(target_os = "linux")]
+pub mod bucket;
 #[cfg(unix)]
 pub mod extension;
 #[cfg(unix)]

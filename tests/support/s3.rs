@@ -71,12 +71,14 @@ impl S3Host for BucketsInFront {
 }
 
 /// Ways in which a server may be unlike the usual one.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Default, Debug)]
 pub struct Manner {
     /// The bucket is there, and requests signed for another region are refused as Amazon does.
     pub region: Option<&'static str>,
     /// Nobody may list.
     pub unlistable: bool,
+    /// Listings have no ETags, as some servers' have none.
+    pub untagged: bool,
 }
 
 impl S3Server {
@@ -98,7 +100,7 @@ impl S3Server {
         let (access_key, secret_key) = ("test-access-key".to_owned(), "test-secret-key".to_owned());
         let log = Arc::<Mutex<Vec<Request>>>::default();
         let files = FileSystem::new(root.path()).expect("a file system");
-        let mut builder = S3ServiceBuilder::new(Objects { files, unlistable: manner.unlistable });
+        let mut builder = S3ServiceBuilder::new(Objects { files, manner });
         let keys = KeyRing::default();
         keys.admit(&access_key, &secret_key);
         builder.set_auth(keys.clone());
@@ -232,7 +234,7 @@ impl S3Access for Gate {
 #[derive(Debug)]
 struct Objects {
     files: FileSystem,
-    unlistable: bool,
+    manner: Manner,
 }
 
 impl Objects {
@@ -257,7 +259,7 @@ macro_rules! objects {
             async fn get_object(&self, request: S3Request<GetObjectInput>) -> S3Result<S3Response<GetObjectOutput>> {
                 let condition = request.input.if_match.clone();
                 let response = self.files.get_object(request).await.map_err(|error| match error.code() {
-                    S3ErrorCode::NoSuchKey if self.unlistable => s3_error!(AccessDenied, "Access Denied"),
+                    S3ErrorCode::NoSuchKey if self.manner.unlistable => s3_error!(AccessDenied, "Access Denied"),
                     _ => error,
                 })?;
                 match (condition, &response.output.e_tag) {
@@ -273,7 +275,8 @@ macro_rules! objects {
                 request: S3Request<ListObjectsV2Input>,
             ) -> S3Result<S3Response<ListObjectsV2Output>> {
                 let mut response = self.files.list_objects_v2(request.clone()).await?;
-                for object in response.output.contents.iter_mut().flatten() {
+                let tagged = response.output.contents.iter_mut().flatten().filter(|_| !self.manner.untagged);
+                for object in tagged {
                     if let Some(key) = &object.key {
                         object.e_tag = self.tag(&request, key).await?;
                     }

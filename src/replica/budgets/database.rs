@@ -55,6 +55,13 @@ impl Database {
         self.dir.path().join("db")
     }
 
+    /// Writes nonsense over a page, behind SQLite's back.
+    pub(super) fn overwrite(&self, pgno: u32, byte: u8) {
+        let file = std::fs::OpenOptions::new().write(true).open(self.file()).expect("a database");
+        let at = u64::from(pgno - 1) * self.page_size as u64;
+        crate::pread::write_all_at(&file, &vec![byte; self.page_size], at).expect("a page is written");
+    }
+
     fn pages(&self) -> Vec<Vec<u8>> {
         let bytes = std::fs::read(self.file()).expect("a database");
         bytes.chunks(self.page_size).map(<[u8]>::to_vec).collect()
@@ -64,6 +71,12 @@ impl Database {
     pub(super) fn snapshot(&mut self, far: &Far) {
         self.replicated.clear();
         self.txid = self.txid.next();
+        self.write(far, Level::SNAPSHOT, Txid(1));
+    }
+
+    /// Writes all of it to another snapshot, as it was written last.
+    pub(super) fn snapshot_again(&mut self, far: &Far) {
+        self.replicated.clear();
         self.write(far, Level::SNAPSHOT, Txid(1));
     }
 

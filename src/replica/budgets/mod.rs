@@ -5,6 +5,7 @@
 
 mod database;
 mod far;
+mod schema;
 
 use super::fetch::Guesses;
 use super::foresight::{Foresight, Source};
@@ -187,7 +188,7 @@ fn following_costs_a_request_a_poll_and_three_for_a_transaction() {
         let poll = async |reader: &Reader| {
             let before = reader.replica.store.counts();
             tokio::time::sleep(Duration::from_secs(1)).await;
-            reader.replica.poll(Duration::ZERO).await.expect("an answer");
+            reader.replica.take_turn().await.expect("an answer");
             let after = reader.replica.store.counts();
             (after.lists - before.lists + after.reads - before.reads, after.bytes - before.bytes)
         };
@@ -195,7 +196,8 @@ fn following_costs_a_request_a_poll_and_three_for_a_transaction() {
         poll(&reader).await;
         poll(&reader).await;
         for second in 0..60 {
-            assert_eq!(poll(&reader).await, (1, 0), "second {second}");
+            let (requests, bytes) = poll(&reader).await;
+            assert!(requests == 1 && bytes <= 1, "second {second}: {requests} requests, {bytes} bytes");
         }
         for change in 0..8 {
             database.run(&format!("UPDATE t SET value = 'b' WHERE id = {}", 100 + change * 200));

@@ -8,13 +8,19 @@
 
 use super::spare::Spare;
 use super::{Page, PageKey};
-use crate::lock::RwLock;
+use crate::lock::{Mutex, RwLock};
 use crate::pread::{read_exact_at, temporary, write_all_at};
 use foldhash::fast::FixedState;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How long it stays as large as it is once it could not grow: what is used up may come back, as room on the disk or file
+/// descriptors.
+const PAUSE: Duration = Duration::from_secs(60);
 
 /// More slots are never used, however small the pages: each takes 40 bytes of memory.
 const MOST_SLOTS: usize = 1 << 18;
@@ -23,8 +29,10 @@ const MOST_SLOTS: usize = 1 << 18;
 pub(super) struct Disk {
     /// In bytes.
     bound: AtomicU64,
-    /// Less than the bound allows once the file could not grow.
+    /// Less than the bound allows while the file could not grow lately.
     most_slots: AtomicUsize,
+    /// When it last could not grow.
+    gave_up: Mutex<Option<Instant>>,
     taken: AtomicUsize,
     state: RwLock<State>,
 }
@@ -49,7 +57,7 @@ struct Slot {
 impl Disk {
     pub(super) fn new(bound: u64) -> Disk {
         let (most_slots, taken) = (AtomicUsize::new(MOST_SLOTS), AtomicUsize::new(0));
-        Disk { bound: AtomicU64::new(bound), most_slots, taken, state: RwLock::default() }
+        Disk { bound: AtomicU64::new(bound), most_slots, gave_up: Mutex::default(), taken, state: RwLock::default() }
     }
 
     pub(super) fn resize(&self, bound: u64) {
@@ -63,7 +71,16 @@ impl Disk {
 
     fn slots_for(&self, page_size: usize) -> usize {
         let bound = self.bound.load(Ordering::Relaxed) / page_size as u64;
-        usize::try_from(bound).unwrap_or(usize::MAX).min(self.most_slots.load(Ordering::Relaxed))
+        usize::try_from(bound).unwrap_or(usize::MAX).min(self.most_slots())
+    }
+
+    fn most_slots(&self) -> usize {
+        let most = self.most_slots.load(Ordering::Relaxed);
+        if most == MOST_SLOTS || self.gave_up.lock().is_some_and(|at| at.elapsed() < PAUSE) {
+            return most;
+        }
+        self.most_slots.store(MOST_SLOTS, Ordering::Relaxed);
+        MOST_SLOTS
     }
 
     /// How many bytes of pages it holds.
@@ -141,9 +158,11 @@ impl Disk {
         self.taken.store(state.slots.len(), Ordering::Relaxed);
     }
 
-    /// Stays as large as it is.
+    /// Stays as large as it is for a while.
     fn give_up(&self, slots: usize, error: &io::Error) {
-        if self.most_slots.swap(slots, Ordering::Relaxed) > slots {
+        let is_first = self.gave_up.lock().replace(Instant::now()).is_none();
+        self.most_slots.store(slots, Ordering::Relaxed);
+        if is_first {
             tracing::warn!(
                 "the temporary file for pages cannot grow, and what has no room is fetched again: {error}; give TMPDIR a \
                  directory with room, or set disk_cache_size=0"
@@ -225,6 +244,20 @@ mod tests {
         disk.state.write().file = Some(File::open(file.path()).expect("the file, to read"));
         disk.put(key(1), &page(1));
         assert_eq!((content(&disk, 1), disk.held(), disk.room(SIZE)), (None, 0, 0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_cannot_be_written_for_a_while_is_tried_again() {
+        let disk = Disk::new(1 << 20);
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        disk.state.write().file = Some(File::open(file.path()).expect("the file, to read"));
+        disk.put(key(1), &page(1));
+        disk.state.write().file = None;
+        disk.put(key(1), &page(1));
+        assert_eq!((content(&disk, 1), disk.room(SIZE)), (None, 0), "it was tried just now");
+        tokio::time::advance(PAUSE).await;
+        disk.put(key(1), &page(1));
+        assert_eq!((content(&disk, 1), disk.room(SIZE)), (Some(1), 1 << 20));
     }
 
     #[test]

@@ -7,7 +7,7 @@
 //!
 //! | module | what it knows |
 //! |---|---|
-//! | `records` | cells of b-tree pages, and what the schema's rows say |
+//! | `records` | what the schema's rows say |
 //! | `owners` | which b-tree pages belong to, at one moment |
 
 mod owners;
@@ -42,7 +42,7 @@ const PORTION: usize = 256;
 
 impl Replica {
     /// What differs between two moments, most pages first.
-    pub(crate) async fn changes(&self, one: Arc<View>, other: Arc<View>) -> Result<Vec<Change>, Error> {
+    pub(crate) async fn changes(self: &Arc<Self>, one: Arc<View>, other: Arc<View>) -> Result<Vec<Change>, Error> {
         let differing = self.differing_pages(&one, &other).await?;
         let owners = [Owners::find(self, &one, &differing).await?, Owners::find(self, &other, &differing).await?];
         let mut counts: BTreeMap<Owner, u64> = BTreeMap::new();
@@ -59,7 +59,7 @@ impl Replica {
     }
 
     /// The pages that have other bytes in one view than in another, or are in one of them alone.
-    async fn differing_pages(&self, one: &Arc<View>, other: &Arc<View>) -> Result<BTreeSet<u32>, Error> {
+    async fn differing_pages(self: &Arc<Self>, one: &Arc<View>, other: &Arc<View>) -> Result<BTreeSet<u32>, Error> {
         let place = |view: &View, pgno| view.locate(pgno).map(|extent| (extent.file.number, extent.offset));
         let last = one.commit().max(other.commit());
         let mut candidates: Vec<u32> = (1..=last).filter(|pgno| place(one, *pgno) != place(other, *pgno)).collect();
@@ -104,7 +104,7 @@ impl Replica {
     }
 
     /// Pages of a view, in the order in which they are asked for. None for those that it does not have.
-    async fn pages(&self, view: &Arc<View>, pages: &[u32]) -> Result<Vec<Option<Page>>, Error> {
+    pub(super) async fn pages(self: &Arc<Self>, view: &Arc<View>, pages: &[u32]) -> Result<Vec<Option<Page>>, Error> {
         self.fetcher.bring(view, pages).await;
         let mut found = Vec::with_capacity(pages.len());
         for pgno in pages {

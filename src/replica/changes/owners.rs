@@ -9,6 +9,7 @@ use super::records::{self, Entry};
 use super::{Change, PORTION};
 use crate::error::{Error, Kind as ErrorKind};
 use crate::replica::btree::{self, Kind};
+use crate::replica::cells;
 use crate::replica::{Replica, View};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -49,7 +50,11 @@ impl Owners {
         self.found.get(&pgno).cloned()
     }
 
-    pub(super) async fn find(replica: &Replica, view: &Arc<View>, wanted: &BTreeSet<u32>) -> Result<Owners, Error> {
+    pub(super) async fn find(
+        replica: &Arc<Replica>,
+        view: &Arc<View>,
+        wanted: &BTreeSet<u32>,
+    ) -> Result<Owners, Error> {
         let wanted: HashSet<u32> = wanted.iter().copied().filter(|pgno| *pgno <= view.commit()).collect();
         if wanted.is_empty() {
             return Ok(Owners { found: HashMap::new() });
@@ -73,7 +78,7 @@ const LARGEST_ROOT: usize = 52;
 
 /// The search for the owners of a view's pages.
 struct Search<'a> {
-    replica: &'a Replica,
+    replica: &'a Arc<Replica>,
     view: &'a Arc<View>,
     page_1: &'a [u8],
     usable: usize,
@@ -158,7 +163,7 @@ impl Search<'_> {
             let Some(page) = self.replica.pages(self.view, &[*pgno]).await?.into_iter().next().flatten() else {
                 continue;
             };
-            for cell in records::cells(&page, *pgno, self.usable, self.view.commit()) {
+            for cell in cells::each(&page, *pgno, self.usable, self.view.commit()).flatten() {
                 let mut payload = cell.local.to_vec();
                 for overflow in self.chain(cell.overflow, cell.length).await? {
                     payload.extend_from_slice(overflow.1.get(4..self.usable).unwrap_or_default());
@@ -191,7 +196,7 @@ impl Search<'_> {
             }
             for (pgno, page) in portion.iter().zip(self.replica.pages(self.view, portion).await?) {
                 let page = page.as_deref().unwrap_or_default();
-                for cell in records::cells(page, *pgno, self.usable, self.view.commit()) {
+                for cell in cells::each(page, *pgno, self.usable, self.view.commit()).flatten() {
                     for (pgno, _) in self.chain(cell.overflow, cell.length).await? {
                         self.take(pgno, owner);
                     }

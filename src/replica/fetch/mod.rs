@@ -19,6 +19,7 @@ use super::view::{Extent, View};
 use crate::error::Error;
 use crate::lock::{Mutex, RwLock};
 use crate::ltx;
+use crate::progress;
 use crate::store::Store;
 use flights::{Boarding, Descent, Flight, Flights, Landed, Landing};
 use futures_util::FutureExt;
@@ -202,7 +203,7 @@ impl Fetcher {
             let pages = run.frames.iter().filter_map(|frame| fetcher.take_in(&run, frame, &bytes)).collect();
             Ok(Arc::new(Landing { run, pages }))
         };
-        let flight = flight.boxed().shared();
+        let flight = progress::part_of_current(flight).boxed().shared();
         flights.extend(keys.into_iter().map(|key| (key, flight.clone())));
         if let Some(runtime) = self.runtime.get() {
             runtime.spawn(flight.clone().map(drop));

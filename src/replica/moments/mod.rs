@@ -40,6 +40,7 @@ use crate::time;
 use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 /// What a replica remembers of other moments.
 #[derive(Default)]
@@ -95,9 +96,12 @@ struct Part {
 
 impl Replica {
     /// The view of a moment. None for [`Target::Latest`], and for a time that has not come yet: such a reader follows.
-    pub(crate) async fn view_of(&self, target: Target) -> Result<Option<Arc<View>>, Error> {
-        if target == Target::Latest || matches!(target, Target::Time(ms) if ms > time::now_ms()) {
-            return Ok(None);
+    pub(crate) async fn view_of(self: &Arc<Self>, target: Target) -> Result<Option<Arc<View>>, Error> {
+        match target {
+            Target::Latest => return Ok(None),
+            Target::Now => return self.newest().await.map(Some),
+            Target::Time(ms) if self.is_to_come(ms).await => return Ok(None),
+            Target::Time(_) | Target::Txid(_) => {}
         }
         if let Some(view) = self.remembered(target) {
             self.moments.remember(&view, self.bounds().memory / 4);
@@ -114,13 +118,37 @@ impl Replica {
             .remedy("try again"))
     }
 
-    /// The view of a moment that was asked for a short while ago. Asks for nothing.
+    /// The newest view, after a look for a newer one. If the replica does not answer, that is the one which readers who follow see.
+    async fn newest(self: &Arc<Self>) -> Result<Arc<View>, Error> {
+        let polled = self.poll(Duration::ZERO).await;
+        match self.head() {
+            Some(head) => Ok(head),
+            None => Err(polled.err().unwrap_or_else(|| self.empty())),
+        }
+    }
+
+    /// Whether a time has not come yet: neither by this host's clock nor by the primary's, which may be ahead of it and which shows in
+    /// the time of the newest state.
+    async fn is_to_come(self: &Arc<Self>, ms: i64) -> bool {
+        let is_after_head = || self.head().is_none_or(|head| head.time_ms() < ms);
+        if ms <= time::now_ms() || !is_after_head() {
+            return false;
+        }
+        // The state may be newer than the last poll. A failure shows in the status, and leaves the reader following.
+        let _ = self.poll(Duration::ZERO).await;
+        is_after_head()
+    }
+
+    /// The view of a moment that was asked for a short while ago, or the newest by its own time. Asks for nothing.
     fn remembered(&self, target: Target) -> Option<Arc<View>> {
-        let epoch = self.head()?.epoch();
+        let head = self.head()?;
+        let epoch = head.epoch();
         let txid = match target {
+            // Also if the primary's clock was set back before it, so that the search would end at an earlier one.
+            Target::Time(ms) if ms == head.time_ms() => return Some(head),
             Target::Txid(txid) => txid,
             Target::Time(ms) => self.moments.found.lock().iter().find(|found| (found.0, found.1) == (epoch, ms))?.2,
-            Target::Latest => return None,
+            Target::Latest | Target::Now => return None,
         };
         self.known_view(epoch, txid)
     }
@@ -131,7 +159,9 @@ impl Replica {
         let part = match target {
             Target::Time(ms) => self.part_until(ms, compacted, &coarse).await?,
             Target::Txid(txid) => self.part_to(txid, compacted, &coarse).await?,
-            Target::Latest => return Err(LoadError::Other(Error::internal("the newest moment was looked for"))),
+            Target::Latest | Target::Now => {
+                return Err(LoadError::Other(Error::internal("the newest moment was looked for")));
+            }
         };
         let view = self.view_at(part.txid, &part.files).await?;
         if let (Target::Time(ms), true) = (target, part.is_final) {
@@ -221,6 +251,16 @@ impl Replica {
     pub(super) fn empty(&self) -> Error {
         Error::new(Kind::Empty, format!("no backup is found at {}", self.store))
             .remedy("check the URL, and that `litestream replicate` is running and has finished its first sync")
+    }
+
+    /// As [`Replica::empty`], after a look at whether something else is there.
+    pub(super) async fn why_empty(&self) -> Error {
+        if !matches!(self.store.holds_older_format().await, Ok(true)) {
+            return self.empty();
+        }
+        let message = format!("{} holds a replica of Litestream 0.3 (generations), which cannot be read", self.store);
+        Error::new(Kind::Empty, message)
+            .remedy("replicate the database with Litestream 0.5 or newer; to get at the old replica, restore it with Litestream 0.3")
     }
 
     /// No state stands after exactly this transaction: an error that names the nearest.

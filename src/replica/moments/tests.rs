@@ -7,7 +7,7 @@ use crate::store::{Chunk, Counts, Memory, Version};
 use async_trait::async_trait;
 use proptest::prelude::*;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 const BOUNDS: Bounds = Bounds { memory: 64 << 20, disk: 0 };
@@ -19,6 +19,17 @@ struct Shelf {
     modified: Mutex<HashMap<(Level, FileName), i64>>,
     /// At level 0.
     listed: AtomicU64,
+    /// Whether every request fails.
+    is_away: AtomicBool,
+}
+
+impl Shelf {
+    fn answer(&self) -> Result<(), store::Error> {
+        match self.is_away.load(Ordering::Relaxed) {
+            true => Err(store::Error::new(store::ErrorKind::Unreachable, "memory://shelf", "it does not answer")),
+            false => Ok(()),
+        }
+    }
 }
 
 #[async_trait]
@@ -28,6 +39,7 @@ impl Store for Shelf {
     }
 
     async fn list_range(&self, level: Level, range: Range<Txid>) -> Result<Vec<Listed>, store::Error> {
+        self.answer()?;
         let mut files = self.files.list_range(level, range).await?;
         if level == Level::ZERO {
             self.listed.fetch_add(files.len() as u64, Ordering::Relaxed);
@@ -44,6 +56,7 @@ impl Store for Shelf {
         range: Range<u64>,
         expected: Option<&Version>,
     ) -> Result<Chunk, store::Error> {
+        self.answer()?;
         self.files.read(level, name, range, expected).await
     }
 }
@@ -129,18 +142,22 @@ impl Model {
         replica
     }
 
-    /// The last moment whose running maximum of times is at most this, by its definition. Files end at every moment that
-    /// [`Model::ends`] says, and the earliest time that one gives is that of its transaction.
+    /// The newest moment if this is its time, otherwise the last whose running maximum of times is at most this, by its
+    /// definition. Files end at every moment that [`Model::ends`] says, and the earliest time that one gives is that of its
+    /// transaction.
     fn oracle(&self, ms: i64) -> Option<Txid> {
         let mut ends = self.ends.clone();
         ends.sort_unstable();
         ends.dedup();
+        if let Some(newest) = ends.last().filter(|newest| self.times[**newest as usize - 1] == ms) {
+            return Some(Txid(*newest));
+        }
         let until = ends.iter().take_while(|end| self.times[**end as usize - 1] <= ms);
         until.last().map(|end| Txid(*end))
     }
 }
 
-async fn at(replica: &Replica, ms: i64) -> Option<Txid> {
+async fn at(replica: &Arc<Replica>, ms: i64) -> Option<Txid> {
     replica.view_of(Target::Time(ms)).await.ok().map(|view| view.expect("a moment of the past").txid())
 }
 
@@ -313,6 +330,52 @@ async fn the_newest_moment_by_its_time_is_the_newest_view() {
     let replica = model.open().await;
     let found = replica.view_of(Target::Time(100_000)).await.expect("a moment").expect("of the past");
     assert!(Arc::ptr_eq(&found, &replica.head().expect("a view")));
+}
+
+/// A primary whose clock is ahead of this host's: every time that it wrote is one of the past.
+#[tokio::test]
+async fn the_future_begins_behind_the_newest_state() {
+    let ahead = time::now_ms() + 3_600_000;
+    let mut model = Model::new((1..=5).map(|number| ahead + number * 1000).collect());
+    (1..=3).for_each(|txid| model.write(0, txid, txid));
+    let replica = model.open().await;
+    let found = async |target| replica.view_of(target).await.expect("a view").map(|view| view.txid().0);
+    for (ms, txid) in [(1000, Some(1)), (1999, Some(1)), (2000, Some(2)), (3000, Some(3)), (3001, None)] {
+        assert_eq!(found(Target::Time(ahead + ms)).await, txid, "{ms} ms");
+    }
+    assert_eq!(found(Target::Now).await, Some(3));
+    let error = replica.view_of(Target::Time(ahead)).await.expect_err("before the first").to_string();
+    assert!(error.contains("the earliest it holds is of"), "{error}");
+
+    // Another process has seen what this one has not.
+    model.write(0, 4, 4);
+    assert_eq!(found(Target::Time(ahead + 4000)).await, Some(4));
+    model.write(0, 5, 5);
+    assert_eq!(found(Target::Now).await, Some(5));
+    assert_eq!(found(Target::Latest).await, None);
+}
+
+/// The time of the newest state leads to it, however earlier states are stamped; so does `now`.
+#[tokio::test]
+async fn the_newest_state_is_found_by_its_time_after_a_clock_was_set_back() {
+    let mut model = Model::new(vec![9000, 8000, 5000]);
+    (1..=3).for_each(|txid| model.write(0, txid, txid));
+    let replica = model.open().await;
+    assert_eq!(at(&replica, 5000).await, Some(Txid(3)));
+    assert_eq!(at(&replica, 8000).await, None, "no state of which no earlier one is later");
+    assert_eq!(at(&replica, 9000).await, Some(Txid(3)));
+    let now = replica.view_of(Target::Now).await.expect("a view").expect("a moment");
+    assert_eq!(now.txid(), Txid(3));
+}
+
+#[tokio::test]
+async fn now_is_the_newest_known_while_the_store_does_not_answer() {
+    let mut model = Model::new(vec![1000]);
+    model.write(0, 1, 1);
+    let replica = model.open().await;
+    model.shelf.is_away.store(true, Ordering::Relaxed);
+    let now = replica.view_of(Target::Now).await.expect("a view").expect("a moment");
+    assert_eq!(now.txid(), Txid(1));
 }
 
 fn run(test: impl Future<Output = Result<(), TestCaseError>>) -> Result<(), TestCaseError> {

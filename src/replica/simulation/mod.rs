@@ -5,6 +5,7 @@
 //! must hold, byte for byte. A failing seed prints itself; `LITESTREAM_VFS_SEEDS=17` or `=0..50000` runs others.
 
 mod oracle;
+mod pages;
 mod primary;
 mod random;
 mod world;
@@ -12,11 +13,14 @@ mod world;
 use super::foresight::Foresight;
 use super::reading::Portions;
 use super::{Bounds, Page, Replica, View};
+use crate::config::Target;
 use crate::error::Kind;
 use crate::ltx::{Header, Txid};
-use oracle::Oracle;
+use oracle::Database;
+use pages::Schema;
 use primary::{PAGE_SIZE, Primary};
 use random::Random;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -24,8 +28,9 @@ use world::World;
 
 const STEPS: u32 = 120;
 
-/// Within so many polls everything is noticed: a look at level 0, then listings until another history is believed.
-const POLLS_TO_SETTLE: u32 = 10;
+/// Within so many polls everything is noticed: the longest pause between two listings of a replica that gives no newer view,
+/// then listings until another history is believed.
+const POLLS_TO_SETTLE: u32 = 40;
 
 /// Seeds of the ordinary run.
 const SEEDS: std::ops::Range<u64> = 0..2000;
@@ -81,7 +86,11 @@ struct Simulation {
     foresight: Foresight,
     /// Views that readers hold.
     pinned: Vec<Arc<View>>,
-    /// The history and the transaction of the newest view that was seen.
+    /// The schema that a reader's statements were compiled for, by the cookie that page 1 showed.
+    compiled: HashMap<u32, Schema>,
+    /// The newest view that was seen.
+    head: Option<Arc<View>>,
+    /// Its history and its transaction.
     seen: Option<(usize, Txid)>,
 }
 
@@ -102,6 +111,8 @@ impl Simulation {
             replica: Arc::new(replica),
             foresight: Foresight::new(),
             pinned: Vec::new(),
+            compiled: HashMap::new(),
+            head: None,
             seen: None,
         }
     }
@@ -118,8 +129,9 @@ impl Simulation {
     }
 
     async fn step(&mut self) {
-        match self.random.below(10) {
+        match self.random.below(11) {
             0..=4 => self.primary.act(),
+            10 => self.travel().await,
             5..=6 => self.poll().await,
             7 => self.pin(),
             8 => self.read_pinned().await,
@@ -129,16 +141,32 @@ impl Simulation {
 
     async fn poll(&mut self) {
         // A poll may fail while the store misbehaves; what it must not do is publish something wrong.
-        let _ = self.replica.poll(Duration::ZERO).await;
+        let _ = match self.random.one_in(2) {
+            true => self.replica.take_turn().await,
+            false => self.replica.poll(Duration::ZERO).await,
+        };
         tokio::time::advance(Duration::from_secs(1)).await;
         let Some(view) = self.replica.head() else { return };
+        if self.head.as_ref().is_some_and(|seen| Arc::ptr_eq(seen, &view)) {
+            return;
+        }
         let now = Some((self.check(&view).await, view.txid()));
         assert!(self.seen <= now, "from {:?} back to {now:?}", self.seen);
-        self.seen = now;
+        (self.head, self.seen) = (Some(view), now);
     }
 
     fn pin(&mut self) {
         self.pinned.extend(self.replica.head());
+    }
+
+    /// A reader goes to another moment, if it can be had.
+    async fn travel(&mut self) {
+        let Some(head) = self.replica.head() else { return };
+        let txid = Txid(1 + self.random.below(head.txid().0));
+        if let Ok(Some(view)) = self.replica.view_of(Target::Txid(txid)).await {
+            self.check(&view).await;
+            self.pinned.push(view);
+        }
     }
 
     async fn read_pinned(&mut self) {
@@ -149,7 +177,7 @@ impl Simulation {
 
     /// Compares every page of a view with the oracle, and answers the history that the view belongs to. Pages that
     /// cannot be had are errors, never wrong.
-    async fn check(&self, view: &Arc<View>) -> usize {
+    async fn check(&mut self, view: &Arc<View>) -> usize {
         let mut pages = Vec::new();
         for pgno in 1..=view.commit() {
             match self.replica.page(view, pgno, &self.foresight).await {
@@ -159,14 +187,36 @@ impl Simulation {
                 Err(error) => panic!("page {pgno} at TXID {}: {error}", view.txid()),
             }
         }
-        let is_it = |state: &[u64]| {
-            let same =
-                |(page, content): (&Option<Page>, &u64)| page.as_ref().is_none_or(|it| **it == *Oracle::page(*content));
-            state.len() == pages.len() && pages.iter().zip(state).all(same)
+        let page_size = view.page_size() as usize;
+        let is_it = |state: &Database| {
+            let same = |(page, content): (&Option<Page>, &pages::Content)| {
+                page.as_ref().is_none_or(|it| **it == *content.bytes(page_size))
+            };
+            let alike = state.page_size == page_size && state.pages.len() == pages.len();
+            alike && pages.iter().zip(&state.pages).all(same)
         };
         let mut states = self.primary.oracle().states(view.txid());
-        let history = states.find(|(_, state)| is_it(state)).map(|(number, _)| number);
-        history.unwrap_or_else(|| panic!("the view at TXID {} is no state that ever was", view.txid()))
+        let Some((history, state)) = states.find(|(_, state)| is_it(state)) else {
+            panic!("the view at TXID {} is no state that ever was", view.txid());
+        };
+        let schema = state.pages[0].schema().expect("page 1 holds the schema");
+        drop(states);
+        if let Some(page_1) = &pages[0] {
+            self.check_cookie(view, page_1, schema).await;
+        }
+        history
+    }
+
+    /// Statements stay compiled while page 1 shows the same cookie, so it must not show that for another schema.
+    async fn check_cookie(&mut self, view: &Arc<View>, page_1: &Page, schema: Schema) {
+        match self.replica.read_schema_cookie(view, page_1).await {
+            Ok(cookie) => {
+                let compiled = *self.compiled.entry(cookie).or_insert(schema);
+                assert_eq!(compiled, schema, "cookie {cookie} at TXID {}", view.txid());
+                assert_eq!(view.schema_cookie(), Some(cookie));
+            }
+            Err(error) => assert!(self.may_fail(error.kind()), "the schema at TXID {}: {error}", view.txid()),
+        }
     }
 
     fn may_fail(&self, kind: Kind) -> bool {
@@ -180,6 +230,7 @@ impl Simulation {
             self.poll().await;
         }
         assert_eq!(self.seen, self.primary.oracle().newest(), "the follower is stuck");
+        assert!(self.replica.lag() < Some(Duration::from_secs(5)), "the newest state is not confirmed");
         let view = self.replica.head();
         for pgno in view.iter().flat_map(|view| 1..=view.commit()) {
             let page = self.replica.page(view.as_ref().expect("a view"), pgno, &self.foresight).await;

@@ -1,7 +1,10 @@
 //! A primary as Litestream is: it commits to level 0, compacts upwards, takes snapshots, deletes what is old, and
-//! now and then is reset.
+//! now and then is reset. Now and then another file takes the place of its database.
 
-use super::oracle::{Content, Oracle};
+mod commits;
+
+use super::oracle::{Database, Oracle};
+use super::pages::{Content, Schema};
 use super::random::Random;
 use super::world::World;
 use crate::ltx::{Encoder, FileName, Form, Header, Level, PageSize, Txid};
@@ -9,6 +12,7 @@ use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+/// The page size of most databases.
 pub(super) const PAGE_SIZE: usize = 512;
 
 const MOST_PAGES: u64 = 70;
@@ -18,7 +22,9 @@ pub(super) struct Primary {
     random: Random,
     oracle: Oracle,
     txid: Txid,
-    pages: Vec<Content>,
+    file: DatabaseFile,
+    /// Copies of the file that somebody made.
+    copies: Vec<DatabaseFile>,
     /// What each transaction changed, and the size after it: what compactions are made from.
     changes: BTreeMap<Txid, Change>,
     wal_salt: u32,
@@ -27,11 +33,19 @@ pub(super) struct Primary {
     image: Option<Image>,
 }
 
+/// The primary's database.
+#[derive(Clone)]
+struct DatabaseFile {
+    database: Database,
+    cookie: u32,
+    schema: Schema,
+}
+
 /// The primary's machine as it was once, and the replica as it was then.
 struct Image {
     history: usize,
     txid: Txid,
-    pages: Vec<Content>,
+    file: DatabaseFile,
     changes: BTreeMap<Txid, Change>,
     wal_salt: u32,
     wal_offset: i64,
@@ -40,6 +54,7 @@ struct Image {
 
 #[derive(Clone)]
 struct Change {
+    page_size: usize,
     commit: u32,
     pages: BTreeMap<u32, Content>,
     ms: i64,
@@ -54,7 +69,12 @@ impl Primary {
             random,
             oracle,
             txid: Txid(0),
-            pages: Vec::new(),
+            file: DatabaseFile {
+                database: Database { page_size: PAGE_SIZE, pages: Vec::new() },
+                cookie: 0,
+                schema: Schema { name: 0, pages: 0 },
+            },
+            copies: Vec::new(),
             changes: BTreeMap::new(),
             wal_salt: 1,
             wal_offset: 32,
@@ -70,75 +90,32 @@ impl Primary {
     /// Does one thing.
     pub(super) fn act(&mut self) {
         self.clock_ms += self.random.below(2000) as i64;
-        match self.random.below(20) {
-            _ if self.txid == Txid(0) => self.commit_all(),
-            0..=9 => self.commit(),
+        match self.random.below(22) {
+            _ if self.txid == Txid(0) => self.replace_file(),
+            0..=8 => self.commit(),
+            9 => self.alter(),
             10 if self.image.is_some() => self.start_from_image(),
             10 => self.make_image(),
             11 => self.commit_all(),
+            20 => self.replace_file(),
+            21 => self.copies.push(self.file.clone()),
             12..=13 => self.compact(0),
             14 => self.compact(1),
             15 => self.compact(2),
             16 => self.snapshot(),
             17..=18 => self.expire_level_0(),
+            _ if self.random.one_in(6) => self.lose_file(),
+            _ if self.random.one_in(6) => self.world.vanish(),
             _ if self.random.one_in(4) => self.lose_replica(),
             _ if self.random.one_in(4) => self.lose_everything(),
             _ => self.expire_higher_levels(),
         }
     }
 
-    fn commit(&mut self) {
-        let mut changed = BTreeMap::new();
-        let size = self.pages.len() as u64;
-        let commit = match self.random.below(6) {
-            0 => 1 + self.random.below(size),
-            1..=2 => (size + self.random.below(8)).min(MOST_PAGES),
-            _ => size,
-        };
-        for pgno in size + 1..=commit {
-            changed.insert(pgno as u32, self.random.next());
-        }
-        for _ in 0..1 + self.random.below(5) {
-            changed.insert(1 + self.random.below(commit) as u32, self.random.next());
-        }
-        self.write(commit as u32, changed);
-    }
-
-    /// The first transaction of a replica, or the one after a reset: every page, in another WAL.
-    fn commit_all(&mut self) {
-        let commit = 1 + self.random.below(MOST_PAGES);
-        self.wal_salt += 1;
-        self.wal_offset = 32;
-        let pages = (1..=commit as u32).map(|pgno| (pgno, self.random.next())).collect();
-        self.write(commit as u32, pages);
-    }
-
-    fn write(&mut self, commit: u32, changed: BTreeMap<u32, Content>) {
-        self.txid = self.txid.next();
-        self.pages.resize(commit as usize, 0);
-        changed.iter().for_each(|(pgno, content)| self.pages[*pgno as usize - 1] = *content);
-        self.oracle.record(self.txid, self.pages.clone());
-        let wal_size = changed.len() as i64 * (PAGE_SIZE as i64 + 24);
-        let header = Header {
-            wal_offset: self.wal_offset,
-            wal_size,
-            wal_salt: [self.wal_salt, 7],
-            ..self.header(self.txid, self.txid, commit, self.clock_ms)
-        };
-        self.wal_offset += wal_size;
-        if self.random.one_in(10) {
-            // A checkpoint: the WAL begins anew.
-            self.wal_salt += 1;
-            self.wal_offset = 32;
-        }
-        self.changes.insert(self.txid, Change { commit, pages: changed.clone(), ms: self.clock_ms });
-        self.upload(Level::ZERO, header, &changed);
-    }
-
-    fn header(&self, min: Txid, max: Txid, commit: u32, ms: i64) -> Header {
+    fn header(&self, min: Txid, max: Txid, commit: u32, ms: i64, page_size: usize) -> Header {
         Header {
             flags: Header::NO_CHECKSUMS,
-            page_size: PageSize::new(PAGE_SIZE as u32).expect("a page size"),
+            page_size: PageSize::new(page_size as u32).expect("a page size"),
             commit,
             min_txid: min,
             max_txid: max,
@@ -152,8 +129,8 @@ impl Primary {
     }
 
     fn upload(&self, level: Level, header: Header, pages: &BTreeMap<u32, Content>) {
-        let mut encoder = Encoder::new(header, Form::Block);
-        pages.iter().for_each(|(pgno, content)| encoder.page(*pgno, &Oracle::page(*content)));
+        let (mut encoder, page_size) = (Encoder::new(header, Form::Block), header.page_size.get() as usize);
+        pages.iter().for_each(|(pgno, content)| encoder.page(*pgno, &content.bytes(page_size)));
         let name = FileName { min: header.min_txid, max: header.max_txid };
         self.world.put(level, name, encoder.finish());
     }
@@ -165,7 +142,10 @@ impl Primary {
         let reached = self.world.files(to).last().map_or(Txid(0), |file| file.max);
         let inputs: Vec<FileName> = self.world.files(from).into_iter().filter(|file| file.min > reached).collect();
         let wanted = 1 + self.random.below(inputs.len() as u64) as usize;
-        let inputs = &inputs[..wanted.min(inputs.len())];
+        // Files with pages of two sizes are never merged.
+        let page_size = |file: &FileName| self.changes[&file.max].page_size;
+        let alike = inputs.iter().take_while(|file| page_size(file) == page_size(&inputs[0])).count();
+        let inputs = &inputs[..wanted.min(alike)];
         if let (Some(first), Some(last)) = (inputs.first(), inputs.last()) {
             self.merge(to, first.min, last.max);
         }
@@ -178,7 +158,16 @@ impl Primary {
             pages.split_off(&(change.commit + 1));
         }
         let newest = &self.changes[&max];
-        self.upload(level, self.header(min, max, newest.commit, newest.ms), &pages);
+        self.upload(level, self.header(min, max, newest.commit, newest.ms, newest.page_size), &pages);
+    }
+
+    /// The store loses a file of level 0 that nothing else covers, and there is a hole until it is bridged.
+    fn lose_file(&mut self) {
+        let files = self.world.files(Level::ZERO);
+        if let Some(file) = self.random.choose(&files).copied() {
+            self.world.delete(Level::ZERO, file);
+            self.commit();
+        }
     }
 
     /// The replica is wiped under the primary, whose transactions go on without a base there.
@@ -193,14 +182,14 @@ impl Primary {
         self.oracle.begin();
         self.changes.clear();
         self.txid = Txid(0);
-        self.commit_all();
+        self.replace_file();
     }
 
     fn make_image(&mut self) {
         self.image = Some(Image {
             history: self.oracle.history(),
             txid: self.txid,
-            pages: self.pages.clone(),
+            file: self.file.clone(),
             changes: self.changes.clone(),
             wal_salt: self.wal_salt,
             wal_offset: self.wal_offset,
@@ -212,7 +201,7 @@ impl Primary {
     fn start_from_image(&mut self) {
         let Some(image) = self.image.take() else { return };
         self.oracle.branch(image.history, image.txid);
-        (self.txid, self.pages, self.changes) = (image.txid, image.pages, image.changes);
+        (self.txid, self.file, self.changes) = (image.txid, image.file, image.changes);
         (self.wal_salt, self.wal_offset) = (image.wal_salt, image.wal_offset);
         self.world.replace(&image.files);
         for _ in 0..self.random.below(12) {
@@ -232,8 +221,9 @@ impl Primary {
     }
 
     fn snapshot(&mut self) {
-        let pages = (1..).zip(self.pages.iter().copied()).collect();
-        let header = self.header(Txid(1), self.txid, self.pages.len() as u32, self.clock_ms + 500);
+        let Database { page_size, pages } = &self.file.database;
+        let header = self.header(Txid(1), self.txid, pages.len() as u32, self.clock_ms + 500, *page_size);
+        let pages = (1..).zip(pages.iter().copied()).collect();
         self.upload(Level::SNAPSHOT, header, &pages);
     }
 

@@ -30,14 +30,18 @@ struct State {
     random: Random,
     written: u64,
     calm: bool,
+    /// Listings do not tell versions.
+    untagged: bool,
+    /// How many requests find nothing, before everything is there again.
+    vanished: u64,
     /// The rest of a file that is there by half.
     unwritten: Option<(FileName, Bytes)>,
 }
 
 impl World {
-    pub(super) fn new(random: Random) -> World {
-        let state =
-            State { files: Files::new(), before: Files::new(), random, written: 0, calm: false, unwritten: None };
+    pub(super) fn new(mut random: Random) -> World {
+        let (files, before, untagged) = (Files::new(), Files::new(), random.one_in(3));
+        let state = State { files, before, random, written: 0, calm: false, untagged, vanished: 0, unwritten: None };
         World { state: Mutex::new(state) }
     }
 
@@ -45,6 +49,7 @@ impl World {
     pub(super) fn calm(&self) {
         let mut state = self.state.lock();
         state.calm = true;
+        state.vanished = 0;
         state.write_out();
     }
 
@@ -68,6 +73,12 @@ impl World {
         state.write_out();
         state.remember();
         state.files.remove(&(level, name));
+    }
+
+    /// Nothing is found for a while.
+    pub(super) fn vanish(&self) {
+        let mut state = self.state.lock();
+        state.vanished = state.random.below(40);
     }
 
     /// Deletes everything. What stale listings show is gone too: it belongs to another life.
@@ -110,6 +121,13 @@ impl State {
         }
     }
 
+    /// Whether the next request finds nothing.
+    fn is_vanished(&mut self) -> bool {
+        let vanished = self.vanished > 0;
+        self.vanished = self.vanished.saturating_sub(1);
+        vanished
+    }
+
     fn remember(&mut self) {
         if self.random.one_in(3) {
             self.before = self.files.clone();
@@ -136,13 +154,16 @@ impl Store for World {
             return Err(unreachable());
         }
         let mut state = self.state.lock();
+        if state.is_vanished() {
+            return Ok(Vec::new());
+        }
         let stale = !state.calm && state.random.one_in(6);
         let files = if stale { &state.before } else { &state.files };
         let listed = |((level, name), object): (&(Level, FileName), &Object)| Listed {
             level: *level,
             name: *name,
             size: object.bytes.len() as u64,
-            version: Some(version(object)),
+            version: (!state.untagged).then(|| version(object)),
             modified_ms: 0,
         };
         Ok(files.iter().filter(|((at, name), _)| *at == level && name.min >= from).map(listed).collect())
@@ -160,15 +181,18 @@ impl Store for World {
         if fails {
             return Err(unreachable());
         }
-        let state = self.state.lock();
+        let mut state = self.state.lock();
         let missing = || Error::new(ErrorKind::NotFound, format!("{name} at level {level}"), "there is no such file");
+        if state.is_vanished() {
+            return Err(missing());
+        }
         let object = state.files.get(&(level, name)).ok_or_else(missing)?;
         if expected.is_some_and(|expected| *expected != version(object)) {
             return Err(Error::new(ErrorKind::Changed, format!("{name} at level {level}"), "another file"));
         }
         let size = object.bytes.len();
         let bytes = object.bytes.slice((range.start as usize).min(size)..(range.end as usize).min(size));
-        Ok(Chunk { bytes, file_size: size as u64, version: version(object) })
+        Ok(Chunk { bytes, file_size: size as u64, version: version(object), modified_ms: 0 })
     }
 }
 

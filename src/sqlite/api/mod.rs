@@ -4,9 +4,11 @@
 
 mod calls;
 mod routines;
+mod statement;
 
 use super::ffi::*;
 pub use routines::Routines;
+pub use statement::Prepared;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::ptr;
 
@@ -213,6 +215,16 @@ impl Api {
     ) -> c_int {
         // SAFETY: as promised.
         unsafe { routine!(self, file_control)(db, schema.as_ptr(), operation, argument) }
+    }
+
+    /// The name of a schema's database as SQLite passed it to `xOpen`, with its parameters; null if the schema has no file, or
+    /// SQLite does not say.
+    ///
+    /// # Safety
+    /// `db` is open, or being opened, and in the hands of this thread.
+    pub unsafe fn filename(self, db: *mut Sqlite3, schema: &CStr) -> *const c_char {
+        // SAFETY: as promised.
+        unsafe { routine!(self, db_filename)(db, schema.as_ptr()) }
     }
 
     /// A URI parameter of a database's name.

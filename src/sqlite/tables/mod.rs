@@ -112,6 +112,27 @@ impl Caller {
         Ok(schemas.into_iter().filter(is_ours).collect())
     }
 
+    /// The schema that argument `at` names, or else the one schema that is read from a replica. SQLite does not tell a table by which
+    /// schema it was called, so that `other.litestream_history` cannot mean `other`: with several replicas the argument is needed.
+    pub fn schema(&self, arguments: &[Argument], at: usize, call: &str) -> Result<CString, Complaint> {
+        if let Some(given) = arguments.get(at).cloned().and_then(Argument::into_text) {
+            return Ok(given);
+        }
+        match &self.schemas()?[..] {
+            [] => Ok(c"main".to_owned()),
+            [schema] => Ok(schema.clone()),
+            several => {
+                let names: Vec<_> = several.iter().map(|name| name.to_string_lossy()).collect();
+                let text = format!(
+                    "several schemas are read from replicas ({}): name one of them as an argument, as in {call}; SQLite \
+                     ignores a schema in front of the name of this table",
+                    names.join(", ")
+                );
+                Err(text.into())
+            }
+        }
+    }
+
     /// Puts a question to the file behind a schema.
     pub fn ask(&self, schema: &CStr, question: &Question) -> Result<Answer, Complaint> {
         // SAFETY: the connection is calling.

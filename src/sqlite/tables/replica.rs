@@ -29,7 +29,7 @@ pub static HISTORY: Definition = Definition {
             Answer::Moments(rows) => Some(rows.into_iter().map(moment).collect()),
             _ => None,
         };
-        Ok(lots(caller, schema(arguments, 0), question, rows))
+        Ok(lots(caller, caller.schema(arguments, 0, "litestream_history('schema')")?, question, rows))
     },
 };
 
@@ -51,7 +51,7 @@ pub static FILES: Definition = Definition {
             Answer::Files(rows) => Some(rows.into_iter().map(file).collect()),
             _ => None,
         };
-        Ok(lots(caller, schema(arguments, 0), question, rows))
+        Ok(lots(caller, caller.schema(arguments, 0, "litestream_files('schema')")?, question, rows))
     },
 };
 
@@ -70,18 +70,13 @@ pub static CHANGES: Definition = Definition {
             "litestream_changes needs a moment to compare with, as in litestream_changes('1 hour ago')".to_owned()
         })?;
         let question = Question::Changes { since, until: target(1)? };
-        match caller.ask(&schema(arguments, 2), &question)? {
+        let schema = caller.schema(arguments, 2, "litestream_changes(since, until, 'schema')")?;
+        match caller.ask(&schema, &question)? {
             Answer::Changes(rows) => Ok(Box::new(rows.into_iter().map(change).map(Ok))),
             _ => Err(Error::internal("a question about changes had another answer").into()),
         }
     },
 };
-
-/// The schema that an argument names; `main` if it is left out.
-fn schema(arguments: &[Argument], at: usize) -> CString {
-    let given = arguments.get(at).cloned().and_then(Argument::into_text);
-    given.unwrap_or_else(|| c"main".to_owned())
-}
 
 /// A moment: a TXID, as a number or in 16 hexadecimal digits, or a time. None for NULL.
 fn target(argument: Argument) -> Result<Option<Target>, Complaint> {
@@ -96,7 +91,7 @@ fn target(argument: Argument) -> Result<Option<Target>, Complaint> {
     if let Ok(txid) = text.parse() {
         return Ok(Some(Target::Txid(txid)));
     }
-    Ok(Some(time::parse(&text)?.map_or(Target::Latest, Target::Time)))
+    Ok(Some(time::parse(&text)?.into()))
 }
 
 /// Rows that come in lots, each as an answer to the same question, until one is empty.

@@ -1,6 +1,7 @@
 //! The client of a bucket: what is particular to a service, and what every service has alike.
 
-use super::failure::{Connector, Failure, What};
+use super::failure::{Failure, What};
+use super::transport::Connector;
 use crate::store::http::Clients;
 use crate::store::paths::Layout;
 use async_trait::async_trait;
@@ -48,18 +49,18 @@ pub(super) struct Client {
 }
 
 impl Client {
-    pub fn new(service: &impl Service, region: &str, clients: &Clients) -> Result<Client, String> {
-        let connector = Connector::new(clients.clone(), service.server());
+    pub fn new(service: &impl Service, region: &str, clients: &Arc<Clients>) -> Result<Client, String> {
+        let connector = Connector(clients.clone());
         let mut options = ClientOptions::new().with_timeout_disabled().with_connect_timeout_disabled();
         options = options.with_allow_http(true);
-        let bucket = service.client(region, Parts { connector, options, retry: tries() })?;
+        let bucket = service.client(region, Parts { connector, options, retry: no_tries() })?;
         Ok(Client { region: region.into(), bucket })
     }
 }
 
 /// The failure of one who was to give credentials.
 pub(in crate::store) fn unsigned(cause: String) -> object_store::Error {
-    let failure = Failure { server: String::new(), what: What::Unsigned(cause) };
+    let failure = Failure { server: String::new(), what: What::Unsigned { cause, is_passing: false } };
     object_store::Error::Generic { store: "credentials", source: failure.into() }
 }
 
@@ -68,13 +69,7 @@ pub(in crate::store) fn unusable(error: &object_store::Error) -> String {
     format!("no client can be made: {}", error.to_string().trim_end_matches('.'))
 }
 
-fn tries() -> RetryConfig {
-    /// Enough to outlast a connection that broke or a server that was told to slow down; a longer outage is the
-    /// caller's to wait for, who knows whether somebody waits.
-    const AFTER_THE_FIRST: usize = 3;
-    /// The first try counts, so that a server that answers at last is still waited for.
-    const LAST_BEGINS_BEFORE: Duration = Duration::from_secs(6);
-    let backoff =
-        BackoffConfig { init_backoff: Duration::from_millis(100), max_backoff: Duration::from_secs(1), base: 2.0 };
-    RetryConfig { backoff, max_retries: AFTER_THE_FIRST, retry_timeout: LAST_BEGINS_BEFORE }
+/// `object_store` tries nothing again: it knows neither a deadline nor what a server asks for.
+fn no_tries() -> RetryConfig {
+    RetryConfig { backoff: BackoffConfig::default(), max_retries: 0, retry_timeout: Duration::ZERO }
 }

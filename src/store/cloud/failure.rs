@@ -1,22 +1,15 @@
 //! What went wrong between us and a server, read off its answers and put in a clause.
-//!
-//! `object_store` keeps the status of a failed answer to itself, as text. So its HTTP client is wrapped: every failure
-//! is caught on the way up, and travels through its errors as the [`Failure`] that is found again at the end.
 
 use crate::store::error::short;
-use crate::store::http::{Clients, Redirects, destination};
-use crate::store::patience::CONNECT_TIMEOUT;
+use crate::store::http::destination;
+use crate::store::tries::{Stop, Trouble, retry_after};
 use crate::store::{Error, ErrorKind};
-use async_trait::async_trait;
 use futures_util::StreamExt;
-use object_store::client::{
-    HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpResponseBody, HttpService,
-};
-use object_store::{ClientConfigKey, ClientOptions};
+use object_store::client::{HttpError, HttpErrorKind, HttpResponse, HttpResponseBody};
+use reqwest::header::{DATE, RETRY_AFTER};
 use std::error::Error as StdError;
 use std::fmt;
 use std::time::Duration;
-use url::Url;
 
 /// A request that brought nothing.
 #[derive(Clone, Debug)]
@@ -34,8 +27,8 @@ pub(super) enum What {
     Refusal(Refusal),
     /// The answer was a yes that makes no sense.
     Nonsense(String),
-    /// Nobody was asked: there is nothing to sign with.
-    Unsigned(String),
+    /// Nobody was asked: there is nothing to sign with. Whoever gives credentials may give some at another try.
+    Unsigned { cause: String, is_passing: bool },
 }
 
 #[derive(Clone, Default, Debug)]
@@ -46,6 +39,8 @@ pub(super) struct Refusal {
     pub message: String,
     /// Where the bucket is, if the server said so.
     pub region: Option<String>,
+    /// How long the server asks to be left alone.
+    pub retry_after: Option<Duration>,
     /// The server that it redirects to.
     pub destination: Option<String>,
 }
@@ -86,6 +81,11 @@ impl Failure {
         Failure { server: server.to_owned(), what: What::Silence { connected: true, cause } }
     }
 
+    /// An answer that cannot be right.
+    pub fn nonsense(server: &str, what: String) -> Failure {
+        Failure { server: server.to_owned(), what: What::Nonsense(what) }
+    }
+
     /// So went the search for credentials.
     pub fn unsigned(self, settings: &str) -> Failure {
         let cause = match &self.what {
@@ -93,7 +93,28 @@ impl Failure {
             What::Nonsense(cause) => cause.clone(),
             _ => self.to_string(),
         };
-        Failure { what: What::Unsigned(format!("there are no credentials: {settings} ({cause})")), ..self }
+        let is_passing = matches!(self.trouble(), Trouble::Passing { .. });
+        let cause = format!("there are no credentials: {settings} ({cause})");
+        Failure { what: What::Unsigned { cause, is_passing }, ..self }
+    }
+
+    /// What another try may bring.
+    pub fn trouble(&self) -> Trouble {
+        match &self.what {
+            What::Silence { .. } | What::Unsigned { is_passing: true, .. } => Trouble::Passing { retry_after: None },
+            What::Refusal(refusal) if refusal.is_passing() => Trouble::Passing { retry_after: refusal.retry_after },
+            What::Nonsense(_) => Trouble::Nonsense,
+            What::Refusal(_) | What::Unsigned { .. } => Trouble::Lasting,
+        }
+    }
+
+    /// With the reason why there is no further try, if the server gave it.
+    pub fn after(mut self, stop: Stop) -> Failure {
+        if let (What::Refusal(refusal), Stop::Asked { .. }) = (&mut self.what, stop) {
+            let before = if refusal.message.is_empty() { String::new() } else { format!("{}; ", refusal.message) };
+            refusal.message = format!("{before}{stop}");
+        }
+        self
     }
 
     pub fn refusal(&self) -> Option<&Refusal> {
@@ -112,7 +133,7 @@ impl Failure {
         let kind = match &self.what {
             What::Silence { .. } => ErrorKind::Unreachable,
             What::Nonsense(_) => ErrorKind::Protocol,
-            What::Unsigned(_) => ErrorKind::Denied,
+            What::Unsigned { .. } => ErrorKind::Denied,
             What::Refusal(refusal) => return refusal.error(&self.server, place, wish),
         };
         Error::new(kind, place, self.to_string())
@@ -126,7 +147,7 @@ impl fmt::Display for Failure {
             What::Silence { connected: false, cause } => write!(f, "cannot connect to {server}: {cause}"),
             What::Silence { connected: true, cause } => write!(f, "the connection to {server} failed: {cause}"),
             What::Nonsense(cause) => write!(f, "{server} answers what makes no sense: {cause}"),
-            What::Unsigned(cause) => f.write_str(cause),
+            What::Unsigned { cause, .. } => f.write_str(cause),
             What::Refusal(refusal) => write!(f, "{server} refuses: {}", refusal.answer()),
         }
     }
@@ -184,21 +205,23 @@ impl Refusal {
 
     /// Reads an answer. Of its body no more is told than what the protocol has for an error: in XML for a bucket, and in JSON
     /// for a server that gives credentials.
-    async fn read(asked: &str, is_bucket: bool, response: HttpResponse) -> Refusal {
+    pub async fn read(asked: &str, is_of_bucket: bool, response: HttpResponse) -> Refusal {
         let status = response.status().as_u16();
         let destination = response.status().is_redirection().then(|| destination(asked, response.headers())).flatten();
-        let header = response.headers().get("x-amz-bucket-region").and_then(|value| value.to_str().ok());
-        let region = header.map(str::to_owned);
+        let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
+        let region = header("x-amz-bucket-region").map(str::to_owned);
         // An answer without a body has its code here.
-        let code = response.headers().get("x-ms-error-code").and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let code = header("x-ms-error-code").map(str::to_owned);
+        let retry_after = header(RETRY_AFTER.as_str()).and_then(|told| retry_after(told, header(DATE.as_str())));
         let body = beginning(response.into_body()).await;
         let is_error = body.contains("<Error");
         let element = |name: &str| element(&body, name).filter(|_| is_error).map(short);
         Refusal {
             status,
             code: element("Code").or(code).unwrap_or_default(),
-            message: element("Message").or_else(|| in_json(&body).filter(|_| !is_bucket)).unwrap_or_default(),
+            message: element("Message").or_else(|| in_json(&body).filter(|_| !is_of_bucket)).unwrap_or_default(),
             region: region.or_else(|| element("Region")),
+            retry_after,
             destination,
         }
     }
@@ -250,97 +273,14 @@ fn element<'a>(body: &'a str, name: &str) -> Option<&'a str> {
     rest.split_once('<').map(|(text, _)| text).filter(|text| !text.is_empty())
 }
 
-/// Makes HTTP clients whose failures are [`Failure`]s.
-#[derive(Debug)]
-pub(in crate::store) struct Connector {
-    clients: Clients,
-    /// Host and port of the bucket's server, if it is not the service's own.
-    bucket: Option<(String, u16)>,
-}
-
-impl Connector {
-    /// `server` is the endpoint, or the name of the service.
-    pub fn new(clients: Clients, server: &str) -> Connector {
-        let bucket = Url::parse(server).ok().and_then(|url| host_and_port(&url));
-        Connector { clients, bucket }
+impl What {
+    /// No answer came, or not all of it.
+    pub fn silence(error: &HttpError) -> What {
+        let mut root: &dyn StdError = error;
+        while let Some(source) = root.source() {
+            root = source;
+        }
+        let connected = error.kind() != HttpErrorKind::Connect;
+        What::Silence { connected, cause: short(&root.to_string()) }
     }
-}
-
-impl HttpConnector for Connector {
-    fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
-        /// Nobody listens at the address of a cloud's metadata outside of that cloud, and nobody says so.
-        const TO_METADATA: Duration = Duration::from_secs(1);
-        // What `object_store` sets for that address alone.
-        let is_metadata = options.get_config_value(&ClientConfigKey::ConnectTimeout).is_some();
-        let timeout = if is_metadata { TO_METADATA } else { CONNECT_TIMEOUT };
-        let client = self
-            .clients
-            .client(timeout, Redirects::Refused)
-            .map_err(|error| object_store::Error::Generic { store: "HTTP", source: error.into() })?;
-        Ok(HttpClient::new(Watched { inner: HttpClient::new(client), bucket: self.bucket.clone() }))
-    }
-}
-
-#[derive(Debug)]
-struct Watched {
-    inner: HttpClient,
-    bucket: Option<(String, u16)>,
-}
-
-fn host_and_port(url: &Url) -> Option<(String, u16)> {
-    Some((url.host_str()?.to_owned(), url.port_or_known_default()?))
-}
-
-#[async_trait]
-impl HttpService for Watched {
-    async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
-        let uri = request.uri();
-        let asked = uri.to_string();
-        let server_asked = Url::parse(&asked).ok().and_then(|url| host_and_port(&url));
-        // The bucket may stand in front of the host.
-        let is_bucket =
-            self.bucket.as_ref().zip(server_asked).is_some_and(|((host, port), (asked, asked_port))| {
-                asked.ends_with(host.as_str()) && asked_port == *port
-            });
-        let server = match (uri.scheme_str(), uri.authority()) {
-            (Some(scheme), Some(authority)) => format!("{scheme}://{authority}"),
-            _ => uri.path().to_owned(),
-        };
-        let is_listing = uri.query().is_some_and(|query| query.contains("list-type=2") || query.contains("comp=list"));
-        let (kind, what) = match self.inner.execute(request).await {
-            Ok(response) if response.status().is_success() && is_listing => match whole_listing(response).await {
-                Ok(Some(response)) => return Ok(response),
-                Ok(None) => (HttpErrorKind::Decode, What::Nonsense("what came is no listing".to_owned())),
-                Err(error) => silence(&error),
-            },
-            Ok(response) if response.status().is_success() => return Ok(response),
-            Ok(response) => {
-                let refusal = Refusal::read(&asked, is_bucket, response).await;
-                // The kinds tell `object_store` whether another try is worth it.
-                let kind = if refusal.is_passing() { HttpErrorKind::Request } else { HttpErrorKind::Unknown };
-                (kind, What::Refusal(refusal))
-            }
-            Err(error) => silence(&error),
-        };
-        Err(HttpError::new(kind, Failure { server, what }))
-    }
-}
-
-/// A listing with its whole body, so that one that broke off is asked for again. None if it is none: `object_store`
-/// would take any XML, such as the page of a proxy that wants a password, for the listing of an empty bucket.
-async fn whole_listing(response: HttpResponse) -> Result<Option<HttpResponse>, HttpError> {
-    let (parts, body) = response.into_parts();
-    let bytes = body.bytes().await?;
-    let beginning = String::from_utf8_lossy(&bytes[..bytes.len().min(1024)]);
-    let is_listing = ["<ListBucketResult", "<EnumerationResults"].iter().any(|root| beginning.contains(root));
-    Ok(is_listing.then(|| HttpResponse::from_parts(parts, bytes.into())))
-}
-
-fn silence(error: &HttpError) -> (HttpErrorKind, What) {
-    let mut root: &dyn StdError = error;
-    while let Some(source) = root.source() {
-        root = source;
-    }
-    let connected = error.kind() != HttpErrorKind::Connect;
-    (error.kind(), What::Silence { connected, cause: short(&root.to_string()) })
 }

@@ -1,34 +1,36 @@
 //! Replicas in buckets: what S3, Google Cloud Storage and Azure Blob Storage have in common, which is nearly all.
 
+mod ask;
+mod attempt;
+mod checksum;
 mod client;
 mod failure;
+mod listing;
+mod transport;
 
 pub(super) use client::{Bucket, Parts, Service, unsigned, unusable};
 pub(super) use failure::is_region;
 
 use super::http::Clients;
-use super::paths;
-use super::{Chunk, Error, ErrorKind, Listed, Store, Version, etag, patience};
+use super::{Chunk, Error, ErrorKind, Listed, OLDER_FORMAT, Store, Version, etag};
 use crate::lock::RwLock;
 use crate::ltx::{FileName, Level, Txid};
 use async_trait::async_trait;
+use attempt::{Attempt, Partial};
 use bytes::Bytes;
 use client::Client;
-use failure::{Failure, Refusal, Wish};
-use object_store::list::PaginatedListOptions;
+use failure::Wish;
 use object_store::path::Path;
 use object_store::{GetOptions, GetRange, ObjectMeta};
 use std::fmt;
-use std::future::Future;
 use std::ops::Range;
 use std::sync::Arc;
-use tokio::time::timeout;
 
 /// A replica in a bucket.
 pub(super) struct CloudStore<S> {
     shown: Arc<str>,
     service: S,
-    clients: Clients,
+    clients: Arc<Clients>,
     client: RwLock<Client>,
 }
 
@@ -40,7 +42,7 @@ impl<S: Service> fmt::Debug for CloudStore<S> {
 }
 
 impl<S: Service> CloudStore<S> {
-    pub fn new(shown: Arc<str>, service: S, clients: Clients) -> Result<CloudStore<S>, String> {
+    pub fn new(shown: Arc<str>, service: S, clients: Arc<Clients>) -> Result<CloudStore<S>, String> {
         let client = Client::new(&service, service.region(), &clients)?;
         Ok(CloudStore { shown, service, clients, client: RwLock::new(client) })
     }
@@ -58,74 +60,11 @@ impl<S: Service> CloudStore<S> {
         }
     }
 
-    /// Asks the bucket, in its region, for an answer of about `bytes`.
-    async fn ask<T, F>(&self, bytes: u64, question: impl Fn(Arc<dyn Bucket>) -> F) -> Result<T, Failure>
-    where
-        F: Future<Output = Result<T, object_store::Error>>,
-    {
-        let client = self.client.read().clone();
-        let failure = match self.ask_once(bytes, client.bucket, &question).await {
-            Err(failure) => failure,
-            answer => return answer,
-        };
-        let region = failure.refusal().and_then(Refusal::elsewhere);
-        let Some(region) = region.filter(|region| **region != *client.region) else { return Err(failure) };
-        tracing::info!("{self}: the bucket is in the region {region}, not {}", client.region);
-        let Ok(client) = Client::new(&self.service, region, &self.clients) else { return Err(failure) };
-        *self.client.write() = client.clone();
-        self.ask_once(bytes, client.bucket, &question).await
-    }
-
-    async fn ask_once<T, F>(
-        &self,
-        bytes: u64,
-        bucket: Arc<dyn Bucket>,
-        question: impl Fn(Arc<dyn Bucket>) -> F,
-    ) -> Result<T, Failure>
-    where
-        F: Future<Output = Result<T, object_store::Error>>,
-    {
-        let deadline = patience::deadline(bytes);
-        let below = |error| Failure::below(&error, self.server());
-        let answer = async {
-            // What those say who give credentials must not be taken for what the bucket says of a file.
-            if let Some(settings) = self.service.lacks() {
-                bucket.authorize().await.map_err(|error| below(error).unsigned(settings))?;
-            }
-            question(bucket).await.map_err(below)
-        };
-        match timeout(deadline, answer).await {
-            Ok(answer) => answer,
-            Err(_) => Err(Failure::late(self.server(), deadline.as_secs())),
-        }
-    }
-
-    /// One page of a listing: its objects, and where the next page begins.
-    async fn page(
-        &self,
-        prefix: &str,
-        start: Option<&str>,
-        token: Option<String>,
-        most: usize,
-    ) -> Result<(Vec<ObjectMeta>, Option<String>), Failure> {
-        let options = PaginatedListOptions {
-            offset: start.map(|start| format!("{prefix}{start}")),
-            max_keys: Some(most),
-            page_token: token,
-            ..PaginatedListOptions::default()
-        };
-        let question = |bucket: Arc<dyn Bucket>| {
-            let options = options.clone();
-            async move { bucket.list_paginated(Some(prefix), options).await }
-        };
-        let page = self.ask(PAGE, question).await?;
-        Ok((page.result.objects, page.page_token))
-    }
-
     /// What a read without bytes answers: that the file is there, and how long it is.
     async fn nothing_of(&self, file: &Place, range: &Range<u64>, expected: Option<&Version>) -> Result<Chunk, Error> {
-        let head = |bucket: Arc<dyn Bucket>| async move {
-            let options = GetOptions { head: true, ..GetOptions::default() };
+        let head = |bucket: Arc<dyn Bucket>, attempt| async move {
+            let mut options = GetOptions { head: true, ..GetOptions::default() };
+            options.extensions.insert(attempt);
             bucket.get_opts(&file.key, options).await.map(|answer| answer.meta)
         };
         let meta = self.ask(0, head).await.map_err(|failure| failure.error(&file.shown, Wish::File))?;
@@ -135,7 +74,12 @@ impl<S: Service> CloudStore<S> {
             let cause = "it was rewritten while it was read";
             return Err(Error::new(ErrorKind::Changed, file.shown.as_str(), cause));
         }
-        Ok(Chunk { bytes: Bytes::new(), file_size: meta.size, version })
+        Ok(Chunk {
+            bytes: Bytes::new(),
+            file_size: meta.size,
+            version,
+            modified_ms: meta.last_modified.timestamp_millis(),
+        })
     }
 }
 
@@ -151,9 +95,6 @@ impl<S: Service> fmt::Display for CloudStore<S> {
     }
 }
 
-/// About the length of a page of 1000 objects.
-const PAGE: u64 = 512 * 1024;
-
 /// Servers that read ranges as signed numbers do not take longer ones.
 const LONGEST: u64 = i64::MAX as u64;
 
@@ -164,29 +105,7 @@ impl<S: Service + 'static> Store for CloudStore<S> {
     }
 
     async fn list_range(&self, level: Level, range: Range<Txid>) -> Result<Vec<Listed>, Error> {
-        let prefix = format!("{}/{}/", self.service.path(), self.service.layout().level(level));
-        let start = paths::start(range.start);
-        // One more than can be in it, which shows that there are no more.
-        let most = range.end.0.saturating_sub(range.start.0).saturating_add(1).min(PAGE_KEYS) as usize;
-        let (mut files, mut token) = (Vec::new(), None);
-        loop {
-            let page = self.page(&prefix, start.as_deref(), token.clone(), most).await;
-            let (objects, next) = page.map_err(|failure| failure.error(&self.shown, Wish::Listing))?;
-            files.extend(objects.iter().filter_map(|object| listed(level, range.start, &prefix, object)));
-            if next.is_some() && next == token {
-                let cause = format!("{} answers the same page of a listing for ever", self.server());
-                return Err(Error::new(ErrorKind::Protocol, self.shown.clone(), cause));
-            }
-            // Keys come in their order.
-            let is_behind = files.last().is_some_and(|last| last.name.min >= range.end);
-            match next {
-                Some(next) if !is_behind => token = Some(next),
-                _ => break,
-            }
-        }
-        files.retain(|file| file.name.min < range.end);
-        files.sort_unstable_by_key(|file| file.name);
-        Ok(files)
+        self.listing(level, range).await
     }
 
     async fn read(
@@ -201,14 +120,16 @@ impl<S: Service + 'static> Store for CloudStore<S> {
         if range.is_empty() {
             return self.nothing_of(&file, &range, expected).await;
         }
-        let options = GetOptions {
-            range: Some(GetRange::Bounded(range.clone())),
-            if_match: expected.and_then(etag::if_match),
-            ..GetOptions::default()
-        };
-        let key = &file.key;
-        let question = |bucket: Arc<dyn Bucket>| {
-            let options = options.clone();
+        let (key, partial) = (&file.key, Arc::new(Partial::default()));
+        let question = |bucket: Arc<dyn Bucket>, attempt: Attempt| {
+            // What came before the last answer broke off is not asked for again.
+            let (came, tag) = partial.reached().unzip();
+            let mut options = GetOptions {
+                range: Some(GetRange::Bounded(range.start + came.unwrap_or(0)..range.end)),
+                if_match: tag.map(|tag| etag::quoted(&tag)).or_else(|| expected.and_then(etag::if_match)),
+                ..GetOptions::default()
+            };
+            options.extensions.insert(Attempt { partial: Some(partial.clone()), ..attempt });
             async move {
                 let answer = bucket.get_opts(key, options).await?;
                 Ok((answer.meta.clone(), answer.range.clone(), answer.bytes().await?))
@@ -238,29 +159,23 @@ impl<S: Service + 'static> Store for CloudStore<S> {
             let cause = format!("the answer of {} broke off", self.server());
             return Err(Error::new(ErrorKind::Unreachable, file.shown, cause));
         }
-        Ok(Chunk { bytes, file_size: meta.size, version })
+        let (bytes, modified_ms) = (partial.complete(bytes), meta.last_modified.timestamp_millis());
+        Ok(Chunk { bytes, file_size: meta.size, version, modified_ms })
+    }
+
+    async fn holds_older_format(&self) -> Result<bool, Error> {
+        let prefix = format!("{}/{OLDER_FORMAT}/", self.service.path());
+        let page = self.page(&prefix, None, None, 1).await;
+        let (objects, _) = page.map_err(|failure| failure.error(&self.shown, Wish::Listing))?;
+        Ok(!objects.is_empty())
     }
 }
 
 /// The status of an answer to a request for a version that does not stand there.
 const ANOTHER: u16 = 412;
 
-/// The most keys that a service gives at once.
-const PAGE_KEYS: u64 = 1000;
-
 /// The status of an answer to a range that begins at or behind the end of the file.
 const BEHIND_THE_END: u16 = 416;
-
-fn listed(level: Level, from: Txid, prefix: &str, object: &ObjectMeta) -> Option<Listed> {
-    let name = object.location.as_ref().strip_prefix(prefix).and_then(FileName::parse)?;
-    (name.min >= from).then(|| Listed {
-        level,
-        name,
-        size: object.size,
-        version: object.e_tag.is_some().then(|| version(object)),
-        modified_ms: object.last_modified.timestamp_millis(),
-    })
-}
 
 fn version(meta: &ObjectMeta) -> Version {
     etag::version(meta.e_tag.as_deref(), meta.size, meta.last_modified.timestamp_millis())

@@ -7,6 +7,7 @@
 use super::connection::Connection;
 use super::failure::Failure;
 use crate::store::ErrorKind;
+use crate::store::bounds::{MOST_NAMES, check_names};
 use crate::store::patience::IDLE_TIMEOUT;
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
 use async_nats::jetstream::message::StreamMessage;
@@ -131,7 +132,10 @@ impl Connection {
     pub async fn subjects(&self) -> Result<HashSet<String>, Failure> {
         let failed = |error: InfoError| Failure::below(&error, self.bucket());
         let subjects = self.stream.info_with_subjects(self.told_of_all()).await.map_err(failed)?;
-        subjects.map_ok(|(subject, _)| subject).try_collect().await.map_err(failed)
+        // One more than there may be shows that there are too many.
+        let subjects = subjects.map_ok(|(subject, _)| subject).take(MOST_NAMES + 1);
+        let subjects: HashSet<String> = subjects.try_collect().await.map_err(failed)?;
+        check_names(subjects.len()).map(|()| subjects).map_err(|what| Failure::nonsense(&what))
     }
 
     /// What is told of objects, from a place in the stream on.

@@ -11,6 +11,8 @@ use super::bucket::Object;
 use super::connection::Connection;
 use super::failure::Failure;
 use crate::ltx::{FileName, Level, Txid};
+use crate::store::bounds::check_names;
+use crate::store::patience::Allowance;
 use crate::store::{Listed, Version};
 use async_nats::jetstream::stream::Info;
 use futures_util::{StreamExt, stream};
@@ -38,7 +40,13 @@ struct Mirror {
 
 impl Catalog {
     /// The files of a level whose min TXID is at least `from`, in any order.
-    pub async fn list(&self, connection: &Connection, level: Level, from: Txid) -> Result<Vec<Listed>, Failure> {
+    pub async fn list(
+        &self,
+        connection: &Connection,
+        level: Level,
+        from: Txid,
+        allowance: &Allowance,
+    ) -> Result<Vec<Listed>, Failure> {
         let asked = Instant::now();
         let mut mirror = self.mirror.lock().await;
         // Whoever waited while another asked, and asked after he did, has his answer.
@@ -46,7 +54,7 @@ impl Catalog {
             Some(mirror) if mirror.as_of >= asked => {}
             _ => {
                 let before = mirror.take();
-                *mirror = Some(Mirror::now(connection, before).await?);
+                *mirror = Some(Mirror::now(connection, before, allowance).await?);
             }
         }
         let objects = mirror.iter().flat_map(|mirror| mirror.objects.values());
@@ -56,7 +64,7 @@ impl Catalog {
 
 impl Mirror {
     /// The bucket as it is now.
-    async fn now(connection: &Connection, before: Option<Mirror>) -> Result<Mirror, Failure> {
+    async fn now(connection: &Connection, before: Option<Mirror>, allowance: &Allowance) -> Result<Mirror, Failure> {
         let as_of = Instant::now();
         let info = connection.info().await?;
         let before = before.filter(|mirror| mirror.made == made(&info) && mirror.seen <= info.state.last_sequence);
@@ -73,7 +81,7 @@ impl Mirror {
                 return Ok(Mirror { as_of, ..mirror });
             }
         }
-        Mirror::whole(connection, &info, as_of).await
+        Mirror::whole(connection, &info, as_of, allowance).await
     }
 
     /// Reads what came after what is known; `info` is from before. False if it is too much to be read one by one.
@@ -91,16 +99,25 @@ impl Mirror {
     }
 
     /// Reads what is told of each object in one go; `info` is from before. What may be missing in that is asked for one by one.
-    async fn whole(connection: &Connection, info: &Info, as_of: Instant) -> Result<Mirror, Failure> {
+    async fn whole(
+        connection: &Connection,
+        info: &Info,
+        as_of: Instant,
+        allowance: &Allowance,
+    ) -> Result<Mirror, Failure> {
         const AT_ONCE: usize = 32;
+        /// About the length of what is told of an object.
+        const ENTRY: u64 = 512;
         let seen = info.state.last_sequence;
         let mut mirror = Mirror { made: made(info), seen, as_of, objects: HashMap::new(), names: 0 };
         let mut known = HashSet::new();
         if let Some(last) = connection.last_told().await? {
             let mut messages = connection.objects_from(1).await?;
             while let Some((sequence, object)) = messages.next_object().await? {
+                allowance.earn(ENTRY);
                 if let Some(object) = object {
                     known.insert(connection.subject(&object.name));
+                    check_names(known.len()).map_err(|what| Failure::nonsense(&what))?;
                     mirror.note(object);
                 }
                 if sequence >= last {

@@ -11,7 +11,8 @@ pub(super) use place::NatsPlace;
 
 use super::link::Link;
 use super::paths::Layout;
-use super::{Chunk, Error, Listed, Store, Version, patience};
+use super::patience::Allowance;
+use super::{Chunk, Error, Listed, Store, Version};
 use crate::ltx::{FileName, Level, Txid};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -22,7 +23,6 @@ use shelf::Shelf;
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
-use tokio::time::timeout;
 
 /// A replica in an object store, read over one connection.
 pub(super) struct NatsStore {
@@ -51,8 +51,8 @@ impl NatsStore {
         NatsStore { shown, place, link: Link::default(), catalog, shelf }
     }
 
-    /// Asks something that brings about `bytes`; over a new connection if the one there was does not answer.
-    async fn ask<T, F>(&self, bytes: u64, question: impl Fn(Arc<Connection>) -> F) -> Result<T, Failure>
+    /// Asks something, over a new connection if the one there was does not answer. It may take as long as `allowance` says.
+    async fn ask<T, F>(&self, allowance: &Allowance, question: impl Fn(Arc<Connection>) -> F) -> Result<T, Failure>
     where
         F: Future<Output = Result<T, Failure>>,
     {
@@ -70,12 +70,11 @@ impl NatsStore {
                 answer => answer,
             }
         };
-        let deadline = patience::deadline(bytes);
-        match timeout(deadline, tries).await {
-            Ok(answer) => answer,
-            Err(_) => {
+        match allowance.limit(tries).await {
+            Some(answer) => answer,
+            None => {
                 self.link.cut().await;
-                Err(Failure::late(deadline.as_secs()))
+                Err(Failure::late(allowance.deadline().as_secs()))
             }
         }
     }
@@ -89,8 +88,10 @@ impl NatsStore {
 #[async_trait]
 impl Store for NatsStore {
     async fn list(&self, level: Level, from: Txid) -> Result<Vec<Listed>, Error> {
-        let list = |connection: Arc<Connection>| async move { self.catalog.list(&connection, level, from).await };
-        let listed = self.ask(LISTING, list).await;
+        let allowance = &Allowance::of(LISTING);
+        let list =
+            |connection: Arc<Connection>| async move { self.catalog.list(&connection, level, from, allowance).await };
+        let listed = self.ask(allowance, list).await;
         let mut files = listed.map_err(|failure| failure.error(self.shown.clone()))?;
         files.sort_unstable_by_key(|file| file.name);
         Ok(files)
@@ -105,7 +106,8 @@ impl Store for NatsStore {
     ) -> Result<Chunk, Error> {
         let below = Layout::Decimal.file(level, name);
         let shown = format!("{}/{below}", self.shown);
-        let object = self.ask(0, |connection| {
+        let allowance = Allowance::of(0);
+        let object = self.ask(&allowance, |connection| {
             let below = &below;
             async move { connection.object(below).await }
         });
@@ -126,9 +128,9 @@ impl Store for NatsStore {
                 let (kept, range) = (&kept, range.clone());
                 async move { kept.range(range, &connection).await }
             };
-            self.ask(kept.missing(range.end), read).await.map_err(failed)?
+            self.ask(&Allowance::of(kept.missing(range.end)), read).await.map_err(failed)?
         };
-        Ok(Chunk { bytes, file_size: object.size, version })
+        Ok(Chunk { bytes, file_size: object.size, version, modified_ms: object.modified_ms })
     }
 }
 

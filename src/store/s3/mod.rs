@@ -10,7 +10,7 @@ mod tests;
 pub(super) use place::S3Place;
 
 use super::cloud::{self, Bucket, CloudStore, Parts, Service};
-use super::http::Clients;
+use super::http::{Clients, Redirects};
 use super::paths::Layout;
 use super::tls::Trust;
 use super::url;
@@ -38,10 +38,10 @@ pub(super) fn bucket_and_endpoint(scheme: &str, parts: &url::Parts<'_>) -> (Stri
 
 /// Makes a store of the place.
 pub(super) fn connect(shown: Arc<str>, place: S3Place) -> Result<CloudStore<S3Place>, String> {
-    let mut clients = Clients::new(Trust::of(place.skip_verify, place.authorities.as_deref(), &shown)?)?;
-    if place.endpoint.as_deref().is_some_and(host::is_tigris) {
-        clients = clients.with_header("x-tigris-consistent", "true");
-    }
+    let trust = Trust::of(place.skip_verify, place.authorities.as_deref(), &shown)?;
+    let is_tigris = place.endpoint.as_deref().is_some_and(host::is_tigris);
+    let clients =
+        Clients::of(place.server(), trust, is_tigris.then_some(("x-tigris-consistent", "true")), Redirects::Refused)?;
     CloudStore::new(shown, place, clients)
 }
 

@@ -1,10 +1,12 @@
 //! How answers that a well-behaved server never gives are taken.
 
 use crate::ltx::{FileName, Level, Txid};
-use crate::store::canned::{Canned, answer, part};
+use crate::store::bounds::{MOST_EMPTY_PAGES, MOST_NAMES};
+use crate::store::canned::{Canned, answer, endless, part, trickle};
 use crate::store::{Error, ErrorKind, Listed, Location, Store};
 use bytes::Bytes;
 use std::ffi::OsString;
+use std::io::Write;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -54,7 +56,8 @@ async fn a_body_that_breaks_off_goes_on_where_it_did_or_is_unreachable() {
     let cut = part("0-7/9", "abcdefgh").replace("efgh", "");
     let server = Canned::start(vec![cut.clone(), part("4-7/9", "efgh")]);
     assert_eq!(server.read(0..8).await.expect("both halves"), "abcdefgh");
-    let error = Canned::start(vec![cut]).read(0..8).await.expect_err("never the second half");
+    let nothing = part("0-7/9", "abcdefgh").replace("abcdefgh", "");
+    let error = Canned::start(vec![nothing]).read(0..8).await.expect_err("never a byte");
     assert_eq!(error.kind(), ErrorKind::Unreachable, "{error}");
 }
 
@@ -93,7 +96,139 @@ async fn a_listing_that_goes_round_in_circles_ends() {
     let server = Canned::start(vec![answer("200 OK", "", page)]);
     let error = server.list().await.expect_err("no end");
     assert_eq!(error.kind(), ErrorKind::Protocol);
-    assert!(error.to_string().ends_with("answers the same page of a listing for ever"), "{error}");
+    assert!(error.to_string().ends_with("a listing without an end"), "{error}");
+}
+
+#[tokio::test]
+async fn a_listing_whose_pages_name_ever_new_ones_ends() {
+    let page = |number: usize, names: usize| {
+        let names = (0..names).map(|name| {
+            let txid = number * names + name + 1;
+            format!(
+                "<Contents><Key>app/0000/{txid:016x}-{txid:016x}.ltx</Key><Size>1</Size>\
+                 <LastModified>2026-01-01T00:00:00.000Z</LastModified></Contents>"
+            )
+        });
+        let names: String = names.collect();
+        let next = format!("<NextContinuationToken>{number}</NextContinuationToken>");
+        answer(
+            "200 OK",
+            "",
+            &format!("<ListBucketResult><IsTruncated>true</IsTruncated>{next}{names}</ListBucketResult>"),
+        )
+    };
+    let cases = [
+        (0, MOST_EMPTY_PAGES + 1, "a listing without an end"),
+        (1000, MOST_NAMES / 1000 + 1, "turn Litestream's retention on"),
+    ];
+    for (names, pages, clause) in cases {
+        let server = Canned::start_with(move |number, stream| stream.write_all(page(number, names).as_bytes()));
+        let error = server.list().await.expect_err(clause);
+        assert_eq!(error.kind(), ErrorKind::Protocol, "{error}");
+        assert!(error.to_string().contains(clause), "{error}");
+        assert_eq!(server.answered.load(Ordering::Relaxed), pages);
+    }
+}
+
+#[tokio::test]
+async fn more_bytes_than_can_be_are_an_error_at_once() {
+    let too_many = |headers: &str| {
+        let headers = format!("etag: \"a\"\r\n{headers}");
+        format!(
+            "HTTP/1.1 206 Partial Content\r\ncontent-range: bytes 0-3/9\r\nconnection: close\r\n{headers}\r\nabcdef"
+        )
+    };
+    let servers = [
+        Canned::start(vec![too_many("content-length: 99999999999999\r\n")]),
+        Canned::start(vec![too_many("content-length: 6\r\n")]),
+        Canned::start(vec![too_many("")]),
+        Canned::start_with(|_, stream| endless("206 Partial Content", "content-range: bytes 0-3/9\r\n", stream)),
+    ];
+    for server in servers {
+        let error = server.read(0..4).await.expect_err("too many bytes");
+        assert_eq!(error.kind(), ErrorKind::Protocol, "{error}");
+        assert!(error.to_string().contains("more than the 4 bytes that were asked for"), "{error}");
+    }
+    let server = Canned::start_with(|_, stream| endless("200 OK", "content-type: application/xml\r\n", stream));
+    let error = server.list().await.expect_err("no end");
+    assert!(error.to_string().contains("more than the 16777216 bytes"), "{error}");
+    let server = Canned::start_with(|_, stream| endless("500 Internal Server Error", "", stream));
+    assert_eq!(server.list().await.map_err(|error| error.kind()), Err(ErrorKind::Unreachable));
+}
+
+#[tokio::test]
+async fn credentials_without_an_end_are_none() {
+    let instance = Canned::start_with(|_, stream| endless("200 OK", "", stream));
+    let metadata = |name: &str| (name == "AWS_METADATA_ENDPOINT").then(|| OsString::from(&instance.endpoint));
+    let store = Location::parse_with("s3://bucket/app", metadata).expect("a location").connect().expect("a store");
+    let error = store.list(Level::ZERO, Txid(0)).await.expect_err("no credentials");
+    assert_eq!(error.kind(), ErrorKind::Denied);
+    assert!(error.to_string().contains("more than the 1048576 bytes"), "{error}");
+}
+
+#[tokio::test]
+async fn a_server_is_left_alone_as_long_as_it_asks_for() {
+    let busy = |after: &str| answer("503 Service Unavailable", &format!("retry-after: {after}\r\n"), SLOW_DOWN);
+    let server = Canned::start(vec![busy("1"), part("0-3/9", "abcd")]);
+    let begun = std::time::Instant::now();
+    assert_eq!(server.read(0..4).await.expect("the second answer"), "abcd");
+    assert!(begun.elapsed() >= std::time::Duration::from_secs(1), "{:?}", begun.elapsed());
+    for status in ["503 Service Unavailable", "429 Too Many Requests"] {
+        let server = Canned::start(vec![busy("60").replace("503 Service Unavailable", status)]);
+        let error = server.read(0..4).await.expect_err("no time for that");
+        assert_eq!(error.kind(), ErrorKind::Unreachable);
+        let clause = "it asks for a pause of 60 seconds, and the request may take 10 in all";
+        assert!(error.to_string().contains(clause), "{error}");
+        assert_eq!(server.answered.load(Ordering::Relaxed), 1);
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_makes_no_sense_is_asked_for_once_more() {
+    let right = || part("0-3/9", "abcd");
+    let whole =
+        |checksum: &str| part("0-3/4", "abcd").replace("etag", &format!("x-amz-checksum-crc32c: {checksum}\r\netag"));
+    for nonsense in [
+        answer("200 OK", "content-type: text/html\r\n", "<html>Sign in</html>"),
+        answer("200 OK", "", ""),
+        part("1-4/9", "bcde"),
+        part("0-2/9", "abc"),
+        part("0-3/9", "abc"),
+        part("0-3/9", "abcdefg"),
+        whole("AAAAAA=="),
+    ] {
+        let server = Canned::start(vec![nonsense.clone(), right()]);
+        assert_eq!(server.read(0..4).await.expect(&nonsense), "abcd");
+        assert_eq!(server.answered.load(Ordering::Relaxed), 2);
+    }
+    assert_eq!(Canned::start(vec![whole("ksgKMQ==")]).read(0..4).await.expect("a right checksum"), "abcd");
+    let listing = answer("200 OK", "", "<ListBucketResult></ListBucketResult>");
+    for nonsense in ["", "<html>Sign in</html>", "<ListBucketResult><Contents><Key>"] {
+        let server = Canned::start(vec![answer("200 OK", "", nonsense), listing.clone()]);
+        assert_eq!(server.list().await.expect(nonsense), []);
+    }
+}
+
+#[tokio::test]
+async fn a_file_whose_tag_is_missing_is_asked_for_once_more() {
+    let name = FileName { min: Txid(1), max: Txid(1) };
+    let (right, bare) = (part("0-3/9", "abcd"), part("0-3/9", "abcd").replace("etag", "x-tag"));
+    let server = Canned::start(vec![right.clone(), bare.clone(), right, bare]);
+    let store = server.store();
+    let tag = store.read(Level::ZERO, name, 0..4, None).await.expect("a file").version;
+    assert_eq!(store.read(Level::ZERO, name, 0..4, Some(&tag)).await.expect("the file").version, tag);
+    let error = store.read(Level::ZERO, name, 0..4, Some(&tag)).await.expect_err("never a tag");
+    assert_eq!(error.kind(), ErrorKind::Changed);
+}
+
+#[tokio::test]
+async fn an_answer_that_trickles_is_asked_for_again() {
+    let listing = answer("200 OK", "", "<ListBucketResult></ListBucketResult>");
+    let server = Canned::start_with(move |number, stream| match number {
+        0 => trickle(&listing, stream),
+        _ => stream.write_all(listing.as_bytes()),
+    });
+    assert_eq!(server.list().await.expect("the second answer"), []);
 }
 
 #[tokio::test]

@@ -12,11 +12,13 @@ pub(super) struct Failure {
     pub is_lost: bool,
     /// Whether there is no more of what was asked for.
     pub is_end: bool,
+    /// Whether the server refused the request, so that it may answer others.
+    pub is_refusal: bool,
 }
 
 impl Failure {
     pub fn new(kind: ErrorKind, cause: impl Into<String>) -> Failure {
-        Failure { kind, cause: cause.into(), is_lost: false, is_end: false }
+        Failure { kind, cause: cause.into(), is_lost: false, is_end: false, is_refusal: false }
     }
 
     /// The connection ended while somebody waited for an answer.
@@ -35,13 +37,14 @@ impl Failure {
         const PERMISSION_DENIED: u32 = 3;
         const FAILURE: u32 = 4;
         let message = short(message);
-        match code {
+        let failure = match code {
             END => Failure { is_end: true, ..Failure::nonsense("an end where none can be") },
             NO_SUCH_FILE => Failure::new(ErrorKind::NotFound, "there is no such file"),
             PERMISSION_DENIED => Failure::new(ErrorKind::Denied, "the server's user may not read it"),
             FAILURE => Failure::new(ErrorKind::Unreachable, format!("the server cannot read it now ({message})")),
             _ => Failure::new(ErrorKind::Protocol, format!("the server refuses (status {code}, {message})")),
-        }
+        };
+        Failure { is_refusal: true, ..failure }
     }
 
     pub fn is_missing(&self) -> bool {

@@ -4,13 +4,17 @@ mod connection;
 mod failure;
 mod place;
 mod session;
+#[cfg(test)]
+mod tests;
 mod wire;
 
 pub(super) use place::SftpPlace;
 
+use super::bounds::check_names;
 use super::link::Link;
 use super::paths::Layout;
-use super::{Chunk, Error, ErrorKind, Listed, Store, Version, patience};
+use super::patience::Allowance;
+use super::{Chunk, Error, ErrorKind, Listed, OLDER_FORMAT, Store, Version};
 use crate::lock::RwLock;
 use crate::ltx::{FileName, Level, Txid};
 use async_trait::async_trait;
@@ -24,7 +28,6 @@ use std::fmt;
 use std::future::Future;
 use std::ops::Range;
 use std::sync::Arc;
-use tokio::time::timeout;
 use wire::{Answer, Attributes, FileKind, Request};
 
 /// A replica on an SSH server, read over one connection.
@@ -53,12 +56,11 @@ impl SftpStore {
         SftpStore { shown, place, link: Link::default(), root: RwLock::new(None) }
     }
 
-    /// Asks something that brings about `bytes`; over a new connection if the one there was has broken.
-    async fn ask<T, F>(&self, bytes: u64, question: impl Fn(Arc<Connection>) -> F) -> Result<T, Failure>
+    /// Asks something, over a new connection if the one there was has broken. It may take as long as `allowance` says.
+    async fn ask<T, F>(&self, allowance: &Allowance, question: impl Fn(Arc<Connection>) -> F) -> Result<T, Failure>
     where
         F: Future<Output = Result<T, Failure>>,
     {
-        let deadline = patience::deadline(bytes);
         let tries = async {
             let (connection, is_new) = self.connected().await?;
             match question(connection).await {
@@ -66,12 +68,12 @@ impl SftpStore {
                 answer => answer,
             }
         };
-        match timeout(deadline, tries).await {
-            Ok(answer) => answer,
-            Err(_) => {
+        match allowance.limit(tries).await {
+            Some(answer) => answer,
+            None => {
                 // Whatever is wrong with the connection, the next question gets another.
                 self.link.cut().await;
-                let (server, seconds) = (self.place.server(), deadline.as_secs());
+                let (server, seconds) = (self.place.server(), allowance.deadline().as_secs());
                 let cause = format!("the connection to {server} failed: no answer within {seconds} seconds");
                 Err(Failure::new(ErrorKind::Unreachable, cause))
             }
@@ -108,16 +110,17 @@ impl SftpStore {
 #[async_trait]
 impl Store for SftpStore {
     async fn list(&self, level: Level, from: Txid) -> Result<Vec<Listed>, Error> {
+        let allowance = &Allowance::of(LISTING);
         let list = |connection: Arc<Connection>| async move {
             let session = &connection.session;
             let Some(root) = self.root(session).await? else { return Ok(Vec::new()) };
             let directory = format!("{root}/{}", Layout::Decimal.level(level));
-            match entries(session, &directory, level, from).await {
+            match entries(session, &directory, level, from, allowance).await {
                 Err(failure) if failure.is_missing() => Ok(Vec::new()),
                 answer => answer,
             }
         };
-        self.ask(LISTING, list).await.map_err(|failure| failure.error(self.shown.clone()))
+        self.ask(allowance, list).await.map_err(|failure| failure.error(self.shown.clone()))
     }
 
     async fn read(
@@ -140,14 +143,27 @@ impl Store for SftpStore {
                 contents(&file, range, expected).await.map(Some)
             }
         };
-        let (attributes, bytes) = match self.ask(length, read).await {
+        let (attributes, bytes) = match self.ask(&Allowance::of(length), read).await {
             Ok(Some(read)) => read,
             Ok(None) => return Err(Error::missing(shown)),
             Err(failure) => return Err(failure.error(shown)),
         };
         let version = version(&attributes);
         version.check(expected, &shown)?;
-        Ok(Chunk { bytes, file_size: attributes.size, version })
+        Ok(Chunk { bytes, file_size: attributes.size, version, modified_ms: i64::from(attributes.modified) * 1000 })
+    }
+
+    async fn holds_older_format(&self) -> Result<bool, Error> {
+        let look = |connection: Arc<Connection>| async move {
+            let session = &connection.session;
+            let Some(root) = self.root(session).await? else { return Ok(false) };
+            match session.attributes(Request::Stat(format!("{root}/{OLDER_FORMAT}"))).await {
+                Ok(_) => Ok(true),
+                Err(failure) if failure.is_missing() => Ok(false),
+                Err(failure) => Err(failure),
+            }
+        };
+        self.ask(&Allowance::of(0), look).await.map_err(|failure| failure.error(self.shown.clone()))
     }
 }
 
@@ -157,16 +173,28 @@ const LISTING: u64 = 256 * 1024;
 const LARGE: u64 = 64 * 1024 * 1024;
 
 /// The files of a directory. Asks for several parts at once: a server gives about a hundred names at a time.
-async fn entries(session: &Session, directory: &str, level: Level, from: Txid) -> Result<Vec<Listed>, Failure> {
+async fn entries(
+    session: &Session,
+    directory: &str,
+    level: Level,
+    from: Txid,
+    allowance: &Allowance,
+) -> Result<Vec<Listed>, Failure> {
     const AT_ONCE: usize = 4;
+    /// About the length of what is told of a file.
+    const ENTRY: u64 = 256;
     let open = session.open(Request::OpenDirectory(directory.to_owned())).await?;
     let mut files = Vec::new();
+    let mut count = 0;
     let mut is_complete = false;
     while !is_complete {
         let parts = (0..AT_ONCE).map(|_| session.ask(Request::ReadDirectory(open.handle.clone())));
         for part in join_all(parts).await {
             match part {
                 Ok(Answer::Names(names)) => {
+                    count += names.len();
+                    check_names(count).map_err(|what| Failure::nonsense(&what))?;
+                    allowance.earn(names.len() as u64 * ENTRY);
                     for (name, attributes) in names {
                         let name = std::str::from_utf8(&name).ok().and_then(FileName::parse);
                         let Some(name) = name.filter(|name| name.min >= from) else { continue };
@@ -183,7 +211,8 @@ async fn entries(session: &Session, directory: &str, level: Level, from: Txid) -
     Ok(files)
 }
 
-/// What is told of a name; None if it is no file. Behind a link is what it leads to.
+/// What is told of a name; None if it is no file. Behind a link is what it leads to, if that can be told: a link to nothing, to
+/// itself or to what the user may not see must not hide the other files.
 async fn file(
     session: &Session,
     directory: &str,
@@ -193,7 +222,7 @@ async fn file(
 ) -> Result<Option<Listed>, Failure> {
     let attributes = if attributes.is(FileKind::Link) {
         match session.attributes(Request::Stat(format!("{directory}/{name}"))).await {
-            Err(failure) if failure.is_missing() => return Ok(None),
+            Err(failure) if failure.is_refusal => return Ok(None),
             answer => answer?,
         }
     } else {
@@ -266,7 +295,10 @@ async fn piece(file: &Open<'_>, range: Range<u64>) -> Result<BytesMut, Failure> 
         let length = u32::try_from(range.end - offset).unwrap_or(u32::MAX);
         match file.session.ask(Request::Read { handle: file.handle.clone(), offset, length }).await {
             Ok(Answer::Data(data)) if data.is_empty() => return Ok(bytes),
-            Ok(Answer::Data(data)) => bytes.extend_from_slice(&data[..data.len().min(length as usize)]),
+            Ok(Answer::Data(data)) if data.len() > length as usize => {
+                return Err(Failure::nonsense("more data than was asked for"));
+            }
+            Ok(Answer::Data(data)) => bytes.extend_from_slice(&data),
             Ok(_) => return Err(Failure::nonsense("no data")),
             Err(failure) if failure.is_end => return Ok(bytes),
             Err(failure) => return Err(failure),

@@ -8,6 +8,9 @@ use bytes::Bytes;
 /// Longest packet that is taken from a server. Ours ask for less than that at once.
 pub const LONGEST: u32 = 512 * 1024;
 
+/// Longest handle that a server may give.
+pub const LONGEST_HANDLE: usize = 256;
+
 /// A handle of a server's, or a path: any bytes.
 type Text = Bytes;
 

@@ -1,17 +1,24 @@
 //! What web servers answer, and what it says of a file.
 
+use crate::store::bounds::LONGEST_LISTING;
 use crate::store::error::short;
-use bytes::Bytes;
-use reqwest::header::{CONTENT_RANGE, HeaderMap, HeaderName};
+use crate::store::patience::Allowance;
+use crate::store::tries::{Trouble, retry_after};
+use bytes::{Bytes, BytesMut};
+use reqwest::header::{CONTENT_RANGE, DATE, HeaderMap, HeaderName, RETRY_AFTER};
 use reqwest::{Response, StatusCode};
 use std::error::Error as StdError;
 use std::ops::Range;
+use std::time::Duration;
+
+/// Longest file that is fetched whole from a server without ranges.
+const LONGEST_WHOLE: u64 = 16 * 1024 * 1024;
 
 /// Why there is no answer that helps.
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// The server said no.
-    Refused(StatusCode),
+    /// The server said no. It may say when to ask again.
+    Refused(StatusCode, Option<Duration>),
     /// The answer is at this server, which is not asked; or the same one has redirected too often.
     Redirected(String),
     /// There was no answer, or not all of it.
@@ -20,6 +27,8 @@ pub(super) enum Failure {
     Nonsense(String),
     /// The server lacks what reading a replica takes.
     Unfit(String),
+    /// The server asks for a longer pause than there is time for.
+    Busy(String),
 }
 
 /// An answer that was read to its end.
@@ -27,6 +36,34 @@ pub(super) struct Answer {
     pub status: StatusCode,
     pub headers: HeaderMap,
     pub body: Bytes,
+}
+
+/// What a request may bring.
+#[derive(Clone, Copy)]
+pub(super) enum Length {
+    /// So many bytes at the most, or a whole file of [`LONGEST_WHOLE`] from a server that gives no parts.
+    Part(u64),
+    /// A listing of any length up to [`LONGEST_LISTING`].
+    Listing,
+}
+
+impl Length {
+    /// The most that an answer may have.
+    pub fn most(self, status: StatusCode) -> u64 {
+        match self {
+            Length::Listing => LONGEST_LISTING,
+            Length::Part(length) if status == StatusCode::PARTIAL_CONTENT => length,
+            Length::Part(_) => LONGEST_WHOLE,
+        }
+    }
+
+    /// What is known of the length beforehand.
+    pub fn at_least(self) -> u64 {
+        match self {
+            Length::Listing => 0,
+            Length::Part(length) => length,
+        }
+    }
 }
 
 impl Failure {
@@ -38,14 +75,50 @@ impl Failure {
         Failure::Silent(short(&root.to_string()))
     }
 
-    /// Whether another try may help.
-    pub fn is_passing(&self) -> bool {
+    /// The refusal of an answer.
+    pub fn refused(response: &Response) -> Failure {
+        let header = |name| header(response.headers(), name);
+        Failure::Refused(response.status(), header(RETRY_AFTER).and_then(|told| retry_after(told, header(DATE))))
+    }
+
+    /// What another try may bring.
+    pub fn trouble(&self) -> Trouble {
         match self {
-            Failure::Refused(status) => status.is_server_error() || [408, 425, 429].contains(&status.as_u16()),
-            Failure::Silent(_) => true,
-            Failure::Redirected(_) | Failure::Nonsense(_) | Failure::Unfit(_) => false,
+            Failure::Refused(status, retry_after)
+                if status.is_server_error() || [408, 425, 429].contains(&status.as_u16()) =>
+            {
+                Trouble::Passing { retry_after: *retry_after }
+            }
+            Failure::Silent(_) => Trouble::Passing { retry_after: None },
+            Failure::Nonsense(_) => Trouble::Nonsense,
+            Failure::Redirected(_) | Failure::Refused(..) | Failure::Unfit(_) | Failure::Busy(_) => Trouble::Lasting,
         }
     }
+}
+
+/// The body of an answer, if it is no longer than it may be. Its bytes earn it the time to go on.
+pub(super) async fn body(response: &mut Response, length: Length, allowance: &Allowance) -> Result<Bytes, Failure> {
+    let most = length.most(response.status());
+    let too_long = || match length {
+        Length::Part(_) if most == LONGEST_WHOLE => Failure::Unfit(
+            "answers with a whole file of many megabytes where a range of it was asked for; it has to serve ranges"
+                .to_owned(),
+        ),
+        _ => Failure::Nonsense(format!("more than the {most} bytes that there can be")),
+    };
+    let announced = response.content_length().unwrap_or(0);
+    if announced > most {
+        return Err(too_long());
+    }
+    let mut body = BytesMut::with_capacity(announced.min(LONGEST_WHOLE) as usize);
+    while let Some(chunk) = response.chunk().await.map_err(|error| Failure::silent(&error))? {
+        allowance.earn(chunk.len() as u64);
+        if (body.len() + chunk.len()) as u64 > most {
+            return Err(too_long());
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body.freeze())
 }
 
 /// The bytes of a range in an answer, whether it has them alone or the whole file, and the length of the file.
@@ -61,7 +134,7 @@ pub(super) fn part(
         return Ok((body.slice(start..end), size));
     }
     let told = header(headers, CONTENT_RANGE).unwrap_or_default();
-    let nonsense = || "a part that is not the one asked for".to_owned();
+    let nonsense = || format!("a part that is not the one asked for ({})", short(told));
     let parsed = told.strip_prefix("bytes ").and_then(|told| {
         let (part, size) = told.split_once('/')?;
         let (start, last) = part.split_once('-')?;
@@ -79,6 +152,8 @@ pub(super) fn header(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 
-pub(super) fn length(response: &Response) -> u64 {
-    response.content_length().unwrap_or(0)
+/// A time of HTTP in milliseconds since 1970; 0 if it is none.
+pub(super) fn milliseconds(time: Option<&str>) -> i64 {
+    let parsed = time.and_then(|time| chrono::DateTime::parse_from_rfc2822(time).ok());
+    parsed.map_or(0, |time| time.timestamp_millis())
 }

@@ -1,5 +1,6 @@
 //! Listings by WebDAV: the properties of the files of a directory.
 
+use super::answer::{Answer, Length, milliseconds};
 use super::{Failure, NEVER, WebStore, etag};
 use crate::ltx::{FileName, Level, Txid};
 use crate::store::Listed;
@@ -7,26 +8,25 @@ use crate::store::paths::Layout;
 use percent_encoding::percent_decode_str;
 use quick_xml::Reader;
 use quick_xml::events::Event;
-use reqwest::Method;
+use reqwest::{Client, Method};
 use std::sync::atomic::Ordering;
 
 /// What is asked of every file.
 const QUESTION: &str = r#"<?xml version="1.0" encoding="utf-8"?><D:propfind xmlns:D="DAV:"><D:prop><D:resourcetype/><D:getcontentlength/><D:getetag/><D:getlastmodified/></D:prop></D:propfind>"#;
 
-/// About the length of the properties of a thousand files.
-const LISTING: u64 = 1024 * 1024;
-
 impl WebStore {
     pub(super) async fn properties(&self, level: Level, from: Txid) -> Result<Vec<Listed>, Failure> {
         let method = Method::from_bytes(b"PROPFIND").map_err(|_| Failure::Unfit("takes no method".to_owned()))?;
         let below = format!("{}/", Layout::Decimal.level(level));
-        let request = || {
-            let request = self.request(method.clone(), &below).header("depth", "1");
+        let request = |client: &Client| {
+            let request = self.request(client, method.clone(), &below).header("depth", "1");
             request.header("content-type", "application/xml; charset=utf-8").body(QUESTION)
         };
-        let answer = self.ask(LISTING, request).await?;
-        let resources = resources(&String::from_utf8_lossy(&answer.body));
-        let resources = resources.ok_or_else(|| Failure::Nonsense("what came is no listing".to_owned()))?;
+        let read = |answer: Answer, _| {
+            let resources = resources(&String::from_utf8_lossy(&answer.body));
+            resources.ok_or_else(|| Failure::Nonsense("what came is no listing".to_owned()))
+        };
+        let resources = self.ask(Length::Listing, request, read).await?;
         if resources.iter().any(|resource| !resource.is_directory && resource.tag.is_empty()) {
             self.has_tags.store(false, Ordering::Relaxed);
         }
@@ -117,12 +117,6 @@ impl Resource {
         };
         field.push_str(text.trim());
     }
-}
-
-/// A time of HTTP in milliseconds since 1970; 0 if it is none.
-fn milliseconds(time: Option<&str>) -> i64 {
-    let parsed = time.and_then(|time| chrono::DateTime::parse_from_rfc2822(time).ok());
-    parsed.map_or(0, |time| time.timestamp_millis())
 }
 
 #[cfg(test)]

@@ -2,14 +2,16 @@
 //!
 //! Such a page names files, and that is all that is relied upon: their lengths are asked for, once for each.
 
+use super::answer::{Answer, Length};
 use super::{Failure, Version, WebStore};
 use crate::lock::Mutex;
 use crate::ltx::{FileName, Level, Txid};
 use crate::store::Listed;
+use crate::store::bounds::check_names;
 use crate::store::paths::Layout;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use reqwest::header::CACHE_CONTROL;
-use reqwest::{Method, StatusCode};
+use reqwest::{Client, Method, StatusCode};
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
@@ -51,14 +53,11 @@ impl Sizes {
 /// Files that are asked for at once.
 pub(super) const AT_ONCE: usize = 16;
 
-/// About the length of a page for a thousand files.
-const PAGE: u64 = 512 * 1024;
-
 impl WebStore {
     /// What the page for a level names; if there is none, or one that names nothing, what a manifest does.
     pub(super) async fn index(&self, level: Level, from: Txid) -> Result<Vec<Listed>, Failure> {
         let page = match self.has_manifest.load(Ordering::Relaxed) {
-            true => Err(Failure::Refused(StatusCode::NOT_FOUND)),
+            true => Err(Failure::Refused(StatusCode::NOT_FOUND, None)),
             false => self.page(level).await,
         };
         let names = match page {
@@ -68,10 +67,10 @@ impl WebStore {
             }
             // A host that shows pages has none for a level that is not there.
             page if self.has_pages.load(Ordering::Relaxed) => return page.map(|_| Vec::new()),
-            Ok(_) | Err(Failure::Refused(StatusCode::NOT_FOUND | StatusCode::GONE | StatusCode::FORBIDDEN)) => {
+            Ok(_) | Err(Failure::Refused(StatusCode::NOT_FOUND | StatusCode::GONE | StatusCode::FORBIDDEN, _)) => {
                 return match (self.manifest().await?, page) {
                     (Some(manifest), _) => self.listed_by(manifest, level, from).await,
-                    (None, Err(Failure::Refused(StatusCode::FORBIDDEN))) => Err(Failure::Unfit(
+                    (None, Err(Failure::Refused(StatusCode::FORBIDDEN, _))) => Err(Failure::Unfit(
                         "shows no page for a directory; turn its index of directories on, or put a list of the files in \
                          ltx/index.txt"
                             .to_owned(),
@@ -82,15 +81,42 @@ impl WebStore {
             Err(failure) => return Err(failure),
         };
         self.sizes.0.lock().retain(|(at, name), _| *at != level || names.binary_search(name).is_ok());
-        let wanted = names.into_iter().filter(|name| name.min >= from);
-        some(wanted.map(|name| self.listed(level, name))).await
+        let wanted: Vec<FileName> = names.into_iter().filter(|name| name.min >= from).collect();
+        self.readable(level, wanted).await
+    }
+
+    /// Those of the named files that may be read. One that may not, such as a link to itself, must not hide the others; if
+    /// none may, the server refuses them all.
+    async fn readable(&self, level: Level, names: Vec<FileName>) -> Result<Vec<Listed>, Failure> {
+        let asked = names.into_iter().map(|name| async move {
+            match self.listed(level, name).await {
+                Err(failure @ Failure::Refused(StatusCode::FORBIDDEN, _)) => Ok(Err(failure)),
+                answer => answer.map(Ok),
+            }
+        });
+        let answers: Vec<_> = stream::iter(asked).buffered(AT_ONCE).try_collect().await?;
+        let (mut files, mut refused) = (Vec::new(), None);
+        for answer in answers {
+            match answer {
+                Ok(file) => files.extend(file),
+                Err(failure) => refused = Some(failure),
+            }
+        }
+        match refused {
+            Some(failure) if files.is_empty() => Err(failure),
+            _ => Ok(files),
+        }
     }
 
     /// The names on the page for a level.
     async fn page(&self, level: Level) -> Result<Vec<FileName>, Failure> {
         let below = format!("{}/", Layout::Decimal.level(level));
-        let request = || self.request(Method::GET, &below).header(CACHE_CONTROL, "no-cache");
-        Ok(names(&String::from_utf8_lossy(&self.ask(PAGE, request).await?.body)))
+        let request = |client: &Client| self.request(client, Method::GET, &below).header(CACHE_CONTROL, "no-cache");
+        let read = |answer: Answer, _| {
+            let names = names(&String::from_utf8_lossy(&answer.body));
+            check_names(names.len()).map(|()| names).map_err(Failure::Nonsense)
+        };
+        self.ask(Length::Listing, request, read).await
     }
 
     /// None if it is not there any more, or is a directory.

@@ -4,21 +4,19 @@
 //! tell its length in bytes and its ETag behind that, apart from each other by white space. It may be older than the replica: names of
 //! level 0 follow each other, so those behind its last are tried until one is not there.
 
+use super::answer::Length;
 use super::index::{AT_ONCE, some};
 use super::{Failure, NEVER, Version, WebStore, etag};
 use crate::ltx::{FileName, Level, Txid};
 use crate::store::Listed;
 use crate::store::paths::Layout;
-use reqwest::Method;
 use reqwest::header::CACHE_CONTROL;
+use reqwest::{Client, Method};
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
 /// Where it lies in a replica.
 const PATH: &str = "ltx/index.txt";
-
-/// About the length of one that names some thousand files.
-const LENGTH: u64 = 512 * 1024;
 
 /// More are left for the next listing.
 const MOST: usize = 1 << 16;
@@ -30,9 +28,9 @@ pub(super) struct Manifest(BTreeMap<(Level, FileName), Option<(u64, Version)>>);
 impl WebStore {
     /// The manifest, if there is one. From then on it is what listings are made of.
     pub(super) async fn manifest(&self) -> Result<Option<Manifest>, Failure> {
-        let request = || self.request(Method::GET, PATH).header(CACHE_CONTROL, "no-cache");
-        let answer = match self.ask(LENGTH, request).await {
-            Err(Failure::Refused(status)) if status.is_client_error() => return Ok(None),
+        let request = |client: &Client| self.request(client, Method::GET, PATH).header(CACHE_CONTROL, "no-cache");
+        let answer = match self.ask(Length::Listing, request, |answer, _| Ok(answer)).await {
+            Err(Failure::Refused(status, _)) if status.is_client_error() => return Ok(None),
             answer => answer?,
         };
         // Some hosts show a page for whatever they are asked.
@@ -48,7 +46,7 @@ impl WebStore {
     async fn tells_what_is_missing(&self) -> Result<(), Failure> {
         let nobodys = Layout::Decimal.file(Level::ZERO, FileName { min: Txid(u64::MAX), max: Txid(u64::MAX) });
         match self.head(&nobodys).await {
-            Err(Failure::Refused(_)) => Ok(()),
+            Err(Failure::Refused(..)) => Ok(()),
             Err(failure @ Failure::Silent(_)) => Err(failure),
             _ => Err(Failure::Unfit("says of a file that is not there that it is; it has to answer 404".to_owned())),
         }

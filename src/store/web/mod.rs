@@ -13,13 +13,14 @@ mod tests;
 
 pub(super) use place::{Listing, WebPlace};
 
-use super::http::{Clients, MOST_REDIRECTS, Redirects, destination};
+use super::http::{Clients, MOST_REDIRECTS, Purpose, Redirects, destination};
 use super::paths::Layout;
-use super::patience::{self, CONNECT_TIMEOUT};
+use super::patience::{Allowance, one_try};
 use super::tls::Trust;
+use super::tries::{Stop, Tries, Trouble};
 use super::{Chunk, Error, ErrorKind, Listed, Store, Version, etag};
 use crate::ltx::{FileName, Level, Txid};
-use answer::{Answer, Failure, header, length, part};
+use answer::{Answer, Failure, Length, body, header, milliseconds, part};
 use async_trait::async_trait;
 use bytes::Bytes;
 use reqwest::header::{CACHE_CONTROL, CONTENT_LENGTH, ETAG, HeaderMap, IF_MATCH, LAST_MODIFIED, RANGE};
@@ -28,15 +29,14 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 /// A replica behind a web server.
 #[derive(Debug)]
 pub(super) struct WebStore {
     shown: Arc<str>,
     place: WebPlace,
-    client: Client,
+    clients: Arc<Clients>,
     /// Whether listings tell ETags. Where they do not, those of answers are of no use.
     has_tags: AtomicBool,
     #[cfg(feature = "http")]
@@ -48,20 +48,16 @@ pub(super) struct WebStore {
     has_manifest: AtomicBool,
 }
 
-/// Longest file that is fetched whole from a server without ranges.
-const LONGEST_WHOLE: u64 = 16 * 1024 * 1024;
-
 impl WebStore {
     /// Makes a store of the place.
     pub fn new(shown: Arc<str>, place: WebPlace) -> Result<WebStore, String> {
-        let clients = Clients::new(Trust::of(place.skip_verify, None, &shown)?)?;
-        let client = clients
-            .client(CONNECT_TIMEOUT, Redirects::WithinServer)
-            .map_err(|error| format!("no client can be made: {error}"))?;
+        let trust = Trust::of(place.skip_verify, None, &shown)?;
+        let clients = Clients::of(&place.server, trust, None, Redirects::WithinServer)?;
+        clients.client(Purpose::Usual).map_err(|error| format!("no client can be made: {error}"))?;
         Ok(WebStore {
             shown,
             place,
-            client,
+            clients,
             has_tags: AtomicBool::new(true),
             #[cfg(feature = "http")]
             sizes: index::Sizes::default(),
@@ -75,71 +71,87 @@ impl WebStore {
         format!("{}/{below}", self.place.base)
     }
 
-    fn request(&self, method: Method, below: &str) -> RequestBuilder {
-        let request = self.client.request(method, self.url(below));
+    fn request(&self, client: &Client, method: Method, below: &str) -> RequestBuilder {
+        let request = client.request(method, self.url(below));
         match &self.place.user {
             Some(user) => request.basic_auth(user, self.place.password.as_ref().map(|password| &password.0)),
             None => request,
         }
     }
 
-    /// Sends a request, and again where another try may help. `bytes` is about the length of the answer.
-    async fn ask(&self, bytes: u64, request: impl Fn() -> RequestBuilder) -> Result<Answer, Failure> {
-        let deadline = patience::deadline(bytes);
-        let tries = async {
-            let mut pause = Duration::from_millis(100);
+    /// Sends a request and has its answer read, and again where another try may help. `read` is told whether the answer came over a
+    /// connection that was not used before, so that there is no further try if it makes no sense.
+    async fn ask<T>(
+        &self,
+        length: Length,
+        request: impl Fn(&Client) -> RequestBuilder,
+        read: impl Fn(Answer, bool) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let allowance = Allowance::of(length.at_least());
+        let answer = async {
+            let mut tries = Tries::within(allowance.deadline());
             loop {
-                let failure = match self.ask_once(request()).await {
-                    Err(failure) if failure.is_passing() => failure,
+                let purpose = if tries.is_fresh() { Purpose::Fresh } else { Purpose::Usual };
+                let client = self.clients.client(purpose).map_err(|error| Failure::silent(&error))?;
+                let read = |answer| read(answer, tries.is_fresh());
+                let failure = match self.ask_once(length, request(&client), &allowance).await.and_then(read) {
+                    Err(failure) => failure,
                     answer => return answer,
                 };
-                if pause > LAST_PAUSE {
-                    return Err(failure);
+                match tries.next(failure.trouble()).await {
+                    Ok(()) => {}
+                    Err(stop @ Stop::Asked { .. }) => return Err(Failure::Busy(stop.to_string())),
+                    Err(Stop::Exhausted) => return Err(failure),
                 }
-                sleep(pause).await;
-                pause *= 3;
             }
         };
-        let late = |_| Failure::Silent(format!("no answer within {} seconds", deadline.as_secs()));
-        timeout(deadline, tries).await.map_err(late)?
+        let late = || Failure::Silent(format!("no answer within {} seconds", allowance.deadline().as_secs()));
+        allowance.limit(answer).await.unwrap_or_else(|| Err(late()))
     }
 
-    async fn ask_once(&self, request: RequestBuilder) -> Result<Answer, Failure> {
-        let response = request.send().await.map_err(|error| Failure::silent(&error))?;
-        let (status, headers) = (response.status(), response.headers().clone());
-        if status.is_redirection()
-            && let Some(server) = destination(response.url().as_str(), &headers)
-        {
-            return Err(Failure::Redirected(server));
-        }
-        if !status.is_success() {
-            return Err(Failure::Refused(status));
-        }
-        if status == StatusCode::OK && length(&response) > LONGEST_WHOLE {
-            return Err(Failure::Unfit(
-                "answers with a whole file of many megabytes where a range of it was asked for; it has to serve ranges"
-                    .to_owned(),
-            ));
-        }
-        let body = response.bytes().await.map_err(|error| Failure::silent(&error))?;
-        Ok(Answer { status, headers, body })
+    async fn ask_once(
+        &self,
+        length: Length,
+        request: RequestBuilder,
+        allowance: &Allowance,
+    ) -> Result<Answer, Failure> {
+        let answer = async {
+            let _turn = self.clients.turn().await;
+            let mut response = request.send().await.map_err(|error| Failure::silent(&error))?;
+            let (status, headers) = (response.status(), response.headers().clone());
+            if status.is_redirection()
+                && let Some(server) = destination(response.url().as_str(), &headers)
+            {
+                return Err(Failure::Redirected(server));
+            }
+            if !status.is_success() {
+                return Err(Failure::refused(&response));
+            }
+            Ok(Answer { status, headers, body: body(&mut response, length, allowance).await? })
+        };
+        // Of a listing nobody knows beforehand how long it is, so `allowance` alone bounds it.
+        let Length::Part(bytes) = length else { return answer.await };
+        let late = |_| Failure::Silent(format!("no answer within {} seconds", one_try(bytes).as_secs()));
+        timeout(one_try(bytes), answer).await.map_err(late)?
     }
 
     /// Length and version of a file, without its bytes.
     async fn head(&self, below: &str) -> Result<(u64, Version), Failure> {
-        let request = || self.request(Method::HEAD, below).header(CACHE_CONTROL, "no-cache");
-        let answer = self.ask(0, request).await?;
-        let length = header(&answer.headers, CONTENT_LENGTH).and_then(|length| length.parse().ok());
-        let length = length.ok_or_else(|| Failure::Nonsense("a file without a length".to_owned()))?;
-        Ok((length, self.version(&answer.headers, length)))
+        let request = |client: &Client| self.request(client, Method::HEAD, below).header(CACHE_CONTROL, "no-cache");
+        let read = |answer: Answer, _| {
+            let length = header(&answer.headers, CONTENT_LENGTH).and_then(|length| length.parse().ok());
+            let length = length.ok_or_else(|| Failure::Nonsense("a file without a length".to_owned()))?;
+            Ok((length, self.version(&answer.headers, length)))
+        };
+        self.ask(Length::Part(0), request, read).await
     }
 
     /// Whether a failure says that a file is not there.
     fn is_missing(&self, failure: &Failure) -> bool {
         match failure {
-            Failure::Refused(StatusCode::NOT_FOUND | StatusCode::GONE) => true,
+            Failure::Refused(StatusCode::NOT_FOUND | StatusCode::GONE, _) => true,
             // Buckets that nobody may list say so of what is not there.
-            Failure::Refused(StatusCode::FORBIDDEN) => self.has_manifest.load(Ordering::Relaxed),
+            Failure::Refused(StatusCode::FORBIDDEN, _) => self.has_manifest.load(Ordering::Relaxed),
             _ => false,
         }
     }
@@ -148,16 +160,18 @@ impl WebStore {
         let server = &self.place.server;
         let (kind, cause) = match failure {
             failure if self.is_missing(failure) => return Error::missing(shown),
-            Failure::Refused(StatusCode::PRECONDITION_FAILED) => {
+            Failure::Refused(StatusCode::PRECONDITION_FAILED, _) => {
                 (ErrorKind::Changed, "another version stands there by now".to_owned())
             }
-            Failure::Refused(status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)) => {
+            Failure::Refused(status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN), _) => {
                 (ErrorKind::Denied, format!("{server} denies access ({status})"))
             }
-            Failure::Refused(status) if failure.is_passing() => {
+            Failure::Refused(status, _) if matches!(failure.trouble(), Trouble::Passing { .. }) => {
                 (ErrorKind::Unreachable, format!("{server} cannot serve now ({status})"))
             }
-            Failure::Refused(status) => (ErrorKind::Protocol, format!("{server} does not take the request ({status})")),
+            Failure::Refused(status, _) => {
+                (ErrorKind::Protocol, format!("{server} does not take the request ({status})"))
+            }
             Failure::Redirected(to) if to == server => {
                 (ErrorKind::Protocol, format!("{server} redirects more than {MOST_REDIRECTS} times"))
             }
@@ -171,6 +185,7 @@ impl WebStore {
             Failure::Silent(cause) => (ErrorKind::Unreachable, format!("cannot reach {server}: {cause}")),
             Failure::Nonsense(cause) => (ErrorKind::Protocol, format!("{server} answers what makes no sense: {cause}")),
             Failure::Unfit(cause) => (ErrorKind::Config, format!("{server} {cause}")),
+            Failure::Busy(cause) => (ErrorKind::Unreachable, format!("{server} cannot serve now: {cause}")),
         };
         Error::new(kind, shown, cause)
     }
@@ -184,15 +199,12 @@ impl WebStore {
     async fn nothing_of(&self, below: &str, shown: &str, expected: Option<&Version>) -> Result<Chunk, Error> {
         let (file_size, version) = self.head(below).await.map_err(|failure| self.error(&failure, shown))?;
         version.check(expected, shown)?;
-        Ok(Chunk { bytes: Bytes::new(), file_size, version })
+        Ok(Chunk { bytes: Bytes::new(), file_size, version, modified_ms: 0 })
     }
 }
 
 /// What stands for the time of a file where a server tells none.
 const NEVER: &str = "never";
-
-/// The pauses between tries become longer; none is longer than this.
-const LAST_PAUSE: Duration = Duration::from_secs(1);
 
 impl fmt::Display for WebStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -255,27 +267,33 @@ impl WebStore {
         }
         // Longer ones are refused by servers that read signed numbers.
         let last = range.end.min(i64::MAX as u64) - 1;
-        let request = || {
-            let request = self.request(Method::GET, &below).header(RANGE, format!("bytes={}-{last}", range.start));
-            match expected {
-                // A cache may have what was seen before, but not the absence of what came since.
-                None => request.header(CACHE_CONTROL, "no-cache"),
-                Some(version) => {
-                    etag::if_match(version).into_iter().fold(request, |request, tag| request.header(IF_MATCH, tag))
-                }
-            }
+        let request = |client: &Client| {
+            let request =
+                self.request(client, Method::GET, &below).header(RANGE, format!("bytes={}-{last}", range.start));
+            // A cache may have what was seen before, but not the absence of what came since. A read of the first byte alone
+            // asks whether the file is still the same.
+            let is_about_now = expected.is_none() || last == 0;
+            let request = if is_about_now { request.header(CACHE_CONTROL, "no-cache") } else { request };
+            let tag = expected.and_then(etag::if_match);
+            tag.into_iter().fold(request, |request, tag| request.header(IF_MATCH, tag))
         };
-        let answer = match self.ask(last - range.start, request).await {
-            Ok(answer) => answer,
-            Err(Failure::Refused(StatusCode::RANGE_NOT_SATISFIABLE)) => {
+        let has_tag = expected.is_some_and(|version| etag::if_match(version).is_some());
+        let read = |answer: Answer, is_fresh: bool| {
+            if has_tag && !is_fresh && !answer.headers.contains_key(ETAG) {
+                return Err(Failure::Nonsense("a file without an ETag, which it had before".to_owned()));
+            }
+            let (bytes, size) = part(answer.status, &answer.headers, answer.body, &range).map_err(Failure::Nonsense)?;
+            let modified_ms = milliseconds(header(&answer.headers, LAST_MODIFIED));
+            Ok(Chunk { bytes, file_size: size, version: self.version(&answer.headers, size), modified_ms })
+        };
+        let chunk = match self.ask(Length::Part(last - range.start + 1), request, read).await {
+            Ok(chunk) => chunk,
+            Err(Failure::Refused(StatusCode::RANGE_NOT_SATISFIABLE, _)) => {
                 return self.nothing_of(&below, &shown, expected).await;
             }
             Err(failure) => return Err(self.error(&failure, &shown)),
         };
-        let (bytes, file_size) = part(answer.status, &answer.headers, answer.body, &range)
-            .map_err(|cause| self.error(&Failure::Nonsense(cause), &shown))?;
-        let version = self.version(&answer.headers, file_size);
-        version.check(expected, &shown)?;
-        Ok(Chunk { bytes, file_size, version })
+        chunk.version.check(expected, &shown)?;
+        Ok(chunk)
     }
 }

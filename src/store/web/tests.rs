@@ -1,7 +1,7 @@
 //! How answers that a well-behaved web server never gives are taken.
 
 use crate::ltx::{FileName, Level, Txid};
-use crate::store::canned::{Canned, answer, part};
+use crate::store::canned::{Canned, answer, endless, part};
 use crate::store::{Error, ErrorKind, Location, Store};
 use bytes::Bytes;
 use std::ops::Range;
@@ -57,4 +57,40 @@ async fn a_part_that_was_not_asked_for_is_not_believed() {
         assert_eq!(error.kind(), ErrorKind::Protocol, "{error}");
         assert!(error.to_string().contains("a part that is not the one asked for"), "{error}");
     }
+}
+
+#[tokio::test]
+async fn an_answer_that_makes_no_sense_is_asked_for_once_more() {
+    for nonsense in [part("1-4/9", "bcde"), part("0-2/9", "abc"), part("0-3/9", "abcdef")] {
+        let server = Canned::start(vec![nonsense.clone(), part("0-3/9", "abcd")]);
+        assert_eq!(server.read_of_site(0..4).await.expect(&nonsense), "abcd");
+        assert_eq!(server.answered.load(Ordering::Relaxed), 2);
+    }
+}
+
+#[tokio::test]
+async fn answers_without_an_end_end() {
+    let server =
+        Canned::start_with(|_, stream| endless("206 Partial Content", "content-range: bytes 0-3/9\r\n", stream));
+    let error = server.read_of_site(0..4).await.expect_err("too many bytes");
+    assert_eq!(error.kind(), ErrorKind::Protocol);
+    assert!(error.to_string().contains("more than the 4 bytes"), "{error}");
+    let server = Canned::start_with(|_, stream| endless("200 OK", "", stream));
+    let error = server.read_of_site(0..4).await.expect_err("a whole file without an end");
+    assert_eq!(error.kind(), ErrorKind::Config);
+    assert!(error.to_string().contains("it has to serve ranges"), "{error}");
+}
+
+#[tokio::test]
+async fn a_server_is_left_alone_as_long_as_it_asks_for() {
+    let busy = |after: u64| answer("429 Too Many Requests", &format!("retry-after: {after}\r\n"), "");
+    let server = Canned::start(vec![busy(1), part("0-3/9", "abcd")]);
+    let begun = std::time::Instant::now();
+    assert_eq!(server.read_of_site(0..4).await.expect("the second answer"), "abcd");
+    assert!(begun.elapsed() >= std::time::Duration::from_secs(1), "{:?}", begun.elapsed());
+    let server = Canned::start(vec![busy(60)]);
+    let error = server.read_of_site(0..4).await.expect_err("no time for that");
+    assert_eq!(error.kind(), ErrorKind::Unreachable);
+    assert!(error.to_string().contains("asks for a pause of 60 seconds"), "{error}");
+    assert_eq!(server.answered.load(Ordering::Relaxed), 1);
 }

@@ -1,0 +1,108 @@
+//! Listings of a bucket, page by page, with an end.
+
+use super::client::{Bucket, Service};
+use super::failure::{Failure, Wish};
+use super::{CloudStore, version};
+use crate::ltx::{FileName, Level, Txid};
+use crate::store::bounds::{MOST_EMPTY_PAGES, MOST_NAMES, too_many_names};
+use crate::store::patience::Allowance;
+use crate::store::{Error, Listed, paths};
+use object_store::ObjectMeta;
+use object_store::list::PaginatedListOptions;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// About the length of what a listing says of an object.
+const ENTRY: u64 = 512;
+
+/// About the length of a page of 1000 objects.
+const PAGE: u64 = 1024 * ENTRY;
+
+/// The most keys that a service gives at once.
+const PAGE_KEYS: u64 = 1000;
+
+impl<S: Service> CloudStore<S> {
+    /// The files of a level whose min TXID is in the range, ascending.
+    pub(super) async fn listing(&self, level: Level, range: Range<Txid>) -> Result<Vec<Listed>, Error> {
+        let prefix = format!("{}/{}/", self.service.path(), self.service.layout().level(level));
+        let start = paths::start(range.start);
+        // One more than can be in it, which shows that there are no more.
+        let most = range.end.0.saturating_sub(range.start.0).saturating_add(1).min(PAGE_KEYS) as usize;
+        let allowance = Allowance::of(PAGE);
+        let pages = self.pages(level, &prefix, start.as_deref(), most, &range, &allowance);
+        let files = match allowance.limit(pages).await {
+            Some(files) => files,
+            None => Err(Failure::late(self.server(), allowance.deadline().as_secs())),
+        };
+        let mut files = files.map_err(|failure| failure.error(&self.shown, Wish::Listing))?;
+        files.retain(|file| file.name.min < range.end);
+        files.sort_unstable_by_key(|file| file.name);
+        Ok(files)
+    }
+
+    /// One page of a listing: its objects, and where the next page begins.
+    pub(super) async fn page(
+        &self,
+        prefix: &str,
+        start: Option<&str>,
+        token: Option<String>,
+        most: usize,
+    ) -> Result<(Vec<ObjectMeta>, Option<String>), Failure> {
+        let options = PaginatedListOptions {
+            offset: start.map(|start| format!("{prefix}{start}")),
+            max_keys: Some(most),
+            page_token: token,
+            ..PaginatedListOptions::default()
+        };
+        let question = |bucket: Arc<dyn Bucket>, attempt| {
+            let mut options = options.clone();
+            options.extensions.insert(attempt);
+            async move { bucket.list_paginated(Some(prefix), options).await }
+        };
+        let page = self.ask(PAGE, question).await?;
+        Ok((page.result.objects, page.page_token))
+    }
+
+    /// All pages of a listing, up to the end of the range at least.
+    async fn pages(
+        &self,
+        level: Level,
+        prefix: &str,
+        start: Option<&str>,
+        most: usize,
+        range: &Range<Txid>,
+        allowance: &Allowance,
+    ) -> Result<Vec<Listed>, Failure> {
+        let (mut files, mut token) = (Vec::new(), None);
+        let (mut names, mut empty) = (0, 0);
+        loop {
+            let (objects, next) = self.page(prefix, start, token.clone(), most).await?;
+            allowance.earn(objects.len() as u64 * ENTRY);
+            names += objects.len();
+            empty = if objects.is_empty() { empty + 1 } else { 0 };
+            files.extend(objects.iter().filter_map(|object| listed(level, range.start, prefix, object)));
+            // Keys come in their order.
+            let is_behind = files.last().is_some_and(|last| last.name.min >= range.end);
+            match next {
+                None => return Ok(files),
+                Some(_) if is_behind => return Ok(files),
+                Some(_) if names > MOST_NAMES => return Err(Failure::nonsense(self.server(), too_many_names())),
+                Some(next) if Some(&next) == token.as_ref() || empty > MOST_EMPTY_PAGES => {
+                    return Err(Failure::nonsense(self.server(), "a listing without an end".to_owned()));
+                }
+                Some(next) => token = Some(next),
+            }
+        }
+    }
+}
+
+fn listed(level: Level, from: Txid, prefix: &str, object: &ObjectMeta) -> Option<Listed> {
+    let name = object.location.as_ref().strip_prefix(prefix).and_then(FileName::parse)?;
+    (name.min >= from).then(|| Listed {
+        level,
+        name,
+        size: object.size,
+        version: object.e_tag.is_some().then(|| version(object)),
+        modified_ms: object.last_modified.timestamp_millis(),
+    })
+}
