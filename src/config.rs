@@ -43,6 +43,8 @@ pub struct Settings {
     pub target: Target,
     /// Whether SQL may move the connection to another moment.
     pub time_travel: bool,
+    /// Whether SQL may attach replicas to a connection of which this is the main database.
+    pub attach: bool,
     /// How long ago a poll may have confirmed the head when a read transaction starts.
     pub max_staleness: Option<Duration>,
     /// How long opening takes at most, waiting for the store and for a first backup. With 0 it does not wait for a backup.
@@ -61,8 +63,7 @@ impl Settings {
     /// Reads the settings of one open: `parameter` answers URI parameters, the environment is the process's as it
     /// is now. An empty value counts as not given.
     pub fn read(parameter: impl Fn(&str) -> Option<String>) -> Result<Settings, Error> {
-        let environment = |name: &str| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned());
-        Settings::resolve(&parameter, &environment)
+        Settings::resolve(&parameter, &in_environment)
     }
 
     fn resolve(
@@ -79,12 +80,23 @@ impl Settings {
             disk_cache_size: setting("disk_cache_size").read(bytes)?.unwrap_or(DISK_CACHE_SIZE),
             target: target(setting("time"), setting("txid"))?,
             time_travel: setting("time_travel").read(boolean)?.unwrap_or(true),
+            attach: setting("attach").read(boolean)?.unwrap_or(true),
             max_staleness: setting("max_staleness").read(duration)?,
             open_timeout: setting("open_timeout").read(duration)?.unwrap_or(OPEN_TIMEOUT),
             read_timeout: Some(setting("read_timeout").read(duration)?.unwrap_or(READ_TIMEOUT))
                 .filter(|timeout| !timeout.is_zero()),
         })
     }
+}
+
+/// What a variable of the process's environment holds now; None if it is unset or empty.
+pub fn in_environment(name: &str) -> Option<String> {
+    std::env::var_os(name).filter(|value| !value.is_empty()).map(|value| value.to_string_lossy().into_owned())
+}
+
+/// Whether the environment allows SQL to attach replicas. It counts where the main database is no replica.
+pub fn attach_in_environment() -> Result<bool, Error> {
+    Ok(Setting::find("attach", &|_| None, &in_environment).read(boolean)?.unwrap_or(true))
 }
 
 fn no_url() -> Error {
@@ -269,6 +281,8 @@ mod tests {
         assert!(resolve(&[url], &[("LITESTREAM_HYDRATION_ENABLED", "true")]).is_ok());
         assert!(!resolve(&[url], &[("LITESTREAM_TIME_TRAVEL", "off")]).expect("a word").time_travel);
         assert!(!resolve(&[url, ("time_travel", "0")], &[]).expect("a number").time_travel);
+        assert!(!resolve(&[url], &[("LITESTREAM_ATTACH", "off")]).expect("a word").attach);
+        assert!(resolve(&[url, ("attach", "on")], &[("LITESTREAM_ATTACH", "off")]).expect("a word").attach);
         let timeout = |value| resolve(&[url], &[("LITESTREAM_READ_TIMEOUT", value)]).expect(value).read_timeout;
         assert_eq!((timeout("0"), timeout("2s")), (None, Some(Duration::from_secs(2))));
     }

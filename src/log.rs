@@ -1,6 +1,7 @@
 //! Where log lines go: stderr, or the file that `LITESTREAM_LOG_FILE` names. Never stdout, which is the host's.
 
 use crate::runtime::PerProcess;
+use crate::store::one_line;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -63,6 +64,12 @@ impl<'a> MakeWriter<'a> for Log {
     }
 }
 
+/// An event as one line, whatever is in it.
+fn line_of(event: &[u8]) -> Vec<u8> {
+    let text = String::from_utf8_lossy(event);
+    format!("{}\n", one_line(text.strip_suffix('\n').unwrap_or(&text))).into_bytes()
+}
+
 /// Takes a line, in one write. Neither takes a lock: another thread may hold one while the process forks, and the child would wait for
 /// it for ever. Neither needs a file descriptor of its own, so that a line can say that there are none left.
 enum Line<'a> {
@@ -72,20 +79,24 @@ enum Line<'a> {
 
 impl Write for Line<'_> {
     #[cfg(unix)]
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
         use std::os::fd::AsFd;
-        match self {
+        let bytes = &line_of(event);
+        let written = match self {
             Line::File(file) => append(file.as_fd(), bytes),
             Line::Stderr => append(rustix::stdio::stderr(), bytes),
-        }
+        };
+        written.map(|_| event.len())
     }
 
     #[cfg(not(unix))]
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
+    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        let bytes = &line_of(event);
+        let written = match self {
             Line::File(file) => file.write(bytes),
             Line::Stderr => io::stderr().write(bytes),
-        }
+        };
+        written.map(|_| event.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -108,6 +119,12 @@ mod tests {
     use super::*;
     use std::sync::mpsc;
     use std::time::Duration;
+
+    #[test]
+    fn an_event_is_one_line_whatever_is_in_it() {
+        let line = line_of("ERROR a\nb\r\u{1b}[2J\u{2028}c\n".as_bytes());
+        assert_eq!(String::from_utf8(line).expect("text"), "ERROR a\u{fffd}b\u{fffd}\u{fffd}[2J\u{fffd}c\n");
+    }
 
     #[test]
     fn a_line_waits_for_no_lock() {

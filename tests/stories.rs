@@ -6,6 +6,8 @@ mod support;
 mod stories {
     #[cfg(target_os = "linux")]
     mod artifacts;
+    #[cfg(unix)]
+    mod attach;
     #[cfg(all(unix, feature = "azure"))]
     mod azure;
     #[cfg(unix)]
@@ -57,6 +59,8 @@ mod stories {
     mod readme;
     #[cfg(unix)]
     mod rebuilds;
+    #[cfg(unix)]
+    mod redirects;
     #[cfg(unix)]
     mod requests;
     #[cfg(unix)]

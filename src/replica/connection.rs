@@ -31,17 +31,16 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Opens the replica, or joins it if the process has it open already. Blocks until there is a first view, and no
+    /// Opens the replica at `location`, or joins it if the process has it open already. Blocks until there is a first view, and no
     /// longer than the settings' `open_timeout`.
     ///
     /// Fails with [`Empty`](crate::error::Kind::Empty) if there is no backup by then, with
     /// [`Unreachable`](crate::error::Kind::Unreachable) if the replica has not answered, and at once if it cannot be reached, refuses the
     /// credentials, or does not hold the moment asked for.
-    pub fn open(settings: &Settings, interrupted: Interrupted<'_>) -> Result<Connection, Error> {
-        let location = Location::parse(&settings.replica_url)?;
-        let (place, parked) = join(&location, settings, settings.target, interrupted)?;
+    pub fn open(settings: &Settings, location: &Location, interrupted: Interrupted<'_>) -> Result<Connection, Error> {
+        let (place, parked) = join(location, settings, settings.target, interrupted)?;
         let place = PerProcess::with(place);
-        Ok(Connection { settings: settings.clone(), location, place, parked: Mutex::new(parked) })
+        Ok(Connection { settings: settings.clone(), location: location.clone(), place, parked: Mutex::new(parked) })
     }
 
     fn place(&self, interrupted: Interrupted<'_>) -> Result<&Place, Error> {

@@ -3,6 +3,7 @@
 use super::api::Api;
 use super::ffi::*;
 use crate::error::{Error, Kind};
+use crate::store::one_line;
 use std::ffi::c_int;
 
 /// What SQLite was doing.
@@ -36,8 +37,9 @@ pub fn code(kind: Kind, during: During) -> c_int {
 pub fn report(api: Api, error: &Error, during: During) -> c_int {
     let code = code(error.kind(), during);
     if error.kind() != Kind::Interrupted {
-        tracing::error!("{error}");
-        api.log(code, &error.to_string());
+        let text = one_line(&error.to_string());
+        tracing::error!("{text}");
+        api.log(code, &text);
     }
     code
 }

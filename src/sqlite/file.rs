@@ -3,6 +3,7 @@
 //! SQLite lets one thread at a time into a file, but comes back into it while it answers a question that runs SQL: so
 //! the state is in cells, and none is borrowed while anything else is called.
 
+use super::access::NoAttach;
 use super::api::Api;
 use super::companions::Companions;
 use super::ffi::Sqlite3;
@@ -14,6 +15,7 @@ use crate::config::{Settings, Target};
 use crate::error::{Error, Kind};
 use crate::ltx::Txid;
 use crate::replica::{Connection, Page, View};
+use crate::store::Location;
 use crate::time;
 use std::cell::{Cell, RefCell};
 use std::ffi::{CStr, CString};
@@ -41,6 +43,8 @@ pub struct File {
     unlocked: bool,
     /// Whether SQL may move it to another moment.
     time_travel: bool,
+    /// There if SQL may not attach replicas beside it.
+    no_attach: Option<NoAttach>,
     _companions: Companions,
 }
 
@@ -54,11 +58,17 @@ pub enum Filled {
 }
 
 impl File {
-    /// Opens the replica of `settings`, and waits for its first view. `unlocked` if SQLite will not lock the file
+    /// Opens the replica of `settings`, which is at `location`, and waits for its first view. `unlocked` if SQLite will not lock the file
     /// (`nolock=1`, `immutable=1`).
-    pub fn open(api: Api, settings: &Settings, unlocked: bool, companions: Companions) -> Result<File, Error> {
+    pub fn open(
+        api: Api,
+        settings: &Settings,
+        location: &Location,
+        unlocked: bool,
+        companions: Companions,
+    ) -> Result<File, Error> {
         // No connection is known before the file is open, so nobody can interrupt this.
-        let connection = Connection::open(settings, &|| false)?;
+        let connection = Connection::open(settings, location, &|| false)?;
         let pinned = if unlocked { Some(connection.view(&|| false)?) } else { None };
         Ok(File {
             api,
@@ -69,8 +79,14 @@ impl File {
             complaint: RefCell::default(),
             unlocked,
             time_travel: settings.time_travel,
+            no_attach: (!settings.attach).then(NoAttach::new),
             _companions: companions,
         })
+    }
+
+    /// Whether SQL may attach replicas to a connection of which this is the main database.
+    pub fn may_attach(&self) -> bool {
+        self.no_attach.is_none()
     }
 
     /// Notes where SQLite keeps the connection that uses this file. Each connection that opens the file says so once.

@@ -5,6 +5,7 @@
 //! about itself. Nothing here is global but two tables of addresses and paths, and neither is ever locked, so that a fork finds
 //! nothing held: every SQLite library in the process has its own `registration::Registration`.
 
+mod access;
 mod anchor;
 mod api;
 mod argument;

@@ -1,13 +1,17 @@
-//! A file that is opened before it is known what it is.
+//! A file that is opened before it is known what it is, or whether it may be opened.
 //!
 //! While `LITESTREAM_REPLICA_URL` is set, a bare name of which no local file exists is the replica if it names the main database of a
 //! connection, and a new local file if ATTACH or VACUUM INTO opens it. `xOpen` cannot tell the two apart (see [`Role`]), so it opens
 //! an [`UndecidedFile`], which becomes the one or the other in its place once SQLite names the connection. Until then it reads as
 //! empty, as a new file does, and SQLite asks again for the page size when it takes the first lock.
 //!
+//! The same goes for a replica of which it depends on who asks whether it may be opened (see [`access`]): nothing is asked of
+//! it before that is known.
+//!
 //! `xOpen` also has to say whether the file can be written. If SQLite may create files, the answer is yes, for the sake of the local
 //! file: `sqlite3_db_readonly` then returns 0 for such a replica too, and a write fails with `SQLITE_READONLY` when it opens its journal.
 
+use super::access::{self, Condition};
 use super::errors::{During, code, report};
 use super::ffi::*;
 use super::guard::guard;
@@ -15,7 +19,7 @@ use super::pathname;
 use super::question::{REQUEST, Request};
 use super::registration::Registration;
 use super::role::Role;
-use super::vfs;
+use super::vfs::{self, Named};
 use crate::error::{Error, Kind};
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr;
@@ -28,6 +32,8 @@ pub struct UndecidedFile {
     /// SQLite keeps it until the file is closed.
     name: *const c_char,
     flags: c_int,
+    /// The replica that it is, and on what it depends whether it may be opened; None if its role decides what it is.
+    replica: Option<Box<(Named, Condition)>>,
     failure: Option<Failure>,
 }
 
@@ -40,8 +46,13 @@ struct Failure {
 
 impl UndecidedFile {
     /// A file to be opened by `name` with the flags of `xOpen`; to be written where SQLite wants it.
-    pub fn new(registration: &'static Registration, name: *const c_char, flags: c_int) -> UndecidedFile {
-        UndecidedFile { base: SqliteFile { methods: &METHODS }, registration, name, flags, failure: None }
+    pub fn new(
+        registration: &'static Registration,
+        name: *const c_char,
+        flags: c_int,
+        replica: Option<Box<(Named, Condition)>>,
+    ) -> UndecidedFile {
+        UndecidedFile { base: SqliteFile { methods: &METHODS }, registration, name, flags, replica, failure: None }
     }
 
     /// The flags that `xOpen` answers. Without SQLITE_OPEN_CREATE no local file can come of it.
@@ -168,11 +179,24 @@ unsafe extern "C" fn file_control(file: *mut SqliteFile, operation: c_int, argum
 unsafe fn decide(file: *mut SqliteFile, db: *mut *mut Sqlite3) {
     // SAFETY: as promised.
     let &UndecidedFile { registration, name, flags, .. } = unsafe { undecided(file) };
+    // SAFETY: as promised, and nothing refers to the file now.
+    let replica = unsafe { (*file.cast::<UndecidedFile>()).replica.take() };
     // SAFETY: as promised.
     let opened = unsafe {
-        match Role::of(registration.api, *db, name) {
-            Role::Main => become_replica(registration, name, file, flags),
-            Role::Attached => become_local(registration, name, file, flags),
+        match (replica, Role::of(registration.api, *db, name)) {
+            (Some(replica), role) => {
+                let (named, condition) = *replica;
+                let opener = access::opener(registration.api, *db, role);
+                let granted = opener.and_then(|opener| condition.check(opener));
+                granted
+                    .map_err(|error| failed(registration, vfs::not_opened(name, error)))
+                    .and_then(|()| become_replica(registration, name, &named, file, flags))
+            }
+            (None, Role::Main) => {
+                let read = vfs::read_name(registration, name).map_err(|error| failed(registration, error));
+                read.and_then(|(named, _)| become_replica(registration, name, &named, file, flags))
+            }
+            (None, Role::Attached) => become_local(registration, name, file, flags),
         }
     };
     match opened {
@@ -181,7 +205,8 @@ unsafe fn decide(file: *mut SqliteFile, db: *mut *mut Sqlite3) {
             ((*(*file).methods).file_control)(file, SQLITE_FCNTL_PDB, db.cast());
         },
         Err(failure) => {
-            let failed = UndecidedFile { failure: Some(failure), ..UndecidedFile::new(registration, name, flags) };
+            let failed =
+                UndecidedFile { failure: Some(failure), ..UndecidedFile::new(registration, name, flags, None) };
             // SAFETY: nothing that has to be dropped is there.
             unsafe { file.cast::<UndecidedFile>().write(failed) };
         }
@@ -193,14 +218,18 @@ unsafe fn decide(file: *mut SqliteFile, db: *mut *mut Sqlite3) {
 unsafe fn become_replica(
     registration: &'static Registration,
     name: *const c_char,
+    named: &Named,
     file: *mut SqliteFile,
     flags: c_int,
 ) -> Result<(), Failure> {
     // SAFETY: as promised.
-    unsafe { vfs::open_replica(registration, name, file, UndecidedFile::out_flags(flags)) }.map_err(|error| {
-        report(registration.api, &error, During::Open);
-        Failure { code: code(error.kind(), During::Open), error: Some(error) }
-    })
+    let opened = unsafe { vfs::open_replica(registration, name, named, file, UndecidedFile::out_flags(flags)) };
+    opened.map_err(|error| failed(registration, error))
+}
+
+fn failed(registration: &Registration, error: Error) -> Failure {
+    report(registration.api, &error, During::Open);
+    Failure { code: code(error.kind(), During::Open), error: Some(error) }
 }
 
 /// # Safety

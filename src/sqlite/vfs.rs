@@ -1,5 +1,6 @@
 //! The VFS's methods: names that mean a replica are opened here, everything else is the default VFS's.
 
+use super::access::{self, Condition};
 use super::companions::{self, Companions};
 use super::errors::{During, report};
 use super::ffi::*;
@@ -15,6 +16,7 @@ use super::{path_identity, pathname};
 use crate::config::Settings;
 use crate::error::Error;
 use crate::log;
+use crate::store::Location;
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr;
 
@@ -94,14 +96,11 @@ unsafe extern "C" fn open(
         crate::replica::gives_memory_back_by(memory::give_back);
         log::start();
         let opened = match meaning {
-            Meaning::Replica => {
-                let flags = read_only(flags);
-                // SAFETY: as above, and the buffer has room for files of ours.
-                unsafe { open_replica(registration, name, file, flags) }.map(|()| flags)
-            }
+            // SAFETY: as above, and the buffer has room for files of ours.
+            Meaning::Replica => unsafe { open_or_wait(registration, name, file, read_only(flags)) },
             _ => {
                 // SAFETY: as above.
-                unsafe { file.cast::<UndecidedFile>().write(UndecidedFile::new(registration, name, flags)) };
+                unsafe { file.cast::<UndecidedFile>().write(UndecidedFile::new(registration, name, flags, None)) };
                 Ok(UndecidedFile::out_flags(flags))
             }
         };
@@ -116,6 +115,29 @@ unsafe extern "C" fn open(
             Err(error) => report(registration.api, &error, During::Open),
         }
     })
+}
+
+/// Opens a replica, unless it depends on who asks: SQLite says that next. Returns `flags`.
+///
+/// # Safety
+/// As for [`open_replica`].
+unsafe fn open_or_wait(
+    registration: &'static Registration,
+    name: *const c_char,
+    file: *mut SqliteFile,
+    flags: c_int,
+) -> Result<c_int, Error> {
+    // SAFETY: as promised.
+    match unsafe { read_name(registration, name) }? {
+        // SAFETY: as promised.
+        (named, None) => unsafe { open_replica(registration, name, &named, file, flags)? },
+        (named, Some(condition)) => {
+            let undecided = UndecidedFile::new(registration, name, flags, Some(Box::new((named, condition))));
+            // SAFETY: as promised.
+            unsafe { file.cast::<UndecidedFile>().write(undecided) };
+        }
+    }
+    Ok(flags)
 }
 
 /// The flags of a file that was opened for reading alone.
@@ -137,6 +159,29 @@ unsafe fn meaning(registration: &Registration, name: *const c_char) -> Meaning {
     names::meaning(&parameter, bare, || registration.exists(path))
 }
 
+/// A replica to open, as its name and the environment say it.
+pub struct Named {
+    settings: Settings,
+    location: Location,
+}
+
+/// Reads the name of a replica, and on what it depends whether it may be opened. Asks nothing of the replica yet.
+///
+/// # Safety
+/// `name` is what SQLite passed to `xOpen` for a main database.
+pub unsafe fn read_name(registration: &Registration, name: *const c_char) -> Result<(Named, Option<Condition>), Error> {
+    // SAFETY: as promised.
+    let parameter = |key: &str| unsafe { registration.api.uri_parameter(name, key) };
+    let read = Settings::read(parameter).and_then(|settings| {
+        let location = Location::parse(&settings.replica_url)?;
+        let url = parameter("replica_url").filter(|url| !url.is_empty());
+        let condition = access::check(url.as_deref(), &location)?;
+        Ok((Named { settings, location }, condition))
+    });
+    // SAFETY: as promised.
+    read.map_err(|error| unsafe { not_opened(name, error) })
+}
+
 /// Opens a replica, and writes it to `file`. `flags` are those that `xOpen` answers.
 ///
 /// # Safety
@@ -144,29 +189,33 @@ unsafe fn meaning(registration: &Registration, name: *const c_char) -> Meaning {
 pub unsafe fn open_replica(
     registration: &Registration,
     name: *const c_char,
+    named: &Named,
     file: *mut SqliteFile,
     flags: c_int,
 ) -> Result<(), Error> {
     let api = registration.api;
-    // SAFETY: as promised, here and below.
-    let parameter = |key: &str| unsafe { api.uri_parameter(name, key) };
-    let opened = Settings::read(parameter).and_then(|settings| {
-        // SAFETY: see above.
-        let unlocked = unsafe { api.uri_boolean(name, c"nolock") || api.uri_boolean(name, c"immutable") };
-        // SAFETY: see above. The names stay until SQLite has closed the file.
-        let [journal, wal] = unsafe { api.companions(name) };
-        File::open(api, &settings, unlocked, Companions::enter(journal, wal))
-    });
-    let opened = opened.map_err(|error| {
-        // SAFETY: see above.
-        let path = unsafe { CStr::from_ptr(name) };
-        let named = pathname::named(path);
-        let path = named.as_ref().map_or(path, |named| &named.nominal).to_string_lossy();
-        error.context(format!("cannot open {}", path_identity::unspelled(&path)))
-    })?;
+    // SAFETY: as promised.
+    let unlocked = unsafe { api.uri_boolean(name, c"nolock") || api.uri_boolean(name, c"immutable") };
+    // SAFETY: as promised. The names stay until SQLite has closed the file.
+    let [journal, wal] = unsafe { api.companions(name) };
+    let opened = File::open(api, &named.settings, &named.location, unlocked, Companions::enter(journal, wal));
+    // SAFETY: as promised.
+    let opened = opened.map_err(|error| unsafe { not_opened(name, error) })?;
     // SAFETY: as promised.
     unsafe { file.cast::<ReplicaFile>().write(ReplicaFile::new(api, opened, flags)) };
     Ok(())
+}
+
+/// The error with what was tried.
+///
+/// # Safety
+/// `name` is what SQLite passed to `xOpen` for a main database.
+pub unsafe fn not_opened(name: *const c_char, error: Error) -> Error {
+    // SAFETY: as promised.
+    let path = unsafe { CStr::from_ptr(name) };
+    let named = pathname::named(path);
+    let path = named.as_ref().map_or(path, |named| &named.nominal).to_string_lossy();
+    error.context(format!("cannot open {}", path_identity::unspelled(&path)))
 }
 
 unsafe extern "C" fn delete(vfs: *mut Vfs, name: *const c_char, sync_directory: c_int) -> c_int {

@@ -2,9 +2,10 @@
 
 use super::cloud::{self, Bucket, CloudStore, Parts, Service};
 use super::environment::{Environment, Secret};
-use super::http::Clients;
+use super::http::{Clients, Redirects};
 use super::parameters::Parameters;
 use super::paths::Layout;
+use super::recipient;
 use super::tls::Trust;
 use super::url;
 use ::url::form_urlencoded;
@@ -49,21 +50,25 @@ impl AzurePlace {
             ])?,
         };
         let endpoint = match parameters.take("endpoint") {
-            None => environment.first(&["AZURE_STORAGE_ENDPOINT", "AZURE_STORAGE_BLOB_ENDPOINT"])?,
+            None => environment.first(&ENDPOINTS)?,
             endpoint => endpoint,
         };
         let endpoint = endpoint.map(|text| url::endpoint(&text)).transpose()?;
         let Some(account) = account.or_else(|| account_of(endpoint.as_deref()?)) else {
             return Err("it names no account; write abs://account@container/path".to_owned());
         };
-        let sas = parameters.take("sas").or_else(|| parameters.take("sasToken"));
+        // It becomes part of the name of a host.
+        if !account.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'-') {
+            return Err("its account has characters that no account has; write abs://account@container/path".to_owned());
+        }
+        let sas = sas(&mut parameters);
         let credentials = match parameters.flag("anonymous")? {
             Some(true) => Credentials::None,
             _ => Credentials::find(sas, environment)?,
         };
         let skip_verify = parameters.flag("skipVerify")?.unwrap_or(false);
         parameters.warn_of_the_rest(&[], shown);
-        if parts.host.is_empty() || parts.path.is_empty() {
+        if parts.host.is_empty() || parts.host.contains(':') || parts.path.is_empty() {
             return Err("it names no container, or no path in it; write abs://account@container/path".to_owned());
         }
         let (container, path) = (parts.host.to_owned(), parts.path.clone());
@@ -73,14 +78,49 @@ impl AzurePlace {
             Some(server) if account_of(&server).as_deref() != Some(&account) => format!("{server}/{account}"),
             Some(endpoint) => endpoint,
         };
+        if credentials != Credentials::None {
+            recipient::warn_of_plain_http(&endpoint, shown);
+        }
         Ok(AzurePlace { account, container, path, endpoint, skip_verify, credentials })
+    }
+
+    /// As [`Location::recipient`](super::Location::recipient).
+    pub fn recipient(&self, parts: &url::Parts<'_>, environment: &Environment<'_>) -> Option<String> {
+        let own = sas(&mut Parameters::of(&parts.query)).map(|sas| Credentials::find(Some(sas), &Environment::EMPTY));
+        if self.credentials == Credentials::None || own.is_some_and(|own| own.as_ref() == Ok(&self.credentials)) {
+            return None;
+        }
+        // Endpoints of the environment may come without the account.
+        let server = self.endpoint.strip_suffix(&format!("/{}", self.account)).unwrap_or(&self.endpoint);
+        let is_named = recipient::verified_host(&self.endpoint).is_some_and(|host| is_azures(&host))
+            || [server, &self.endpoint].into_iter().any(|named| recipient::is_named(named, environment, &ENDPOINTS));
+        recipient::at(&self.endpoint, is_named, self.skip_verify)
     }
 
     /// Makes a store of the place.
     pub fn connect(self, shown: Arc<str>) -> Result<CloudStore<AzurePlace>, String> {
-        let clients = Clients::of(self.server(), Trust::of(self.skip_verify, None, &shown)?, None)?;
+        let clients = Clients::of(self.server(), Trust::of(self.skip_verify, None, &shown)?, None, Redirects::Refused)?;
         CloudStore::new(shown, self, clients)
     }
+}
+
+/// Variables that name a server other than Azure's.
+const ENDPOINTS: [&str; 2] = ["AZURE_STORAGE_ENDPOINT", "AZURE_STORAGE_BLOB_ENDPOINT"];
+
+/// The signature that a URL brings.
+fn sas(parameters: &mut Parameters) -> Option<String> {
+    parameters.take("sas").or_else(|| parameters.take("sasToken"))
+}
+
+/// Whether a host is one of Azure's for blobs, in the clouds that it has.
+fn is_azures(host: &str) -> bool {
+    const BLOBS: [&str; 4] = [
+        ".blob.core.windows.net",
+        ".blob.core.chinacloudapi.cn",
+        ".blob.core.usgovcloudapi.net",
+        ".blob.storage.azure.net",
+    ];
+    BLOBS.iter().any(|domain| host.ends_with(domain))
 }
 
 /// The account that an endpoint names: the last part of its path, or the first of its host.
@@ -235,6 +275,8 @@ mod tests {
             ("abs://box/path", "no account"),
             ("abs://me@/path", "no container"),
             ("abs://me@box", "no path"),
+            ("abs://evil.com%2f@box/p", "its account has characters"),
+            (r"abs://evil.com\@box/p", "its account has characters"),
             ("abs://me@box/p?endpoint=http://", "endpoint"),
         ] {
             let complaint = parse(url, &[]).expect_err(url);

@@ -7,6 +7,10 @@ use std::fmt;
 pub(super) struct Environment<'a>(pub &'a dyn Fn(&str) -> Option<OsString>);
 
 impl Environment<'_> {
+    /// An environment in which nothing is set.
+    #[cfg(any(feature = "azure", feature = "nats", feature = "http", feature = "webdav"))]
+    pub const EMPTY: Environment<'static> = Environment(&|_| None);
+
     /// What a variable holds; None if it is unset or empty.
     pub fn raw(&self, name: &str) -> Option<OsString> {
         (self.0)(name).filter(|value| !value.is_empty())

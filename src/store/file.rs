@@ -50,6 +50,11 @@ impl FilePlace {
         Ok(FilePlace { candidates })
     }
 
+    /// The directories that it may mean.
+    pub fn candidates(&self) -> &[PathBuf] {
+        &self.candidates
+    }
+
     fn directory(&self) -> &Path {
         let found = if self.candidates.len() > 1 { self.candidates.iter().find(|path| path.is_dir()) } else { None };
         found.unwrap_or(&self.candidates[0])

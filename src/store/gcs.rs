@@ -2,9 +2,10 @@
 
 use super::cloud::{self, Bucket, CloudStore, Parts, Service};
 use super::environment::{Environment, Secret};
-use super::http::Clients;
+use super::http::{Clients, Redirects};
 use super::parameters::Parameters;
 use super::paths::Layout;
+use super::recipient;
 use super::tls::Trust;
 use super::url;
 use async_trait::async_trait;
@@ -52,16 +53,33 @@ impl GcsPlace {
         };
         let skip_verify = parameters.flag("skipVerify")?.unwrap_or(false);
         parameters.warn_of_the_rest(&[], shown);
-        if parts.host.is_empty() || parts.path.is_empty() {
+        if parts.host.is_empty() || parts.host.contains(':') || parts.path.is_empty() {
             return Err("it names no bucket, or no path in it; write gs://bucket/path".to_owned());
+        }
+        if let Some(endpoint) = endpoint.as_deref().filter(|_| credentials != Credentials::None) {
+            recipient::warn_of_plain_http(endpoint, shown);
         }
         let (bucket, path) = (parts.host.to_owned(), parts.path.clone());
         Ok(GcsPlace { bucket, path, endpoint, skip_verify, credentials })
     }
 
+    /// As [`Location::recipient`](super::Location::recipient).
+    pub fn recipient(&self, environment: &Environment<'_>) -> Option<String> {
+        let is_google = |host: String| host.ends_with(".googleapis.com");
+        match (&self.credentials, &self.endpoint) {
+            (Credentials::None, _) => None,
+            (_, None) => recipient::at("Google Cloud Storage", true, self.skip_verify),
+            (_, Some(endpoint)) => {
+                let is_named = recipient::verified_host(endpoint).is_some_and(is_google)
+                    || recipient::is_named(endpoint, environment, &["STORAGE_EMULATOR_HOST"]);
+                recipient::at(endpoint, is_named, self.skip_verify)
+            }
+        }
+    }
+
     /// Makes a store of the place.
     pub fn connect(self, shown: Arc<str>) -> Result<CloudStore<GcsPlace>, String> {
-        let clients = Clients::of(self.server(), Trust::of(self.skip_verify, None, &shown)?, None)?;
+        let clients = Clients::of(self.server(), Trust::of(self.skip_verify, None, &shown)?, None, Redirects::Refused)?;
         CloudStore::new(shown, self, clients)
     }
 }

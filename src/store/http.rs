@@ -1,4 +1,4 @@
-//! HTTP clients: TLS, timeouts, connections, and no surprises with bodies.
+//! HTTP clients: TLS, timeouts, redirects, connections, and no surprises with bodies.
 //!
 //! All replicas of a process that read from one server with the same TLS settings share a client, and with it a pool of
 //! connections: a process that reads a thousand replicas of a bucket needs no more connections than one that reads a few.
@@ -7,8 +7,9 @@ use super::patience::{CONNECT_TIMEOUT, IDLE_TIMEOUT};
 use super::tls::Trust;
 use crate::lock::Mutex;
 use crate::process::PerProcess;
-use reqwest::Client;
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue, LOCATION};
+use reqwest::redirect::Policy;
+use reqwest::{Client, Url};
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, OnceLock, Weak};
@@ -27,6 +28,48 @@ const IDLE_FOR: Duration = Duration::from_secs(10);
 /// Nobody listens at the address of a cloud's metadata outside of that cloud, and nobody says so.
 const TO_METADATA: Duration = Duration::from_secs(1);
 
+/// Which redirects a client follows. None ever leads to another server, which would get the request's credentials, tokens and keys.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(super) enum Redirects {
+    /// None: a request to a bucket is signed for one path.
+    Refused,
+    /// At most [`MOST_REDIRECTS`], to the same scheme, host and port.
+    #[cfg(any(feature = "http", feature = "webdav"))]
+    WithinServer,
+}
+
+/// How many redirects of one request are followed.
+#[cfg(any(feature = "http", feature = "webdav"))]
+pub(super) const MOST_REDIRECTS: usize = 5;
+
+impl Redirects {
+    fn policy(self) -> Policy {
+        match self {
+            Redirects::Refused => Policy::none(),
+            #[cfg(any(feature = "http", feature = "webdav"))]
+            Redirects::WithinServer => Policy::custom(|attempt| {
+                let previous = attempt.previous();
+                let stays = previous.first().is_some_and(|first| first.origin() == attempt.url().origin());
+                // The answer itself then tells the caller where it leads.
+                if stays && previous.len() <= MOST_REDIRECTS { attempt.follow() } else { attempt.stop() }
+            }),
+        }
+    }
+}
+
+/// The server that an answer redirects to: scheme, host and port, and nothing of the path, which may hold secrets.
+/// None if the answer names no place.
+pub(super) fn destination(asked: &str, headers: &HeaderMap) -> Option<String> {
+    let location = headers.get(LOCATION)?;
+    let target = location.to_str().ok().and_then(|location| Url::parse(asked).ok()?.join(location).ok());
+    let is_server = |target: &Url| target.has_host() && target.host_str().is_some_and(|host| host.len() <= 255);
+    Some(
+        target
+            .filter(is_server)
+            .map_or_else(|| "a place that is no server".to_owned(), |url| url.origin().ascii_serialization()),
+    )
+}
+
 static SHARED: PerProcess<Mutex<HashMap<Key, Weak<Clients>>>> = PerProcess::new();
 
 /// What replicas have in common that share their clients.
@@ -35,6 +78,7 @@ struct Key {
     server: String,
     trust: Trust,
     header: Option<(&'static str, &'static str)>,
+    redirects: Redirects,
 }
 
 /// The clients of one server.
@@ -70,8 +114,9 @@ impl Clients {
         server: &str,
         trust: Trust,
         header: Option<(&'static str, &'static str)>,
+        redirects: Redirects,
     ) -> Result<Arc<Clients>, String> {
-        let key = Key { server: server.to_owned(), trust, header };
+        let key = Key { server: server.to_owned(), trust, header, redirects };
         let mut shared = SHARED.get_or_init(Mutex::default).lock();
         if let Some(clients) = shared.get(&key).and_then(Weak::upgrade) {
             return Ok(clients);
@@ -87,6 +132,11 @@ impl Clients {
         shared.retain(|_, clients| clients.strong_count() > 0);
         shared.insert(key, Arc::downgrade(&clients));
         Ok(clients)
+    }
+
+    /// The server, as it was named.
+    pub fn server(&self) -> &str {
+        &self.key.server
     }
 
     /// Waits for one's turn to send a request. The turn lasts until the answer has been read.
@@ -124,6 +174,8 @@ impl Clients {
             .pool_max_idle_per_host(idle)
             .pool_idle_timeout(IDLE_FOR)
             .http1_only()
+            .redirect(self.key.redirects.policy())
+            .referer(false)
             .no_gzip()
             .no_brotli()
             .no_zstd()
@@ -138,7 +190,7 @@ mod tests {
 
     #[test]
     fn replicas_share_the_clients_of_a_server_if_they_trust_the_same() {
-        let of = |server: &str, trust, header| Clients::of(server, trust, header).expect("clients");
+        let of = |server: &str, trust, header| Clients::of(server, trust, header, Redirects::Refused).expect("clients");
         let system = || Trust::System(Vec::new());
         let one = of("http://one", system(), None);
         assert!(Arc::ptr_eq(&one, &of("http://one", system(), None)));

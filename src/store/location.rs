@@ -6,6 +6,7 @@ use super::environment::Environment;
 use super::file::{FilePlace, FileStore};
 #[cfg(feature = "gcs")]
 use super::gcs::GcsPlace;
+use super::masked::{masked, masked_base};
 #[cfg(feature = "nats")]
 use super::nats::{NatsPlace, NatsStore};
 use super::s3::{self, S3Place};
@@ -20,7 +21,7 @@ use std::fmt;
 use std::sync::Arc;
 
 /// A scheme, an example of it, the feature that it is built with, and whether this library was.
-type Scheme = (&'static str, &'static str, &'static str, bool);
+pub(super) type Scheme = (&'static str, &'static str, &'static str, bool);
 
 const SCHEMES: [Scheme; 11] = [
     ("file", "file:///srv/replica", "", true),
@@ -36,7 +37,7 @@ const SCHEMES: [Scheme; 11] = [
     ("https", "https://host/path", "http", cfg!(feature = "http")),
 ];
 
-fn known(scheme: &str) -> Option<&'static Scheme> {
+pub(super) fn known(scheme: &str) -> Option<&'static Scheme> {
     SCHEMES.iter().find(|(known, ..)| *known == scheme)
 }
 
@@ -50,11 +51,12 @@ fn schemes() -> String {
 /// A replica's place: its URL together with the settings and credentials that the environment held when it was parsed.
 ///
 /// Displayed with secrets masked.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Location {
     shown: Arc<str>,
     base: Arc<str>,
     key: LocationKey,
+    recipient: Option<String>,
 }
 
 /// What makes two locations the same: place, options and credentials. Never shows a secret.
@@ -87,10 +89,18 @@ impl Location {
 
     /// [`Location::parse`] with another environment than the process's: `variable` answers what a name holds.
     pub fn parse_with(url: &str, variable: impl Fn(&str) -> Option<OsString>) -> Result<Location, Error> {
-        let shown: Arc<str> = url::masked(url).into();
-        let place = place(url, &Environment(&variable), &shown)
-            .map_err(|cause| Error::new(ErrorKind::Config, shown.clone(), cause))?;
-        Ok(Location { shown, base: url::masked_base(url).into(), key: LocationKey(Arc::new(place)) })
+        let shown: Arc<str> = masked(url).into();
+        let environment = Environment(&variable);
+        let place = place(url, &environment, &shown);
+        let place = place.map_err(|cause| Error::new(ErrorKind::Config, shown.clone(), cause))?;
+        let recipient = recipient(url, &place, &environment);
+        Ok(Location { shown, base: masked_base(url).into(), key: LocationKey(Arc::new(place)), recipient })
+    }
+
+    /// The server that would be sent credentials that the URL does not bring itself, although neither they are for it nor the
+    /// environment names it: the URL alone does. None if there is none. Equal texts mean equal servers.
+    pub fn recipient(&self) -> Option<&str> {
+        self.recipient.as_deref()
     }
 
     /// What connections that may share one replica have in common.
@@ -136,7 +146,17 @@ fn place(url: &str, environment: &Environment<'_>, shown: &str) -> Result<Place,
     };
     let parts = || {
         let example = known(&scheme).map_or("s3://bucket/path", |(_, example, ..)| example);
-        Parts::of(rest).ok_or_else(|| format!("two slashes are missing behind the scheme, as in {example}"))
+        let parts =
+            Parts::of(rest).ok_or_else(|| format!("two slashes are missing behind the scheme, as in {example}"))?;
+        // Decoded, it would not be told from the colon before a password.
+        let user = parts.userinfo.map(|info| url::cut(info, ':').0.to_ascii_lowercase()).unwrap_or_default();
+        if user.contains("%3a") {
+            return Err("its user holds an encoded colon; write user:password with the colon as it is".to_owned());
+        }
+        match url::is_host(parts.host) {
+            true => Ok(parts),
+            false => Err(format!("its host has characters that no host has; write {example}")),
+        }
     };
     match scheme.as_str() {
         "file" => FilePlace::parse(rest).map(Place::File),
@@ -160,6 +180,30 @@ fn place(url: &str, environment: &Environment<'_>, shown: &str) -> Result<Place,
             Some((.., feature, _)) => format!("this library was built without the feature '{feature}', which reads it"),
             None => format!("the scheme '{other}' is not known; the schemes are {}", schemes()),
         }),
+    }
+}
+
+/// As [`Location::recipient`].
+fn recipient(url: &str, place: &Place, environment: &Environment<'_>) -> Option<String> {
+    let (_, rest) = url::scheme(url)?;
+    #[cfg_attr(
+        not(any(feature = "azure", feature = "http", feature = "nats", feature = "sftp", feature = "webdav")),
+        expect(unused_variables, reason = "the other backends have no credentials in their URLs")
+    )]
+    let parts = &Parts::of(rest)?;
+    match place {
+        Place::File(_) => None,
+        Place::S3(place) => place.recipient(environment),
+        #[cfg(feature = "gcs")]
+        Place::Gcs(place) => place.recipient(environment),
+        #[cfg(feature = "azure")]
+        Place::Azure(place) => place.recipient(parts, environment),
+        #[cfg(feature = "nats")]
+        Place::Nats(place) => place.recipient(parts),
+        #[cfg(feature = "sftp")]
+        Place::Sftp(place) => place.recipient(parts),
+        #[cfg(any(feature = "http", feature = "webdav"))]
+        Place::Web(place) => place.recipient(parts),
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! A store knows where files lie and how to fetch bytes. It knows nothing of their content.
 
+mod allowed;
 #[cfg(feature = "azure")]
 mod azure;
 mod blocking;
@@ -20,12 +21,14 @@ mod http;
 #[cfg(any(feature = "nats", feature = "sftp"))]
 mod link;
 mod location;
+mod masked;
 mod memory;
 #[cfg(feature = "nats")]
 mod nats;
 mod parameters;
 mod paths;
 mod patience;
+mod recipient;
 mod s3;
 #[cfg(feature = "sftp")]
 mod sftp;
@@ -35,9 +38,11 @@ mod url;
 #[cfg(any(feature = "http", feature = "webdav"))]
 mod web;
 
+pub use allowed::{Allowed, Verdict};
 pub use counting::{Counting, Counts};
 pub use error::{Error, ErrorKind};
 pub use location::{Location, LocationKey};
+pub use masked::one_line;
 pub use memory::Memory;
 
 use crate::ltx::{FileName, Level, Txid};

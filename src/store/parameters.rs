@@ -1,5 +1,7 @@
 //! The parameters of a URL, whichever way they are spelled.
 
+use super::masked::is_name;
+
 /// What a query says. `partSize`, `part-size` and `partsize` are one name.
 pub(super) struct Parameters(Vec<(String, String)>);
 
@@ -21,7 +23,8 @@ impl Parameters {
         match value.to_ascii_lowercase().as_str() {
             "true" | "1" | "t" | "yes" => Ok(Some(true)),
             "false" | "0" | "f" | "no" => Ok(Some(false)),
-            _ => Err(format!("its parameter {name} is '{value}'; write true or false")),
+            word if is_name(word) => Err(format!("its parameter {name} is '{value}'; write true or false")),
+            _ => Err(format!("its parameter {name} is neither true nor false")),
         }
     }
 
@@ -31,12 +34,17 @@ impl Parameters {
         for (name, _) in self.0 {
             match known.contains(&name.as_str()) {
                 true => tracing::debug!("{shown}: the parameter '{name}' matters to writers alone, it is ignored"),
-                false => tracing::warn!("{shown}: nothing is known of the parameter '{name}', it is ignored"),
+                false if is_name(&name) => {
+                    tracing::warn!("{shown}: nothing is known of the parameter '{name}', it is ignored");
+                }
+                // What is no name may be a secret.
+                false => tracing::warn!("{shown}: one of its parameters is not known, it is ignored"),
             }
         }
     }
 }
 
-fn plain(name: &str) -> String {
+/// The form of a name that all of its spellings have.
+pub(super) fn plain(name: &str) -> String {
     name.replace('-', "").to_ascii_lowercase()
 }

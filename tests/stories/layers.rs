@@ -10,7 +10,7 @@ const RULES: &[(&str, &[&str])] = &[
     ("store", &["lock", "ltx", "pread", "process", "progress"]),
     // Leaves that several layers share. Errors tell of files and stores; settings of moments and transactions.
     ("lock", &[]),
-    ("log", &["pread", "runtime"]),
+    ("log", &["pread", "runtime", "store"]),
     ("pread", &[]),
     ("process", &[]),
     ("progress", &[]),
@@ -19,7 +19,7 @@ const RULES: &[(&str, &[&str])] = &[
     ("time", &["error"]),
     ("config", &["error", "ltx", "time"]),
     ("replica", &["config", "error", "lock", "ltx", "pread", "process", "progress", "runtime", "store", "time"]),
-    ("sqlite", &["config", "error", "log", "ltx", "pread", "replica", "runtime", "store", "time"]),
+    ("sqlite", &["config", "error", "lock", "log", "ltx", "pread", "replica", "runtime", "store", "time"]),
 ];
 
 /// The module whose unsafe code talks to SQLite.

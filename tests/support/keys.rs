@@ -93,7 +93,7 @@ impl Issuer {
         const ROLES: &str = "/latest/meta-data/iam/security-credentials/";
         let has = |name: &str, value: &str| head.header(name) == Some(value);
         if self.refuses.load(Ordering::Relaxed) {
-            return ("404 Not Found", "there is no role any more".to_owned());
+            return ("404 Not Found", r#"{"message":"there is no role any more"}"#.to_owned());
         }
         let of_instance = has("x-aws-ec2-metadata-token", INSTANCE_TOKEN);
         match (head.method.as_str(), head.target.as_str()) {

@@ -1,6 +1,7 @@
 //! What went wrong between us and a server, read off its answers and put in a clause.
 
 use crate::store::error::short;
+use crate::store::http::destination;
 use crate::store::tries::{Stop, Trouble, retry_after};
 use crate::store::{Error, ErrorKind};
 use futures_util::StreamExt;
@@ -40,6 +41,8 @@ pub(super) struct Refusal {
     pub region: Option<String>,
     /// How long the server asks to be left alone.
     pub retry_after: Option<Duration>,
+    /// The server that it redirects to.
+    pub destination: Option<String>,
 }
 
 /// What was asked for.
@@ -64,7 +67,7 @@ impl Failure {
                 None => break,
             }
         }
-        let text = short(&cause.to_string());
+        let text = unquoted(&short(&cause.to_string()));
         let what = match cut {
             Some(kind) if kind != HttpErrorKind::Decode => What::Silence { connected: true, cause: text },
             _ => What::Nonsense(text),
@@ -153,9 +156,10 @@ impl fmt::Display for Failure {
 impl StdError for Failure {}
 
 impl Refusal {
-    /// The region that the bucket is in, if that may be why the request was refused.
+    /// The region that the bucket is in, if that may be why the request was refused. It becomes part of the name of a host.
     pub fn elsewhere(&self) -> Option<&str> {
-        matches!(self.status, 300..=399 | 400 | 403).then_some(self.region.as_deref()).flatten()
+        let region = matches!(self.status, 300..=399 | 400 | 403).then_some(self.region.as_deref()).flatten();
+        region.filter(|region| is_region(region))
     }
 
     fn error(&self, server: &str, place: &str, wish: Wish) -> Error {
@@ -178,6 +182,9 @@ impl Refusal {
                 (ErrorKind::Denied, format!("{server} denies access ({answer})"))
             }
             (408 | 429 | 500.., _) => (ErrorKind::Unreachable, format!("{server} cannot serve now ({answer})")),
+            (300..=399, _) if self.destination.is_some() => {
+                (ErrorKind::Protocol, format!("{server} refuses: {answer}"))
+            }
             (300..=399, _) => (
                 ErrorKind::Config,
                 format!("{server} is not where the bucket is ({answer}); add its region to the URL"),
@@ -189,30 +196,46 @@ impl Refusal {
 
     fn answer(&self) -> String {
         let code = if self.code.is_empty() { format!("status {}", self.status) } else { self.code.clone() };
-        if self.message.is_empty() { code } else { format!("{code}: {}", self.message) }
+        let answer = if self.message.is_empty() { code } else { format!("{code}: {}", self.message) };
+        match &self.destination {
+            Some(server) => format!("{answer}; it redirects to {server}, which is not followed"),
+            None => answer,
+        }
     }
 
-    pub async fn read(response: HttpResponse) -> Refusal {
+    /// Reads an answer. Of its body no more is told than what the protocol has for an error: in XML for a bucket, and in JSON
+    /// for a server that gives credentials.
+    pub async fn read(asked: &str, is_of_bucket: bool, response: HttpResponse) -> Refusal {
         let status = response.status().as_u16();
+        let destination = response.status().is_redirection().then(|| destination(asked, response.headers())).flatten();
         let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
         let region = header("x-amz-bucket-region").map(str::to_owned);
         // An answer without a body has its code here.
         let code = header("x-ms-error-code").map(str::to_owned);
         let retry_after = header(RETRY_AFTER.as_str()).and_then(|told| retry_after(told, header(DATE.as_str())));
         let body = beginning(response.into_body()).await;
-        let element = |name: &str| element(&body, name).map(short);
+        let is_error = body.contains("<Error");
+        let element = |name: &str| element(&body, name).filter(|_| is_error).map(short);
         Refusal {
             status,
             code: element("Code").or(code).unwrap_or_default(),
-            message: element("Message").or_else(|| plain(&body)).unwrap_or_default(),
+            message: element("Message").or_else(|| in_json(&body).filter(|_| !is_of_bucket)).unwrap_or_default(),
             region: region.or_else(|| element("Region")),
             retry_after,
+            destination,
         }
     }
 
     fn is_passing(&self) -> bool {
         matches!(self.status, 408 | 429 | 500..)
     }
+}
+
+/// Whether a text may be the name of a region: part of the name of a host, so that it cannot lead to another one.
+pub(in crate::store) fn is_region(text: &str) -> bool {
+    const LONGEST: usize = 64;
+    let is_letter = |c: u8| c.is_ascii_alphanumeric() || c == b'-' || c == b'_';
+    (1..=LONGEST).contains(&text.len()) && text.bytes().all(is_letter)
 }
 
 /// Enough of a body for a complaint.
@@ -229,9 +252,19 @@ async fn beginning(body: HttpResponseBody) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// A body that is neither XML nor a page for a browser.
-fn plain(body: &str) -> Option<String> {
-    (!body.contains('<')).then(|| short(body))
+/// What a JSON object has for a message, in the places where the services of clouds put it.
+fn in_json(body: &str) -> Option<String> {
+    let object: serde_json::Value = serde_json::from_str(body).ok()?;
+    let places = [&object["error_description"], &object["error"]["message"], &object["message"], &object["Message"]];
+    places.into_iter().find_map(|message| message.as_str()).map(short)
+}
+
+/// The text without what it quotes of an answer, as `serde` and `object_store` do: it may be a secret, or a stranger's page.
+fn unquoted(text: &str) -> String {
+    match (text.split_once('"'), text.rsplit_once('"')) {
+        (Some((before, _)), Some((_, behind))) => format!("{before}***{behind}"),
+        _ => text.to_owned(),
+    }
 }
 
 /// The text of an XML element without elements inside.

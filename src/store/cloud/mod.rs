@@ -9,6 +9,7 @@ mod listing;
 mod transport;
 
 pub(super) use client::{Bucket, Parts, Service, unsigned, unusable};
+pub(super) use failure::is_region;
 
 use super::http::Clients;
 use super::{Chunk, Error, ErrorKind, Listed, OLDER_FORMAT, Store, Version, etag};

@@ -19,6 +19,7 @@ use reqwest::StatusCode;
 use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderMap, IF_MATCH, RANGE};
 use std::ops::Range;
 use std::sync::Arc;
+use url::Url;
 
 /// Makes HTTP clients whose failures are [`Failure`]s.
 #[derive(Debug)]
@@ -42,7 +43,7 @@ pub(super) struct Transport {
 #[async_trait]
 impl HttpService for Transport {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
-        let wanted = Wanted::by(&request);
+        let wanted = Wanted::by(&request, self.clients.server());
         let answer = self.answer(request, &wanted).await;
         // `object_store` is told to try nothing again, so the kind does not matter to it.
         answer.map_err(|what| HttpError::new(HttpErrorKind::Unknown, Failure { server: wanted.server, what }))
@@ -56,7 +57,7 @@ impl Transport {
         let _turn = self.clients.turn().await;
         match HttpClient::new(client).execute(request).await {
             Ok(response) if response.status().is_success() => wanted.take(response).await,
-            Ok(response) => Err(What::Refusal(Refusal::read(response).await)),
+            Ok(response) => Err(What::Refusal(Refusal::read(&wanted.url, wanted.is_of_bucket, response).await)),
             Err(error) => Err(What::silence(&error)),
         }
     }
@@ -66,6 +67,9 @@ impl Transport {
 struct Wanted {
     /// Scheme, host and port.
     server: String,
+    url: String,
+    /// The server of the bucket is asked, and not one that gives credentials. It is known where it is not the service's own.
+    is_of_bucket: bool,
     kind: Kind,
     attempt: Attempt,
     /// A file with an ETag is expected.
@@ -84,8 +88,14 @@ enum Kind {
 }
 
 impl Wanted {
-    fn by(request: &HttpRequest) -> Wanted {
+    /// `endpoint` is the server of the bucket, or the name of the service.
+    fn by(request: &HttpRequest, endpoint: &str) -> Wanted {
         let uri = request.uri();
+        let url = uri.to_string();
+        // The bucket may stand in front of the host.
+        let is_of_bucket = host_and_port(endpoint)
+            .zip(host_and_port(&url))
+            .is_some_and(|((host, port), (asked, at))| asked.ends_with(host.as_str()) && at == port);
         let server = match (uri.scheme_str(), uri.authority()) {
             (Some(scheme), Some(authority)) => format!("{scheme}://{authority}"),
             _ => uri.path().to_owned(),
@@ -99,7 +109,7 @@ impl Wanted {
             None => Kind::Other,
         };
         let attempt = request.extensions().get::<Attempt>().cloned().unwrap_or_default();
-        Wanted { server, kind, attempt, has_tag: request.headers().contains_key(IF_MATCH) }
+        Wanted { server, url, is_of_bucket, kind, attempt, has_tag: request.headers().contains_key(IF_MATCH) }
     }
 
     /// The answer with its whole body, if it can be what was asked for.
@@ -147,6 +157,11 @@ impl Wanted {
         }
         Ok(bytes)
     }
+}
+
+fn host_and_port(url: &str) -> Option<(String, u16)> {
+    let url = Url::parse(url).ok()?;
+    Some((url.host_str()?.to_owned(), url.port_or_known_default()?))
 }
 
 /// `object_store` would take any XML, such as the page of a proxy that wants a password, for the listing of an empty bucket.

@@ -99,6 +99,8 @@ fn options(place: &NatsPlace) -> Result<ConnectOptions, Failure> {
         .name(concat!("litestream-vfs/", env!("CARGO_PKG_VERSION")))
         .connection_timeout(CONNECT_TIMEOUT)
         .request_timeout(Some(IDLE_TIMEOUT))
+        // Others would get the credentials as well.
+        .ignore_discovered_servers()
         .require_tls(place.tls)
         .tls_client_config(tls(place).map_err(|cause| Failure::new(ErrorKind::Config, cause))?);
     Ok(match &place.credentials {

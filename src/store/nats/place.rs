@@ -72,6 +72,19 @@ impl NatsPlace {
         })
     }
 
+    /// As [`Location::recipient`](crate::store::Location::recipient). A file that the URL points to is one of this machine.
+    pub fn recipient(&self, parts: &Parts<'_>) -> Option<String> {
+        let own = credentials(parts.userinfo, &mut Parameters::of(&parts.query), &Environment::EMPTY);
+        let is_own = own.as_ref() == Ok(&self.credentials) && !matches!(self.credentials, Credentials::File(_));
+        if is_own && self.certificate.is_none() {
+            return None;
+        }
+        let tls = if self.tls { " over TLS" } else { "" };
+        let trusting =
+            if self.authorities.is_empty() { String::new() } else { format!(" trusting {:?}", self.authorities) };
+        Some(format!("nats://{}{tls}{trusting}", self.server()))
+    }
+
     /// The servers, as complaints show them.
     pub fn server(&self) -> String {
         self.servers.join(",")
@@ -82,7 +95,7 @@ fn servers(host: &str) -> Result<Vec<String>, String> {
     let host = if host.is_empty() { USUAL_SERVER } else { host };
     let server = |text: &str| match format!("nats://{text}").parse::<ServerAddr>() {
         Ok(address) if !address.host().is_empty() => Ok(text.to_owned()),
-        _ => Err(format!("its host '{text}' is none; write nats://host:4222/bucket")),
+        _ => Err("one of its hosts is none; write nats://host:4222/bucket".to_owned()),
     };
     host.split(',').map(server).collect()
 }
@@ -92,10 +105,10 @@ fn bucket(path: &str) -> Result<String, String> {
     match path {
         "" => Err("it names no bucket; write nats://host/bucket".to_owned()),
         name if is_name(name) => Ok(name.to_owned()),
-        name if name.contains('/') => Err(format!(
-            "its path '{name}' is more than a bucket; Litestream keeps one replica in a bucket, at its root"
-        )),
-        name => Err(format!("no bucket is called '{name}'; its name has letters, digits, '-' and '_' alone")),
+        name if name.contains('/') => {
+            Err("its path is more than a bucket; Litestream keeps one replica in a bucket, at its root".to_owned())
+        }
+        _ => Err("no bucket is called so; its name has letters, digits, '-' and '_' alone".to_owned()),
     }
 }
 
@@ -195,10 +208,10 @@ mod tests {
     fn what_cannot_be_right_is_refused_with_its_name() {
         for (url, part) in [
             ("nats://host", "no bucket"),
-            ("nats://host/app/one", "'app/one' is more than a bucket"),
-            ("nats://host/my%20app", "no bucket is called 'my app'"),
-            ("nats://host:port/app", "host 'host:port'"),
-            ("nats://a,,b/app", "host ''"),
+            ("nats://host/app/one", "its path is more than a bucket"),
+            ("nats://host/my%20app", "no bucket is called so"),
+            ("nats://host:port/app", "one of its hosts is none"),
+            ("nats://a,,b/app", "one of its hosts is none"),
             ("nats://host/app?jwt=ey", "without the seed"),
             ("nats://host/app?client-cert=/c", "together"),
             ("nats://host/app?tls=perhaps", "tls is 'perhaps'"),

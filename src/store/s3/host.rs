@@ -1,6 +1,6 @@
 //! Which bucket on which server the host of an `s3` URL names.
 
-use crate::store::url::Parts;
+use crate::store::url::{self, Parts};
 
 /// What a host says.
 #[derive(Default, PartialEq, Eq, Debug)]
@@ -34,10 +34,11 @@ impl Host {
         if host.contains(':') && !host.contains(".com") {
             // A server of one's own, in the form bucket.server:port.
             let (bucket, server) = host.split_once('.').unwrap_or(("", host));
+            let scheme = if url::is_local(server) { "http" } else { "https" };
             return Host {
                 bucket: bucket.to_owned(),
                 region: None,
-                endpoint: Some(format!("http://{server}")),
+                endpoint: Some(format!("{scheme}://{server}")),
                 path_style: true,
             };
         }
@@ -79,6 +80,18 @@ impl AccessPoint {
             }
         }
     }
+}
+
+/// Whether a host is one of S3 at Amazon's: `s3.<region>.amazonaws.com` and its kin. Other hosts below that domain may be anybody's.
+pub(super) fn is_amazons(host: &str) -> bool {
+    let labels = host.strip_suffix(".amazonaws.com").or_else(|| host.strip_suffix(".amazonaws.com.cn"));
+    let labels: Vec<&str> = labels.map(|labels| labels.split('.').collect()).unwrap_or_default();
+    let (service, region) = match labels[..] {
+        [service] => (service, ""),
+        [service, "dualstack", region] | [service, region] => (service, region),
+        _ => return false,
+    };
+    ["s3", "s3-fips", "s3-accesspoint", "s3-accesspoint-fips"].contains(&service) && region != "elb"
 }
 
 /// Whether an endpoint is Tigris', which answers from the nearest copy, however old, unless told otherwise.
@@ -145,6 +158,7 @@ mod tests {
             ("b.c.s3.eu-west-1.amazonaws.com", "b.c", Some("eu-west-1"), None, false),
             ("b.localhost:9000", "b", None, Some("http://localhost:9000"), true),
             ("localhost:9000", "", None, Some("http://localhost:9000"), true),
+            ("b.minio.example.org:9000", "b", None, Some("https://minio.example.org:9000"), true),
             ("b.fra1.digitaloceanspaces.com", "b", Some("fra1"), Some("https://fra1.digitaloceanspaces.com"), false),
             (
                 "b.s3.us-west-1.backblazeb2.com",

@@ -10,9 +10,10 @@ mod tests;
 pub(super) use place::S3Place;
 
 use super::cloud::{self, Bucket, CloudStore, Parts, Service};
-use super::http::Clients;
+use super::http::{Clients, Redirects};
 use super::paths::Layout;
 use super::tls::Trust;
+use super::url;
 use async_trait::async_trait;
 use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey};
 use place::Credentials;
@@ -21,11 +22,26 @@ use std::sync::Arc;
 /// The region of a bucket of which nothing is known, as Amazon's own tools have it.
 const DEFAULT_REGION: &str = "us-east-1";
 
+/// The bucket that a URL of the scheme `s3` or `oss` names, and the server where its host names one as well.
+pub(super) fn bucket_and_endpoint(scheme: &str, parts: &url::Parts<'_>) -> (String, Option<String>) {
+    if scheme == "oss" {
+        return (oss::host(parts.host).0, None);
+    }
+    match host::AccessPoint::parse(parts) {
+        Ok(Some(_)) => (parts.host.to_owned(), None),
+        _ => {
+            let host = host::Host::parse(parts.host);
+            (host.bucket, host.endpoint)
+        }
+    }
+}
+
 /// Makes a store of the place.
 pub(super) fn connect(shown: Arc<str>, place: S3Place) -> Result<CloudStore<S3Place>, String> {
     let trust = Trust::of(place.skip_verify, place.authorities.as_deref(), &shown)?;
     let is_tigris = place.endpoint.as_deref().is_some_and(host::is_tigris);
-    let clients = Clients::of(place.server(), trust, is_tigris.then_some(("x-tigris-consistent", "true")))?;
+    let clients =
+        Clients::of(place.server(), trust, is_tigris.then_some(("x-tigris-consistent", "true")), Redirects::Refused)?;
     CloudStore::new(shown, place, clients)
 }
 

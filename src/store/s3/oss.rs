@@ -38,6 +38,7 @@ impl S3Place {
             authorities: environment.raw("AWS_CA_BUNDLE"),
         };
         parameters.warn_of_the_rest(&["concurrency", "partsize"], shown);
+        place.check_host()?;
         if place.bucket.is_empty() || place.path.is_empty() {
             return Err("it names no bucket, or no path in it; write oss://bucket/path".to_owned());
         }
@@ -45,8 +46,14 @@ impl S3Place {
     }
 }
 
+/// Whether a host is one of OSS at Alibaba's.
+pub(super) fn is_alibabas(host: &str) -> bool {
+    let region = host.strip_prefix("s3.oss-").and_then(|host| host.strip_suffix(".aliyuncs.com"));
+    region.is_some_and(|region| !region.contains('.'))
+}
+
 /// The bucket and region that a host names, and whether it is one of those inside of Alibaba's network.
-fn host(host: &str) -> (String, Option<String>, bool) {
+pub(super) fn host(host: &str) -> (String, Option<String>, bool) {
     let labels = host.strip_suffix(".aliyuncs.com").map(|labels| labels.rsplit_once('.').unwrap_or(("", labels)));
     match labels.and_then(|(bucket, label)| Some((bucket, label.strip_prefix("oss-")?))) {
         Some((bucket, region)) => {

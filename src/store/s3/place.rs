@@ -1,9 +1,12 @@
 //! The bucket, path, options and credentials that an `s3` URL and the environment give.
 
-use super::host::{AccessPoint, Host};
+use super::host::{AccessPoint, Host, is_amazons};
+use super::oss::is_alibabas;
 use super::profile;
+use crate::store::cloud::is_region;
 use crate::store::environment::{Environment, Secret};
 use crate::store::parameters::Parameters;
+use crate::store::recipient;
 use crate::store::url::{self, Parts};
 use object_store::path::Path;
 use std::ffi::OsString;
@@ -51,6 +54,9 @@ const FOR_WRITERS: [&str; 8] = [
     "ssekmskeyid",
 ];
 
+/// Variables that name a server other than Amazon's.
+const ENDPOINTS: [&str; 3] = ["LITESTREAM_S3_ENDPOINT", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"];
+
 /// Where an instance is asked, as `object_store` calls it.
 const METADATA: &str = "AWS_METADATA_ENDPOINT";
 
@@ -64,7 +70,7 @@ impl S3Place {
         let endpoint = match parameters.take("endpoint") {
             Some(endpoint) => Some(endpoint),
             None if host.endpoint.is_some() => None,
-            None => environment.first(&["LITESTREAM_S3_ENDPOINT", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"])?,
+            None => environment.first(&ENDPOINTS)?,
         };
         let endpoint = endpoint.map(|text| url::endpoint(&text)).transpose()?;
         let region = parameters.take("region").or(host.region);
@@ -87,6 +93,9 @@ impl S3Place {
             authorities: environment.raw("AWS_CA_BUNDLE"),
         };
         parameters.warn_of_the_rest(&FOR_WRITERS, shown);
+        if let Some(endpoint) = place.endpoint.as_deref().filter(|_| place.credentials != Credentials::None) {
+            recipient::warn_of_plain_http(endpoint, shown);
+        }
         if parts.userinfo.is_some() {
             tracing::warn!("{shown}: credentials in an s3 URL are ignored, set AWS_ACCESS_KEY_ID and so on");
         }
@@ -100,12 +109,11 @@ impl S3Place {
                 .to_owned());
         }
         if self.bucket.contains(':') {
-            return Err(format!(
-                "its host '{}' has a port, so it is no bucket at Amazon's; name a server of your own as in \
-                 s3://bucket/path?endpoint=https://minio.example.com:9000",
-                self.bucket
-            ));
+            return Err("its host has a port, so it is no bucket at Amazon's; name a server of your own as in \
+                        s3://bucket/path?endpoint=https://minio.example.com:9000"
+                .to_owned());
         }
+        self.check_host()?;
         if self.path.is_empty() {
             return Err("it names no path below the bucket, and what Litestream writes without one has keys that \
                         cannot be read; give the replica a path on both sides, as in s3://bucket/path"
@@ -113,6 +121,32 @@ impl S3Place {
         }
         Path::parse(&self.path).map_err(|_| "its path holds control characters".to_owned())?;
         Ok(self)
+    }
+
+    /// Bucket and region become parts of the names of hosts, and must not lead to another host.
+    pub fn check_host(&self) -> Result<(), String> {
+        if !self.bucket.bytes().all(|c| c.is_ascii_alphanumeric() || b".-_".contains(&c)) {
+            return Err("its bucket has characters that no bucket has".to_owned());
+        }
+        match &self.region {
+            Some(region) if !is_region(region) => Err("its region is no region, as eu-central-1 is".to_owned()),
+            _ => Ok(()),
+        }
+    }
+
+    /// As [`Location::recipient`](crate::store::Location::recipient).
+    pub fn recipient(&self, environment: &Environment<'_>) -> Option<String> {
+        let is_own = |endpoint: &str| {
+            recipient::verified_host(endpoint).is_some_and(|host| is_amazons(&host) || is_alibabas(&host))
+        };
+        match (&self.credentials, &self.endpoint) {
+            (Credentials::None, _) => None,
+            (_, None) => recipient::at("Amazon S3", true, self.skip_verify),
+            (_, Some(endpoint)) => {
+                let is_named = is_own(endpoint) || recipient::is_named(endpoint, environment, &ENDPOINTS);
+                recipient::at(endpoint, is_named, self.skip_verify)
+            }
+        }
     }
 }
 
@@ -310,6 +344,12 @@ mod tests {
             ("s3://arn:aws:s3:eu-west-1:1:bucket/x/p", "no ARN of an access point"),
             ("s3://arn:aws:s3:eu-west-1:1:accesspoint/x", "no path"),
             ("s3://b/p%0A", "control characters"),
+            ("s3://b/p?region=x.evil/", "no region"),
+            ("s3://b/p?region=evil%23", "no region"),
+            ("s3://b%5c/p", "its bucket has characters"),
+            ("s3://b,c/p", "its bucket has characters"),
+            ("s3://arn:aws:s3:evil%5c:1:accesspoint/x/p", "its region is no region"),
+            ("s3://arn:aws:s3:eu-west-1:1%5c:accesspoint/x/p", "its bucket has characters"),
             ("s3://b/p?endpoint=http://", "endpoint 'http:' is no URL"),
         ] {
             let complaint = parse(url, &[]).expect_err(url);

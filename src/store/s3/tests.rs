@@ -241,6 +241,18 @@ async fn a_region_that_nobody_knows_is_asked_for() {
 }
 
 #[tokio::test]
+async fn a_region_that_is_none_is_not_asked() {
+    for header in ["x.evil.example/", "evil#", "a b", "", &"a".repeat(65)] {
+        let header = format!("x-amz-bucket-region: {header}\r\n");
+        let server =
+            Canned::start(vec![answer("301 Moved Permanently", &header, "<Error><Region>evil?</Region></Error>")]);
+        let error = server.list().await.expect_err("a redirection");
+        assert!(error.to_string().ends_with("add its region to the URL"), "{error}");
+        assert_eq!(server.answered.load(Ordering::Relaxed), 1, "{header}");
+    }
+}
+
+#[tokio::test]
 async fn tags_are_compared_bare_and_a_server_without_them_is_read_all_the_same() {
     let name = FileName { min: Txid(1), max: Txid(1) };
     let weak = part("0-3/9", "abcd").replace("\"a\"", "W/\"a\"");

@@ -87,6 +87,21 @@ impl SftpPlace {
         })
     }
 
+    /// As [`Location::recipient`](crate::store::Location::recipient). A key that the URL points to is one of this machine.
+    pub fn recipient(&self, parts: &Parts<'_>) -> Option<String> {
+        let password = parts.userinfo.and_then(|info| info.split_once(':')).is_some_and(|(_, word)| !word.is_empty());
+        let is_own = password || Parameters::of(&parts.query).take("password").is_some();
+        if is_own && self.key.is_none() {
+            return None;
+        }
+        let verified = match &self.trust {
+            Trust::KnownHosts(_) => String::new(),
+            Trust::Key(key) => format!(" with the host key {key}"),
+            Trust::Anyone => " whatever its host key is".to_owned(),
+        };
+        Some(format!("sftp://{}{verified}", self.server()))
+    }
+
     /// Host and port, as known_hosts and complaints show them.
     pub fn server(&self) -> String {
         match self.port {

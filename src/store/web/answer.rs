@@ -19,6 +19,8 @@ const LONGEST_WHOLE: u64 = 16 * 1024 * 1024;
 pub(super) enum Failure {
     /// The server said no. It may say when to ask again.
     Refused(StatusCode, Option<Duration>),
+    /// The answer is at this server, which is not asked; or the same one has redirected too often.
+    Redirected(String),
     /// There was no answer, or not all of it.
     Silent(String),
     /// The answer makes no sense.
@@ -89,7 +91,7 @@ impl Failure {
             }
             Failure::Silent(_) => Trouble::Passing { retry_after: None },
             Failure::Nonsense(_) => Trouble::Nonsense,
-            Failure::Refused(..) | Failure::Unfit(_) | Failure::Busy(_) => Trouble::Lasting,
+            Failure::Redirected(_) | Failure::Refused(..) | Failure::Unfit(_) | Failure::Busy(_) => Trouble::Lasting,
         }
     }
 }

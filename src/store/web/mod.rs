@@ -13,7 +13,7 @@ mod tests;
 
 pub(super) use place::{Listing, WebPlace};
 
-use super::http::{Clients, Purpose};
+use super::http::{Clients, MOST_REDIRECTS, Purpose, Redirects, destination};
 use super::paths::Layout;
 use super::patience::{Allowance, one_try};
 use super::tls::Trust;
@@ -51,7 +51,8 @@ pub(super) struct WebStore {
 impl WebStore {
     /// Makes a store of the place.
     pub fn new(shown: Arc<str>, place: WebPlace) -> Result<WebStore, String> {
-        let clients = Clients::of(&place.server, Trust::of(place.skip_verify, None, &shown)?, None)?;
+        let trust = Trust::of(place.skip_verify, None, &shown)?;
+        let clients = Clients::of(&place.server, trust, None, Redirects::WithinServer)?;
         clients.client(Purpose::Usual).map_err(|error| format!("no client can be made: {error}"))?;
         Ok(WebStore {
             shown,
@@ -118,6 +119,11 @@ impl WebStore {
             let _turn = self.clients.turn().await;
             let mut response = request.send().await.map_err(|error| Failure::silent(&error))?;
             let (status, headers) = (response.status(), response.headers().clone());
+            if status.is_redirection()
+                && let Some(server) = destination(response.url().as_str(), &headers)
+            {
+                return Err(Failure::Redirected(server));
+            }
             if !status.is_success() {
                 return Err(Failure::refused(&response));
             }
@@ -166,6 +172,16 @@ impl WebStore {
             Failure::Refused(status, _) => {
                 (ErrorKind::Protocol, format!("{server} does not take the request ({status})"))
             }
+            Failure::Redirected(to) if to == server => {
+                (ErrorKind::Protocol, format!("{server} redirects more than {MOST_REDIRECTS} times"))
+            }
+            Failure::Redirected(to) => (
+                ErrorKind::Protocol,
+                format!(
+                    "{server} redirects to {to}, which is not followed: the credentials of the URL are for {server} alone; \
+                     use the URL that it leads to"
+                ),
+            ),
             Failure::Silent(cause) => (ErrorKind::Unreachable, format!("cannot reach {server}: {cause}")),
             Failure::Nonsense(cause) => (ErrorKind::Protocol, format!("{server} answers what makes no sense: {cause}")),
             Failure::Unfit(cause) => (ErrorKind::Config, format!("{server} {cause}")),

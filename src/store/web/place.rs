@@ -2,11 +2,13 @@
 
 use crate::store::environment::{Environment, Secret};
 use crate::store::parameters::Parameters;
+use crate::store::recipient;
 use crate::store::url::{Parts, endpoint};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use std::fmt;
 
 /// Where a replica lies behind a web server.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub(in crate::store) struct WebPlace {
     /// Scheme, host and port.
     pub server: String,
@@ -16,6 +18,13 @@ pub(in crate::store) struct WebPlace {
     pub password: Option<Secret>,
     pub skip_verify: bool,
     pub listing: Listing,
+}
+
+impl fmt::Debug for WebPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The path may hold a password that was not encoded.
+        f.debug_struct("WebPlace").field("listing", &self.listing).finish_non_exhaustive()
+    }
 }
 
 /// How a server tells which files there are.
@@ -44,24 +53,21 @@ impl WebPlace {
         if parts.host.is_empty() {
             return Err("it names no host".to_owned());
         }
-        let server = endpoint(&format!("{scheme}://{}", parts.host))
-            .map_err(|_| format!("its host '{}' is none", parts.host))?;
+        // A password that begins with a slash would become the path.
+        if parts.host.ends_with(':') {
+            return Err("its host ends with a colon; write %2F for a slash in a password".to_owned());
+        }
+        let server = endpoint(&format!("{scheme}://{}", parts.host)).map_err(|_| "its host is none".to_owned())?;
         let mut parameters = Parameters::of(&parts.query);
-        let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
-        let (user, password) = match parts.userinfo.map(|info| info.split_once(':').unwrap_or((info, ""))) {
-            Some((user, password)) => (Some(decoded(user)), Some(decoded(password)).filter(|text| !text.is_empty())),
-            None => (None, None),
-        };
-        let family = if server_is_plain(listing) { "HTTP" } else { "WEBDAV" };
-        let variable = |name: &str| environment.text(&format!("LITESTREAM_{family}_{name}"));
+        let (user, password) = credentials(listing, parts, environment)?;
         let place = WebPlace {
             base: match parts.path.as_str() {
                 "" => server.clone(),
                 path => format!("{server}/{}", utf8_percent_encode(path, &KEPT)),
             },
             server,
-            user: user.map_or_else(|| variable("USERNAME"), |user| Ok(Some(user)))?,
-            password: password.map_or_else(|| variable("PASSWORD"), |password| Ok(Some(password)))?.map(Secret),
+            user,
+            password,
             skip_verify: parameters.flag("skipVerify")?.unwrap_or(false),
             listing,
         };
@@ -71,6 +77,31 @@ impl WebPlace {
         }
         Ok(place)
     }
+
+    /// As [`Location::recipient`](crate::store::Location::recipient).
+    pub fn recipient(&self, parts: &Parts<'_>) -> Option<String> {
+        let (user, password) = credentials(self.listing, parts, &Environment::EMPTY).ok()?;
+        let is_own = self.user.is_none() || (&user, &password) == (&self.user, &self.password);
+        recipient::at(&self.server, is_own, self.skip_verify && !is_own)
+    }
+}
+
+/// User and password of the URL, or of the environment where it has none.
+fn credentials(
+    listing: Listing,
+    parts: &Parts<'_>,
+    environment: &Environment<'_>,
+) -> Result<(Option<String>, Option<Secret>), String> {
+    let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+    let (user, password) = match parts.userinfo.map(|info| info.split_once(':').unwrap_or((info, ""))) {
+        Some((user, password)) => (Some(decoded(user)), Some(decoded(password)).filter(|text| !text.is_empty())),
+        None => (None, None),
+    };
+    let family = if server_is_plain(listing) { "HTTP" } else { "WEBDAV" };
+    let variable = |name: &str| environment.text(&format!("LITESTREAM_{family}_{name}"));
+    let user = user.map_or_else(|| variable("USERNAME"), |user| Ok(Some(user)))?;
+    let password = password.map_or_else(|| variable("PASSWORD"), |password| Ok(Some(password)))?;
+    Ok((user, password.map(Secret)))
 }
 
 fn server_is_plain(listing: Listing) -> bool {

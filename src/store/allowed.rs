@@ -1,0 +1,237 @@
+//! Which URLs may be opened: the prefixes in `LITESTREAM_ALLOWED_URLS`.
+//!
+//! Prefixes are compared by parts and not as text: scheme, user, host and port, the path by whole segments, and the parameters
+//! that decide which server is asked and how it is verified.
+
+use super::file::FilePlace;
+use super::location::known;
+use super::parameters::Parameters;
+use super::s3;
+use super::url::{self, Parts};
+use std::path::PathBuf;
+
+/// A list of prefixes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Allowed(Vec<Prefix>);
+
+/// What a list says of a URL.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    /// No prefix covers it.
+    Refused,
+    /// A prefix covers it that names no server, such as `s3://` or `https://`.
+    Covered,
+    /// A prefix covers it that names its server or bucket.
+    Named,
+}
+
+/// A URL by its parts, or the beginning of one.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Prefix {
+    scheme: String,
+    user: Option<String>,
+    /// Buckets or servers; empty for any.
+    hosts: Vec<String>,
+    /// The paths that it may mean, of which one is for all but directories.
+    paths: Vec<PathBuf>,
+    /// What decides which server is asked: the endpoint, and how it is verified.
+    server: Vec<Option<String>>,
+    tls: bool,
+}
+
+impl Allowed {
+    /// Reads prefixes that are separated by commas or white space.
+    ///
+    /// Fails with a clause about the entry that is no URL, which is named by its number and not shown.
+    pub fn parse(text: &str) -> Result<Allowed, String> {
+        let entries = text.split_whitespace().flat_map(separated);
+        let prefixes = entries.enumerate().map(|(number, entry)| {
+            Prefix::parse(&entry).map_err(|cause| format!("its entry {} is no prefix of a URL: {cause}", number + 1))
+        });
+        prefixes.collect::<Result<_, _>>().map(Allowed)
+    }
+
+    /// Whether a URL may be opened.
+    pub fn verdict(&self, url: &str) -> Verdict {
+        let Ok(url) = Prefix::parse(url) else { return Verdict::Refused };
+        let covering: Vec<&Prefix> = self.0.iter().filter(|prefix| prefix.covers(&url)).collect();
+        match covering.iter().any(|prefix| prefix.names_a_server()) {
+            true => Verdict::Named,
+            false if covering.is_empty() => Verdict::Refused,
+            false => Verdict::Covered,
+        }
+    }
+}
+
+/// The entries of a word. The hosts of a NATS URL are separated by commas, too: an entry begins with a known scheme.
+fn separated(word: &str) -> Vec<String> {
+    let mut entries: Vec<String> = Vec::new();
+    for piece in word.split(',').filter(|piece| !piece.is_empty()) {
+        let begins = url::scheme(piece).is_some_and(|(scheme, _)| scheme == "gcs" || known(&scheme).is_some());
+        match entries.last_mut().filter(|last| !begins && last.starts_with("nats:")) {
+            Some(last) => last.extend([",", piece]),
+            None => entries.push(piece.to_owned()),
+        }
+    }
+    entries
+}
+
+impl Prefix {
+    fn parse(url: &str) -> Result<Prefix, String> {
+        let (scheme, rest) = url::scheme(url).ok_or("it has no scheme")?;
+        if scheme == "file" {
+            let paths = FilePlace::parse(rest)?.candidates().to_vec();
+            return Ok(Prefix { scheme, user: None, hosts: Vec::new(), paths, server: Vec::new(), tls: false });
+        }
+        let parts = Parts::of(rest).ok_or("two slashes are missing behind the scheme")?;
+        let mut parameters = Parameters::of(&parts.query);
+        let (host, own_endpoint) = match scheme.as_str() {
+            "s3" | "oss" => s3::bucket_and_endpoint(&scheme, &parts),
+            _ => (parts.host.to_owned(), None),
+        };
+        let endpoint = parameters.take("endpoint").or(own_endpoint).map(|text| url::endpoint(&text)).transpose()?;
+        let is_set = |flag: Option<bool>| flag.filter(|flag| *flag).map(|_| "true".to_owned());
+        let server = vec![
+            endpoint,
+            is_set(parameters.flag("skipVerify")?),
+            is_set(parameters.flag("insecureHostKey")?),
+            parameters.take("hostKey"),
+            parameters.take("rootCas"),
+        ];
+        Ok(Prefix {
+            user: parts.userinfo.map(|info| url::cut(info, ':').0.to_owned()),
+            hosts: hosts(&scheme, &host),
+            paths: vec![PathBuf::from(parts.path)],
+            server,
+            tls: parameters.flag("tls")?.unwrap_or(false),
+            scheme: if scheme == "gcs" { "gs".to_owned() } else { scheme },
+        })
+    }
+
+    fn covers(&self, url: &Prefix) -> bool {
+        // The account of a container is part of where it is.
+        let same_user =
+            if self.scheme == "abs" { self.user == url.user } else { self.user.is_none() || self.user == url.user };
+        let covers_path = |path: &PathBuf| self.paths.iter().any(|prefix| path.starts_with(prefix));
+        self.scheme == url.scheme
+            && same_user
+            && (self.hosts.is_empty()
+                || !url.hosts.is_empty() && url.hosts.iter().all(|host| self.hosts.contains(host)))
+            && self.server == url.server
+            && (url.tls || !self.tls)
+            && url.paths.iter().all(covers_path)
+    }
+
+    fn names_a_server(&self) -> bool {
+        !self.hosts.is_empty() || self.server.first().is_some_and(Option::is_some)
+    }
+}
+
+/// The servers, each with its port and in lower case, or the bucket as it is.
+fn hosts(scheme: &str, host: &str) -> Vec<String> {
+    let port = match scheme {
+        _ if host.is_empty() => return Vec::new(),
+        "http" | "webdav" => "80",
+        "https" | "webdavs" => "443",
+        "sftp" => "22",
+        "nats" => "4222",
+        _ => return vec![host.to_owned()],
+    };
+    let with_port = |host: &str| match host.rsplit_once(':') {
+        Some((_, digits)) if !digits.contains(']') => host.to_ascii_lowercase(),
+        _ => format!("{}:{port}", host.to_ascii_lowercase()),
+    };
+    host.split(',').map(with_port).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn verdict(list: &str, url: &str) -> Verdict {
+        Allowed::parse(list).expect(list).verdict(url)
+    }
+
+    #[test]
+    fn a_prefix_covers_what_is_below_it_and_nothing_beside_it() {
+        for (list, url) in [
+            ("s3://bucket", "s3://bucket/app"),
+            ("s3://bucket/", "S3://bucket//app?region=eu-west-1&partSize=7"),
+            ("s3://bucket/app", "s3://bucket/app"),
+            ("s3://bucket/app", "s3://bucket/app/tenant/1"),
+            ("s3://bucket/app", "s3://bucket.s3.eu-west-1.amazonaws.com/app"),
+            ("s3://other/, s3://bucket/", "s3://bucket/app"),
+            ("s3://other/\ns3://bucket/", "s3://bucket/app"),
+            ("s3://bucket/?endpoint=minio.local:9000", "s3://bucket/app?end-point=http://minio.local:9000/"),
+            ("s3://bucket/?endpoint=localhost:9000", "s3://bucket.localhost:9000/app"),
+            ("s3://?endpoint=http://minio:9000", "s3://any/app?endpoint=http://minio:9000"),
+            ("gs://bucket", "gcs://bucket/app"),
+            ("abs://me@box", "abs://me@box/app"),
+            ("https://host", "https://HOST:443/app"),
+            ("http://host/a%20b", "http://me:pw@host:80/a b/c"),
+            ("sftp://host/", "sftp://me@host:22/app"),
+            ("sftp://me@host/", "sftp://me:pw@host/app"),
+            ("nats://a,b:4222", "nats://b,A:4222/app"),
+            ("nats://a,nats://b", "nats://b/app"),
+            ("nats://a", "nats://a/app?tls=true"),
+            ("file:///srv/replicas", "file:///srv/replicas/a/../b"),
+        ] {
+            let expected = if list.starts_with("file") { Verdict::Covered } else { Verdict::Named };
+            assert_eq!(verdict(list, url), expected, "{list} {url}");
+        }
+        for (list, url) in [("s3://", "s3://bucket/app"), ("https://", "https://host/app"), ("file:///", "file:///srv")]
+        {
+            assert_eq!(verdict(list, url), Verdict::Covered, "{list} {url}");
+        }
+    }
+
+    #[test]
+    fn what_only_looks_like_being_below_a_prefix_is_refused() {
+        for (list, url) in [
+            ("", "s3://bucket/app"),
+            ("s3://bucket/app", "s3://bucket/application"),
+            ("s3://bucket/app", "s3://bucket/app/../other"),
+            ("s3://bucket/app", "s3://bucket/app/%2e%2e/other"),
+            ("s3://bucket/app", "s3://bucket/app%2F..%2Fother"),
+            ("s3://bucket/app", "s3://bucket/"),
+            ("s3://bucket", "s3://bucket2/app"),
+            ("s3://bucket", "oss://bucket/app"),
+            ("s3://bucket", "s3://bucket/app?endpoint=http://evil"),
+            ("s3://bucket", "s3://bucket/app?End-Point=evil"),
+            ("s3://bucket", "s3://bucket.evil:9000/app"),
+            ("s3://", "s3://bucket.evil:9000/app"),
+            ("s3://", "s3://b.fra1.digitaloceanspaces.com/app"),
+            ("s3://bucket?endpoint=https://minio", "s3://bucket/app?endpoint=http://minio"),
+            ("s3://bucket?endpoint=https://minio", "s3://bucket/app?endpoint=https://minio:8443"),
+            ("s3://bucket?endpoint=https://minio", "s3://bucket/app"),
+            ("s3://bucket", "s3://bucket/app?skipVerify=true"),
+            ("abs://me@box", "abs://you@box/app"),
+            ("abs://box", "abs://you@box/app"),
+            ("https://host", "http://host/app"),
+            ("https://host", "https://host:8443/app"),
+            ("https://host", "https://host.evil/app"),
+            ("https://host", "https://host@evil/app"),
+            ("https://host", "https://evil/host/app"),
+            ("https://host", "https://evil#@host/app"),
+            ("sftp://me@host", "sftp://you@host/app"),
+            ("sftp://host", "sftp://me@host/app?insecure-host-key=true"),
+            ("sftp://host", "sftp://me@host/app?host-key=SHA256:x"),
+            ("nats://a", "nats://a,evil/app"),
+            ("nats://a?tls=true", "nats://a/app"),
+            ("nats://a", "nats:///app"),
+            ("file:///srv/replicas", "file:///srv/replicas/../../etc"),
+            ("file:///srv/replicas", "file:///srv/replicas/%2e%2e/%2e%2e/etc"),
+            ("file:///srv/replicas", "file:///srv/replicas2"),
+            ("s3://bucket", "no URL"),
+        ] {
+            assert_eq!(verdict(list, url), Verdict::Refused, "{list} {url}");
+        }
+    }
+
+    #[test]
+    fn an_entry_that_is_no_url_is_named_by_its_number() {
+        let complaint = Allowed::parse("s3://bucket, hush").expect_err("no URL");
+        assert_eq!(complaint, "its entry 2 is no prefix of a URL: it has no scheme");
+        assert!(Allowed::parse("s3://bucket/?endpoint=me:hush@host").expect_err("no endpoint").contains("entry 1"));
+    }
+}

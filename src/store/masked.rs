@@ -1,0 +1,210 @@
+//! The form of a URL that errors, logs and the status show.
+//!
+//! It shows what tells one replica from another: scheme, user, host and path, and the values of parameters that are known to be
+//! harmless. Everything else is `***`. It works on any text, since what a complaint is about may be no URL at all.
+
+use super::parameters::plain;
+use super::url::cut;
+use percent_encoding::percent_decode_str;
+
+const MASK: &str = "***";
+
+/// Parameters whose values are no secrets, in the form of [`plain`].
+const HARMLESS: [&str; 20] = [
+    "anonymous",
+    "clientcert",
+    "concurrency",
+    "concurrentwrites",
+    "creds",
+    "endpoint",
+    "forcepathstyle",
+    "insecurehostkey",
+    "maxreconnects",
+    "partsize",
+    "reconnectwait",
+    "region",
+    "requirecontentmd5",
+    "rootcas",
+    "signpayload",
+    "skipverify",
+    "ssecustomeralgorithm",
+    "storageclass",
+    "timeout",
+    "tls",
+];
+
+/// The whole URL.
+pub(super) fn masked(url: &str) -> String {
+    let (rest, fragment) = cut(url, '#');
+    let (place, query) = cut(rest, '?');
+    let mut shown = masked_place(place, url[place.len()..].contains('@'));
+    for (number, pair) in query.iter().flat_map(|query| query.split('&')).enumerate() {
+        shown.push(if number == 0 { '?' } else { '&' });
+        shown.push_str(&masked_pair(pair));
+    }
+    if fragment.is_some_and(|fragment| !fragment.is_empty()) {
+        shown.extend(["#", MASK]);
+    }
+    one_line(&shown)
+}
+
+/// The URL of the replica alone, to which the name of a file can be added.
+pub(super) fn masked_base(url: &str) -> String {
+    let place = &url[..url.find(['?', '#']).unwrap_or(url.len())];
+    one_line(masked_place(place, url[place.len()..].contains('@')).trim_end_matches('/'))
+}
+
+/// The text with every control character, line breaks above all, replaced: names and answers of others cannot begin a line.
+pub fn one_line(text: &str) -> String {
+    let breaks = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
+    text.replace(breaks, "\u{fffd}")
+}
+
+fn masked_pair(pair: &str) -> String {
+    let decode = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+    match pair.split_once('=') {
+        None if pair.is_empty() => String::new(),
+        Some((name, value)) if HARMLESS.contains(&plain(&decode(name)).as_str()) && !decode(value).contains('@') => {
+            format!("{name}={value}")
+        }
+        Some((name, _)) if is_name(&decode(name)) => format!("{name}={MASK}"),
+        _ => MASK.to_owned(),
+    }
+}
+
+/// Whether a text looks like the name of a parameter, and not like a secret.
+pub(super) fn is_name(text: &str) -> bool {
+    const LONGEST: usize = 24;
+    (1..=LONGEST).contains(&text.len()) && text.bytes().all(|c| c.is_ascii_alphabetic() || c == b'-' || c == b'_')
+}
+
+/// `at_follows` if there is an `@` behind the place: a password with a `?` or `#` in it may reach from a colon to there.
+fn masked_place(place: &str, at_follows: bool) -> String {
+    let start = place.find("://").map_or(0, |at| at + 3);
+    let (scheme, rest) = place.split_at(start);
+    let end = rest.find('/').unwrap_or(rest.len());
+    // A password may hold a slash that should have been encoded: then the last `@` tells where it ends.
+    let at = rest[..end].rfind('@').or_else(|| rest[..end].contains(':').then(|| rest.rfind('@')).flatten());
+    match at {
+        Some(at) => format!("{scheme}{}{}", masked_user(scheme, &rest[..at]), &rest[at..]),
+        None if at_follows && rest[..end].contains(':') => format!("{scheme}{}:{MASK}", cut(rest, ':').0),
+        None => place.to_owned(),
+    }
+}
+
+/// What stands before the `@`. Alone it is a user, but a token for NATS, and often one for web servers.
+fn masked_user(scheme: &str, userinfo: &str) -> String {
+    let is_plain = |user: &str| user.len() <= 64 && user.chars().all(|c| c.is_alphanumeric() || "._+-".contains(c));
+    let is_token = ["nats://", "http://", "https://"].iter().any(|token| scheme.eq_ignore_ascii_case(token));
+    match userinfo.split_once(':') {
+        Some((user, _)) if is_plain(user) => format!("{user}:{MASK}"),
+        None if is_plain(userinfo) && !is_token => userinfo.to_owned(),
+        _ => MASK.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Location;
+    use proptest::prelude::*;
+
+    #[test]
+    fn secrets_are_masked_and_nothing_else() {
+        for (url, shown) in [
+            ("s3://bucket/app?region=eu-west-1", "s3://bucket/app?region=eu-west-1"),
+            ("s3://bucket/app?sseCustomerKey=hush&region=x", "s3://bucket/app?sseCustomerKey=***&region=x"),
+            ("s3://bucket/app?sse%2Dcustomer%2Dkey=hush", "s3://bucket/app?sse%2Dcustomer%2Dkey=***"),
+            ("s3://bucket/app?endpoint=http%3A%2F%2Fme%3Ahush%40host", "s3://bucket/app?endpoint=***"),
+            ("s3://bucket/app?endpoint=http://host:9000", "s3://bucket/app?endpoint=http://host:9000"),
+            ("abs://me@box/app?sas=sv%3D1%26sig%3Dhush", "abs://me@box/app?sas=***"),
+            ("https://host/app?pwd=hush&h4sh=1&hush&#hush", "https://host/app?pwd=***&***&***&#***"),
+            ("sftp://me:hush@host:22/app", "sftp://me:***@host:22/app"),
+            ("sftp://me:hu/sh@host:22/app", "sftp://me:***@host:22/app"),
+            ("sftp://me:hu?sh@host:22/app", "sftp://me:***?***"),
+            ("sftp://me:hu#sh@host:22/app", "sftp://me:***#***"),
+            ("sftp://me%3Ahush@host/app", "sftp://***@host/app"),
+            ("sftp://me@host:22/app@1", "sftp://me@host:22/app@1"),
+            ("https://hush@host/app", "https://***@host/app"),
+            ("webdav://me@host/app", "webdav://me@host/app"),
+            ("nats://me:hush@a,b/app", "nats://me:***@a,b/app"),
+            ("NATS://hush@host:4222/app", "NATS://***@host:4222/app"),
+            ("nats://host/app?seed=hush&jwt=hush&creds=/c", "nats://host/app?seed=***&jwt=***&creds=/c"),
+            ("me:hush@host", "me:***@host"),
+            ("file:///srv/a@b:c", "file:///srv/a@b:c"),
+            (
+                "s3://bucket/a\nb\r\u{2028}?region=\u{1b}[1m",
+                "s3://bucket/a\u{fffd}b\u{fffd}\u{fffd}?region=\u{fffd}[1m",
+            ),
+        ] {
+            assert_eq!(masked(url), shown);
+        }
+        assert_eq!(masked_base("sftp://me:hush@host/app/?key=hush"), "sftp://me:***@host/app");
+        assert_eq!(masked_base("sftp://me:hush@host/app#a\nb"), "sftp://me:***@host/app");
+    }
+
+    const SECRET: &str = "h7u3s9h";
+
+    /// The secret as a person may write it.
+    fn secret() -> impl Strategy<Value = String> {
+        let around = "[a-zA-Z0-9!$*+,;~ %/?#&=:\n\"'\\\\-]{0,5}";
+        (around, around).prop_map(|(before, behind)| format!("{before}{SECRET}{behind}"))
+    }
+
+    /// URLs of every scheme with a secret in a place where one may be.
+    fn urls() -> impl Strategy<Value = String> {
+        let schemes = ["s3", "gs", "abs", "oss", "nats", "sftp", "webdav", "webdavs", "http", "https", "S3", "ftp"];
+        let scheme = prop::sample::select(schemes.to_vec());
+        let harmless = prop::sample::select(vec!["", "region=x", "skipVerify=perhaps", "endpoint=%", "tls=1", "a=b"]);
+        let name = prop::sample::select(vec![
+            "pwd",
+            "password",
+            "token",
+            "sas",
+            "seed",
+            "jwt",
+            "sseCustomerKey",
+            "x",
+            "host-key",
+        ]);
+        let host =
+            prop::sample::select(vec!["host", "host:99", "", "a,b", "b.host:9000", "[::1]:1", "ho st", "host:port"]);
+        let path = prop::sample::select(vec!["", "/", "/app", "/a b/c%20d", "/../x"]);
+        (scheme, host, path, harmless, name, secret(), 0..6u8).prop_map(
+            |(scheme, host, path, harmless, name, secret, position)| match position {
+                0 => format!("{scheme}://me:{secret}@{host}{path}?{harmless}"),
+                1 => format!("{scheme}://{host}{path}?{harmless}&{name}={}", secret.replace('&', "")),
+                2 => format!("{scheme}://{host}{path}?{name}={}&{harmless}", secret.replace('&', "")),
+                3 => format!("{scheme}://{host}{path}?{harmless}#{secret}"),
+                4 => format!("{scheme}://{host}{path}?{harmless}&{}", secret.replace(['&', '='], "")),
+                _ => format!("{scheme}://me%3A{SECRET}@{host}{path}?{harmless}"),
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn no_url_shows_its_secret(url in urls()) {
+            let mut shown = vec![masked(&url), masked_base(&url)];
+            match Location::parse_with(&url, |_| None) {
+                Err(error) => shown.push(format!("{error} {error:?}")),
+                Ok(location) => {
+                    shown.push(format!("{location} {location:?} {location:#?} {:?}", location.recipient()));
+                    match location.connect() {
+                        Ok(store) => shown.push(format!("{store} {store:?} {store:#?}").replace('\n', " ")),
+                        Err(error) => shown.push(format!("{error} {error:?}")),
+                    }
+                }
+            }
+            for text in shown {
+                prop_assert!(!text.contains(SECRET), "{url:?} is shown as {text}");
+            }
+            prop_assert!(!masked(&url).contains(char::is_control));
+        }
+
+        #[test]
+        fn any_text_can_be_masked(text in any::<String>()) {
+            prop_assert!(!masked(&text).contains('\n') && !masked_base(&text).contains('\n'));
+        }
+    }
+}

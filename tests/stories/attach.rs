@@ -1,0 +1,250 @@
+//! What SQL may attach: it may come from somebody else than the application.
+
+use crate::stories::sample::upload_sample;
+#[cfg(feature = "sftp")]
+use crate::support::extension::{connect, open};
+use crate::support::extension::{sample_url, uri};
+use crate::support::hosts::Host;
+use crate::support::litestream::Place;
+#[cfg(feature = "sftp")]
+use crate::support::programs::wait_until;
+use crate::support::s3::S3Server;
+use crate::support::session::Session;
+use std::io::ErrorKind;
+use std::net::TcpListener;
+
+const COUNT: &str = "SELECT count(*) FROM orders";
+const COUNT_ATTACHED: &str = "SELECT count(*) FROM other.orders";
+
+fn attach(session: &mut Session, connection: usize, url: &str) -> Result<String, String> {
+    let uri = uri(url, &[("open_timeout", "0")]);
+    session.ask(connection, &format!("ATTACH '{uri}' AS other"))
+}
+
+/// A process with credentials for every backend, and these variables besides.
+fn session(variables: &[(&'static str, String)]) -> Session {
+    let credentials = [
+        ("AWS_ACCESS_KEY_ID", "me"),
+        ("AWS_SECRET_ACCESS_KEY", "hush"),
+        ("OSS_ACCESS_KEY_ID", "me"),
+        ("OSS_ACCESS_KEY_SECRET", "hush"),
+        ("AZURE_STORAGE_KEY", "aHVzaA=="),
+        ("LITESTREAM_NATS_TOKEN", "hush"),
+        ("LITESTREAM_HTTP_USERNAME", "me"),
+        ("LITESTREAM_HTTP_PASSWORD", "hush"),
+        ("LITESTREAM_WEBDAV_PASSWORD", "hush"),
+        ("LITESTREAM_SFTP_PASSWORD", "hush"),
+        ("GOOGLE_SERVICE_ACCOUNT_KEY", "{}"),
+    ];
+    let mut environment: Vec<_> = credentials.map(|(name, value)| (name, value.to_owned())).to_vec();
+    environment.retain(|(name, _)| variables.iter().all(|(other, _)| other != name));
+    environment.extend_from_slice(variables);
+    Host::session(&Place { url: String::new(), environment })
+}
+
+/// A port of this machine, and whether somebody has connected to it.
+struct Trap(TcpListener);
+
+impl Trap {
+    fn new() -> Trap {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        listener.set_nonblocking(true).expect("a socket that does not block");
+        Trap(listener)
+    }
+
+    fn host(&self) -> String {
+        self.0.local_addr().expect("an address").to_string()
+    }
+
+    fn was_reached(&self) -> bool {
+        !matches!(self.0.accept(), Err(error) if error.kind() == ErrorKind::WouldBlock)
+    }
+}
+
+/// URLs whose server gets credentials of the environment.
+fn urls_to(host: &str) -> Vec<String> {
+    vec![
+        format!("s3://bucket/app?endpoint=http://{host}"),
+        format!("s3://bucket.{host}/app"),
+        format!("oss://bucket/app?endpoint=http://{host}"),
+        #[cfg(feature = "gcs")]
+        format!("gs://bucket/app?endpoint=http://{host}"),
+        #[cfg(feature = "azure")]
+        format!("abs://me@box/app?endpoint=http://{host}"),
+        #[cfg(feature = "http")]
+        format!("http://{host}/app"),
+        #[cfg(feature = "webdav")]
+        format!("webdav://me@{host}/app"),
+        #[cfg(feature = "nats")]
+        format!("nats://{host}/app"),
+        #[cfg(feature = "sftp")]
+        format!("sftp://me@{host}/app?insecure-host-key=true"),
+    ]
+}
+
+#[test]
+fn sql_sends_no_credentials_of_the_environment_to_a_server_that_it_names_itself() {
+    let trap = Trap::new();
+    let urls = urls_to(&trap.host());
+    let mut session = session(&[]);
+    let connection = session.open(&sample_url(), &[]);
+    for url in &urls {
+        attach(&mut session, connection, url).expect_err(url);
+        let sql = format!("VACUUM INTO '{}'", uri(url, &[("open_timeout", "0")]));
+        session.ask(connection, &sql).expect_err(url);
+        assert!(!trap.was_reached(), "{url}: the server was asked");
+    }
+    assert_eq!(session.must(connection, COUNT), "632", "the main database is as it was");
+    let said = session.end().stderr;
+    let refusals = said.matches("ATTACH may not send the credentials of this environment to ").count();
+    assert_eq!(refusals, urls.len() * 2, "{said}");
+    assert!(
+        said.contains(&trap.host()) && said.contains("LITESTREAM_ALLOWED_URLS") && !said.contains("hush"),
+        "{said}"
+    );
+}
+
+/// A bucket with the sample at two paths, and the keys to it.
+fn bucket() -> (S3Server, Vec<(&'static str, String)>) {
+    let server = S3Server::start();
+    upload_sample(&server, "app");
+    upload_sample(&server, "tenants/1");
+    let environment = Place::s3(&server, "app").environment;
+    (server, environment)
+}
+
+#[test]
+fn what_the_application_has_opened_sql_may_attach() {
+    let (server, keys) = bucket();
+    let mut session = session(&keys);
+    let local = session.open(&sample_url(), &[]);
+    attach(&mut session, local, &server.url("app")).expect_err("nobody but SQL has named the server");
+    assert_eq!(server.take_requests(), []);
+
+    let main = session.open(&server.url("app"), &[]);
+    assert_eq!(session.must(main, COUNT), "632");
+    for connection in [local, main] {
+        attach(&mut session, connection, &server.url("tenants/1")).expect("the application has named the server");
+        assert_eq!(session.must(connection, COUNT_ATTACHED), "632");
+    }
+}
+
+#[test]
+fn what_the_environment_names_sql_may_attach() {
+    let (server, keys) = bucket();
+    for (name, value) in [
+        ("AWS_ENDPOINT_URL_S3", server.endpoint.clone()),
+        ("LITESTREAM_REPLICA_URL", server.url("tenants")),
+        ("LITESTREAM_ALLOWED_URLS", format!("file:///,s3://bucket/tenants?endpoint={}", server.endpoint)),
+    ] {
+        let mut session = session(&[&keys[..], &[(name, value)]].concat());
+        let connection = session.open(&sample_url(), &[]);
+        attach(&mut session, connection, &server.url("tenants/1")).expect(name);
+        assert_eq!(session.must(connection, COUNT_ATTACHED), "632", "{name}");
+    }
+}
+
+#[test]
+fn only_allowed_urls_are_opened() {
+    let (server, keys) = bucket();
+    let list = ("LITESTREAM_ALLOWED_URLS", format!("s3://bucket/tenants/?endpoint={}", server.endpoint));
+    let mut session = session(&[&keys[..], &[list]].concat());
+    for url in [server.url("app"), server.url("tenants/../app"), sample_url(), "https://127.0.0.1:1/app".to_owned()] {
+        session.ask_to_open(&url, &[("open_timeout", "0")]).expect_err(&url);
+    }
+    let connection = session.open(&server.url("tenants/1"), &[]);
+    assert_eq!(session.must(connection, COUNT), "632");
+    attach(&mut session, connection, &sample_url()).expect_err("it is not in the list");
+    let said = session.end().stderr;
+    assert_eq!(said.matches("LITESTREAM_ALLOWED_URLS does not allow this URL").count(), 5, "{said}");
+    assert!(server.take_requests().iter().all(|request| request.uri.contains("tenants")));
+}
+
+#[test]
+fn attach_can_be_switched_off() {
+    let (server, keys) = bucket();
+    // By the main database, whatever the URI of the other says.
+    let mut session = self::session(&keys);
+    let closed = session.open(&server.url("app"), &[("attach", "off")]);
+    assert_eq!(session.must(closed, COUNT), "632");
+    let open = session.open(&server.url("app"), &[]);
+    server.take_requests();
+    for parameters in [&[][..], &[("attach", "on")]] {
+        let sql = format!("ATTACH '{}' AS other", uri(&server.url("tenants/1"), parameters));
+        session.ask(closed, &sql).expect_err("it is off");
+    }
+    assert!(server.take_requests().iter().all(|request| !request.uri.contains("tenants")), "nothing was asked");
+    session.must(closed, "ATTACH ':memory:' AS own");
+    attach(&mut session, open, &server.url("tenants/1")).expect("another connection may");
+    assert_eq!(session.must(open, COUNT_ATTACHED), "632");
+    let said = session.end().stderr;
+    assert_eq!(said.matches("may not attach replicas: attach is off").count(), 2, "{said}");
+
+    // By the environment, where the main database does not say otherwise.
+    let mut session = self::session(&[&keys[..], &[("LITESTREAM_ATTACH", "off".to_owned())]].concat());
+    let closed = session.open(&sample_url(), &[]);
+    let open = session.open(&sample_url(), &[("attach", "on"), ("txid", "")]);
+    assert_eq!((session.must(closed, COUNT), session.must(open, COUNT)), ("632".to_owned(), "632".to_owned()));
+    attach(&mut session, closed, &sample_url()).expect_err("it is off");
+    attach(&mut session, open, &sample_url()).expect("the application has it on");
+}
+
+/// What is looked at only once SQLite has told who asks fails all the same where it is opened.
+#[test]
+fn an_open_that_fails_late_still_fails() {
+    let mut session = session(&[]);
+    let error = session.ask_to_open("s3://bucket/app?endpoint=http://127.0.0.1:1", &[("open_timeout", "0")]);
+    let error = error.expect_err("nobody listens there");
+    assert!(error.contains("cannot open ") && error.contains("cannot connect to http://127.0.0.1:1"), "{error}");
+    // A file that went its way leaves nothing behind.
+    let connection = session.open(&sample_url(), &[]);
+    assert_eq!(session.must(connection, COUNT), "632");
+}
+
+/// SQLite with `SQLITE_ENABLE_API_ARMOR`, as this process has it, answers nothing of a connection that it is still opening.
+#[cfg(feature = "sftp")]
+#[test]
+fn builds_of_sqlite_that_check_their_callers_tell_who_asks_all_the_same() {
+    let trap = Trap::new();
+    let there = uri(&format!("sftp://me@{}/app?insecure-host-key=true", trap.host()), &[("open_timeout", "0")]);
+    for conn in [connect(&sample_url(), &[]), open(":memory:").expect("memory can be opened")] {
+        conn.execute("ATTACH ? AS other", [&there]).expect_err("only SQL names the server");
+        assert!(!trap.was_reached(), "the server was asked");
+    }
+    // Nobody speaks SSH there: the server was asked, and nothing came.
+    let listener = trap.0.try_clone().expect("a socket");
+    let hangs_up = std::thread::spawn(move || {
+        let reached = wait_for(|| listener.accept().ok());
+        drop(reached);
+    });
+    let error = open(&there).expect_err("it is no SSH server").to_string();
+    assert!(error.contains("cannot open "), "{error}");
+    hangs_up.join().expect("the application may name any server");
+}
+
+#[cfg(feature = "sftp")]
+fn wait_for<T>(mut look: impl FnMut() -> Option<T>) -> T {
+    let mut found = None;
+    wait_until("somebody connects", || {
+        found = found.take().or_else(&mut look);
+        found.is_some()
+    });
+    found.expect("it was just there")
+}
+
+#[test]
+fn a_shared_cache_is_opened_and_attached_alike() {
+    let (server, keys) = bucket();
+    let mut session = session(&keys);
+    let shared = [("cache", "shared")];
+    let (one, two) = (session.open(&server.url("app"), &shared), session.open(&server.url("app"), &shared));
+    assert_eq!((session.must(one, COUNT), session.must(two, COUNT)), ("632".to_owned(), "632".to_owned()));
+    let sql = format!("ATTACH '{}' AS other", uri(&server.url("tenants/1"), &shared));
+    session.must(one, &sql);
+    assert_eq!(session.must(one, COUNT_ATTACHED), "632");
+    let trap = Trap::new();
+    let foreign = uri(&format!("s3://bucket/app?endpoint=http://{}", trap.host()), &shared);
+    session.ask(two, &format!("ATTACH '{foreign}' AS other")).expect_err("only SQL names the server");
+    assert!(!trap.was_reached(), "the server was asked");
+    assert_eq!(session.must(two, COUNT), "632");
+}
