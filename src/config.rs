@@ -35,6 +35,8 @@ pub struct Settings {
     pub max_staleness: Option<Duration>,
     /// How long opening waits for a first backup.
     pub open_timeout: Duration,
+    /// Whether every file is read whole and verified before its first page is served.
+    pub verify: bool,
 }
 
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
@@ -66,6 +68,7 @@ impl Settings {
             time_travel: setting("time_travel").read(boolean)?.unwrap_or(true),
             max_staleness: setting("max_staleness").read(duration)?,
             open_timeout: setting("open_timeout").read(duration)?.unwrap_or(OPEN_TIMEOUT),
+            verify: setting("verify").read(verification)?.unwrap_or(false),
         })
     }
 }
@@ -149,6 +152,14 @@ fn boolean(text: &str) -> Result<bool, &'static str> {
         "1" | "true" | "on" | "yes" => Ok(true),
         "0" | "false" | "off" | "no" => Ok(false),
         _ => Err("write on or off"),
+    }
+}
+
+fn verification(text: &str) -> Result<bool, &'static str> {
+    match text.to_ascii_lowercase().as_str() {
+        "full" => Ok(true),
+        "off" => Ok(false),
+        _ => Err("write full or off"),
     }
 }
 
@@ -241,6 +252,7 @@ mod tests {
             ("open_timeout", "5"),
             ("time", "some day"),
             ("time_travel", "sometimes"),
+            ("verify", "some"),
         ] {
             let error = resolve(&[url, (name, value)], &[]).expect_err(name).to_string();
             assert!(error.contains(name) && error.contains(value), "{error}");
@@ -251,6 +263,8 @@ mod tests {
         assert!(resolve(&[url, ("time", "2026-01-31"), ("txid", "0000000000000001")], &[]).is_err());
         assert!(resolve(&[url, ("write_enabled", "true")], &[]).is_err());
         assert!(resolve(&[url], &[("LITESTREAM_HYDRATION_ENABLED", "true")]).is_ok());
+        assert!(resolve(&[url], &[("LITESTREAM_VERIFY", "full")]).expect("a word").verify);
+        assert!(!resolve(&[url, ("verify", "off")], &[("LITESTREAM_VERIFY", "full")]).expect("a word").verify);
         assert!(!resolve(&[url], &[("LITESTREAM_TIME_TRAVEL", "off")]).expect("a word").time_travel);
         assert!(!resolve(&[url, ("time_travel", "0")], &[]).expect("a number").time_travel);
     }

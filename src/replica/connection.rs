@@ -53,8 +53,8 @@ impl Connection {
     /// The view that a transaction which starts now should pin. Does no I/O, but in the child of a fork, and if the last
     /// poll is longer ago than the settings' `max_staleness`: then it polls first, and fails if the replica does not answer.
     pub fn view(&self, interrupted: Interrupted<'_>) -> Result<Arc<View>, Error> {
-        if let Some(view) = &*self.parked.lock() {
-            return Ok(view.clone());
+        if let Some(view) = self.parked_view(interrupted)? {
+            return Ok(view);
         }
         let replica = self.place(interrupted)?.replica();
         if let Some(bound) = self.settings.max_staleness
@@ -64,6 +64,20 @@ impl Connection {
             runtime::wait(async move { replica.freshen(bound).await }, interrupted)?;
         }
         replica.head().ok_or_else(|| replica.empty())
+    }
+
+    /// The view of another moment, if the connection was sent to one. It is made anew if wrong bytes came of it.
+    fn parked_view(&self, interrupted: Interrupted<'_>) -> Result<Option<Arc<View>>, Error> {
+        let Some(view) = self.parked.lock().clone() else { return Ok(None) };
+        if !view.is_spoiled() {
+            return Ok(Some(view));
+        }
+        let target = Target::Txid(view.txid());
+        let again = self.ask(interrupted, async move |replica| replica.view_of(target).await)?;
+        // Another history has other states under the same numbers.
+        let again = again.filter(|again| again.history() == view.history()).unwrap_or(view);
+        *self.parked.lock() = Some(again.clone());
+        Ok(Some(again))
     }
 
     /// The view that reads see where no transaction is open, however old it is. Does no I/O, but in the
@@ -149,8 +163,12 @@ fn fetch(place: &Place, view: Arc<View>, pgno: u32, interrupted: Interrupted<'_>
 
 fn join(location: &Location, settings: &Settings, interrupted: Interrupted<'_>) -> Result<Place, Error> {
     let place = Place::take(location, settings)?;
-    let (replica, timeout) = (place.replica().clone(), settings.open_timeout);
-    runtime::wait(async move { replica.wake(timeout).await }, interrupted)?;
+    let (replica, timeout, verify) = (place.replica().clone(), settings.open_timeout, settings.verify);
+    let woken = async move {
+        replica.wake(timeout).await?;
+        if verify { replica.verify_head().await } else { Ok(()) }
+    };
+    runtime::wait(woken, interrupted)?;
     Ok(place)
 }
 

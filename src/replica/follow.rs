@@ -29,6 +29,9 @@ const LISTING_EVERY: u32 = 300;
 /// And after so many, if the view is scattered over many files.
 const SCATTERED_LISTING_EVERY: u32 = 30;
 
+/// And after so many, while a damaged file stands in the way.
+const LOOK_AROUND_EVERY: u32 = 10;
+
 /// A gap between polls of more than this many intervals means that the process slept: files may have come and gone.
 const PAUSE: u32 = 5;
 
@@ -41,6 +44,8 @@ pub(super) struct Progress {
     idle: u32,
     behind: u32,
     last: Option<Instant>,
+    /// The poll at which the whole replica was last listed because of a damaged file.
+    looked_around: Option<u32>,
 }
 
 impl Progress {
@@ -53,6 +58,15 @@ impl Progress {
     pub(super) fn listed(&mut self, behind: bool) {
         self.since_listing = 0;
         self.behind = if behind { self.behind + 1 } else { 0 };
+    }
+
+    /// Whether the whole replica may be listed because of a damaged file.
+    fn may_look_around(&mut self) -> bool {
+        let may = self.looked_around.is_none_or(|at| self.polls.wrapping_sub(at) >= LOOK_AROUND_EVERY);
+        if may {
+            self.looked_around = Some(self.polls);
+        }
+        may
     }
 
     /// Whether the whole replica has to be listed, for a view that is worth planning anew or is not.
@@ -127,6 +141,8 @@ impl Replica {
         match news {
             Ok(News::Followed(_)) => Ok(()),
             Ok(News::Doubt) | Err(LoadError::Moved) => self.list_anew(progress).await,
+            // Other files may lead around a damaged one.
+            Err(error) if error.is_damage() && progress.may_look_around() => self.list_anew(progress).await,
             Err(LoadError::Other(error)) => Err(error),
         }
     }
@@ -138,7 +154,7 @@ impl Replica {
             let next = view.txid().next();
             let reading = match self.library.ask(Level::ZERO, FileName { min: next, max: next }).await {
                 Err(error) if error.is_damage() && self.is_newest(next).await? => {
-                    self.note_early(&error);
+                    error.cause().into_iter().for_each(|cause| self.note_early(cause));
                     return Ok(News::Followed(view));
                 }
                 reading => reading?,
@@ -205,7 +221,7 @@ impl Replica {
         match (build::read_all(&self.library, files).await, files) {
             (Err(error), [before @ .., last]) if error.is_damage() && is_newest(last) => {
                 let readings = build::read_all(&self.library, before).await?;
-                self.note_early(&error);
+                error.cause().into_iter().for_each(|cause| self.note_early(cause));
                 Ok(readings)
             }
             (readings, _) => readings,

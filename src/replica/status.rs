@@ -1,7 +1,6 @@
 //! How a replica is doing, for people and for reports.
 
 use super::fetch::Guesses;
-use super::library::LoadError;
 use super::registry::Readers;
 use super::{Bounds, Replica, View};
 use crate::error::Error;
@@ -116,12 +115,15 @@ impl Replica {
         }
     }
 
-    /// Notes that the newest file cannot be read yet.
-    pub(super) fn note_early(&self, error: &LoadError) {
-        let LoadError::Other(error) = error else { return };
-        tracing::debug!("{error}; it is the newest, so perhaps it is still being written");
-        let text = format!("{error}; as the newest it may still be written, and is waited for");
+    /// Notes something that is wrong and does not keep the replica from being read.
+    pub(super) fn note_error(&self, text: String) {
         self.condition.lock().last_error = Some((text, time::now_ms()));
+    }
+
+    /// Notes that the newest file cannot be read yet.
+    pub(super) fn note_early(&self, error: &Error) {
+        tracing::debug!("{error}; it is the newest, so perhaps it is still being written");
+        self.note_error(format!("{error}; as the newest it may still be written, and is waited for"));
     }
 
     /// Notes why a listing gave no newer view, or that nothing stands in the way.

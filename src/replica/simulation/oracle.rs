@@ -46,7 +46,7 @@ impl Oracle {
         Some((self.histories.len() - 1, txid))
     }
 
-    /// The bytes of a page: half of them hard to compress, so that frames differ in size.
+    /// The bytes of a page: half of them hard to compress, so that frames differ in size. Most look like no page of a database.
     pub(super) fn page(content: Content) -> Vec<u8> {
         let noise = (0..PAGE_SIZE / 2).map(|i| (content.wrapping_mul(i as u64 | 1) >> 13) as u8);
         noise.chain(content.to_be_bytes().into_iter().cycle()).take(PAGE_SIZE).collect()
