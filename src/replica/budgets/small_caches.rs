@@ -17,7 +17,7 @@ fn a_scan_fetches_each_page_about_once() {
     let (far, mut database) = (Arc::new(Far::default()), large_rows());
     database.snapshot(&far);
     by_model_clock(async {
-        for (memory, time) in [(64, 60), (128, 40), (256, 20), (512, 10), (1024, 5), (2048, 4)] {
+        for (memory, time) in [(64, 70), (128, 40), (256, 20), (512, 10), (1024, 5), (2048, 4)] {
             for backwards in [false, true] {
                 let reader = Reader::open(&far, memory * KB, &database).await;
                 let pages = database.scan("t", backwards);

@@ -4,6 +4,7 @@
 mod disk;
 mod page;
 mod spare;
+mod unread;
 
 pub use page::Page;
 
@@ -12,7 +13,8 @@ use foldhash::fast::FixedState;
 use quick_cache::sync::Cache;
 use quick_cache::{Lifecycle, OptionsBuilder, Weighter};
 use spare::Spare;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
+use unread::Unread;
 
 /// A page version: the number of the file it lies in, and its page number.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -43,8 +45,7 @@ pub(super) struct PageCache {
     disk: Disk,
     spare: Spare,
     fetched_back: AtomicU32,
-    /// Weight of the pages in memory that were fetched before anybody asked for them and were not read yet.
-    unread: AtomicU64,
+    unread: Unread,
 }
 
 #[derive(Clone)]
@@ -98,15 +99,14 @@ impl PageCache {
         }
         let options = options.build().unwrap_or_else(|_| unreachable!("both capacities are set"));
         let pages = Cache::with_options(options, Weight, FixedState::default(), Leaving);
-        let (disk, unread) = (Disk::new(bounds.disk), AtomicU64::new(0));
-        PageCache { pages, disk, spare: Spare::default(), fetched_back: AtomicU32::new(0), unread }
+        let (disk, spare, unread) = (Disk::new(bounds.disk), Spare::default(), Unread::default());
+        PageCache { pages, disk, spare, fetched_back: AtomicU32::new(0), unread }
     }
 
     /// Moves the bounds. What is in the temporary file stays there.
     pub(super) fn resize(&self, bounds: Bounds) {
         if self.pages.capacity() != bounds.memory {
             self.pages.set_capacity(bounds.memory);
-            self.count_unread();
         }
         self.disk.resize(bounds.disk);
     }
@@ -122,33 +122,26 @@ impl PageCache {
     }
 
     /// How many more pages of a size may be fetched before anybody asks for them, so that they stay until they are read:
-    /// what is free, or a share of what pages that were read once may take; and what has room in the file.
-    pub(super) fn room_for_unread(&self, page_size: u32) -> u64 {
-        let (capacity, unread) = (self.capacity(), self.unread.load(Ordering::Relaxed));
-        let free = capacity.saturating_sub(self.pages.weight());
-        let cold = (capacity as f64 * (1.0 - HOT)) as u64;
-        let room = free.max((cold / 4 * 3).saturating_sub(unread));
+    /// what is free, or three quarters of what pages that were read once may take, less those that are there; and what has
+    /// room in the file. Who guesses badly gets a `part` of that alone, so that the others have some left.
+    pub(super) fn room_for_unread(&self, page_size: u32, part: u64) -> u64 {
+        let (free, cold) = (self.capacity().saturating_sub(self.pages.weight()), self.cold());
+        let room = (free / part).max((cold / 4 * 3 / part).saturating_sub(self.unread.weight()));
         room.saturating_add(self.disk.room(page_size)) / (u64::from(page_size) + OVERHEAD)
+    }
+
+    /// How many bytes of pages that were not read twice stay.
+    fn cold(&self) -> u64 {
+        (self.capacity() as f64 * (1.0 - HOT)) as u64
     }
 
     /// Somebody reads a page. Answers the length of its frame if it was a guess and this is its first use, else 0.
     pub(super) fn first_use(&self, page: &Page) -> u32 {
         let guess = page.first_use();
         if guess != 0 {
-            self.less_unread(weight(page));
+            self.unread.less(weight(page));
         }
         guess
-    }
-
-    fn less_unread(&self, weight: u64) {
-        let less = |unread: u64| Some(unread.saturating_sub(weight));
-        let _ = self.unread.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
-    }
-
-    /// Counts anew, after pages went that nobody was told of.
-    fn count_unread(&self) {
-        let unread = self.pages.iter().filter(|(_, page)| page.is_unread()).map(|(_, page)| weight(&page)).sum();
-        self.unread.store(unread, Ordering::Relaxed);
     }
 
     /// What is in memory, and what is in the file, in bytes.
@@ -185,14 +178,9 @@ impl PageCache {
 
     pub(super) fn insert(&self, key: PageKey, page: Page) {
         let mut leaving = Vec::new();
-        if page.is_unread() {
-            self.unread.fetch_add(weight(&page), Ordering::Relaxed);
-        }
+        self.unread.note(&page, self.cold());
         self.pages.insert_with_lifecycle(key, page, &mut leaving);
         for (key, page) in leaving {
-            if page.is_unread() {
-                self.less_unread(weight(&page));
-            }
             self.disk.put(key, &page);
             self.spare.give(page);
         }
@@ -201,7 +189,6 @@ impl PageCache {
     /// Forgets all pages of a file.
     pub(super) fn forget(&self, file: u32) {
         self.pages.retain(|key, _| key.file != file);
-        self.count_unread();
         self.disk.forget(file);
     }
 

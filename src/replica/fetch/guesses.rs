@@ -55,7 +55,13 @@ impl Fetcher {
 
     /// How many more pages may be fetched before anybody asks for them, so that they stay in the cache until they are read.
     pub(in crate::replica) fn room(&self, page_size: u32) -> u64 {
-        self.cache.room_for_unread(page_size).saturating_sub(self.coming.load(Ordering::Relaxed))
+        self.cache.room_for_unread(page_size, 1).saturating_sub(self.coming.load(Ordering::Relaxed))
+    }
+
+    /// How many pages may be fetched around one that is asked for, at the most. Many of them are never read, so they leave
+    /// half of the room to better guesses, and one of them takes an eighth.
+    pub(super) fn neighbours(&self, page_size: u32) -> u64 {
+        self.cache.room_for_unread(page_size, 2).saturating_sub(self.coming.load(Ordering::Relaxed)) / 8
     }
 
     /// Whether guesses wait for others.

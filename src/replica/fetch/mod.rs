@@ -39,6 +39,9 @@ const IN_FLIGHT: usize = 16;
 /// How many of them may be for guesses.
 const GUESSES_IN_FLIGHT: usize = 12;
 
+/// Requests for a page that a reader waits for, those that it shares with others included.
+const TRIES: u32 = 6;
+
 /// Fetches pages of one store.
 pub(super) struct Fetcher {
     store: Arc<dyn Store>,
@@ -104,12 +107,6 @@ impl Fetcher {
         self.pace.reach().min(self.neighbours(page_size) * u64::from(page_size))
     }
 
-    /// How many pages are fetched around one that is asked for, at the most: a part of what has room, since not all will be
-    /// read.
-    fn neighbours(&self, page_size: u32) -> u64 {
-        self.room(page_size) / 8
-    }
-
     /// The page from the cache, without I/O.
     #[inline]
     pub(super) fn cached(&self, view: &View, pgno: u32) -> Option<Page> {
@@ -154,26 +151,26 @@ impl Fetcher {
         if let Some(cause) = extent.file.integrity.spoiled() {
             return Err(request::spoiled(&*self.store, extent.file, cause));
         }
-        let (flight, is_own) = match self.board(view, pgno, &extent, false) {
-            Boarding::Here(page) => return Ok(Some(page)),
-            Boarding::Own(flight) => (flight, true),
-            Boarding::Joined(flight) => (flight, false),
-        };
-        let again = match self.landed(flight.await, pgno) {
-            // A byte can go wrong on the way.
-            Err(FetchError::Damaged(_)) => self.board(view, pgno, &extent, true),
-            // What went wrong with a larger request may not go wrong with one for this page.
-            Err(FetchError::Other(_)) if !is_own => self.board(view, pgno, &extent, false),
-            landed => return landed.map(Some),
-        };
-        let landed = match again {
-            Boarding::Here(page) => Ok(page),
-            Boarding::Own(flight) | Boarding::Joined(flight) => self.landed(flight.await, pgno),
-        };
-        if matches!(landed, Err(FetchError::Damaged(_))) {
-            extent.file.integrity.doubt();
+        let mut is_again = false;
+        for _ in 0..TRIES {
+            let (flight, is_own) = match self.board(view, pgno, &extent, is_again) {
+                Boarding::Here(page) => return Ok(Some(page)),
+                Boarding::Own(flight) => (flight, true),
+                Boarding::Joined(flight) => (flight, false),
+            };
+            match self.landed(flight.await, pgno) {
+                // A byte can go wrong on the way.
+                Err(FetchError::Damaged(error)) if is_own && is_again => {
+                    extent.file.integrity.doubt();
+                    return Err(FetchError::Damaged(error));
+                }
+                Err(FetchError::Damaged(_)) => is_again = true,
+                // What went wrong with a larger request may not go wrong with one for this page.
+                Err(FetchError::Other(_)) if !is_own => {}
+                landed => return landed.map(Some),
+            }
         }
-        landed.map(Some)
+        Err(FetchError::Other(Error::internal("a page was asked for again and again")))
     }
 
     fn landed(&self, landing: Result<Arc<Landing>, FetchError>, pgno: u32) -> Result<Page, FetchError> {
