@@ -51,6 +51,8 @@ pub struct Settings {
     pub open_timeout: Duration,
     /// How long a read or a question waits while no answer of the store arrives; None for as long as its requests take.
     pub read_timeout: Option<Duration>,
+    /// Whether every file is read whole and verified before its first page is served.
+    pub verify: bool,
 }
 
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
@@ -85,6 +87,7 @@ impl Settings {
             open_timeout: setting("open_timeout").read(duration)?.unwrap_or(OPEN_TIMEOUT),
             read_timeout: Some(setting("read_timeout").read(duration)?.unwrap_or(READ_TIMEOUT))
                 .filter(|timeout| !timeout.is_zero()),
+            verify: setting("verify").read(verification)?.unwrap_or(false),
         })
     }
 }
@@ -175,6 +178,14 @@ fn boolean(text: &str) -> Result<bool, &'static str> {
         "1" | "true" | "on" | "yes" => Ok(true),
         "0" | "false" | "off" | "no" => Ok(false),
         _ => Err("write on or off"),
+    }
+}
+
+fn verification(text: &str) -> Result<bool, &'static str> {
+    match text.to_ascii_lowercase().as_str() {
+        "full" => Ok(true),
+        "off" => Ok(false),
+        _ => Err("write full or off"),
     }
 }
 
@@ -269,6 +280,7 @@ mod tests {
             ("read_timeout", "soon"),
             ("time", "some day"),
             ("time_travel", "sometimes"),
+            ("verify", "some"),
         ] {
             let error = resolve(&[url, (name, value)], &[]).expect_err(name).to_string();
             assert!(error.contains(name) && error.contains(value), "{error}");
@@ -279,6 +291,8 @@ mod tests {
         assert!(resolve(&[url, ("time", "2026-01-31"), ("txid", "0000000000000001")], &[]).is_err());
         assert!(resolve(&[url, ("write_enabled", "true")], &[]).is_err());
         assert!(resolve(&[url], &[("LITESTREAM_HYDRATION_ENABLED", "true")]).is_ok());
+        assert!(resolve(&[url], &[("LITESTREAM_VERIFY", "full")]).expect("a word").verify);
+        assert!(!resolve(&[url, ("verify", "off")], &[("LITESTREAM_VERIFY", "full")]).expect("a word").verify);
         assert!(!resolve(&[url], &[("LITESTREAM_TIME_TRAVEL", "off")]).expect("a word").time_travel);
         assert!(!resolve(&[url, ("time_travel", "0")], &[]).expect("a number").time_travel);
         assert!(!resolve(&[url], &[("LITESTREAM_ATTACH", "off")]).expect("a word").attach);

@@ -82,6 +82,8 @@ mod stories {
     #[cfg(all(unix, feature = "http"))]
     mod trust;
     #[cfg(unix)]
+    mod verification;
+    #[cfg(unix)]
     mod waiting;
     #[cfg(all(unix, feature = "http", feature = "webdav"))]
     mod web;

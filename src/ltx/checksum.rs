@@ -19,7 +19,53 @@ impl Checksum {
     }
 
     pub(super) fn finish(&self) -> u64 {
-        self.0.finalize() | FLAG
+        self.crc() | FLAG
+    }
+
+    /// The CRC itself, which can be combined with others.
+    pub(super) fn crc(&self) -> u64 {
+        self.0.finalize()
+    }
+}
+
+/// The polynomial of the CRC, lowest power of x in the highest bit, without x^64.
+const POLYNOMIAL: u64 = 0xd800_0000_0000_0000;
+
+/// x^(8 * 2^n) modulo the polynomial, for each n.
+const POWERS: [u64; 64] = {
+    let mut powers = [1 << 55; 64];
+    let mut n = 1;
+    while n < powers.len() {
+        powers[n] = multiply(powers[n - 1], powers[n - 1]);
+        n += 1;
+    }
+    powers
+};
+
+/// The product of two polynomials modulo that of the CRC. It does not branch on their bits.
+const fn multiply(a: u64, mut b: u64) -> u64 {
+    let (mut product, mut bit) = (0, 64);
+    while bit > 0 {
+        bit -= 1;
+        product ^= b & (a >> bit & 1).wrapping_neg();
+        b = b >> 1 ^ POLYNOMIAL & (b & 1).wrapping_neg();
+    }
+    product
+}
+
+/// By what the CRC of some bytes is multiplied when `count` other bytes follow them:
+/// the CRC of *a* followed by *b* is that of *a*, [moved](Move::crc) by the length of *b*, exclusive or that of *b*.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Move(u64);
+
+impl Move {
+    pub(super) fn by(count: u64) -> Move {
+        let set = (0..64).filter(|bit| count >> bit & 1 == 1);
+        Move(set.fold(1 << 63, |power, bit| multiply(power, POWERS[bit])))
+    }
+
+    pub(super) fn crc(self, crc: u64) -> u64 {
+        multiply(self.0, crc)
     }
 }
 
@@ -41,6 +87,26 @@ pub(super) fn with_page(database: u64, pgno: u32, page: &[u8]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    fn crc(bytes: &[u8]) -> u64 {
+        let mut checksum = Checksum::new();
+        checksum.update(bytes);
+        checksum.crc()
+    }
+
+    proptest! {
+        #[test]
+        fn the_crc_of_two_parts_is_made_of_theirs(bytes in prop::collection::vec(any::<u8>(), 0..5000), at: prop::sample::Index) {
+            let (first, second) = bytes.split_at(at.index(bytes.len() + 1));
+            prop_assert_eq!(Move::by(second.len() as u64).crc(crc(first)) ^ crc(second), crc(&bytes));
+        }
+
+        #[test]
+        fn moves_add_up(one in 0u64..1 << 50, other in 0u64..1 << 50, crc: u64) {
+            prop_assert_eq!(Move::by(one).crc(Move::by(other).crc(crc)), Move::by(one + other).crc(crc));
+        }
+    }
 
     /// The check value that the catalogue of CRCs gives for CRC-64/GO-ISO.
     #[test]

@@ -96,6 +96,9 @@ pub enum Error {
         /// As its content gives it.
         computed: u64,
     },
+    /// A page came twice, and its content was not the same.
+    #[error("page {0} was read twice with different content")]
+    PageDiffers(u32),
     /// The checksum of the database after the file is not what the pages give, or is there where it must not be.
     #[error("its trailer gives {0:016x} as the checksum of the database after it, which is not right")]
     PostApplyChecksum(u64),
@@ -133,6 +136,9 @@ pub enum PageFault {
     /// The checksum of an LZ4 frame or of a block in it is not that of its content.
     #[error("its content does not have its checksum")]
     Checksum,
+    /// It decodes, and what comes out looks like no page of a database.
+    #[error("its content looks like no page of a database")]
+    Implausible,
     /// Bytes behind the end of an LZ4 frame.
     #[error("its frame goes on for {0} bytes behind its end")]
     Leftover(usize),

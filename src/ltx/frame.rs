@@ -1,12 +1,14 @@
 //! One page as a file holds it.
 
+use super::checksum::Checksum;
+use super::sums::PageSum;
 use super::{Error, Form, PageFault, lz4_frame};
 use lz4_flex::block;
 
 /// Length of a page header in bytes: the page number and the flags.
 pub(super) const PAGE_HEADER: usize = 6;
 /// Stands behind the last page, in place of a page header.
-pub(super) const END_OF_PAGES: [u8; PAGE_HEADER] = [0; PAGE_HEADER];
+pub const END_OF_PAGES: [u8; PAGE_HEADER] = [0; PAGE_HEADER];
 /// The flag of a page header that a size follows, and behind it one LZ4 block. Else an LZ4 frame follows.
 const SIZED: u16 = 1;
 
@@ -16,6 +18,16 @@ const SIZED: u16 = 1;
 pub fn decode_page(frame: &[u8], pgno: u32, page: &mut [u8]) -> Result<(), Error> {
     let decoded = Frame::parse(frame, pgno).and_then(|frame| frame.decode(page));
     decoded.map_err(|fault| fault.of(pgno))
+}
+
+/// As [`decode_page`], with what the page adds to the checksum of its file.
+pub fn decode_and_sum(frame: &[u8], pgno: u32, page: &mut [u8]) -> Result<PageSum, Error> {
+    let frame = Frame::parse(frame, pgno).map_err(|fault| fault.of(pgno))?;
+    frame.decode(page).map_err(|fault| fault.of(pgno))?;
+    let mut checksum = Checksum::new();
+    checksum.update(frame.head);
+    checksum.update(page);
+    Ok(PageSum { crc: checksum.crc(), length: (frame.head.len() + page.len()) as u32 })
 }
 
 /// The parts of a page's frame.

@@ -136,6 +136,45 @@ pub(super) fn trunk(page: &[u8], commit: u32) -> (Option<u32>, impl Iterator<Ite
     (pgno_at(page, 0, commit), (0..listed).filter_map(move |entry| pgno_at(page, 8 + 4 * entry, commit)))
 }
 
+/// Databases of so many pages have page numbers that do not begin with 0.
+const LARGE: u32 = 1 << 24;
+
+/// Whether a page looks like one of a database of `commit` pages. One that does not may be right all the same, and is worth being
+/// fetched once more: a flipped bit can make such pages.
+pub(super) fn is_plausible(page: &[u8], pgno: u32, commit: u32) -> bool {
+    const POINTER_MAP: [u8; 3] = [1, 3, 4];
+    match page.get(start(pgno)) {
+        Some(&(INDEX_INTERIOR | TABLE_INTERIOR)) => is_sound_node(page, pgno, Some(commit)).unwrap_or(false),
+        Some(&(INDEX_LEAF | TABLE_LEAF)) => is_sound_node(page, pgno, None).unwrap_or(false),
+        _ if pgno == 1 => false,
+        Some(0) => u32_at(page, 0).is_some_and(|next| next == 0 || (2..=commit).contains(&next)),
+        Some(first) => POINTER_MAP.contains(first) || commit >= LARGE,
+        None => false,
+    }
+}
+
+/// Whether the cells of a b-tree page lie within it, behind their pointers, and the children of an interior page within the
+/// database. A page of the pointer map can look like an interior page.
+fn is_sound_node(page: &[u8], pgno: u32, interior: Option<u32>) -> Option<bool> {
+    let start = start(pgno);
+    let pointers = start + if interior.is_some() { INTERIOR_HEADER } else { LEAF_HEADER };
+    let cells = u16_at(page, start + 3)?;
+    let content = match u16_at(page, start + 5)? {
+        0 => 1 << 16,
+        content => content,
+    };
+    let end = pointers + 2 * cells;
+    if end > content || content > page.len() {
+        return Some(false);
+    }
+    let is_page = |at: usize| interior.is_none_or(|commit| pgno_at(page, at, commit).is_some());
+    let is_sound = |cell: usize| {
+        let at = u16_at(page, pointers + 2 * cell)?;
+        Some(at >= content && at + 4 <= page.len() && is_page(at))
+    };
+    Some(is_page(start + 8) && (0..cells).all(|cell| is_sound(cell).unwrap_or(false)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -172,6 +211,34 @@ mod tests {
         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 9000)
         INSERT INTO t SELECT i, hex(i * 7919 % 9001), zeroblob(CASE i % 50 WHEN 0 THEN 70000 ELSE 5 END) FROM n;
         CREATE INDEX by_word ON t (word, value);";
+
+    #[test]
+    fn every_page_that_sqlite_writes_is_plausible_and_a_broken_one_is_not() {
+        for (bits, setting) in
+            (9..=16).flat_map(|bits| ["", "PRAGMA auto_vacuum = FULL;"].map(|setting| (bits, setting)))
+        {
+            let gone = "CREATE TABLE gone AS SELECT * FROM t; DROP TABLE gone;";
+            let (pages, conn) = pages(1 << bits, &[setting, ROWS, gone].concat());
+            let (live, commit) = (dbstat(&conn).into_values(), pages.len() as u32);
+            for pgno in live {
+                let page = &pages[pgno as usize - 1];
+                assert!(is_plausible(page, pgno, commit), "page {pgno} of {}", 1 << bits);
+                if kind(page, pgno) != Kind::Other {
+                    let start = start(pgno);
+                    for (at, flip) in [(start, 0x40), (start + 3, 0x80), (start + 5, 0x80)] {
+                        let mut broken = page.clone();
+                        broken[at] ^= flip;
+                        let is_the_same = bits == 16 && at == start + 5;
+                        assert!(
+                            is_the_same || !is_plausible(&broken, pgno, commit),
+                            "page {pgno}, byte {at}, {}",
+                            1 << bits
+                        );
+                    }
+                }
+            }
+        }
+    }
 
     #[test]
     fn children_and_long_values_are_those_that_sqlite_finds() {
@@ -226,6 +293,7 @@ mod tests {
                 .chain(overflows(&page, pgno, &page, 1000))
                 .chain(next_overflow(&page, 1000))
                 .chain(trunk(&page, 1000).1);
+            is_plausible(&page, pgno, 1000);
             for pgno in found {
                 prop_assert!((2..=1000).contains(&pgno));
             }

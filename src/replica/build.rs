@@ -1,6 +1,7 @@
 //! From a listing to a view: reading the files that a plan names, all at once.
 
 use super::Replica;
+use super::damage::Damage;
 use super::library::{Library, LoadError};
 use super::plan::Chain;
 use super::reading::Reading;
@@ -8,7 +9,7 @@ use super::view::{Draft, Epoch, View};
 use crate::ltx::{Level, Txid};
 use crate::store::Listed;
 use futures_util::future::{FutureExt, join_all};
-use futures_util::stream::{self, StreamExt, TryStreamExt};
+use futures_util::stream::{self, Stream, StreamExt, TryStreamExt};
 
 /// Requests for headers and indexes in flight at once. Nobody reads pages before a view is there, so these may be more.
 const IN_FLIGHT: usize = 48;
@@ -22,6 +23,8 @@ const CAME_ALONG: u64 = 16 << 20;
 pub(super) enum BuildError {
     /// A file could not be read.
     Load(LoadError),
+    /// Files are there, and their content is not what the format says.
+    Damaged(Vec<Damage>),
     /// The files do not hold every page: they start above TXID 1, and none of them is whole.
     NoBase,
 }
@@ -34,8 +37,28 @@ impl From<LoadError> for BuildError {
 
 /// Reads files in parallel, in their order.
 pub(super) async fn read_all(library: &Library, files: &[Listed]) -> Result<Vec<Reading>, LoadError> {
+    in_parallel(library, files).try_collect().await
+}
+
+/// As [`read_all`], but each damaged file is named.
+async fn read_sound(library: &Library, files: &[Listed]) -> Result<Vec<Reading>, BuildError> {
+    let (mut readings, mut damaged) = (Vec::with_capacity(files.len()), Vec::new());
+    let read: Vec<_> = in_parallel(library, files).collect().await;
+    for (file, read) in files.iter().zip(read) {
+        match read {
+            Ok(reading) => readings.push(reading),
+            Err(error) => damaged.push(Damage::of(file, error)?),
+        }
+    }
+    if damaged.is_empty() { Ok(readings) } else { Err(BuildError::Damaged(damaged)) }
+}
+
+fn in_parallel<'a>(
+    library: &'a Library,
+    files: &'a [Listed],
+) -> impl Stream<Item = Result<Reading, LoadError>> + Send + use<'a> {
     let reading: Vec<_> = files.iter().map(|file| library.read(file).boxed()).collect();
-    stream::iter(reading).buffered(IN_FLIGHT).try_collect().await
+    stream::iter(reading).buffered(IN_FLIGHT)
 }
 
 impl Replica {
@@ -53,8 +76,9 @@ impl Replica {
         let (mut came, mut bytes) = (Vec::new(), 0);
         // A few files at a time: the indexes of a large chain need not all be in memory at once.
         for files in chain.files.chunks(IN_FLIGHT) {
-            for mut reading in read_all(&self.library, files).await? {
-                self.lay(&mut draft, &mut reading).await?;
+            for (file, mut reading) in files.iter().zip(read_sound(&self.library, files).await?) {
+                let laid = self.lay(&mut draft, &mut reading).await;
+                laid.or_else(|error| Err(BuildError::Damaged(vec![Damage::of(file, error)?])))?;
                 // Pages of a file that is kept come from there.
                 if reading.file.body.is_none() && bytes < CAME_ALONG {
                     bytes += reading.shorten();

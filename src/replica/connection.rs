@@ -52,8 +52,8 @@ impl Connection {
     /// last confirmed that view longer ago than the settings' `max_staleness`: then it polls first, and fails if the replica
     /// does not confirm it.
     pub fn view(&self, interrupted: Interrupted<'_>) -> Result<Arc<View>, Error> {
-        if let Some(view) = &*self.parked.lock() {
-            return Ok(view.clone());
+        if let Some(view) = self.parked_view(interrupted)? {
+            return Ok(view);
         }
         let replica = self.place(interrupted)?.replica();
         if let Some(bound) = self.settings.max_staleness
@@ -63,6 +63,20 @@ impl Connection {
             self.wait(async move { replica.freshen(bound).await }, interrupted)?;
         }
         replica.head().ok_or_else(|| replica.empty())
+    }
+
+    /// The view of another moment, if the connection was sent to one. It is made anew if wrong bytes came of it.
+    fn parked_view(&self, interrupted: Interrupted<'_>) -> Result<Option<Arc<View>>, Error> {
+        let Some(view) = self.parked.lock().clone() else { return Ok(None) };
+        if !view.is_spoiled() {
+            return Ok(Some(view));
+        }
+        let target = Target::Txid(view.txid());
+        let again = self.ask(interrupted, async move |replica| replica.view_of(target).await)?;
+        // Another history has other states under the same numbers.
+        let again = again.filter(|again| again.epoch() == view.epoch()).unwrap_or(view);
+        *self.parked.lock() = Some(again.clone());
+        Ok(Some(again))
     }
 
     /// The view that reads see where no transaction is open, however old it is. Does no I/O, but in the
@@ -202,8 +216,15 @@ fn join(
 ) -> Result<(Place, Option<Arc<View>>), Error> {
     let place = Place::take(location, settings)?;
     let (replica, open_timeout, rested) = (place.replica().clone(), settings.open_timeout, place.rested());
-    let parked = runtime::wait(async move { replica.open(target, open_timeout, rested).await }, interrupted)?;
-    Ok((place, parked))
+    let verify = settings.verify;
+    let opened = async move {
+        let parked = replica.open(target, open_timeout, rested).await?;
+        if verify {
+            replica.verify_head().await?;
+        }
+        Ok(parked)
+    };
+    Ok((place, runtime::wait(opened, interrupted)?))
 }
 
 impl fmt::Debug for Connection {

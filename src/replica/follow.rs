@@ -120,6 +120,8 @@ impl Replica {
                 progress.doubted();
                 if progress.may_list() { self.list_anew(progress).await } else { Ok(Told::Uncertain) }
             }
+            // Other files may lead around a damaged one.
+            Err(error) if error.is_damage() && progress.may_look_around() => self.list_anew(progress).await,
             Err(LoadError::Other(error)) => Err(error),
         }
     }
@@ -139,7 +141,7 @@ impl Replica {
             let next = view.txid().next();
             let reading = match self.library.ask(Level::ZERO, FileName { min: next, max: next }).await {
                 Err(error) if error.is_damage() && self.is_newest(next).await? => {
-                    self.note_early(&error);
+                    error.cause().into_iter().for_each(|cause| self.note_early(cause));
                     return Ok(News::Followed(view));
                 }
                 reading => reading?,
@@ -234,7 +236,7 @@ impl Replica {
         match (build::read_all(&self.library, files).await, files) {
             (Err(error), [before @ .., last]) if error.is_damage() && is_newest(last) => {
                 let readings = build::read_all(&self.library, before).await?;
-                self.note_early(&error);
+                error.cause().into_iter().for_each(|cause| self.note_early(cause));
                 Ok(readings)
             }
             (readings, _) => readings,

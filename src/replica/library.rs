@@ -4,10 +4,14 @@
 //! come back under another ETag (a copied replica, a file whose time was set after it appeared). Two readings are the
 //! same file if level, name and checksum agree; then they share the number under which their pages are cached.
 
+use super::damage::CheckedFiles;
+use super::integrity::Integrity;
 use super::reading::{LtxFile, Part, Portions, Reading};
+use super::view::View;
+use super::whole;
 use crate::error::{Error, Kind};
 use crate::lock::Mutex;
-use crate::ltx::{self, Entry, FileName, Header, IndexReader, Level, Trailer};
+use crate::ltx::{self, Entry, FileName, Header, IndexReader, Level, Outline, OutlineReader, Trailer};
 use crate::store::{self, Chunk, Listed, Store, Version};
 use bytes::Bytes;
 use futures_util::future::try_join;
@@ -29,14 +33,37 @@ pub(super) struct Library {
     shelf: Mutex<HashMap<(Level, FileName), Weak<LtxFile>>>,
     /// Listings show other versions of files than reads do, as those of some gateways.
     versions_differ: AtomicBool,
+    /// Files that were read whole, and how they were found.
+    pub(super) checked: CheckedFiles,
+    /// Whether every file is read whole before it is used.
+    verifies: AtomicBool,
 }
 
 impl Library {
     pub(super) fn new(store: Arc<dyn Store>, portions: Portions) -> Library {
-        Library { store, portions, shelf: Mutex::default(), versions_differ: AtomicBool::new(false) }
+        Library {
+            store,
+            portions,
+            shelf: Mutex::default(),
+            versions_differ: AtomicBool::new(false),
+            checked: CheckedFiles::default(),
+            verifies: AtomicBool::new(false),
+        }
     }
 
-    /// Fetches the header and the index of a listed file: one round trip, two for a very large index.
+    /// Whether every file is to be read whole before it is used.
+    pub(super) fn verify(&self, verifies: bool) {
+        self.verifies.store(verifies, Ordering::Relaxed);
+    }
+
+    /// Whether a view that is known may be read.
+    pub(super) fn may_serve(&self, view: &View) -> bool {
+        let needs_all = self.verifies.load(Ordering::Relaxed);
+        !view.is_spoiled() && (!needs_all || view.is_verified())
+    }
+
+    /// Fetches the header and the index of a listed file: one round trip, two for a very large index. The whole file if it
+    /// is small, was damaged before, or every file is to be verified.
     ///
     /// Only the listed version is read. Where listings show other versions than reads do, length and time of the last change
     /// tell whether it is the same.
@@ -58,10 +85,56 @@ impl Library {
         let whole = if listed.level == Level::ZERO { self.portions.whole_sync } else { self.portions.whole };
         let version = listed.version.as_ref().filter(|_| by_version);
         if listed.size <= whole {
-            self.read_whole(listed, version).await
-        } else {
-            self.read_ends(listed, version).await
+            return match self.read_whole(listed, version).await {
+                // A byte can go wrong on the way.
+                Err(error) if error.is_damage() => self.read_whole(listed, version).await,
+                read => read,
+            };
         }
+        if let Some(version) = &listed.version {
+            self.refuse_damaged(listed, version)?;
+        }
+        let reading = match self.read_ends(listed, version).await {
+            Err(error) if error.is_damage() => self.read_ends(listed, version).await,
+            read => read,
+        }?;
+        self.refuse_damaged(listed, &reading.file.version)?;
+        self.verify_file(&reading.file).await?;
+        Ok(reading)
+    }
+
+    fn refuse_damaged(&self, listed: &Listed, version: &Version) -> Result<(), LoadError> {
+        self.checked.damage(listed.level, listed.name, version).map_or(Ok(()), |error| Err(LoadError::Other(error)))
+    }
+
+    /// Reads a file whole if there is a reason to.
+    async fn verify_file(&self, file: &LtxFile) -> Result<(), LoadError> {
+        let was_right = self.checked.was_right(file.level, file.name, &file.version);
+        if file.integrity.is_doubted() || was_right == Some(false) {
+            return self.check_whole(file).await;
+        }
+        if was_right == Some(true) {
+            file.integrity.verified();
+        }
+        if file.integrity.is_verified() || !self.verifies.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        self.check_whole(file).await
+    }
+
+    /// Reads a file whole and remembers how it was found.
+    pub(super) async fn check_whole(&self, file: &LtxFile) -> Result<(), LoadError> {
+        let checked = whole::check(&*self.store, file).await;
+        let damage = match &checked {
+            Ok(()) => {
+                file.integrity.verified();
+                None
+            }
+            Err(LoadError::Other(error)) if error.kind() == Kind::Damaged => Some(error.clone()),
+            Err(_) => return checked,
+        };
+        self.checked.note(file.level, file.name, file.version.clone(), damage);
+        checked
     }
 
     /// Asks for a file by its name alone, and fetches its header and index at once: one round trip if it is small. None if
@@ -108,6 +181,11 @@ impl Library {
         let verified = ltx::verify(&chunk.bytes).map_err(|cause| self.damaged(listed, cause))?;
         let kept = Some(chunk.bytes.clone()).filter(|_| listed.level == Level::ZERO);
         let file = self.shelve(listed, &chunk, header, verified.trailer, kept);
+        file.integrity.verified();
+        if file.body.is_none() {
+            let outline = outline(&chunk.bytes, &verified.entries);
+            file.integrity.track(outline.map_err(|cause| self.damaged(listed, cause))?);
+        }
         Ok(Reading {
             file,
             entries: verified.entries,
@@ -128,15 +206,18 @@ impl Library {
         let damaged = |cause| self.damaged(listed, cause);
         let range = ltx::index_range(listed.size, &tail.bytes).map_err(damaged)?;
         let is_large = range.end - range.start > self.portions.index;
-        let entries = if is_large {
-            Vec::new()
-        } else {
-            let index = self.index_bytes(listed, &tail, tail_start, range.clone()).await?;
-            ltx::parse_index(&index, &header, range.start).map_err(damaged)?
-        };
+        let index =
+            if is_large { Bytes::new() } else { self.index_bytes(listed, &tail, tail_start, range.clone()).await? };
+        let entries =
+            if is_large { Vec::new() } else { ltx::parse_index(&index, &header, range.start).map_err(damaged)? };
         let trailer = tail.bytes.len().checked_sub(Trailer::SIZE).map(|start| &tail.bytes[start..]);
         let trailer = Trailer::parse(trailer.unwrap_or_default()).map_err(damaged)?;
         let file = self.shelve(listed, &head, header, trailer, None);
+        if !is_large {
+            let mut outline = OutlineReader::new(&head.bytes).map_err(damaged)?;
+            outline.index(&index, &entries);
+            file.integrity.track(outline.finish(&tail.bytes).map_err(damaged)?);
+        }
         let parts = vec![Part { offset: 0, bytes: head.bytes }, Part { offset: tail_start, bytes: tail.bytes }];
         Ok(Reading { file, entries, left_out: is_large.then_some(range), parts })
     }
@@ -158,13 +239,19 @@ impl Library {
         });
         let mut pieces = stream::iter(pieces.collect::<Vec<_>>()).buffered(PIECES_IN_FLIGHT);
         let mut reader = IndexReader::new(&file.header, range.start);
+        let end_of = |part: Option<&Part>| part.map(|part| part.bytes.clone()).unwrap_or_default();
+        let (head, tail) = (end_of(reading.parts.first()), end_of(reading.parts.last()));
+        let mut outline = OutlineReader::new(&head).map_err(damaged)?;
         while let Some(piece) = pieces.next().await {
-            let mut entries = Vec::new();
-            reader.read(&piece?.bytes, |entry| entries.push(entry)).map_err(damaged)?;
+            let (piece, mut entries) = (piece?.bytes, Vec::new());
+            reader.read(&piece, |entry| entries.push(entry)).map_err(damaged)?;
+            outline.index(&piece, &entries);
             each(&entries);
             reading.note(entries.into_iter());
         }
-        reader.finish().map_err(damaged)
+        reader.finish().map_err(damaged)?;
+        file.integrity.track(outline.finish(&tail).map_err(damaged)?);
+        Ok(())
     }
 
     async fn index_bytes(
@@ -227,8 +314,16 @@ impl Library {
         let mut shelf = self.shelf.lock();
         let known = shelf.get(&(listed.level, listed.name)).and_then(Weak::upgrade);
         let same = known.filter(|known| known.checksum == trailer.file_checksum);
+        let (spoiled, same) = match same {
+            Some(same) if same.integrity.spoiled().is_some() => (true, None),
+            same => (false, same),
+        };
         if let Some(same) = same.as_ref().filter(|same| same.version == chunk.version) {
             return same.clone();
+        }
+        let integrity = same.as_ref().map_or_else(|| Arc::new(Integrity::new(false)), |same| same.integrity.clone());
+        if spoiled {
+            integrity.doubt();
         }
         let file = Arc::new(LtxFile {
             number: same.map_or_else(|| NUMBERS.fetch_add(1, Ordering::Relaxed), |same| same.number),
@@ -239,6 +334,8 @@ impl Library {
             header,
             body,
             checksum: trailer.file_checksum,
+            size: chunk.file_size,
+            integrity,
         });
         shelf.retain(|_, file| file.strong_count() > 0);
         shelf.insert((listed.level, listed.name), Arc::downgrade(&file));
@@ -252,6 +349,14 @@ impl Library {
     fn damaged(&self, listed: &Listed, cause: ltx::Error) -> LoadError {
         LoadError::Other(Error::damaged(self.place(listed), cause))
     }
+}
+
+/// Of a whole file.
+fn outline(bytes: &[u8], entries: &[Entry]) -> Result<Outline, ltx::Error> {
+    let index = ltx::index_range(bytes.len() as u64, bytes)?;
+    let mut outline = OutlineReader::new(bytes)?;
+    outline.index(&bytes[index.start as usize..index.end as usize], entries);
+    outline.finish(bytes)
 }
 
 /// How an error names a file.
@@ -269,6 +374,14 @@ pub(super) enum LoadError {
 }
 
 impl LoadError {
+    /// What is wrong, if the file is there.
+    pub(super) fn cause(&self) -> Option<&Error> {
+        match self {
+            LoadError::Moved => None,
+            LoadError::Other(error) => Some(error),
+        }
+    }
+
     /// Whether the file is there and its content is not what the format says.
     pub(super) fn is_damage(&self) -> bool {
         matches!(self, LoadError::Other(error) if error.kind() == Kind::Damaged)

@@ -6,6 +6,7 @@
 //! | `catalog` | what files lie in the replica |
 //! | `plan` | which of them make a state (pure) |
 //! | `reading`, `library` | their headers and indexes |
+//! | `integrity`, `whole`, `damage`, `verification` | whether their bytes are right, and what happens if not |
 //! | `pages`, `view` | which bytes hold which page of a state |
 //! | `build` | from a plan to a view |
 //! | `cache`, `fetch` | bringing pages into memory |
@@ -34,6 +35,9 @@ mod catalog;
 mod cells;
 mod changes;
 mod connection;
+mod damage;
+#[cfg(test)]
+mod damaged;
 mod fetch;
 #[cfg(test)]
 mod flaky;
@@ -46,6 +50,7 @@ mod half_written;
 mod holes;
 #[cfg(test)]
 mod idle;
+mod integrity;
 mod library;
 mod lineage;
 #[cfg(test)]
@@ -70,8 +75,10 @@ mod schema;
 #[cfg(test)]
 mod simulation;
 mod status;
+mod verification;
 mod view;
 mod waiters;
+mod whole;
 
 pub use cache::{Bounds, Page};
 pub use changes::Change;
@@ -80,6 +87,7 @@ pub use fetch::Guesses;
 pub use moments::{History, HistoryRow, Inventory, InventoryRow};
 pub(crate) use registry::gives_memory_back_by;
 pub use status::{Status, age};
+pub use verification::{Verification, VerifiedFile};
 pub use view::View;
 
 use crate::error::Error;
@@ -93,13 +101,13 @@ use lineage::Lineage;
 use moments::Moments;
 use opening::FailedOpen;
 use poll::Polls;
-use reading::Portions;
+use reading::{LtxFile, Portions};
 use schedule::Progress;
 use schema::Schemas;
 use status::SharedCondition;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
 use waiters::Waiters;
@@ -237,6 +245,24 @@ impl Replica {
             Ok(page) => Ok(page),
             Err(FetchError::Other(error)) => Err(error),
             Err(FetchError::Moved) => self.moved_page(view, pgno).await.map(Some),
+            Err(FetchError::Damaged(error)) => self.page_around(view, pgno, error).await.map(Some),
+            Err(FetchError::Spoiled(error)) => {
+                self.replace_spoiled(view, pgno).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Sees to it that the next transaction finds a view without the file of a page, which came with wrong bytes: from the
+    /// same file, if that is right when it is read again, or from others. This transaction may have seen wrong rows.
+    async fn replace_spoiled(self: &Arc<Self>, view: &View, pgno: u32) {
+        let is_known = |file: &LtxFile| self.library.checked.damage(file.level, file.name, &file.version).is_some();
+        if view.locate(pgno).is_some_and(|extent| is_known(extent.file)) {
+            return;
+        }
+        self.outdated.store(true, Ordering::Relaxed);
+        if let Err(error) = self.poll(Duration::ZERO).await {
+            tracing::debug!("no other view than one of which wrong bytes came: {error}");
         }
     }
 }

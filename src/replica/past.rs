@@ -1,12 +1,11 @@
 //! Pages whose file is gone.
 
-use super::build::BuildError;
 use super::cache::Page;
 use super::fetch::FetchError;
 use super::library::LoadError;
 use super::renew::STALE_LISTINGS;
 use super::view::View;
-use super::{Replica, catalog, plan};
+use super::{Replica, catalog};
 use crate::error::{Error, Kind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -14,15 +13,39 @@ use std::sync::atomic::Ordering;
 impl Replica {
     /// A page of a view whose file is gone, from another file that holds the same version of it.
     pub(super) async fn moved_page(self: &Arc<Self>, view: &Arc<View>, pgno: u32) -> Result<Page, Error> {
+        self.page_elsewhere(view, pgno, STALE_LISTINGS).await?.ok_or_else(|| self.too_old(view))
+    }
+
+    /// A page of a view in whose file it is damaged, from another file that holds the same version of it.
+    pub(super) async fn page_around(
+        self: &Arc<Self>,
+        view: &Arc<View>,
+        pgno: u32,
+        damage: Error,
+    ) -> Result<Page, Error> {
+        match self.page_elsewhere(view, pgno, 1).await {
+            Ok(Some(page)) => Ok(page),
+            // What else is wrong with the replica does not matter here.
+            Ok(None) | Err(_) => Err(damage),
+        }
+    }
+
+    /// A page of a view from another file than its own, which so many new listings may show.
+    async fn page_elsewhere(
+        self: &Arc<Self>,
+        view: &Arc<View>,
+        pgno: u32,
+        listings: usize,
+    ) -> Result<Option<Page>, Error> {
         // Whoever reads the newest view from now on should not have to come here.
         self.outdated.store(true, Ordering::Relaxed);
         let known = [self.head(), self.spare.lock().clone()];
         for other in known.into_iter().flatten() {
             if let Some(page) = self.page_from(&other, view, pgno).await? {
-                return Ok(page);
+                return Ok(Some(page));
             }
         }
-        for _ in 0..STALE_LISTINGS {
+        for _ in 0..listings {
             // The head proves more the newer it is.
             self.poll(self.poll_interval()).await?;
             let holders = match self.holders(view).await {
@@ -33,11 +56,11 @@ impl Replica {
             for other in holders {
                 if let Some(page) = self.page_from(&other, view, pgno).await? {
                     *self.spare.lock() = Some(other);
-                    return Ok(page);
+                    return Ok(Some(page));
                 }
             }
         }
-        Err(self.too_old(view))
+        Ok(None)
     }
 
     /// The page from another view, if that has the same version of it and its file is there.
@@ -47,7 +70,7 @@ impl Replica {
         }
         match self.fetcher.page(other, pgno).await {
             Ok(page) => Ok(page),
-            Err(FetchError::Moved) => Ok(None),
+            Err(FetchError::Moved | FetchError::Damaged(_) | FetchError::Spoiled(_)) => Ok(None),
             Err(FetchError::Other(error)) => Err(error),
         }
     }
@@ -83,13 +106,7 @@ impl Replica {
             return Ok(Vec::new());
         }
         let mut holders = Vec::new();
-        if let Ok(chain) = plan::at(&listed, view.txid()) {
-            match self.build(&chain, &listed, epoch, Some(view)).await {
-                Ok(built) => holders.push(Arc::new(built)),
-                Err(BuildError::NoBase) => {}
-                Err(BuildError::Load(error)) => return Err(error),
-            }
-        }
+        holders.extend(self.build_around(view.txid(), &listed, epoch, Some(view)).await?.map(Arc::new));
         if listed.iter().any(|file| file.name.max > view.txid()) {
             holders.extend(self.newest_complete(&listed, Some(view), epoch).await?.map(Arc::new));
         }

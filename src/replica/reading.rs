@@ -1,5 +1,6 @@
 //! What is read of a file before any of its pages is asked for: its header, its index, and what comes along.
 
+use super::integrity::Integrity;
 use crate::lock::Mutex;
 use crate::ltx::{Entry, FileName, Header, Level};
 use crate::store::Version;
@@ -26,6 +27,10 @@ pub(super) struct LtxFile {
     pub body: Option<Bytes>,
     /// Of all of its content.
     pub checksum: u64,
+    /// How long it is, in bytes.
+    pub size: u64,
+    /// Whether its bytes have that checksum, as far as that is known.
+    pub integrity: Arc<Integrity>,
 }
 
 impl LtxFile {

@@ -40,6 +40,7 @@ struct Wish {
     reader: u64,
     poll_interval: Duration,
     cache: Bounds,
+    verify: bool,
     usage: Arc<Usage>,
 }
 
@@ -98,7 +99,7 @@ impl Place {
         let reader = entry.turn;
         let (poll_interval, cache) = (settings.poll_interval, bounds(settings));
         let usage = Arc::new(Usage::default());
-        entry.wishes.push(Wish { reader, poll_interval, cache, usage: usage.clone() });
+        entry.wishes.push(Wish { reader, poll_interval, cache, verify: settings.verify, usage: usage.clone() });
         entry.suit();
         let rested = entry.follower.is_none();
         if rested {
@@ -161,6 +162,7 @@ impl Entry {
         let interval = self.wishes.iter().map(|wish| wish.poll_interval).min().unwrap_or(Duration::MAX);
         let milliseconds = u64::try_from(interval.as_millis()).unwrap_or(u64::MAX).max(1);
         self.replica.poll_interval_ms.store(milliseconds, Ordering::Relaxed);
+        self.replica.library.verify(self.wishes.iter().any(|wish| wish.verify));
         let cache = self.wishes.iter().map(|wish| wish.cache).reduce(Bounds::max);
         cache
             .filter(|cache| *cache != self.replica.bounds())

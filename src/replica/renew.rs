@@ -1,6 +1,7 @@
 //! Making the newest view from a listing of the whole replica.
 
 use super::build::BuildError;
+use super::damage::{first_error, leave_out};
 use super::follow::{Standing, Told};
 use super::library::LoadError;
 use super::reading::LtxFile;
@@ -80,26 +81,22 @@ impl Replica {
         let history = if end < view.txid() { History::Another } else { self.history(view, listed).await? };
         let outdated = self.outdated.swap(false, Ordering::Relaxed) || self.is_scattered(view);
         if history == History::Same && !outdated {
-            let steps = plan::onwards(listed, view.txid());
-            let reached = steps.last().map_or(view.txid(), |last| last.name.max);
-            if reached < end {
-                // There is a hole. What comes after it may be whole by itself.
-                let beyond: Vec<_> = listed.iter().filter(|file| file.name.max > reached).cloned().collect();
-                let beyond = self.newest_complete(&beyond, Some(view), view.epoch()).await?;
-                if beyond.is_some() || steps.is_empty() {
-                    return Ok(beyond.map_or(Renewal::Current, Renewal::View));
-                }
-            }
-            let readings = self.read_news(&steps, end).await?;
-            if readings.is_empty() {
-                return Ok(Renewal::Current);
-            }
-            if let Some(next) = self.extend(view, &readings) {
-                return Ok(Renewal::View(next));
+            match self.go_on(view, listed, end).await {
+                Ok(Some(renewal)) => return Ok(renewal),
+                // Other files may lead around a damaged one.
+                Ok(None) => {}
+                Err(error) if error.is_damage() => {}
+                Err(error) => return Err(error),
             }
         }
         let not_before = Some(view).filter(|_| history != History::Another);
-        let renewed = self.newest_complete(listed, not_before, self.epoch_in(history, view)).await?;
+        let renewed = match self.newest_complete(listed, not_before, self.epoch_in(history, view)).await {
+            Err(error) if error.is_damage() && history == History::Same && outdated => {
+                // The view itself cannot be had from other files. What comes after it can.
+                return Ok(self.go_on(view, listed, end).await?.unwrap_or(Renewal::Current));
+            }
+            renewed => renewed?,
+        };
         if renewed.is_some() && history == History::Another {
             tracing::warn!("another history begins at {}: its newest state is taken", self.store);
         }
@@ -107,6 +104,25 @@ impl Replica {
             None if end == view.txid() && history != History::Unknown => Ok(Renewal::Current),
             renewed => Ok(Renewal::of(renewed)),
         }
+    }
+
+    /// The view with what follows it in a listing whose newest file ends at `end`. None if that does not give a view.
+    async fn go_on(&self, view: &View, listed: &[Listed], end: Txid) -> Result<Option<Renewal>, LoadError> {
+        let steps = plan::onwards(listed, view.txid());
+        let reached = steps.last().map_or(view.txid(), |last| last.name.max);
+        if reached < end {
+            // There is a hole. What comes after it may be whole by itself.
+            let beyond: Vec<_> = listed.iter().filter(|file| file.name.max > reached).cloned().collect();
+            let beyond = self.newest_complete(&beyond, Some(view), view.epoch()).await?;
+            if beyond.is_some() || steps.is_empty() {
+                return Ok(Some(beyond.map_or(Renewal::Current, Renewal::View)));
+            }
+        }
+        let readings = self.read_news(&steps, end).await?;
+        if readings.is_empty() {
+            return Ok(Some(Renewal::Current));
+        }
+        Ok(self.extend(view, &readings).map(Renewal::View))
     }
 
     /// Whether a view's pages lie in so many files, or so many of them are kept in memory, that it is better planned anew.
@@ -185,34 +201,47 @@ impl Replica {
         not_before: Option<&View>,
         epoch: Epoch,
     ) -> Result<Option<View>, LoadError> {
-        let (all, mut listed) = (listed.len(), Cow::Borrowed(listed));
-        let mut chains = plan::newest(&listed).into_iter();
-        while let Some(chain) = chains.next() {
-            if not_before.is_some_and(|view| chain.end() < view.txid()) {
-                return Ok(None);
-            }
-            match self.build(&chain, &listed, epoch, not_before).await {
-                Ok(view) => return Ok(Some(view)),
-                Err(BuildError::NoBase) => continue,
-                // The newest file may be there by half: what the others give is the newest for now.
-                Err(BuildError::Load(error))
-                    if error.is_damage() && listed.len() == all && ends_with_the_newest(&chain, &listed) =>
-                {
-                    self.note_early(&error);
-                    listed.to_mut().retain(|file| file.level != Level::ZERO || file.name.max < chain.end());
-                    chains = plan::newest(&listed).into_iter();
+        let mut usable = Cow::Borrowed(listed);
+        let (mut damaged, mut is_early) = (Vec::new(), false);
+        // A state that only damaged files lead to is an error, and no reason to go back to an older one.
+        let mut least = not_before.map(View::txid);
+        'planned: loop {
+            for chain in plan::newest(&usable) {
+                if least.is_some_and(|least| chain.end() < least) {
+                    break 'planned;
                 }
-                Err(BuildError::Load(error)) => return Err(error),
+                match self.build(&chain, listed, epoch, not_before).await {
+                    Ok(view) => {
+                        self.note_read_around(&damaged);
+                        return Ok(Some(view));
+                    }
+                    Err(BuildError::NoBase) => continue,
+                    Err(BuildError::Load(error)) => return Err(error),
+                    Err(BuildError::Damaged(found)) => {
+                        let early = found.iter().find(|damage| !is_early && is_newest_sync(&damage.file, &usable));
+                        if let Some(early) = early {
+                            // It may be there by half: what the others give is the newest for now.
+                            self.note_early(&early.error);
+                            leave_out(&mut usable, std::slice::from_ref(early));
+                            is_early = true;
+                        } else {
+                            leave_out(&mut usable, &found);
+                            least = least.max(Some(chain.end()));
+                            damaged.extend(found);
+                        }
+                        continue 'planned;
+                    }
+                }
             }
+            break;
         }
-        Ok(None)
+        first_error(&damaged).map_or(Ok(None), Err)
     }
 }
 
-/// Whether a chain ends with the newest file of level 0, and nothing came after that.
-fn ends_with_the_newest(chain: &plan::Chain, listed: &[Listed]) -> bool {
-    let is_at_level_0 = chain.files.last().is_some_and(|last| last.level == Level::ZERO);
-    is_at_level_0 && listed.iter().all(|file| file.name.max <= chain.end())
+/// Whether a file is the newest of level 0, and nothing came after it.
+fn is_newest_sync(file: &Listed, listed: &[Listed]) -> bool {
+    file.level == Level::ZERO && listed.iter().all(|other| other.name.max <= file.name.max)
 }
 
 /// Whether a listing shows the history that a view is of.

@@ -1,7 +1,7 @@
 //! What a connection tells of its replica beyond the pages of a view.
 
 use super::connection::{Connection, Interrupted};
-use super::{Change, History, HistoryRow, Inventory, InventoryRow, View};
+use super::{Change, History, HistoryRow, Inventory, InventoryRow, Verification, VerifiedFile, View};
 use crate::config::Target;
 use crate::error::Error;
 use std::sync::Arc;
@@ -28,6 +28,19 @@ impl Connection {
         self.ask(interrupted, async move |replica| {
             let rows = replica.further(&mut inventory).await?;
             Ok((rows, inventory))
+        })
+    }
+
+    /// Reads the next file of a view whole. None is left where none comes.
+    pub fn verify(
+        &self,
+        view: Arc<View>,
+        mut verification: Verification,
+        interrupted: Interrupted<'_>,
+    ) -> Result<(Vec<VerifiedFile>, Verification), Error> {
+        self.ask(interrupted, async move |replica| {
+            let rows = replica.verify_next(&view, &mut verification).await?;
+            Ok((rows, verification))
         })
     }
 

@@ -36,6 +36,9 @@ const OUTDATED_PAUSE: u32 = 5;
 /// How many listings in a row must be behind the view before it is believed that the replica began anew.
 const BELIEVED: u32 = 3;
 
+/// And after so many, while a damaged file is in the way.
+const LOOK_AROUND_EVERY: u32 = 10;
+
 /// A gap between polls of more than this many intervals means that the process slept: files may have come and gone.
 const SLEPT: u32 = 5;
 
@@ -71,6 +74,9 @@ pub(super) struct Progress {
     /// The last poll failed.
     failed: bool,
     last: Option<Instant>,
+    polls: u32,
+    /// The poll at which the whole replica was last listed because of a damaged file.
+    looked_around: Option<u32>,
 }
 
 impl Progress {
@@ -79,6 +85,7 @@ impl Progress {
         self.since_listing = self.since_listing.saturating_add(1);
         self.since_look += 1;
         self.since_check += 1;
+        self.polls = self.polls.wrapping_add(1);
         let last = self.last.replace(Instant::now());
         last.is_some_and(|last| last.elapsed() > interval * SLEPT)
     }
@@ -108,6 +115,15 @@ impl Progress {
     /// Whether it is uncertain that the view is the newest state.
     pub(super) fn is_in_doubt(&self) -> bool {
         self.doubt || self.stalled.is_some()
+    }
+
+    /// Whether the whole replica may be listed because of a damaged file.
+    pub(super) fn may_look_around(&mut self) -> bool {
+        let may = self.looked_around.is_none_or(|at| self.polls.wrapping_sub(at) >= LOOK_AROUND_EVERY);
+        if may {
+            self.looked_around = Some(self.polls);
+        }
+        may
     }
 
     /// What the next request is.

@@ -2,7 +2,6 @@
 
 use super::fetch::Guesses;
 use super::follow::Told;
-use super::library::LoadError;
 use super::registry::Readers;
 use super::{Bounds, Replica, View};
 use crate::error::Error;
@@ -170,14 +169,16 @@ impl Replica {
         self.condition.lock().failing
     }
 
+    /// Notes something that is wrong and does not keep the replica from being read.
+    pub(super) fn note_error(&self, text: String) {
+        self.condition.lock().last_error = Some((text, time::now_ms()));
+    }
+
     /// Notes that the newest file cannot be read yet.
-    pub(super) fn note_early(&self, error: &LoadError) {
-        let LoadError::Other(error) = error else { return };
+    pub(super) fn note_early(&self, error: &Error) {
         tracing::debug!("{error}; it is the newest, so perhaps it is still being written");
-        let text = format!("{error}; as the newest it may still be written, and is waited for");
-        let mut condition = self.condition.lock();
-        condition.early = true;
-        condition.last_error = Some((text, time::now_ms()));
+        self.note_error(format!("{error}; as the newest it may still be written, and is waited for"));
+        self.condition.lock().early = true;
     }
 
     /// Notes why a listing gave no newer view, or that nothing stands in the way.

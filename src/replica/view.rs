@@ -84,6 +84,16 @@ impl View {
         self.tip.header.page_size.lock_page()
     }
 
+    /// Whether every file that holds a page of it was read whole and was right.
+    pub(super) fn is_verified(&self) -> bool {
+        self.files().all(|file| file.integrity.is_verified())
+    }
+
+    /// Whether pages that were read of it were wrong, so that it must not be read any more.
+    pub(super) fn is_spoiled(&self) -> bool {
+        self.files().any(|file| file.integrity.spoiled().is_some())
+    }
+
     /// The files that hold at least one of its pages.
     pub(super) fn files(&self) -> impl Iterator<Item = &Arc<LtxFile>> {
         self.table.seats.iter().filter_map(|seat| seat.file.as_ref())
@@ -202,13 +212,15 @@ impl Draft {
         self.tip.as_ref().is_some_and(|tip| self.pages.len() >= stored_pages(&tip.header))
     }
 
-    /// The view, a state of `epoch`, if every page is there. It keeps the counter of `known` if that is the same state.
+    /// The view, a state of `epoch`, if every page is there. It keeps the counter of `known` if that is the same state and was
+    /// read right.
     pub(super) fn finish(self, epoch: Epoch, known: Option<&View>) -> Result<View, Incomplete> {
         if !self.is_complete() {
             return Err(Incomplete);
         }
         let tip = self.tip.ok_or(Incomplete)?;
-        let same = known.filter(|known| (known.epoch, known.txid()) == (epoch, tip.name.max));
+        let is_same = |known: &&View| (known.epoch, known.txid()) == (epoch, tip.name.max) && !known.is_spoiled();
+        let same = known.filter(is_same);
         Ok(View {
             tip,
             witness: self.witness,

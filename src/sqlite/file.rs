@@ -206,6 +206,12 @@ impl File {
                 inventory.replace(rest);
                 Ok(Answer::Files(rows))
             }
+            Question::Verify(verification) => {
+                let view = self.settled_view(schema)?;
+                let (rows, rest) = self.connection.verify(view, verification.take(), &interrupted)?;
+                verification.replace(rest);
+                Ok(Answer::Verified(rows))
+            }
             Question::Changes { since, until } => {
                 let until = match until {
                     Some(until) => self.connection.view_of(*until, &interrupted)?,

@@ -7,7 +7,7 @@ use super::report::StatusReport;
 use crate::config::Target;
 use crate::error::Error;
 use crate::ltx::Txid;
-use crate::replica::{Change, History, HistoryRow, Inventory, InventoryRow};
+use crate::replica::{Change, History, HistoryRow, Inventory, InventoryRow, Verification, VerifiedFile};
 use std::cell::RefCell;
 use std::ffi::{CStr, c_int};
 use std::ptr;
@@ -44,6 +44,8 @@ pub enum Question {
     Older(RefCell<History>),
     /// The next files of the replica.
     Further(RefCell<Inventory>),
+    /// Read the next file of the state that reads see whole.
+    Verify(RefCell<Verification>),
     /// What differs between two moments; without the later, up to the state that reads see.
     Changes {
         /// The one.
@@ -68,6 +70,8 @@ pub enum Answer {
     Moments(Vec<HistoryRow>),
     /// Files; none where there are no more.
     Files(Vec<InventoryRow>),
+    /// A file that was read; none where there are no more.
+    Verified(Vec<VerifiedFile>),
     /// What differs.
     Changes(Vec<Change>),
 }
@@ -82,6 +86,7 @@ impl Answer {
             Answer::Status(report) => report.to_string(),
             Answer::Moments(rows) => format!("{rows:?}"),
             Answer::Files(rows) => format!("{rows:?}"),
+            Answer::Verified(rows) => format!("{rows:?}"),
             Answer::Changes(rows) => format!("{rows:?}"),
         }
     }

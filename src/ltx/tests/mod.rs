@@ -3,6 +3,7 @@
 mod damage;
 mod golden;
 mod round_trip;
+mod sums;
 
 use super::*;
 use std::path::Path;

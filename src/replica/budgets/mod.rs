@@ -6,6 +6,7 @@
 mod database;
 mod far;
 mod schema;
+mod small_caches;
 
 use super::fetch::Guesses;
 use super::foresight::{Foresight, Source};
@@ -238,7 +239,7 @@ fn a_reader_who_stops_wastes_no_more_than_some_times_what_it_read() {
             let reader = Reader::open(&far, SMALL, &database).await;
             let pages = database.ways("orders")[900..900 + leaves].concat();
             let cost = reader.read_all(&database, pages.iter().copied()).await;
-            let most = 5 * reader.bytes_of(&pages) + 5 * reader.replica.fetcher.reach();
+            let most = 5 * reader.bytes_of(&pages) + 5 * reader.replica.fetcher.reach(reader.view.page_size());
             assert!(cost.bytes <= most, "{leaves} leaves: {cost:?}, at most {most}");
         }
     });

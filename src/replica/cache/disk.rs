@@ -158,6 +158,13 @@ impl Disk {
         self.taken.store(state.slots.len(), Ordering::Relaxed);
     }
 
+    /// Forgets all pages of a file. Their slots are taken again in their turn.
+    pub(super) fn forget(&self, file: u32) {
+        if !self.is_empty() {
+            self.state.write().places.retain(|key, _| key.file != file);
+        }
+    }
+
     /// Stays as large as it is for a while.
     fn give_up(&self, slots: usize, error: &io::Error) {
         let is_first = self.gave_up.lock().replace(Instant::now()).is_none();
@@ -181,12 +188,17 @@ impl State {
     }
 
     fn take(&mut self, place: usize, slot: Slot) {
-        self.places.insert(slot.key, place);
         if place == self.slots.len() {
+            self.places.insert(slot.key, place);
             return self.slots.push(slot);
         }
-        let before = std::mem::replace(&mut self.slots[place], slot);
-        self.places.remove(&before.key);
+        // A page that was forgotten may be elsewhere by now.
+        let before = self.slots[place].key;
+        if self.places.get(&before) == Some(&place) {
+            self.places.remove(&before);
+        }
+        self.places.insert(slot.key, place);
+        self.slots[place] = slot;
         self.oldest = (place + 1) % self.slots.len();
     }
 }
@@ -227,6 +239,18 @@ mod tests {
         assert_eq!(found, [None, None, Some(3), Some(4), Some(5), Some(6)]);
         assert_eq!((disk.held(), disk.room(SIZE)), (4 * u64::from(SIZE), 4 * u64::from(SIZE)));
         assert!(disk.contains(key(3)) && !disk.contains(key(1)));
+    }
+
+    #[test]
+    fn pages_of_a_file_that_was_forgotten_are_gone_and_can_come_again() {
+        let disk = Disk::new(3 * u64::from(SIZE));
+        let other = PageKey { file: 8, pgno: 1 };
+        disk.put(key(1), &page(1));
+        disk.put(other, &page(2));
+        disk.forget(7);
+        assert_eq!((content(&disk, 1), disk.take(other, None).map(|page| page[0])), (None, Some(2)));
+        (1..=3).for_each(|pgno| disk.put(key(pgno), &page(pgno as u8 + 10)));
+        assert_eq!([1, 2, 3].map(|pgno| content(&disk, pgno)), [Some(11), Some(12), Some(13)]);
     }
 
     #[test]

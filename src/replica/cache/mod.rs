@@ -1,9 +1,10 @@
 //! Decoded pages, in memory and then in a temporary file, bounded in bytes. Its keys name content, so nothing is ever
-//! invalidated.
+//! invalidated, but for the pages of a file of which wrong bytes came.
 
 mod disk;
 mod page;
 mod spare;
+mod unread;
 
 pub use page::Page;
 
@@ -13,6 +14,7 @@ use quick_cache::sync::Cache;
 use quick_cache::{Lifecycle, OptionsBuilder, Weighter};
 use spare::Spare;
 use std::sync::atomic::{AtomicU32, Ordering};
+use unread::Unread;
 
 /// A page version: the number of the file it lies in, and its page number.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -43,6 +45,7 @@ pub(super) struct PageCache {
     disk: Disk,
     spare: Spare,
     fetched_back: AtomicU32,
+    unread: Unread,
 }
 
 #[derive(Clone)]
@@ -55,6 +58,9 @@ struct Leaving;
 /// The share of the cache that is kept for pages which were read more than once.
 const HOT: f64 = 0.6;
 
+/// A cache below this many bytes is in one piece.
+const SMALL: u64 = 4 << 20;
+
 /// One of so many pages that come from the file goes back to memory.
 const ONE_OF: u32 = 4;
 
@@ -63,8 +69,12 @@ const OVERHEAD: u64 = 64;
 
 impl Weighter<PageKey, Page> for Weight {
     fn weight(&self, _: &PageKey, page: &Page) -> u64 {
-        page.len() as u64 + OVERHEAD
+        weight(page)
     }
+}
+
+fn weight(page: &Page) -> u64 {
+    page.len() as u64 + OVERHEAD
 }
 
 impl Lifecycle<PageKey, Page> for Leaving {
@@ -83,9 +93,14 @@ impl PageCache {
         options.estimated_items_capacity(pages).weight_capacity(bounds.memory);
         // Guesses enter cold, and those of a long scan must not push each other out before they are read.
         options.hot_allocation(HOT);
+        if bounds.memory < SMALL {
+            // One shard of several would overflow while another has room.
+            options.shards(1);
+        }
         let options = options.build().unwrap_or_else(|_| unreachable!("both capacities are set"));
         let pages = Cache::with_options(options, Weight, FixedState::default(), Leaving);
-        PageCache { pages, disk: Disk::new(bounds.disk), spare: Spare::default(), fetched_back: AtomicU32::new(0) }
+        let (disk, spare, unread) = (Disk::new(bounds.disk), Spare::default(), Unread::default());
+        PageCache { pages, disk, spare, fetched_back: AtomicU32::new(0), unread }
     }
 
     /// Moves the bounds. What is in the temporary file stays there.
@@ -104,6 +119,29 @@ impl PageCache {
     /// How many bytes of pages of a size it can hold, in memory and in its file.
     pub(super) fn room(&self, page_size: u32) -> u64 {
         self.capacity().saturating_add(self.disk.room(page_size))
+    }
+
+    /// How many more pages of a size may be fetched before anybody asks for them, so that they stay until they are read:
+    /// what is free, or three quarters of what pages that were read once may take, less those that are there; and what has
+    /// room in the file. Who guesses badly gets a `part` of that alone, so that the others have some left.
+    pub(super) fn room_for_unread(&self, page_size: u32, part: u64) -> u64 {
+        let (free, cold) = (self.capacity().saturating_sub(self.pages.weight()), self.cold());
+        let room = (free / part).max((cold / 4 * 3 / part).saturating_sub(self.unread.weight()));
+        room.saturating_add(self.disk.room(page_size)) / (u64::from(page_size) + OVERHEAD)
+    }
+
+    /// How many bytes of pages that were not read twice stay.
+    fn cold(&self) -> u64 {
+        (self.capacity() as f64 * (1.0 - HOT)) as u64
+    }
+
+    /// Somebody reads a page. Answers the length of its frame if it was a guess and this is its first use, else 0.
+    pub(super) fn first_use(&self, page: &Page) -> u32 {
+        let guess = page.first_use();
+        if guess != 0 {
+            self.unread.less(weight(page));
+        }
+        guess
     }
 
     /// What is in memory, and what is in the file, in bytes.
@@ -140,11 +178,18 @@ impl PageCache {
 
     pub(super) fn insert(&self, key: PageKey, page: Page) {
         let mut leaving = Vec::new();
+        self.unread.note(&page, self.cold());
         self.pages.insert_with_lifecycle(key, page, &mut leaving);
         for (key, page) in leaving {
             self.disk.put(key, &page);
             self.spare.give(page);
         }
+    }
+
+    /// Forgets all pages of a file.
+    pub(super) fn forget(&self, file: u32) {
+        self.pages.retain(|key, _| key.file != file);
+        self.disk.forget(file);
     }
 
     /// A page of `size` bytes, which `fill` writes; `guess` is the length of its frame if nobody asked for it, else 0. It

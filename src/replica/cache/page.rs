@@ -63,7 +63,7 @@ impl Page {
 
     /// As [`Page::guess`], if this is its first use.
     #[inline]
-    pub(in crate::replica) fn first_use(&self) -> u32 {
+    pub(super) fn first_use(&self) -> u32 {
         if self.is_unread() { self.0.unread.swap(0, Ordering::Relaxed) } else { 0 }
     }
 }

@@ -14,7 +14,6 @@ mod owners;
 mod records;
 
 use super::build;
-use super::fetch::FetchError;
 use super::library::LoadError;
 use super::view::View;
 use super::{Page, Replica, catalog, plan};
@@ -108,11 +107,7 @@ impl Replica {
         self.fetcher.bring(view, pages).await;
         let mut found = Vec::with_capacity(pages.len());
         for pgno in pages {
-            found.push(match self.fetcher.page(view, *pgno).await {
-                Ok(page) => page,
-                Err(FetchError::Moved) => Some(self.moved_page(view, *pgno).await?),
-                Err(FetchError::Other(error)) => return Err(error),
-            });
+            found.push(self.fetch(view, *pgno).await?);
         }
         Ok(found)
     }

@@ -5,7 +5,7 @@
 //! those that were fetched, and those of them that were read.
 
 use super::run::{self, Run};
-use super::{Fetcher, GUESSES_IN_FLIGHT, PageKey, View};
+use super::{Fetcher, GUESSES_IN_FLIGHT, Page, PageKey, View};
 use futures_util::future::join_all;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -22,6 +22,25 @@ pub struct Guesses {
 /// Whoever guesses holds one, and lets go of it when the guess is worth nothing any more.
 pub(in crate::replica) type Wish = Arc<()>;
 
+/// Pages that were asked for as guesses and are not here yet.
+pub(super) struct Coming {
+    fetcher: Arc<Fetcher>,
+    pages: u64,
+}
+
+impl Coming {
+    pub(super) fn new(fetcher: &Arc<Fetcher>, pages: usize) -> Coming {
+        fetcher.coming.fetch_add(pages as u64, Ordering::Relaxed);
+        Coming { fetcher: fetcher.clone(), pages: pages as u64 }
+    }
+}
+
+impl Drop for Coming {
+    fn drop(&mut self) {
+        self.fetcher.coming.fetch_sub(self.pages, Ordering::Relaxed);
+    }
+}
+
 impl Fetcher {
     /// What was fetched as a guess, and what of it was read.
     pub(in crate::replica) fn guesses(&self) -> Guesses {
@@ -29,9 +48,20 @@ impl Fetcher {
         Guesses { fetched: load(&self.guessed), used: load(&self.used) }
     }
 
-    /// A guess of so many bytes was read.
-    pub(in crate::replica) fn count_used(&self, bytes: u32) {
-        self.used.fetch_add(bytes.into(), Ordering::Relaxed);
+    /// A page is read, which may have been a guess.
+    pub(in crate::replica) fn count_used(&self, page: &Page) {
+        self.used.fetch_add(self.cache.first_use(page).into(), Ordering::Relaxed);
+    }
+
+    /// How many more pages may be fetched before anybody asks for them, so that they stay in the cache until they are read.
+    pub(in crate::replica) fn room(&self, page_size: u32) -> u64 {
+        self.cache.room_for_unread(page_size, 1).saturating_sub(self.coming.load(Ordering::Relaxed))
+    }
+
+    /// How many pages may be fetched around one that is asked for, at the most. Many of them are never read, so they leave
+    /// half of the room to better guesses, and one of them takes an eighth.
+    pub(super) fn neighbours(&self, page_size: u32) -> u64 {
+        self.cache.room_for_unread(page_size, 2).saturating_sub(self.coming.load(Ordering::Relaxed)) / 8
     }
 
     /// Whether guesses wait for others.
@@ -43,7 +73,8 @@ impl Fetcher {
     pub(in crate::replica) fn guess(self: &Arc<Self>, view: &View, pages: &[u32], wish: &Wish) {
         let Some(runtime) = self.runtime.get() else { return };
         for run in self.gather(view, pages) {
-            runtime.spawn(self.clone().fly(run, Arc::downgrade(wish)));
+            let coming = Coming::new(self, run.frames.len());
+            runtime.spawn(self.clone().fly(run, coming, Arc::downgrade(wish)));
         }
     }
 
@@ -52,7 +83,11 @@ impl Fetcher {
         let wish = Wish::default();
         let missing: Vec<u32> = pages.iter().copied().filter(|pgno| self.is_missing(view, *pgno)).collect();
         let runs = self.gather(view, &missing);
-        join_all(runs.into_iter().map(|run| self.clone().fly(run, Arc::downgrade(&wish)))).await;
+        let flights = runs.into_iter().map(|run| {
+            let coming = Coming::new(self, run.frames.len());
+            self.clone().fly(run, coming, Arc::downgrade(&wish))
+        });
+        join_all(flights).await;
     }
 
     /// The bytes of the requests that bring pages.
@@ -73,13 +108,18 @@ impl Fetcher {
             runs = run::gather(view, pages, gap, piece);
         }
         if holds_all || run::total(&runs) <= self.cache.capacity() / 32 {
-            let wanted = |key: PageKey| !self.is_free(key.pgno) && !self.cache.contains(key);
-            runs.iter_mut().for_each(|run| run::fill(run, view, wanted));
+            let mut room = self.room(view.page_size()).saturating_sub(pages.len() as u64);
+            let mut wanted = |key: PageKey| {
+                let is_wanted = room > 0 && !self.is_free(key.pgno) && !self.cache.contains(key);
+                room -= u64::from(is_wanted);
+                is_wanted
+            };
+            runs.iter_mut().for_each(|run| run::fill(run, view, &mut wanted));
         }
         runs
     }
 
-    async fn fly(self: Arc<Self>, mut run: Run, wish: Weak<()>) {
+    async fn fly(self: Arc<Self>, mut run: Run, coming_pages: Coming, wish: Weak<()>) {
         let _permit = self.guesses.acquire().await;
         if wish.strong_count() == 0 {
             return;
@@ -93,7 +133,7 @@ impl Fetcher {
                 coming.extend(flight.cloned());
                 flight.is_none() && !self.cache.contains(key)
             });
-            if run.frames.is_empty() { None } else { Some(self.launch(run, &mut flights)) }
+            if run.frames.is_empty() { None } else { Some(self.launch(run, coming_pages, &mut flights)) }
         };
         // Whoever waits for a guess can do without it.
         join_all(own.into_iter().chain(coming)).await;

@@ -8,17 +8,21 @@ mod pace;
 mod request;
 mod run;
 
+use guesses::Coming;
 pub use guesses::Guesses;
 pub(super) use guesses::Wish;
 
+use super::btree;
 use super::cache::{Bounds, Page, PageCache, PageKey};
 use super::freelist::FreeList;
-use super::reading::Reading;
+use super::integrity::Verdict;
+use super::reading::{LtxFile, Reading};
 use super::rent::Rents;
 use super::view::{Extent, View};
+use super::whole;
 use crate::error::Error;
 use crate::lock::{Mutex, RwLock};
-use crate::ltx;
+use crate::ltx::{self, PageFault, PageSum};
 use crate::progress;
 use crate::store::Store;
 use flights::{Boarding, Descent, Flight, Flights, Landed, Landing};
@@ -36,6 +40,9 @@ const IN_FLIGHT: usize = 16;
 /// How many of them may be for guesses.
 const GUESSES_IN_FLIGHT: usize = 12;
 
+/// Requests for a page that a reader waits for, those that it shares with others included.
+const TRIES: u32 = 6;
+
 /// Fetches pages of one store.
 pub(super) struct Fetcher {
     store: Arc<dyn Store>,
@@ -50,6 +57,8 @@ pub(super) struct Fetcher {
     pub(super) rents: Mutex<Rents>,
     guessed: AtomicU64,
     used: AtomicU64,
+    /// Pages that are coming as guesses.
+    coming: AtomicU64,
     /// Runs guesses that threads of the host make. There is none before somebody has waited for a page.
     runtime: OnceLock<Handle>,
 }
@@ -59,6 +68,10 @@ pub(super) struct Fetcher {
 pub(super) enum FetchError {
     /// The file that held it is gone; another may hold it.
     Moved,
+    /// It cannot be decoded, and did not come better when it was asked for again; another file may hold it.
+    Damaged(Error),
+    /// Pages of its file came with wrong bytes, so that none of it is to be believed.
+    Spoiled(Error),
     /// Anything else.
     Other(Error),
 }
@@ -76,6 +89,7 @@ impl Fetcher {
             rents: Mutex::default(),
             guessed: AtomicU64::new(0),
             used: AtomicU64::new(0),
+            coming: AtomicU64::new(0),
             runtime: OnceLock::new(),
         }
     }
@@ -89,9 +103,9 @@ impl Fetcher {
         self.pace.round_trip()
     }
 
-    /// How many bytes are fetched around a page that is asked for.
-    pub(super) fn reach(&self) -> u64 {
-        self.pace.reach()
+    /// How many bytes are fetched around a page that is asked for, at the most.
+    pub(super) fn reach(&self, page_size: u32) -> u64 {
+        self.pace.reach().min(self.neighbours(page_size) * u64::from(page_size))
     }
 
     /// The page from the cache, without I/O.
@@ -135,19 +149,29 @@ impl Fetcher {
         if extent.file.body.is_some() {
             return self.kept_page(view, pgno, &extent).map(Some);
         }
-        let own = match self.board(view, pgno, &extent) {
-            Boarding::Here(page) => return Ok(Some(page)),
-            Boarding::Own(flight) => flight,
-            Boarding::Joined(flight) => match self.landed(flight.await, pgno) {
+        if let Some(cause) = extent.file.integrity.spoiled() {
+            return Err(request::spoiled(&*self.store, extent.file, cause));
+        }
+        let mut is_again = false;
+        for _ in 0..TRIES {
+            let (flight, is_own) = match self.board(view, pgno, &extent, is_again) {
+                Boarding::Here(page) => return Ok(Some(page)),
+                Boarding::Own(flight) => (flight, true),
+                Boarding::Joined(flight) => (flight, false),
+            };
+            match self.landed(flight.await, pgno) {
+                // A byte can go wrong on the way.
+                Err(FetchError::Damaged(error)) if is_own && is_again => {
+                    extent.file.integrity.doubt();
+                    return Err(FetchError::Damaged(error));
+                }
+                Err(FetchError::Damaged(_)) => is_again = true,
                 // What went wrong with a larger request may not go wrong with one for this page.
-                Err(FetchError::Other(_)) => match self.board(view, pgno, &extent) {
-                    Boarding::Here(page) => return Ok(Some(page)),
-                    Boarding::Own(flight) | Boarding::Joined(flight) => flight,
-                },
+                Err(FetchError::Other(_)) if !is_own => {}
                 landed => return landed.map(Some),
-            },
-        };
-        self.landed(own.await, pgno).map(Some)
+            }
+        }
+        Err(FetchError::Other(Error::internal("a page was asked for again and again")))
     }
 
     fn landed(&self, landing: Result<Arc<Landing>, FetchError>, pgno: u32) -> Result<Page, FetchError> {
@@ -162,7 +186,7 @@ impl Fetcher {
         }
     }
 
-    fn board(self: &Arc<Self>, view: &View, pgno: u32, extent: &Extent<'_>) -> Boarding {
+    fn board(self: &Arc<Self>, view: &View, pgno: u32, extent: &Extent<'_>, is_again: bool) -> Boarding {
         let key = PageKey { file: extent.file.number, pgno };
         let mut flights = self.flights.lock();
         // Under the lock: a flight fills the cache before it leaves the table.
@@ -175,32 +199,38 @@ impl Fetcher {
         let free = self.free.read();
         let wanted =
             |key: PageKey| !self.cache.contains(key) && !flights.contains_key(&key) && !free.contains(key.pgno);
-        let run = run::around(view, pgno, extent, self.pace.reach(), wanted);
-        Boarding::Own(self.launch(run, &mut flights))
+        let most = usize::try_from(self.neighbours(view.page_size())).unwrap_or(usize::MAX);
+        let run = Run { is_again, ..run::around(view, pgno, extent, (self.pace.reach(), most), wanted) };
+        let coming = Coming::new(self, run.frames.len() - 1);
+        Boarding::Own(self.launch(run, coming, &mut flights))
     }
 
     /// A page of a file that is kept in memory.
     fn kept_page(&self, view: &View, pgno: u32, extent: &Extent<'_>) -> Result<Page, FetchError> {
         let frame = Frame::of(pgno, extent);
-        let run = Run { file: extent.file.clone(), page_size: view.page_size(), frames: vec![frame] };
+        let run = Run::new(view, extent.file, vec![frame]);
         let bytes = run.file.body.as_deref().and_then(|body| body.get(frame.offset as usize..frame.end() as usize));
-        let page = self.decode(bytes.unwrap_or_default(), pgno, run.page_size, 0);
+        let page = self.decode(bytes.unwrap_or_default(), pgno, run.page_size, 0).map(|(page, _)| page);
         let page = page.map_err(|cause| request::damaged(&*self.store, &run, cause))?;
         self.cache.insert(run.key(&frame), page.clone());
         Ok(page)
     }
 
     /// Sends a request for a run whose pages are neither here nor under way.
-    fn launch(self: &Arc<Self>, run: Run, flights: &mut Flights) -> Flight {
+    fn launch(self: &Arc<Self>, run: Run, coming: Coming, flights: &mut Flights) -> Flight {
         let keys: Vec<PageKey> = run.frames.iter().map(|frame| run.key(frame)).collect();
         let asked: u64 = run.frames.iter().filter(|frame| frame.asked).map(|frame| u64::from(frame.size)).sum();
         self.guessed.fetch_add(run.len() - asked, Ordering::Relaxed);
         let (fetcher, landing) = (self.clone(), Descent { fetcher: self.clone(), keys: keys.clone() });
         let flight = async move {
-            let _landing = landing;
+            let (_landing, _coming) = (landing, coming);
             let _permit = fetcher.permits.acquire().await;
             let bytes = request::fetch(&*fetcher.store, &fetcher.pace, &run).await?;
-            let pages = run.frames.iter().filter_map(|frame| fetcher.take_in(&run, frame, &bytes)).collect();
+            let (mut pages, mut sums) = (Vec::new(), Vec::with_capacity(run.frames.len()));
+            for frame in &run.frames {
+                pages.extend(fetcher.take_in(&run, frame, &bytes, &mut sums));
+            }
+            fetcher.judge(&run.file, &sums)?;
             Ok(Arc::new(Landing { run, pages }))
         };
         let flight = progress::part_of_current(flight).boxed().shared();
@@ -211,20 +241,55 @@ impl Fetcher {
         flight
     }
 
+    /// Adds pages that came to the sum of their file. If they, or pages before, were wrong, none of the file stays in the
+    /// cache.
+    fn judge(self: &Arc<Self>, file: &Arc<LtxFile>, sums: &[(u32, PageSum)]) -> Result<(), FetchError> {
+        match file.integrity.add(sums) {
+            Verdict::Spoiled(_) => {}
+            Verdict::NearlyWhole => self.spawn(self.clone().complete(file.clone())),
+            Verdict::Sound => {}
+        }
+        let Some(cause) = file.integrity.spoiled() else { return Ok(()) };
+        self.cache.forget(file.number);
+        Err(request::spoiled(&*self.store, file, cause))
+    }
+
+    /// Fetches the few pages of a file that nobody asked for, so that its checksum can be compared.
+    async fn complete(self: Arc<Self>, file: Arc<LtxFile>) {
+        let _permit = self.guesses.acquire().await;
+        match whole::complete(&*self.store, &file).await {
+            Ok(Verdict::Spoiled(_)) => self.cache.forget(file.number),
+            Ok(Verdict::Sound | Verdict::NearlyWhole) => {}
+            Err(error) if error.is_damage() => file.integrity.doubt(),
+            Err(error) => tracing::debug!("the rest of {} cannot be read: {error:?}", file.name),
+        }
+    }
+
     /// Puts a page that came into the cache. Answers what somebody has to be told: the page itself if it was asked for, since
     /// a cache may not keep it, or what is wrong with it, which takes none of its neighbours along.
-    fn take_in(&self, run: &Run, frame: &Frame, bytes: &[u8]) -> Option<Landed> {
+    fn take_in(&self, run: &Run, frame: &Frame, bytes: &[u8], sums: &mut Vec<(u32, PageSum)>) -> Option<Landed> {
         let range = (frame.offset - run.start()) as usize..(frame.end() - run.start()) as usize;
         let guess = if frame.asked { 0 } else { frame.size };
         let page = self.decode(bytes.get(range).unwrap_or_default(), frame.pgno, run.page_size, guess);
-        if let Ok(page) = &page {
+        let page = page.and_then(|(page, sum)| {
+            let is_last_word = frame.asked && run.is_again;
+            if !is_last_word && !btree::is_plausible(&page, frame.pgno, run.file.header.commit) {
+                return Err(ltx::Error::Page { pgno: frame.pgno, fault: PageFault::Implausible });
+            }
+            sums.push((frame.pgno, sum));
             self.cache.insert(run.key(frame), page.clone());
-        }
+            Ok(page)
+        });
         (frame.asked || page.is_err()).then_some(Landed { pgno: frame.pgno, page })
     }
 
-    fn decode(&self, frame: &[u8], pgno: u32, page_size: u32, guess: u32) -> Result<Page, ltx::Error> {
-        self.cache.page(page_size, guess, |buffer| ltx::decode_page(frame, pgno, buffer))
+    fn decode(&self, frame: &[u8], pgno: u32, page_size: u32, guess: u32) -> Result<(Page, PageSum), ltx::Error> {
+        let mut sum = PageSum::default();
+        let page = self.cache.page(page_size, guess, |buffer| {
+            sum = ltx::decode_and_sum(frame, pgno, buffer)?;
+            Ok(())
+        })?;
+        Ok((page, sum))
     }
 
     /// Learns which pages are free, if the list of them changed.
@@ -255,20 +320,24 @@ impl Fetcher {
     }
 
     /// Takes the pages of a view that came along with a file's index into the cache.
-    pub(super) fn admit(&self, view: &View, reading: &Reading) {
+    pub(super) fn admit(self: &Arc<Self>, view: &View, reading: &Reading) {
         if let Ok(runtime) = Handle::try_current() {
             self.runtime.get_or_init(|| runtime);
         }
-        let page_size = view.page_size();
+        let (page_size, mut sums) = (view.page_size(), Vec::new());
         for (pgno, frame) in reading.frames() {
             let Some(key) = key(view, pgno).filter(|key| key.file == reading.file.number) else { continue };
-            if !self.cache.contains(key)
-                && let Ok(page) = self.decode(frame, pgno, page_size, frame.len() as u32)
+            if self.room(page_size) > 0
+                && !self.cache.contains(key)
+                && let Ok((page, sum)) = self.decode(frame, pgno, page_size, frame.len() as u32)
             {
                 self.guessed.fetch_add(frame.len() as u64, Ordering::Relaxed);
                 self.cache.insert(key, page);
+                sums.push((pgno, sum));
             }
         }
+        // Whoever reads the file is told.
+        let _ = self.judge(&reading.file, &sums);
     }
 }
 

@@ -1,10 +1,11 @@
 //! One request for a run of pages: asked again if it is far slower than its peers.
 
 use super::super::library::{LoadError, place};
+use super::super::reading::LtxFile;
 use super::FetchError;
 use super::pace::Pace;
 use super::run::Run;
-use crate::error::Error;
+use crate::error::{Error, Kind};
 use crate::ltx;
 use crate::store::{self, Chunk, ErrorKind, Store};
 use bytes::Bytes;
@@ -25,7 +26,17 @@ pub(super) async fn fetch(store: &dyn Store, pace: &Pace, run: &Run) -> Result<B
 
 /// What is said of a page that could not be read.
 pub(super) fn damaged(store: &dyn Store, run: &Run, cause: ltx::Error) -> FetchError {
-    FetchError::Other(Error::damaged(place(store, run.file.level, run.file.name), cause))
+    FetchError::Damaged(Error::damaged(place(store, run.file.level, run.file.name), cause))
+}
+
+/// What is said of a file of which wrong bytes came.
+pub(super) fn spoiled(store: &dyn Store, file: &LtxFile, cause: &ltx::Error) -> FetchError {
+    let place = place(store, file.level, file.name);
+    let message = format!("wrong bytes were read of the file {place}, and rows may be wrong: {cause}");
+    let error = Error::new(Kind::Damaged, message);
+    FetchError::Spoiled(
+        error.remedy("run the transaction again; if this stays, restore the file or force a new snapshot"),
+    )
 }
 
 type Answer = Result<Chunk, store::Error>;

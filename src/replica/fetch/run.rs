@@ -30,9 +30,15 @@ pub(super) struct Run {
     pub file: Arc<LtxFile>,
     pub page_size: u32,
     pub frames: Vec<Frame>,
+    /// Whether what is asked for was asked for before, and came as no page.
+    pub is_again: bool,
 }
 
 impl Run {
+    pub(super) fn new(view: &View, file: &Arc<LtxFile>, frames: Vec<Frame>) -> Run {
+        Run { file: file.clone(), page_size: view.page_size(), frames, is_again: false }
+    }
+
     pub(super) fn start(&self) -> u64 {
         self.frames.first().map_or(0, |frame| frame.offset)
     }
@@ -51,8 +57,14 @@ impl Run {
 }
 
 /// The bytes around a page that are fetched with it: the frames beside it for which `wanted` holds, without a hole, from
-/// at most an eighth of `reach` before it to the rest of it from its beginning on.
-pub(super) fn around(view: &View, pgno: u32, extent: &Extent<'_>, reach: u64, wanted: impl Fn(PageKey) -> bool) -> Run {
+/// at most an eighth of `reach` before it to the rest of it from its beginning on, up to `most` of them.
+pub(super) fn around(
+    view: &View,
+    pgno: u32,
+    extent: &Extent<'_>,
+    (reach, most): (u64, usize),
+    wanted: impl Fn(PageKey) -> bool,
+) -> Run {
     let (before, onwards) = (reach / 8, reach - reach / 8);
     let asked = Frame { asked: true, ..Frame::of(pgno, extent) };
     let neighbour = |pgno: u32| {
@@ -62,7 +74,7 @@ pub(super) fn around(view: &View, pgno: u32, extent: &Extent<'_>, reach: u64, wa
     let mut lower = Vec::new();
     let mut first = asked;
     while let Some(frame) = first.pgno.checked_sub(1).and_then(&neighbour) {
-        if frame.end() != first.offset || asked.offset - frame.offset > before {
+        if lower.len() >= most / 8 || frame.end() != first.offset || asked.offset - frame.offset > before {
             break;
         }
         lower.push(frame);
@@ -71,13 +83,13 @@ pub(super) fn around(view: &View, pgno: u32, extent: &Extent<'_>, reach: u64, wa
     let mut frames: Vec<Frame> = lower.into_iter().rev().chain([asked]).collect();
     let mut last = asked;
     while let Some(frame) = last.pgno.checked_add(1).and_then(&neighbour) {
-        if frame.offset != last.end() || frame.end() - asked.offset > onwards {
+        if frames.len() > most || frame.offset != last.end() || frame.end() - asked.offset > onwards {
             break;
         }
         frames.push(frame);
         last = frame;
     }
-    Run { file: extent.file.clone(), page_size: view.page_size(), frames }
+    Run::new(view, extent.file, frames)
 }
 
 /// The requests that bring pages: joined over up to `gap` bytes, up to `piece` bytes each, in the order in which the first
@@ -99,8 +111,7 @@ pub(super) fn gather(view: &View, pages: &[u32], gap: u64, piece: u64) -> Vec<Ru
                 run.frames.push(frame);
             }
             None => {
-                let run = Run { file: extent.file.clone(), page_size: view.page_size(), frames: vec![frame] };
-                runs.push((turn, run));
+                runs.push((turn, Run::new(view, extent.file, vec![frame])));
             }
         }
     }
@@ -117,7 +128,7 @@ pub(super) fn total(runs: &[Run]) -> u64 {
 const NEAR: u32 = 256;
 
 /// Takes the pages between the frames of a run into it, since their bytes come anyway: those for which `wanted` holds.
-pub(super) fn fill(run: &mut Run, view: &View, wanted: impl Fn(PageKey) -> bool) {
+pub(super) fn fill(run: &mut Run, view: &View, wanted: &mut impl FnMut(PageKey) -> bool) {
     let mut filled = Vec::with_capacity(run.frames.len());
     for frame in std::mem::take(&mut run.frames) {
         let last: Option<Frame> = filled.last().copied();

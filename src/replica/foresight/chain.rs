@@ -51,13 +51,13 @@ impl Chain {
     }
 
     fn extend(&mut self, pgno: u32, page: &[u8], source: &Source<'_>) {
-        let Some(wanted) = self.window.wants(source) else { return };
+        let Some((wanted, room)) = self.window.wants(source) else { return };
         let mut pages = Vec::new();
         if self.edge == pgno {
             let next = btree::next_overflow(page, source.view.commit());
             pages.extend(next.and_then(|next| self.push(next, source)));
         }
-        while self.window.bytes() < wanted && self.window.has_room(source) {
+        while self.window.bytes() < wanted && pages.len() < room {
             match self.push_next(source) {
                 Some(pgno) => pages.push(pgno),
                 None => break,

@@ -60,6 +60,11 @@ pub(super) struct Source<'a> {
 }
 
 impl Source<'_> {
+    /// How many bytes are fetched around a page that is asked for, at the most.
+    fn reach(&self) -> u64 {
+        self.fetcher.reach(self.view.page_size())
+    }
+
     /// Whether a page is here and has been read before.
     fn is_read(&self, pgno: u32) -> bool {
         self.fetcher.peek(self.view, pgno).is_some_and(|page| !page.is_unread())
@@ -93,7 +98,7 @@ impl Foresight {
 
     #[cold]
     fn uses(&self, source: Source<'_>, pgno: u32, page: &Page) {
-        source.fetcher.count_used(page.first_use());
+        source.fetcher.count_used(page);
         if pgno == 1 {
             self.begins(source);
         }
@@ -118,7 +123,7 @@ impl Foresight {
 
     /// The page that the reader waited for is here.
     pub(super) fn receives(&self, source: Source<'_>, pgno: u32, page: &Page, arrival: Arrival) {
-        source.fetcher.count_used(page.first_use());
+        source.fetcher.count_used(page);
         let kind = btree::kind(page, pgno);
         if kind == Kind::Interior {
             self.recent.note(pgno);

@@ -24,7 +24,7 @@ pub(super) fn consider(source: &Source<'_>, path: &[(Arc<Node>, usize)], kind: K
     let worth = fetcher.round_trip();
     let (of_database, of_parts) = {
         let mut rents = fetcher.rents.lock();
-        rents.redeem(fetcher.reach());
+        rents.redeem(source.reach());
         let parts: Vec<Paid> = path.iter().map(|(node, _)| rents.pay(node.pgno, kind)).collect();
         (rents.pay(DATABASE, kind), parts)
     };
@@ -90,9 +90,10 @@ struct Price {
     pages: u64,
 }
 
-/// Whether the cache can take so many pages and keep some others.
+/// Whether the cache can take so many pages, keep some others, and keep these until they are read.
 fn fits(source: &Source<'_>, pages: u64) -> bool {
-    pages.saturating_mul(source.view.page_size().into()) <= most(source)
+    let page_size = source.view.page_size();
+    pages.saturating_mul(page_size.into()) <= most(source) && pages <= source.fetcher.room(page_size)
 }
 
 /// The most bytes to buy.

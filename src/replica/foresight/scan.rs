@@ -91,16 +91,18 @@ impl Scan {
         let is_lost = |pgno: &u32| source.fetcher.is_missing(source.view, *pgno);
         let next = self.window.next().filter(is_lost);
         if next.is_some_and(|pgno| !source.fetcher.is_busy() && !source.fetcher.is_coming(source.view, pgno)) {
-            let lost: Vec<u32> = self.window.ahead().filter(is_lost).collect();
+            let room = usize::try_from(source.fetcher.room(source.view.page_size())).unwrap_or(usize::MAX);
+            let lost: Vec<u32> = self.window.ahead().filter(is_lost).take(room.max(1)).collect();
             source.fetcher.guess(source.view, &lost, &self.wish);
         }
     }
 
     /// Asks for what the window wants ahead.
     pub(super) fn extend(&mut self, source: &Source<'_>, nodes: &mut Nodes) {
-        let Some(wanted) = self.window.wants(source) else { return };
+        let Some((wanted, room)) = self.window.wants(source) else { return };
+        let inner_ahead = INNER_AHEAD.min(room / 4 + 1);
         let (mut inner, mut pages) = (Vec::new(), Vec::new());
-        while self.window.bytes() < wanted && self.window.has_room(source) {
+        while self.window.bytes() < wanted && pages.len() < room {
             match self.edge.step(self.way, source, nodes) {
                 Step::Page(pgno) => {
                     self.window.push(pgno, source.view.locate(pgno).map_or(0, |extent| extent.size));
@@ -112,13 +114,13 @@ impl Scan {
                         // It was here, and did not stay.
                         self.inner.remove(&unknown);
                     }
-                    inner.extend(self.way.children(&parent, Some(position), INNER_AHEAD));
+                    inner.extend(self.way.children(&parent, Some(position), inner_ahead));
                     break;
                 }
                 Step::End => break,
             }
         }
-        inner.extend(self.inner_ahead(wanted, source));
+        inner.extend(self.inner_ahead(wanted, inner_ahead, source));
         inner.retain(|pgno| self.inner.insert(*pgno));
         // Without inner pages nothing goes on, so they come first.
         inner.append(&mut pages);
@@ -127,9 +129,9 @@ impl Scan {
     }
 
     /// The inner pages that will be needed to see as far again as the window does.
-    fn inner_ahead(&self, wanted: u64, source: &Source<'_>) -> Vec<u32> {
+    fn inner_ahead(&self, wanted: u64, most: usize, source: &Source<'_>) -> Vec<u32> {
         let Some((parent, position)) = self.edge.path().last() else { return Vec::new() };
         let page = source.view.locate(parent.children[*position]).map_or(0, |extent| extent.size);
-        self.edge.inner_ahead(self.way, 2 * wanted, page.into(), INNER_AHEAD)
+        self.edge.inner_ahead(self.way, 2 * wanted, page.into(), most)
     }
 }

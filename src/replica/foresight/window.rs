@@ -39,17 +39,13 @@ impl Window {
         true
     }
 
-    /// The bytes to be ahead by now; None while more than half of them are, or of the pages that there is room for: few
-    /// large requests cost less than many small ones.
-    pub(super) fn wants(&self, source: &Source<'_>) -> Option<u64> {
-        let bytes = (AHEAD * self.used).max(source.fetcher.reach());
-        let half_empty = self.bytes * 2 <= bytes && self.ahead.len() as u64 * 2 < most_pages(source);
-        half_empty.then_some(bytes)
-    }
-
-    /// Whether there is room for more.
-    pub(super) fn has_room(&self, source: &Source<'_>) -> bool {
-        (self.ahead.len() as u64) < most_pages(source)
+    /// The bytes to be ahead by now, and how many more pages there is room for. None while more than half of the bytes are
+    /// ahead, or of the pages that there is room for: few large requests cost less than many small ones.
+    pub(super) fn wants(&self, source: &Source<'_>) -> Option<(u64, usize)> {
+        let (most, room) = (most_pages(source), source.fetcher.room(source.view.page_size()));
+        let (bytes, ahead) = ((AHEAD * self.used).max(source.reach()), self.ahead.len() as u64);
+        let half_empty = self.bytes * 2 <= bytes && ahead * 2 < most && room * 2 > ahead;
+        half_empty.then(|| (bytes, usize::try_from(room.min(most - ahead)).unwrap_or(usize::MAX)))
     }
 
     /// Puts one more page ahead.

@@ -26,11 +26,10 @@ pub use inventory::{Inventory, InventoryRow};
 pub(super) use reachable::Moment;
 use stamps::Stamps;
 
-use super::build::BuildError;
 use super::library::LoadError;
 use super::renew::STALE_LISTINGS;
 use super::view::{Epoch, View};
-use super::{Replica, catalog, plan};
+use super::{Replica, catalog};
 use crate::config::Target;
 use crate::error::{Error, Kind};
 use crate::lock::Mutex;
@@ -225,19 +224,15 @@ impl Replica {
     }
 
     async fn build_at(&self, txid: Txid, listed: &[Listed], epoch: Epoch) -> Result<View, LoadError> {
-        let Ok(chain) = plan::at(listed, txid) else {
-            return Err(LoadError::Other(self.no_such_txid(txid).await?));
-        };
-        match self.build(&chain, listed, epoch, None).await {
-            Ok(view) => Ok(view),
-            Err(BuildError::Load(error)) => Err(error),
-            Err(BuildError::NoBase) => Err(LoadError::Other(self.no_such_txid(txid).await?)),
+        match self.build_around(txid, listed, epoch, None).await? {
+            Some(view) => Ok(view),
+            None => Err(LoadError::Other(self.no_such_txid(txid).await?)),
         }
     }
 
     fn known_view(&self, epoch: Epoch, txid: Txid) -> Option<Arc<View>> {
         let head = self.head().filter(|head| (head.epoch(), head.txid()) == (epoch, txid));
-        head.or_else(|| self.moments.view(epoch, txid))
+        head.or_else(|| self.moments.view(epoch, txid)).filter(|view| self.library.may_serve(view))
     }
 
     async fn before_the_first(&self, ms: i64, first: Option<&Moment>) -> Result<Error, LoadError> {

@@ -18,14 +18,14 @@ use super::ffi::*;
 use super::functions;
 use super::question::{Answer, Question, Request};
 use module::MODULE;
-use replica::{CHANGES, FILES, HISTORY};
+use replica::{CHANGES, FILES, HISTORY, VERIFY};
 use serde_json::Value as Cell;
 use status::STATUS;
 use std::ffi::{CStr, CString, c_int};
 use std::ptr;
 
 /// The tables that every connection has.
-static DEFINITIONS: [&Definition; 4] = [&STATUS, &HISTORY, &FILES, &CHANGES];
+static DEFINITIONS: [&Definition; 5] = [&STATUS, &HISTORY, &FILES, &CHANGES, &VERIFY];
 
 /// A value for each column.
 pub type Row = Vec<Cell>;

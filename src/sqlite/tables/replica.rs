@@ -10,7 +10,7 @@ use super::{Caller, Definition, Row, Rows, Wanted};
 use crate::config::Target;
 use crate::error::Error;
 use crate::ltx::Txid;
-use crate::replica::{Change, History, HistoryRow, Inventory, InventoryRow};
+use crate::replica::{Change, History, HistoryRow, Inventory, InventoryRow, Verification, VerifiedFile};
 use crate::time;
 use serde_json::{Value, json};
 use std::cell::RefCell;
@@ -78,6 +78,29 @@ pub static CHANGES: Definition = Definition {
     },
 };
 
+/// The files that the state is made of, each read whole.
+pub static VERIFY: Definition = Definition {
+    name: c"litestream_verify",
+    columns: &[
+        ("level", "INTEGER"),
+        ("min_txid", "TEXT"),
+        ("max_txid", "TEXT"),
+        ("bytes", "INTEGER"),
+        ("ok", "INTEGER"),
+        ("error", "TEXT"),
+    ],
+    arguments: &["of_schema"],
+    descending: None,
+    rows: |caller, arguments, _| {
+        let question = Question::Verify(RefCell::new(Verification::default()));
+        let rows = |answer| match answer {
+            Answer::Verified(rows) => Some(rows.into_iter().map(verified).collect()),
+            _ => None,
+        };
+        Ok(lots(caller, caller.schema(arguments, 0, "litestream_verify('schema')")?, question, rows))
+    },
+};
+
 /// A moment: a TXID, as a number or in 16 hexadecimal digits, or a time. None for NULL.
 fn target(argument: Argument) -> Result<Option<Target>, Complaint> {
     let text = match argument {
@@ -117,6 +140,13 @@ fn file(row: InventoryRow) -> Row {
     let (min, max) = (file.name.min.to_string(), file.name.max.to_string());
     let time = time_ms.map(time::format);
     vec![json!(file.level.number()), json!(min), json!(max), json!(time), json!(file.size)]
+}
+
+fn verified(row: VerifiedFile) -> Row {
+    let VerifiedFile { level, name, bytes, is_right, error } = row;
+    let (min, max) = (name.min.to_string(), name.max.to_string());
+    let ok = is_right.map(i64::from);
+    vec![json!(level.number()), json!(min), json!(max), json!(bytes), json!(ok), json!(error)]
 }
 
 fn change(row: Change) -> Row {

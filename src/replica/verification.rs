@@ -1,0 +1,101 @@
+//! Reading the files of a state whole on request, and before it is served where the settings want that.
+
+use super::library::LoadError;
+use super::reading::LtxFile;
+use super::{Replica, View};
+use crate::error::{Error, Kind};
+use crate::ltx::{FileName, Level};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// A file that was read whole.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct VerifiedFile {
+    /// Its level.
+    pub level: Level,
+    /// Its name.
+    pub name: FileName,
+    /// How long it is.
+    pub bytes: u64,
+    /// Whether its content is what was written. None if it is not there any more.
+    pub is_right: Option<bool>,
+    /// What is wrong.
+    pub error: Option<String>,
+}
+
+/// How far the files of a state have been read.
+#[derive(Clone, Default, Debug)]
+pub struct Verification {
+    has_begun: bool,
+    /// The other way round.
+    pending: Vec<Arc<LtxFile>>,
+}
+
+impl PartialEq for Verification {
+    fn eq(&self, other: &Verification) -> bool {
+        let same = |(one, other): (&Arc<LtxFile>, &Arc<LtxFile>)| Arc::ptr_eq(one, other);
+        self.has_begun == other.has_begun
+            && self.pending.len() == other.pending.len()
+            && self.pending.iter().zip(&other.pending).all(same)
+    }
+}
+
+impl Eq for Verification {}
+
+impl Replica {
+    /// Reads the next file that a view has pages from, level by level from 0. None is left where none comes.
+    pub(crate) async fn verify_next(
+        &self,
+        view: &View,
+        verification: &mut Verification,
+    ) -> Result<Vec<VerifiedFile>, Error> {
+        if !std::mem::replace(&mut verification.has_begun, true) {
+            verification.pending = view.files().cloned().collect();
+            verification.pending.sort_unstable_by_key(|file| std::cmp::Reverse((file.level, file.name)));
+        }
+        let Some(file) = verification.pending.pop() else { return Ok(Vec::new()) };
+        let (is_right, error) = match self.library.check_whole(&file).await {
+            Ok(()) => (Some(true), None),
+            Err(LoadError::Moved) => (None, Some("it was deleted or replaced since it was listed".to_owned())),
+            Err(LoadError::Other(error)) if error.kind() == Kind::Damaged => {
+                self.leave(&file);
+                (Some(false), Some(error.to_string()))
+            }
+            Err(LoadError::Other(error)) => return Err(error),
+        };
+        Ok(vec![VerifiedFile { level: file.level, name: file.name, bytes: file.size, is_right, error }])
+    }
+
+    /// Has the next poll look for a view without a damaged file.
+    fn leave(&self, file: &LtxFile) {
+        if file.integrity.spoiled().is_some() {
+            self.fetcher.cache().forget(file.number);
+        }
+        self.outdated.store(true, Ordering::Relaxed);
+    }
+
+    /// Sees to it that every file of the newest view was read whole and is right. An error if one is damaged and no others
+    /// give the same state.
+    pub(super) async fn verify_head(self: &Arc<Self>) -> Result<(), Error> {
+        let failure = match self.verify_files().await {
+            Ok(()) => return Ok(()),
+            Err(failure) => failure,
+        };
+        self.outdated.store(true, Ordering::Relaxed);
+        self.poll(Duration::ZERO).await?;
+        self.verify_files().await.map_err(|_| failure)
+    }
+
+    async fn verify_files(&self) -> Result<(), Error> {
+        let Some(head) = self.head() else { return Ok(()) };
+        for file in head.files().filter(|file| !file.integrity.is_verified()) {
+            match self.library.check_whole(file).await {
+                Ok(()) => {}
+                Err(LoadError::Moved) => return Err(self.too_fast()),
+                Err(LoadError::Other(error)) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,188 @@
+//! Flipped bits: a scan that reads all of a file finds them, `verify=full` finds them before the first row, and
+//! `litestream_verify` names the file.
+
+use crate::support::bank::names;
+use crate::support::extension::{connect, open, uri};
+use crate::support::litestream::{Place, Primary, Schedule};
+use crate::support::programs::wait_until;
+use crate::support::workload;
+use litestream_vfs::ltx::{FileName, index_range};
+use rusqlite::Connection;
+use std::collections::hash_map::DefaultHasher;
+use std::fs;
+use std::hash::{Hash, Hasher};
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+
+/// A replica with large files at levels 0, 1, 2 and 9, and what its database held after each commit.
+struct Replica {
+    dir: TempDir,
+    states: Vec<u64>,
+    copies: u32,
+}
+
+/// The content of all rows.
+fn look(conn: &Connection) -> rusqlite::Result<u64> {
+    let mut hasher = DefaultHasher::new();
+    let mut statement = conn.prepare("SELECT id, value FROM t ORDER BY id")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        (row.get::<_, i64>(0)?, row.get::<_, Vec<u8>>(1)?).hash(&mut hasher);
+    }
+    Ok(hasher.finish())
+}
+
+impl Replica {
+    fn new() -> Replica {
+        let dir = tempfile::tempdir().expect("a directory");
+        let database = dir.path().join("app.db");
+        let conn = workload::create(&database, "");
+        let insert = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1500)
+                      INSERT INTO t SELECT i, randomblob(900) FROM n";
+        workload::run(&conn, "CREATE TABLE t (id INTEGER PRIMARY KEY, value BLOB)");
+        workload::run(&conn, insert);
+        let primary = Primary::start(&database, &Place::directory(&dir.path().join("replica")), Schedule::BUSY);
+        primary.sync();
+        primary.wait_for_levels(&[0, 1, 2, 9]);
+        let mut states = vec![look(&conn).expect("the primary can be read")];
+        for _ in 0..2 {
+            workload::run(&conn, "UPDATE t SET value = randomblob(900) WHERE id % 400 < 17");
+            primary.sync();
+            states.push(look(&conn).expect("the primary can be read"));
+        }
+        primary.stop();
+        Replica { dir, states, copies: 0 }
+    }
+
+    /// What may be read if a file is damaged: the newest state. The newest file of level 0 may still be being written, as far
+    /// as one can tell, so the state before it is as good.
+    fn may_be(&self, rows: u64, damaged: (u8, FileName)) -> bool {
+        let newest = self.files().into_iter().filter(|(level, ..)| *level == 0).map(|(_, name, _)| name.max).max();
+        let is_newest = damaged.0 == 0 && Some(damaged.1.max) == newest;
+        self.states.last() == Some(&rows) || is_newest && self.states.contains(&rows)
+    }
+
+    /// The replica's files, with where they lie below it.
+    fn files(&self) -> Vec<(u8, FileName, PathBuf)> {
+        let path = |level: u8, name: FileName| PathBuf::from(format!("ltx/{level}/{name}"));
+        names(&self.dir.path().join("replica"))
+            .into_iter()
+            .map(|(level, name)| (level, name, path(level, name)))
+            .collect()
+    }
+
+    /// A copy of the replica with one bit of a file flipped.
+    fn damaged(&mut self, file: &Path, at: u64) -> String {
+        self.copies += 1;
+        let copy = self.dir.path().join(format!("copy-{}", self.copies));
+        for (_, _, path) in self.files() {
+            fs::create_dir_all(copy.join(&path).parent().expect("a level")).expect("a directory is made");
+            fs::copy(self.dir.path().join("replica").join(&path), copy.join(&path)).expect("a file is copied");
+        }
+        let mut bytes = fs::read(copy.join(file)).expect("a file");
+        bytes[at as usize] ^= 0x10;
+        fs::write(copy.join(file), bytes).expect("a file is written");
+        format!("file://{}", copy.display())
+    }
+
+    /// Places in each file: in its header, in several pages, in its index, and in its trailer.
+    fn places(&self) -> Vec<(u8, FileName, PathBuf, u64)> {
+        let mut places = Vec::new();
+        for (level, name, path) in self.files() {
+            let bytes = fs::read(self.dir.path().join("replica").join(&path)).expect("a file");
+            let (size, index) = (bytes.len() as u64, index_range(bytes.len() as u64, &bytes).expect("an index"));
+            let pages = (1..8).map(|eighth| index.start * eighth / 8);
+            let at = [17, index.start + 5, size - 20, size - 3].into_iter().chain(pages);
+            places.extend(at.map(|at| (level, name, path.clone(), at)));
+        }
+        places
+    }
+}
+
+#[test]
+fn a_flipped_bit_is_found_by_a_full_scan_or_changes_nothing() {
+    let mut replica = Replica::new();
+    let (mut found, mut large) = (0, 0);
+    for (level, name, path, at) in replica.places() {
+        let url = replica.damaged(&path, at);
+        let Ok(conn) = open(&uri(&url, &[])) else {
+            found += 1;
+            continue;
+        };
+        // It reads every page. Damage in a value is nothing that it could find itself.
+        let _ = conn.query_row("PRAGMA integrity_check", [], |row| row.get::<_, String>(0));
+        // The last few pages of a file can come a moment later.
+        wait_until("wrong rows are no more", || look(&conn).map_or(true, |rows| replica.may_be(rows, (level, name))));
+        let told: Option<String> =
+            conn.query_row("SELECT last_error FROM litestream_status", [], |row| row.get(0)).expect("a status");
+        let is_told = told.is_some_and(|told| told.contains(&name.to_string()));
+        let is_found = is_told || look(&conn).is_err();
+        found += u32::from(is_found);
+        let is_large = fs::metadata(replica.dir.path().join("replica").join(&path)).expect("a file").len() > 256 << 10;
+        large += u32::from(is_found && is_large && level > 0);
+    }
+    assert!(found > 10 && large > 0, "{found} found, {large} of them in large files");
+}
+
+#[test]
+fn with_verify_full_no_flipped_bit_reaches_a_reader() {
+    let mut replica = Replica::new();
+    let sound = connect(&format!("file://{}", replica.dir.path().join("replica").display()), &[("verify", "full")]);
+    assert_eq!(look(&sound).ok(), replica.states.last().copied());
+    let mut refused = 0;
+    for (level, name, path, at) in replica.places() {
+        let url = replica.damaged(&path, at);
+        match open(&uri(&url, &[("verify", "full")])) {
+            Ok(conn) => {
+                let rows = look(&conn).unwrap_or_else(|error| panic!("byte {at} of {}: {error}", path.display()));
+                assert!(replica.may_be(rows, (level, name)), "byte {at} of {}", path.display());
+            }
+            Err(_) => refused += 1,
+        }
+    }
+    assert!(refused > 0, "some files have no others that hold what they hold");
+}
+
+/// (level, min TXID, max TXID, bytes, whether it is right, what is wrong)
+type Row = (u8, String, String, i64, Option<bool>, Option<String>);
+
+fn verify(conn: &Connection) -> Vec<Row> {
+    let sql = "SELECT level, min_txid, max_txid, bytes, ok, error FROM litestream_verify";
+    let mut statement = conn.prepare(sql).expect("a table");
+    let row =
+        |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?));
+    statement.query_map([], row).expect("rows").map(|row| row.expect("a row")).collect()
+}
+
+#[test]
+fn litestream_verify_reads_all_files_of_the_state_and_names_the_damaged_one() {
+    let mut replica = Replica::new();
+    let files = replica.files();
+    let size = |path: &Path| fs::metadata(replica.dir.path().join("replica").join(path)).expect("a file").len();
+    let url = format!("file://{}", replica.dir.path().join("replica").display());
+    let sound = verify(&connect(&url, &[]));
+    assert!(!sound.is_empty() && sound.is_sorted_by_key(|row| (row.0, row.1.clone())));
+    for (level, min, max, bytes, ok, error) in &sound {
+        let listed = |(at, name, _): &&(u8, FileName, PathBuf)| {
+            at == level && (name.min.to_string(), name.max.to_string()) == (min.clone(), max.clone())
+        };
+        let (_, _, path) = files.iter().find(listed).expect("a file of the replica");
+        assert_eq!((*bytes, *ok, error), (size(path) as i64, Some(true), &None));
+    }
+    let (largest, ..) = files
+        .iter()
+        .map(|(level, name, path)| ((*level, *name, path.clone()), size(path)))
+        .filter(|((level, name, _), _)| sound.iter().any(|row| row.0 == *level && row.2 == name.max.to_string()))
+        .max_by_key(|(_, size)| *size)
+        .expect("a file");
+    let url = replica.damaged(&largest.2, size(&largest.2) / 2);
+    let conn = connect(&url, &[]);
+    let damaged: Vec<Row> = verify(&conn).into_iter().filter(|row| row.4 != Some(true)).collect();
+    let [(level, _, max, _, Some(false), Some(error))] = &damaged[..] else { panic!("{damaged:?}") };
+    assert_eq!((*level, max), (largest.0, &largest.1.max.to_string()));
+    assert!(error.contains(&largest.1.to_string()) && error.contains("is damaged"), "{error}");
+    // From then on nothing wrong is read of it.
+    wait_until("it is left out or refused", || {
+        look(&conn).map_or(true, |rows| replica.may_be(rows, (largest.0, largest.1)))
+    });
+}
