@@ -47,7 +47,7 @@ pub struct Settings {
     pub attach: bool,
     /// How long ago a poll may have confirmed the head when a read transaction starts.
     pub max_staleness: Option<Duration>,
-    /// How long opening waits for a first backup.
+    /// How long opening takes at most, waiting for the store and for a first backup. With 0 it does not wait for a backup.
     pub open_timeout: Duration,
     /// How long a read or a question waits while no answer of the store arrives; None for as long as its requests take.
     pub read_timeout: Option<Duration>,
@@ -56,7 +56,7 @@ pub struct Settings {
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 const CACHE_SIZE: u64 = 64 << 20;
 const DISK_CACHE_SIZE: u64 = 1 << 30;
-const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
+const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
 
 impl Settings {

@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 const FIRST_BACKUP: Duration = Duration::from_millis(250);
 
 /// How long the replica may take to answer an open that does not wait for a first backup.
-const NO_WAIT: Duration = Duration::from_secs(5);
+const NO_WAIT: Duration = Duration::from_secs(10);
 
 /// How long a failed open is the answer to others that would wait no longer.
 const FAILURE_STAYS: Duration = Duration::from_secs(1);

@@ -13,7 +13,8 @@ LOOK = "SELECT (SELECT sum(balance) FROM accounts), (SELECT max(number) FROM led
 
 
 def open_reader():
-    return connect(url, poll_interval="50ms")
+    # A dozen children that open at once may take their time on a busy machine.
+    return connect(url, poll_interval="50ms", open_timeout="60s")
 
 
 def follows(reader, times=2):

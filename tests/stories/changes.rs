@@ -154,7 +154,7 @@ fn what_changed_since_the_deploy() {
     assert_eq!(changes(&replica, &format!("'{deploy}', NULL, 'past'")), Changes::new());
     assert_eq!(changes(&replica, "'LATEST', NULL, 'past'"), expected);
     let first: (String, String) = replica
-        .query_row("SELECT name, type FROM litestream_changes(?) LIMIT 1", [&time], |row| {
+        .query_row("SELECT name, type FROM litestream_changes(?, NULL, 'main') LIMIT 1", [&time], |row| {
             Ok((row.get(0)?, row.get(1)?))
         })
         .expect("a row");
@@ -164,8 +164,9 @@ fn what_changed_since_the_deploy() {
         ("NULL", "needs a moment"),
         ("-1", "-1 is no TXID"),
         ("'whenever'", "1 hour ago"),
-        ("'2000-01-01'", "the earliest"),
-        ("99", "the newest is"),
+        ("'2000-01-01', NULL, 'main'", "the earliest"),
+        ("99, NULL, 'past'", "the newest is"),
+        ("99", "several schemas"),
         ("'LATEST', NULL, 'nowhere'", "no schema 'nowhere'"),
     ] {
         let sql = format!("SELECT * FROM litestream_changes({arguments})");
