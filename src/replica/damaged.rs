@@ -186,6 +186,8 @@ async fn read(replica: &Arc<Replica>, view: &Arc<View>, pages: impl IntoIterator
 }
 
 async fn poll(replica: &Arc<Replica>) -> Result<Arc<View>, crate::error::Error> {
+    // Until a poll that failed is forgotten.
+    tokio::time::sleep(Duration::from_secs(1)).await;
     replica.poll(Duration::ZERO).await?;
     Ok(replica.head().expect("a view"))
 }

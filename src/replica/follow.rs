@@ -207,7 +207,11 @@ impl Replica {
         let later = &listed[usize::from(own.is_some())..];
         let told = own.and_then(|own| Some(own.version.as_ref()? == view.witness()?));
         let steps = plan::onwards(later, view.txid());
-        if told == Some(false) || steps.len() < later.len() {
+        if steps.len() < later.len() {
+            progress.saw_beyond();
+            return Ok(News::Doubt);
+        }
+        if told == Some(false) {
             return Ok(News::Doubt);
         }
         // Not every server tells versions in its listings. If there is no news, the next check suffices.

@@ -7,8 +7,6 @@
 use super::damage::CheckedFiles;
 use super::integrity::Integrity;
 use super::reading::{LtxFile, Part, Portions, Reading};
-use super::view::View;
-use super::whole;
 use crate::error::{Error, Kind};
 use crate::lock::Mutex;
 use crate::ltx::{self, Entry, FileName, Header, IndexReader, Level, Outline, OutlineReader, Trailer};
@@ -28,7 +26,7 @@ static NUMBERS: AtomicU32 = AtomicU32::new(0);
 
 /// Reads files of one store and recognises those it has read before.
 pub(super) struct Library {
-    store: Arc<dyn Store>,
+    pub(super) store: Arc<dyn Store>,
     portions: Portions,
     shelf: Mutex<HashMap<(Level, FileName), Weak<LtxFile>>>,
     /// Listings show other versions of files than reads do, as those of some gateways.
@@ -36,7 +34,7 @@ pub(super) struct Library {
     /// Files that were read whole, and how they were found.
     pub(super) checked: CheckedFiles,
     /// Whether every file is read whole before it is used.
-    verifies: AtomicBool,
+    pub(super) verifies: AtomicBool,
 }
 
 impl Library {
@@ -49,17 +47,6 @@ impl Library {
             checked: CheckedFiles::default(),
             verifies: AtomicBool::new(false),
         }
-    }
-
-    /// Whether every file is to be read whole before it is used.
-    pub(super) fn verify(&self, verifies: bool) {
-        self.verifies.store(verifies, Ordering::Relaxed);
-    }
-
-    /// Whether a view that is known may be read.
-    pub(super) fn may_serve(&self, view: &View) -> bool {
-        let needs_all = self.verifies.load(Ordering::Relaxed);
-        !view.is_spoiled() && (!needs_all || view.is_verified())
     }
 
     /// Fetches the header and the index of a listed file: one round trip, two for a very large index. The whole file if it
@@ -101,40 +88,6 @@ impl Library {
         self.refuse_damaged(listed, &reading.file.version)?;
         self.verify_file(&reading.file).await?;
         Ok(reading)
-    }
-
-    fn refuse_damaged(&self, listed: &Listed, version: &Version) -> Result<(), LoadError> {
-        self.checked.damage(listed.level, listed.name, version).map_or(Ok(()), |error| Err(LoadError::Other(error)))
-    }
-
-    /// Reads a file whole if there is a reason to.
-    async fn verify_file(&self, file: &LtxFile) -> Result<(), LoadError> {
-        let was_right = self.checked.was_right(file.level, file.name, &file.version);
-        if file.integrity.is_doubted() || was_right == Some(false) {
-            return self.check_whole(file).await;
-        }
-        if was_right == Some(true) {
-            file.integrity.verified();
-        }
-        if file.integrity.is_verified() || !self.verifies.load(Ordering::Relaxed) {
-            return Ok(());
-        }
-        self.check_whole(file).await
-    }
-
-    /// Reads a file whole and remembers how it was found.
-    pub(super) async fn check_whole(&self, file: &LtxFile) -> Result<(), LoadError> {
-        let checked = whole::check(&*self.store, file).await;
-        let damage = match &checked {
-            Ok(()) => {
-                file.integrity.verified();
-                None
-            }
-            Err(LoadError::Other(error)) if error.kind() == Kind::Damaged => Some(error.clone()),
-            Err(_) => return checked,
-        };
-        self.checked.note(file.level, file.name, file.version.clone(), damage);
-        checked
     }
 
     /// Asks for a file by its name alone, and fetches its header and index at once: one round trip if it is small. None if

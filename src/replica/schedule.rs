@@ -67,6 +67,8 @@ pub(super) struct Progress {
     stalled: Option<Standstill>,
     /// It is not certain that the replica still has the history of the view.
     doubt: bool,
+    /// Level 0 has files after the view that do not continue it. That the view's own file is there does not explain them.
+    beyond: bool,
     /// Polls between two listings for the same doubt.
     pause: u32,
     /// The view's newest file was not there when the history was last checked.
@@ -114,7 +116,7 @@ impl Progress {
 
     /// Whether it is uncertain that the view is the newest state.
     pub(super) fn is_in_doubt(&self) -> bool {
-        self.doubt || self.stalled.is_some()
+        self.doubt || self.beyond || self.stalled.is_some()
     }
 
     /// Whether the whole replica may be listed because of a damaged file.
@@ -166,8 +168,16 @@ impl Progress {
         self.doubt = true;
     }
 
+    /// Level 0 has files after the view that do not continue it. What was met before does not delay the listing that this needs.
+    pub(super) fn saw_beyond(&mut self) {
+        if !std::mem::replace(&mut self.beyond, true) {
+            self.pause = 0;
+        }
+    }
+
     /// News was laid over the view, so nothing is in doubt any more.
     pub(super) fn moved_on(&mut self) {
+        self.beyond = false;
         (self.doubt, self.stalled, self.pause, self.behind, self.gone) = (false, None, 0, 0, false);
     }
 
@@ -192,7 +202,7 @@ impl Progress {
             }
             Some(_) => grown,
         };
-        (self.since_listing, self.since_look, self.doubt) = (0, 0, false);
+        (self.since_listing, self.since_look, self.doubt, self.beyond) = (0, 0, false, false);
         self.gone &= reason.is_some();
         self.stalled = reason;
         reason.filter(|reason| seen || !reason.is_hole())

@@ -1,10 +1,11 @@
 //! Reading the files of a state whole on request, and before it is served where the settings want that.
 
-use super::library::LoadError;
+use super::library::{Library, LoadError};
 use super::reading::LtxFile;
-use super::{Replica, View};
+use super::{Replica, View, whole};
 use crate::error::{Error, Kind};
 use crate::ltx::{FileName, Level};
+use crate::store::{Listed, Version};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -42,6 +43,54 @@ impl PartialEq for Verification {
 }
 
 impl Eq for Verification {}
+
+impl Library {
+    /// Whether every file is to be read whole before it is used.
+    pub(super) fn verify(&self, verifies: bool) {
+        self.verifies.store(verifies, Ordering::Relaxed);
+    }
+
+    /// Whether a view that is known may be read.
+    pub(super) fn may_serve(&self, view: &View) -> bool {
+        let needs_all = self.verifies.load(Ordering::Relaxed);
+        !view.is_spoiled() && (!needs_all || view.is_verified())
+    }
+
+    /// An error if a version of a file is known to be damaged.
+    pub(super) fn refuse_damaged(&self, listed: &Listed, version: &Version) -> Result<(), LoadError> {
+        self.checked.damage(listed.level, listed.name, version).map_or(Ok(()), |error| Err(LoadError::Other(error)))
+    }
+
+    /// Reads a file whole if there is a reason to.
+    pub(super) async fn verify_file(&self, file: &LtxFile) -> Result<(), LoadError> {
+        let was_right = self.checked.was_right(file.level, file.name, &file.version);
+        if file.integrity.is_doubted() || was_right == Some(false) {
+            return self.check_whole(file).await;
+        }
+        if was_right == Some(true) {
+            file.integrity.verified();
+        }
+        if file.integrity.is_verified() || !self.verifies.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        self.check_whole(file).await
+    }
+
+    /// Reads a file whole and remembers how it was found.
+    pub(super) async fn check_whole(&self, file: &LtxFile) -> Result<(), LoadError> {
+        let checked = whole::check(&*self.store, file).await;
+        let damage = match &checked {
+            Ok(()) => {
+                file.integrity.verified();
+                None
+            }
+            Err(LoadError::Other(error)) if error.kind() == Kind::Damaged => Some(error.clone()),
+            Err(_) => return checked,
+        };
+        self.checked.note(file.level, file.name, file.version.clone(), damage);
+        checked
+    }
+}
 
 impl Replica {
     /// Reads the next file that a view has pages from, level by level from 0. None is left where none comes.

@@ -171,8 +171,14 @@ const NO_SUCH_DEVICE: i32 = libc::ENXIO;
 #[cfg(not(unix))]
 const NO_SUCH_DEVICE: i32 = 0;
 
-/// The version of a file, and a part of it if the version is the expected one.
-fn part(path: &Path, range: Range<u64>, expected: Option<&Version>) -> io::Result<(Version, Option<Chunk>)> {
+/// The version of a file, and a part of it if the version is the expected one. The part is read into `buffer`, as far as that is
+/// long enough.
+fn part(
+    path: &Path,
+    range: Range<u64>,
+    expected: Option<&Version>,
+    mut buffer: Vec<u8>,
+) -> io::Result<(Version, Option<Chunk>)> {
     let (file, metadata) = open(path)?;
     let (version, file_size) = (version(&metadata), metadata.len());
     if expected.is_some_and(|expected| *expected != version) {
@@ -180,10 +186,10 @@ fn part(path: &Path, range: Range<u64>, expected: Option<&Version>) -> io::Resul
     }
     let end = range.end.min(file_size);
     let length = usize::try_from(end.saturating_sub(range.start)).map_err(|_| io::ErrorKind::OutOfMemory)?;
-    let mut bytes = vec![0; length];
-    read_exact_at(&file, &mut bytes, range.start)?;
+    buffer.resize(length, 0);
+    read_exact_at(&file, &mut buffer, range.start)?;
     let modified_ms = modified_ms(&metadata);
-    Ok((version.clone(), Some(Chunk { bytes: bytes.into(), file_size, version, modified_ms })))
+    Ok((version.clone(), Some(Chunk { bytes: buffer.into(), file_size, version, modified_ms })))
 }
 
 impl fmt::Display for FileStore {
@@ -220,7 +226,9 @@ impl Store for FileStore {
         // Who asks for all there is has the time that a large file takes.
         let length = range.end.saturating_sub(range.start).min(LARGE);
         let (place, file, wanted) = (self.place.clone(), below.clone(), expected.cloned());
-        let read = move |_: &Call| part(&place.directory().join(file), range, wanted.as_ref());
+        // Made here: each thread that allocates large buffers keeps memory for itself.
+        let buffer = if length < LARGE { vec![0; length as usize] } else { Vec::new() };
+        let read = move |_: &Call| part(&place.directory().join(file), range, wanted.as_ref(), buffer);
         let read = self.blocking.run(&shown, length, read).await?;
         let (version, chunk) = read.map_err(|error| self.error(&below, &error))?;
         version.check(expected, &shown)?;

@@ -2,6 +2,7 @@
 //!
 //! What a reader waits for is asked for at once, with its neighbours; what it may want soon comes in `guesses`.
 
+mod arrivals;
 mod flights;
 mod guesses;
 mod pace;
@@ -12,20 +13,15 @@ use guesses::Coming;
 pub use guesses::Guesses;
 pub(super) use guesses::Wish;
 
-use super::btree;
 use super::cache::{Bounds, Page, PageCache, PageKey};
 use super::freelist::FreeList;
-use super::integrity::Verdict;
-use super::reading::{LtxFile, Reading};
 use super::rent::Rents;
 use super::view::{Extent, View};
-use super::whole;
 use crate::error::Error;
 use crate::lock::{Mutex, RwLock};
-use crate::ltx::{self, PageFault, PageSum};
 use crate::progress;
 use crate::store::Store;
-use flights::{Boarding, Descent, Flight, Flights, Landed, Landing};
+use flights::{Boarding, Descent, Flight, Flights, Landing};
 use futures_util::FutureExt;
 use pace::Pace;
 use run::{Frame, Run};
@@ -241,57 +237,6 @@ impl Fetcher {
         flight
     }
 
-    /// Adds pages that came to the sum of their file. If they, or pages before, were wrong, none of the file stays in the
-    /// cache.
-    fn judge(self: &Arc<Self>, file: &Arc<LtxFile>, sums: &[(u32, PageSum)]) -> Result<(), FetchError> {
-        match file.integrity.add(sums) {
-            Verdict::Spoiled(_) => {}
-            Verdict::NearlyWhole => self.spawn(self.clone().complete(file.clone())),
-            Verdict::Sound => {}
-        }
-        let Some(cause) = file.integrity.spoiled() else { return Ok(()) };
-        self.cache.forget(file.number);
-        Err(request::spoiled(&*self.store, file, cause))
-    }
-
-    /// Fetches the few pages of a file that nobody asked for, so that its checksum can be compared.
-    async fn complete(self: Arc<Self>, file: Arc<LtxFile>) {
-        let _permit = self.guesses.acquire().await;
-        match whole::complete(&*self.store, &file).await {
-            Ok(Verdict::Spoiled(_)) => self.cache.forget(file.number),
-            Ok(Verdict::Sound | Verdict::NearlyWhole) => {}
-            Err(error) if error.is_damage() => file.integrity.doubt(),
-            Err(error) => tracing::debug!("the rest of {} cannot be read: {error:?}", file.name),
-        }
-    }
-
-    /// Puts a page that came into the cache. Answers what somebody has to be told: the page itself if it was asked for, since
-    /// a cache may not keep it, or what is wrong with it, which takes none of its neighbours along.
-    fn take_in(&self, run: &Run, frame: &Frame, bytes: &[u8], sums: &mut Vec<(u32, PageSum)>) -> Option<Landed> {
-        let range = (frame.offset - run.start()) as usize..(frame.end() - run.start()) as usize;
-        let guess = if frame.asked { 0 } else { frame.size };
-        let page = self.decode(bytes.get(range).unwrap_or_default(), frame.pgno, run.page_size, guess);
-        let page = page.and_then(|(page, sum)| {
-            let is_last_word = frame.asked && run.is_again;
-            if !is_last_word && !btree::is_plausible(&page, frame.pgno, run.file.header.commit) {
-                return Err(ltx::Error::Page { pgno: frame.pgno, fault: PageFault::Implausible });
-            }
-            sums.push((frame.pgno, sum));
-            self.cache.insert(run.key(frame), page.clone());
-            Ok(page)
-        });
-        (frame.asked || page.is_err()).then_some(Landed { pgno: frame.pgno, page })
-    }
-
-    fn decode(&self, frame: &[u8], pgno: u32, page_size: u32, guess: u32) -> Result<(Page, PageSum), ltx::Error> {
-        let mut sum = PageSum::default();
-        let page = self.cache.page(page_size, guess, |buffer| {
-            sum = ltx::decode_and_sum(frame, pgno, buffer)?;
-            Ok(())
-        })?;
-        Ok((page, sum))
-    }
-
     /// Learns which pages are free, if the list of them changed.
     pub(super) async fn learn_free(self: Arc<Self>, view: Arc<View>) {
         let Some(page_1) = view.locate(1).and_then(|extent| {
@@ -317,27 +262,6 @@ impl Fetcher {
         if let Some(runtime) = self.runtime.get() {
             runtime.spawn(task);
         }
-    }
-
-    /// Takes the pages of a view that came along with a file's index into the cache.
-    pub(super) fn admit(self: &Arc<Self>, view: &View, reading: &Reading) {
-        if let Ok(runtime) = Handle::try_current() {
-            self.runtime.get_or_init(|| runtime);
-        }
-        let (page_size, mut sums) = (view.page_size(), Vec::new());
-        for (pgno, frame) in reading.frames() {
-            let Some(key) = key(view, pgno).filter(|key| key.file == reading.file.number) else { continue };
-            if self.room(page_size) > 0
-                && !self.cache.contains(key)
-                && let Ok((page, sum)) = self.decode(frame, pgno, page_size, frame.len() as u32)
-            {
-                self.guessed.fetch_add(frame.len() as u64, Ordering::Relaxed);
-                self.cache.insert(key, page);
-                sums.push((pgno, sum));
-            }
-        }
-        // Whoever reads the file is told.
-        let _ = self.judge(&reading.file, &sums);
     }
 }
 

@@ -229,7 +229,8 @@ impl Simulation {
         for _ in 0..POLLS_TO_SETTLE {
             self.poll().await;
         }
-        assert_eq!(self.seen, self.primary.oracle().newest(), "the follower is stuck");
+        let (newest, why) = (self.primary.oracle().newest(), (self.replica.standstill(), self.replica.last_error()));
+        assert_eq!(self.seen, newest, "the follower is stuck: {why:?}");
         assert!(self.replica.lag() < Some(Duration::from_secs(5)), "the newest state is not confirmed");
         let view = self.replica.head();
         for pgno in view.iter().flat_map(|view| 1..=view.commit()) {
