@@ -248,7 +248,9 @@ impl Replica {
             Err(FetchError::Damaged(error)) => self.page_around(view, pgno, error).await.map(Some),
             Err(FetchError::Spoiled(error)) => {
                 self.replace_spoiled(view, pgno).await;
-                self.note_error(error.to_string());
+                if self.head().is_some_and(|head| head.is_spoiled()) {
+                    self.note_error(error.to_string());
+                }
                 Err(error)
             }
         }

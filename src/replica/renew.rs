@@ -332,4 +332,24 @@ mod tests {
             assert_eq!(txid(), Some(Txid(4)));
         }
     }
+
+    /// Where each poll comes late, each once led to a listing, and none asked for the next file.
+    #[tokio::test(start_paused = true)]
+    async fn late_polls_ask_for_the_next_file_too() {
+        let store = Arc::new(Forgetful::default());
+        for txid in 1..=2 {
+            store.now.insert(Level::ZERO, name(txid), file(txid));
+            store.before.insert(Level::ZERO, name(txid), file(txid));
+        }
+        let interval = Duration::from_millis(50);
+        let replica = Arc::new(Replica::new(store.clone(), Bounds { memory: 0, disk: 0 }, interval));
+        replica.poll(Duration::ZERO).await.expect("a view");
+        store.lists_before.store(true, Ordering::Relaxed);
+        (3..=4).for_each(|txid| store.now.insert(Level::ZERO, name(txid), file(txid)));
+        for _ in 0..20 {
+            tokio::time::advance(interval * 20).await;
+            replica.take_turn().await.expect("an answer");
+        }
+        assert_eq!(replica.head().map(|view| view.txid()), Some(Txid(4)));
+    }
 }

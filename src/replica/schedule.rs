@@ -42,6 +42,9 @@ const LOOK_AROUND_EVERY: u32 = 10;
 /// A gap between polls of more than this many intervals means that the process slept: files may have come and gone.
 const SLEPT: u32 = 5;
 
+/// And of more than this: on a busy machine short intervals are missed by many times their length.
+const SLEPT_AT_LEAST: Duration = Duration::from_secs(2);
+
 /// What to ask for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Step {
@@ -89,7 +92,7 @@ impl Progress {
         self.since_check += 1;
         self.polls = self.polls.wrapping_add(1);
         let last = self.last.replace(Instant::now());
-        last.is_some_and(|last| last.elapsed() > interval * SLEPT)
+        last.is_some_and(|last| last.elapsed() > (interval * SLEPT).max(SLEPT_AT_LEAST))
     }
 
     /// Ends a poll.
