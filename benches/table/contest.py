@@ -56,10 +56,11 @@ class Contest:
         extension, uri = "-", f"file:{self.database}"
         if who != LOCAL:
             extension, uri = self.extensions[who], "file:replica.db?vfs=litestream"
+            if cache:
+                # In bytes. The Go extension reads it from the URI alone.
+                uri += f"&cache_size={cache}"
             environment["LITESTREAM_REPLICA_URL"] = self.replicas[replica]
             environment["LITESTREAM_LOG_LEVEL"] = "error"
-            if cache:
-                environment["LITESTREAM_CACHE_SIZE"] = str(cache)
         self.store.move(self.latency if latency is None else latency, self.bandwidth)
         self.store.counts()
         command = [str(argument) for argument in (self.host, extension, uri, *workload)]
