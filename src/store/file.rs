@@ -187,6 +187,8 @@ fn part(
     let end = range.end.min(file_size);
     let length = usize::try_from(end.saturating_sub(range.start)).map_err(|_| io::ErrorKind::OutOfMemory)?;
     buffer.resize(length, 0);
+    // Whoever keeps the part must not keep room for what the file does not have.
+    buffer.shrink_to_fit();
     read_exact_at(&file, &mut buffer, range.start)?;
     let modified_ms = modified_ms(&metadata);
     Ok((version.clone(), Some(Chunk { bytes: buffer.into(), file_size, version, modified_ms })))
@@ -342,6 +344,20 @@ mod tests {
             let error = store.read(Level::ZERO, name(txid), 0..9, None).await.expect_err("no file");
             assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
         }
+    }
+
+    /// Small files of level 0 are asked for with a long range, and kept.
+    #[tokio::test]
+    async fn a_part_takes_no_more_memory_than_the_file_has_bytes() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (level, name) = (dir.path().join("ltx/0"), FileName { min: Txid(1), max: Txid(1) });
+        fs::create_dir_all(&level).expect("a level");
+        fs::write(level.join(name.to_string()), [7; 600]).expect("a file");
+        let place = FilePlace::parse(&format!("//{}", dir.path().display())).expect("a place");
+        let store = FileStore::new("file:///replica".into(), place);
+        let part = store.read(Level::ZERO, name, 0..128 << 10, None).await.expect("a file").bytes;
+        let part = Vec::from(part);
+        assert_eq!((part.len(), part.capacity()), (600, 600));
     }
 
     #[test]
