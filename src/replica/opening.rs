@@ -1,6 +1,7 @@
 //! What an open and a reader that bounds staleness wait for, and how long.
 
 use super::Replica;
+use super::poll::FAILURE_STAYS;
 use super::view::View;
 use crate::config::Target;
 use crate::error::{Error, Kind};
@@ -14,9 +15,6 @@ const FIRST_BACKUP: Duration = Duration::from_millis(250);
 
 /// How long the replica may take to answer an open that does not wait for a first backup.
 const NO_WAIT: Duration = Duration::from_secs(10);
-
-/// How long a failed open is the answer to others that would wait no longer.
-const FAILURE_STAYS: Duration = Duration::from_secs(1);
 
 /// The last open that failed.
 #[derive(Default)]
