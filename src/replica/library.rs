@@ -30,7 +30,7 @@ pub(super) struct Library {
     portions: Portions,
     shelf: Mutex<HashMap<(Level, FileName), Weak<LtxFile>>>,
     /// Listings show other versions of files than reads do, as those of some gateways.
-    versions_differ: AtomicBool,
+    pub(super) versions_differ: AtomicBool,
     /// Files that were read whole, and how they were found.
     pub(super) checked: CheckedFiles,
     /// Whether every file is read whole before it is used.
@@ -55,15 +55,17 @@ impl Library {
     /// Only the listed version is read. Where listings show other versions than reads do, length and time of the last change
     /// tell whether it is the same.
     pub(super) async fn read(&self, listed: &Listed) -> Result<Reading, LoadError> {
+        if listed.version.is_none() || listed.modified_ms == 0 {
+            // Without a time there is nothing else to compare.
+            return self.read_if(listed, true).await;
+        }
         let by_version = !self.versions_differ.load(Ordering::Relaxed);
         let reading = match self.read_if(listed, by_version).await {
-            Err(LoadError::Moved) if by_version && listed.version.is_some() && listed.modified_ms != 0 => {
-                let reading = self.read_if(listed, false).await?;
-                self.versions_differ.store(true, Ordering::Relaxed);
-                reading
-            }
+            Err(LoadError::Moved) if by_version => self.read_if(listed, false).await?,
             reading => reading?,
         };
+        // A file whose time was set after it was listed differs once, and the next one ends it.
+        self.versions_differ.store(listed.version.as_ref() != Some(&reading.file.version), Ordering::Relaxed);
         reading.file.note_listed(listed.version.as_ref());
         Ok(reading)
     }
@@ -103,7 +105,8 @@ impl Library {
         if size <= self.portions.probe {
             self.take_whole(&listed, chunk).map(Some)
         } else {
-            self.read(&listed).await.map(Some)
+            // The version comes from a read, so another one is another file.
+            self.read_if(&listed, true).await.map(Some)
         }
     }
 

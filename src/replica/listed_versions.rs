@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 /// A store whose listings show other versions than its reads do.
@@ -17,6 +17,8 @@ struct Gateway {
     files: Memory,
     /// The time of the last change that reads tell.
     modified_ms: AtomicU64,
+    /// Listings show the versions that reads show, and no times.
+    agrees: AtomicBool,
 }
 
 impl fmt::Display for Gateway {
@@ -31,6 +33,9 @@ const LISTED_MS: i64 = 1_795_262_400_123;
 impl Store for Gateway {
     async fn list(&self, level: Level, from: Txid) -> Result<Vec<Listed>, store::Error> {
         let listed = self.files.list(level, from).await?.into_iter().map(|file| {
+            if self.agrees.load(Ordering::Relaxed) {
+                return file;
+            }
             let version = file.version.map(|version| Version(format!("listed-{}", version.0).into()));
             Listed { version, modified_ms: LISTED_MS, ..file }
         });
@@ -81,4 +86,19 @@ async fn another_time_than_the_listed_one_is_another_file() {
     let replica = replica(&store).await;
     let error = replica.poll(Duration::ZERO).await.expect_err("files that are not those which are listed");
     assert!(error.to_string().contains("change faster than they can be read"), "{error}");
+}
+
+/// A file whose time is set while it is read once made every later file of a listing without times unreadable.
+#[tokio::test(start_paused = true)]
+async fn a_file_that_differed_once_does_not_spoil_later_listings() {
+    let store = Arc::new(Gateway::default());
+    store.modified_ms.store(LISTED_MS as u64, Ordering::Relaxed);
+    let replica = replica(&store).await;
+    replica.poll(Duration::ZERO).await.expect("a view");
+    assert!(replica.library.versions_differ.load(Ordering::Relaxed));
+    store.agrees.store(true, Ordering::Relaxed);
+    store.files.insert(Level::ZERO, name(21), file(21));
+    let mut progress = replica.progress.lock().await;
+    replica.list_anew(&mut progress).await.expect("the listed version is read");
+    assert_eq!(replica.head().map(|view| view.txid()), Some(Txid(21)));
 }
