@@ -1,5 +1,6 @@
 //! Files that hold every page: behind a hole, moments begin anew with them, as after a reset of the primary whose replica
-//! was lost. Names do not tell, so the first file behind each hole is read. A healthy replica has none.
+//! was lost. Names do not tell, so the first file behind each hole is read. A healthy replica has none. Transactions that a
+//! longer file bridges are no hole, even if the moments end inside that file: `litestream restore` refuses them too.
 
 use super::Moment;
 use super::reachable::{first_behind_holes, reachable};
@@ -11,8 +12,15 @@ use crate::store::Listed;
 use std::collections::BTreeSet;
 
 impl Replica {
-    /// The moments that files lead to, in their order, if the one at `base` can be had.
-    pub(super) async fn moments_of(&self, files: Vec<Listed>, base: Txid) -> Result<Vec<Moment>, LoadError> {
+    /// The moments before `end` that files lead to, in their order, if the one at `base` can be had. Files that begin before
+    /// `end` and reach beyond it show where there is no hole.
+    pub(super) async fn moments_of(
+        &self,
+        mut files: Vec<Listed>,
+        base: Txid,
+        end: Txid,
+    ) -> Result<Vec<Moment>, LoadError> {
+        files.retain(|file| file.name.min < end);
         let mut whole = BTreeSet::new();
         for first in first_behind_holes(&files, base) {
             match self.library.read(first).await {
@@ -27,6 +35,7 @@ impl Replica {
                 Err(LoadError::Other(error)) => tracing::debug!("no base: {error}"),
             }
         }
+        files.retain(|file| file.name.max < end);
         Ok(reachable(files, base, &whole))
     }
 }

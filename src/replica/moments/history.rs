@@ -82,7 +82,7 @@ impl Replica {
 
     async fn begin(&self, history: &mut History) -> Result<(), LoadError> {
         let compacted = catalog::compacted(&*self.store).await?;
-        let coarse = self.moments_of(compacted.clone(), Txid(0)).await?;
+        let coarse = self.moments_of(compacted.clone(), Txid(0), Txid(u64::MAX)).await?;
         history.coarse = coarse.iter().map(|moment| moment.txid).collect();
         history.compacted = Some(compacted);
         history.listed_from = Txid(u64::MAX);
@@ -109,8 +109,8 @@ impl Replica {
             fine = self.store.list_range(Level::ZERO, start..end).await?;
             base = Txid(0);
         }
-        let compacted = files.iter().filter(|file| (start..end).contains(&file.name.max)).cloned();
-        history.pending = self.moments_of(compacted.chain(fine).collect(), base).await?;
+        let compacted = files.iter().filter(|file| file.name.max >= start).cloned();
+        history.pending = self.moments_of(compacted.chain(fine).collect(), base, end).await?;
         history.listed_from = start;
         history.window = history.window.saturating_mul(2);
         Ok(())

@@ -154,7 +154,7 @@ impl Replica {
 
     async fn find(&self, target: Target) -> Result<Arc<View>, LoadError> {
         let compacted = catalog::compacted(&*self.store).await?;
-        let coarse = self.moments_of(compacted.clone(), Txid(0)).await?;
+        let coarse = self.moments_of(compacted.clone(), Txid(0), Txid(u64::MAX)).await?;
         let part = match target {
             Target::Time(ms) => self.part_until(ms, compacted, &coarse).await?,
             Target::Txid(txid) => self.part_to(txid, compacted, &coarse).await?,
@@ -178,8 +178,8 @@ impl Replica {
         let ceiling = coarse.get(until).map_or(Txid(u64::MAX), |later| later.txid);
         // With what tells the time of the floor.
         let fine = self.level_0(floor..ceiling).await?;
-        let between = compacted.iter().filter(|file| file.name.max < ceiling).cloned().chain(fine.iter().cloned());
-        let moments = self.moments_of(between.collect(), floor).await?;
+        let files = compacted.iter().chain(&fine).cloned().collect();
+        let moments = self.moments_of(files, floor, ceiling).await?;
         let count = self.count_until(&moments, ms).await?;
         let txid = count.checked_sub(1).map_or(floor, |last| moments[last].txid);
         if txid == Txid(0) {
@@ -260,7 +260,7 @@ impl Replica {
 
     /// No state stands after exactly this transaction: an error that names the nearest.
     async fn no_such_txid(&self, txid: Txid) -> Result<Error, LoadError> {
-        let moments = self.moments_of(catalog::all(&*self.store).await?, Txid(0)).await?;
+        let moments = self.moments_of(catalog::all(&*self.store).await?, Txid(0), Txid(u64::MAX)).await?;
         let next = moments.partition_point(|moment| moment.txid <= txid);
         let above = moments.get(next).map(|moment| moment.txid);
         let below = moments[..next].iter().rev().map(|moment| moment.txid).find(|below| *below < txid);

@@ -295,6 +295,22 @@ async fn moments_begin_anew_with_a_whole_file_behind_a_hole() {
     }
 }
 
+/// Retention deletes level 0 file by file, so the next one can hold every page (after VACUUM) while a file of level 1 bridges the
+/// gap before it. The search by time once found a moment there that neither the history nor `litestream restore` knows.
+#[tokio::test]
+async fn a_whole_file_in_a_gap_that_another_bridges_is_no_moment() {
+    let mut model = Model::new((1..=20).map(|number| number * 10).collect());
+    model.reset = 12;
+    for (level, min, max) in [(1, 1, 5), (1, 6, 10), (1, 11, 14), (0, 12, 12), (0, 13, 13), (0, 14, 14), (0, 15, 15)] {
+        model.write(level, min, max);
+    }
+    let replica = model.open().await;
+    assert_eq!(all(&replica).await, [15, 14, 10, 5]);
+    for (ms, txid) in [(109, 10), (120, 10), (139, 10), (140, 14), (150, 15)] {
+        assert_eq!(at(&replica, ms).await, Some(Txid(txid)), "at {ms}");
+    }
+}
+
 #[tokio::test]
 async fn edges_have_errors_that_name_what_there_is() {
     let mut model = Model::new((1..=30).map(|number| number * 1000).collect());
