@@ -7,13 +7,13 @@ use crate::support::litestream::{Place, Primary, Schedule};
 use crate::support::pages::{assert_same_bytes, assert_whole, content};
 use crate::support::programs::wait_until;
 use crate::support::workload;
-use litestream_vfs::ltx::Txid;
+use litestream_vfs::ltx::{Header, Txid};
 use litestream_vfs::time;
 use rusqlite::Connection;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 use tempfile::TempDir;
 
 fn text(conn: &Connection, sql: &str) -> String {
@@ -37,6 +37,19 @@ fn milliseconds(text: &str) -> i64 {
 
 fn txid(conn: &Connection) -> Txid {
     text(conn, "SELECT litestream_txid()").parse().expect("a TXID")
+}
+
+/// Sets the time of each file to that of its header. Litestream does so after it renamed a file, and may be killed in between;
+/// `restore -timestamp` then takes the file for a later one.
+fn date_files(levels: &Path) {
+    for level in fs::read_dir(levels).expect("levels").flatten() {
+        for file in fs::read_dir(level.path()).expect("files").flatten() {
+            if let Ok(header) = Header::parse(&fs::read(file.path()).expect("a file")) {
+                let time = UNIX_EPOCH + Duration::from_millis(header.timestamp_ms as u64);
+                fs::File::open(file.path()).and_then(|file| file.set_modified(time)).expect("a time is set");
+            }
+        }
+    }
 }
 
 /// A replica of many states, some thinned and some not, and restores of them, made when they are asked for.
@@ -63,6 +76,7 @@ impl Archive {
         }
         primary.wait_for_levels(&[0, 1, 2, 9]);
         primary.stop();
+        date_files(&dir.path().join("replica/ltx"));
         Archive { dir, place, restored: BTreeMap::new() }
     }
 
