@@ -1,6 +1,6 @@
 /*
 ** litestream-vfs in a program that links it next to its own SQLite, 3.31 or newer and built with
-** extension loading (no SQLITE_OMIT_LOAD_EXTENSION). `cargo build --release --features static` makes
+** extension loading (no SQLITE_OMIT_LOAD_EXTENSION). `cargo build --release -p litestream-vfs-extension --features static` makes
 ** liblitestream_vfs.a.
 **
 **     #include <sqlite3.h>

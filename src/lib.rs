@@ -1,19 +1,63 @@
-//! A SQLite VFS that reads a database straight out of its Litestream replica.
+//! A SQLite VFS that reads a database directly from its [Litestream](https://litestream.io) replica: pages are fetched on demand,
+//! the newest state of the primary is visible within a second, and any past state is one pragma away. Nothing is restored first.
 //!
-//! Four layers, each importing only from those before it: [`ltx`] (the file format), [`store`] (object stores),
-//! [`replica`] (views, fetching, following), `sqlite` (the VFS). `ARCHITECTURE.md` tells how a read and a piece of
-//! news flow through them.
+//! This crate is for programs that link SQLite, for example through `rusqlite`. For hosts that load extensions (Python, the `sqlite3` shell,
+//! Node.js and others) the repository builds a loadable library.
+//!
+//! ```
+//! use litestream_vfs::ReplicaUri;
+//! use rusqlite::Connection;
+//!
+//! litestream_vfs::register()?;
+//! let replica = format!("file://{}/sample/replica", env!("CARGO_MANIFEST_DIR"));
+//! let db = Connection::open(ReplicaUri::new(&replica).to_string())?;
+//! let orders: i64 = db.query_row("SELECT count(*) FROM orders", [], |row| row.get(0))?;
+//!
+//! // The same database as it was at the earliest time that the replica holds.
+//! let earliest: String = db.query_row("SELECT min(time) FROM litestream_history", [], |row| row.get(0))?;
+//! let past = Connection::open(ReplicaUri::new(&replica).time(&earliest).to_string())?;
+//! let before: i64 = past.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+//! # assert!(orders > 0 && before > 0);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! URLs, parameters and environment variables are described in `docs/configuration.md`, SQL functions, pragmas and tables in
+//! `docs/sql.md`.
+//!
+//! # Cargo features
+//!
+//! | feature | stores |
+//! |---|---|
+//! | – | directories, S3 and S3-compatible |
+//! | `azure`, `gcs` | Azure Blob Storage, Google Cloud Storage |
+//! | `http`, `webdav` | plain web servers (read-only), WebDAV |
+//! | `nats` | NATS JetStream object stores |
+//! | `sftp` | SFTP |
+//!
+//! All are on by default.
 
+#[doc(hidden)]
 pub mod config;
+#[doc(hidden)]
 pub mod error;
 mod lock;
 mod log;
+#[doc(hidden)]
 pub mod ltx;
 mod pread;
 mod process;
 mod progress;
+#[doc(hidden)]
 pub mod replica;
 mod runtime;
-pub mod sqlite;
+mod sqlite;
+#[doc(hidden)]
 pub mod store;
+#[doc(hidden)]
 pub mod time;
+mod uri;
+
+#[doc(hidden)]
+pub use sqlite::entry;
+pub use sqlite::entry::{RegisterError, register};
+pub use uri::ReplicaUri;

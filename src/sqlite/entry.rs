@@ -1,12 +1,13 @@
-//! Entry points.
+//! What the entry points of the loadable library (`crates/extension`) and of linking programs do.
 //!
-//! SQLite looks for one named after the file it loads (`litestream-vfs.so` gives `sqlite3_litestreamvfs_init`), then
-//! for `sqlite3_extension_init`. All load the same: they register the VFS, create functions and tables on the connection, and
-//! have SQLite call [`litestream_vfs_static_init`] for every connection opened later. Nothing else happens before the
-//! first replica is opened: no thread, no look at the environment, no I/O.
+//! Each registers the VFS, creates functions and tables on the connection, and has SQLite call [`connection_opened`] for
+//! every connection opened later. Nothing else happens before the first replica is opened: no thread is started, no
+//! environment variable is read, there is no I/O.
 
-use super::api::{Api, Routines};
+use super::api::Api;
+pub use super::api::Routines;
 use super::errors::{Complaint, During, code};
+pub use super::ffi::Sqlite3;
 use super::ffi::*;
 use super::guard::guard;
 use super::registration::Registration;
@@ -14,117 +15,125 @@ use super::undecided;
 use std::ffi::{c_char, c_int};
 
 /// The signature of an extension's entry point.
-type Entry = unsafe extern "C" fn(*mut Sqlite3, *mut *mut c_char, *const Routines) -> c_int;
+type EntryPoint = unsafe extern "C" fn(*mut Sqlite3, *mut *mut c_char, *const Routines) -> c_int;
 
-/// Loads the extension from `litestream-vfs.so` (`.dylib`, `.dll`).
+/// The type under which SQLite takes an entry point.
+type AutoExtension = unsafe extern "C" fn();
+
+/// Registers the VFS `litestream` with the SQLite library that is linked into this program, for example by `rusqlite`.
 ///
-/// Answers `SQLITE_OK_LOAD_PERMANENTLY`, since a VFS must never be unloaded.
+/// Every connection opened later, to any database, also gets the SQL functions and tables of the extension. Calling this again has no
+/// effect.
 ///
-/// # Safety
-/// SQLite calls it, with a connection, room for an error text, and its routines.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn sqlite3_litestreamvfs_init(
-    db: *mut Sqlite3,
-    error: *mut *mut c_char,
-    routines: *const Routines,
-) -> c_int {
-    // SAFETY: as promised.
-    unsafe { load(db, error, routines) }
+/// # Errors
+/// SQLite is older than 3.31, is built without what the VFS needs, or has no memory left. The reason is in SQLite's error log.
+///
+/// ```
+/// litestream_vfs::register()?;
+/// # Ok::<(), litestream_vfs::RegisterError>(())
+/// ```
+// Inlined into the caller, so that only programs that call it need SQLite's symbols: the loadable library must not have them.
+#[inline]
+pub fn register() -> Result<(), RegisterError> {
+    unsafe extern "C" {
+        fn sqlite3_auto_extension(entry: AutoExtension) -> c_int;
+        fn sqlite3_open(filename: *const c_char, db: *mut *mut Sqlite3) -> c_int;
+        fn sqlite3_close(db: *mut Sqlite3) -> c_int;
+    }
+    // SAFETY: the declarations are SQLite's. It calls the entry point with the arguments of its real type.
+    let mut code = unsafe { sqlite3_auto_extension(as_auto_extension(connection_opened)) };
+    if code == 0 {
+        // SQLite looks for the VFS of a connection before it calls the entry point, so one connection has to come first.
+        let mut db = std::ptr::null_mut();
+        // SAFETY: the name ends with a zero byte, and `db` is room for an address. SQLite sets it, also if it returns an error, to a
+        // connection that may be closed, or to null, for which closing has no effect.
+        unsafe {
+            code = sqlite3_open(c":memory:".as_ptr(), &mut db);
+            sqlite3_close(db);
+        }
+    }
+    if code == 0 { Ok(()) } else { Err(RegisterError { code }) }
 }
 
-/// Loads the extension from `litestream.so`; otherwise [`sqlite3_litestreamvfs_init`].
-///
-/// # Safety
-/// As for [`sqlite3_litestreamvfs_init`].
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn sqlite3_litestream_init(
-    db: *mut Sqlite3,
-    error: *mut *mut c_char,
-    routines: *const Routines,
-) -> c_int {
-    // SAFETY: as promised.
-    unsafe { load(db, error, routines) }
+/// SQLite refused to register the VFS.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("SQLite refused to register litestream-vfs (result code {code})")]
+pub struct RegisterError {
+    #[doc(hidden)]
+    pub code: c_int,
 }
 
-/// Loads the extension from a file of any other name; otherwise [`sqlite3_litestreamvfs_init`].
-///
-/// # Safety
-/// As for [`sqlite3_litestreamvfs_init`].
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn sqlite3_extension_init(
-    db: *mut Sqlite3,
-    error: *mut *mut c_char,
-    routines: *const Routines,
-) -> c_int {
-    // SAFETY: as promised.
-    unsafe { load(db, error, routines) }
+/// An entry point as `sqlite3_auto_extension` takes it.
+#[doc(hidden)]
+pub fn as_auto_extension(entry: EntryPoint) -> AutoExtension {
+    // SAFETY: both are pointers to functions. SQLite documents that it calls the function with the arguments of `EntryPoint`.
+    unsafe { std::mem::transmute::<EntryPoint, AutoExtension>(entry) }
 }
 
-/// The entry point for programs that link this library, to be passed to their `sqlite3_auto_extension`: the next
-/// connection they open, to any database, registers the VFS, and every connection gets functions and tables.
-/// C programs find it under its name with the cargo feature `static`.
+/// The entry point that SQLite calls for each connection it opens: registers the VFS once, and creates the functions and tables.
 ///
-/// Returns `SQLITE_OK` on every SQLite that is new enough: a plain connection must open whatever became of the VFS. The exception is a
-/// connection to a replica that turned out not to open, or that was meant and is none: there the host gets the reason.
+/// Returns `SQLITE_OK` on every SQLite that is new enough, because an ordinary database must open even if the VFS cannot be registered. The
+/// exception is a connection to a replica that cannot be opened: it fails with the reason.
 ///
 /// # Safety
-/// SQLite calls it, with a connection, room for an error text, and its routines.
-#[cfg_attr(feature = "static", unsafe(no_mangle))]
-pub unsafe extern "C" fn litestream_vfs_static_init(
+/// `db` is null or an open connection, `error` is null or points to room for the address of an error text, and `routines` is null or
+/// points to the routines of the SQLite library that owns `db`.
+pub unsafe extern "C" fn connection_opened(
     db: *mut Sqlite3,
     error: *mut *mut c_char,
     routines: *const Routines,
 ) -> c_int {
     let body = |api: Api| {
-        // SAFETY: as promised.
+        // SAFETY: `db` is null or an open connection of the library of `api`, by the contract of this function.
         match unsafe { prepare(api, db) } {
-            // SAFETY: as promised.
+            // SAFETY: the same `db`, and `registration` is that of its library.
             Ok(registration) => unsafe { check(registration, db) }?,
             Err(text) => api.log(SQLITE_ERROR, &text),
         }
         Ok(SQLITE_OK)
     };
-    // SAFETY: as promised.
+    // SAFETY: `error` and `routines` are null or valid, by the contract of this function.
     unsafe { run(error, routines, body) }
 }
 
+/// What each entry point of the loadable library does. Returns `SQLITE_OK_LOAD_PERMANENTLY`, because SQLite must never unload a
+/// VFS, or an error code with its text in `error`.
+///
 /// # Safety
-/// As for [`sqlite3_litestreamvfs_init`].
-unsafe fn load(db: *mut Sqlite3, error: *mut *mut c_char, routines: *const Routines) -> c_int {
+/// As for [`connection_opened`].
+pub unsafe fn load(db: *mut Sqlite3, error: *mut *mut c_char, routines: *const Routines) -> c_int {
     let body = |api: Api| {
-        // SAFETY: as promised.
+        // SAFETY: `db` is null or an open connection of the library of `api`, by the contract of this function.
         unsafe { prepare(api, db) }?;
-        // SAFETY: SQLite calls the entry back with the arguments it has by its real type.
-        let later = unsafe { std::mem::transmute::<Entry, unsafe extern "C" fn()>(litestream_vfs_static_init) };
-        // SAFETY: see above.
-        match unsafe { api.auto_extension(later) } {
+        // SAFETY: the function lives as long as the process, because the library is never unloaded.
+        match unsafe { api.auto_extension(as_auto_extension(connection_opened)) } {
             SQLITE_OK => Ok(SQLITE_OK_LOAD_PERMANENTLY),
-            code => Err(format!("SQLite does not take the callback for later connections (result code {code})").into()),
+            code => Err(format!("SQLite refused the callback for later connections (result code {code})").into()),
         }
     };
-    // SAFETY: as promised.
+    // SAFETY: `error` and `routines` are null or valid, by the contract of this function.
     unsafe { run(error, routines, body) }
 }
 
-/// Registers the VFS if need be, and creates functions and tables on a connection.
+/// Registers the VFS if it is not registered yet, and creates functions and tables on a connection.
 ///
 /// # Safety
 /// `db` is null or an open connection of the library of `api`.
 unsafe fn prepare(api: Api, db: *mut Sqlite3) -> Result<&'static Registration, String> {
     let registration = Registration::in_library(api)?;
     if !db.is_null() {
-        // SAFETY: as promised.
+        // SAFETY: `db` is not null, so it is an open connection of this library.
         let created = unsafe {
             [("functions", registration.functions.create(api, db)), ("tables", registration.tables.create(db))]
         };
         if let Some((what, code)) = created.into_iter().find(|(_, code)| *code != SQLITE_OK) {
-            return Err(format!("SQLite does not take the {what} of litestream-vfs (result code {code})"));
+            return Err(format!("SQLite refused the {what} of litestream-vfs (result code {code})"));
         }
     }
     Ok(registration)
 }
 
-/// Looks at the main database of a connection that SQLite has just opened.
+/// Checks the main database of a connection that SQLite has just opened.
 ///
 /// # Safety
 /// `db` is null or an open connection of the library of `registration`.
@@ -132,7 +141,7 @@ unsafe fn check(registration: &Registration, db: *mut Sqlite3) -> Result<(), Com
     if db.is_null() {
         return Ok(());
     }
-    // SAFETY: as promised.
+    // SAFETY: `db` is not null, so it is an open connection of this library, and no other thread has it yet.
     let error = unsafe { undecided::failure(registration, db).or_else(|| undecided::without_vfs(registration, db)) };
     match error {
         Some(error) => Err(Complaint { code: code(error.kind(), During::Open), text: error.to_string() }),
@@ -140,17 +149,17 @@ unsafe fn check(registration: &Registration, db: *mut Sqlite3) -> Result<(), Com
     }
 }
 
-/// Runs an entry point, and hands the text of its error to the host.
+/// Runs an entry point, and passes the text of its error to SQLite.
 ///
 /// # Safety
-/// As for [`sqlite3_litestreamvfs_init`].
+/// `error` is null or points to room for the address of a text, and `routines` is null or points to SQLite's routines.
 unsafe fn run(
     error: *mut *mut c_char,
     routines: *const Routines,
     body: impl FnOnce(Api) -> Result<c_int, Complaint>,
 ) -> c_int {
     guard("loading", SQLITE_ERROR, || {
-        // SAFETY: as promised.
+        // SAFETY: `routines` is null or points to SQLite's routines, which live as long as the process.
         let Some(api) = (unsafe { Api::of_host(routines) }) else {
             tracing::error!("litestream-vfs was loaded without SQLite's routines");
             return SQLITE_ERROR;
@@ -159,7 +168,7 @@ unsafe fn run(
             Ok(code) => return code,
             Err(complaint) => complaint,
         };
-        // SAFETY: as promised; SQLite frees the text.
+        // SAFETY: `error` is null or points to room for an address; SQLite frees the text, which comes from its allocator.
         if let Some(error) = unsafe { error.as_mut() } {
             *error = api.allocate(&complaint.text);
         }
@@ -175,12 +184,11 @@ mod tests {
     #[test]
     fn a_host_without_routines_gets_an_error() {
         let mut error = ptr::null_mut();
-        let entries: [Entry; 4] =
-            [sqlite3_litestreamvfs_init, sqlite3_litestream_init, sqlite3_extension_init, litestream_vfs_static_init];
-        for entry in entries {
-            // SAFETY: nothing but room for a text is there.
-            assert_eq!(unsafe { entry(ptr::null_mut(), &mut error, ptr::null()) }, SQLITE_ERROR);
-        }
+        // SAFETY: `error` points to room for an address, and null is allowed for the others.
+        let loaded = unsafe { load(ptr::null_mut(), &mut error, ptr::null()) };
+        // SAFETY: as above.
+        let opened = unsafe { connection_opened(ptr::null_mut(), &mut error, ptr::null()) };
+        assert_eq!((loaded, opened), (SQLITE_ERROR, SQLITE_ERROR));
         assert!(error.is_null());
     }
 }

@@ -10,7 +10,7 @@ mod anchor;
 mod api;
 mod argument;
 mod companions;
-mod entry;
+pub mod entry;
 mod errors;
 mod ffi;
 mod file;
@@ -33,5 +33,3 @@ mod tables;
 mod undecided;
 mod unresolved;
 mod vfs;
-
-pub use entry::litestream_vfs_static_init;

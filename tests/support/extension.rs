@@ -1,9 +1,10 @@
-//! The extension under test, as the same cargo run built it.
+//! The extension under test, built from this tree.
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use rusqlite::{Connection, LoadExtensionGuard};
 use std::env::consts::{DLL_PREFIX, DLL_SUFFIX};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::{Once, OnceLock};
 
 /// The library under the name that users give it.
@@ -16,14 +17,32 @@ pub fn library() -> &'static Path {
     })
 }
 
+/// The library as cargo builds it, in the profile of the tests. It is a package of its own, which tests cannot depend on.
+fn built() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let test = std::env::current_exe().expect("a test knows its own path");
+        // target/PROFILE/deps/TEST
+        let profile = test.ancestors().nth(2).expect("a test is in a directory of its profile");
+        let mut build = Command::new(env!("CARGO"));
+        // With the tests beside it, cargo uses the dependencies that it has built for them.
+        build.args(["build", "--quiet", "--locked", "--package", "litestream-vfs-extension"]);
+        build.args(["--package", "litestream-vfs", "--lib", "--test", "stories"]);
+        if profile.ends_with("release") {
+            build.arg("--release");
+        }
+        let status = build.current_dir(env!("CARGO_MANIFEST_DIR")).status().expect("cargo starts");
+        assert!(status.success(), "cargo cannot build the extension");
+        profile.join(format!("{DLL_PREFIX}litestream_vfs{DLL_SUFFIX}"))
+    })
+}
+
 /// A copy of the library, under another name or as another file.
 pub fn put_at(path: &Path) {
-    let tests = std::env::current_exe().expect("a test knows its own path");
-    let built =
-        tests.parent().expect("a program lies in a directory").join(format!("{DLL_PREFIX}litestream_vfs{DLL_SUFFIX}"));
+    let built = built();
     // Another test process may be loading the file that stands there: it keeps the old one.
     let partial = path.with_extension(std::process::id().to_string());
-    std::fs::copy(&built, &partial).unwrap_or_else(|error| panic!("cannot copy {}: {error}", built.display()));
+    std::fs::copy(built, &partial).unwrap_or_else(|error| panic!("cannot copy {}: {error}", built.display()));
     std::fs::rename(&partial, path).expect("a copy can be renamed");
 }
 

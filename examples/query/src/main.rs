@@ -5,9 +5,7 @@
 //! cargo run --release -p query -- file:///backups/app --time 2024-05-01T12:00:00Z "SELECT * FROM orders LIMIT 3"
 //! ```
 
-use litestream_vfs::sqlite::litestream_vfs_static_init;
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use rusqlite::auto_extension::{RawAutoExtension, register_auto_extension};
+use litestream_vfs::ReplicaUri;
 use rusqlite::fallible_iterator::FallibleIterator;
 use rusqlite::types::ValueRef;
 use rusqlite::{Batch, Connection, ErrorCode, OpenFlags, ffi};
@@ -54,15 +52,11 @@ fn read(arguments: &[String]) -> Option<(String, &str)> {
         }
         _ => return None,
     };
-    let mut uri = format!("file:replica.db?vfs=litestream&replica_url={}", encoded(url));
+    let mut uri = ReplicaUri::new(url);
     if let Some((key, moment)) = moment {
-        uri += &format!("&{key}={}", encoded(moment));
+        uri = uri.parameter(key, moment);
     }
-    Some((uri, sql))
-}
-
-fn encoded(text: &str) -> String {
-    utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
+    Some((uri.to_string(), sql))
 }
 
 /// Registers the VFS in the linked SQLite.
@@ -73,12 +67,7 @@ fn register() -> Result<(), Box<dyn Error>> {
         ffi::sqlite3_config(ffi::SQLITE_CONFIG_LOG, log, std::ptr::null_mut::<c_void>())
     };
     assert_eq!(code, ffi::SQLITE_OK, "SQLite was in use before it was configured");
-    // SAFETY: the entry point has the signature of an extension's, in the library's own names for SQLite's types.
-    let entry = unsafe { std::mem::transmute::<*const (), RawAutoExtension>(litestream_vfs_static_init as *const ()) };
-    // SAFETY: it neither opens nor closes connections.
-    unsafe { register_auto_extension(entry) }?;
-    // SQLite calls the entry for each connection, so that one must be opened before the VFS is there.
-    Connection::open_in_memory()?;
+    litestream_vfs::register()?;
     Ok(())
 }
 
