@@ -28,6 +28,11 @@ fn built() -> &'static Path {
         // With the tests beside it, cargo uses the dependencies that it has built for them.
         build.args(["build", "--quiet", "--locked", "--package", "litestream-vfs-extension"]);
         build.args(["--package", "litestream-vfs", "--lib", "--test", "stories"]);
+        // What cargo says to a test about its package would make build scripts run again.
+        let of_package = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
+        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(of_package)) {
+            build.env_remove(name);
+        }
         if profile.ends_with("release") {
             build.arg("--release");
         }
