@@ -8,8 +8,7 @@
 //! return, since nothing is changed in steps under a lock here, and the panic itself is reported where it is caught.
 
 use std::fmt;
-use std::sync::PoisonError;
-use std::sync::{MutexGuard, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{MutexGuard, PoisonError, RwLockReadGuard, RwLockWriteGuard};
 
 /// Lets one in at a time.
 #[derive(Default)]

@@ -1,10 +1,11 @@
 //! What the micro-benchmarks time that nobody outside can reach. Only with the feature `bench`, which no release has.
 
-use super::foresight::Foresight;
-use super::reading::Reading;
-use super::view::{Draft, View};
-use super::{Bounds, Page, Replica, build, plan};
 use crate::ltx::{Encoder, FileName, Form, Header, Level, PageSize, Txid};
+use crate::replica::files::ltx_file::Reading;
+use crate::replica::files::plan;
+use crate::replica::prefetch::Foresight;
+use crate::replica::view::{Draft, View, build};
+use crate::replica::{Bounds, Page, Replica};
 use crate::store::{Listed, Memory, Store};
 use std::sync::Arc;
 use std::time::Duration;

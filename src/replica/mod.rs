@@ -26,91 +26,51 @@
 
 #[cfg(feature = "bench")]
 pub mod bench;
-mod btree;
-#[cfg(test)]
-mod budgets;
-mod build;
 mod cache;
-mod catalog;
-mod cells;
-mod changes;
-mod connection;
-mod damage;
-#[cfg(test)]
-mod damaged;
+mod dbformat;
+mod diff;
 mod fetch;
-#[cfg(test)]
-mod flaky;
+mod files;
 mod follow;
-mod foresight;
-mod freelist;
-#[cfg(test)]
-mod half_written;
-#[cfg(test)]
-mod holes;
-#[cfg(test)]
-mod idle;
-mod integrity;
-mod library;
-mod lineage;
-#[cfg(test)]
-mod listed_versions;
-mod moments;
-#[cfg(test)]
-mod one_page;
-mod opening;
-#[cfg(test)]
-mod outage;
-mod pages;
-mod past;
-mod plan;
-mod poll;
-mod reading;
-mod registry;
-mod renew;
-mod rent;
-mod reports;
-mod schedule;
+mod prefetch;
 mod schema;
+mod session;
 #[cfg(test)]
-mod simulation;
-mod status;
-mod verification;
+mod testing;
+mod time_travel;
 mod view;
-mod waiters;
-mod whole;
 
 pub use cache::{Bounds, Page};
-pub use changes::Change;
-pub use connection::{Connection, Interrupted};
+pub use diff::Change;
 pub use fetch::Guesses;
-pub use moments::{History, HistoryRow, Inventory, InventoryRow};
-pub(crate) use registry::gives_memory_back_by;
-pub use status::{Status, age};
-pub use verification::{Verification, VerifiedFile};
+pub use follow::status::{Status, age};
+pub use session::connection::{Connection, Interrupted};
+pub(crate) use session::registry::gives_memory_back_by;
+pub use session::verification::{Verification, VerifiedFile};
+pub use time_travel::{History, HistoryRow, Inventory, InventoryRow};
 pub use view::View;
 
 use crate::error::Error;
 use crate::lock::{Mutex, RwLock};
 use crate::store::{Counting, Store};
 use fetch::{FetchError, Fetcher};
-use foresight::{Arrival, Foresight, Source};
+use files::loader::Library;
+use files::ltx_file::{LtxFile, Portions};
+use follow::opening::FailedOpen;
+use follow::poll::Polls;
+use follow::schedule::Progress;
+use follow::status::SharedCondition;
+use follow::waiters::Waiters;
 use futures_util::future::join;
-use library::Library;
-use lineage::Lineage;
-use moments::Moments;
-use opening::FailedOpen;
-use poll::Polls;
-use reading::{LtxFile, Portions};
-use schedule::Progress;
+use prefetch::{Arrival, Foresight, Source};
 use schema::Schemas;
-use status::SharedCondition;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
+use time_travel::Moments;
 use tokio::time::Instant;
-use waiters::Waiters;
+use view::epoch::Lineage;
 
 /// A replica as this process knows it. There is one for each place and credentials.
 pub(crate) struct Replica {

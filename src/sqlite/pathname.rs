@@ -1,11 +1,10 @@
 //! `xFullPathname`: the full path of a database, which is also what SQLite knows its shared cache by.
 
-use super::anchor;
 use super::ffi::*;
 use super::names::{self, Meaning};
 use super::path_identity::{self, Owner};
 use super::registration::Registration;
-use super::unresolved;
+use super::{anchor, unresolved};
 use std::cell::RefCell;
 use std::ffi::{CStr, CString, c_char, c_int};
 use std::ptr;

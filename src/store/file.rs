@@ -9,12 +9,11 @@ use crate::pread::read_exact_at;
 use async_trait::async_trait;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use std::fs::{self, File, Metadata, OpenOptions};
-use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
-use std::{env, fmt};
+use std::{env, fmt, io};
 
 /// The directories that a `file` URL may mean, most likely first.
 ///

@@ -1,13 +1,12 @@
 //! The primary's database file is replaced by another one, under the same schema cookie: a nightly job that builds it anew, a
 //! restore of a backup, a copy that is moved into place. Connections that are open read the rows of the tables they name.
 
-use crate::support::bank;
 use crate::support::extension::{connect, uri};
 use crate::support::hosts::Host;
 use crate::support::litestream::{Place, Primary, Schedule, Stopped};
 use crate::support::pages::{assert_whole, content};
 use crate::support::programs::wait_until;
-use crate::support::workload;
+use crate::support::{bank, workload};
 use litestream_vfs::ltx::Txid;
 use rusqlite::{Connection, Statement};
 use std::fs;

@@ -1,6 +1,7 @@
 //! What a connection reads, looked at from below SQLite (the VFS's own file) and from above (rows).
 
-use rusqlite::{Connection, ffi, types::ValueRef};
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, ffi};
 use std::collections::BTreeMap;
 use std::ffi::{CString, c_void};
 use std::fs::File;

@@ -6,10 +6,10 @@
 //!
 //! The file is a row of slots of one page each. When all are taken the oldest is taken again.
 
-use super::spare::Spare;
-use super::{Page, PageKey};
 use crate::lock::{Mutex, RwLock};
 use crate::pread::{read_exact_at, temporary, write_all_at};
+use crate::replica::cache::spare::Spare;
+use crate::replica::cache::{Page, PageKey};
 use foldhash::fast::FixedState;
 use std::collections::HashMap;
 use std::fs::File;

@@ -3,8 +3,8 @@
 //! Pages come on one thread and leave on another. Allocators keep what a thread frees for that thread, so that without
 //! this a cache at its bound takes twice the memory.
 
-use super::Page;
 use crate::lock::Mutex;
+use crate::replica::cache::Page;
 
 /// More pages than this are given back.
 const MOST: usize = 256;

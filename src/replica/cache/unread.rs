@@ -3,7 +3,7 @@
 //! A page that is not read is pushed out after as many bytes have come as such pages may take. Some stay longer, where nothing
 //! pushes them out. They take no room from those that come, so only what came last counts.
 
-use super::{Page, weight};
+use crate::replica::cache::{Page, weight};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Counts in two turns, of which each is half of what pushes a page out. What came before them is not counted.

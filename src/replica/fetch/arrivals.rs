@@ -1,15 +1,15 @@
 //! What requests brought: pages go into the cache, and are added to the sum of their file.
 
-use super::flights::Landed;
-use super::run::{Frame, Run};
-use super::{FetchError, Fetcher, key, request};
 use crate::ltx::{self, PageFault, PageSum};
-use crate::replica::btree;
 use crate::replica::cache::Page;
-use crate::replica::integrity::Verdict;
-use crate::replica::reading::{LtxFile, Reading};
+use crate::replica::dbformat::btree;
+use crate::replica::fetch::in_flight::Landed;
+use crate::replica::fetch::run::{Frame, Run};
+use crate::replica::fetch::{FetchError, Fetcher, key, request};
+use crate::replica::files::integrity::Verdict;
+use crate::replica::files::ltx_file::{LtxFile, Reading};
+use crate::replica::files::whole;
 use crate::replica::view::View;
-use crate::replica::whole;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tokio::runtime::Handle;

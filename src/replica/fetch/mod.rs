@@ -3,26 +3,26 @@
 //! What a reader waits for is asked for at once, with its neighbours; what it may want soon comes in `guesses`.
 
 mod arrivals;
-mod flights;
-mod guesses;
+mod in_flight;
 mod pace;
 mod request;
 mod run;
+mod speculation;
 
-use guesses::Coming;
-pub use guesses::Guesses;
-pub(super) use guesses::Wish;
+use speculation::Coming;
+pub use speculation::Guesses;
+pub(super) use speculation::Wish;
 
-use super::cache::{Bounds, Page, PageCache, PageKey};
-use super::freelist::FreeList;
-use super::rent::Rents;
-use super::view::{Extent, View};
 use crate::error::Error;
 use crate::lock::{Mutex, RwLock};
 use crate::progress;
+use crate::replica::cache::{Bounds, Page, PageCache, PageKey};
+use crate::replica::dbformat::freelist::FreeList;
+use crate::replica::prefetch::waits::Rents;
+use crate::replica::view::{Extent, View};
 use crate::store::Store;
-use flights::{Boarding, Descent, Flight, Flights, Landing};
 use futures_util::FutureExt;
+use in_flight::{Boarding, Descent, Flight, Flights, Landing};
 use pace::Pace;
 use run::{Frame, Run};
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,12 +1,12 @@
 //! One request for a run of pages: asked again if it is far slower than its peers.
 
-use super::super::library::{LoadError, place};
-use super::super::reading::LtxFile;
-use super::FetchError;
-use super::pace::Pace;
-use super::run::Run;
 use crate::error::{Error, Kind};
 use crate::ltx;
+use crate::replica::fetch::FetchError;
+use crate::replica::fetch::pace::Pace;
+use crate::replica::fetch::run::Run;
+use crate::replica::files::loader::{LoadError, place};
+use crate::replica::files::ltx_file::LtxFile;
 use crate::store::{self, Chunk, ErrorKind, Store};
 use bytes::Bytes;
 use futures_util::FutureExt;

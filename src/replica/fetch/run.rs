@@ -1,8 +1,8 @@
 //! Which bytes of which files to ask for: frames of pages, joined into runs.
 
-use super::super::cache::PageKey;
-use super::super::reading::LtxFile;
-use super::super::view::{Extent, View};
+use crate::replica::cache::PageKey;
+use crate::replica::files::ltx_file::LtxFile;
+use crate::replica::view::{Extent, View};
 use std::sync::Arc;
 
 /// Where a page lies in its file.

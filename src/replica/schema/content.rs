@@ -1,10 +1,11 @@
 //! The schema of a view: the records of the table whose root is page 1.
 
 use crate::error::Error;
-use crate::replica::btree::{self, Kind};
+use crate::replica::Replica;
 use crate::replica::cache::Page;
+use crate::replica::dbformat::btree::Kind;
+use crate::replica::dbformat::{btree, cells};
 use crate::replica::view::View;
-use crate::replica::{Replica, cells};
 use std::collections::HashSet;
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::mem;

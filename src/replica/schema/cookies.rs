@@ -1,6 +1,6 @@
 //! Which cookie was handed out for which schema.
 
-use super::content::Digest;
+use crate::replica::schema::content::Digest;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
@@ -88,8 +88,8 @@ impl ShownCookie {
 
 #[cfg(test)]
 mod tests {
-    use super::super::content::Keys;
     use super::*;
+    use crate::replica::schema::content::Keys;
     use std::collections::HashMap;
 
     fn schemas<const N: usize>() -> [Digest; N] {

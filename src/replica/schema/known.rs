@@ -1,8 +1,8 @@
 //! The pages of schemas that were read, by which the schema of another view is told without reading them again.
 
-use super::content::Digest;
 use crate::ltx::Txid;
-use crate::replica::lineage::Lineage;
+use crate::replica::schema::content::Digest;
+use crate::replica::view::epoch::Lineage;
 use crate::replica::view::{Epoch, View};
 use std::collections::VecDeque;
 

@@ -21,12 +21,13 @@ mod known;
 
 pub(super) use cookies::ShownCookie;
 
-use super::cache::Page;
-use super::view::View;
-use super::{Replica, btree};
 use crate::error::Error;
 use crate::lock::Mutex;
 use crate::process;
+use crate::replica::Replica;
+use crate::replica::cache::Page;
+use crate::replica::dbformat::btree;
+use crate::replica::view::View;
 use content::{Digest, Keys, Schema};
 use cookies::Cookies;
 use known::{Known, KnownSchemas};

@@ -1,0 +1,146 @@
+//! Damaged files: they are planned around where others give the same state, as files that are missing are.
+
+use crate::error::{Error, Kind};
+use crate::lock::Mutex;
+use crate::ltx::{FileName, Level, Txid};
+use crate::replica::Replica;
+use crate::replica::files::loader::LoadError;
+use crate::replica::files::plan;
+use crate::replica::view::build::BuildError;
+use crate::replica::view::{Epoch, View};
+use crate::store::{Listed, Version};
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// A damaged file, and what is wrong with it.
+#[derive(Clone, Debug)]
+pub(in crate::replica) struct Damage {
+    pub file: Listed,
+    pub error: Error,
+}
+
+impl Damage {
+    /// What an error says of a file; the error itself if it is not about damage.
+    pub(in crate::replica) fn of(file: &Listed, error: LoadError) -> Result<Damage, LoadError> {
+        match error {
+            LoadError::Other(cause) if cause.kind() == Kind::Damaged => Ok(Damage { file: file.clone(), error: cause }),
+            error => Err(error),
+        }
+    }
+}
+
+/// Leaves damaged files out of a listing.
+pub(in crate::replica) fn leave_out(listed: &mut Cow<'_, [Listed]>, damaged: &[Damage]) {
+    listed.to_mut().retain(|file| !damaged.iter().any(|damage| damage.file == *file));
+}
+
+/// For how long a file counts as damaged without being read again. One that is repaired has another version and is read
+/// at once.
+const REMEMBERED: Duration = Duration::from_secs(600);
+
+/// More files are not remembered.
+const MOST: usize = 1024;
+
+type Key = (Level, FileName);
+
+/// The large files of a replica that were read whole.
+#[derive(Default)]
+pub(in crate::replica) struct CheckedFiles {
+    verdicts: Mutex<HashMap<Key, Checked>>,
+    /// Damaged files, large or not, that a warning was written about.
+    told: Mutex<HashSet<Key>>,
+}
+
+struct Checked {
+    version: Version,
+    /// What is wrong with it.
+    damage: Option<Error>,
+    since: Instant,
+}
+
+impl CheckedFiles {
+    /// What is wrong with a file, if that was found a short while ago.
+    pub(in crate::replica) fn damage(&self, level: Level, name: FileName, version: &Version) -> Option<Error> {
+        let verdicts = self.verdicts.lock();
+        let known = verdicts.get(&(level, name)).filter(|known| known.version == *version);
+        known.filter(|known| known.since.elapsed() < REMEMBERED)?.damage.clone()
+    }
+
+    /// Whether a file was right when it was last read whole, or damaged, in whatever version. None if it never was read.
+    pub(in crate::replica) fn was_right(&self, level: Level, name: FileName, version: &Version) -> Option<bool> {
+        let verdicts = self.verdicts.lock();
+        let known = verdicts.get(&(level, name))?;
+        match known.damage {
+            Some(_) => Some(false),
+            None => (known.version == *version).then_some(true),
+        }
+    }
+
+    /// Remembers how a file was found.
+    pub(in crate::replica) fn note(&self, level: Level, name: FileName, version: Version, damage: Option<Error>) {
+        if damage.is_none() {
+            self.told.lock().remove(&(level, name));
+        }
+        let mut verdicts = self.verdicts.lock();
+        if verdicts.len() >= MOST {
+            verdicts.clear();
+        }
+        verdicts.insert((level, name), Checked { version, damage, since: Instant::now() });
+    }
+
+    /// Whether nobody was told of a file.
+    fn is_news(&self, level: Level, name: FileName) -> bool {
+        let mut told = self.told.lock();
+        if told.len() >= MOST {
+            told.clear();
+        }
+        told.insert((level, name))
+    }
+}
+
+impl Replica {
+    /// The view at a transaction, of files that lead there. Damaged files are left out where others give the same state. None
+    /// if no files lead there; an error if only damaged ones do.
+    pub(in crate::replica) async fn build_around(
+        &self,
+        txid: Txid,
+        listed: &[Listed],
+        epoch: Epoch,
+        known: Option<&View>,
+    ) -> Result<Option<View>, LoadError> {
+        let (mut usable, mut damaged) = (Cow::Borrowed(listed), Vec::new());
+        while let Ok(chain) = plan::at(&usable, txid) {
+            match self.build(&chain, listed, epoch, known).await {
+                Ok(view) => {
+                    self.note_read_around(&damaged);
+                    return Ok(Some(view));
+                }
+                Err(BuildError::NoBase) => break,
+                Err(BuildError::Load(error)) => return Err(error),
+                Err(BuildError::Damaged(found)) => {
+                    leave_out(&mut usable, &found);
+                    damaged.extend(found);
+                }
+            }
+        }
+        first_error(&damaged).map_or(Ok(None), Err)
+    }
+
+    /// Notes that a state was read without these files.
+    pub(in crate::replica) fn note_read_around(&self, damaged: &[Damage]) {
+        for Damage { file, error } in damaged {
+            let text = format!("{error}; the state is read from other files");
+            if self.library.checked.is_news(file.level, file.name) {
+                tracing::warn!("{text}");
+            }
+            self.note_error(text);
+        }
+    }
+}
+
+/// The error of the first of some damaged files.
+pub(in crate::replica) fn first_error(damaged: &[Damage]) -> Option<LoadError> {
+    damaged.first().map(|damage| LoadError::Other(damage.error.clone()))
+}

@@ -1,0 +1,6 @@
+//! What SQLite's connections see of a replica.
+
+pub(in crate::replica) mod connection;
+pub(in crate::replica) mod registry;
+pub(in crate::replica) mod reports;
+pub(in crate::replica) mod verification;

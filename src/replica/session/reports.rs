@@ -1,0 +1,65 @@
+//! What a connection tells of its replica beyond the pages of a view.
+
+use crate::config::Target;
+use crate::error::Error;
+use crate::replica::session::connection::{Connection, Interrupted};
+use crate::replica::{Change, History, HistoryRow, Inventory, InventoryRow, Verification, VerifiedFile, View};
+use std::sync::Arc;
+
+impl Connection {
+    /// The next moments towards the past. None are left where none come.
+    pub fn older(
+        &self,
+        mut history: History,
+        interrupted: Interrupted<'_>,
+    ) -> Result<(Vec<HistoryRow>, History), Error> {
+        self.ask(interrupted, async move |replica| {
+            let rows = replica.older(&mut history).await?;
+            Ok((rows, history))
+        })
+    }
+
+    /// The next files. None are left where none come.
+    pub fn further(
+        &self,
+        mut inventory: Inventory,
+        interrupted: Interrupted<'_>,
+    ) -> Result<(Vec<InventoryRow>, Inventory), Error> {
+        self.ask(interrupted, async move |replica| {
+            let rows = replica.further(&mut inventory).await?;
+            Ok((rows, inventory))
+        })
+    }
+
+    /// Reads the next file of a view whole. None is left where none comes.
+    pub fn verify(
+        &self,
+        view: Arc<View>,
+        mut verification: Verification,
+        interrupted: Interrupted<'_>,
+    ) -> Result<(Vec<VerifiedFile>, Verification), Error> {
+        self.ask(interrupted, async move |replica| {
+            let rows = replica.verify_next(&view, &mut verification).await?;
+            Ok((rows, verification))
+        })
+    }
+
+    /// What differs between a moment and a view of this replica, most pages first.
+    pub fn changes_to(
+        &self,
+        view: Arc<View>,
+        since: Target,
+        interrupted: Interrupted<'_>,
+    ) -> Result<Vec<Change>, Error> {
+        let since = self.view_of(since, interrupted)?;
+        self.ask(interrupted, async move |replica| replica.changes(since, view).await)
+    }
+
+    /// The view of a moment; the newest for [`Target::Latest`]. The connection stays where it is.
+    pub fn view_of(&self, target: Target, interrupted: Interrupted<'_>) -> Result<Arc<View>, Error> {
+        self.ask(interrupted, async move |replica| match replica.view_of(target).await? {
+            Some(view) => Ok(view),
+            None => replica.head().ok_or_else(|| replica.empty()),
+        })
+    }
+}

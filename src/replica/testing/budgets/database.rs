@@ -1,0 +1,188 @@
+//! A database that SQLite made, as the files of a replica, and the order in which SQLite reads it.
+
+use crate::ltx::{Encoder, FileName, Form, Header, Level, PageSize, Txid};
+use crate::replica::testing::budgets::far::Far;
+use rusqlite::Connection;
+use std::collections::HashSet;
+use std::path::PathBuf;
+use tempfile::TempDir;
+
+pub(in crate::replica) struct Database {
+    dir: TempDir,
+    conn: Connection,
+    page_size: usize,
+    /// What the replica has, page by page.
+    replicated: Vec<Vec<u8>>,
+    txid: Txid,
+    /// Where the write-ahead log ends.
+    wal_end: i64,
+}
+
+/// Where the first frame of a write-ahead log lies, and how long the header of one is.
+const WAL_START: i64 = 32;
+const WAL_FRAME_HEADER: usize = 24;
+
+impl Database {
+    /// Made by SQL.
+    pub(in crate::replica) fn new(page_size: usize, sql: &str) -> Database {
+        let dir = tempfile::tempdir().expect("a directory");
+        let conn = Connection::open(dir.path().join("db")).expect("a database");
+        conn.execute_batch(&format!("PRAGMA page_size = {page_size}; PRAGMA synchronous = OFF;")).expect("settings");
+        let mut database = Database { dir, conn, page_size, replicated: Vec::new(), txid: Txid(0), wal_end: WAL_START };
+        database.run(sql);
+        database
+    }
+
+    pub(in crate::replica) fn run(&mut self, sql: &str) {
+        self.conn.execute_batch(sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
+    }
+
+    /// Runs a statement for each of 1, 2, … `rows`: as its first parameter, and as its second a value of `length` bytes that
+    /// hardly compress, the same in every run.
+    pub(in crate::replica) fn run_for_each(&mut self, rows: u32, length: usize, sql: &str) {
+        let transaction = self.conn.transaction().expect("a transaction");
+        let mut state = 1;
+        let mut statement = transaction.prepare(sql).expect("a statement");
+        for row in 1..=rows {
+            let value: Vec<u8> = (0..length).map(|_| next(&mut state)).collect();
+            statement.execute((row, value)).unwrap_or_else(|error| panic!("{sql}: {error}"));
+        }
+        drop(statement);
+        transaction.commit().expect("a commit");
+    }
+
+    fn file(&self) -> PathBuf {
+        self.dir.path().join("db")
+    }
+
+    /// Writes nonsense over a page, behind SQLite's back.
+    pub(in crate::replica) fn overwrite(&self, pgno: u32, byte: u8) {
+        let file = std::fs::OpenOptions::new().write(true).open(self.file()).expect("a database");
+        let at = u64::from(pgno - 1) * self.page_size as u64;
+        crate::pread::write_all_at(&file, &vec![byte; self.page_size], at).expect("a page is written");
+    }
+
+    fn pages(&self) -> Vec<Vec<u8>> {
+        let bytes = std::fs::read(self.file()).expect("a database");
+        bytes.chunks(self.page_size).map(<[u8]>::to_vec).collect()
+    }
+
+    /// Writes all of it to a snapshot.
+    pub(in crate::replica) fn snapshot(&mut self, far: &Far) {
+        self.replicated.clear();
+        self.txid = self.txid.next();
+        self.write(far, Level::SNAPSHOT, Txid(1));
+    }
+
+    /// Writes all of it to another snapshot, as it was written last.
+    pub(in crate::replica) fn snapshot_again(&mut self, far: &Far) {
+        self.replicated.clear();
+        self.write(far, Level::SNAPSHOT, Txid(1));
+    }
+
+    /// Writes what changed since the last call to a file of level 1.
+    pub(in crate::replica) fn changes(&mut self, far: &Far) {
+        self.txid = self.txid.next();
+        self.write(far, Level::new(1).expect("a level"), self.txid);
+    }
+
+    /// Writes what changed since the last call as the primary does: to a file of level 0, out of its write-ahead log.
+    pub(in crate::replica) fn sync(&mut self, far: &Far) {
+        self.txid = self.txid.next();
+        self.write(far, Level::ZERO, self.txid);
+    }
+
+    fn write(&mut self, far: &Far, level: Level, min: Txid) {
+        let pages = self.pages();
+        let is_new = |(position, page): &(usize, &Vec<u8>)| self.replicated.get(*position) != Some(*page);
+        let changed = pages.iter().enumerate().filter(is_new).count() as i64;
+        let in_wal = if level == Level::ZERO { changed * (WAL_FRAME_HEADER + self.page_size) as i64 } else { 0 };
+        let header = Header {
+            flags: Header::NO_CHECKSUMS,
+            page_size: PageSize::new(self.page_size as u32).expect("a page size"),
+            commit: pages.len() as u32,
+            min_txid: min,
+            max_txid: self.txid,
+            timestamp_ms: 1,
+            pre_apply_checksum: 0,
+            wal_offset: if in_wal > 0 { self.wal_end } else { 0 },
+            wal_size: in_wal,
+            wal_salt: if in_wal > 0 { [1, 2] } else { [0, 0] },
+            node_id: 0,
+        };
+        let mut encoder = Encoder::new(header, Form::Block);
+        for (position, page) in pages.iter().enumerate() {
+            if self.replicated.get(position) != Some(page) {
+                encoder.page(position as u32 + 1, page);
+            }
+        }
+        self.wal_end += in_wal;
+        far.insert(level, FileName { min, max: self.txid }, encoder.finish());
+        self.replicated = pages;
+    }
+
+    /// The content of a page, as the replica has it.
+    pub(in crate::replica) fn page(&self, pgno: u32) -> &[u8] {
+        &self.replicated[pgno as usize - 1]
+    }
+
+    /// As [`Database::snapshot`], with a page that cannot be decompressed.
+    pub(in crate::replica) fn snapshot_with_damage(&mut self, far: &Far, pgno: u32) {
+        self.snapshot(far);
+        let name = FileName { min: Txid(1), max: self.txid };
+        far.damage(Level::SNAPSHOT, name, pgno);
+    }
+
+    /// The pages of a table or an index as SQLite reads them to see each row, those of long values left out: inner
+    /// pages only the first time, since SQLite keeps them.
+    pub(in crate::replica) fn scan(&self, name: &str, backwards: bool) -> Vec<u32> {
+        let mut ways = self.ways(name);
+        if backwards {
+            ways.reverse();
+        }
+        let mut seen = HashSet::new();
+        ways.concat().into_iter().filter(|pgno| seen.insert(*pgno)).collect()
+    }
+
+    /// As [`Database::scan`] upwards, with the pages of long values behind their leaves.
+    pub(in crate::replica) fn scan_with_values(&self, name: &str) -> Vec<u32> {
+        self.pages_in("SELECT pageno FROM dbstat WHERE name = ?1 ORDER BY path", name)
+    }
+
+    /// The pages that hold anything.
+    pub(in crate::replica) fn live(&self) -> Vec<u32> {
+        self.pages_in("SELECT pageno FROM dbstat WHERE name <> ?1", "")
+    }
+
+    /// The ways to each leaf of a table or an index, in the order of their keys.
+    pub(in crate::replica) fn ways(&self, name: &str) -> Vec<Vec<u32>> {
+        let sql = "SELECT pageno, pagetype = 'leaf', length(path) FROM dbstat
+                   WHERE name = ?1 AND pagetype <> 'overflow' ORDER BY path";
+        let mut statement = self.conn.prepare(sql).expect("a statement");
+        let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
+        let rows = statement.query_map([name], row).expect("rows");
+        let (mut way, mut ways) = (Vec::<(u32, u32)>::new(), Vec::new());
+        for (pgno, is_leaf, depth) in rows.map(|row| row.expect("a row")) {
+            way.retain(|(_, above)| *above < depth);
+            way.push((pgno, depth));
+            if is_leaf {
+                ways.push(way.iter().map(|(pgno, _)| *pgno).collect());
+            }
+        }
+        ways
+    }
+
+    fn pages_in(&self, sql: &str, name: &str) -> Vec<u32> {
+        let mut statement = self.conn.prepare(sql).expect("a statement");
+        let rows = statement.query_map([name], |row| row.get(0)).expect("rows");
+        rows.map(|row| row.expect("a row")).collect()
+    }
+}
+
+/// Xorshift, of which one byte is taken.
+fn next(state: &mut u64) -> u8 {
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    *state ^= *state << 17;
+    (*state >> 32) as u8
+}

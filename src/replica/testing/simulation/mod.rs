@@ -1,0 +1,241 @@
+//! The whole of a replica against a model primary, a faulty store in memory and a clock that the test holds.
+//!
+//! A seed decides everything: what the primary commits, when it compacts, snapshots and deletes, what the store loses,
+//! delays or shows late, and what readers look at. An oracle that applies transactions in order says what every view
+//! must hold, byte for byte. A failing seed prints itself; `LITESTREAM_VFS_SEEDS=17` or `=0..50000` runs others.
+
+mod oracle;
+mod pages;
+mod primary;
+mod random;
+mod world;
+
+use crate::config::Target;
+use crate::error::Kind;
+use crate::ltx::{Header, Txid};
+use crate::replica::files::ltx_file::Portions;
+use crate::replica::prefetch::Foresight;
+use crate::replica::{Bounds, Page, Replica, View};
+use oracle::Database;
+use pages::Schema;
+use primary::{PAGE_SIZE, Primary};
+use random::Random;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+use world::World;
+
+const STEPS: u32 = 120;
+
+/// Within so many polls everything is noticed: the longest pause between two listings of a replica that gives no newer view,
+/// then listings until another history is believed.
+const POLLS_TO_SETTLE: u32 = 40;
+
+/// Seeds of the ordinary run.
+const SEEDS: std::ops::Range<u64> = 0..2000;
+
+/// Seeds beyond those that failed once, which the ordinary run keeps.
+const FAILED_ONCE: [u64; 2] = [1679, 3434];
+
+#[test]
+fn every_view_is_a_state_of_the_primary() {
+    let seeds = seeds();
+    let next = AtomicUsize::new(0);
+    let run = || {
+        while let Some(&seed) = seeds.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let story = std::panic::catch_unwind(|| Simulation::new(seed).run());
+            assert!(story.is_ok(), "seed {seed} fails; run it alone with LITESTREAM_VFS_SEEDS={seed}");
+        }
+    };
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| (0..threads).for_each(|_| drop(scope.spawn(run))));
+}
+
+fn seeds() -> Vec<u64> {
+    let Ok(text) = std::env::var("LITESTREAM_VFS_SEEDS") else { return SEEDS.chain(FAILED_ONCE).collect() };
+    let number = |text: &str| text.parse::<u64>().expect("LITESTREAM_VFS_SEEDS is a number or a range as 0..1000");
+    match text.split_once("..") {
+        Some((from, to)) => (number(from)..number(to)).collect(),
+        None => vec![number(&text)],
+    }
+}
+
+/// Usual, or so small that most files are fetched in parts and not kept.
+fn portions(random: &mut Random) -> Portions {
+    if random.below(3) == 0 {
+        return Portions::USUAL;
+    }
+    let [probe, whole_sync, whole] = [2000, 3000, 3000].map(|most| random.below(most));
+    let tail = random.below(300);
+    Portions {
+        probe: 120 + probe,
+        whole_sync,
+        whole,
+        head: Header::SIZE as u64 + 3 * tail,
+        tail: 24 + tail,
+        index: 2 + whole / 8,
+    }
+}
+
+struct Simulation {
+    random: Random,
+    world: Arc<World>,
+    primary: Primary,
+    replica: Arc<Replica>,
+    foresight: Foresight,
+    /// Views that readers hold.
+    pinned: Vec<Arc<View>>,
+    /// The schema that a reader's statements were compiled for, by the cookie that page 1 showed.
+    compiled: HashMap<u32, Schema>,
+    /// The newest view that was seen.
+    head: Option<Arc<View>>,
+    /// Its history and its transaction.
+    seen: Option<(usize, Txid)>,
+}
+
+impl Simulation {
+    fn new(seed: u64) -> Simulation {
+        let mut random = Random::new(seed);
+        let world = Arc::new(World::new(random.fork()));
+        let memory = random.below(40) * 1024;
+        // Half of them keep some pages or all in a file, too.
+        let disk = [0, 0, 7 * PAGE_SIZE as u64, 1 << 20][memory as usize / 1024 % 4];
+        let portions = portions(&mut random);
+        let replica = Replica::with_portions(world.clone(), Bounds { memory, disk }, Duration::from_secs(1), portions);
+        let primary = Primary::new(world.clone(), random.fork());
+        Simulation {
+            primary,
+            random,
+            world,
+            replica: Arc::new(replica),
+            foresight: Foresight::new(),
+            pinned: Vec::new(),
+            compiled: HashMap::new(),
+            head: None,
+            seen: None,
+        }
+    }
+
+    fn run(mut self) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+        runtime.expect("a runtime").block_on(async {
+            for _ in 0..STEPS {
+                self.step().await;
+            }
+            self.world.calm();
+            self.settle().await;
+        });
+    }
+
+    async fn step(&mut self) {
+        match self.random.below(11) {
+            0..=4 => self.primary.act(),
+            10 => self.travel().await,
+            5..=6 => self.poll().await,
+            7 => self.pin(),
+            8 => self.read_pinned().await,
+            _ => drop(self.pinned.pop()),
+        }
+    }
+
+    async fn poll(&mut self) {
+        // A poll may fail while the store misbehaves; what it must not do is publish something wrong.
+        let _ = match self.random.one_in(2) {
+            true => self.replica.take_turn().await,
+            false => self.replica.poll(Duration::ZERO).await,
+        };
+        tokio::time::advance(Duration::from_secs(1)).await;
+        let Some(view) = self.replica.head() else { return };
+        if self.head.as_ref().is_some_and(|seen| Arc::ptr_eq(seen, &view)) {
+            return;
+        }
+        let now = Some((self.check(&view).await, view.txid()));
+        assert!(self.seen <= now, "from {:?} back to {now:?}", self.seen);
+        (self.head, self.seen) = (Some(view), now);
+    }
+
+    fn pin(&mut self) {
+        self.pinned.extend(self.replica.head());
+    }
+
+    /// A reader goes to another moment, if it can be had.
+    async fn travel(&mut self) {
+        let Some(head) = self.replica.head() else { return };
+        let txid = Txid(1 + self.random.below(head.txid().0));
+        if let Ok(Some(view)) = self.replica.view_of(Target::Txid(txid)).await {
+            self.check(&view).await;
+            self.pinned.push(view);
+        }
+    }
+
+    async fn read_pinned(&mut self) {
+        if let Some(view) = self.random.choose(&self.pinned).cloned() {
+            self.check(&view).await;
+        }
+    }
+
+    /// Compares every page of a view with the oracle, and answers the history that the view belongs to. Pages that
+    /// cannot be had are errors, never wrong.
+    async fn check(&mut self, view: &Arc<View>) -> usize {
+        let mut pages = Vec::new();
+        for pgno in 1..=view.commit() {
+            match self.replica.page(view, pgno, &self.foresight).await {
+                Ok(Some(page)) => pages.push(Some(page)),
+                Ok(None) => panic!("page {pgno} is missing at TXID {}", view.txid()),
+                Err(error) if self.may_fail(error.kind()) => pages.push(None),
+                Err(error) => panic!("page {pgno} at TXID {}: {error}", view.txid()),
+            }
+        }
+        let page_size = view.page_size() as usize;
+        let is_it = |state: &Database| {
+            let same = |(page, content): (&Option<Page>, &pages::Content)| {
+                page.as_ref().is_none_or(|it| **it == *content.bytes(page_size))
+            };
+            let alike = state.page_size == page_size && state.pages.len() == pages.len();
+            alike && pages.iter().zip(&state.pages).all(same)
+        };
+        let mut states = self.primary.oracle().states(view.txid());
+        let Some((history, state)) = states.find(|(_, state)| is_it(state)) else {
+            panic!("the view at TXID {} is no state that ever was", view.txid());
+        };
+        let schema = state.pages[0].schema().expect("page 1 holds the schema");
+        drop(states);
+        if let Some(page_1) = &pages[0] {
+            self.check_cookie(view, page_1, schema).await;
+        }
+        history
+    }
+
+    /// Statements stay compiled while page 1 shows the same cookie, so it must not show that for another schema.
+    async fn check_cookie(&mut self, view: &Arc<View>, page_1: &Page, schema: Schema) {
+        match self.replica.read_schema_cookie(view, page_1).await {
+            Ok(cookie) => {
+                let compiled = *self.compiled.entry(cookie).or_insert(schema);
+                assert_eq!(compiled, schema, "cookie {cookie} at TXID {}", view.txid());
+                assert_eq!(view.schema_cookie(), Some(cookie));
+            }
+            Err(error) => assert!(self.may_fail(error.kind()), "the schema at TXID {}: {error}", view.txid()),
+        }
+    }
+
+    fn may_fail(&self, kind: Kind) -> bool {
+        kind == Kind::TooOld || kind == Kind::Unreachable && !self.world.is_calm()
+    }
+
+    /// Once the store behaves, the newest state is there within a few polls, and whole.
+    async fn settle(&mut self) {
+        self.primary.ensure_base();
+        for _ in 0..POLLS_TO_SETTLE {
+            self.poll().await;
+        }
+        let (newest, why) = (self.primary.oracle().newest(), (self.replica.standstill(), self.replica.last_error()));
+        assert_eq!(self.seen, newest, "the follower is stuck: {why:?}");
+        assert!(self.replica.lag() < Some(Duration::from_secs(5)), "the newest state is not confirmed");
+        let view = self.replica.head();
+        for pgno in view.iter().flat_map(|view| 1..=view.commit()) {
+            let page = self.replica.page(view.as_ref().expect("a view"), pgno, &self.foresight).await;
+            assert!(matches!(page, Ok(Some(_))), "page {pgno} of the newest state cannot be read: {page:?}");
+        }
+    }
+}
