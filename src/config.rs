@@ -1,6 +1,6 @@
 //! What a connection asks for: URI parameters, then the environment, then defaults.
 
-use crate::error::{Error, Kind};
+use crate::error::{Error, ErrorKind};
 use crate::ltx::Txid;
 use crate::time::{self, Moment};
 use std::time::Duration;
@@ -103,7 +103,7 @@ pub fn attach_in_environment() -> Result<bool, Error> {
 }
 
 fn no_url() -> Error {
-    Error::new(Kind::Config, "no replica is named")
+    Error::new(ErrorKind::Config, "no replica is named")
         .remedy("add replica_url=s3://bucket/path to the URI, or set LITESTREAM_REPLICA_URL")
 }
 
@@ -136,7 +136,7 @@ impl Setting {
         match parse(value.trim()) {
             Ok(read) => Ok(Some(read)),
             Err(remedy) => {
-                Err(Error::new(Kind::Config, format!("{} has the value '{value}'", self.origin)).remedy(remedy))
+                Err(Error::new(ErrorKind::Config, format!("{} has the value '{value}'", self.origin)).remedy(remedy))
             }
         }
     }
@@ -145,7 +145,7 @@ impl Setting {
         let origin = self.origin.clone();
         match self.read(boolean)? {
             Some(true) => {
-                Err(Error::new(Kind::Config, format!("{origin} asks for writing, and this extension reads only"))
+                Err(Error::new(ErrorKind::Config, format!("{origin} asks for writing, and this extension reads only"))
                     .remedy("remove it, and write to the primary"))
             }
             _ => Ok(()),
@@ -162,7 +162,7 @@ impl Setting {
 
 fn target(at_time: Setting, at_txid: Setting) -> Result<Target, Error> {
     if at_time.value.is_some() && at_txid.value.is_some() {
-        return Err(Error::new(Kind::Config, "time and txid are both given").remedy("give one of them"));
+        return Err(Error::new(ErrorKind::Config, "time and txid are both given").remedy("give one of them"));
     }
     if let Some(txid) = at_txid.read(|text| text.parse().map_err(|_| "a TXID has 16 hexadecimal digits"))? {
         return Ok(Target::Txid(txid));

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 /// What an error means to the host.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Kind {
+pub enum ErrorKind {
     /// A setting is missing or cannot be read.
     Config,
     /// The replica holds no database yet, or not the moment asked for.
@@ -34,14 +34,14 @@ pub struct Error {
 }
 
 struct Inner {
-    kind: Kind,
+    kind: ErrorKind,
     message: String,
     remedy: Option<String>,
 }
 
 impl Error {
     /// `message` names the place and the cause, without a full stop.
-    pub fn new(kind: Kind, message: impl Into<String>) -> Error {
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Error {
         Error { inner: Arc::new(Inner { kind, message: message.into(), remedy: None }) }
     }
 
@@ -58,24 +58,24 @@ impl Error {
     }
 
     /// What it means to the host.
-    pub fn kind(&self) -> Kind {
+    pub fn kind(&self) -> ErrorKind {
         self.inner.kind
     }
 
     /// A defect of ours.
     pub(crate) fn internal(what: &str) -> Error {
-        Error::new(Kind::Internal, what).remedy("please report this as a defect of litestream-vfs")
+        Error::new(ErrorKind::Internal, what).remedy("please report this as a defect of litestream-vfs")
     }
 
     /// A file whose header names other transactions than its name.
     pub(crate) fn misnamed(file: impl fmt::Display, says: ltx::FileName) -> Error {
-        Error::new(Kind::Damaged, format!("the file {file} is damaged: its header belongs to {says}"))
+        Error::new(ErrorKind::Damaged, format!("the file {file} is damaged: its header belongs to {says}"))
             .remedy("restore it from where it was copied")
     }
 
     /// A file whose content breaks the format.
-    pub fn damaged(file: impl fmt::Display, cause: ltx::Error) -> Error {
-        Error::new(Kind::Damaged, format!("the file {file} is damaged: {cause}"))
+    pub fn damaged(file: impl fmt::Display, cause: ltx::LtxError) -> Error {
+        Error::new(ErrorKind::Damaged, format!("the file {file} is damaged: {cause}"))
             .remedy("run `litestream restore` to see if another copy of the data is whole, then force a new snapshot")
     }
 }
@@ -98,18 +98,18 @@ impl fmt::Debug for Error {
 
 impl std::error::Error for Error {}
 
-impl From<store::Error> for Error {
-    fn from(error: store::Error) -> Error {
-        use store::ErrorKind::*;
+impl From<store::StoreError> for Error {
+    fn from(error: store::StoreError) -> Error {
+        use store::StoreErrorKind::*;
         let (kind, remedy) = match error.kind() {
-            NotFound | Changed => (Kind::TooOld, None),
+            NotFound | Changed => (ErrorKind::TooOld, None),
             Denied => (
-                Kind::Denied,
+                ErrorKind::Denied,
                 Some("check the credentials or permissions: they must allow to list the replica and to read it"),
             ),
-            Unreachable => (Kind::Unreachable, Some("check the endpoint and the network")),
-            Config => (Kind::Config, None),
-            Protocol => (Kind::Unreachable, Some("check that the endpoint is the object store itself")),
+            Unreachable => (ErrorKind::Unreachable, Some("check the endpoint and the network")),
+            Config => (ErrorKind::Config, None),
+            Protocol => (ErrorKind::Unreachable, Some("check that the endpoint is the object store itself")),
         };
         let converted = Error::new(kind, error.to_string());
         match remedy {

@@ -29,35 +29,35 @@ pub(crate) fn forked() {
 /// inherited half-built, whatever the other threads of the parent were doing.
 pub(crate) struct PerProcess<T> {
     born: u64,
-    first: Cell<T>,
+    first: ProcessCell<T>,
 }
 
-struct Cell<T> {
+struct ProcessCell<T> {
     value: OnceLock<T>,
-    next: OnceLock<Box<Cell<T>>>,
+    next: OnceLock<Box<ProcessCell<T>>>,
 }
 
-impl<T> Cell<T> {
-    const fn new() -> Cell<T> {
-        Cell { value: OnceLock::new(), next: OnceLock::new() }
+impl<T> ProcessCell<T> {
+    const fn new() -> ProcessCell<T> {
+        ProcessCell { value: OnceLock::new(), next: OnceLock::new() }
     }
 }
 
 impl<T> PerProcess<T> {
     /// For statics.
     pub(crate) const fn new() -> PerProcess<T> {
-        PerProcess { born: 0, first: Cell::new() }
+        PerProcess { born: 0, first: ProcessCell::new() }
     }
 
     /// With this process's value already there.
     pub(crate) fn with(value: T) -> PerProcess<T> {
-        PerProcess { born: generation(), first: Cell { value: OnceLock::from(value), next: OnceLock::new() } }
+        PerProcess { born: generation(), first: ProcessCell { value: OnceLock::from(value), next: OnceLock::new() } }
     }
 
-    fn cell(&self) -> &Cell<T> {
+    fn cell(&self) -> &ProcessCell<T> {
         let mut cell = &self.first;
         for _ in self.born..generation() {
-            cell = cell.next.get_or_init(|| Box::new(Cell::new()));
+            cell = cell.next.get_or_init(|| Box::new(ProcessCell::new()));
         }
         cell
     }
@@ -89,7 +89,7 @@ impl<T> PerProcess<T> {
 impl<T> Drop for PerProcess<T> {
     fn drop(&mut self) {
         // This process's value is the last of the chain; all before it are the parents' and must not be dropped.
-        let mut cell = std::mem::replace(&mut self.first, Cell::new());
+        let mut cell = std::mem::replace(&mut self.first, ProcessCell::new());
         for _ in self.born..generation() {
             std::mem::forget(cell.value.take());
             match cell.next.take() {
@@ -110,7 +110,7 @@ mod tests {
         let inherited = Arc::new("parent");
         let slot = PerProcess {
             born: generation(),
-            first: Cell { value: OnceLock::from(inherited.clone()), next: OnceLock::new() },
+            first: ProcessCell { value: OnceLock::from(inherited.clone()), next: OnceLock::new() },
         };
         forked();
         assert_eq!(**slot.get_or_init(|| Arc::new("child")), "child");

@@ -4,7 +4,7 @@ pub(crate) use crate::process::PerProcess;
 #[cfg(any(unix, test))]
 pub(crate) use crate::process::forked;
 
-use crate::error::{Error, Kind};
+use crate::error::{Error, ErrorKind};
 use crate::lock::Mutex;
 use crate::progress::Progress;
 use std::future::Future;
@@ -57,7 +57,7 @@ fn try_threads() -> io::Result<()> {
 
 fn not_started(cause: &io::Error) -> Error {
     let message = format!("the threads that read replicas cannot be started: {cause}");
-    Error::new(Kind::Exhausted, message).remedy(match cause.raw_os_error() {
+    Error::new(ErrorKind::Exhausted, message).remedy(match cause.raw_os_error() {
         #[cfg(unix)]
         Some(libc::EMFILE | libc::ENFILE) => "raise the limit on open files (ulimit -n)",
         _ => "raise the limit on threads (ulimit -u, or the container's)",
@@ -107,12 +107,12 @@ pub(crate) fn wait_within<T: Send + 'static>(
         match receiver.recv_timeout(left.map_or(INTERRUPT_CHECK, |left| left.min(INTERRUPT_CHECK))) {
             Ok(result) => return result,
             Err(RecvTimeoutError::Disconnected) => {
-                return Err(Error::new(Kind::Internal, "a background job ended without an answer"));
+                return Err(Error::new(ErrorKind::Internal, "a background job ended without an answer"));
             }
             Err(RecvTimeoutError::Timeout) => {}
         }
         if interrupted() {
-            break Error::new(Kind::Interrupted, "interrupted");
+            break Error::new(ErrorKind::Interrupted, "interrupted");
         }
         match (&timeout, progress.count()) {
             (_, count) if count > arrived => (arrived, since) = (count, Instant::now()),
@@ -133,13 +133,13 @@ mod tests {
         assert_eq!(wait(async { Ok(7) }, &|| false).ok(), Some(7));
         let endless = std::future::pending::<Result<(), Error>>();
         let kind = |result: Result<(), Error>| result.map_err(|error| error.kind());
-        assert_eq!(kind(wait(endless, &|| true)), Err(Kind::Interrupted));
-        assert_eq!(kind(wait(async { panic!("a defect") }, &|| false)), Err(Kind::Internal));
+        assert_eq!(kind(wait(endless, &|| true)), Err(ErrorKind::Interrupted));
+        assert_eq!(kind(wait(async { panic!("a defect") }, &|| false)), Err(ErrorKind::Internal));
     }
 
     #[test]
     fn a_wait_ends_when_nothing_arrives_for_its_limit_and_goes_on_while_something_does() {
-        let late = || Error::new(Kind::Unreachable, "late");
+        let late = || Error::new(ErrorKind::Unreachable, "late");
         let timeout = || Some(ReadTimeout { limit: Duration::from_millis(300), error: &late });
         let begun = Instant::now();
         let silent = async {
@@ -147,7 +147,7 @@ mod tests {
             std::future::pending::<Result<(), Error>>().await
         };
         let error = wait_within(timeout(), silent, &|| false).expect_err("nothing arrives");
-        assert_eq!((error.kind(), error.to_string().as_str()), (Kind::Unreachable, "late"));
+        assert_eq!((error.kind(), error.to_string().as_str()), (ErrorKind::Unreachable, "late"));
         assert!((0.3..30.0).contains(&begun.elapsed().as_secs_f64()), "{:?}", begun.elapsed());
         let slow = async {
             for _ in 0..100 {

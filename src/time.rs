@@ -13,7 +13,7 @@
 //! In any case of letters. What has no offset is UTC, and so are days. What is relative counts from the host's clock: that is the one that
 //! whoever writes `5 minutes ago` looks at, and a primary that has been idle for a day is no reason to count from yesterday.
 
-use crate::error::{Error, Kind};
+use crate::error::{Error, ErrorKind};
 use chrono::{DateTime, Datelike, Days, Months, NaiveDate, NaiveTime, SecondsFormat, TimeDelta, Utc, Weekday};
 
 /// A moment, as a person writes it.
@@ -42,7 +42,7 @@ fn parse_at(text: &str, now: DateTime<Utc>) -> Result<Moment, Error> {
     }
     match calendar(&wanted).or_else(|| relative(&wanted, now)) {
         Some(moment) => Ok(Moment::At(moment.timestamp_millis())),
-        None => Err(Error::new(Kind::Config, format!("cannot read the time '{}'", beginning(text))).remedy(FORMS)),
+        None => Err(Error::new(ErrorKind::Config, format!("cannot read the time '{}'", beginning(text))).remedy(FORMS)),
     }
 }
 
@@ -60,7 +60,7 @@ fn beginning(text: &str) -> String {
 
 /// A date, with or without a time of day, which is with or without an offset.
 fn calendar(text: &str) -> Option<DateTime<Utc>> {
-    let mut rest = Rest(text);
+    let mut rest = TimeParser(text);
     let (year, month, day) = (rest.number(4)?, rest.behind("-")?.number(2)?, rest.behind("-")?.number(2)?);
     let date = NaiveDate::from_ymd_opt(year as i32, month, day)?;
     if rest.0.is_empty() {
@@ -75,9 +75,9 @@ fn calendar(text: &str) -> Option<DateTime<Utc>> {
 }
 
 /// What is still to be read.
-struct Rest<'a>(&'a str);
+struct TimeParser<'a>(&'a str);
 
-impl Rest<'_> {
+impl TimeParser<'_> {
     /// So many digits.
     fn number(&mut self, digits: usize) -> Option<u32> {
         let (number, rest) = self.0.split_at_checked(digits)?;

@@ -3,7 +3,7 @@
 use super::checksum::{Checksum, FLAG, with_page};
 use super::frame::{END_OF_PAGES, encode_page};
 use super::index::encode_index;
-use super::{Entry, Header, Trailer};
+use super::{Header, IndexEntry, Trailer};
 
 /// How pages are compressed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -43,7 +43,7 @@ pub struct Encoder {
     header: Header,
     form: Form,
     file: Vec<u8>,
-    entries: Vec<Entry>,
+    entries: Vec<IndexEntry>,
     checksum: Checksum,
     /// Of the pages so far.
     database: u64,
@@ -85,7 +85,7 @@ impl Encoder {
             self.database = with_page(self.database, pgno, page);
         }
         let size = (self.file.len() - offset) as u32;
-        self.entries.push(Entry { pgno, offset: offset as u64, size });
+        self.entries.push(IndexEntry { pgno, offset: offset as u64, size });
     }
 
     /// Gives the checksum of the database after the file, with bit 63 set. A file that keeps checksums needs it,

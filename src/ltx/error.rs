@@ -4,7 +4,7 @@ use super::Txid;
 
 /// What is wrong with a file, as a clause that fits behind "the file … is damaged:".
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Error {
+pub enum LtxError {
     /// Fewer bytes than the part that was to be read has, or than any file has.
     #[error("it breaks off after {0} bytes")]
     TooShort(u64),
@@ -146,7 +146,7 @@ pub enum PageFault {
 
 impl PageFault {
     /// The error of a file whose page `pgno` has this fault.
-    pub(super) fn of(self, pgno: u32) -> Error {
-        Error::Page { pgno, fault: self }
+    pub(super) fn of(self, pgno: u32) -> LtxError {
+        LtxError::Page { pgno, fault: self }
     }
 }

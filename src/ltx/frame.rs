@@ -2,7 +2,7 @@
 
 use super::checksum::Checksum;
 use super::sums::PageSum;
-use super::{Error, Form, PageFault, lz4_frame};
+use super::{Form, LtxError, PageFault, lz4_frame};
 use lz4_flex::block;
 
 /// Length of a page header in bytes: the page number and the flags.
@@ -15,13 +15,13 @@ const SIZED: u16 = 1;
 /// Decodes the frame of page `pgno`, exactly as the index delimits it, into `page`, as long as the page size.
 ///
 /// On an error `page` holds anything.
-pub fn decode_page(frame: &[u8], pgno: u32, page: &mut [u8]) -> Result<(), Error> {
+pub fn decode_page(frame: &[u8], pgno: u32, page: &mut [u8]) -> Result<(), LtxError> {
     let decoded = Frame::parse(frame, pgno).and_then(|frame| frame.decode(page));
     decoded.map_err(|fault| fault.of(pgno))
 }
 
 /// As [`decode_page`], with what the page adds to the checksum of its file.
-pub fn decode_and_sum(frame: &[u8], pgno: u32, page: &mut [u8]) -> Result<PageSum, Error> {
+pub fn decode_and_sum(frame: &[u8], pgno: u32, page: &mut [u8]) -> Result<PageSum, LtxError> {
     let frame = Frame::parse(frame, pgno).map_err(|fault| fault.of(pgno))?;
     frame.decode(page).map_err(|fault| fault.of(pgno))?;
     let mut checksum = Checksum::new();
@@ -104,7 +104,7 @@ mod tests {
     }
 
     fn fault(frame: &[u8], page_size: usize) -> PageFault {
-        let Err(Error::Page { pgno: 3, fault }) = decode_page(frame, 3, &mut vec![0; page_size]) else {
+        let Err(LtxError::Page { pgno: 3, fault }) = decode_page(frame, 3, &mut vec![0; page_size]) else {
             panic!("{frame:02x?} was decoded");
         };
         fault

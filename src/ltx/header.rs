@@ -1,7 +1,7 @@
 //! The start of a file.
 
 use super::checksum::FLAG;
-use super::{Error, PageSize, Txid};
+use super::{LtxError, PageSize, Txid};
 
 /// The first bytes of a file: what it holds, of which database, written when and from where.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -41,15 +41,15 @@ impl Header {
     /// Reads the first [`Header::SIZE`] bytes and checks them as [`Header::validate`] does.
     ///
     /// The last 20 of them are reserved and may be anything, as for Litestream.
-    pub fn parse(bytes: &[u8]) -> Result<Header, Error> {
-        let bytes: &[u8; Header::SIZE] = bytes.first_chunk().ok_or(Error::TooShort(bytes.len() as u64))?;
+    pub fn parse(bytes: &[u8]) -> Result<Header, LtxError> {
+        let bytes: &[u8; Header::SIZE] = bytes.first_chunk().ok_or(LtxError::TooShort(bytes.len() as u64))?;
         if !bytes.starts_with(&Self::MAGIC) {
-            return Err(Error::Magic);
+            return Err(LtxError::Magic);
         }
         let page_size = u32::from_be_bytes(field(bytes, 8));
         let header = Header {
             flags: u32::from_be_bytes(field(bytes, 4)),
-            page_size: PageSize::new(page_size).ok_or(Error::PageSize(page_size))?,
+            page_size: PageSize::new(page_size).ok_or(LtxError::PageSize(page_size))?,
             commit: u32::from_be_bytes(field(bytes, 12)),
             min_txid: Txid(u64::from_be_bytes(field(bytes, 16))),
             max_txid: Txid(u64::from_be_bytes(field(bytes, 24))),
@@ -91,18 +91,18 @@ impl Header {
     }
 
     /// Checks that the fields agree with each other, as far as Litestream demands it of a file that it reads whole.
-    pub fn validate(&self) -> Result<(), Error> {
+    pub fn validate(&self) -> Result<(), LtxError> {
         if self.flags & !Self::NO_CHECKSUMS != 0 {
-            return Err(Error::HeaderFlags(self.flags));
+            return Err(LtxError::HeaderFlags(self.flags));
         }
         if self.min_txid.0 == 0 || self.min_txid > self.max_txid {
-            return Err(Error::Txids { min: self.min_txid, max: self.max_txid });
+            return Err(LtxError::Txids { min: self.min_txid, max: self.max_txid });
         }
         if !self.wal_range_is_sound() {
-            return Err(Error::WalRange { offset: self.wal_offset, size: self.wal_size });
+            return Err(LtxError::WalRange { offset: self.wal_offset, size: self.wal_size });
         }
         if !self.pre_apply_checksum_is_sound() {
-            return Err(Error::PreApplyChecksum(self.pre_apply_checksum));
+            return Err(LtxError::PreApplyChecksum(self.pre_apply_checksum));
         }
         Ok(())
     }
@@ -157,7 +157,7 @@ mod tests {
     }
 
     /// A header with one field made different, and what is said of it.
-    fn assert_refused(change: impl FnOnce(&mut Header), error: Error) {
+    fn assert_refused(change: impl FnOnce(&mut Header), error: LtxError) {
         let mut bad = header();
         change(&mut bad);
         assert_eq!(Header::parse(&bad.encode()), Err(error));
@@ -176,27 +176,30 @@ mod tests {
     fn a_cut_header_and_another_kind_of_file_are_refused() {
         let bytes = header().encode();
         for length in 0..Header::SIZE {
-            assert_eq!(Header::parse(&bytes[..length]), Err(Error::TooShort(length as u64)));
+            assert_eq!(Header::parse(&bytes[..length]), Err(LtxError::TooShort(length as u64)));
         }
-        assert_eq!(Header::parse(&[0; Header::SIZE]), Err(Error::Magic));
+        assert_eq!(Header::parse(&[0; Header::SIZE]), Err(LtxError::Magic));
         let mut other = bytes;
         other[8..12].copy_from_slice(&4097u32.to_be_bytes());
-        assert_eq!(Header::parse(&other), Err(Error::PageSize(4097)));
+        assert_eq!(Header::parse(&other), Err(LtxError::PageSize(4097)));
     }
 
     #[test]
     fn flags_and_transactions_that_cannot_be_are_refused() {
-        assert_refused(|header| header.flags = 3, Error::HeaderFlags(3));
-        assert_refused(|header| header.min_txid = Txid(0), Error::Txids { min: Txid(0), max: Txid(4) });
-        assert_refused(|header| header.min_txid = Txid(5), Error::Txids { min: Txid(5), max: Txid(4) });
+        assert_refused(|header| header.flags = 3, LtxError::HeaderFlags(3));
+        assert_refused(|header| header.min_txid = Txid(0), LtxError::Txids { min: Txid(0), max: Txid(4) });
+        assert_refused(|header| header.min_txid = Txid(5), LtxError::Txids { min: Txid(5), max: Txid(4) });
     }
 
     #[test]
     fn a_wal_range_without_a_place_is_refused() {
-        assert_refused(|header| header.wal_offset = -1, Error::WalRange { offset: -1, size: 4120 });
-        assert_refused(|header| header.wal_size = -1, Error::WalRange { offset: 32, size: -1 });
-        assert_refused(|header| header.wal_offset = 0, Error::WalRange { offset: 0, size: 4120 });
-        assert_refused(|header| (header.wal_offset, header.wal_size) = (0, 0), Error::WalRange { offset: 0, size: 0 });
+        assert_refused(|header| header.wal_offset = -1, LtxError::WalRange { offset: -1, size: 4120 });
+        assert_refused(|header| header.wal_size = -1, LtxError::WalRange { offset: 32, size: -1 });
+        assert_refused(|header| header.wal_offset = 0, LtxError::WalRange { offset: 0, size: 4120 });
+        assert_refused(
+            |header| (header.wal_offset, header.wal_size) = (0, 0),
+            LtxError::WalRange { offset: 0, size: 0 },
+        );
         let compaction = Header { wal_offset: 0, wal_size: 0, wal_salt: [0, 0], ..header() };
         assert_eq!(compaction.validate(), Ok(()));
     }
@@ -204,13 +207,13 @@ mod tests {
     #[test]
     fn the_checksum_before_the_file_is_there_exactly_where_it_must_be() {
         let checksum = FLAG | 7;
-        assert_refused(|header| header.pre_apply_checksum = checksum, Error::PreApplyChecksum(checksum));
-        assert_refused(|header| header.flags = 0, Error::PreApplyChecksum(0));
-        assert_refused(|header| (header.flags, header.pre_apply_checksum) = (0, 7), Error::PreApplyChecksum(7));
+        assert_refused(|header| header.pre_apply_checksum = checksum, LtxError::PreApplyChecksum(checksum));
+        assert_refused(|header| header.flags = 0, LtxError::PreApplyChecksum(0));
+        assert_refused(|header| (header.flags, header.pre_apply_checksum) = (0, 7), LtxError::PreApplyChecksum(7));
         let kept = Header { flags: 0, pre_apply_checksum: checksum, ..header() };
         assert_eq!(Header::parse(&kept.encode()), Ok(kept));
         let snapshot = Header { min_txid: Txid(1), ..kept };
-        assert_eq!(snapshot.validate(), Err(Error::PreApplyChecksum(checksum)));
+        assert_eq!(snapshot.validate(), Err(LtxError::PreApplyChecksum(checksum)));
         assert_eq!(Header { pre_apply_checksum: 0, ..snapshot }.validate(), Ok(()));
     }
 }

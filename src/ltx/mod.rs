@@ -1,7 +1,7 @@
 //! The LTX file format: bytes in, values out, and back. No I/O, no async, no SQLite.
 //!
 //! `docs/format.md` shows the format as tables. Everything here takes bytes as they come from storage and trusts none
-//! of them: a file that breaks the format gives an [`Error`], never a panic, and no number read from a file decides
+//! of them: a file that breaks the format gives an [`LtxError`], never a panic, and no number read from a file decides
 //! how much memory is taken.
 
 mod checksum;
@@ -23,10 +23,10 @@ mod xxh32;
 
 pub use checksum::page_checksum;
 pub use encoder::{Encoder, Form};
-pub use error::{Error, PageFault};
+pub use error::{LtxError, PageFault};
 pub use frame::{END_OF_PAGES, decode_and_sum, decode_page};
 pub use header::Header;
-pub use index::{Entry, IndexReader, index_range, parse_index};
+pub use index::{IndexEntry, IndexReader, index_range, parse_index};
 pub use name::{FileName, Level};
 pub use page_size::PageSize;
 pub use sums::{FileSums, Outline, OutlineReader, PageSum, PagesInOrder};

@@ -5,7 +5,7 @@
 
 use super::checksum::{Checksum, FLAG, Move};
 use super::frame::END_OF_PAGES;
-use super::{Entry, Error, Header, Trailer};
+use super::{Header, IndexEntry, LtxError, Trailer};
 
 /// What a page adds to the checksum of its file: the CRC of its page header and of its content before compression.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -68,11 +68,11 @@ pub struct Outline {
 
 impl Outline {
     /// Checks the file, given the CRC of all of its pages and how many bytes it covers.
-    fn check(&self, pages: u64, length: u64) -> Result<(), Error> {
+    fn check(&self, pages: u64, length: u64) -> Result<(), LtxError> {
         let (behind, rest) = self.behind;
         let after_header = Move::by(rest).crc(pages) ^ behind;
         let computed = (Move::by(length + rest).crc(self.header) ^ after_header) | FLAG;
-        if computed == self.stored { Ok(()) } else { Err(Error::FileChecksum { stored: self.stored, computed }) }
+        if computed == self.stored { Ok(()) } else { Err(LtxError::FileChecksum { stored: self.stored, computed }) }
     }
 }
 
@@ -87,8 +87,8 @@ pub struct OutlineReader {
 
 impl OutlineReader {
     /// Begins with the header, which is the first [`Header::SIZE`] bytes of `file`.
-    pub fn new(file: &[u8]) -> Result<OutlineReader, Error> {
-        let bytes = file.get(..Header::SIZE).ok_or(Error::TooShort(file.len() as u64))?;
+    pub fn new(file: &[u8]) -> Result<OutlineReader, LtxError> {
+        let bytes = file.get(..Header::SIZE).ok_or(LtxError::TooShort(file.len() as u64))?;
         let mut header = Checksum::new();
         header.update(bytes);
         let (header, behind) = (header.crc(), Checksum::new());
@@ -98,16 +98,16 @@ impl OutlineReader {
     }
 
     /// Takes the next bytes of the index, and the entries that end in them.
-    pub fn index(&mut self, bytes: &[u8], entries: &[Entry]) {
+    pub fn index(&mut self, bytes: &[u8], entries: &[IndexEntry]) {
         self.behind.update(bytes);
         self.length += bytes.len() as u64;
         entries.iter().for_each(|entry| self.positions.push(entry.pgno));
     }
 
     /// Ends with what stands behind the index: its length, and the trailer. `tail` is the end of the file.
-    pub fn finish(mut self, tail: &[u8]) -> Result<Outline, Error> {
+    pub fn finish(mut self, tail: &[u8]) -> Result<Outline, LtxError> {
         const BEHIND: usize = 8 + Trailer::SIZE;
-        let tail = tail.last_chunk::<BEHIND>().ok_or(Error::TooShort(tail.len() as u64))?;
+        let tail = tail.last_chunk::<BEHIND>().ok_or(LtxError::TooShort(tail.len() as u64))?;
         let (covered, trailer) = (&tail[..BEHIND - 8], Trailer::parse(&tail[8..])?);
         self.index(covered, &[]);
         let behind = (self.behind.crc(), self.length);
@@ -155,18 +155,18 @@ impl FileSums {
 
     /// Takes pages that came. An error if one came before with other content, or if these were the last and the checksum
     /// of the file is not that of its pages.
-    pub fn add(&mut self, pages: &[(u32, PageSum)]) -> Result<(), Error> {
+    pub fn add(&mut self, pages: &[(u32, PageSum)]) -> Result<(), LtxError> {
         if !self.outline.positions.are_known() {
             return Ok(());
         }
         let before = self.came;
-        let mut run = Run::default();
+        let mut run = PageRun::default();
         for (pgno, sum) in pages {
             let Some(position) = self.outline.positions.of(*pgno) else { continue };
             match self.seen_at(position) {
                 0 => {}
                 seen if seen == sum.short() => continue,
-                _ => return Err(Error::PageDiffers(*pgno)),
+                _ => return Err(LtxError::PageDiffers(*pgno)),
             }
             self.set_seen(position, sum.short());
             self.came += 1;
@@ -177,7 +177,7 @@ impl FileSums {
             }
             if run.end != position {
                 self.close(run);
-                run = Run { by_one: Some(Move::by(sum.length.into())), ..Run::default() };
+                run = PageRun { by_one: Some(Move::by(sum.length.into())), ..PageRun::default() };
             }
             run.add(position, sum);
         }
@@ -191,7 +191,7 @@ impl FileSums {
     }
 
     /// Adds pages that follow each other.
-    fn close(&mut self, run: Run) {
+    fn close(&mut self, run: PageRun) {
         let length = self.length.unwrap_or_default();
         let after = u64::from(self.pages() - run.end) * u64::from(length);
         self.sum ^= Move::by(after).crc(run.crc);
@@ -213,14 +213,14 @@ impl FileSums {
 
 /// Pages that follow each other in the file.
 #[derive(Clone, Copy, Default)]
-struct Run {
+struct PageRun {
     crc: u64,
     /// The position behind them.
     end: u32,
     by_one: Option<Move>,
 }
 
-impl Run {
+impl PageRun {
     fn add(&mut self, position: u32, sum: &PageSum) {
         let by_one = *self.by_one.get_or_insert_with(|| Move::by(sum.length.into()));
         self.crc = by_one.crc(self.crc) ^ sum.crc;
@@ -246,7 +246,7 @@ impl PagesInOrder {
     }
 
     /// Checks the file, of which all pages came.
-    pub fn check(&self, outline: &Outline) -> Result<(), Error> {
+    pub fn check(&self, outline: &Outline) -> Result<(), LtxError> {
         outline.check(self.crc, self.length)
     }
 }

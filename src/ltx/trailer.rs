@@ -1,6 +1,6 @@
 //! The end of a file.
 
-use super::Error;
+use super::LtxError;
 
 /// The last bytes of a file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -16,9 +16,9 @@ impl Trailer {
     pub const SIZE: usize = 16;
 
     /// Reads a trailer: exactly the last [`Trailer::SIZE`] bytes of a file.
-    pub fn parse(bytes: &[u8]) -> Result<Trailer, Error> {
+    pub fn parse(bytes: &[u8]) -> Result<Trailer, LtxError> {
         let Ok(bytes) = <&[u8; Trailer::SIZE]>::try_from(bytes) else {
-            return Err(Error::TooShort(bytes.len() as u64));
+            return Err(LtxError::TooShort(bytes.len() as u64));
         };
         let (halves, _) = bytes.as_chunks::<8>();
         let [post_apply_checksum, file_checksum] = [halves[0], halves[1]].map(u64::from_be_bytes);
@@ -44,7 +44,7 @@ mod tests {
         let bytes = [0x80, 0, 0, 0, 0, 0, 1, 2, 0x81, 2, 3, 4, 5, 6, 7, 8];
         assert_eq!(trailer.encode(), bytes);
         assert_eq!(Trailer::parse(&bytes), Ok(trailer));
-        assert_eq!(Trailer::parse(&bytes[1..]), Err(Error::TooShort(15)));
-        assert_eq!(Trailer::parse(&[]), Err(Error::TooShort(0)));
+        assert_eq!(Trailer::parse(&bytes[1..]), Err(LtxError::TooShort(15)));
+        assert_eq!(Trailer::parse(&[]), Err(LtxError::TooShort(0)));
     }
 }

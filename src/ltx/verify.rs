@@ -2,7 +2,7 @@
 
 use super::checksum::{Checksum, FLAG, with_page};
 use super::frame::{END_OF_PAGES, Frame};
-use super::{Entry, Error, Header, Trailer, index_range, parse_index};
+use super::{Header, IndexEntry, LtxError, Trailer, index_range, parse_index};
 
 /// A file that is what its writer wrote.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -10,7 +10,7 @@ pub struct Verified {
     /// Its header.
     pub header: Header,
     /// Where its pages lie. Each of them can be decoded.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<IndexEntry>,
     /// Its trailer.
     pub trailer: Trailer,
 }
@@ -19,7 +19,7 @@ pub struct Verified {
 ///
 /// A file that begins at transaction 1 must hold every page but the lock page; only of such a file can the checksum
 /// of the database after it be computed.
-pub fn verify(file: &[u8]) -> Result<Verified, Error> {
+pub fn verify(file: &[u8]) -> Result<Verified, LtxError> {
     let header = Header::parse(file)?;
     let file_size = file.len() as u64;
     let index = index_range(file_size, file)?;
@@ -36,7 +36,7 @@ pub fn verify(file: &[u8]) -> Result<Verified, Error> {
     checksum.update(&END_OF_PAGES);
     checksum.update(&tail[..tail.len() - Trailer::SIZE / 2]);
     if trailer.file_checksum != checksum.finish() {
-        return Err(Error::FileChecksum { stored: trailer.file_checksum, computed: checksum.finish() });
+        return Err(LtxError::FileChecksum { stored: trailer.file_checksum, computed: checksum.finish() });
     }
     check_post_apply(&header, &trailer, database)?;
     Ok(Verified { header, entries, trailer })
@@ -44,14 +44,14 @@ pub fn verify(file: &[u8]) -> Result<Verified, Error> {
 
 /// Decodes every page of the bytes before the index and adds them to the checksum of the file. The frames must follow
 /// each other without a gap, from the header to the end mark. Answers the checksum of a database of these pages.
-fn add_pages(bytes: &[u8], header: &Header, entries: &[Entry], checksum: &mut Checksum) -> Result<u64, Error> {
+fn add_pages(bytes: &[u8], header: &Header, entries: &[IndexEntry], checksum: &mut Checksum) -> Result<u64, LtxError> {
     let mut page = vec![0; header.page_size.get() as usize];
     let mut database = FLAG;
     let mut seen = Header::SIZE;
     for entry in entries {
         let (offset, end) = (entry.offset as usize, entry.range().end as usize);
         if offset != seen {
-            return Err(Error::Gap(seen as u64));
+            return Err(LtxError::Gap(seen as u64));
         }
         seen = end;
         let frame = Frame::parse(&bytes[offset..end], entry.pgno).map_err(|fault| fault.of(entry.pgno))?;
@@ -62,11 +62,11 @@ fn add_pages(bytes: &[u8], header: &Header, entries: &[Entry], checksum: &mut Ch
             database = with_page(database, entry.pgno, &page);
         }
     }
-    if bytes[seen..] == END_OF_PAGES { Ok(database) } else { Err(Error::Gap(seen as u64)) }
+    if bytes[seen..] == END_OF_PAGES { Ok(database) } else { Err(LtxError::Gap(seen as u64)) }
 }
 
 /// Checks that the pages are 1 to commit without the lock page.
-fn check_complete(header: &Header, entries: &[Entry]) -> Result<(), Error> {
+fn check_complete(header: &Header, entries: &[IndexEntry]) -> Result<(), LtxError> {
     let lock_page = header.page_size.lock_page();
     let mut found = entries.iter().map(|entry| entry.pgno);
     let mut expected = (1..=header.commit).filter(|pgno| *pgno != lock_page);
@@ -74,18 +74,18 @@ fn check_complete(header: &Header, entries: &[Entry]) -> Result<(), Error> {
         match (expected.next(), found.next()) {
             (None, None) => return Ok(()),
             (Some(expected), found) if found == Some(expected) => {}
-            (Some(pgno), _) | (None, Some(pgno)) => return Err(Error::Incomplete(pgno)),
+            (Some(pgno), _) | (None, Some(pgno)) => return Err(LtxError::Incomplete(pgno)),
         }
     }
 }
 
 /// Checks the checksum of the database after the file, given that of a database of its pages alone.
-fn check_post_apply(header: &Header, trailer: &Trailer, database: u64) -> Result<(), Error> {
+fn check_post_apply(header: &Header, trailer: &Trailer, database: u64) -> Result<(), LtxError> {
     let stored = trailer.post_apply_checksum;
     let is_right = match (header.has_checksums(), header.is_snapshot()) {
         (false, _) => stored == 0,
         (true, true) => stored == database,
         (true, false) => stored & FLAG != 0,
     };
-    if is_right { Ok(()) } else { Err(Error::PostApplyChecksum(stored)) }
+    if is_right { Ok(()) } else { Err(LtxError::PostApplyChecksum(stored)) }
 }

@@ -1,11 +1,11 @@
 //! What the micro-benchmarks time that nobody outside can reach. Only with the feature `bench`, which no release has.
 
 use crate::ltx::{Encoder, FileName, Form, Header, Level, PageSize, Txid};
-use crate::replica::files::ltx_file::Reading;
+use crate::replica::files::ltx_file::LoadedFile;
 use crate::replica::files::plan;
-use crate::replica::prefetch::Foresight;
-use crate::replica::view::{Draft, View, build};
-use crate::replica::{Bounds, Page, Replica};
+use crate::replica::prefetch::Prefetcher;
+use crate::replica::view::{View, ViewBuilder, build};
+use crate::replica::{CacheLimits, Page, Replica};
 use crate::store::{Listed, Memory, Store};
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +18,7 @@ pub struct Subject {
     runtime: Runtime,
     replica: Arc<Replica>,
     view: Arc<View>,
-    next: Vec<Reading>,
+    next: Vec<LoadedFile>,
 }
 
 impl Subject {
@@ -31,7 +31,7 @@ impl Subject {
         let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
         let store = Arc::new(Memory::new());
         store.insert(Level::SNAPSHOT, name(1), file(1, pages, 1..=pages));
-        let cache = Bounds { memory: 1 << 32, disk: 0 };
+        let cache = CacheLimits { memory: 1 << 32, disk: 0 };
         let replica = Arc::new(Replica::new(store.clone(), cache, Duration::from_secs(1)));
         runtime.block_on(replica.poll(Duration::ZERO)).expect("the snapshot is read");
         let view = replica.head().expect("a snapshot is a view");
@@ -48,7 +48,7 @@ impl Subject {
 
     /// Fetches a page and its neighbours.
     pub fn fetch(&self, pgno: u32) -> Option<Page> {
-        self.runtime.block_on(self.replica.page(&self.view, pgno, &Foresight::new())).expect("memory is read")
+        self.runtime.block_on(self.replica.page(&self.view, pgno, &Prefetcher::new())).expect("memory is read")
     }
 
     /// A page from the cache.
@@ -58,7 +58,7 @@ impl Subject {
 
     /// The view with the later file laid over it.
     pub fn next_view(&self) -> View {
-        let mut draft = Draft::from(&self.view);
+        let mut draft = ViewBuilder::from(&self.view);
         self.next.iter().for_each(|reading| draft.apply(reading));
         draft.finish(self.view.epoch(), None).expect("every page is there")
     }

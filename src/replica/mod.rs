@@ -40,58 +40,58 @@ mod testing;
 mod time_travel;
 mod view;
 
-pub use cache::{Bounds, Page};
+pub use cache::{CacheLimits, Page};
 pub use diff::Change;
-pub use fetch::Guesses;
+pub use fetch::Speculation;
 pub use follow::status::{Status, age};
 pub use session::connection::{Connection, Interrupted};
 pub(crate) use session::registry::gives_memory_back_by;
 pub use session::verification::{Verification, VerifiedFile};
-pub use time_travel::{History, HistoryRow, Inventory, InventoryRow};
+pub use time_travel::{FileListing, FileListingRow, HistoryRow, MomentList};
 pub use view::View;
 
 use crate::error::Error;
 use crate::lock::{Mutex, RwLock};
 use crate::store::{Counting, Store};
 use fetch::{FetchError, Fetcher};
-use files::loader::Library;
-use files::ltx_file::{LtxFile, Portions};
+use files::loader::FileLoader;
+use files::ltx_file::{FetchSizes, LtxFile};
 use follow::opening::FailedOpen;
 use follow::poll::Polls;
-use follow::schedule::Progress;
+use follow::schedule::PollProgress;
 use follow::status::SharedCondition;
 use follow::waiters::Waiters;
 use futures_util::future::join;
-use prefetch::{Arrival, Foresight, Source};
+use prefetch::{Arrival, Prefetcher, Source};
 use schema::Schemas;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
-use time_travel::Moments;
+use time_travel::TimeTravel;
 use tokio::time::Instant;
-use view::epoch::Lineage;
+use view::epoch::Epochs;
 
 /// A replica as this process knows it. There is one for each place and credentials.
 pub(crate) struct Replica {
     store: Arc<Counting>,
-    library: Library,
+    library: FileLoader,
     fetcher: Arc<Fetcher>,
     head: RwLock<Head>,
     condition: SharedCondition,
     polls: Polls,
-    progress: tokio::sync::Mutex<Progress>,
+    progress: tokio::sync::Mutex<PollProgress>,
     waiters: Waiters,
     failed_open: FailedOpen,
-    moments: Moments,
+    moments: TimeTravel,
     /// Where pages were last found whose own files are gone.
     spare: Mutex<Option<Arc<View>>>,
     /// Files of the newest view are gone, so it has to be made of others.
     outdated: AtomicBool,
-    lineage: Lineage,
+    lineage: Epochs,
     schemas: Schemas,
     poll_interval_ms: AtomicU64,
-    bounds: Mutex<Bounds>,
+    bounds: Mutex<CacheLimits>,
 }
 
 /// The newest view, when the replica last confirmed that it is, and when there was a first one.
@@ -103,14 +103,19 @@ struct Head {
 }
 
 impl Replica {
-    pub(crate) fn new(store: Arc<dyn Store>, cache: Bounds, poll_interval: Duration) -> Replica {
-        Replica::with_portions(store, cache, poll_interval, Portions::USUAL)
+    pub(crate) fn new(store: Arc<dyn Store>, cache: CacheLimits, poll_interval: Duration) -> Replica {
+        Replica::with_portions(store, cache, poll_interval, FetchSizes::USUAL)
     }
 
-    fn with_portions(store: Arc<dyn Store>, cache: Bounds, poll_interval: Duration, portions: Portions) -> Replica {
+    fn with_portions(
+        store: Arc<dyn Store>,
+        cache: CacheLimits,
+        poll_interval: Duration,
+        portions: FetchSizes,
+    ) -> Replica {
         let store = Arc::new(Counting::new(store));
         Replica {
-            library: Library::new(store.clone(), portions),
+            library: FileLoader::new(store.clone(), portions),
             fetcher: Arc::new(Fetcher::new(store.clone(), cache)),
             store,
             head: RwLock::default(),
@@ -119,10 +124,10 @@ impl Replica {
             progress: tokio::sync::Mutex::default(),
             waiters: Waiters::default(),
             failed_open: FailedOpen::default(),
-            moments: Moments::default(),
+            moments: TimeTravel::default(),
             spare: Mutex::default(),
             outdated: AtomicBool::new(false),
-            lineage: Lineage::default(),
+            lineage: Epochs::default(),
             schemas: Schemas::new(),
             poll_interval_ms: AtomicU64::new(poll_interval.as_millis() as u64),
             bounds: Mutex::new(cache),
@@ -130,12 +135,12 @@ impl Replica {
     }
 
     /// Bounds of what is kept: in memory pages and files, on disk pages.
-    fn bounds(&self) -> Bounds {
+    fn bounds(&self) -> CacheLimits {
         *self.bounds.lock()
     }
 
     /// Moves those bounds.
-    fn resize_cache(&self, bounds: Bounds) {
+    fn resize_cache(&self, bounds: CacheLimits) {
         *self.bounds.lock() = bounds;
         self.share_memory(self.head().map_or(0, |head| head.held()));
     }
@@ -143,8 +148,8 @@ impl Replica {
     /// Gives the cache what the newest view's files leave of the bound, and half of it at least: a view that holds more
     /// is planned anew soon.
     fn share_memory(&self, held: u64) {
-        let Bounds { memory, disk } = self.bounds();
-        self.fetcher.cache().resize(Bounds { memory: memory.saturating_sub(held).max(memory / 2), disk });
+        let CacheLimits { memory, disk } = self.bounds();
+        self.fetcher.cache().resize(CacheLimits { memory: memory.saturating_sub(held).max(memory / 2), disk });
     }
 
     /// The newest view; None before the first.
@@ -182,7 +187,12 @@ impl Replica {
 
     /// A page of `view`, from the cache, or fetched with its neighbours and with what `foresight` expects to be read next.
     /// None for a page that the view does not have.
-    async fn page(self: &Arc<Self>, view: &Arc<View>, pgno: u32, foresight: &Foresight) -> Result<Option<Page>, Error> {
+    async fn page(
+        self: &Arc<Self>,
+        view: &Arc<View>,
+        pgno: u32,
+        foresight: &Prefetcher,
+    ) -> Result<Option<Page>, Error> {
         let source = Source { fetcher: &self.fetcher, view };
         let arrival = self.arrival(view, pgno);
         // In this order: what is asked for goes before what is guessed.

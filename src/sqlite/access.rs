@@ -6,20 +6,20 @@
 //! ([`undecided`](super::undecided)).
 
 use super::api::Api;
+use super::control::ControlCall;
 use super::ffi::*;
-use super::question::Request;
 use super::role::Role;
 use crate::config;
-use crate::error::{Error, Kind};
+use crate::error::{Error, ErrorKind};
 use crate::lock::Mutex;
 use crate::runtime::PerProcess;
-use crate::store::{Allowed, Location, Verdict};
+use crate::store::{Allowed, Location, UrlVerdict};
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Why an open depends on who asks for it.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Condition {
+pub struct AccessCondition {
     /// The server that credentials of this environment would be sent to, although only the URL names it.
     recipient: Option<String>,
     location: Location,
@@ -37,7 +37,7 @@ pub enum Opener {
 /// Whether the replica at `location` may be opened. Fails if it may not, whoever asks.
 ///
 /// `url` is the one that URI parameters give; None if the environment names the replica.
-pub fn check(url: Option<&str>, location: &Location) -> Result<Option<Condition>, Error> {
+pub fn check(url: Option<&str>, location: &Location) -> Result<Option<AccessCondition>, Error> {
     let must_tell_attached = ATTACH_IS_OFF.load(Ordering::Acquire) > 0 || !config::attach_in_environment()?;
     let recipient = match url {
         None => {
@@ -46,35 +46,35 @@ pub fn check(url: Option<&str>, location: &Location) -> Result<Option<Condition>
             None
         }
         Some(url) => match (verdict(url, location)?, location.recipient()) {
-            (Verdict::Named, _) | (_, None) => None,
+            (UrlVerdict::Named, _) | (_, None) => None,
             (_, Some(recipient)) if is_trusted(recipient) => None,
             (_, Some(recipient)) => Some(recipient.to_owned()),
         },
     };
     let is_conditional = recipient.is_some() || must_tell_attached;
-    Ok(is_conditional.then(|| Condition { recipient, location: location.clone() }))
+    Ok(is_conditional.then(|| AccessCondition { recipient, location: location.clone() }))
 }
 
 /// What `LITESTREAM_ALLOWED_URLS` says of a URL. What `LITESTREAM_REPLICA_URL` names is always allowed.
-fn verdict(url: &str, location: &Location) -> Result<Verdict, Error> {
+fn verdict(url: &str, location: &Location) -> Result<UrlVerdict, Error> {
     const LIST: &str = "LITESTREAM_ALLOWED_URLS";
     let read = |name: &str, text: &str| {
-        Allowed::parse(text).map_err(|cause| Error::new(Kind::Config, format!("{name} cannot be read: {cause}")))
+        Allowed::parse(text).map_err(|cause| Error::new(ErrorKind::Config, format!("{name} cannot be read: {cause}")))
     };
     let list = config::in_environment(LIST).map(|text| read(LIST, &text)).transpose()?;
-    let by_list = list.as_ref().map_or(Verdict::Covered, |list| list.verdict(url));
+    let by_list = list.as_ref().map_or(UrlVerdict::Covered, |list| list.verdict(url));
     // One whose URL cannot be read names nothing.
     let named = config::in_environment("LITESTREAM_REPLICA_URL").and_then(|text| Allowed::parse(&text).ok());
-    let by_name = named.map_or(Verdict::Refused, |named| named.verdict(url));
+    let by_name = named.map_or(UrlVerdict::Refused, |named| named.verdict(url));
     match (by_list, by_name) {
-        (Verdict::Named, _) | (_, Verdict::Named) => Ok(Verdict::Named),
-        (Verdict::Covered, _) | (_, Verdict::Covered) => Ok(Verdict::Covered),
-        _ => Err(Error::new(Kind::Config, format!("{location}: {LIST} does not allow this URL"))
+        (UrlVerdict::Named, _) | (_, UrlVerdict::Named) => Ok(UrlVerdict::Named),
+        (UrlVerdict::Covered, _) | (_, UrlVerdict::Covered) => Ok(UrlVerdict::Covered),
+        _ => Err(Error::new(ErrorKind::Config, format!("{location}: {LIST} does not allow this URL"))
             .remedy("add a prefix of it to that variable, with the endpoint if the URL has one")),
     }
 }
 
-impl Condition {
+impl AccessCondition {
     /// Whether who asks may have it opened. What the application names may be named by SQL from then on.
     pub fn check(&self, opener: Opener) -> Result<(), Error> {
         match (opener, &self.recipient) {
@@ -83,7 +83,7 @@ impl Condition {
             (Opener::Statement { allowed: true }, Some(recipient)) if is_trusted(recipient) => {}
             (Opener::Statement { allowed: false }, _) => {
                 let text = format!("{}: this connection may not attach replicas: attach is off", self.location);
-                return Err(Error::new(Kind::Config, text).remedy(
+                return Err(Error::new(ErrorKind::Config, text).remedy(
                     "open the replica by a connection of its own, or set attach=on where the main database is opened",
                 ));
             }
@@ -92,7 +92,7 @@ impl Condition {
                     "{}: ATTACH may not send the credentials of this environment to {recipient}, which only the URL names",
                     self.location
                 );
-                return Err(Error::new(Kind::Config, text).remedy(
+                return Err(Error::new(ErrorKind::Config, text).remedy(
                     "name the server in LITESTREAM_ALLOWED_URLS, LITESTREAM_REPLICA_URL or the endpoint variable of its service, \
                      or open a replica there as a main database first, or put the credentials into the URL",
                 ));
@@ -110,7 +110,7 @@ pub unsafe fn opener(api: Api, db: *mut Sqlite3, role: Role) -> Result<Opener, E
     if role == Role::Main {
         return Ok(Opener::Application);
     }
-    let mut request = Request::new(c"main", None);
+    let mut request = ControlCall::new(c"main", None);
     // SAFETY: as promised.
     unsafe { request.send(api, db) };
     // SAFETY: a file that answers is open.

@@ -2,7 +2,7 @@
 
 use super::api::Api;
 use super::ffi::*;
-use crate::error::{Error, Kind};
+use crate::error::{Error, ErrorKind};
 use crate::store::one_line;
 use std::ffi::c_int;
 
@@ -20,14 +20,16 @@ pub enum During {
 /// Never one of `SQLITE_BUSY`, `SQLITE_LOCKED` ("database is locked": the host would wait for nobody). A damaged replica
 /// is `SQLITE_CORRUPT` ("database disk image is malformed"), also at open: it is there, and no other try will read it,
 /// which an I/O error or "unable to open" would deny. `SQLITE_IOERR_CORRUPTFS` means a file system that cut a file.
-pub fn code(kind: Kind, during: During) -> c_int {
+pub fn code(kind: ErrorKind, during: During) -> c_int {
     match (kind, during) {
-        (Kind::Interrupted, _) => SQLITE_INTERRUPT,
-        (Kind::Damaged, _) => SQLITE_CORRUPT,
-        (Kind::Internal, _) => SQLITE_INTERNAL,
+        (ErrorKind::Interrupted, _) => SQLITE_INTERRUPT,
+        (ErrorKind::Damaged, _) => SQLITE_CORRUPT,
+        (ErrorKind::Internal, _) => SQLITE_INTERNAL,
         (_, During::Open) => SQLITE_CANTOPEN,
-        (Kind::TooOld | Kind::Exhausted, During::Use) => SQLITE_IOERR,
-        (Kind::Config | Kind::Empty | Kind::Denied | Kind::Unreachable, During::Use) => SQLITE_IOERR_READ,
+        (ErrorKind::TooOld | ErrorKind::Exhausted, During::Use) => SQLITE_IOERR,
+        (ErrorKind::Config | ErrorKind::Empty | ErrorKind::Denied | ErrorKind::Unreachable, During::Use) => {
+            SQLITE_IOERR_READ
+        }
     }
 }
 
@@ -36,7 +38,7 @@ pub fn code(kind: Kind, during: During) -> c_int {
 /// A host that asked to stop knows why: that is not logged.
 pub fn report(api: Api, error: &Error, during: During) -> c_int {
     let code = code(error.kind(), during);
-    if error.kind() != Kind::Interrupted {
+    if error.kind() != ErrorKind::Interrupted {
         let text = one_line(&error.to_string());
         tracing::error!("{text}");
         api.log(code, &text);
@@ -62,7 +64,7 @@ impl From<String> for Complaint {
 
 impl From<Error> for Complaint {
     fn from(error: Error) -> Complaint {
-        let code = if error.kind() == Kind::Interrupted { SQLITE_INTERRUPT } else { SQLITE_ERROR };
+        let code = if error.kind() == ErrorKind::Interrupted { SQLITE_INTERRUPT } else { SQLITE_ERROR };
         Complaint { code, text: error.to_string() }
     }
 }
@@ -74,15 +76,15 @@ mod tests {
     #[test]
     fn every_kind_has_its_code() {
         let table = [
-            (Kind::Config, 14, 266),
-            (Kind::Empty, 14, 266),
-            (Kind::Denied, 14, 266),
-            (Kind::Unreachable, 14, 266),
-            (Kind::Damaged, 11, 11),
-            (Kind::TooOld, 14, 10),
-            (Kind::Exhausted, 14, 10),
-            (Kind::Interrupted, 9, 9),
-            (Kind::Internal, 2, 2),
+            (ErrorKind::Config, 14, 266),
+            (ErrorKind::Empty, 14, 266),
+            (ErrorKind::Denied, 14, 266),
+            (ErrorKind::Unreachable, 14, 266),
+            (ErrorKind::Damaged, 11, 11),
+            (ErrorKind::TooOld, 14, 10),
+            (ErrorKind::Exhausted, 14, 10),
+            (ErrorKind::Interrupted, 9, 9),
+            (ErrorKind::Internal, 2, 2),
         ];
         for (kind, open, use_) in table {
             assert_eq!((code(kind, During::Open), code(kind, During::Use)), (open, use_), "{kind:?}");
@@ -91,7 +93,7 @@ mod tests {
 
     #[test]
     fn a_complaint_says_whether_the_host_asked_for_it() {
-        for (kind, code) in [(Kind::Interrupted, 9), (Kind::Damaged, 1), (Kind::Config, 1)] {
+        for (kind, code) in [(ErrorKind::Interrupted, 9), (ErrorKind::Damaged, 1), (ErrorKind::Config, 1)] {
             assert_eq!(Complaint::from(Error::new(kind, "why")), Complaint { code, text: "why".to_owned() });
         }
     }

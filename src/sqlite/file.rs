@@ -5,14 +5,14 @@
 
 use super::access::NoAttach;
 use super::api::Api;
-use super::companions::Companions;
+use super::control::{ControlCall, ControlOp, ControlValue};
 use super::ffi::Sqlite3;
 use super::interrupt::Watch;
-use super::page_one::Header;
-use super::question::{Answer, Question, Request};
-use super::report::{Held, StatusReport};
+use super::journal_names::JournalNames;
+use super::page_one::Page1Header;
+use super::report::{HeldMemory, StatusReport};
 use crate::config::{Settings, Target};
-use crate::error::{Error, Kind};
+use crate::error::{Error, ErrorKind};
 use crate::ltx::Txid;
 use crate::replica::{Connection, Page, View};
 use crate::store::Location;
@@ -26,7 +26,7 @@ use std::time::Duration;
 
 /// An open replica file.
 #[derive(Debug)]
-pub struct File {
+pub struct DbFile {
     api: Api,
     connection: Connection,
     /// Where SQLite keeps the connection that uses the file; null until it said so. With a shared cache what stands
@@ -45,7 +45,7 @@ pub struct File {
     time_travel: bool,
     /// There if SQL may not attach replicas beside it.
     no_attach: Option<NoAttach>,
-    _companions: Companions,
+    _companions: JournalNames,
 }
 
 /// Whether a read found all it asked for.
@@ -57,7 +57,7 @@ pub enum Filled {
     Short,
 }
 
-impl File {
+impl DbFile {
     /// Opens the replica of `settings`, which is at `location`, and waits for its first view. `unlocked` if SQLite will not lock the file
     /// (`nolock=1`, `immutable=1`).
     pub fn open(
@@ -65,12 +65,12 @@ impl File {
         settings: &Settings,
         location: &Location,
         unlocked: bool,
-        companions: Companions,
-    ) -> Result<File, Error> {
+        companions: JournalNames,
+    ) -> Result<DbFile, Error> {
         // No connection is known before the file is open, so nobody can interrupt this.
         let connection = Connection::open(settings, location, &|| false)?;
         let pinned = if unlocked { Some(connection.view(&|| false)?) } else { None };
-        Ok(File {
+        Ok(DbFile {
             api,
             connection,
             db: Cell::new(ptr::null()),
@@ -96,7 +96,7 @@ impl File {
         }
     }
 
-    /// Starts a read transaction: everything up to [`File::unlock`] comes from one view.
+    /// Starts a read transaction: everything up to [`DbFile::unlock`] comes from one view.
     pub fn lock(&self) -> Result<(), Error> {
         if self.pinned().is_none() {
             let watch = self.watch();
@@ -151,7 +151,7 @@ impl File {
             let (part, rest) = buffer.split_at_mut(buffer.len().min(page_size as usize - start));
             match page.as_ref().map(|page| page.get(start..start + part.len())) {
                 Some(Some(bytes)) => part.copy_from_slice(bytes),
-                Some(None) => return Err(Error::new(Kind::Internal, format!("page {pgno} came short"))),
+                Some(None) => return Err(Error::new(ErrorKind::Internal, format!("page {pgno} came short"))),
                 // The lock page.
                 None => part.fill(0),
             }
@@ -165,9 +165,9 @@ impl File {
     }
 
     /// The header that a part of page 1 shows.
-    fn header(&self, view: &Arc<View>, page_1: &Page, part: Range<usize>) -> Result<Header, Error> {
+    fn header(&self, view: &Arc<View>, page_1: &Page, part: Range<usize>) -> Result<Page1Header, Error> {
         let (counter, commit) = (view.counter(), view.commit());
-        let schema_cookie = match Header::shows_schema_cookie(part) {
+        let schema_cookie = match Page1Header::shows_schema_cookie(part) {
             true => {
                 let watch = self.watch();
                 Some(self.connection.schema_cookie(view, page_1, &|| watch.interrupted())?)
@@ -175,57 +175,57 @@ impl File {
             // SQLite reads the counter at the begin of each transaction, which must not wait for pages of the schema.
             false => None,
         };
-        Ok(Header { counter, commit, schema_cookie })
+        Ok(Page1Header { counter, commit, schema_cookie })
     }
 
     /// Answers a question; `schema` is the name that the file has in its connection, where the asker knows it.
-    pub fn answer(&self, question: &Question, schema: Option<&CStr>) -> Result<Answer, Error> {
+    pub fn answer(&self, question: &ControlOp, schema: Option<&CStr>) -> Result<ControlValue, Error> {
         let watch = self.watch();
         let interrupted = || watch.interrupted();
         match question {
-            Question::Txid => Ok(Answer::Text(self.settled_view(schema)?.txid().to_string())),
-            Question::Time => Ok(Answer::Text(time::format(self.settled_view(schema)?.time_ms()))),
-            Question::Lag => {
+            ControlOp::Txid => Ok(ControlValue::Text(self.settled_view(schema)?.txid().to_string())),
+            ControlOp::Time => Ok(ControlValue::Text(time::format(self.settled_view(schema)?.time_ms()))),
+            ControlOp::Lag => {
                 // Rounded up: a replica that has just been confirmed is not one without an answer.
                 let seconds = |lag: Duration| (lag.as_secs_f64() * 1000.0).ceil() / 1000.0;
-                Ok(Answer::Seconds(self.connection.lag().map_or(-1.0, seconds)))
+                Ok(ControlValue::Seconds(self.connection.lag().map_or(-1.0, seconds)))
             }
-            Question::MoveTo(moment) => self.move_to(moment),
-            Question::Wait { txid, timeout } => self.wait(*txid, *timeout).map(Answer::Number),
-            Question::Status => Ok(Answer::Status(Box::new(self.status(schema)))),
-            Question::MoveToTxid(txid) => {
-                Ok(Answer::Text(self.move_to_target(Target::Txid(*txid))?.txid().to_string()))
+            ControlOp::MoveTo(moment) => self.move_to(moment),
+            ControlOp::Wait { txid, timeout } => self.wait(*txid, *timeout).map(ControlValue::Number),
+            ControlOp::Status => Ok(ControlValue::Status(Box::new(self.status(schema)))),
+            ControlOp::MoveToTxid(txid) => {
+                Ok(ControlValue::Text(self.move_to_target(Target::Txid(*txid))?.txid().to_string()))
             }
-            Question::Older(history) => {
+            ControlOp::Older(history) => {
                 let (rows, rest) = self.connection.older(history.take(), &interrupted)?;
                 history.replace(rest);
-                Ok(Answer::Moments(rows))
+                Ok(ControlValue::TimeTravel(rows))
             }
-            Question::Further(inventory) => {
+            ControlOp::Further(inventory) => {
                 let (rows, rest) = self.connection.further(inventory.take(), &interrupted)?;
                 inventory.replace(rest);
-                Ok(Answer::Files(rows))
+                Ok(ControlValue::Files(rows))
             }
-            Question::Verify(verification) => {
+            ControlOp::Verify(verification) => {
                 let view = self.settled_view(schema)?;
                 let (rows, rest) = self.connection.verify(view, verification.take(), &interrupted)?;
                 verification.replace(rest);
-                Ok(Answer::Verified(rows))
+                Ok(ControlValue::Verified(rows))
             }
-            Question::Changes { since, until } => {
+            ControlOp::Changes { since, until } => {
                 let until = match until {
                     Some(until) => self.connection.view_of(*until, &interrupted)?,
                     None => self.settled_view(schema)?,
                 };
-                Ok(Answer::Changes(self.connection.changes_to(until, *since, &interrupted)?))
+                Ok(ControlValue::Changes(self.connection.changes_to(until, *since, &interrupted)?))
             }
         }
     }
 
     /// Moves to another moment, in words.
-    fn move_to(&self, moment: &str) -> Result<Answer, Error> {
+    fn move_to(&self, moment: &str) -> Result<ControlValue, Error> {
         let target = time::parse(moment)?.into();
-        Ok(Answer::Text(time::format(self.move_to_target(target)?.time_ms())))
+        Ok(ControlValue::Text(time::format(self.move_to_target(target)?.time_ms())))
     }
 
     /// Moves to another moment. A read transaction that is open keeps its view. Connections that share this file by a
@@ -233,12 +233,12 @@ impl File {
     fn move_to_target(&self, target: Target) -> Result<Arc<View>, Error> {
         if !self.time_travel {
             let text = "SQL may not move this database to another moment: time_travel is off";
-            return Err(Error::new(Kind::Config, text)
+            return Err(Error::new(ErrorKind::Config, text)
                 .remedy("open or attach the replica once more, with the URI parameter `time` or `txid`"));
         }
         if self.unlocked {
             let text = "a database opened with nolock or immutable stays at the moment it was opened at";
-            return Err(Error::new(Kind::Config, text).remedy("open it with the URI parameter `time` instead"));
+            return Err(Error::new(ErrorKind::Config, text).remedy("open it with the URI parameter `time` instead"));
         }
         match self.view() {
             // `litestream_time()` returned the time of this state, which is therefore the one that is meant.
@@ -254,7 +254,7 @@ impl File {
     fn wait(&self, txid: Txid, timeout: Duration) -> Result<i64, Error> {
         if self.pinned().is_some() {
             let text = "litestream_wait cannot wait inside a read transaction, which sees one state from begin to end";
-            return Err(Error::new(Kind::Config, text).remedy("call it before the transaction"));
+            return Err(Error::new(ErrorKind::Config, text).remedy("call it before the transaction"));
         }
         let watch = self.watch();
         self.connection.wait_for(txid, timeout, &|| watch.interrupted()).map(i64::from)
@@ -267,11 +267,11 @@ impl File {
         let asking = usize::from(schema.is_some());
         let schema = schema.map(CStr::to_owned).or_else(|| self.schema(self.db()).ok());
         let held = match (self.connection.is_parked(), self.pinned()) {
-            (true, _) => Held::Moment,
-            (false, None) => Held::No,
-            (false, Some(_)) if self.unlocked => Held::Unlocked,
-            (false, Some(_)) if self.outlives(asking, schema.as_deref()) => Held::Transaction,
-            (false, Some(_)) => Held::No,
+            (true, _) => HeldMemory::Moment,
+            (false, None) => HeldMemory::No,
+            (false, Some(_)) if self.unlocked => HeldMemory::Unlocked,
+            (false, Some(_)) if self.outlives(asking, schema.as_deref()) => HeldMemory::Transaction,
+            (false, Some(_)) => HeldMemory::No,
         };
         StatusReport { schema, view: self.view().ok(), held, status: self.connection.status() }
     }
@@ -304,7 +304,10 @@ impl File {
                 None => self.schema(db).and_then(|schema| self.start_transaction(db, &schema)),
             };
             started.map_err(|cause| {
-                Error::new(Kind::Internal, format!("the read transaction of this answer cannot be started: {cause}"))
+                Error::new(
+                    ErrorKind::Internal,
+                    format!("the read transaction of this answer cannot be started: {cause}"),
+                )
             })?;
         }
         self.view()
@@ -328,7 +331,7 @@ impl File {
         // SAFETY: as in `start_transaction`. The second column is the name.
         let schemas = unsafe { self.api.query(db, "PRAGMA database_list", 1) }?;
         let is_this = |schema: &CString| {
-            let mut request = Request::new(schema, None);
+            let mut request = ControlCall::new(schema, None);
             // SAFETY: the connection is the one that is calling.
             unsafe { request.send(self.api, db) };
             ptr::eq(request.file, self)

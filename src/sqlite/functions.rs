@@ -13,10 +13,10 @@
 
 use super::api::Api;
 use super::argument::Argument;
+use super::control::{ControlCall, ControlOp, ControlValue};
 use super::errors::Complaint;
 use super::ffi::*;
 use super::guard::guard;
-use super::question::{Answer, Question, Request};
 use crate::ltx::Txid;
 use std::ffi::{CStr, c_int};
 use std::ptr;
@@ -32,7 +32,7 @@ static ROUTINES: [AtomicPtr<Api>; LIBRARIES] = [const { AtomicPtr::new(ptr::null
 
 /// A function: its name, the fewest and the most arguments it takes, of which the schema is the last, who may call it, and
 /// its body.
-type Definition = (&'static CStr, [c_int; 2], c_int, ScalarFunction);
+type FunctionDef = (&'static CStr, [c_int; 2], c_int, ScalarFunction);
 
 /// How many functions there are.
 const FUNCTIONS: usize = 6;
@@ -43,13 +43,13 @@ const WAIT: Duration = Duration::from_secs(5);
 macro_rules! libraries {
     ($($number:literal)*) => {
         /// The functions of each library.
-        static DEFINITIONS: [[Definition; FUNCTIONS]; LIBRARIES] = [$(definitions::<$number>()),*];
+        static DEFINITIONS: [[FunctionDef; FUNCTIONS]; LIBRARIES] = [$(definitions::<$number>()),*];
     };
 }
 
 libraries!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
 
-const fn definitions<const LIBRARY: usize>() -> [Definition; FUNCTIONS] {
+const fn definitions<const LIBRARY: usize>() -> [FunctionDef; FUNCTIONS] {
     [
         (c"litestream_txid", [0, 1], SQLITE_INNOCUOUS, txid::<LIBRARY>),
         (c"litestream_lag", [0, 1], SQLITE_INNOCUOUS, lag::<LIBRARY>),
@@ -109,7 +109,7 @@ macro_rules! functions {
                 count: c_int,
                 arguments: *mut *mut Value,
             ) {
-                let question = |$arguments: &[Argument]| -> Result<Question, String> { $question };
+                let question = |$arguments: &[Argument]| -> Result<ControlOp, String> { $question };
                 // SAFETY: SQLite calls a function of this library.
                 unsafe { call::<LIBRARY>(context, count, arguments, question, $schema) }
             }
@@ -118,12 +118,12 @@ macro_rules! functions {
 }
 
 functions! {
-    txid(_arguments, schema at 0) Ok(Question::Txid);
-    lag(_arguments, schema at 0) Ok(Question::Lag);
-    time(_arguments, schema at 0) Ok(Question::Time);
-    status(_arguments, schema at 0) Ok(Question::Status);
-    set_time(arguments, schema at 1) moment(arguments).map(Question::MoveTo);
-    wait(arguments, schema at 2) Ok(Question::Wait { txid: awaited(arguments)?, timeout: timeout(arguments)? });
+    txid(_arguments, schema at 0) Ok(ControlOp::Txid);
+    lag(_arguments, schema at 0) Ok(ControlOp::Lag);
+    time(_arguments, schema at 0) Ok(ControlOp::Time);
+    status(_arguments, schema at 0) Ok(ControlOp::Status);
+    set_time(arguments, schema at 1) moment(arguments).map(ControlOp::MoveTo);
+    wait(arguments, schema at 2) Ok(ControlOp::Wait { txid: awaited(arguments)?, timeout: timeout(arguments)? });
 }
 
 fn moment(arguments: &[Argument]) -> Result<String, String> {
@@ -160,7 +160,7 @@ unsafe fn call<const LIBRARY: usize>(
     context: *mut Context,
     count: c_int,
     arguments: *mut *mut Value,
-    question: impl FnOnce(&[Argument]) -> Result<Question, String>,
+    question: impl FnOnce(&[Argument]) -> Result<ControlOp, String>,
     schema: usize,
 ) {
     guard("an SQL function", (), || {
@@ -172,12 +172,12 @@ unsafe fn call<const LIBRARY: usize>(
         let schema = (schema < arguments.len()).then(|| arguments.remove(schema)).and_then(Argument::into_text);
         let schema = schema.unwrap_or_else(|| c"main".to_owned());
         // SAFETY: the connection that calls is open.
-        let ask = |question: Question| unsafe { ask(api, api.connection(context), &schema, &question) };
+        let ask = |question: ControlOp| unsafe { ask(api, api.connection(context), &schema, &question) };
         // SAFETY: the call is under way.
         unsafe {
             match question(&arguments).map_err(Complaint::from).and_then(ask) {
-                Ok(Answer::Number(number)) => api.result_integer(context, number),
-                Ok(Answer::Seconds(seconds)) => api.result_real(context, seconds),
+                Ok(ControlValue::Number(number)) => api.result_integer(context, number),
+                Ok(ControlValue::Seconds(seconds)) => api.result_real(context, seconds),
                 Ok(answer) => api.result_text(context, &answer.into_text()),
                 Err(complaint) => api.result_error(context, complaint.code, &complaint.text),
             }
@@ -189,8 +189,8 @@ unsafe fn call<const LIBRARY: usize>(
 ///
 /// # Safety
 /// `db` is open, and calling.
-pub unsafe fn ask(api: Api, db: *mut Sqlite3, schema: &CStr, question: &Question) -> Result<Answer, Complaint> {
-    let mut request = Request::new(schema, Some(question));
+pub unsafe fn ask(api: Api, db: *mut Sqlite3, schema: &CStr, question: &ControlOp) -> Result<ControlValue, Complaint> {
+    let mut request = ControlCall::new(schema, Some(question));
     // SAFETY: as promised.
     let code = unsafe { request.send(api, db) };
     match request.answer {

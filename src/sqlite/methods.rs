@@ -1,13 +1,13 @@
 //! A replica file's methods, as SQLite calls them.
 
 use super::api::Api;
+use super::control::{ControlCall, REQUEST};
 use super::errors::{Complaint, During, code, report};
 use super::ffi::*;
-use super::file::{File, Filled};
+use super::file::{DbFile, Filled};
 use super::guard::guard;
 use super::names::VFS;
 use super::pragma::Pragma;
-use super::question::{REQUEST, Request};
 use crate::error::Error;
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr;
@@ -17,13 +17,13 @@ use std::ptr;
 pub struct ReplicaFile {
     base: SqliteFile,
     api: Api,
-    file: *mut File,
+    file: *mut DbFile,
     flags: c_int,
 }
 
 impl ReplicaFile {
     /// An open file, to be written where SQLite wants it; `xClose` ends it. `flags` are those that `xOpen` answers.
-    pub fn new(api: Api, file: File, flags: c_int) -> ReplicaFile {
+    pub fn new(api: Api, file: DbFile, flags: c_int) -> ReplicaFile {
         ReplicaFile { base: SqliteFile { methods: &METHODS }, api, file: Box::into_raw(Box::new(file)), flags }
     }
 
@@ -54,7 +54,7 @@ static METHODS: IoMethods = IoMethods {
 ///
 /// # Safety
 /// `file` was opened by [`ReplicaFile::new`], is not closed, and the call under way is SQLite's on it.
-unsafe fn opened<'a>(file: *mut SqliteFile) -> (&'a File, Api) {
+unsafe fn opened<'a>(file: *mut SqliteFile) -> (&'a DbFile, Api) {
     // SAFETY: as promised, a `ReplicaFile` stands there.
     let replica_file = unsafe { &*file.cast::<ReplicaFile>() };
     // SAFETY: the box lives until `close`.
@@ -65,7 +65,7 @@ unsafe fn opened<'a>(file: *mut SqliteFile) -> (&'a File, Api) {
 ///
 /// # Safety
 /// As for [`opened`].
-unsafe fn method(name: &str, file: *mut SqliteFile, body: impl FnOnce(&File) -> Result<c_int, Error>) -> c_int {
+unsafe fn method(name: &str, file: *mut SqliteFile, body: impl FnOnce(&DbFile) -> Result<c_int, Error>) -> c_int {
     guard(name, SQLITE_IOERR, || {
         // SAFETY: as promised.
         let (file, api) = unsafe { opened(file) };
@@ -89,7 +89,7 @@ unsafe extern "C" fn close(file: *mut SqliteFile) -> c_int {
 }
 
 unsafe extern "C" fn read(file: *mut SqliteFile, buffer: *mut c_void, amount: c_int, offset: i64) -> c_int {
-    let body = |file: &File| {
+    let body = |file: &DbFile| {
         let (Ok(amount), Ok(offset)) = (usize::try_from(amount), u64::try_from(offset)) else {
             return Ok(SQLITE_IOERR_READ);
         };
@@ -117,7 +117,7 @@ unsafe extern "C" fn sync(_: *mut SqliteFile, _: c_int) -> c_int {
 }
 
 unsafe extern "C" fn file_size(file: *mut SqliteFile, size: *mut i64) -> c_int {
-    let body = |file: &File| {
+    let body = |file: &DbFile| {
         // At most 2^32 pages of 2^16 bytes.
         let bytes = file.size()? as i64;
         // SAFETY: SQLite wants the size there.
@@ -131,7 +131,7 @@ unsafe extern "C" fn file_size(file: *mut SqliteFile, size: *mut i64) -> c_int {
 unsafe extern "C" fn lock(file: *mut SqliteFile, level: c_int) -> c_int {
     // SAFETY: SQLite calls this on a file of ours.
     let seems_writable = unsafe { &*file.cast::<ReplicaFile>() }.seems_writable();
-    let body = |file: &File| match level {
+    let body = |file: &DbFile| match level {
         SQLITE_LOCK_NONE => Ok(SQLITE_OK),
         SQLITE_LOCK_SHARED => file.lock().map(|()| SQLITE_OK),
         _ if seems_writable => Ok(SQLITE_OK),
@@ -142,7 +142,7 @@ unsafe extern "C" fn lock(file: *mut SqliteFile, level: c_int) -> c_int {
 }
 
 unsafe extern "C" fn unlock(file: *mut SqliteFile, level: c_int) -> c_int {
-    let body = |file: &File| {
+    let body = |file: &DbFile| {
         if level == SQLITE_LOCK_NONE {
             file.unlock();
         }
@@ -184,15 +184,15 @@ unsafe extern "C" fn file_control(file: *mut SqliteFile, operation: c_int, argum
             },
             // SAFETY: SQLite passes the pragma's strings.
             SQLITE_FCNTL_PRAGMA => return unsafe { pragma(file, api, argument.cast()) },
-            // SAFETY: only `functions` and `File` send this, and they send a request that waits for its answer.
-            REQUEST => answer(file, unsafe { &mut *argument.cast::<Request<'_>>() }),
+            // SAFETY: only `functions` and `DbFile` send this, and they send a request that waits for its answer.
+            REQUEST => answer(file, unsafe { &mut *argument.cast::<ControlCall<'_>>() }),
             _ => return SQLITE_NOTFOUND,
         }
         SQLITE_OK
     })
 }
 
-fn answer(file: &File, request: &mut Request<'_>) {
+fn answer(file: &DbFile, request: &mut ControlCall<'_>) {
     request.file = file;
     request.answer = request.question.map(|question| file.answer(question, Some(request.schema)));
 }
@@ -201,7 +201,7 @@ fn answer(file: &File, request: &mut Request<'_>) {
 ///
 /// # Safety
 /// `strings` are those of `SQLITE_FCNTL_PRAGMA`: room for the answer, the name, and the value or null.
-unsafe fn pragma(file: &File, api: Api, strings: *mut *mut c_char) -> c_int {
+unsafe fn pragma(file: &DbFile, api: Api, strings: *mut *mut c_char) -> c_int {
     // SAFETY: as promised.
     let text = |at: usize| unsafe {
         let text = *strings.add(at);

@@ -136,11 +136,11 @@ mod tests {
 
     /// Bytes at an address that is `at` behind a multiple of eight.
     #[repr(C, align(8))]
-    struct Memory([u8; 64]);
+    struct MemoryName([u8; 64]);
 
-    impl Memory {
-        fn new(at: usize, before: u8, bytes: &[u8]) -> Memory {
-            let mut memory = Memory([b'!'; 64]);
+    impl MemoryName {
+        fn new(at: usize, before: u8, bytes: &[u8]) -> MemoryName {
+            let mut memory = MemoryName([b'!'; 64]);
             memory.0[..at].fill(before);
             memory.0[at..at + bytes.len()].copy_from_slice(bytes);
             memory
@@ -151,7 +151,7 @@ mod tests {
     fn parameters_are_read_up_to_the_end_of_the_list() {
         let read = |bytes: &[u8]| {
             assert!(bytes.ends_with(b"\0\0"));
-            let memory = Memory::new(4, 0, bytes);
+            let memory = MemoryName::new(4, 0, bytes);
             // SAFETY: the bytes have the layout, as asserted.
             unsafe { parameters(memory.0[4..].as_ptr().cast()) }
         };
@@ -166,7 +166,7 @@ mod tests {
     #[test]
     fn nothing_is_read_behind_a_name_that_is_not_sqlite_s() {
         for (at, before) in [(0, 0), (1, 0), (3, 0), (5, 0), (7, 0), (8, 0), (4, b'!'), (12, 1)] {
-            let memory = Memory::new(at, before, b"/x.db\0vfs\0litestream\0\0");
+            let memory = MemoryName::new(at, before, b"/x.db\0vfs\0litestream\0\0");
             // SAFETY: a string is there.
             let read = unsafe { parameters(memory.0[at..].as_ptr().cast()) };
             assert_eq!(read, None, "{at} behind, after {before}");

@@ -13,7 +13,7 @@ use std::ops::Range;
 
 /// What page 1 says about the file.
 #[derive(Clone, Copy, Debug)]
-pub struct Header {
+pub struct Page1Header {
     /// The number of the view.
     pub counter: u32,
     /// Size of the database in pages.
@@ -25,7 +25,7 @@ pub struct Header {
 /// Offset of the schema cookie.
 const SCHEMA_COOKIE: usize = 40;
 
-impl Header {
+impl Page1Header {
     /// Whether these bytes of page 1 include some of the schema cookie.
     pub fn shows_schema_cookie(part: Range<usize>) -> bool {
         part.start < SCHEMA_COOKIE + 4 && SCHEMA_COOKIE < part.end
@@ -56,9 +56,9 @@ fn overlay(part: &mut [u8], start: usize, at: usize, bytes: &[u8]) {
 mod tests {
     use super::*;
 
-    const HEADER: Header = Header { counter: 0x0102_0304, commit: 0x0a0b_0c0d, schema_cookie: None };
+    const HEADER: Page1Header = Page1Header { counter: 0x0102_0304, commit: 0x0a0b_0c0d, schema_cookie: None };
 
-    fn whole(header: Header) -> Vec<u8> {
+    fn whole(header: Page1Header) -> Vec<u8> {
         let mut page = vec![0xee; 512];
         header.patch(&mut page, 0);
         page
@@ -72,18 +72,18 @@ mod tests {
         expected[92..96].copy_from_slice(&[1, 2, 3, 4]);
         assert_eq!(whole(HEADER), expected);
         expected[40..44].copy_from_slice(&[9, 8, 7, 6]);
-        assert_eq!(whole(Header { schema_cookie: Some(0x0908_0706), ..HEADER }), expected);
+        assert_eq!(whole(Page1Header { schema_cookie: Some(0x0908_0706), ..HEADER }), expected);
     }
 
     #[test]
     fn every_part_of_the_page_is_what_the_whole_page_has_there() {
-        let header = Header { schema_cookie: Some(7), ..HEADER };
+        let header = Page1Header { schema_cookie: Some(7), ..HEADER };
         let whole = whole(header);
         for start in 0..110 {
             for end in start..110 {
-                let schema_cookie = header.schema_cookie.filter(|_| Header::shows_schema_cookie(start..end));
+                let schema_cookie = header.schema_cookie.filter(|_| Page1Header::shows_schema_cookie(start..end));
                 let mut part = vec![0xee; end - start];
-                Header { schema_cookie, ..header }.patch(&mut part, start);
+                Page1Header { schema_cookie, ..header }.patch(&mut part, start);
                 assert_eq!(part, whole[start..end], "bytes {start}..{end}");
             }
         }

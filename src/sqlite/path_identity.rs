@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 const PATHS: usize = 1024;
 
 /// Who has which path, open addressing by the path's hash.
-struct Taken {
+struct TakenName {
     slots: [AtomicPtr<Path>; PATHS],
 }
 
@@ -26,14 +26,14 @@ struct Path {
     owner: Option<String>,
 }
 
-static TAKEN: Taken = Taken::new();
+static TAKEN: TakenName = TakenName::new();
 
 /// What comes between a path and the number of the settings that it is spelled for.
 const MARK: &str = "#litestream-";
 
 /// Whose a path is to be.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Owner<'a> {
+pub enum PathOwner<'a> {
     /// A replica that is read with these settings: any text that differs where the content does.
     Replica(&'a str),
     /// Such a replica, or a local file: every spelling has to be a path of the file.
@@ -45,7 +45,7 @@ pub enum Owner<'a> {
 }
 
 /// The spelling of the full path `path` for this owner.
-pub fn spell(path: &[u8], owner: Owner<'_>) -> Vec<u8> {
+pub fn spell(path: &[u8], owner: PathOwner<'_>) -> Vec<u8> {
     TAKEN.spell(path, owner)
 }
 
@@ -54,29 +54,29 @@ pub fn unspelled(path: &str) -> &str {
     path.rsplit_once(MARK).map_or(path, |(path, _)| path)
 }
 
-/// How many paths were asked for by [`Owner::Unknown`].
+/// How many paths were asked for by [`PathOwner::Unknown`].
 static UNKNOWN: AtomicUsize = AtomicUsize::new(0);
 
-impl Taken {
-    const fn new() -> Taken {
-        Taken { slots: [const { AtomicPtr::new(ptr::null_mut()) }; PATHS] }
+impl TakenName {
+    const fn new() -> TakenName {
+        TakenName { slots: [const { AtomicPtr::new(ptr::null_mut()) }; PATHS] }
     }
 
-    fn spell(&self, path: &[u8], owner: Owner<'_>) -> Vec<u8> {
-        let number = UNKNOWN.fetch_add(usize::from(owner == Owner::Unknown), Ordering::Relaxed);
+    fn spell(&self, path: &[u8], owner: PathOwner<'_>) -> Vec<u8> {
+        let number = UNKNOWN.fetch_add(usize::from(owner == PathOwner::Unknown), Ordering::Relaxed);
         let unique = number.to_string();
         let settings = match owner {
-            Owner::Replica(settings) | Owner::ByRole(settings) => Some(settings),
-            Owner::Local => None,
-            Owner::Unknown => Some(unique.as_str()),
+            PathOwner::Replica(settings) | PathOwner::ByRole(settings) => Some(settings),
+            PathOwner::Local => None,
+            PathOwner::Unknown => Some(unique.as_str()),
         };
         match (self.owner(path, settings), owner) {
             (Some(taken), _) if taken.as_deref() == settings => path.to_vec(),
-            (None, Owner::Local) => path.to_vec(),
-            (_, Owner::Local) => detour(path, 1),
-            (_, Owner::ByRole(_)) => detour(path, 2),
-            (_, Owner::Unknown) => detour(path, number + 3),
-            (_, Owner::Replica(settings)) => [path, format!("{MARK}{:016x}", hash(&settings)).as_bytes()].concat(),
+            (None, PathOwner::Local) => path.to_vec(),
+            (_, PathOwner::Local) => detour(path, 1),
+            (_, PathOwner::ByRole(_)) => detour(path, 2),
+            (_, PathOwner::Unknown) => detour(path, number + 3),
+            (_, PathOwner::Replica(settings)) => [path, format!("{MARK}{:016x}", hash(&settings)).as_bytes()].concat(),
         }
     }
 
@@ -129,7 +129,7 @@ fn hash(what: &impl Hash) -> u64 {
 mod tests {
     use super::*;
 
-    use Owner::{ByRole, Local, Replica, Unknown};
+    use PathOwner::{ByRole, Local, Replica, Unknown};
     use std::collections::HashSet;
 
     fn text(spelling: Vec<u8>) -> String {
@@ -138,7 +138,7 @@ mod tests {
 
     #[test]
     fn the_first_has_the_path_and_others_have_it_spelled_differently() {
-        let taken = Taken::new();
+        let taken = TakenName::new();
         let spell = |owner| text(taken.spell(b"/d/x.db", owner));
         assert_eq!(spell(Replica("one")), "/d/x.db");
         let two = spell(Replica("two"));
@@ -154,7 +154,7 @@ mod tests {
 
     #[test]
     fn a_replica_does_not_share_a_local_file_s_path() {
-        let taken = Taken::new();
+        let taken = TakenName::new();
         assert_eq!(taken.spell(b"/d/x.db", Local), b"/d/x.db");
         assert_ne!(taken.spell(b"/d/x.db", Replica("one")), b"/d/x.db");
         assert_eq!(taken.spell(b"/d/x.db", Local), b"/d/x.db");
@@ -166,7 +166,7 @@ mod tests {
         let path = dir.path().join("x.db");
         std::fs::write(&path, "x").unwrap();
         let path = path.to_str().unwrap();
-        let taken = Taken::new();
+        let taken = TakenName::new();
         let owners = [Local, ByRole("one"), Replica("two")].into_iter().chain([Unknown; 40]);
         let spellings: Vec<String> = owners.map(|owner| text(taken.spell(path.as_bytes(), owner))).collect();
         assert_eq!(spellings.iter().collect::<HashSet<_>>().len(), spellings.len(), "{spellings:?}");
@@ -177,7 +177,7 @@ mod tests {
 
     #[test]
     fn a_full_table_still_keeps_replicas_apart() {
-        let taken = Taken::new();
+        let taken = TakenName::new();
         for path in 0..PATHS {
             taken.spell(path.to_string().as_bytes(), Replica("one"));
         }
@@ -190,7 +190,7 @@ mod tests {
 
     #[test]
     fn threads_agree_on_who_has_a_path() {
-        let taken = Taken::new();
+        let taken = TakenName::new();
         let spellings: Vec<Vec<u8>> = std::thread::scope(|scope| {
             let threads: Vec<_> = (0..8)
                 .map(|who| (who % 2).to_string())

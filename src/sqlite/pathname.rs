@@ -2,7 +2,7 @@
 
 use super::ffi::*;
 use super::names::{self, Meaning};
-use super::path_identity::{self, Owner};
+use super::path_identity::{self, PathOwner};
 use super::registration::Registration;
 use super::{anchor, unresolved};
 use std::cell::RefCell;
@@ -80,10 +80,10 @@ unsafe fn write_full_pathname(
     let (path, moved) = (moved.as_deref().unwrap_or(&nominal), moved.is_some());
     let identity = names::identity(parameters.as_deref().unwrap_or_default());
     let owner = match meaning {
-        Some(Meaning::Replica) => Owner::Replica(&identity),
-        Some(Meaning::ByRole) => Owner::ByRole(&identity),
-        Some(Meaning::Local) => Owner::Local,
-        None => Owner::Unknown,
+        Some(Meaning::Replica) => PathOwner::Replica(&identity),
+        Some(Meaning::ByRole) => PathOwner::ByRole(&identity),
+        Some(Meaning::Local) => PathOwner::Local,
+        None => PathOwner::Unknown,
     };
     let Ok(full) = CString::new(path_identity::spell(path.to_bytes(), owner)) else {
         return SQLITE_CANTOPEN_FULLPATH;

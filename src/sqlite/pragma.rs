@@ -1,6 +1,6 @@
 //! Pragmas: `PRAGMA [schema.]litestream_…`.
 
-use super::question::Question;
+use super::control::ControlOp;
 use crate::ltx::Txid;
 
 /// A pragma of ours, read.
@@ -8,7 +8,7 @@ use crate::ltx::Txid;
 pub enum Pragma {
     /// Needs the file: `PRAGMA litestream_txid`, `PRAGMA litestream_lag`, `PRAGMA litestream_status`, `PRAGMA litestream_time`,
     /// `PRAGMA litestream_time = '2024-05-01T12:00:00Z'`, `PRAGMA litestream_txid = '000000000000002a'`.
-    Ask(Question),
+    Ask(ControlOp),
     /// Always the same, since there is neither hydration nor writing: `PRAGMA litestream_hydration_progress`,
     /// `PRAGMA litestream_hydration_file`, `PRAGMA litestream_write_enabled`, `PRAGMA litestream_write_enabled = 0`.
     Fixed(&'static str),
@@ -19,8 +19,8 @@ impl Pragma {
     pub fn parse(name: &str, value: Option<&str>) -> Option<Result<Pragma, String>> {
         let name = name.to_ascii_lowercase();
         let pragma = match (name.as_str(), value) {
-            ("litestream_time", Some(moment)) => Ok(Pragma::Ask(Question::MoveTo(moment.to_owned()))),
-            ("litestream_txid", Some(txid)) => txid_of(txid).map(|txid| Pragma::Ask(Question::MoveToTxid(txid))),
+            ("litestream_time", Some(moment)) => Ok(Pragma::Ask(ControlOp::MoveTo(moment.to_owned()))),
+            ("litestream_txid", Some(txid)) => txid_of(txid).map(|txid| Pragma::Ask(ControlOp::MoveToTxid(txid))),
             ("litestream_write_enabled", Some(value)) => write_enabled(value),
             _ => match (read(&name)?, value) {
                 (pragma, None) => Ok(pragma),
@@ -33,10 +33,10 @@ impl Pragma {
 
 fn read(name: &str) -> Option<Pragma> {
     Some(match name {
-        "litestream_txid" => Pragma::Ask(Question::Txid),
-        "litestream_lag" => Pragma::Ask(Question::Lag),
-        "litestream_time" => Pragma::Ask(Question::Time),
-        "litestream_status" => Pragma::Ask(Question::Status),
+        "litestream_txid" => Pragma::Ask(ControlOp::Txid),
+        "litestream_lag" => Pragma::Ask(ControlOp::Lag),
+        "litestream_time" => Pragma::Ask(ControlOp::Time),
+        "litestream_status" => Pragma::Ask(ControlOp::Status),
         "litestream_hydration_progress" | "litestream_write_enabled" => Pragma::Fixed("0"),
         "litestream_hydration_file" => Pragma::Fixed(""),
         _ => return None,
@@ -70,9 +70,9 @@ mod tests {
     #[test]
     fn every_pragma_is_known_in_any_case() {
         for (name, pragma) in [
-            ("litestream_txid", Pragma::Ask(Question::Txid)),
-            ("LiteStream_Lag", Pragma::Ask(Question::Lag)),
-            ("LITESTREAM_TIME", Pragma::Ask(Question::Time)),
+            ("litestream_txid", Pragma::Ask(ControlOp::Txid)),
+            ("LiteStream_Lag", Pragma::Ask(ControlOp::Lag)),
+            ("LITESTREAM_TIME", Pragma::Ask(ControlOp::Time)),
             ("litestream_hydration_progress", Pragma::Fixed("0")),
             ("litestream_hydration_file", Pragma::Fixed("")),
             ("litestream_write_enabled", Pragma::Fixed("0")),
@@ -87,9 +87,9 @@ mod tests {
 
     #[test]
     fn only_the_moment_can_be_set() {
-        assert_eq!(parse("litestream_time", Some("LATEST")), Ok(Pragma::Ask(Question::MoveTo("LATEST".into()))));
+        assert_eq!(parse("litestream_time", Some("LATEST")), Ok(Pragma::Ask(ControlOp::MoveTo("LATEST".into()))));
         let txid = parse("Litestream_TXID", Some("000000000000002A"));
-        assert_eq!(txid, Ok(Pragma::Ask(Question::MoveToTxid(Txid(42)))));
+        assert_eq!(txid, Ok(Pragma::Ask(ControlOp::MoveToTxid(Txid(42)))));
         for bad in ["", "42", "LATEST", "000000000000002g"] {
             let error = parse("litestream_txid", Some(bad)).expect_err(bad);
             assert!(error.contains("16 hexadecimal digits") && error.contains("'LATEST'"), "{error}");

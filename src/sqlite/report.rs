@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 /// What keeps a reader at an older view than the newest.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Held {
+pub enum HeldMemory {
     /// Nothing: the next read sees the newest.
     No,
     /// An open read transaction, or an unfinished statement.
@@ -28,7 +28,7 @@ pub struct StatusReport {
     /// What it reads.
     pub view: Option<Arc<View>>,
     /// Why it does not read the newest.
-    pub held: Held,
+    pub held: HeldMemory,
     /// The replica, as all its readers share it.
     pub status: Option<Status>,
 }
@@ -44,10 +44,10 @@ impl StatusReport {
     fn reader_fields(&self) -> Vec<(&'static str, Value)> {
         let view = self.view.as_deref();
         let held = match self.held {
-            Held::No => Value::Null,
-            Held::Transaction => "transaction".into(),
-            Held::Moment => "moment".into(),
-            Held::Unlocked => "opened without locks".into(),
+            HeldMemory::No => Value::Null,
+            HeldMemory::Transaction => "transaction".into(),
+            HeldMemory::Moment => "moment".into(),
+            HeldMemory::Unlocked => "opened without locks".into(),
         };
         vec![
             ("schema", json!(self.schema.as_ref().map(|schema| schema.to_string_lossy()))),

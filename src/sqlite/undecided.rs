@@ -11,16 +11,16 @@
 //! `xOpen` also has to say whether the file can be written. If SQLite may create files, the answer is yes, for the sake of the local
 //! file: `sqlite3_db_readonly` then returns 0 for such a replica too, and a write fails with `SQLITE_READONLY` when it opens its journal.
 
-use super::access::{self, Condition};
+use super::access::{self, AccessCondition};
+use super::control::{ControlCall, REQUEST};
 use super::errors::{During, code, report};
 use super::ffi::*;
 use super::guard::guard;
 use super::pathname;
-use super::question::{REQUEST, Request};
 use super::registration::Registration;
 use super::role::Role;
-use super::vfs::{self, Named};
-use crate::error::{Error, Kind};
+use super::vfs::{self, OpenedName};
+use crate::error::{Error, ErrorKind};
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr;
 
@@ -33,12 +33,12 @@ pub struct UndecidedFile {
     name: *const c_char,
     flags: c_int,
     /// The replica that it is, and on what it depends whether it may be opened; None if its role decides what it is.
-    replica: Option<Box<(Named, Condition)>>,
-    failure: Option<Failure>,
+    replica: Option<Box<(OpenedName, AccessCondition)>>,
+    failure: Option<UndecidedFailure>,
 }
 
 /// Why the file could not be opened: what every method returns from then on.
-struct Failure {
+struct UndecidedFailure {
     code: c_int,
     /// None for a local file, of which the default VFS has told what there is to tell.
     error: Option<Error>,
@@ -50,7 +50,7 @@ impl UndecidedFile {
         registration: &'static Registration,
         name: *const c_char,
         flags: c_int,
-        replica: Option<Box<(Named, Condition)>>,
+        replica: Option<Box<(OpenedName, AccessCondition)>>,
     ) -> UndecidedFile {
         UndecidedFile { base: SqliteFile { methods: &METHODS }, registration, name, flags, replica, failure: None }
     }
@@ -162,9 +162,9 @@ unsafe extern "C" fn file_control(file: *mut SqliteFile, operation: c_int, argum
                 unsafe { decide(file, argument.cast::<*mut Sqlite3>()) };
                 SQLITE_OK
             }
-            (REQUEST, Some(Failure { error: Some(error), .. })) => {
+            (REQUEST, Some(UndecidedFailure { error: Some(error), .. })) => {
                 // SAFETY: only this library sends this, and it sends a request that waits for its answer.
-                unsafe { (*argument.cast::<Request<'_>>()).answer = Some(Err(error.clone())) };
+                unsafe { (*argument.cast::<ControlCall<'_>>()).answer = Some(Err(error.clone())) };
                 SQLITE_NOTFOUND
             }
             _ => SQLITE_NOTFOUND,
@@ -218,18 +218,18 @@ unsafe fn decide(file: *mut SqliteFile, db: *mut *mut Sqlite3) {
 unsafe fn become_replica(
     registration: &'static Registration,
     name: *const c_char,
-    named: &Named,
+    named: &OpenedName,
     file: *mut SqliteFile,
     flags: c_int,
-) -> Result<(), Failure> {
+) -> Result<(), UndecidedFailure> {
     // SAFETY: as promised.
     let opened = unsafe { vfs::open_replica(registration, name, named, file, UndecidedFile::out_flags(flags)) };
     opened.map_err(|error| failed(registration, error))
 }
 
-fn failed(registration: &Registration, error: Error) -> Failure {
+fn failed(registration: &Registration, error: Error) -> UndecidedFailure {
     report(registration.api, &error, During::Open);
-    Failure { code: code(error.kind(), During::Open), error: Some(error) }
+    UndecidedFailure { code: code(error.kind(), During::Open), error: Some(error) }
 }
 
 /// # Safety
@@ -239,11 +239,11 @@ unsafe fn become_local(
     name: *const c_char,
     file: *mut SqliteFile,
     flags: c_int,
-) -> Result<(), Failure> {
+) -> Result<(), UndecidedFailure> {
     // SAFETY: as promised.
     if pathname::named(unsafe { CStr::from_ptr(name) }).is_some_and(|named| named.moved) {
         // Its own directory cannot be written, and nobody asked for a file in another.
-        return Err(Failure { code: SQLITE_CANTOPEN, error: None });
+        return Err(UndecidedFailure { code: SQLITE_CANTOPEN, error: None });
     }
     let (default, mut out_flags) = (registration.default, 0);
     // SAFETY: as promised. Without methods a file that failed to open is not closed.
@@ -255,7 +255,7 @@ unsafe fn become_local(
                 if let Some(methods) = (*file).methods.as_ref() {
                     (methods.close)(file);
                 }
-                Err(Failure { code, error: None })
+                Err(UndecidedFailure { code, error: None })
             }
         }
     }
@@ -267,7 +267,7 @@ unsafe fn become_local(
 /// # Safety
 /// `db` is open and in the hands of this thread.
 pub unsafe fn failure(registration: &Registration, db: *mut Sqlite3) -> Option<Error> {
-    let mut request = Request::new(c"main", None);
+    let mut request = ControlCall::new(c"main", None);
     // SAFETY: as promised.
     unsafe { request.send(registration.api, db) };
     request.answer.and_then(Result::err)
@@ -291,5 +291,5 @@ pub unsafe fn without_vfs(registration: &Registration, db: *mut Sqlite3) -> Opti
     // SAFETY: the name is that of an open database, which has its parameters.
     unsafe { api.uri_parameter(name, "replica_url") }?;
     let text = "the URI has the parameter replica_url, but was opened without the VFS that reads replicas";
-    Some(Error::new(Kind::Config, text).remedy("add vfs=litestream to it"))
+    Some(Error::new(ErrorKind::Config, text).remedy("add vfs=litestream to it"))
 }

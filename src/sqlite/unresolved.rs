@@ -1,7 +1,7 @@
 //! Why a database's name has no full path. SQLite itself says no more than "unable to open database file".
 
 use super::api::Api;
-use crate::error::{Error, Kind};
+use crate::error::{Error, ErrorKind};
 use std::ffi::{CStr, c_int};
 
 /// How many bytes SQLite appends to the name of a database for its journal. A name that leaves no room for them is refused
@@ -21,7 +21,7 @@ fn reason(name: &str, room: c_int, code: c_int) -> Error {
     const SHOWN: usize = 80;
     let shown: String = name.chars().take(SHOWN).collect();
     let shown = if shown.len() < name.len() { format!("{shown}…") } else { shown };
-    let error = |cause: String| Error::new(Kind::Config, format!("cannot open {shown}: {cause}"));
+    let error = |cause: String| Error::new(ErrorKind::Config, format!("cannot open {shown}: {cause}"));
     let most = usize::try_from(room).unwrap_or(0).saturating_sub(SUFFIX + 1);
     match std::env::current_dir() {
         Err(cause) if !name.starts_with('/') => error(format!("there is no current directory: {cause}"))

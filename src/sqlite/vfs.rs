@@ -1,11 +1,11 @@
 //! The VFS's methods: names that mean a replica are opened here, everything else is the default VFS's.
 
-use super::access::{self, Condition};
-use super::companions::{self, Companions};
+use super::access::{self, AccessCondition};
 use super::errors::{During, report};
 use super::ffi::*;
-use super::file::File;
+use super::file::DbFile;
 use super::guard::guard;
+use super::journal_names::{self, JournalNames};
 use super::methods::ReplicaFile;
 use super::names::{self, Meaning};
 use super::registration::Registration;
@@ -76,7 +76,7 @@ unsafe extern "C" fn open(
         unsafe { (*file).methods = ptr::null() };
         // SAFETY: SQLite passes a VFS of ours.
         let registration = unsafe { Registration::of(vfs) };
-        if companions::contains(name) {
+        if journal_names::contains(name) {
             // The journal that a write takes.
             return SQLITE_READONLY;
         }
@@ -158,7 +158,7 @@ unsafe fn meaning(registration: &Registration, name: *const c_char) -> Meaning {
 }
 
 /// A replica to open, as its name and the environment say it.
-pub struct Named {
+pub struct OpenedName {
     settings: Settings,
     location: Location,
 }
@@ -167,14 +167,17 @@ pub struct Named {
 ///
 /// # Safety
 /// `name` is what SQLite passed to `xOpen` for a main database.
-pub unsafe fn read_name(registration: &Registration, name: *const c_char) -> Result<(Named, Option<Condition>), Error> {
+pub unsafe fn read_name(
+    registration: &Registration,
+    name: *const c_char,
+) -> Result<(OpenedName, Option<AccessCondition>), Error> {
     // SAFETY: as promised.
     let parameter = |key: &str| unsafe { registration.api.uri_parameter(name, key) };
     let read = Settings::read(parameter).and_then(|settings| {
         let location = Location::parse(&settings.replica_url)?;
         let url = parameter("replica_url").filter(|url| !url.is_empty());
         let condition = access::check(url.as_deref(), &location)?;
-        Ok((Named { settings, location }, condition))
+        Ok((OpenedName { settings, location }, condition))
     });
     // SAFETY: as promised.
     read.map_err(|error| unsafe { not_opened(name, error) })
@@ -187,7 +190,7 @@ pub unsafe fn read_name(registration: &Registration, name: *const c_char) -> Res
 pub unsafe fn open_replica(
     registration: &Registration,
     name: *const c_char,
-    named: &Named,
+    named: &OpenedName,
     file: *mut SqliteFile,
     flags: c_int,
 ) -> Result<(), Error> {
@@ -196,7 +199,7 @@ pub unsafe fn open_replica(
     let unlocked = unsafe { api.uri_boolean(name, c"nolock") || api.uri_boolean(name, c"immutable") };
     // SAFETY: as promised. The names stay until SQLite has closed the file.
     let [journal, wal] = unsafe { api.companions(name) };
-    let opened = File::open(api, &named.settings, &named.location, unlocked, Companions::enter(journal, wal));
+    let opened = DbFile::open(api, &named.settings, &named.location, unlocked, JournalNames::enter(journal, wal));
     // SAFETY: as promised.
     let opened = opened.map_err(|error| unsafe { not_opened(name, error) })?;
     // SAFETY: as promised.
@@ -218,7 +221,7 @@ pub unsafe fn not_opened(name: *const c_char, error: Error) -> Error {
 
 unsafe extern "C" fn delete(vfs: *mut Vfs, name: *const c_char, sync_directory: c_int) -> c_int {
     guard("xDelete", SQLITE_IOERR, || {
-        if companions::contains(name) {
+        if journal_names::contains(name) {
             return SQLITE_OK;
         }
         // SAFETY: SQLite passes a VFS of ours.
@@ -230,7 +233,7 @@ unsafe extern "C" fn delete(vfs: *mut Vfs, name: *const c_char, sync_directory: 
 
 unsafe extern "C" fn access(vfs: *mut Vfs, name: *const c_char, what: c_int, answer: *mut c_int) -> c_int {
     guard("xAccess", SQLITE_IOERR, || {
-        if companions::contains(name) {
+        if journal_names::contains(name) {
             // SAFETY: SQLite wants the answer there.
             unsafe { answer.write(0) };
             return SQLITE_OK;

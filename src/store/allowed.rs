@@ -3,11 +3,11 @@
 //! Prefixes are compared by parts and not as text: scheme, user, host and port, the path by whole segments, and the parameters
 //! that decide which server is asked and how it is verified.
 
-use super::file::FilePlace;
-use super::location::known;
+use super::backend::known;
+use super::file::FileConfig;
 use super::parameters::Parameters;
 use super::s3;
-use super::url::{self, Parts};
+use super::url::{self, UrlParts};
 use std::path::PathBuf;
 
 /// A list of prefixes.
@@ -16,7 +16,7 @@ pub struct Allowed(Vec<Prefix>);
 
 /// What a list says of a URL.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Verdict {
+pub enum UrlVerdict {
     /// No prefix covers it.
     Refused,
     /// A prefix covers it that names no server, such as `s3://` or `https://`.
@@ -52,13 +52,13 @@ impl Allowed {
     }
 
     /// Whether a URL may be opened.
-    pub fn verdict(&self, url: &str) -> Verdict {
-        let Ok(url) = Prefix::parse(url) else { return Verdict::Refused };
+    pub fn verdict(&self, url: &str) -> UrlVerdict {
+        let Ok(url) = Prefix::parse(url) else { return UrlVerdict::Refused };
         let covering: Vec<&Prefix> = self.0.iter().filter(|prefix| prefix.covers(&url)).collect();
         match covering.iter().any(|prefix| prefix.names_a_server()) {
-            true => Verdict::Named,
-            false if covering.is_empty() => Verdict::Refused,
-            false => Verdict::Covered,
+            true => UrlVerdict::Named,
+            false if covering.is_empty() => UrlVerdict::Refused,
+            false => UrlVerdict::Covered,
         }
     }
 }
@@ -80,10 +80,10 @@ impl Prefix {
     fn parse(url: &str) -> Result<Prefix, String> {
         let (scheme, rest) = url::scheme(url).ok_or("it has no scheme")?;
         if scheme == "file" {
-            let paths = FilePlace::parse(rest)?.candidates().to_vec();
+            let paths = FileConfig::parse(rest)?.candidates().to_vec();
             return Ok(Prefix { scheme, user: None, hosts: Vec::new(), paths, server: Vec::new(), tls: false });
         }
-        let parts = Parts::of(rest).ok_or("two slashes are missing behind the scheme")?;
+        let parts = UrlParts::of(rest).ok_or("two slashes are missing behind the scheme")?;
         let mut parameters = Parameters::of(&parts.query);
         let (host, own_endpoint) = match scheme.as_str() {
             "s3" | "oss" => s3::bucket_and_endpoint(&scheme, &parts),
@@ -148,7 +148,7 @@ fn hosts(scheme: &str, host: &str) -> Vec<String> {
 mod tests {
     use super::*;
 
-    fn verdict(list: &str, url: &str) -> Verdict {
+    fn verdict(list: &str, url: &str) -> UrlVerdict {
         Allowed::parse(list).expect(list).verdict(url)
     }
 
@@ -176,12 +176,12 @@ mod tests {
             ("nats://a", "nats://a/app?tls=true"),
             ("file:///srv/replicas", "file:///srv/replicas/a/../b"),
         ] {
-            let expected = if list.starts_with("file") { Verdict::Covered } else { Verdict::Named };
+            let expected = if list.starts_with("file") { UrlVerdict::Covered } else { UrlVerdict::Named };
             assert_eq!(verdict(list, url), expected, "{list} {url}");
         }
         for (list, url) in [("s3://", "s3://bucket/app"), ("https://", "https://host/app"), ("file:///", "file:///srv")]
         {
-            assert_eq!(verdict(list, url), Verdict::Covered, "{list} {url}");
+            assert_eq!(verdict(list, url), UrlVerdict::Covered, "{list} {url}");
         }
     }
 
@@ -224,7 +224,7 @@ mod tests {
             ("file:///srv/replicas", "file:///srv/replicas2"),
             ("s3://bucket", "no URL"),
         ] {
-            assert_eq!(verdict(list, url), Verdict::Refused, "{list} {url}");
+            assert_eq!(verdict(list, url), UrlVerdict::Refused, "{list} {url}");
         }
     }
 

@@ -1,6 +1,6 @@
 //! Replicas in Azure Blob Storage.
 
-use super::cloud::{self, Bucket, CloudStore, Parts, Service};
+use super::cloud::{self, Bucket, ClientParts, CloudStore, Service};
 use super::environment::{Environment, Secret};
 use super::http::{Clients, Redirects};
 use super::parameters::Parameters;
@@ -14,19 +14,19 @@ use std::sync::Arc;
 
 /// Where a replica lies in Azure Blob Storage, and how to ask for it.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub(super) struct AzurePlace {
+pub(super) struct AzureConfig {
     account: String,
     container: String,
     path: String,
     /// With its scheme, and with the account where that is no part of the host.
     endpoint: String,
     skip_verify: bool,
-    credentials: Credentials,
+    credentials: AzureCredentials,
 }
 
 /// What requests are signed with.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-enum Credentials {
+enum AzureCredentials {
     /// Nothing: the container is public.
     None,
     /// The query of a shared access signature.
@@ -37,8 +37,8 @@ enum Credentials {
     Identity(Vec<(&'static str, Secret)>),
 }
 
-impl AzurePlace {
-    pub fn parse(parts: &url::Parts<'_>, environment: &Environment<'_>, shown: &str) -> Result<AzurePlace, String> {
+impl AzureConfig {
+    pub fn parse(parts: &url::UrlParts<'_>, environment: &Environment<'_>, shown: &str) -> Result<AzureConfig, String> {
         let mut parameters = Parameters::of(&parts.query);
         let account = match parts.userinfo.map(|info| info.split(':').next().unwrap_or(info)) {
             Some(account) if !account.is_empty() => Some(account.to_owned()),
@@ -62,8 +62,8 @@ impl AzurePlace {
         }
         let sas = sas(&mut parameters);
         let credentials = match parameters.flag("anonymous")? {
-            Some(true) => Credentials::None,
-            _ => Credentials::find(sas, environment)?,
+            Some(true) => AzureCredentials::None,
+            _ => AzureCredentials::find(sas, environment)?,
         };
         let skip_verify = parameters.flag("skipVerify")?.unwrap_or(false);
         parameters.warn_of_the_rest(&[], shown);
@@ -77,16 +77,17 @@ impl AzurePlace {
             Some(server) if account_of(&server).as_deref() != Some(&account) => format!("{server}/{account}"),
             Some(endpoint) => endpoint,
         };
-        if credentials != Credentials::None {
+        if credentials != AzureCredentials::None {
             recipient::warn_of_plain_http(&endpoint, shown);
         }
-        Ok(AzurePlace { account, container, path, endpoint, skip_verify, credentials })
+        Ok(AzureConfig { account, container, path, endpoint, skip_verify, credentials })
     }
 
     /// As [`Location::recipient`](super::Location::recipient).
-    pub fn recipient(&self, parts: &url::Parts<'_>, environment: &Environment<'_>) -> Option<String> {
-        let own = sas(&mut Parameters::of(&parts.query)).map(|sas| Credentials::find(Some(sas), &Environment::EMPTY));
-        if self.credentials == Credentials::None || own.is_some_and(|own| own.as_ref() == Ok(&self.credentials)) {
+    pub fn recipient(&self, parts: &url::UrlParts<'_>, environment: &Environment<'_>) -> Option<String> {
+        let own =
+            sas(&mut Parameters::of(&parts.query)).map(|sas| AzureCredentials::find(Some(sas), &Environment::EMPTY));
+        if self.credentials == AzureCredentials::None || own.is_some_and(|own| own.as_ref() == Ok(&self.credentials)) {
             return None;
         }
         // Endpoints of the environment may come without the account.
@@ -97,7 +98,7 @@ impl AzurePlace {
     }
 
     /// Makes a store of the place.
-    pub fn connect(self, shown: Arc<str>) -> Result<CloudStore<AzurePlace>, String> {
+    pub fn connect(self, shown: Arc<str>) -> Result<CloudStore<AzureConfig>, String> {
         let clients = Clients::of(self.server(), Trust::of(self.skip_verify, None, &shown)?, None, Redirects::Refused)?;
         CloudStore::new(shown, self, clients)
     }
@@ -131,9 +132,9 @@ fn account_of(endpoint: &str) -> Option<String> {
     }
 }
 
-impl Credentials {
+impl AzureCredentials {
     /// As Litestream: a signature before a key before an identity.
-    fn find(sas: Option<String>, environment: &Environment<'_>) -> Result<Credentials, String> {
+    fn find(sas: Option<String>, environment: &Environment<'_>) -> Result<AzureCredentials, String> {
         const OF_IDENTITIES: [&str; 7] = [
             "AZURE_TENANT_ID",
             "AZURE_CLIENT_ID",
@@ -148,21 +149,21 @@ impl Credentials {
             sas => sas,
         };
         if let Some(sas) = sas {
-            return Ok(Credentials::Sas(Secret(sas.trim_start_matches('?').to_owned())));
+            return Ok(AzureCredentials::Sas(Secret(sas.trim_start_matches('?').to_owned())));
         }
         let keys = ["LITESTREAM_AZURE_ACCOUNT_KEY", "AZURE_STORAGE_ACCOUNT_KEY", "AZURE_STORAGE_KEY"];
         if let Some(key) = environment.first(&keys)? {
-            return Ok(Credentials::Key(Secret(key)));
+            return Ok(AzureCredentials::Key(Secret(key)));
         }
         let mut set = Vec::new();
         for name in OF_IDENTITIES {
             set.extend(environment.text(name)?.map(|value| (name, Secret(value))));
         }
-        Ok(Credentials::Identity(set))
+        Ok(AzureCredentials::Identity(set))
     }
 }
 
-impl Service for AzurePlace {
+impl Service for AzureConfig {
     fn layout(&self) -> Layout {
         Layout::Decimal
     }
@@ -179,7 +180,7 @@ impl Service for AzurePlace {
         ""
     }
 
-    fn client(&self, _region: &str, parts: Parts) -> Result<Arc<dyn Bucket>, String> {
+    fn client(&self, _region: &str, parts: ClientParts) -> Result<Arc<dyn Bucket>, String> {
         let builder = MicrosoftAzureBuilder::new()
             .with_account(&self.account)
             .with_container_name(&self.container)
@@ -187,30 +188,31 @@ impl Service for AzurePlace {
             .with_retry(parts.retry)
             .with_client_options(parts.options)
             .with_http_connector(parts.connector);
-        let builder = match &self.credentials {
-            Credentials::None => builder.with_skip_signature(true),
-            Credentials::Sas(query) => {
-                let pairs = form_urlencoded::parse(query.0.as_bytes()).into_owned();
-                builder.with_sas_authorization(pairs.collect::<Vec<_>>())
-            }
-            Credentials::Key(key) => builder.with_access_key(&key.0),
-            Credentials::Identity(variables) => variables.iter().fold(builder, |builder, (name, value)| {
-                match name.to_ascii_lowercase().parse::<AzureConfigKey>() {
-                    Ok(key) => builder.with_config(key, &value.0),
-                    Err(_) => builder,
+        let builder =
+            match &self.credentials {
+                AzureCredentials::None => builder.with_skip_signature(true),
+                AzureCredentials::Sas(query) => {
+                    let pairs = form_urlencoded::parse(query.0.as_bytes()).into_owned();
+                    builder.with_sas_authorization(pairs.collect::<Vec<_>>())
                 }
-            }),
-        };
+                AzureCredentials::Key(key) => builder.with_access_key(&key.0),
+                AzureCredentials::Identity(variables) => variables.iter().fold(builder, |builder, (name, value)| {
+                    match name.to_ascii_lowercase().parse::<AzureConfigKey>() {
+                        Ok(key) => builder.with_config(key, &value.0),
+                        Err(_) => builder,
+                    }
+                }),
+            };
         let bucket = builder.build().map_err(|error| match &self.credentials {
             // What is wrong with a key may quote it.
-            Credentials::Key(_) => "the key of the account is not in Base64".to_owned(),
+            AzureCredentials::Key(_) => "the key of the account is not in Base64".to_owned(),
             _ => cloud::unusable(&error),
         })?;
         Ok(Arc::new(bucket))
     }
 
     fn lacks(&self) -> Option<&'static str> {
-        matches!(self.credentials, Credentials::Identity(_)).then_some(
+        matches!(self.credentials, AzureCredentials::Identity(_)).then_some(
             "neither LITESTREAM_AZURE_ACCOUNT_KEY nor LITESTREAM_AZURE_SAS_TOKEN is set, and no identity gives any",
         )
     }
@@ -228,10 +230,10 @@ mod tests {
     use super::*;
     use std::ffi::OsString;
 
-    fn parse(url: &str, variables: &[(&str, &str)]) -> Result<AzurePlace, String> {
+    fn parse(url: &str, variables: &[(&str, &str)]) -> Result<AzureConfig, String> {
         let find = |name: &str| variables.iter().find(|(n, _)| *n == name).map(|(_, value)| OsString::from(value));
         let (_, rest) = url::scheme(url).expect("a scheme");
-        AzurePlace::parse(&url::Parts::of(rest).expect("parts"), &Environment(&find), url)
+        AzureConfig::parse(&url::UrlParts::of(rest).expect("parts"), &Environment(&find), url)
     }
 
     #[test]
@@ -260,12 +262,12 @@ mod tests {
         let of = |url: &str, variables: &[(&str, &str)]| parse(url, variables).expect(url).credentials;
         let secret = |text: &str| Secret(text.to_owned());
         let (key, sas) = (("LITESTREAM_AZURE_ACCOUNT_KEY", "a2V5"), ("AZURE_STORAGE_SAS_TOKEN", "?sig=x"));
-        assert_eq!(of("abs://me@box/p", &[key, sas]), Credentials::Sas(secret("sig=x")));
-        assert_eq!(of("abs://me@box/p?sas=sig%3Dy", &[key, sas]), Credentials::Sas(secret("sig=y")));
-        assert_eq!(of("abs://me@box/p", &[key]), Credentials::Key(secret("a2V5")));
+        assert_eq!(of("abs://me@box/p", &[key, sas]), AzureCredentials::Sas(secret("sig=x")));
+        assert_eq!(of("abs://me@box/p?sas=sig%3Dy", &[key, sas]), AzureCredentials::Sas(secret("sig=y")));
+        assert_eq!(of("abs://me@box/p", &[key]), AzureCredentials::Key(secret("a2V5")));
         let tenant = ("AZURE_TENANT_ID", "t");
-        assert_eq!(of("abs://me@box/p", &[tenant]), Credentials::Identity(vec![(tenant.0, secret("t"))]));
-        assert_eq!(of("abs://me@box/p?anonymous=true", &[key]), Credentials::None);
+        assert_eq!(of("abs://me@box/p", &[tenant]), AzureCredentials::Identity(vec![(tenant.0, secret("t"))]));
+        assert_eq!(of("abs://me@box/p?anonymous=true", &[key]), AzureCredentials::None);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! has a deadline, which is put off as long as it gets on. A call that is given up keeps its thread until the system returns,
 //! and while all threads of a store are kept so, its next calls fail at once.
 
-use super::{Error, ErrorKind, patience};
+use super::{StoreError, StoreErrorKind, timeouts};
 use crate::lock::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -63,7 +63,7 @@ impl Drop for Ending {
 
 impl Blocking {
     pub fn new() -> Blocking {
-        Blocking::with_patience(patience::deadline(0), Duration::from_secs(1))
+        Blocking::with_patience(timeouts::deadline(0), Duration::from_secs(1))
     }
 
     fn with_patience(patience: Duration, little_patience: Duration) -> Blocking {
@@ -76,8 +76,8 @@ impl Blocking {
         place: &str,
         bytes: u64,
         body: impl FnOnce(&Call) -> T + Send + 'static,
-    ) -> Result<T, Error> {
-        let failed = |cause: String| Error::new(ErrorKind::Unreachable, place, cause);
+    ) -> Result<T, StoreError> {
+        let failed = |cause: String| StoreError::new(StoreErrorKind::Unreachable, place, cause);
         let overdue = self.overdue();
         if overdue == THREADS {
             return Err(failed(format!("the file system does not answer: {THREADS} calls have not returned")));
@@ -88,7 +88,7 @@ impl Blocking {
             Ok(permit) => Ok(permit),
             Err(_) => timeout(patience, self.permits.clone().acquire_owned()).await.map_err(|_| late())?,
         };
-        let call = self.begin(patience.saturating_add(patience::transfer(bytes)));
+        let call = self.begin(patience.saturating_add(timeouts::transfer(bytes)));
         let ending = Ending { running: self.running.clone(), call: call.clone() };
         let mut task = tokio::task::spawn_blocking(move || {
             let _until_it_returns = (permit, &ending);

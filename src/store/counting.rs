@@ -1,6 +1,6 @@
 //! A store that counts what is asked of another.
 
-use super::{Chunk, Error, Listed, Store, Version};
+use super::{Chunk, Listed, Store, StoreError, Version};
 use crate::lock::Mutex;
 use crate::ltx::{FileName, Level, Txid};
 use crate::progress;
@@ -36,21 +36,21 @@ pub struct Counting {
 #[derive(Default, Debug)]
 struct UnderWay {
     made: u64,
-    requests: BTreeMap<u64, Request>,
+    requests: BTreeMap<u64, CountedRequest>,
 }
 
 /// What was asked for.
 #[derive(Clone, Copy, Debug)]
-enum Request {
+enum CountedRequest {
     List(Level),
     Read(Level, FileName),
 }
 
-impl fmt::Display for Request {
+impl fmt::Display for CountedRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Request::List(level) => write!(f, "the listing of level {level}"),
-            Request::Read(level, name) => write!(f, "the read of {name} at level {level}"),
+            CountedRequest::List(level) => write!(f, "the listing of level {level}"),
+            CountedRequest::Read(level, name) => write!(f, "the read of {name} at level {level}"),
         }
     }
 }
@@ -73,11 +73,11 @@ impl Counting {
 
     /// The request that has been waiting for an answer longest, as a clause.
     pub fn oldest_request(&self) -> Option<String> {
-        self.under_way.lock().requests.values().next().map(Request::to_string)
+        self.under_way.lock().requests.values().next().map(CountedRequest::to_string)
     }
 
-    fn asking(&self, request: Request) -> Asking<'_> {
-        let counter = if matches!(request, Request::List(_)) { &self.lists } else { &self.reads };
+    fn asking(&self, request: CountedRequest) -> Asking<'_> {
+        let counter = if matches!(request, CountedRequest::List(_)) { &self.lists } else { &self.reads };
         counter.fetch_add(1, Ordering::Relaxed);
         let mut under_way = self.under_way.lock();
         under_way.made += 1;
@@ -101,15 +101,15 @@ impl fmt::Display for Counting {
 
 #[async_trait]
 impl Store for Counting {
-    async fn list(&self, level: Level, from: Txid) -> Result<Vec<Listed>, Error> {
-        let _asking = self.asking(Request::List(level));
+    async fn list(&self, level: Level, from: Txid) -> Result<Vec<Listed>, StoreError> {
+        let _asking = self.asking(CountedRequest::List(level));
         let listed = self.inner.list(level, from).await?;
         progress::arrived();
         Ok(listed)
     }
 
-    async fn list_range(&self, level: Level, range: Range<Txid>) -> Result<Vec<Listed>, Error> {
-        let _asking = self.asking(Request::List(level));
+    async fn list_range(&self, level: Level, range: Range<Txid>) -> Result<Vec<Listed>, StoreError> {
+        let _asking = self.asking(CountedRequest::List(level));
         let listed = self.inner.list_range(level, range).await?;
         progress::arrived();
         Ok(listed)
@@ -121,15 +121,15 @@ impl Store for Counting {
         name: FileName,
         range: Range<u64>,
         expected: Option<&Version>,
-    ) -> Result<Chunk, Error> {
-        let _asking = self.asking(Request::Read(level, name));
+    ) -> Result<Chunk, StoreError> {
+        let _asking = self.asking(CountedRequest::Read(level, name));
         let chunk = self.inner.read(level, name, range, expected).await?;
         self.bytes.fetch_add(chunk.bytes.len() as u64, Ordering::Relaxed);
         progress::arrived();
         Ok(chunk)
     }
 
-    async fn holds_older_format(&self) -> Result<bool, Error> {
+    async fn holds_older_format(&self) -> Result<bool, StoreError> {
         self.lists.fetch_add(1, Ordering::Relaxed);
         self.inner.holds_older_format().await
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 /// What went wrong, by what a caller can do about it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum ErrorKind {
+pub enum StoreErrorKind {
     /// There is no such file. Listings are a moment's truth, so this is an ordinary answer.
     NotFound,
     /// Another version than the expected one stands under that name.
@@ -22,35 +22,35 @@ pub enum ErrorKind {
 
 /// A failure of a store. Cheap to clone, since callers who asked for the same bytes share it.
 #[derive(Clone, Debug)]
-pub struct Error {
-    kind: ErrorKind,
+pub struct StoreError {
+    kind: StoreErrorKind,
     place: Arc<str>,
     cause: Arc<str>,
 }
 
-impl Error {
+impl StoreError {
     /// `place` is the URL of the object or replica with credentials masked; `cause` a clause without a full stop.
-    pub fn new(kind: ErrorKind, place: impl Into<Arc<str>>, cause: impl Into<Arc<str>>) -> Error {
-        Error { kind, place: place.into(), cause: cause.into() }
+    pub fn new(kind: StoreErrorKind, place: impl Into<Arc<str>>, cause: impl Into<Arc<str>>) -> StoreError {
+        StoreError { kind, place: place.into(), cause: cause.into() }
     }
 
-    pub(super) fn missing(place: impl Into<Arc<str>>) -> Error {
-        Error::new(ErrorKind::NotFound, place, "there is no such file")
+    pub(super) fn missing(place: impl Into<Arc<str>>) -> StoreError {
+        StoreError::new(StoreErrorKind::NotFound, place, "there is no such file")
     }
 
     /// What a caller can do about it.
-    pub fn kind(&self) -> ErrorKind {
+    pub fn kind(&self) -> StoreErrorKind {
         self.kind
     }
 }
 
-impl fmt::Display for Error {
+impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.place, self.cause)
     }
 }
 
-impl std::error::Error for Error {}
+impl std::error::Error for StoreError {}
 
 /// One line of a foreign text, of a length for a clause.
 pub(super) fn short(text: &str) -> String {

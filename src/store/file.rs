@@ -3,7 +3,7 @@
 use super::blocking::{Blocking, Call};
 use super::paths::Layout;
 use super::url::{clean, cut};
-use super::{Chunk, Error, ErrorKind, Listed, OLDER_FORMAT, Store, Version};
+use super::{Chunk, Listed, OLDER_FORMAT, Store, StoreError, StoreErrorKind, Version};
 use crate::ltx::{FileName, Level, Txid};
 use crate::pread::read_exact_at;
 use async_trait::async_trait;
@@ -21,13 +21,13 @@ use std::{env, fmt, io};
 /// directory called `a%20b`, and `file://replica` to `/replica`. A person means `a b`, and `replica` in the current
 /// directory. The first of these that exists is the replica.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub(super) struct FilePlace {
+pub(super) struct FileConfig {
     candidates: Vec<PathBuf>,
 }
 
-impl FilePlace {
+impl FileConfig {
     /// Reads what follows `file:`.
-    pub fn parse(rest: &str) -> Result<FilePlace, String> {
+    pub fn parse(rest: &str) -> Result<FileConfig, String> {
         let (text, _query) = cut(rest, '?');
         let (absolute, text) = match text.strip_prefix("//") {
             Some(text) => (true, text),
@@ -46,7 +46,7 @@ impl FilePlace {
         if meant != candidates[0] {
             candidates.push(meant);
         }
-        Ok(FilePlace { candidates })
+        Ok(FileConfig { candidates })
     }
 
     /// The directories that it may mean.
@@ -94,32 +94,34 @@ fn as_go_writes(path: &str) -> String {
 #[derive(Debug)]
 pub(super) struct FileStore {
     shown: Arc<str>,
-    place: Arc<FilePlace>,
+    place: Arc<FileConfig>,
     blocking: Blocking,
 }
 
 impl FileStore {
-    pub fn new(shown: Arc<str>, place: FilePlace) -> FileStore {
+    pub fn new(shown: Arc<str>, place: FileConfig) -> FileStore {
         FileStore { shown, place: Arc::new(place), blocking: Blocking::new() }
     }
 
-    fn error(&self, below: &str, error: &io::Error) -> Error {
+    fn error(&self, below: &str, error: &io::Error) -> StoreError {
         let place = format!("{}/{below}", self.shown);
         let (kind, cause) = match error.kind() {
-            io::ErrorKind::NotFound => return Error::missing(place),
-            io::ErrorKind::PermissionDenied => (ErrorKind::Denied, "this process may not read it".to_owned()),
+            io::ErrorKind::NotFound => return StoreError::missing(place),
+            io::ErrorKind::PermissionDenied => (StoreErrorKind::Denied, "this process may not read it".to_owned()),
             io::ErrorKind::NotADirectory => {
-                (ErrorKind::Config, "a part of the path is a file, no directory".to_owned())
+                (StoreErrorKind::Config, "a part of the path is a file, no directory".to_owned())
             }
-            io::ErrorKind::UnexpectedEof => (ErrorKind::Unreachable, "it became shorter while it was read".to_owned()),
-            _ => (ErrorKind::Unreachable, error.to_string()),
+            io::ErrorKind::UnexpectedEof => {
+                (StoreErrorKind::Unreachable, "it became shorter while it was read".to_owned())
+            }
+            _ => (StoreErrorKind::Unreachable, error.to_string()),
         };
-        Error::new(kind, place, cause)
+        StoreError::new(kind, place, cause)
     }
 }
 
 /// The files of a level; None if the replica is a file.
-fn entries(place: &FilePlace, level: Level, range: &Range<Txid>, call: &Call) -> io::Result<Option<Vec<Listed>>> {
+fn entries(place: &FileConfig, level: Level, range: &Range<Txid>, call: &Call) -> io::Result<Option<Vec<Listed>>> {
     let root = place.directory();
     let entries = match fs::read_dir(root.join(Layout::Decimal.level(level))) {
         // Windows says so of a path through a file, too.
@@ -201,16 +203,16 @@ impl fmt::Display for FileStore {
 
 #[async_trait]
 impl Store for FileStore {
-    async fn list(&self, level: Level, from: Txid) -> Result<Vec<Listed>, Error> {
+    async fn list(&self, level: Level, from: Txid) -> Result<Vec<Listed>, StoreError> {
         self.list_range(level, from..Txid(u64::MAX)).await
     }
 
-    async fn list_range(&self, level: Level, range: Range<Txid>) -> Result<Vec<Listed>, Error> {
+    async fn list_range(&self, level: Level, range: Range<Txid>) -> Result<Vec<Listed>, StoreError> {
         let place = self.place.clone();
         let listed = self.blocking.run(&self.shown, 0, move |call| entries(&place, level, &range, call)).await?;
         match listed {
             Ok(Some(files)) => Ok(files),
-            Ok(None) => Err(Error::new(ErrorKind::Config, self.shown.clone(), "it is a file, no directory")),
+            Ok(None) => Err(StoreError::new(StoreErrorKind::Config, self.shown.clone(), "it is a file, no directory")),
             Err(error) => Err(self.error(&Layout::Decimal.level(level), &error)),
         }
     }
@@ -221,7 +223,7 @@ impl Store for FileStore {
         name: FileName,
         range: Range<u64>,
         expected: Option<&Version>,
-    ) -> Result<Chunk, Error> {
+    ) -> Result<Chunk, StoreError> {
         let below = Layout::Decimal.file(level, name);
         let shown = format!("{}/{below}", self.shown);
         // Who asks for all there is has the time that a large file takes.
@@ -233,10 +235,10 @@ impl Store for FileStore {
         let read = self.blocking.run(&shown, length, read).await?;
         let (version, chunk) = read.map_err(|error| self.error(&below, &error))?;
         version.check(expected, &shown)?;
-        chunk.ok_or_else(|| Error::missing(shown))
+        chunk.ok_or_else(|| StoreError::missing(shown))
     }
 
-    async fn holds_older_format(&self) -> Result<bool, Error> {
+    async fn holds_older_format(&self) -> Result<bool, StoreError> {
         let place = self.place.clone();
         self.blocking.run(&self.shown, 0, move |_| place.directory().join(OLDER_FORMAT).is_dir()).await
     }
@@ -315,7 +317,7 @@ mod tests {
             ("../replica", &[&beside]),
         ];
         for (rest, paths) in cases {
-            let place = FilePlace::parse(rest).expect(rest);
+            let place = FileConfig::parse(rest).expect(rest);
             let candidates: Vec<_> = place.candidates.iter().map(|path| path.to_str().expect("text")).collect();
             assert_eq!(candidates, paths, "{rest}");
         }
@@ -334,14 +336,14 @@ mod tests {
         let made = std::process::Command::new("mkfifo").arg(path(4)).status().expect("mkfifo runs");
         assert!(made.success());
         std::os::unix::fs::symlink("/dev/zero", path(5)).expect("a link to a device");
-        let place = FilePlace::parse(&format!("//{}", dir.path().display())).expect("a place");
+        let place = FileConfig::parse(&format!("//{}", dir.path().display())).expect("a place");
         let store = FileStore::new("file:///replica".into(), place);
         let listed = store.list(Level::ZERO, Txid(1)).await.expect("it is listed");
         assert_eq!(listed.iter().map(|file| file.name).collect::<Vec<_>>(), [name(1)]);
         assert_eq!(store.read(Level::ZERO, name(1), 1..99, None).await.expect("a file").bytes, "ytes");
         for txid in 2..=5 {
             let error = store.read(Level::ZERO, name(txid), 0..9, None).await.expect_err("no file");
-            assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
+            assert_eq!(error.kind(), StoreErrorKind::NotFound, "{error}");
         }
     }
 
@@ -352,7 +354,7 @@ mod tests {
         let (level, name) = (dir.path().join("ltx/0"), FileName { min: Txid(1), max: Txid(1) });
         fs::create_dir_all(&level).expect("a level");
         fs::write(level.join(name.to_string()), [7; 600]).expect("a file");
-        let place = FilePlace::parse(&format!("//{}", dir.path().display())).expect("a place");
+        let place = FileConfig::parse(&format!("//{}", dir.path().display())).expect("a place");
         let store = FileStore::new("file:///replica".into(), place);
         let part = store.read(Level::ZERO, name, 0..128 << 10, None).await.expect("a file").bytes;
         let part = Vec::from(part);
@@ -361,15 +363,15 @@ mod tests {
 
     #[test]
     fn what_the_system_answers_becomes_what_a_caller_can_do() {
-        let place = FilePlace::parse("///srv/replica").expect("a place");
+        let place = FileConfig::parse("///srv/replica").expect("a place");
         let store = FileStore::new("file:///srv/replica".into(), place);
         let told = |kind: io::ErrorKind| store.error("ltx/0", &kind.into());
         for (system, kind) in [
-            (io::ErrorKind::NotFound, ErrorKind::NotFound),
-            (io::ErrorKind::PermissionDenied, ErrorKind::Denied),
-            (io::ErrorKind::NotADirectory, ErrorKind::Config),
-            (io::ErrorKind::UnexpectedEof, ErrorKind::Unreachable),
-            (io::ErrorKind::TimedOut, ErrorKind::Unreachable),
+            (io::ErrorKind::NotFound, StoreErrorKind::NotFound),
+            (io::ErrorKind::PermissionDenied, StoreErrorKind::Denied),
+            (io::ErrorKind::NotADirectory, StoreErrorKind::Config),
+            (io::ErrorKind::UnexpectedEof, StoreErrorKind::Unreachable),
+            (io::ErrorKind::TimedOut, StoreErrorKind::Unreachable),
         ] {
             assert_eq!(told(system).kind(), kind, "{system:?}");
         }

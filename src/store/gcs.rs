@@ -1,6 +1,6 @@
 //! Replicas in Google Cloud Storage.
 
-use super::cloud::{self, Bucket, CloudStore, Parts, Service};
+use super::cloud::{self, Bucket, ClientParts, CloudStore, Service};
 use super::environment::{Environment, Secret};
 use super::http::{Clients, Redirects};
 use super::parameters::Parameters;
@@ -13,18 +13,18 @@ use std::sync::Arc;
 
 /// Where a replica lies in Google Cloud Storage, and how to ask for it.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub(super) struct GcsPlace {
+pub(super) struct GcsConfig {
     bucket: String,
     path: String,
     /// With its scheme; None for Google's own.
     endpoint: Option<String>,
     skip_verify: bool,
-    credentials: Credentials,
+    credentials: GcsCredentials,
 }
 
 /// What requests are signed with.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-enum Credentials {
+enum GcsCredentials {
     /// Nothing: the bucket is public, or the server an emulator.
     None,
     /// A file of a service account, or of a user whom `gcloud` let in.
@@ -35,8 +35,8 @@ enum Credentials {
     Ambient,
 }
 
-impl GcsPlace {
-    pub fn parse(parts: &url::Parts<'_>, environment: &Environment<'_>, shown: &str) -> Result<GcsPlace, String> {
+impl GcsConfig {
+    pub fn parse(parts: &url::UrlParts<'_>, environment: &Environment<'_>, shown: &str) -> Result<GcsConfig, String> {
         let mut parameters = Parameters::of(&parts.query);
         let emulator = environment.text("STORAGE_EMULATOR_HOST")?;
         let is_emulator = emulator.is_some();
@@ -44,29 +44,29 @@ impl GcsPlace {
         let is_local = endpoint.as_ref().is_some_and(|endpoint| endpoint.starts_with("http://"));
         let file = environment.first(&["GOOGLE_APPLICATION_CREDENTIALS", "GOOGLE_SERVICE_ACCOUNT"])?;
         let credentials = match (parameters.flag("anonymous")?, file, environment.text("GOOGLE_SERVICE_ACCOUNT_KEY")?) {
-            (Some(true), ..) => Credentials::None,
-            (_, Some(file), _) if !is_emulator => Credentials::File(file),
-            (_, _, Some(key)) if !is_emulator => Credentials::Key(Secret(key)),
-            _ if is_emulator || is_local => Credentials::None,
-            _ => Credentials::Ambient,
+            (Some(true), ..) => GcsCredentials::None,
+            (_, Some(file), _) if !is_emulator => GcsCredentials::File(file),
+            (_, _, Some(key)) if !is_emulator => GcsCredentials::Key(Secret(key)),
+            _ if is_emulator || is_local => GcsCredentials::None,
+            _ => GcsCredentials::Ambient,
         };
         let skip_verify = parameters.flag("skipVerify")?.unwrap_or(false);
         parameters.warn_of_the_rest(&[], shown);
         if parts.host.is_empty() || parts.host.contains(':') || parts.path.is_empty() {
             return Err("it names no bucket, or no path in it; write gs://bucket/path".to_owned());
         }
-        if let Some(endpoint) = endpoint.as_deref().filter(|_| credentials != Credentials::None) {
+        if let Some(endpoint) = endpoint.as_deref().filter(|_| credentials != GcsCredentials::None) {
             recipient::warn_of_plain_http(endpoint, shown);
         }
         let (bucket, path) = (parts.host.to_owned(), parts.path.clone());
-        Ok(GcsPlace { bucket, path, endpoint, skip_verify, credentials })
+        Ok(GcsConfig { bucket, path, endpoint, skip_verify, credentials })
     }
 
     /// As [`Location::recipient`](super::Location::recipient).
     pub fn recipient(&self, environment: &Environment<'_>) -> Option<String> {
         let is_google = |host: String| host.ends_with(".googleapis.com");
         match (&self.credentials, &self.endpoint) {
-            (Credentials::None, _) => None,
+            (GcsCredentials::None, _) => None,
             (_, None) => recipient::at("Google Cloud Storage", true, self.skip_verify),
             (_, Some(endpoint)) => {
                 let is_named = recipient::verified_host(endpoint).is_some_and(is_google)
@@ -77,13 +77,13 @@ impl GcsPlace {
     }
 
     /// Makes a store of the place.
-    pub fn connect(self, shown: Arc<str>) -> Result<CloudStore<GcsPlace>, String> {
+    pub fn connect(self, shown: Arc<str>) -> Result<CloudStore<GcsConfig>, String> {
         let clients = Clients::of(self.server(), Trust::of(self.skip_verify, None, &shown)?, None, Redirects::Refused)?;
         CloudStore::new(shown, self, clients)
     }
 }
 
-impl Service for GcsPlace {
+impl Service for GcsConfig {
     fn layout(&self) -> Layout {
         Layout::Decimal
     }
@@ -100,7 +100,7 @@ impl Service for GcsPlace {
         ""
     }
 
-    fn client(&self, _region: &str, parts: Parts) -> Result<Arc<dyn Bucket>, String> {
+    fn client(&self, _region: &str, parts: ClientParts) -> Result<Arc<dyn Bucket>, String> {
         let mut builder = GoogleCloudStorageBuilder::new()
             .with_bucket_name(&self.bucket)
             .with_retry(parts.retry)
@@ -110,17 +110,17 @@ impl Service for GcsPlace {
             builder = builder.with_base_url(endpoint);
         }
         let builder = match &self.credentials {
-            Credentials::None => builder.with_skip_signature(true),
-            Credentials::File(path) => builder.with_application_credentials(path),
-            Credentials::Key(key) => builder.with_service_account_key(&key.0),
-            Credentials::Ambient => builder,
+            GcsCredentials::None => builder.with_skip_signature(true),
+            GcsCredentials::File(path) => builder.with_application_credentials(path),
+            GcsCredentials::Key(key) => builder.with_service_account_key(&key.0),
+            GcsCredentials::Ambient => builder,
         };
         let bucket = builder.build().map_err(|error| match &self.credentials {
-            Credentials::File(path) => foreign(path, &error).unwrap_or_else(|| {
+            GcsCredentials::File(path) => foreign(path, &error).unwrap_or_else(|| {
                 format!("{path} holds no credentials of a service account or of gcloud's: {}", cloud::unusable(&error))
             }),
             // What is wrong with a key may quote it.
-            Credentials::Key(_) => "GOOGLE_SERVICE_ACCOUNT_KEY holds no key of a service account".to_owned(),
+            GcsCredentials::Key(_) => "GOOGLE_SERVICE_ACCOUNT_KEY holds no key of a service account".to_owned(),
             _ => foreign("the file that gcloud keeps at home", &error).unwrap_or_else(|| cloud::unusable(&error)),
         })?;
         Ok(Arc::new(bucket))
@@ -128,12 +128,12 @@ impl Service for GcsPlace {
 
     fn lacks(&self) -> Option<&'static str> {
         match self.credentials {
-            Credentials::Ambient => Some(
+            GcsCredentials::Ambient => Some(
                 "GOOGLE_APPLICATION_CREDENTIALS is not set, nor anonymous=true for a public bucket, and no machine gives any",
             ),
-            Credentials::File(_) => Some("the file that GOOGLE_APPLICATION_CREDENTIALS names gives none"),
-            Credentials::Key(_) => Some("GOOGLE_SERVICE_ACCOUNT_KEY gives none"),
-            Credentials::None => None,
+            GcsCredentials::File(_) => Some("the file that GOOGLE_APPLICATION_CREDENTIALS names gives none"),
+            GcsCredentials::Key(_) => Some("GOOGLE_SERVICE_ACCOUNT_KEY gives none"),
+            GcsCredentials::None => None,
         }
     }
 }
@@ -160,24 +160,24 @@ mod tests {
     use super::*;
     use std::ffi::OsString;
 
-    fn parse(url: &str, variables: &[(&str, &str)]) -> Result<GcsPlace, String> {
+    fn parse(url: &str, variables: &[(&str, &str)]) -> Result<GcsConfig, String> {
         let find = |name: &str| variables.iter().find(|(n, _)| *n == name).map(|(_, value)| OsString::from(value));
         let (_, rest) = url::scheme(url).expect("a scheme");
-        GcsPlace::parse(&url::Parts::of(rest).expect("parts"), &Environment(&find), url)
+        GcsConfig::parse(&url::UrlParts::of(rest).expect("parts"), &Environment(&find), url)
     }
 
     #[test]
     fn credentials_are_those_that_google_names_and_none_for_an_emulator() {
         let of = |url: &str, variables: &[(&str, &str)]| parse(url, variables).expect(url).credentials;
         let file = ("GOOGLE_APPLICATION_CREDENTIALS", "/key.json");
-        assert_eq!(of("gs://b/p", &[]), Credentials::Ambient);
-        assert_eq!(of("gs://b/p", &[file]), Credentials::File("/key.json".to_owned()));
-        assert_eq!(of("gs://b/p?anonymous=true", &[file]), Credentials::None);
-        assert_eq!(of("gs://b/p", &[file, ("STORAGE_EMULATOR_HOST", "localhost:4443")]), Credentials::None);
-        assert_eq!(of("gs://b/p?endpoint=localhost:4443", &[]), Credentials::None);
-        assert_eq!(of("gs://b/p?endpoint=localhost:4443", &[file]), Credentials::File("/key.json".to_owned()));
+        assert_eq!(of("gs://b/p", &[]), GcsCredentials::Ambient);
+        assert_eq!(of("gs://b/p", &[file]), GcsCredentials::File("/key.json".to_owned()));
+        assert_eq!(of("gs://b/p?anonymous=true", &[file]), GcsCredentials::None);
+        assert_eq!(of("gs://b/p", &[file, ("STORAGE_EMULATOR_HOST", "localhost:4443")]), GcsCredentials::None);
+        assert_eq!(of("gs://b/p?endpoint=localhost:4443", &[]), GcsCredentials::None);
+        assert_eq!(of("gs://b/p?endpoint=localhost:4443", &[file]), GcsCredentials::File("/key.json".to_owned()));
         let key = ("GOOGLE_SERVICE_ACCOUNT_KEY", "{}");
-        assert_eq!(of("gs://b/p", &[key]), Credentials::Key(Secret("{}".to_owned())));
+        assert_eq!(of("gs://b/p", &[key]), GcsCredentials::Key(Secret("{}".to_owned())));
     }
 
     #[test]

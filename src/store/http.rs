@@ -3,7 +3,7 @@
 //! All replicas of a process that read from one server with the same TLS settings share a client, and with it a pool of
 //! connections: a process that reads a thousand replicas of a bucket needs no more connections than one that reads a few.
 
-use super::patience::{CONNECT_TIMEOUT, IDLE_TIMEOUT};
+use super::timeouts::{CONNECT_TIMEOUT, IDLE_TIMEOUT};
 use super::tls::Trust;
 use crate::lock::Mutex;
 use crate::process::PerProcess;
@@ -70,11 +70,11 @@ pub(super) fn destination(asked: &str, headers: &HeaderMap) -> Option<String> {
     )
 }
 
-static SHARED: PerProcess<Mutex<HashMap<Key, Weak<Clients>>>> = PerProcess::new();
+static SHARED: PerProcess<Mutex<HashMap<ClientKey, Weak<Clients>>>> = PerProcess::new();
 
 /// What replicas have in common that share their clients.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-struct Key {
+struct ClientKey {
     server: String,
     trust: Trust,
     header: Option<(&'static str, &'static str)>,
@@ -83,7 +83,7 @@ struct Key {
 
 /// The clients of one server.
 pub(super) struct Clients {
-    key: Key,
+    key: ClientKey,
     tls: rustls::ClientConfig,
     permits: Semaphore,
     usual: OnceLock<Client>,
@@ -93,7 +93,7 @@ pub(super) struct Clients {
 
 /// What a client is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Purpose {
+pub(super) enum ClientPurpose {
     /// Everything that has no purpose of its own here.
     Usual,
     /// A request that must not use a connection that was used before.
@@ -116,7 +116,7 @@ impl Clients {
         header: Option<(&'static str, &'static str)>,
         redirects: Redirects,
     ) -> Result<Arc<Clients>, String> {
-        let key = Key { server: server.to_owned(), trust, header, redirects };
+        let key = ClientKey { server: server.to_owned(), trust, header, redirects };
         let mut shared = SHARED.get_or_init(Mutex::default).lock();
         if let Some(clients) = shared.get(&key).and_then(Weak::upgrade) {
             return Ok(clients);
@@ -145,11 +145,11 @@ impl Clients {
         self.permits.acquire().await.ok()
     }
 
-    pub fn client(&self, purpose: Purpose) -> Result<Client, reqwest::Error> {
+    pub fn client(&self, purpose: ClientPurpose) -> Result<Client, reqwest::Error> {
         let (cell, connect_timeout, idle) = match purpose {
-            Purpose::Usual => (&self.usual, CONNECT_TIMEOUT, IDLE),
-            Purpose::Fresh => (&self.fresh, CONNECT_TIMEOUT, 0),
-            Purpose::Metadata => (&self.to_metadata, TO_METADATA, 1),
+            ClientPurpose::Usual => (&self.usual, CONNECT_TIMEOUT, IDLE),
+            ClientPurpose::Fresh => (&self.fresh, CONNECT_TIMEOUT, 0),
+            ClientPurpose::Metadata => (&self.to_metadata, TO_METADATA, 1),
         };
         match cell.get() {
             Some(client) => Ok(client.clone()),

@@ -1,6 +1,6 @@
 //! A store in memory, for the tests of the layers above.
 
-use super::{Chunk, Error, ErrorKind, Listed, Store, Version};
+use super::{Chunk, Listed, Store, StoreError, StoreErrorKind, Version};
 use crate::lock::Mutex;
 use crate::ltx::{FileName, Level, Txid};
 use async_trait::async_trait;
@@ -12,22 +12,22 @@ use std::ops::Range;
 /// Files in memory. Each insert makes another version, even of the same bytes.
 #[derive(Default, Debug)]
 pub struct Memory {
-    state: Mutex<State>,
+    state: Mutex<MemoryState>,
 }
 
 #[derive(Default, Debug)]
-struct State {
-    files: BTreeMap<(Level, FileName), File>,
+struct MemoryState {
+    files: BTreeMap<(Level, FileName), MemoryObject>,
     inserts: u64,
 }
 
 #[derive(Clone, Debug)]
-struct File {
+struct MemoryObject {
     bytes: Bytes,
     insert: u64,
 }
 
-impl File {
+impl MemoryObject {
     fn version(&self) -> Version {
         Version(self.insert.to_string().into())
     }
@@ -43,7 +43,7 @@ impl Memory {
     pub fn insert(&self, level: Level, name: FileName, bytes: impl Into<Bytes>) {
         let mut state = self.state.lock();
         state.inserts += 1;
-        let file = File { bytes: bytes.into(), insert: state.inserts };
+        let file = MemoryObject { bytes: bytes.into(), insert: state.inserts };
         state.files.insert((level, name), file);
     }
 
@@ -61,9 +61,9 @@ impl fmt::Display for Memory {
 
 #[async_trait]
 impl Store for Memory {
-    async fn list(&self, level: Level, from: Txid) -> Result<Vec<Listed>, Error> {
+    async fn list(&self, level: Level, from: Txid) -> Result<Vec<Listed>, StoreError> {
         let state = self.state.lock();
-        let listed = |(&(level, name), file): (&(Level, FileName), &File)| Listed {
+        let listed = |(&(level, name), file): (&(Level, FileName), &MemoryObject)| Listed {
             level,
             name,
             size: file.bytes.len() as u64,
@@ -80,16 +80,16 @@ impl Store for Memory {
         name: FileName,
         range: Range<u64>,
         expected: Option<&Version>,
-    ) -> Result<Chunk, Error> {
+    ) -> Result<Chunk, StoreError> {
         let file = self.state.lock().files.get(&(level, name)).cloned();
         let place = format!("{self}{level}/{name}");
-        let Some(file) = file else { return Err(Error::missing(place)) };
+        let Some(file) = file else { return Err(StoreError::missing(place)) };
         let (version, file_size) = (file.version(), file.bytes.len() as u64);
         version.check(expected, &place)?;
         let end = range.end.min(file_size);
         let start = range.start.min(end);
         let position = |at: u64| {
-            usize::try_from(at).map_err(|_| Error::new(ErrorKind::Protocol, place.clone(), "it is too large"))
+            usize::try_from(at).map_err(|_| StoreError::new(StoreErrorKind::Protocol, place.clone(), "it is too large"))
         };
         let bytes = file.bytes.slice(position(start)?..position(end)?);
         Ok(Chunk { bytes, file_size, version, modified_ms: 0 })

@@ -5,6 +5,7 @@
 mod allowed;
 #[cfg(feature = "azure")]
 mod azure;
+mod backend;
 mod blocking;
 mod bounds;
 #[cfg(test)]
@@ -18,30 +19,29 @@ mod file;
 #[cfg(feature = "gcs")]
 mod gcs;
 mod http;
-#[cfg(any(feature = "nats", feature = "sftp"))]
-mod link;
-mod location;
 mod masked;
 mod memory;
 #[cfg(feature = "nats")]
 mod nats;
 mod parameters;
 mod paths;
-mod patience;
 mod recipient;
+#[cfg(any(feature = "nats", feature = "sftp"))]
+mod reconnect;
 mod s3;
 #[cfg(feature = "sftp")]
 mod sftp;
+mod timeouts;
 mod tls;
 mod tries;
 mod url;
 #[cfg(any(feature = "http", feature = "webdav"))]
 mod web;
 
-pub use allowed::{Allowed, Verdict};
+pub use allowed::{Allowed, UrlVerdict};
+pub use backend::{Location, LocationKey};
 pub use counting::{Counting, Counts};
-pub use error::{Error, ErrorKind};
-pub use location::{Location, LocationKey};
+pub use error::{StoreError, StoreErrorKind};
 pub use masked::one_line;
 pub use memory::Memory;
 
@@ -57,11 +57,11 @@ use std::sync::Arc;
 pub struct Version(pub Arc<str>);
 
 impl Version {
-    /// [`ErrorKind::Changed`] if another version was expected at `place`.
-    fn check(&self, expected: Option<&Version>, place: &str) -> Result<(), Error> {
+    /// [`StoreErrorKind::Changed`] if another version was expected at `place`.
+    fn check(&self, expected: Option<&Version>, place: &str) -> Result<(), StoreError> {
         match expected {
             Some(expected) if expected != self => {
-                Err(Error::new(ErrorKind::Changed, place, "another version stands there by now"))
+                Err(StoreError::new(StoreErrorKind::Changed, place, "another version stands there by now"))
             }
             _ => Ok(()),
         }
@@ -101,10 +101,10 @@ pub struct Chunk {
 pub trait Store: fmt::Debug + fmt::Display + Send + Sync {
     /// The files of a level whose min TXID is at least `from`, ascending by name. Foreign names are left out.
     /// A level, or a replica, that is not there has no files.
-    async fn list(&self, level: Level, from: Txid) -> Result<Vec<Listed>, Error>;
+    async fn list(&self, level: Level, from: Txid) -> Result<Vec<Listed>, StoreError>;
 
     /// As [`Store::list`], of files whose min TXID is below `to`. A store that lists in order asks for no more.
-    async fn list_range(&self, level: Level, range: Range<Txid>) -> Result<Vec<Listed>, Error> {
+    async fn list_range(&self, level: Level, range: Range<Txid>) -> Result<Vec<Listed>, StoreError> {
         let mut files = self.list(level, range.start).await?;
         files.retain(|file| file.name.min < range.end);
         Ok(files)
@@ -113,18 +113,18 @@ pub trait Store: fmt::Debug + fmt::Display + Send + Sync {
     /// Bytes `range` of a file, or those of them that exist: a range that ends behind the file is cut, one that
     /// begins at or behind its end is empty. Never a hole: fewer bytes than the file has there is an error.
     ///
-    /// With `expected`, only of that version ([`ErrorKind::Changed`] if another stands there).
-    /// [`ErrorKind::NotFound`] if there is no such file.
+    /// With `expected`, only of that version ([`StoreErrorKind::Changed`] if another stands there).
+    /// [`StoreErrorKind::NotFound`] if there is no such file.
     async fn read(
         &self,
         level: Level,
         name: FileName,
         range: Range<u64>,
         expected: Option<&Version>,
-    ) -> Result<Chunk, Error>;
+    ) -> Result<Chunk, StoreError>;
 
     /// Whether a replica of Litestream 0.3 is there, which is another format. False where nobody can tell.
-    async fn holds_older_format(&self) -> Result<bool, Error> {
+    async fn holds_older_format(&self) -> Result<bool, StoreError> {
         Ok(false)
     }
 }
@@ -133,6 +133,6 @@ pub trait Store: fmt::Debug + fmt::Display + Send + Sync {
 const OLDER_FORMAT: &str = "generations";
 
 /// The store at a URL, with the credentials that the environment holds now. Asks nothing of it yet.
-pub fn open(url: &str) -> Result<Arc<dyn Store>, Error> {
+pub fn open(url: &str) -> Result<Arc<dyn Store>, StoreError> {
     Location::parse(url)?.connect()
 }

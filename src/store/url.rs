@@ -15,7 +15,7 @@ pub(super) fn scheme(url: &str) -> Option<(String, &str)> {
 }
 
 /// The parts of a URL whose host is a bucket or a server.
-pub(super) struct Parts<'a> {
+pub(super) struct UrlParts<'a> {
     /// What stands before an `@`.
     pub userinfo: Option<&'a str>,
     /// Host and port, as written.
@@ -26,9 +26,9 @@ pub(super) struct Parts<'a> {
     pub query: Vec<(String, String)>,
 }
 
-impl<'a> Parts<'a> {
+impl<'a> UrlParts<'a> {
     /// Takes apart what follows the colon of the scheme. None without `//`.
-    pub fn of(rest: &'a str) -> Option<Parts<'a>> {
+    pub fn of(rest: &'a str) -> Option<UrlParts<'a>> {
         let rest = rest.strip_prefix("//")?;
         let (rest, _fragment) = cut(rest, '#');
         let (rest, query) = cut(rest, '?');
@@ -38,7 +38,7 @@ impl<'a> Parts<'a> {
             None => (None, authority),
         };
         let pairs = form_urlencoded::parse(query.unwrap_or_default().as_bytes()).into_owned();
-        Some(Parts {
+        Some(UrlParts {
             userinfo,
             host,
             path: clean(&percent_decode_str(path).decode_utf8_lossy()),
@@ -131,13 +131,13 @@ mod tests {
     fn a_url_is_taken_apart_as_litestream_does() {
         let (name, rest) =
             scheme("S3://user:pw@bucket/a%20b//./c/../d/?region=&endpoint=http%3A%2F%2Fx#f").expect("a URL");
-        let parts = Parts::of(rest).expect("parts");
+        let parts = UrlParts::of(rest).expect("parts");
         assert_eq!((name.as_str(), parts.host, parts.path.as_str()), ("s3", "bucket", "a b/d"));
         assert_eq!(parts.userinfo, Some("user:pw"));
         assert_eq!(parts.query, [("endpoint".to_owned(), "http://x".to_owned())]);
         assert!(scheme(r"C:\replica").is_none());
         assert!(scheme("/srv/replica").is_none());
-        assert!(Parts::of("bucket/path").is_none());
+        assert!(UrlParts::of("bucket/path").is_none());
     }
 
     #[test]

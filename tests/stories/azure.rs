@@ -5,7 +5,7 @@ use crate::support::litestream::Place;
 use crate::support::programs::{program, run};
 use crate::support::servers::Server;
 use crate::support::written;
-use litestream_vfs::store::ErrorKind;
+use litestream_vfs::store::StoreErrorKind;
 use object_store::ObjectStoreExt;
 use object_store::azure::{MicrosoftAzure, MicrosoftAzureBuilder};
 use std::ffi::OsString;
@@ -60,14 +60,14 @@ async fn what_cannot_be_read_at_azure_is_told() {
     let (_server, endpoint) = azurite();
     let wrong = |name: &str| (name == "AZURE_STORAGE_KEY").then(|| "aHVzaA==".into());
     let (kind, text) = complaint(&url(&endpoint, "app"), wrong).await;
-    assert_eq!(kind, ErrorKind::Denied);
+    assert_eq!(kind, StoreErrorKind::Denied);
     assert!(text.contains("denies access (AuthorizationFailure"), "{text}");
     let (kind, text) = complaint(&url(&endpoint, "app").replace("@box", "@crate"), key).await;
-    assert_eq!(kind, ErrorKind::Config);
+    assert_eq!(kind, StoreErrorKind::Config);
     assert!(text.contains("the container does not exist at http://127.0.0.1:"), "{text}");
     let (kind, text) =
         complaint(&format!("{}&sas=sv%3D2020-01-01%26sig%3Dhush", url(&endpoint, "app")), |_| None).await;
-    assert_eq!(kind, ErrorKind::Denied);
+    assert_eq!(kind, StoreErrorKind::Denied);
     assert!(text.contains("sas=***") || !text.contains("sas="), "{text}");
 }
 

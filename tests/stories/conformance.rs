@@ -4,7 +4,7 @@ use crate::support::s3::{Manner, S3Server};
 use async_trait::async_trait;
 use futures_util::future::join_all;
 use litestream_vfs::ltx::{FileName, Level, Txid};
-use litestream_vfs::store::{Chunk, Counting, Counts, ErrorKind, Location, Memory, Store, Version};
+use litestream_vfs::store::{Chunk, Counting, Counts, Location, Memory, Store, StoreErrorKind, Version};
 use object_store::aws::AmazonS3Builder;
 use object_store::{ObjectStore, ObjectStoreExt};
 use std::ffi::OsString;
@@ -87,7 +87,7 @@ async fn read(
     file: FileName,
     range: Range<u64>,
     expected: Option<&Version>,
-) -> Result<Chunk, ErrorKind> {
+) -> Result<Chunk, StoreErrorKind> {
     store.read(Level::SNAPSHOT, file, range, expected).await.map_err(|error| error.kind())
 }
 
@@ -110,7 +110,7 @@ async fn reads_ranges(store: &dyn Store, writer: &dyn Writer) {
         assert_eq!((chunk.bytes.len(), chunk.file_size), (0, 0));
     }
     for range in [0..10, 0..0, 10..10] {
-        assert_eq!(read(store, name(1, 22), range, None).await.err(), Some(ErrorKind::NotFound));
+        assert_eq!(read(store, name(1, 22), range, None).await.err(), Some(StoreErrorKind::NotFound));
     }
 }
 
@@ -126,14 +126,14 @@ async fn tells_versions_apart(store: &dyn Store, writer: &dyn Writer) {
     }
     writer.put(Level::SNAPSHOT, &file.to_string(), &after).await;
     for range in ranges {
-        assert_eq!(read(store, file, range, Some(&old)).await.err(), Some(ErrorKind::Changed));
+        assert_eq!(read(store, file, range, Some(&old)).await.err(), Some(StoreErrorKind::Changed));
     }
     let chunk = read(store, file, 0..100, None).await.expect("the new file");
     assert_ne!(chunk.version, old);
     assert_eq!(chunk.bytes, after[..100]);
     assert!(read(store, file, 100..200, Some(&chunk.version)).await.is_ok());
     writer.delete(Level::SNAPSHOT, &file.to_string()).await;
-    assert_eq!(read(store, file, 0..100, Some(&chunk.version)).await.err(), Some(ErrorKind::NotFound));
+    assert_eq!(read(store, file, 0..100, Some(&chunk.version)).await.err(), Some(StoreErrorKind::NotFound));
 }
 
 async fn reads_in_parallel(store: &dyn Store, writer: &dyn Writer) {
@@ -262,7 +262,7 @@ async fn links_are_followed_and_a_file_is_no_replica() {
     let file = directory.path(Level::ZERO, &name(1, 1).to_string());
     let inside = at(&file_url(&file), |_| None);
     let error = inside.list(Level::ZERO, Txid(0)).await.expect_err("a file is no replica");
-    assert_eq!(error.kind(), ErrorKind::Config);
+    assert_eq!(error.kind(), StoreErrorKind::Config);
     assert!(error.to_string().contains("no directory"), "{error}");
 }
 
@@ -412,7 +412,7 @@ async fn a_bucket_in_another_region_is_found() {
 }
 
 /// What a store says instead of a listing.
-pub(super) async fn complaint(url: &str, variable: impl Fn(&str) -> Option<OsString>) -> (ErrorKind, String) {
+pub(super) async fn complaint(url: &str, variable: impl Fn(&str) -> Option<OsString>) -> (StoreErrorKind, String) {
     let error = at(url, variable).list(Level::ZERO, Txid(0)).await.expect_err("there is nothing to list");
     for shown in [error.to_string(), format!("{error:?}")] {
         assert!(!shown.contains("hush") && !shown.contains("test-secret-key"), "{shown}");
@@ -429,25 +429,25 @@ async fn wrong_credentials_are_told_from_missing_ones_and_a_missing_bucket() {
         name => server.variable(name),
     };
     let (kind, text) = complaint(&url, secret).await;
-    assert_eq!(kind, ErrorKind::Denied);
+    assert_eq!(kind, StoreErrorKind::Denied);
     assert_eq!(text.split(": ").nth(1), Some(&*format!("{} denies access (SignatureDoesNotMatch)", server.endpoint)));
 
     let stranger = |name: &str| if name == "AWS_ACCESS_KEY_ID" { Some("hush".into()) } else { server.variable(name) };
     let (kind, text) = complaint(&url, stranger).await;
-    assert_eq!(kind, ErrorKind::Denied);
+    assert_eq!(kind, StoreErrorKind::Denied);
     assert!(text.contains("NotSignedUp: Your account is not signed up"), "{text}");
 
     let nobody = |name: &str| (name == "AWS_METADATA_ENDPOINT").then(|| REFUSED.into());
     let (kind, text) = complaint(&url, nobody).await;
-    assert_eq!(kind, ErrorKind::Denied);
+    assert_eq!(kind, StoreErrorKind::Denied);
     assert!(text.contains("AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not set"), "{text}");
 
     let (kind, text) = complaint(&format!("{url}&anonymous=true"), |_| None).await;
-    assert_eq!(kind, ErrorKind::Denied);
+    assert_eq!(kind, StoreErrorKind::Denied);
     assert!(text.contains("Signature is required"), "{text}");
 
     let (kind, text) = complaint(&url.replace("bucket", "pail"), |name| server.variable(name)).await;
-    assert_eq!(kind, ErrorKind::Config);
+    assert_eq!(kind, StoreErrorKind::Config);
     assert!(text.starts_with("s3://pail/app: the bucket does not exist at http://127.0.0.1:"), "{text}");
     let store = at(&url.replace("bucket", "pail"), |name| server.variable(name));
     assert!(store.read(Level::ZERO, name(1, 1), 0..1, None).await.is_err());
@@ -457,14 +457,14 @@ async fn wrong_credentials_are_told_from_missing_ones_and_a_missing_bucket() {
 async fn without_permission_to_list_the_complaint_says_so() {
     let server = S3Server::start_with(Manner { unlistable: true, ..Manner::default() });
     let (kind, text) = complaint(&server.url("app"), |name| server.variable(name)).await;
-    assert_eq!(kind, ErrorKind::Denied);
+    assert_eq!(kind, StoreErrorKind::Denied);
     assert!(text.contains("denies access (AccessDenied: Access Denied)"), "{text}");
 
     let store = at(&server.url(REPLICA), |name| server.variable(name));
     Bucket::of(&server).put(Level::ZERO, &name(1, 1).to_string(), b"file").await;
     assert_eq!(store.read(Level::ZERO, name(1, 1), 0..9, None).await.expect("a file").bytes, "file");
     let error = store.read(Level::ZERO, name(2, 2), 0..9, None).await.expect_err("no file");
-    assert_eq!(error.kind(), ErrorKind::Denied);
+    assert_eq!(error.kind(), StoreErrorKind::Denied);
     assert!(error.to_string().contains("without permission to list, so does a missing file"), "{error}");
 }
 
@@ -476,7 +476,7 @@ async fn a_server_that_is_not_there_is_unreachable() {
     let url = format!("s3://bucket/app?endpoint={REFUSED}");
     let keys = |name: &str| name.starts_with("AWS_").then(|| OsString::from("hush")).filter(|_| name.contains("KEY"));
     let (kind, text) = complaint(&url, keys).await;
-    assert_eq!(kind, ErrorKind::Unreachable);
+    assert_eq!(kind, StoreErrorKind::Unreachable);
     let refused = format!("s3://bucket/app: cannot connect to {REFUSED}: ");
     assert!(text.starts_with(&refused) && text.to_lowercase().contains("refused"), "{text}");
 }

@@ -6,7 +6,7 @@ use crate::stories::conformance::{at, complaint, name, names};
 use crate::support::keys::{Issuer, ROLE, TOKEN};
 use crate::support::s3::S3Server;
 use litestream_vfs::ltx::{Level, Txid};
-use litestream_vfs::store::{ErrorKind, Store};
+use litestream_vfs::store::{Store, StoreErrorKind};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -105,7 +105,7 @@ async fn keys_that_last_are_asked_for_once_and_those_that_end_soon_again() {
         while sandbox.issuer.issued().len() < 4 {
             assert_eq!(names(&*store, Level::ZERO, 0).await, [], "{}", way.0);
             let missing = store.read(Level::ZERO, name(1, 1), 0..9, None).await.expect_err("no file");
-            assert_eq!(missing.kind(), ErrorKind::NotFound, "{}: {missing}", way.0);
+            assert_eq!(missing.kind(), StoreErrorKind::NotFound, "{}: {missing}", way.0);
             assert!(begun.elapsed() < Duration::from_secs(60), "{} is not asked again", way.0);
         }
         assert!(sandbox.used().starts_with(&["of-KEY1".to_owned(), "of-KEY2".to_owned(), "of-KEY3".to_owned()]));
@@ -120,7 +120,7 @@ async fn a_key_that_ended_is_refused_and_whoever_gives_none_any_more_is_named() 
         assert_eq!(names(&*store, Level::ZERO, 0).await, []);
         sandbox.server.keys.expire_all();
         let error = store.list(Level::ZERO, Txid(0)).await.expect_err("it ended");
-        assert_eq!(error.kind(), ErrorKind::Denied);
+        assert_eq!(error.kind(), StoreErrorKind::Denied);
         assert!(error.to_string().contains("denies access (ExpiredToken: The provided token has expired)"), "{error}");
 
         // A bucket that is asked about a file is not answered for by who has no keys.
@@ -130,7 +130,7 @@ async fn a_key_that_ended_is_refused_and_whoever_gives_none_any_more_is_named() 
         sandbox.issuer.refuse();
         tokio::time::sleep(Duration::from_millis(1100)).await;
         let error = store.read(Level::ZERO, name(1, 1), 0..9, None).await.expect_err("no keys");
-        assert_eq!(error.kind(), ErrorKind::Denied, "{}: {error}", way.0);
+        assert_eq!(error.kind(), StoreErrorKind::Denied, "{}: {error}", way.0);
         let text = error.to_string();
         assert!(text.contains("there are no credentials: ") && !text.contains("hush"), "{text}");
         let who = if way.0 == "a program" { "the credential_process of the profile" } else { &sandbox.issuer.endpoint };
@@ -162,7 +162,7 @@ async fn what_is_wrong_with_a_token_is_told() {
 
 async fn complaint_of(sandbox: &Sandbox, way: &Way) -> String {
     let (kind, text) = complaint(&sandbox.url(), sandbox.variables(way)).await;
-    assert_eq!(kind, ErrorKind::Denied, "{text}");
+    assert_eq!(kind, StoreErrorKind::Denied, "{text}");
     assert!(text.contains("there are no credentials: ") && !text.contains("wrong-token"), "{text}");
     text
 }

@@ -6,7 +6,7 @@ use crate::support::servers::Server;
 use crate::support::written;
 use async_trait::async_trait;
 use litestream_vfs::ltx::Level;
-use litestream_vfs::store::ErrorKind;
+use litestream_vfs::store::StoreErrorKind;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 /// An emulator with a bucket called `bucket`.
@@ -66,7 +66,7 @@ async fn an_emulator_of_google_cloud_storage_is_a_store() {
             check(&*store, &emulated).await;
         } else {
             let missing = store.read(Level::ZERO, name(7, 7), 0..1, None).await.expect_err("no file");
-            assert_eq!(missing.kind(), ErrorKind::NotFound);
+            assert_eq!(missing.kind(), StoreErrorKind::NotFound);
         }
     }
 }
@@ -74,7 +74,7 @@ async fn an_emulator_of_google_cloud_storage_is_a_store() {
 #[tokio::test]
 async fn a_server_of_google_that_is_not_there_is_unreachable() {
     let (kind, text) = complaint("gs://bucket/app?endpoint=http://127.0.0.1:1", |_| None).await;
-    assert_eq!(kind, ErrorKind::Unreachable);
+    assert_eq!(kind, StoreErrorKind::Unreachable);
     assert!(text.starts_with("gs://bucket/app: cannot connect to http://127.0.0.1:1: "), "{text}");
 }
 

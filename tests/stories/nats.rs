@@ -10,7 +10,7 @@ use async_nats::jetstream::object_store::{ObjectMetadata, ObjectStore};
 use async_trait::async_trait;
 use futures_util::future::join_all;
 use litestream_vfs::ltx::{FileName, Level, Txid};
-use litestream_vfs::store::{ErrorKind, Store};
+use litestream_vfs::store::{Store, StoreErrorKind};
 use std::ffi::OsString;
 use std::process::Command;
 use std::sync::Arc;
@@ -86,7 +86,7 @@ async fn a_large_object_is_fetched_once_as_far_as_it_is_asked_for() {
     vanish().await;
     join_all((0..10).map(|part| read(part * 200_000, part * 200_000 + 300_000))).await;
     let error = store.read(Level::SNAPSHOT, name(1, 9), 4_000_000..4_000_001, None).await.expect_err("it is not there");
-    assert_eq!(error.kind(), ErrorKind::Changed);
+    assert_eq!(error.kind(), StoreErrorKind::Changed);
     assert!(error.to_string().ends_with("some of its pieces are gone: it was deleted or rewritten"), "{error}");
     objects.put(Level::SNAPSHOT, &name(1, 9).to_string(), &whole).await;
     join_all((0..40).map(|part| read(part * 125_000, part * 125_000 + 200_000))).await;
@@ -128,7 +128,7 @@ async fn a_server_that_was_started_again_is_read_over_another_connection() {
     }
     server.stop();
     let error = store.list(Level::ZERO, Txid(0)).await.expect_err("nobody is there");
-    assert_eq!(error.kind(), ErrorKind::Unreachable);
+    assert_eq!(error.kind(), StoreErrorKind::Unreachable);
     assert!(error.to_string().contains(&format!("cannot connect to {}: ", server.host())), "{error}");
 }
 
@@ -237,13 +237,13 @@ async fn who_may_not_come_in_and_what_is_not_there_is_told() {
     let server = Nats::start(&with_password());
     let host = server.host();
     let (kind, text) = complaint(&format!("nats://replica:hush@{host}/app"), nothing).await;
-    assert_eq!(kind, ErrorKind::Denied);
+    assert_eq!(kind, StoreErrorKind::Denied);
     assert!(text.contains(&format!("{host} does not let replica in with the password")), "{text}");
     let (kind, text) = complaint(&format!("nats://{host}/app"), nothing).await;
-    assert_eq!(kind, ErrorKind::Denied);
+    assert_eq!(kind, StoreErrorKind::Denied);
     assert!(text.contains(&format!("{host} asks for credentials")), "{text}");
     let (kind, text) = complaint(&format!("nats://hush@{host}/app"), nothing).await;
-    assert_eq!(kind, ErrorKind::Denied);
+    assert_eq!(kind, StoreErrorKind::Denied);
     assert!(text.contains("does not let us in with the token"), "{text}");
 
     let from_the_environment = |name: &str| match name {
@@ -252,10 +252,10 @@ async fn who_may_not_come_in_and_what_is_not_there_is_told() {
         _ => None,
     };
     let (kind, text) = complaint(&format!("nats://{host}/app"), from_the_environment).await;
-    assert_eq!(kind, ErrorKind::Config);
+    assert_eq!(kind, StoreErrorKind::Config);
     assert!(text.ends_with("there is no bucket 'app'; make it with `nats object add app`"), "{text}");
     let (kind, text) = complaint("nats://127.0.0.1:1/app", nothing).await;
-    assert_eq!(kind, ErrorKind::Unreachable);
+    assert_eq!(kind, StoreErrorKind::Unreachable);
     assert!(text.starts_with("nats://127.0.0.1:1/app: cannot connect to 127.0.0.1:1: "), "{text}");
 }
 
@@ -291,7 +291,7 @@ async fn the_permissions_that_reading_takes_are_enough_and_the_lack_of_one_is_to
     assert!(chunk.bytes == content(5000, 1)[10..4000]);
     for (user, subject) in [("stranger", "STREAM.INFO.OBJ_app"), ("blind", "CONSUMER.CREATE.OBJ_app")] {
         let (kind, text) = complaint(&url(user), nothing).await;
-        assert_eq!(kind, ErrorKind::Denied, "{text}");
+        assert_eq!(kind, StoreErrorKind::Denied, "{text}");
         assert!(text.contains("the server denies it") && text.contains(subject), "{text}");
     }
 }
@@ -311,26 +311,26 @@ async fn keys_and_tokens_are_shown_to_servers_that_ask_for_them() {
     assert_eq!(names(&*at(&url, with(seed)), Level::ZERO, 0).await, []);
     let stranger = nkeys::KeyPair::new_user().seed().expect("a seed");
     let (kind, text) = complaint(&url, with(stranger)).await;
-    assert_eq!(kind, ErrorKind::Denied);
+    assert_eq!(kind, StoreErrorKind::Denied);
     assert!(text.contains("does not let us in with the seed"), "{text}");
     let (kind, text) = complaint(&url, with("hush".to_owned())).await;
-    assert_eq!(kind, ErrorKind::Config);
+    assert_eq!(kind, StoreErrorKind::Config);
     assert!(text.contains("the seed holds no seed"), "{text}");
     let (kind, text) = complaint(&format!("{url}?creds=/no/such/file"), nothing).await;
-    assert_eq!(kind, ErrorKind::Config);
+    assert_eq!(kind, StoreErrorKind::Config);
     assert!(text.contains("/no/such/file: it cannot be read"), "{text}");
 
     let server = Nats::start("authorization { token: hush }");
     let token = |name: &str| (name == "LITESTREAM_NATS_TOKEN").then(|| "hush".into());
     let (kind, text) = complaint(&format!("nats://{}/app", server.host()), token).await;
-    assert_eq!((kind, text.contains("there is no bucket")), (ErrorKind::Config, true), "{text}");
+    assert_eq!((kind, text.contains("there is no bucket")), (StoreErrorKind::Config, true), "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_without_jetstream_says_so() {
     let server = Nats::start("accounts { A { users: [ {user: replica, password: x} ] } }");
     let (kind, text) = complaint(&format!("nats://replica:x@{}/app", server.host()), nothing).await;
-    assert_eq!(kind, ErrorKind::Config);
+    assert_eq!(kind, StoreErrorKind::Config);
     assert!(text.contains("the server has no JetStream"), "{text}");
 }
 
@@ -348,10 +348,10 @@ async fn a_server_over_tls_is_believed_by_those_who_know_its_authority() {
     let server = Nats::start(&format!("{tls}\n{}", with_password()));
     let url = format!("nats://replica:p%40ss%2Fword@{}/app?tls=true", server.host());
     let (kind, text) = complaint(&url, nothing).await;
-    assert_eq!(kind, ErrorKind::Unreachable);
+    assert_eq!(kind, StoreErrorKind::Unreachable);
     assert!(text.contains("invalid peer certificate: UnknownIssuer"), "{text}");
     let (kind, text) = complaint(&format!("{url}&root-cas={certificate}"), nothing).await;
-    assert_eq!((kind, text.contains("there is no bucket")), (ErrorKind::Config, true), "{text}");
+    assert_eq!((kind, text.contains("there is no bucket")), (StoreErrorKind::Config, true), "{text}");
 }
 
 /// A server with a bucket that Litestream can write to: it takes no user from a URL.

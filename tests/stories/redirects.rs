@@ -3,7 +3,7 @@
 use crate::stories::conformance::{at, name};
 use crate::support::recorder::Recorder;
 use litestream_vfs::ltx::{Level, Txid};
-use litestream_vfs::store::ErrorKind;
+use litestream_vfs::store::StoreErrorKind;
 use std::ffi::OsString;
 
 /// A server that sends every request to the same path of `destination`, with a secret in the query.
@@ -75,7 +75,7 @@ const CLIENTS: &[Client] = &[
 ];
 
 /// What a client says of a server that sends it elsewhere.
-async fn refused((what, url, variables): &Client, server: &Recorder) -> (ErrorKind, String) {
+async fn refused((what, url, variables): &Client, server: &Recorder) -> (StoreErrorKind, String) {
     let host = server.endpoint.trim_start_matches("http://");
     let filled = |text: &str| text.replace("ENDPOINT", &server.endpoint).replace("HOST", host);
     let variable = |name: &str| {
@@ -123,7 +123,7 @@ async fn a_web_server_may_redirect_to_itself_a_few_times() {
     assert!(server.take().iter().all(|head| head.header("referer").is_none()), "a Referer may hold a secret");
 
     let error = at(&url("loop"), |_| None).list(Level::ZERO, Txid(0)).await.expect_err("a loop");
-    assert_eq!(error.kind(), ErrorKind::Protocol, "{error}");
+    assert_eq!(error.kind(), StoreErrorKind::Protocol, "{error}");
     assert!(error.to_string().contains("redirects more than 5 times"), "{error}");
     assert_eq!(server.take().len(), 6);
 }

@@ -5,7 +5,7 @@ use crate::support::litestream::Place;
 use crate::support::ssh::{Agent, OpenSsh, PASSWORD, PasswordSsh, USER, fingerprint, make_key, public_line};
 use crate::support::written;
 use litestream_vfs::ltx::Level;
-use litestream_vfs::store::{ErrorKind, Store};
+use litestream_vfs::store::{Store, StoreErrorKind};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use std::ffi::OsString;
 use std::path::Path;
@@ -100,7 +100,7 @@ async fn a_server_whose_key_is_not_known_is_refused() {
     let know = |line: &str| std::fs::write(home.join(".ssh/known_hosts"), line).expect("a file is written");
 
     let (kind, text) = complaint(&base, at_home).await;
-    assert_eq!(kind, ErrorKind::Config);
+    assert_eq!(kind, StoreErrorKind::Config);
     let unknown = format!("the host key {print} of [127.0.0.1]:{} is not known", server.port);
     assert!(text.contains(&unknown) && text.ends_with(&format!("add host-key={print} to the URL")), "{text}");
 
@@ -108,7 +108,7 @@ async fn a_server_whose_key_is_not_known_is_refused() {
     make_key("ed25519", "", &other);
     know(&format!("[127.0.0.1]:{} {}\n", server.port, public_line(&other)));
     let (kind, text) = complaint(&base, at_home).await;
-    assert_eq!(kind, ErrorKind::Config);
+    assert_eq!(kind, StoreErrorKind::Config);
     assert!(text.contains(&print) && text.contains("known_hosts has another"), "{text}");
     let (_, text) = complaint(&format!("{base}&host-key={}", encoded(&fingerprint(&other))), nothing).await;
     assert!(text.contains(&print) && text.contains("not the one that host-key names"), "{text}");
@@ -134,17 +134,17 @@ async fn keys_open_with_their_passphrase_and_strangers_stay_out() {
         assert_eq!(names(&*store, Level::ZERO, 0).await, [], "{kind}");
         for (passphrase, clause) in [("", "is encrypted; set key-passphrase"), ("&key-passphrase=x", "does not open")] {
             let (kind, text) = complaint(&with_key(&key, passphrase), nothing).await;
-            assert_eq!(kind, ErrorKind::Config);
+            assert_eq!(kind, StoreErrorKind::Config);
             assert!(text.contains(clause), "{text}");
         }
     }
     let stranger = dir.path().join("stranger");
     make_key("ed25519", "", &stranger);
     let (kind, text) = complaint(&with_key(&stranger, ""), nothing).await;
-    assert_eq!(kind, ErrorKind::Denied);
+    assert_eq!(kind, StoreErrorKind::Denied);
     assert!(text.contains(&format!("does not let {} in with the key {}", server.user, stranger.display())), "{text}");
     let (kind, text) = complaint(&with_key(Path::new("/no/such/key"), ""), nothing).await;
-    assert_eq!(kind, ErrorKind::Config);
+    assert_eq!(kind, StoreErrorKind::Config);
     assert!(text.contains("the key /no/such/key cannot be read"), "{text}");
 }
 
@@ -167,7 +167,7 @@ async fn the_agent_holds_the_only_key() {
         make_key(kind, "", &key);
         agent.take(&stranger);
         let (denied, text) = complaint(&base, variable).await;
-        assert_eq!(denied, ErrorKind::Denied);
+        assert_eq!(denied, StoreErrorKind::Denied);
         assert!(text.contains(&format!("does not let {} in with the keys of the agent", server.user)), "{text}");
         server.authorize(&key);
         agent.take(&key);
@@ -191,7 +191,7 @@ async fn a_password_is_given_plainly_or_in_a_dialogue_and_never_shown() {
         let password = |name: &str| (name == "LITESTREAM_SFTP_PASSWORD").then(|| PASSWORD.into());
         assert_eq!(names(&*at(&without, password), Level::ZERO, 0).await, [], "from the environment");
         let (kind, text) = complaint(&url.replace("p%40ss", "hush"), nothing).await;
-        assert_eq!(kind, ErrorKind::Denied);
+        assert_eq!(kind, StoreErrorKind::Denied);
         assert!(text.contains("does not let replica in with the password"), "{text}");
     }
 }
@@ -199,17 +199,17 @@ async fn a_password_is_given_plainly_or_in_a_dialogue_and_never_shown() {
 #[tokio::test]
 async fn what_may_not_be_read_and_who_is_not_there_is_told() {
     let (kind, text) = complaint("sftp://me@127.0.0.1:1/app?insecure-host-key=1", nothing).await;
-    assert_eq!(kind, ErrorKind::Unreachable);
+    assert_eq!(kind, StoreErrorKind::Unreachable);
     assert!(text.starts_with("sftp://me@127.0.0.1:1/app: cannot connect to [127.0.0.1]:1: "), "{text}");
 
     let dir = tempfile::tempdir().expect("a directory");
     let server = OpenSsh::start(dir.path());
     std::fs::write(dir.path().join("file"), b"").expect("a file is written");
     let (kind, text) = complaint(&url(&server, "file", ""), nothing).await;
-    assert_eq!(kind, ErrorKind::Config);
+    assert_eq!(kind, StoreErrorKind::Config);
     assert!(text.ends_with("/file: it is a file, no directory"), "{text}");
     let missing = store_of(&server, "nowhere").read(Level::ZERO, name(1, 1), 0..1, None).await;
-    assert_eq!(missing.expect_err("no file").kind(), ErrorKind::NotFound);
+    assert_eq!(missing.expect_err("no file").kind(), StoreErrorKind::NotFound);
 }
 
 #[test]

@@ -11,7 +11,7 @@ use crate::support::session::Session;
 use crate::support::web::{nginx, nginx_with};
 use crate::support::wire::Certificate;
 use crate::support::written;
-use litestream_vfs::store::ErrorKind;
+use litestream_vfs::store::StoreErrorKind;
 use std::path::Path;
 use std::process::Command;
 
@@ -102,7 +102,7 @@ fn a_server_whose_certificate_nobody_signed_is_believed_by_those_who_are_told_to
 
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let (kind, text) = runtime.block_on(complaint(&url, |_| None));
-    assert_eq!(kind, ErrorKind::Unreachable);
+    assert_eq!(kind, StoreErrorKind::Unreachable);
     assert!(text.contains("invalid peer certificate: UnknownIssuer"), "{text}");
 
     let sample = Place::directory(&sample.join("replica"));

@@ -8,7 +8,7 @@ use crate::support::programs::wait_until;
 use crate::support::web::{dav, nginx, nginx_dav};
 use crate::support::{workload, written};
 use litestream_vfs::ltx::Level;
-use litestream_vfs::store::ErrorKind;
+use litestream_vfs::store::StoreErrorKind;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_webdav_server_is_a_store() {
@@ -31,7 +31,7 @@ async fn a_webdav_server_lets_in_its_user_alone() {
     assert_eq!(names(&*at(&format!("webdav://{base}"), from_the_environment), Level::ZERO, 0).await, []);
     for wrong in [format!("webdav://{base}"), format!("webdav://replica:hush@{base}")] {
         let (kind, text) = complaint(&wrong, |_| None).await;
-        assert_eq!(kind, ErrorKind::Denied);
+        assert_eq!(kind, StoreErrorKind::Denied);
         assert!(text.contains(&format!("http://127.0.0.1:{} denies access (401", server.port)), "{text}");
     }
 }
@@ -66,19 +66,19 @@ async fn a_web_server_that_cannot_serve_a_replica_says_what_it_lacks() {
     std::fs::create_dir_all(dir.path().join("app/ltx/0")).expect("a directory");
     let server = nginx(dir.path(), "");
     let (kind, text) = complaint(&format!("http://127.0.0.1:{}/app", server.port), |_| None).await;
-    assert_eq!(kind, ErrorKind::Config);
+    assert_eq!(kind, StoreErrorKind::Config);
     let lacks =
         "shows no page for a directory; turn its index of directories on, or put a list of the files in ltx/index.txt";
     assert!(text.ends_with(lacks), "{text}");
     let (kind, text) = complaint("http://127.0.0.1:1/app", |_| None).await;
-    assert_eq!(kind, ErrorKind::Unreachable);
+    assert_eq!(kind, StoreErrorKind::Unreachable);
     assert!(text.starts_with("http://127.0.0.1:1/app: cannot reach http://127.0.0.1:1: "), "{text}");
 
     std::fs::write(dir.path().join("app/ltx/index.txt"), format!("0/{}", name(1, 1))).expect("a file is written");
     std::fs::write(dir.path().join("page.html"), "<html>Welcome</html>").expect("a file is written");
     let server = nginx(dir.path(), "location / { try_files $uri /page.html; }");
     let (kind, text) = complaint(&format!("http://127.0.0.1:{}/app", server.port), |_| None).await;
-    assert_eq!(kind, ErrorKind::Config);
+    assert_eq!(kind, StoreErrorKind::Config);
     assert!(text.ends_with("says of a file that is not there that it is; it has to answer 404"), "{text}");
     std::fs::remove_file(dir.path().join("app/ltx/index.txt")).expect("a file is deleted");
 
@@ -89,7 +89,7 @@ async fn a_web_server_that_cannot_serve_a_replica_says_what_it_lacks() {
     let server = nginx(dir.path(), "autoindex on; max_ranges 0;");
     let store = at(&format!("http://127.0.0.1:{}/app", server.port), |_| None);
     let error = store.read(Level::SNAPSHOT, name(1, 1), 5..9, None).await.expect_err("a whole large file");
-    assert_eq!(error.kind(), ErrorKind::Config);
+    assert_eq!(error.kind(), StoreErrorKind::Config);
     assert!(error.to_string().ends_with("it has to serve ranges"), "{error}");
     let chunk = store.read(Level::SNAPSHOT, name(1, 2), 5..9, None).await.expect("a part of a small file");
     assert_eq!((&chunk.bytes[..], chunk.file_size), (&[7u8; 4][..], 1 << 20));

@@ -4,7 +4,7 @@ use super::*;
 use proptest::prelude::*;
 
 /// Everything that reads, over bytes that may be anything.
-fn read_all<'a>(bytes: &[u8], header: &Header, entries: impl IntoIterator<Item = &'a Entry>) {
+fn read_all<'a>(bytes: &[u8], header: &Header, entries: impl IntoIterator<Item = &'a IndexEntry>) {
     let _ = Header::parse(bytes);
     if let Ok(range) = index_range(bytes.len() as u64, bytes) {
         let index = &bytes[range.start as usize..range.end as usize];
@@ -71,7 +71,7 @@ fn every_changed_byte_is_noticed_or_changes_nothing() {
 /// The trailer keeps a checksum of the file that a repair of the damage would have to know; here it is made right
 /// again, so that only the checks of structure are left.
 fn with_checksum(mut file: Vec<u8>) -> Vec<u8> {
-    if let Err(Error::FileChecksum { computed, .. }) = verify(&file) {
+    if let Err(LtxError::FileChecksum { computed, .. }) = verify(&file) {
         let at = file.len() - 8;
         file[at..].copy_from_slice(&computed.to_be_bytes());
     }
@@ -91,7 +91,7 @@ fn a_file_from_transaction_1_on_must_hold_every_page() {
     for (commit, missing) in [(1, 2), (3, 3), (u32::MAX, 3)] {
         let mut file = whole.clone();
         file[12..16].copy_from_slice(&u32::to_be_bytes(commit));
-        assert_eq!(verify(&with_checksum(file)), Err(Error::Incomplete(missing)));
+        assert_eq!(verify(&with_checksum(file)), Err(LtxError::Incomplete(missing)));
     }
     let mut later = whole;
     (later[23], later[15]) = (2, 9);
@@ -119,7 +119,7 @@ fn checksums_of_the_database_are_verified() {
         let mut bad = file.clone();
         bad[4..8].copy_from_slice(&flags.to_be_bytes());
         bad[at..at + 8].copy_from_slice(&stored.to_be_bytes());
-        assert_eq!(verify(&with_checksum(bad)), Err(Error::PostApplyChecksum(stored)));
+        assert_eq!(verify(&with_checksum(bad)), Err(LtxError::PostApplyChecksum(stored)));
     }
 }
 
@@ -139,7 +139,7 @@ fn bytes_between_the_pages_are_noticed() {
         file.extend_from_slice(&whole[whole.len() - Trailer::SIZE..]);
         file[16..24].copy_from_slice(&2u64.to_be_bytes());
         assert_eq!(header.page_size.get(), 512);
-        assert_eq!(verify(&file), Err(Error::Gap(gap)));
+        assert_eq!(verify(&file), Err(LtxError::Gap(gap)));
     }
 }
 
@@ -147,7 +147,7 @@ proptest! {
     #[test]
     fn nothing_panics_on_bytes_of_any_kind(mut bytes in prop::collection::vec(any::<u8>(), 0..600), size in 9u32..=16) {
         let header = header(1 << size, 3, 2, 2);
-        let entry = Entry { pgno: 1, offset: 0, size: bytes.len() as u32 };
+        let entry = IndexEntry { pgno: 1, offset: 0, size: bytes.len() as u32 };
         read_all(&bytes, &header, [&entry]);
         prop_assert!(verify(&bytes).is_err());
         for head in [&[0, 0, 0, 1, 0, 0, 4, 0x22, 0x4d, 0x18, 0x64, 0x40, 0xa7][..], &[0, 0, 0, 1, 0, 1]] {

@@ -70,7 +70,7 @@ fn written_again_they_hold_the_same() {
             let again = verify(&file).expect(&golden.name);
             assert_eq!(again.header, verified.header, "{}", golden.name);
             assert_eq!(pages(&file, &again.header, &again.entries).as_ref(), Ok(&content), "{}", golden.name);
-            let head = |file: &[u8], entry: &Entry| file[entry.offset as usize..][..6].to_vec();
+            let head = |file: &[u8], entry: &IndexEntry| file[entry.offset as usize..][..6].to_vec();
             let same_head = head(&file, &again.entries[0]) == head(&golden.bytes, &verified.entries[0]);
             assert_eq!(same_head, form == golden.form(), "{}", golden.name);
         }

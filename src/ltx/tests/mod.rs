@@ -57,8 +57,8 @@ fn restored_page(line: &str) -> (Txid, u32, u32) {
 }
 
 /// Every page of a whole file.
-fn pages(file: &[u8], header: &Header, entries: &[Entry]) -> Result<Vec<(u32, Vec<u8>)>, Error> {
-    let decode = |entry: &Entry| {
+fn pages(file: &[u8], header: &Header, entries: &[IndexEntry]) -> Result<Vec<(u32, Vec<u8>)>, LtxError> {
+    let decode = |entry: &IndexEntry| {
         let mut page = vec![0; header.page_size.get() as usize];
         decode_page(&file[entry.offset as usize..entry.range().end as usize], entry.pgno, &mut page)?;
         Ok((entry.pgno, page))

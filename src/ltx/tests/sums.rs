@@ -19,7 +19,7 @@ fn outline(file: &[u8]) -> (Outline, Vec<(u32, PageSum)>) {
     let (first, second) = index.split_at(index.len() / 2);
     reader.index(first, &entries);
     reader.index(second, &[]);
-    let sum = |entry: &Entry| {
+    let sum = |entry: &IndexEntry| {
         let frame = &file[entry.offset as usize..entry.range().end as usize];
         (entry.pgno, decode_and_sum(frame, entry.pgno, &mut [0; 512]).expect("a page"))
     };
@@ -73,11 +73,11 @@ fn a_page_that_comes_again_must_be_the_same() {
     assert_eq!(file.add(&sums[1..3]), Ok(()));
     assert_eq!(file.missing(), Some(1));
     let other = PageSum { crc: sums[1].1.crc ^ 1, ..sums[1].1 };
-    assert_eq!(file.add(&[(2, other)]), Err(Error::PageDiffers(2)));
+    assert_eq!(file.add(&[(2, other)]), Err(LtxError::PageDiffers(2)));
     assert_eq!(file.add(&sums[3..]), Ok(()));
     // It is whole, and so it stays.
     assert_eq!(file.add(&sums), Ok(()));
-    assert_eq!(file.add(&[(2, other)]), Err(Error::PageDiffers(2)));
+    assert_eq!(file.add(&[(2, other)]), Err(LtxError::PageDiffers(2)));
     assert!(!file.has(4) && !file.has(8) && !file.has(0));
 }
 
@@ -90,7 +90,7 @@ fn pages_of_different_lengths_are_compared_and_not_summed() {
     assert_eq!(file.add(&sums), Ok(()));
     assert_eq!(file.missing(), None);
     sums[0].1.crc ^= 1;
-    assert_eq!(file.add(&sums), Err(Error::PageDiffers(1)));
+    assert_eq!(file.add(&sums), Err(LtxError::PageDiffers(1)));
 }
 
 #[test]
@@ -107,6 +107,6 @@ fn a_flipped_bit_anywhere_but_in_the_pages_is_found() {
         reader.index(&bytes[index.start as usize..index.end as usize], &entries);
         let outline = reader.finish(&bytes).expect("a trailer");
         let mut file = FileSums::new(outline);
-        assert!(matches!(file.add(&sums), Err(Error::FileChecksum { .. })), "byte {at}");
+        assert!(matches!(file.add(&sums), Err(LtxError::FileChecksum { .. })), "byte {at}");
     }
 }

@@ -34,21 +34,21 @@ pub(super) struct Disk {
     /// When it last could not grow.
     gave_up: Mutex<Option<Instant>>,
     taken: AtomicUsize,
-    state: RwLock<State>,
+    state: RwLock<DiskState>,
 }
 
 #[derive(Default)]
-struct State {
+struct DiskState {
     /// Made when the first page comes.
     file: Option<File>,
     page_size: usize,
     places: HashMap<PageKey, usize, FixedState>,
-    slots: Vec<Slot>,
+    slots: Vec<DiskSlot>,
     /// The slot to take next when all are taken.
     oldest: usize,
 }
 
-struct Slot {
+struct DiskSlot {
     key: PageKey,
     /// As the page's own [`Page::guess`].
     guess: AtomicU32,
@@ -136,7 +136,7 @@ impl Disk {
         }
         let mut state = self.state.write();
         if state.page_size != page.len() {
-            *state = State { file: state.file.take(), page_size: page.len(), ..State::default() };
+            *state = DiskState { file: state.file.take(), page_size: page.len(), ..DiskState::default() };
         }
         if state.places.contains_key(&key) {
             return;
@@ -146,11 +146,11 @@ impl Disk {
             _ => state.oldest,
         };
         match state.write(place, page) {
-            Ok(()) => state.take(place, Slot { key, guess: AtomicU32::new(page.guess()) }),
+            Ok(()) => state.take(place, DiskSlot { key, guess: AtomicU32::new(page.guess()) }),
             Err(error) => {
                 if place < state.slots.len() {
                     // Nobody knows what stands there now.
-                    *state = State::default();
+                    *state = DiskState::default();
                 }
                 self.give_up(state.slots.len(), &error);
             }
@@ -178,7 +178,7 @@ impl Disk {
     }
 }
 
-impl State {
+impl DiskState {
     fn write(&mut self, place: usize, page: &[u8]) -> io::Result<()> {
         let file = match &mut self.file {
             Some(file) => file,
@@ -187,7 +187,7 @@ impl State {
         write_all_at(file, page, (place * self.page_size) as u64)
     }
 
-    fn take(&mut self, place: usize, slot: Slot) {
+    fn take(&mut self, place: usize, slot: DiskSlot) {
         if place == self.slots.len() {
             self.places.insert(slot.key, place);
             return self.slots.push(slot);

@@ -25,17 +25,17 @@ pub(super) struct PageKey {
 
 /// Bounds of a cache, in bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Bounds {
+pub struct CacheLimits {
     /// In memory.
     pub memory: u64,
     /// In a temporary file.
     pub disk: u64,
 }
 
-impl Bounds {
+impl CacheLimits {
     /// What suits both who ask for one and who ask for the other.
-    pub(super) fn max(self, other: Bounds) -> Bounds {
-        Bounds { memory: self.memory.max(other.memory), disk: self.disk.max(other.disk) }
+    pub(super) fn max(self, other: CacheLimits) -> CacheLimits {
+        CacheLimits { memory: self.memory.max(other.memory), disk: self.disk.max(other.disk) }
     }
 }
 
@@ -87,7 +87,7 @@ impl Lifecycle<PageKey, Page> for Leaving {
 
 impl PageCache {
     /// Holds pages up to the bounds.
-    pub(super) fn new(bounds: Bounds) -> PageCache {
+    pub(super) fn new(bounds: CacheLimits) -> PageCache {
         let mut options = OptionsBuilder::new();
         let pages = (bounds.memory / 4096).min(1 << 20) as usize;
         options.estimated_items_capacity(pages).weight_capacity(bounds.memory);
@@ -104,7 +104,7 @@ impl PageCache {
     }
 
     /// Moves the bounds. What is in the temporary file stays there.
-    pub(super) fn resize(&self, bounds: Bounds) {
+    pub(super) fn resize(&self, bounds: CacheLimits) {
         if self.pages.capacity() != bounds.memory {
             self.pages.set_capacity(bounds.memory);
         }
@@ -145,8 +145,8 @@ impl PageCache {
     }
 
     /// What is in memory, and what is in the file, in bytes.
-    pub(super) fn held(&self) -> Bounds {
-        Bounds { memory: self.pages.weight(), disk: self.disk.held() }
+    pub(super) fn held(&self) -> CacheLimits {
+        CacheLimits { memory: self.pages.weight(), disk: self.disk.held() }
     }
 
     /// A page that somebody reads.

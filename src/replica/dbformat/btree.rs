@@ -24,7 +24,7 @@ pub(in crate::replica) const DATABASE_HEADER: usize = 100;
 
 /// What a page is, as far as one can tell from it alone.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(in crate::replica) enum Kind {
+pub(in crate::replica) enum PageKind {
     /// An inner page of a table or an index.
     Interior,
     /// A leaf of a table or an index.
@@ -35,11 +35,11 @@ pub(in crate::replica) enum Kind {
 
 /// What a page is.
 #[inline]
-pub(in crate::replica) fn kind(page: &[u8], pgno: u32) -> Kind {
+pub(in crate::replica) fn kind(page: &[u8], pgno: u32) -> PageKind {
     match page.get(start(pgno)) {
-        Some(&(INDEX_INTERIOR | TABLE_INTERIOR)) => Kind::Interior,
-        Some(&(INDEX_LEAF | TABLE_LEAF)) => Kind::Leaf,
-        _ => Kind::Other,
+        Some(&(INDEX_INTERIOR | TABLE_INTERIOR)) => PageKind::Interior,
+        Some(&(INDEX_LEAF | TABLE_LEAF)) => PageKind::Leaf,
+        _ => PageKind::Other,
     }
 }
 
@@ -63,7 +63,7 @@ fn pgno_at(page: &[u8], at: usize, commit: u32) -> Option<u32> {
 
 /// The children of an interior page in the order of their keys. None if it is none.
 pub(in crate::replica) fn children(page: &[u8], pgno: u32, commit: u32) -> Option<Vec<u32>> {
-    if kind(page, pgno) != Kind::Interior {
+    if kind(page, pgno) != PageKind::Interior {
         return None;
     }
     let start = start(pgno);
@@ -223,7 +223,7 @@ mod tests {
             for pgno in live {
                 let page = &pages[pgno as usize - 1];
                 assert!(is_plausible(page, pgno, commit), "page {pgno} of {}", 1 << bits);
-                if kind(page, pgno) != Kind::Other {
+                if kind(page, pgno) != PageKind::Other {
                     let start = start(pgno);
                     for (at, flip) in [(start, 0x40), (start + 3, 0x80), (start + 5, 0x80)] {
                         let mut broken = page.clone();
@@ -251,7 +251,7 @@ mod tests {
                 let expected = below(&stat, at, 4, "/");
                 assert_eq!(children(page, *pgno, commit).unwrap_or_default(), expected, "page {pgno} of {}", 1 << bits);
                 inner += usize::from(!expected.is_empty());
-                if kind(page, *pgno) == Kind::Leaf {
+                if kind(page, *pgno) == PageKind::Leaf {
                     let expected = below(&stat, at, 10, "+000000");
                     assert_eq!(overflows(page, *pgno, &pages[0], commit), expected, "page {pgno} of {}", 1 << bits);
                     long += expected.len();

@@ -1,7 +1,7 @@
 //! Cells of b-tree pages. Facts from SQLite's file format.
 
 use crate::replica::dbformat::btree;
-use crate::replica::dbformat::btree::{Kind, local, start, u16_at, u32_at, varint};
+use crate::replica::dbformat::btree::{PageKind, local, start, u16_at, u32_at, varint};
 
 /// Kinds of b-tree pages whose cells hold payloads.
 const INDEX_INTERIOR: u8 = 2;
@@ -9,7 +9,7 @@ const INDEX_LEAF: u8 = 10;
 const TABLE_LEAF: u8 = 13;
 
 /// What a cell of a table or an index holds, as far as its page has it.
-pub(in crate::replica) struct Cell<'a> {
+pub(in crate::replica) struct BtreeCell<'a> {
     /// The first bytes of the payload.
     pub local: &'a [u8],
     /// Length of all of it.
@@ -25,12 +25,12 @@ pub(in crate::replica) fn each(
     pgno: u32,
     usable: usize,
     commit: u32,
-) -> impl Iterator<Item = Option<Cell<'_>>> {
+) -> impl Iterator<Item = Option<BtreeCell<'_>>> {
     let start = start(pgno);
     let kind = page.get(start).copied().unwrap_or_default();
     let holds_payloads = [INDEX_INTERIOR, INDEX_LEAF, TABLE_LEAF].contains(&kind);
     // An interior page has a pointer more in its header, and one in front of each cell.
-    let (header, left) = if btree::kind(page, pgno) == Kind::Interior { (12, 4) } else { (8, 0) };
+    let (header, left) = if btree::kind(page, pgno) == PageKind::Interior { (12, 4) } else { (8, 0) };
     let count = u16_at(page, start + 3).filter(|_| holds_payloads).unwrap_or_default();
     let cell = move |number: usize| {
         let cell = page.get(u16_at(page, start + header + 2 * number)? + left..)?;
@@ -41,11 +41,11 @@ pub(in crate::replica) fn each(
         match local(length, usable, kind == TABLE_LEAF) {
             Some(kept) => {
                 let overflow = u32_at(cell, at + kept).filter(|pgno| (2..=commit).contains(pgno));
-                Some(Cell { local: cell.get(at..at + kept)?, length, overflow })
+                Some(BtreeCell { local: cell.get(at..at + kept)?, length, overflow })
             }
             None => {
                 let end = at.checked_add(usize::try_from(length).ok()?)?;
-                Some(Cell { local: cell.get(at..end)?, length, overflow: None })
+                Some(BtreeCell { local: cell.get(at..end)?, length, overflow: None })
             }
         }
     };

@@ -7,7 +7,7 @@ const ENCODING: usize = 56;
 
 /// A row of the schema that has pages.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(in crate::replica) struct Entry {
+pub(in crate::replica) struct SchemaRow {
     pub is_index: bool,
     pub name: String,
     pub root: u32,
@@ -15,7 +15,7 @@ pub(in crate::replica) struct Entry {
 
 /// Reads a row of the schema: type, name, table, root page, SQL. None for a view or a trigger, which has no pages, and for
 /// what makes no sense. The payload may end behind the root page.
-pub(in crate::replica) fn entry(payload: &[u8], page_1: &[u8]) -> Option<Entry> {
+pub(in crate::replica) fn entry(payload: &[u8], page_1: &[u8]) -> Option<SchemaRow> {
     let (header, mut at) = varint(payload)?;
     let mut body = usize::try_from(header).ok()?;
     let mut values = Vec::new();
@@ -35,7 +35,7 @@ pub(in crate::replica) fn entry(payload: &[u8], page_1: &[u8]) -> Option<Entry> 
     };
     // 8 and 9 are the numbers 0 and 1, without bytes.
     let root = if serial == 9 { 1 } else { root.iter().fold(0, |number, byte| number << 8 | u32::from(*byte)) };
-    (root > 0).then(|| Entry { is_index, name: text(name, encoding), root })
+    (root > 0).then(|| SchemaRow { is_index, name: text(name, encoding), root })
 }
 
 /// Length in bytes of a value of a serial type.

@@ -19,7 +19,7 @@ use crate::replica::files::{listing, plan};
 use crate::replica::view::{View, build};
 use crate::replica::{Page, Replica};
 use crate::store::Store;
-use owners::{Owner, Owners};
+use owners::{Owners, PageOwner};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -43,11 +43,11 @@ impl Replica {
     pub(crate) async fn changes(self: &Arc<Self>, one: Arc<View>, other: Arc<View>) -> Result<Vec<Change>, Error> {
         let differing = self.differing_pages(&one, &other).await?;
         let owners = [Owners::find(self, &one, &differing).await?, Owners::find(self, &other, &differing).await?];
-        let mut counts: BTreeMap<Owner, u64> = BTreeMap::new();
+        let mut counts: BTreeMap<PageOwner, u64> = BTreeMap::new();
         for pgno in differing {
-            let mut found: BTreeSet<Owner> = owners.iter().filter_map(|owners| owners.of(pgno)).collect();
-            if found.iter().any(Owner::is_named) {
-                found.retain(Owner::is_named);
+            let mut found: BTreeSet<PageOwner> = owners.iter().filter_map(|owners| owners.of(pgno)).collect();
+            if found.iter().any(PageOwner::is_named) {
+                found.retain(PageOwner::is_named);
             }
             found.into_iter().for_each(|owner| *counts.entry(owner).or_default() += 1);
         }

@@ -5,9 +5,9 @@
 //! the ones in question are read first, since whatever writes a long value mostly writes its leaf too, and all others
 //! only if that does not explain every page.
 
-use crate::error::{Error, Kind as ErrorKind};
-use crate::replica::dbformat::btree::Kind;
-use crate::replica::dbformat::record::Entry;
+use crate::error::{Error, ErrorKind};
+use crate::replica::dbformat::btree::PageKind;
+use crate::replica::dbformat::record::SchemaRow;
 use crate::replica::dbformat::{btree, cells, record};
 use crate::replica::diff::{Change, PORTION};
 use crate::replica::{Replica, View};
@@ -16,24 +16,24 @@ use std::sync::Arc;
 
 /// What a page belongs to.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(super) enum Owner {
+pub(super) enum PageOwner {
     Table(Arc<str>),
     Index(Arc<str>),
     PointerMap,
     Free,
 }
 
-impl Owner {
+impl PageOwner {
     pub(super) fn is_named(&self) -> bool {
-        matches!(self, Owner::Table(_) | Owner::Index(_))
+        matches!(self, PageOwner::Table(_) | PageOwner::Index(_))
     }
 
     pub(super) fn change(self, pages: u64) -> Change {
         let (name, kind) = match self {
-            Owner::Table(name) => (Some(name.to_string()), "table"),
-            Owner::Index(name) => (Some(name.to_string()), "index"),
-            Owner::PointerMap => (None, "pointer map"),
-            Owner::Free => (None, "free"),
+            PageOwner::Table(name) => (Some(name.to_string()), "table"),
+            PageOwner::Index(name) => (Some(name.to_string()), "index"),
+            PageOwner::PointerMap => (None, "pointer map"),
+            PageOwner::Free => (None, "free"),
         };
         Change { name, kind, pages }
     }
@@ -41,12 +41,12 @@ impl Owner {
 
 /// The owners of some pages of a view.
 pub(super) struct Owners {
-    found: HashMap<u32, Owner>,
+    found: HashMap<u32, PageOwner>,
 }
 
 impl Owners {
     /// What a page belongs to. None if the view does not have it.
-    pub(super) fn of(&self, pgno: u32) -> Option<Owner> {
+    pub(super) fn of(&self, pgno: u32) -> Option<PageOwner> {
         self.found.get(&pgno).cloned()
     }
 
@@ -65,7 +65,7 @@ impl Owners {
         let mut search = Search { replica, view, page_1: &page_1, usable, wanted, found: HashMap::new() };
         search.run().await?;
         // What nothing leads to holds nothing.
-        let lost = search.wanted.iter().map(|pgno| (*pgno, Owner::Free));
+        let lost = search.wanted.iter().map(|pgno| (*pgno, PageOwner::Free));
         search.found.extend(lost.collect::<Vec<_>>());
         Ok(Owners { found: search.found })
     }
@@ -84,7 +84,7 @@ struct Search<'a> {
     usable: usize,
     /// Those that have no owner yet.
     wanted: HashSet<u32>,
-    found: HashMap<u32, Owner>,
+    found: HashMap<u32, PageOwner>,
 }
 
 /// The pages of a b-tree.
@@ -98,11 +98,11 @@ impl Search<'_> {
         let mut trees = Vec::new();
         let schema = self.walk(1).await?;
         let entries = self.schema(&schema).await?;
-        let of_schema = Owner::Table("sqlite_schema".into());
+        let of_schema = PageOwner::Table("sqlite_schema".into());
         self.take_tree(&schema, &of_schema);
         trees.push((of_schema, schema));
-        for Entry { is_index, name, root } in entries {
-            let owner = if is_index { Owner::Index(name.into()) } else { Owner::Table(name.into()) };
+        for SchemaRow { is_index, name, root } in entries {
+            let owner = if is_index { PageOwner::Index(name.into()) } else { PageOwner::Table(name.into()) };
             let tree = self.walk(root).await?;
             self.take_tree(&tree, &owner);
             trees.push((owner, tree));
@@ -120,13 +120,13 @@ impl Search<'_> {
         Ok(())
     }
 
-    fn take(&mut self, pgno: u32, owner: &Owner) {
+    fn take(&mut self, pgno: u32, owner: &PageOwner) {
         if self.wanted.remove(&pgno) {
             self.found.insert(pgno, owner.clone());
         }
     }
 
-    fn take_tree(&mut self, tree: &Tree, owner: &Owner) {
+    fn take_tree(&mut self, tree: &Tree, owner: &PageOwner) {
         tree.inner.iter().chain(&tree.leaves).for_each(|pgno| self.take(*pgno, owner));
     }
 
@@ -138,7 +138,7 @@ impl Search<'_> {
         // A b-tree is never so deep that this ends it, unless its pages lead in a circle.
         for _ in 0..MOST_DEPTHS {
             let first = self.replica.pages(self.view, &depth[..1]).await?.into_iter().next().flatten();
-            if first.is_none_or(|page| btree::kind(&page, depth[0]) != Kind::Interior) {
+            if first.is_none_or(|page| btree::kind(&page, depth[0]) != PageKind::Interior) {
                 tree.leaves = depth;
                 return Ok(tree);
             }
@@ -157,7 +157,7 @@ impl Search<'_> {
     }
 
     /// The tables and indexes that the schema names.
-    async fn schema(&self, tree: &Tree) -> Result<Vec<Entry>, Error> {
+    async fn schema(&self, tree: &Tree) -> Result<Vec<SchemaRow>, Error> {
         let mut entries = Vec::new();
         for pgno in &tree.leaves {
             let Some(page) = self.replica.pages(self.view, &[*pgno]).await?.into_iter().next().flatten() else {
@@ -189,7 +189,7 @@ impl Search<'_> {
     }
 
     /// Finds the overflow of what stands in these pages, unless every page has an owner.
-    async fn take_overflow(&mut self, pages: &[u32], owner: &Owner) -> Result<(), Error> {
+    async fn take_overflow(&mut self, pages: &[u32], owner: &PageOwner) -> Result<(), Error> {
         for portion in pages.chunks(PORTION) {
             if self.wanted.is_empty() {
                 return Ok(());
@@ -213,7 +213,7 @@ impl Search<'_> {
         }
         let (lock_page, step) = (self.view.lock_page(), self.usable / 5 + 1);
         for pgno in (2..=self.view.commit()).step_by(step) {
-            self.take(if pgno == lock_page { pgno + 1 } else { pgno }, &Owner::PointerMap);
+            self.take(if pgno == lock_page { pgno + 1 } else { pgno }, &PageOwner::PointerMap);
         }
     }
 
@@ -222,10 +222,10 @@ impl Search<'_> {
         let mut next = btree::first_trunk(self.page_1, commit);
         let mut trunks = HashSet::new();
         while let Some(trunk) = next.filter(|trunk| trunks.insert(*trunk) && !self.wanted.is_empty()) {
-            self.take(trunk, &Owner::Free);
+            self.take(trunk, &PageOwner::Free);
             let Some(page) = self.replica.pages(self.view, &[trunk]).await?.into_iter().next().flatten() else { break };
             let (after, listed) = btree::trunk(&page, commit);
-            listed.for_each(|pgno| self.take(pgno, &Owner::Free));
+            listed.for_each(|pgno| self.take(pgno, &PageOwner::Free));
             next = after;
         }
         Ok(())

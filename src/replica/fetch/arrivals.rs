@@ -3,11 +3,11 @@
 use crate::ltx::{self, PageFault, PageSum};
 use crate::replica::cache::Page;
 use crate::replica::dbformat::btree;
-use crate::replica::fetch::in_flight::Landed;
-use crate::replica::fetch::run::{Frame, Run};
+use crate::replica::fetch::in_flight::FetchedPage;
+use crate::replica::fetch::run::{FetchRun, FrameRange};
 use crate::replica::fetch::{FetchError, Fetcher, key, request};
-use crate::replica::files::integrity::Verdict;
-use crate::replica::files::ltx_file::{LtxFile, Reading};
+use crate::replica::files::integrity::IntegrityVerdict;
+use crate::replica::files::ltx_file::{LoadedFile, LtxFile};
 use crate::replica::files::whole;
 use crate::replica::view::View;
 use std::sync::Arc;
@@ -19,9 +19,9 @@ impl Fetcher {
     /// cache.
     pub(super) fn judge(self: &Arc<Self>, file: &Arc<LtxFile>, sums: &[(u32, PageSum)]) -> Result<(), FetchError> {
         match file.integrity.add(sums) {
-            Verdict::Spoiled(_) => {}
-            Verdict::NearlyWhole => self.spawn(self.clone().complete(file.clone())),
-            Verdict::Sound => {}
+            IntegrityVerdict::Spoiled(_) => {}
+            IntegrityVerdict::NearlyWhole => self.spawn(self.clone().complete(file.clone())),
+            IntegrityVerdict::Sound => {}
         }
         let Some(cause) = file.integrity.spoiled() else { return Ok(()) };
         self.cache.forget(file.number);
@@ -32,8 +32,8 @@ impl Fetcher {
     async fn complete(self: Arc<Self>, file: Arc<LtxFile>) {
         let _permit = self.guesses.acquire().await;
         match whole::complete(&*self.store, &file).await {
-            Ok(Verdict::Spoiled(_)) => self.cache.forget(file.number),
-            Ok(Verdict::Sound | Verdict::NearlyWhole) => {}
+            Ok(IntegrityVerdict::Spoiled(_)) => self.cache.forget(file.number),
+            Ok(IntegrityVerdict::Sound | IntegrityVerdict::NearlyWhole) => {}
             Err(error) if error.is_damage() => file.integrity.doubt(),
             Err(error) => tracing::debug!("the rest of {} cannot be read: {error:?}", file.name),
         }
@@ -43,24 +43,24 @@ impl Fetcher {
     /// a cache may not keep it, or what is wrong with it, which takes none of its neighbours along.
     pub(super) fn take_in(
         &self,
-        run: &Run,
-        frame: &Frame,
+        run: &FetchRun,
+        frame: &FrameRange,
         bytes: &[u8],
         sums: &mut Vec<(u32, PageSum)>,
-    ) -> Option<Landed> {
+    ) -> Option<FetchedPage> {
         let range = (frame.offset - run.start()) as usize..(frame.end() - run.start()) as usize;
         let guess = if frame.asked { 0 } else { frame.size };
         let page = self.decode(bytes.get(range).unwrap_or_default(), frame.pgno, run.page_size, guess);
         let page = page.and_then(|(page, sum)| {
             let is_last_word = frame.asked && run.is_again;
             if !is_last_word && !btree::is_plausible(&page, frame.pgno, run.file.header.commit) {
-                return Err(ltx::Error::Page { pgno: frame.pgno, fault: PageFault::Implausible });
+                return Err(ltx::LtxError::Page { pgno: frame.pgno, fault: PageFault::Implausible });
             }
             sums.push((frame.pgno, sum));
             self.cache.insert(run.key(frame), page.clone());
             Ok(page)
         });
-        (frame.asked || page.is_err()).then_some(Landed { pgno: frame.pgno, page })
+        (frame.asked || page.is_err()).then_some(FetchedPage { pgno: frame.pgno, page })
     }
 
     pub(super) fn decode(
@@ -69,7 +69,7 @@ impl Fetcher {
         pgno: u32,
         page_size: u32,
         guess: u32,
-    ) -> Result<(Page, PageSum), ltx::Error> {
+    ) -> Result<(Page, PageSum), ltx::LtxError> {
         let mut sum = PageSum::default();
         let page = self.cache.page(page_size, guess, |buffer| {
             sum = ltx::decode_and_sum(frame, pgno, buffer)?;
@@ -79,7 +79,7 @@ impl Fetcher {
     }
 
     /// Takes the pages of a view that came along with a file's index into the cache.
-    pub(in crate::replica) fn admit(self: &Arc<Self>, view: &View, reading: &Reading) {
+    pub(in crate::replica) fn admit(self: &Arc<Self>, view: &View, reading: &LoadedFile) {
         if let Ok(runtime) = Handle::try_current() {
             self.runtime.get_or_init(|| runtime);
         }

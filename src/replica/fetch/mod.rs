@@ -10,21 +10,21 @@ mod run;
 mod speculation;
 
 use speculation::Coming;
-pub use speculation::Guesses;
-pub(super) use speculation::Wish;
+pub use speculation::Speculation;
+pub(super) use speculation::SpeculationToken;
 
 use crate::error::Error;
 use crate::lock::{Mutex, RwLock};
 use crate::progress;
-use crate::replica::cache::{Bounds, Page, PageCache, PageKey};
+use crate::replica::cache::{CacheLimits, Page, PageCache, PageKey};
 use crate::replica::dbformat::freelist::FreeList;
-use crate::replica::prefetch::waits::Rents;
+use crate::replica::prefetch::waits::WaitCosts;
 use crate::replica::view::{Extent, View};
 use crate::store::Store;
 use futures_util::FutureExt;
-use in_flight::{Boarding, Descent, Flight, Flights, Landing};
+use in_flight::{Claimed, Fetched, InFlight, InFlightGuard, InFlightRequest};
 use pace::Pace;
-use run::{Frame, Run};
+use run::{FetchRun, FrameRange};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use tokio::runtime::Handle;
@@ -43,14 +43,14 @@ const TRIES: u32 = 6;
 pub(super) struct Fetcher {
     store: Arc<dyn Store>,
     cache: PageCache,
-    flights: Mutex<Flights>,
+    flights: Mutex<InFlight>,
     permits: Semaphore,
     guesses: Semaphore,
     pace: Pace,
     /// The pages that are free, as far as that is known.
     free: RwLock<FreeList>,
     /// What waiting has cost so far, by table and index.
-    pub(super) rents: Mutex<Rents>,
+    pub(super) rents: Mutex<WaitCosts>,
     guessed: AtomicU64,
     used: AtomicU64,
     /// Pages that are coming as guesses.
@@ -73,7 +73,7 @@ pub(super) enum FetchError {
 }
 
 impl Fetcher {
-    pub(super) fn new(store: Arc<dyn Store>, cache: Bounds) -> Fetcher {
+    pub(super) fn new(store: Arc<dyn Store>, cache: CacheLimits) -> Fetcher {
         Fetcher {
             store,
             cache: PageCache::new(cache),
@@ -151,9 +151,9 @@ impl Fetcher {
         let mut is_again = false;
         for _ in 0..TRIES {
             let (flight, is_own) = match self.board(view, pgno, &extent, is_again) {
-                Boarding::Here(page) => return Ok(Some(page)),
-                Boarding::Own(flight) => (flight, true),
-                Boarding::Joined(flight) => (flight, false),
+                Claimed::Here(page) => return Ok(Some(page)),
+                Claimed::Own(flight) => (flight, true),
+                Claimed::Joined(flight) => (flight, false),
             };
             match self.landed(flight.await, pgno) {
                 // A byte can go wrong on the way.
@@ -170,7 +170,7 @@ impl Fetcher {
         Err(FetchError::Other(Error::internal("a page was asked for again and again")))
     }
 
-    fn landed(&self, landing: Result<Arc<Landing>, FetchError>, pgno: u32) -> Result<Page, FetchError> {
+    fn landed(&self, landing: Result<Arc<Fetched>, FetchError>, pgno: u32) -> Result<Page, FetchError> {
         let landing = landing?;
         match landing.pages.iter().find(|landed| landed.pgno == pgno).map(|landed| landed.page.clone()) {
             Some(Ok(page)) => Ok(page),
@@ -182,29 +182,29 @@ impl Fetcher {
         }
     }
 
-    fn board(self: &Arc<Self>, view: &View, pgno: u32, extent: &Extent<'_>, is_again: bool) -> Boarding {
+    fn board(self: &Arc<Self>, view: &View, pgno: u32, extent: &Extent<'_>, is_again: bool) -> Claimed {
         let key = PageKey { file: extent.file.number, pgno };
         let mut flights = self.flights.lock();
         // Under the lock: a flight fills the cache before it leaves the table.
         if let Some(page) = self.cache.get(key) {
-            return Boarding::Here(page);
+            return Claimed::Here(page);
         }
         if let Some(flight) = flights.get(&key) {
-            return Boarding::Joined(flight.clone());
+            return Claimed::Joined(flight.clone());
         }
         let free = self.free.read();
         let wanted =
             |key: PageKey| !self.cache.contains(key) && !flights.contains_key(&key) && !free.contains(key.pgno);
         let most = usize::try_from(self.neighbours(view.page_size())).unwrap_or(usize::MAX);
-        let run = Run { is_again, ..run::around(view, pgno, extent, (self.pace.reach(), most), wanted) };
+        let run = FetchRun { is_again, ..run::around(view, pgno, extent, (self.pace.reach(), most), wanted) };
         let coming = Coming::new(self, run.frames.len() - 1);
-        Boarding::Own(self.launch(run, coming, &mut flights))
+        Claimed::Own(self.launch(run, coming, &mut flights))
     }
 
     /// A page of a file that is kept in memory.
     fn kept_page(&self, view: &View, pgno: u32, extent: &Extent<'_>) -> Result<Page, FetchError> {
-        let frame = Frame::of(pgno, extent);
-        let run = Run::new(view, extent.file, vec![frame]);
+        let frame = FrameRange::of(pgno, extent);
+        let run = FetchRun::new(view, extent.file, vec![frame]);
         let bytes = run.file.body.as_deref().and_then(|body| body.get(frame.offset as usize..frame.end() as usize));
         let page = self.decode(bytes.unwrap_or_default(), pgno, run.page_size, 0).map(|(page, _)| page);
         let page = page.map_err(|cause| request::damaged(&*self.store, &run, cause))?;
@@ -213,11 +213,11 @@ impl Fetcher {
     }
 
     /// Sends a request for a run whose pages are neither here nor under way.
-    fn launch(self: &Arc<Self>, run: Run, coming: Coming, flights: &mut Flights) -> Flight {
+    fn launch(self: &Arc<Self>, run: FetchRun, coming: Coming, flights: &mut InFlight) -> InFlightRequest {
         let keys: Vec<PageKey> = run.frames.iter().map(|frame| run.key(frame)).collect();
         let asked: u64 = run.frames.iter().filter(|frame| frame.asked).map(|frame| u64::from(frame.size)).sum();
         self.guessed.fetch_add(run.len() - asked, Ordering::Relaxed);
-        let (fetcher, landing) = (self.clone(), Descent { fetcher: self.clone(), keys: keys.clone() });
+        let (fetcher, landing) = (self.clone(), InFlightGuard { fetcher: self.clone(), keys: keys.clone() });
         let flight = async move {
             let (_landing, _coming) = (landing, coming);
             let _permit = fetcher.permits.acquire().await;
@@ -227,7 +227,7 @@ impl Fetcher {
                 pages.extend(fetcher.take_in(&run, frame, &bytes, &mut sums));
             }
             fetcher.judge(&run.file, &sums)?;
-            Ok(Arc::new(Landing { run, pages }))
+            Ok(Arc::new(Fetched { run, pages }))
         };
         let flight = progress::part_of_current(flight).boxed().shared();
         flights.extend(keys.into_iter().map(|key| (key, flight.clone())));

@@ -1,20 +1,20 @@
 //! One request for a run of pages: asked again if it is far slower than its peers.
 
-use crate::error::{Error, Kind};
+use crate::error::{Error, ErrorKind};
 use crate::ltx;
 use crate::replica::fetch::FetchError;
 use crate::replica::fetch::pace::Pace;
-use crate::replica::fetch::run::Run;
+use crate::replica::fetch::run::FetchRun;
 use crate::replica::files::loader::{LoadError, place};
 use crate::replica::files::ltx_file::LtxFile;
-use crate::store::{self, Chunk, ErrorKind, Store};
+use crate::store::{self, Chunk, Store, StoreErrorKind};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Either, select};
 use tokio::time::{Instant, sleep};
 
 /// Fetches a run.
-pub(super) async fn fetch(store: &dyn Store, pace: &Pace, run: &Run) -> Result<Bytes, FetchError> {
+pub(super) async fn fetch(store: &dyn Store, pace: &Pace, run: &FetchRun) -> Result<Bytes, FetchError> {
     match read(store, pace, run).await {
         Ok(chunk) => Ok(chunk.bytes),
         Err(error) => match error.into() {
@@ -25,23 +25,23 @@ pub(super) async fn fetch(store: &dyn Store, pace: &Pace, run: &Run) -> Result<B
 }
 
 /// What is said of a page that could not be read.
-pub(super) fn damaged(store: &dyn Store, run: &Run, cause: ltx::Error) -> FetchError {
+pub(super) fn damaged(store: &dyn Store, run: &FetchRun, cause: ltx::LtxError) -> FetchError {
     FetchError::Damaged(Error::damaged(place(store, run.file.level, run.file.name), cause))
 }
 
 /// What is said of a file of which wrong bytes came.
-pub(super) fn spoiled(store: &dyn Store, file: &LtxFile, cause: &ltx::Error) -> FetchError {
+pub(super) fn spoiled(store: &dyn Store, file: &LtxFile, cause: &ltx::LtxError) -> FetchError {
     let place = place(store, file.level, file.name);
     let message = format!("wrong bytes were read of the file {place}, and rows may be wrong: {cause}");
-    let error = Error::new(Kind::Damaged, message);
+    let error = Error::new(ErrorKind::Damaged, message);
     FetchError::Spoiled(
         error.remedy("run the transaction again; if this stays, restore the file or force a new snapshot"),
     )
 }
 
-type Answer = Result<Chunk, store::Error>;
+type RangeResponse = Result<Chunk, store::StoreError>;
 
-async fn read(store: &dyn Store, pace: &Pace, run: &Run) -> Answer {
+async fn read(store: &dyn Store, pace: &Pace, run: &FetchRun) -> RangeResponse {
     let first = once(store, pace, run);
     let Some(patience) = pace.patience(run.len()) else { return first.await };
     match select(first, sleep(patience).boxed()).await {
@@ -53,7 +53,7 @@ async fn read(store: &dyn Store, pace: &Pace, run: &Run) -> Answer {
     }
 }
 
-fn once<'a>(store: &'a dyn Store, pace: &'a Pace, run: &'a Run) -> BoxFuture<'a, Answer> {
+fn once<'a>(store: &'a dyn Store, pace: &'a Pace, run: &'a FetchRun) -> BoxFuture<'a, RangeResponse> {
     let asked = async move {
         let started = Instant::now();
         let file = &run.file;
@@ -67,10 +67,10 @@ fn once<'a>(store: &'a dyn Store, pace: &'a Pace, run: &'a Run) -> BoxFuture<'a,
 }
 
 /// The answer that comes first, unless it only says that the store could not be reached.
-async fn first_good(one: BoxFuture<'_, Answer>, other: BoxFuture<'_, Answer>) -> Answer {
+async fn first_good(one: BoxFuture<'_, RangeResponse>, other: BoxFuture<'_, RangeResponse>) -> RangeResponse {
     let (answer, late) = select(one, other).await.factor_first();
     match answer {
-        Err(error) if error.kind() == ErrorKind::Unreachable => late.await,
+        Err(error) if error.kind() == StoreErrorKind::Unreachable => late.await,
         answer => answer,
     }
 }

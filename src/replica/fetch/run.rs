@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 /// Where a page lies in its file.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Frame {
+pub(super) struct FrameRange {
     pub pgno: u32,
     pub offset: u64,
     pub size: u32,
@@ -15,9 +15,9 @@ pub(super) struct Frame {
     pub asked: bool,
 }
 
-impl Frame {
-    pub(super) fn of(pgno: u32, extent: &Extent<'_>) -> Frame {
-        Frame { pgno, offset: extent.offset, size: extent.size, asked: false }
+impl FrameRange {
+    pub(super) fn of(pgno: u32, extent: &Extent<'_>) -> FrameRange {
+        FrameRange { pgno, offset: extent.offset, size: extent.size, asked: false }
     }
 
     pub(super) fn end(&self) -> u64 {
@@ -26,17 +26,17 @@ impl Frame {
 }
 
 /// Frames of one file that are fetched with one request, ascending. There may be other bytes between them.
-pub(super) struct Run {
+pub(super) struct FetchRun {
     pub file: Arc<LtxFile>,
     pub page_size: u32,
-    pub frames: Vec<Frame>,
+    pub frames: Vec<FrameRange>,
     /// Whether what is asked for was asked for before, and came as no page.
     pub is_again: bool,
 }
 
-impl Run {
-    pub(super) fn new(view: &View, file: &Arc<LtxFile>, frames: Vec<Frame>) -> Run {
-        Run { file: file.clone(), page_size: view.page_size(), frames, is_again: false }
+impl FetchRun {
+    pub(super) fn new(view: &View, file: &Arc<LtxFile>, frames: Vec<FrameRange>) -> FetchRun {
+        FetchRun { file: file.clone(), page_size: view.page_size(), frames, is_again: false }
     }
 
     pub(super) fn start(&self) -> u64 {
@@ -44,14 +44,14 @@ impl Run {
     }
 
     pub(super) fn end(&self) -> u64 {
-        self.frames.last().map_or(0, Frame::end)
+        self.frames.last().map_or(0, FrameRange::end)
     }
 
     pub(super) fn len(&self) -> u64 {
         self.end() - self.start()
     }
 
-    pub(super) fn key(&self, frame: &Frame) -> PageKey {
+    pub(super) fn key(&self, frame: &FrameRange) -> PageKey {
         PageKey { file: self.file.number, pgno: frame.pgno }
     }
 }
@@ -64,12 +64,12 @@ pub(super) fn around(
     extent: &Extent<'_>,
     (reach, most): (u64, usize),
     wanted: impl Fn(PageKey) -> bool,
-) -> Run {
+) -> FetchRun {
     let (before, onwards) = (reach / 8, reach - reach / 8);
-    let asked = Frame { asked: true, ..Frame::of(pgno, extent) };
+    let asked = FrameRange { asked: true, ..FrameRange::of(pgno, extent) };
     let neighbour = |pgno: u32| {
         let beside = view.locate(pgno).filter(|beside| beside.file.number == extent.file.number)?;
-        wanted(PageKey { file: beside.file.number, pgno }).then(|| Frame::of(pgno, &beside))
+        wanted(PageKey { file: beside.file.number, pgno }).then(|| FrameRange::of(pgno, &beside))
     };
     let mut lower = Vec::new();
     let mut first = asked;
@@ -80,7 +80,7 @@ pub(super) fn around(
         lower.push(frame);
         first = frame;
     }
-    let mut frames: Vec<Frame> = lower.into_iter().rev().chain([asked]).collect();
+    let mut frames: Vec<FrameRange> = lower.into_iter().rev().chain([asked]).collect();
     let mut last = asked;
     while let Some(frame) = last.pgno.checked_add(1).and_then(&neighbour) {
         if frames.len() > most || frame.offset != last.end() || frame.end() - asked.offset > onwards {
@@ -89,12 +89,12 @@ pub(super) fn around(
         frames.push(frame);
         last = frame;
     }
-    Run::new(view, extent.file, frames)
+    FetchRun::new(view, extent.file, frames)
 }
 
 /// The requests that bring pages: joined over up to `gap` bytes, up to `piece` bytes each, in the order in which the first
 /// page of each is named. Pages whose file is in memory are left out.
-pub(super) fn gather(view: &View, pages: &[u32], gap: u64, piece: u64) -> Vec<Run> {
+pub(super) fn gather(view: &View, pages: &[u32], gap: u64, piece: u64) -> Vec<FetchRun> {
     let mut places: Vec<(usize, u32, Extent<'_>)> = Vec::with_capacity(pages.len());
     for (turn, pgno) in pages.iter().enumerate() {
         let extent = view.locate(*pgno).filter(|extent| extent.file.body.is_none());
@@ -102,16 +102,16 @@ pub(super) fn gather(view: &View, pages: &[u32], gap: u64, piece: u64) -> Vec<Ru
     }
     places.sort_unstable_by_key(|(_, _, extent)| (extent.file.number, extent.offset));
     places.dedup_by_key(|(_, pgno, _)| *pgno);
-    let mut runs: Vec<(usize, Run)> = Vec::new();
+    let mut runs: Vec<(usize, FetchRun)> = Vec::new();
     for (turn, pgno, extent) in places {
-        let frame = Frame::of(pgno, &extent);
+        let frame = FrameRange::of(pgno, &extent);
         match runs.last_mut().filter(|(_, run)| run.takes(extent.file, &frame, gap, piece)) {
             Some((first, run)) => {
                 *first = turn.min(*first);
                 run.frames.push(frame);
             }
             None => {
-                runs.push((turn, Run::new(view, extent.file, vec![frame])));
+                runs.push((turn, FetchRun::new(view, extent.file, vec![frame])));
             }
         }
     }
@@ -120,22 +120,22 @@ pub(super) fn gather(view: &View, pages: &[u32], gap: u64, piece: u64) -> Vec<Ru
 }
 
 /// The bytes of requests.
-pub(super) fn total(runs: &[Run]) -> u64 {
-    runs.iter().map(Run::len).sum()
+pub(super) fn total(runs: &[FetchRun]) -> u64 {
+    runs.iter().map(FetchRun::len).sum()
 }
 
 /// Pages with numbers so far apart are no neighbours, however near their frames are.
 const NEAR: u32 = 256;
 
 /// Takes the pages between the frames of a run into it, since their bytes come anyway: those for which `wanted` holds.
-pub(super) fn fill(run: &mut Run, view: &View, wanted: &mut impl FnMut(PageKey) -> bool) {
+pub(super) fn fill(run: &mut FetchRun, view: &View, wanted: &mut impl FnMut(PageKey) -> bool) {
     let mut filled = Vec::with_capacity(run.frames.len());
     for frame in std::mem::take(&mut run.frames) {
-        let last: Option<Frame> = filled.last().copied();
+        let last: Option<FrameRange> = filled.last().copied();
         if let Some(last) = last.filter(|last| last.end() < frame.offset && frame.pgno - last.pgno <= NEAR) {
             let between = (last.pgno + 1..frame.pgno).filter_map(|pgno| {
                 let extent = view.locate(pgno).filter(|extent| extent.file.number == run.file.number)?;
-                wanted(PageKey { file: run.file.number, pgno }).then(|| Frame::of(pgno, &extent))
+                wanted(PageKey { file: run.file.number, pgno }).then(|| FrameRange::of(pgno, &extent))
             });
             filled.extend(between);
         }
@@ -144,8 +144,8 @@ pub(super) fn fill(run: &mut Run, view: &View, wanted: &mut impl FnMut(PageKey) 
     run.frames = filled;
 }
 
-impl Run {
-    fn takes(&self, file: &LtxFile, frame: &Frame, gap: u64, piece: u64) -> bool {
+impl FetchRun {
+    fn takes(&self, file: &LtxFile, frame: &FrameRange, gap: u64, piece: u64) -> bool {
         let hole = frame.offset.saturating_sub(self.end());
         self.file.number == file.number && hole <= gap && frame.end() - self.start() <= piece
     }

@@ -4,7 +4,7 @@
 //! nobody joins a guess, and it is dropped if whoever guessed has thought better of it. Guesses are counted in bytes of files:
 //! those that were fetched, and those of them that were read.
 
-use crate::replica::fetch::run::Run;
+use crate::replica::fetch::run::FetchRun;
 use crate::replica::fetch::{Fetcher, GUESSES_IN_FLIGHT, Page, PageKey, View, run};
 use futures_util::future::join_all;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,7 +12,7 @@ use std::sync::{Arc, Weak};
 
 /// Bytes of files that were fetched before anybody asked for them.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub struct Guesses {
+pub struct Speculation {
     /// All of them.
     pub fetched: u64,
     /// Those whose pages were read since.
@@ -20,7 +20,7 @@ pub struct Guesses {
 }
 
 /// Whoever guesses holds one, and lets go of it when the guess is worth nothing any more.
-pub(in crate::replica) type Wish = Arc<()>;
+pub(in crate::replica) type SpeculationToken = Arc<()>;
 
 /// Pages that were asked for as guesses and are not here yet.
 pub(super) struct Coming {
@@ -43,9 +43,9 @@ impl Drop for Coming {
 
 impl Fetcher {
     /// What was fetched as a guess, and what of it was read.
-    pub(in crate::replica) fn guesses(&self) -> Guesses {
+    pub(in crate::replica) fn guesses(&self) -> Speculation {
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        Guesses { fetched: load(&self.guessed), used: load(&self.used) }
+        Speculation { fetched: load(&self.guessed), used: load(&self.used) }
     }
 
     /// A page is read, which may have been a guess.
@@ -70,7 +70,7 @@ impl Fetcher {
     }
 
     /// Fetches pages that somebody may want soon, in about this order, while `wish` is held. Does not wait.
-    pub(in crate::replica) fn guess(self: &Arc<Self>, view: &View, pages: &[u32], wish: &Wish) {
+    pub(in crate::replica) fn guess(self: &Arc<Self>, view: &View, pages: &[u32], wish: &SpeculationToken) {
         let Some(runtime) = self.runtime.get() else { return };
         for run in self.gather(view, pages) {
             let coming = Coming::new(self, run.frames.len());
@@ -80,7 +80,7 @@ impl Fetcher {
 
     /// Fetches pages as [`Fetcher::guess`] does, and waits until they are here or cannot be had.
     pub(in crate::replica) async fn bring(self: &Arc<Self>, view: &View, pages: &[u32]) {
-        let wish = Wish::default();
+        let wish = SpeculationToken::default();
         let missing: Vec<u32> = pages.iter().copied().filter(|pgno| self.is_missing(view, *pgno)).collect();
         let runs = self.gather(view, &missing);
         let flights = runs.into_iter().map(|run| {
@@ -95,7 +95,7 @@ impl Fetcher {
         run::total(&self.gather(view, pages))
     }
 
-    fn gather(&self, view: &View, pages: &[u32]) -> Vec<Run> {
+    fn gather(&self, view: &View, pages: &[u32]) -> Vec<FetchRun> {
         let database = u64::from(view.commit()) * u64::from(view.page_size());
         // What comes along is kept in memory if it pushes nothing out, or little.
         let holds_all = database <= self.cache.capacity();
@@ -119,7 +119,7 @@ impl Fetcher {
         runs
     }
 
-    async fn fly(self: Arc<Self>, mut run: Run, coming_pages: Coming, wish: Weak<()>) {
+    async fn fly(self: Arc<Self>, mut run: FetchRun, coming_pages: Coming, wish: Weak<()>) {
         let _permit = self.guesses.acquire().await;
         if wish.strong_count() == 0 {
             return;

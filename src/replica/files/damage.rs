@@ -1,6 +1,6 @@
 //! Damaged files: they are planned around where others give the same state, as files that are missing are.
 
-use crate::error::{Error, Kind};
+use crate::error::{Error, ErrorKind};
 use crate::lock::Mutex;
 use crate::ltx::{FileName, Level, Txid};
 use crate::replica::Replica;
@@ -25,7 +25,9 @@ impl Damage {
     /// What an error says of a file; the error itself if it is not about damage.
     pub(in crate::replica) fn of(file: &Listed, error: LoadError) -> Result<Damage, LoadError> {
         match error {
-            LoadError::Other(cause) if cause.kind() == Kind::Damaged => Ok(Damage { file: file.clone(), error: cause }),
+            LoadError::Other(cause) if cause.kind() == ErrorKind::Damaged => {
+                Ok(Damage { file: file.clone(), error: cause })
+            }
             error => Err(error),
         }
     }
@@ -43,14 +45,14 @@ const REMEMBERED: Duration = Duration::from_secs(600);
 /// More files are not remembered.
 const MOST: usize = 1024;
 
-type Key = (Level, FileName);
+type FileKey = (Level, FileName);
 
 /// The large files of a replica that were read whole.
 #[derive(Default)]
 pub(in crate::replica) struct CheckedFiles {
-    verdicts: Mutex<HashMap<Key, Checked>>,
+    verdicts: Mutex<HashMap<FileKey, Checked>>,
     /// Damaged files, large or not, that a warning was written about.
-    told: Mutex<HashSet<Key>>,
+    told: Mutex<HashSet<FileKey>>,
 }
 
 struct Checked {

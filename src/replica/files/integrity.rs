@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 pub(in crate::replica) struct Integrity {
     state: AtomicU8,
     /// Why nothing of it may be served any more: pages that came do not have its checksum.
-    spoiled: OnceLock<ltx::Error>,
+    spoiled: OnceLock<ltx::LtxError>,
     sums: Mutex<Option<FileSums>>,
     /// The pages that nobody asked for are being fetched, or were.
     completing: AtomicBool,
@@ -32,13 +32,13 @@ const NEARLY_ALL: u32 = 8;
 
 /// What pages that came say about their file.
 #[derive(Debug, PartialEq, Eq)]
-pub(in crate::replica) enum Verdict {
+pub(in crate::replica) enum IntegrityVerdict {
     /// Nothing is wrong so far.
     Sound,
     /// So, and few pages are missing. Said once.
     NearlyWhole,
     /// They, or pages that came before, are not those of the file.
-    Spoiled(ltx::Error),
+    Spoiled(ltx::LtxError),
 }
 
 impl Integrity {
@@ -54,24 +54,24 @@ impl Integrity {
     }
 
     /// Takes pages that came.
-    pub(in crate::replica) fn add(&self, pages: &[(u32, PageSum)]) -> Verdict {
+    pub(in crate::replica) fn add(&self, pages: &[(u32, PageSum)]) -> IntegrityVerdict {
         let mut sums = self.sums.lock();
-        let Some(sums) = sums.as_mut() else { return Verdict::Sound };
+        let Some(sums) = sums.as_mut() else { return IntegrityVerdict::Sound };
         let before = sums.missing();
         if let Err(cause) = sums.add(pages) {
-            return Verdict::Spoiled(self.spoil(cause).clone());
+            return IntegrityVerdict::Spoiled(self.spoil(cause).clone());
         }
         match sums.missing() {
             Some(0) if before != Some(0) => {
                 // A doubt stays.
                 let _ = self.state.compare_exchange(UNKNOWN, VERIFIED, Ordering::Relaxed, Ordering::Relaxed);
-                Verdict::Sound
+                IntegrityVerdict::Sound
             }
             Some(missing) if !self.is_verified() && missing <= sums.pages() / NEARLY_ALL => {
                 let began = self.completing.swap(true, Ordering::Relaxed);
-                if began { Verdict::Sound } else { Verdict::NearlyWhole }
+                if began { IntegrityVerdict::Sound } else { IntegrityVerdict::NearlyWhole }
             }
-            _ => Verdict::Sound,
+            _ => IntegrityVerdict::Sound,
         }
     }
 
@@ -86,7 +86,7 @@ impl Integrity {
     }
 
     /// Why nothing of it may be served any more; None if it may.
-    pub(in crate::replica) fn spoiled(&self) -> Option<&ltx::Error> {
+    pub(in crate::replica) fn spoiled(&self) -> Option<&ltx::LtxError> {
         self.spoiled.get()
     }
 
@@ -106,7 +106,7 @@ impl Integrity {
     }
 
     /// Its content does not have its checksum. That is final: who reads the file again begins anew.
-    pub(in crate::replica) fn spoil(&self, cause: ltx::Error) -> &ltx::Error {
+    pub(in crate::replica) fn spoil(&self, cause: ltx::LtxError) -> &ltx::LtxError {
         self.spoiled.get_or_init(|| cause)
     }
 }
@@ -116,7 +116,7 @@ mod tests {
     use super::*;
     use crate::ltx::Level;
     use crate::replica::testing::one_page::{file, name};
-    use crate::replica::{Bounds, Replica};
+    use crate::replica::{CacheLimits, Replica};
     use crate::store::Memory;
     use std::sync::Arc;
     use std::time::Duration;
@@ -125,7 +125,7 @@ mod tests {
     async fn a_file_that_came_whole_is_verified_and_a_doubt_stays_until_it_is_read_whole_again() {
         let store = Arc::new(Memory::new());
         store.insert(Level::ZERO, name(1), file(1));
-        let replica = Arc::new(Replica::new(store, Bounds { memory: 0, disk: 0 }, Duration::from_secs(1)));
+        let replica = Arc::new(Replica::new(store, CacheLimits { memory: 0, disk: 0 }, Duration::from_secs(1)));
         replica.poll(Duration::ZERO).await.expect("a view");
         let view = replica.head().expect("a view");
         let integrity = &view.tip().integrity;
@@ -134,7 +134,7 @@ mod tests {
         assert!(integrity.is_doubted() && !integrity.is_verified() && !view.is_spoiled());
         integrity.verified();
         assert!(integrity.is_verified() && !integrity.is_doubted());
-        integrity.spoil(ltx::Error::PageDiffers(1));
+        integrity.spoil(ltx::LtxError::PageDiffers(1));
         assert!(integrity.is_doubted() && view.is_spoiled());
         integrity.verified();
         assert!(integrity.is_doubted() && view.is_spoiled());

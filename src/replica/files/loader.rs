@@ -4,12 +4,12 @@
 //! come back under another ETag (a copied replica, a file whose time was set after it appeared). Two readings are the
 //! same file if level, name and checksum agree; then they share the number under which their pages are cached.
 
-use crate::error::{Error, Kind};
+use crate::error::{Error, ErrorKind};
 use crate::lock::Mutex;
-use crate::ltx::{self, Entry, FileName, Header, IndexReader, Level, Outline, OutlineReader, Trailer};
+use crate::ltx::{self, FileName, Header, IndexEntry, IndexReader, Level, Outline, OutlineReader, Trailer};
 use crate::replica::files::damage::CheckedFiles;
 use crate::replica::files::integrity::Integrity;
-use crate::replica::files::ltx_file::{LtxFile, Part, Portions, Reading};
+use crate::replica::files::ltx_file::{FetchSizes, FilePart, LoadedFile, LtxFile};
 use crate::store::{self, Chunk, Listed, Store, Version};
 use bytes::Bytes;
 use futures_util::future::try_join;
@@ -25,9 +25,9 @@ const PIECES_IN_FLIGHT: usize = 4;
 static NUMBERS: AtomicU32 = AtomicU32::new(0);
 
 /// Reads files of one store and recognises those it has read before.
-pub(in crate::replica) struct Library {
+pub(in crate::replica) struct FileLoader {
     pub(in crate::replica) store: Arc<dyn Store>,
-    portions: Portions,
+    portions: FetchSizes,
     shelf: Mutex<HashMap<(Level, FileName), Weak<LtxFile>>>,
     /// Listings show other versions of files than reads do, as those of some gateways.
     pub(in crate::replica) versions_differ: AtomicBool,
@@ -37,9 +37,9 @@ pub(in crate::replica) struct Library {
     pub(in crate::replica) verifies: AtomicBool,
 }
 
-impl Library {
-    pub(in crate::replica) fn new(store: Arc<dyn Store>, portions: Portions) -> Library {
-        Library {
+impl FileLoader {
+    pub(in crate::replica) fn new(store: Arc<dyn Store>, portions: FetchSizes) -> FileLoader {
+        FileLoader {
             store,
             portions,
             shelf: Mutex::default(),
@@ -54,7 +54,7 @@ impl Library {
     ///
     /// Only the listed version is read. Where listings show other versions than reads do, length and time of the last change
     /// tell whether it is the same.
-    pub(in crate::replica) async fn read(&self, listed: &Listed) -> Result<Reading, LoadError> {
+    pub(in crate::replica) async fn read(&self, listed: &Listed) -> Result<LoadedFile, LoadError> {
         if listed.version.is_none() || listed.modified_ms == 0 {
             // Without a time there is nothing else to compare.
             return self.read_if(listed, true).await;
@@ -70,7 +70,7 @@ impl Library {
         Ok(reading)
     }
 
-    async fn read_if(&self, listed: &Listed, by_version: bool) -> Result<Reading, LoadError> {
+    async fn read_if(&self, listed: &Listed, by_version: bool) -> Result<LoadedFile, LoadError> {
         let whole = if listed.level == Level::ZERO { self.portions.whole_sync } else { self.portions.whole };
         let version = listed.version.as_ref().filter(|_| by_version);
         if listed.size <= whole {
@@ -94,10 +94,10 @@ impl Library {
 
     /// Asks for a file by its name alone, and fetches its header and index at once: one round trip if it is small. None if
     /// there is no such file.
-    pub(in crate::replica) async fn ask(&self, level: Level, name: FileName) -> Result<Option<Reading>, LoadError> {
+    pub(in crate::replica) async fn ask(&self, level: Level, name: FileName) -> Result<Option<LoadedFile>, LoadError> {
         let chunk = match self.store.read(level, name, 0..self.portions.probe, None).await {
             Ok(chunk) => chunk,
-            Err(error) if error.kind() == store::ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.kind() == store::StoreErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error.into()),
         };
         let (size, version) = (chunk.file_size, Some(chunk.version.clone()));
@@ -127,12 +127,12 @@ impl Library {
         Ok(is_unchanged)
     }
 
-    async fn read_whole(&self, listed: &Listed, version: Option<&Version>) -> Result<Reading, LoadError> {
+    async fn read_whole(&self, listed: &Listed, version: Option<&Version>) -> Result<LoadedFile, LoadError> {
         let chunk = self.fetch_listed(listed, 0..listed.size, version).await?;
         self.take_whole(listed, chunk)
     }
 
-    fn take_whole(&self, listed: &Listed, chunk: Chunk) -> Result<Reading, LoadError> {
+    fn take_whole(&self, listed: &Listed, chunk: Chunk) -> Result<LoadedFile, LoadError> {
         let header = self.check_header(listed, &chunk.bytes)?;
         let verified = ltx::verify(&chunk.bytes).map_err(|cause| self.damaged(listed, cause))?;
         let kept = Some(chunk.bytes.clone()).filter(|_| listed.level == Level::ZERO);
@@ -142,15 +142,15 @@ impl Library {
             let outline = outline(&chunk.bytes, &verified.entries);
             file.integrity.track(outline.map_err(|cause| self.damaged(listed, cause))?);
         }
-        Ok(Reading {
+        Ok(LoadedFile {
             file,
             entries: verified.entries,
             left_out: None,
-            parts: vec![Part { offset: 0, bytes: chunk.bytes }],
+            parts: vec![FilePart { offset: 0, bytes: chunk.bytes }],
         })
     }
 
-    async fn read_ends(&self, listed: &Listed, version: Option<&Version>) -> Result<Reading, LoadError> {
+    async fn read_ends(&self, listed: &Listed, version: Option<&Version>) -> Result<LoadedFile, LoadError> {
         let tail_start = listed.size.saturating_sub(self.portions.tail_of(listed.size));
         let head = self.fetch_listed(listed, 0..self.portions.head.min(listed.size), version);
         let tail = self.fetch_listed(listed, tail_start..listed.size, version);
@@ -174,16 +174,16 @@ impl Library {
             outline.index(&index, &entries);
             file.integrity.track(outline.finish(&tail.bytes).map_err(damaged)?);
         }
-        let parts = vec![Part { offset: 0, bytes: head.bytes }, Part { offset: tail_start, bytes: tail.bytes }];
-        Ok(Reading { file, entries, left_out: is_large.then_some(range), parts })
+        let parts = vec![FilePart { offset: 0, bytes: head.bytes }, FilePart { offset: tail_start, bytes: tail.bytes }];
+        Ok(LoadedFile { file, entries, left_out: is_large.then_some(range), parts })
     }
 
     /// Reads an index that was left out, and hands it over in parts. Of its entries the reading keeps those whose frames
     /// are here.
     pub(in crate::replica) async fn read_left_out(
         &self,
-        reading: &mut Reading,
-        mut each: impl FnMut(&[Entry]),
+        reading: &mut LoadedFile,
+        mut each: impl FnMut(&[IndexEntry]),
     ) -> Result<(), LoadError> {
         let Some(range) = reading.left_out.take() else { return Ok(()) };
         let file = reading.file.clone();
@@ -195,7 +195,7 @@ impl Library {
         });
         let mut pieces = stream::iter(pieces.collect::<Vec<_>>()).buffered(PIECES_IN_FLIGHT);
         let mut reader = IndexReader::new(&file.header, range.start);
-        let end_of = |part: Option<&Part>| part.map(|part| part.bytes.clone()).unwrap_or_default();
+        let end_of = |part: Option<&FilePart>| part.map(|part| part.bytes.clone()).unwrap_or_default();
         let (head, tail) = (end_of(reading.parts.first()), end_of(reading.parts.last()));
         let mut outline = OutlineReader::new(&head).map_err(damaged)?;
         while let Some(piece) = pieces.next().await {
@@ -302,13 +302,13 @@ impl Library {
         place(&*self.store, listed.level, listed.name)
     }
 
-    fn damaged(&self, listed: &Listed, cause: ltx::Error) -> LoadError {
+    fn damaged(&self, listed: &Listed, cause: ltx::LtxError) -> LoadError {
         LoadError::Other(Error::damaged(self.place(listed), cause))
     }
 }
 
 /// Of a whole file.
-fn outline(bytes: &[u8], entries: &[Entry]) -> Result<Outline, ltx::Error> {
+fn outline(bytes: &[u8], entries: &[IndexEntry]) -> Result<Outline, ltx::LtxError> {
     let index = ltx::index_range(bytes.len() as u64, bytes)?;
     let mut outline = OutlineReader::new(bytes)?;
     outline.index(&bytes[index.start as usize..index.end as usize], entries);
@@ -340,20 +340,20 @@ impl LoadError {
 
     /// Whether the file is there and its content is not what the format says.
     pub(in crate::replica) fn is_damage(&self) -> bool {
-        matches!(self, LoadError::Other(error) if error.kind() == Kind::Damaged)
+        matches!(self, LoadError::Other(error) if error.kind() == ErrorKind::Damaged)
     }
 }
 
-impl From<store::Error> for LoadError {
-    fn from(error: store::Error) -> LoadError {
+impl From<store::StoreError> for LoadError {
+    fn from(error: store::StoreError) -> LoadError {
         match error.kind() {
-            store::ErrorKind::NotFound | store::ErrorKind::Changed => LoadError::Moved,
+            store::StoreErrorKind::NotFound | store::StoreErrorKind::Changed => LoadError::Moved,
             _ => LoadError::Other(error.into()),
         }
     }
 }
 
-impl fmt::Debug for Library {
+impl fmt::Debug for FileLoader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Library({})", self.store)
     }

@@ -1,7 +1,7 @@
 //! What is read of a file before any of its pages is asked for: its header, its index, and what comes along.
 
 use crate::lock::Mutex;
-use crate::ltx::{Entry, FileName, Header, Level};
+use crate::ltx::{FileName, Header, IndexEntry, Level};
 use crate::replica::files::integrity::Integrity;
 use crate::store::Version;
 use bytes::Bytes;
@@ -53,26 +53,26 @@ impl LtxFile {
 }
 
 /// A file with its index, as it is applied to a view.
-pub(in crate::replica) struct Reading {
+pub(in crate::replica) struct LoadedFile {
     /// The file.
     pub file: Arc<LtxFile>,
     /// Its index, if it is not left out.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<IndexEntry>,
     /// Which bytes of the file are its index, if that is too large to be in memory at once.
     pub left_out: Option<Range<u64>>,
     /// What was fetched of it on the way: all of it, or its ends.
-    pub parts: Vec<Part>,
+    pub parts: Vec<FilePart>,
 }
 
 /// Bytes of a file that are here.
-pub(in crate::replica) struct Part {
+pub(in crate::replica) struct FilePart {
     /// Where they begin in the file.
     pub offset: u64,
     /// The bytes.
     pub bytes: Bytes,
 }
 
-impl Reading {
+impl LoadedFile {
     /// The pages whose frames came whole, with those frames.
     pub(in crate::replica) fn frames(&self) -> impl Iterator<Item = (u32, &[u8])> {
         self.entries
@@ -88,14 +88,14 @@ impl Reading {
     }
 
     /// Takes those of some entries whose frames came.
-    pub(in crate::replica) fn note(&mut self, entries: impl Iterator<Item = Entry>) {
+    pub(in crate::replica) fn note(&mut self, entries: impl Iterator<Item = IndexEntry>) {
         let parts = &self.parts;
         self.entries.extend(entries.filter(|entry| parts.iter().any(|part| part.frame(entry).is_some())));
     }
 }
 
-impl Part {
-    fn frame(&self, entry: &Entry) -> Option<&[u8]> {
+impl FilePart {
+    fn frame(&self, entry: &IndexEntry) -> Option<&[u8]> {
         let start = usize::try_from(entry.offset.checked_sub(self.offset)?).ok()?;
         self.bytes.get(start..start.checked_add(entry.size as usize)?)
     }
@@ -103,7 +103,7 @@ impl Part {
 
 /// What is fetched of a file at once, in bytes. A second round trip costs more than some bytes too many.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::replica) struct Portions {
+pub(in crate::replica) struct FetchSizes {
     /// Of a file that may not be there: most syncs of a primary are smaller.
     pub probe: u64,
     /// Files of level 0 up to this size are fetched whole, and kept while a view refers to them: they are deleted soon,
@@ -125,13 +125,13 @@ const TAIL_SHARE: u64 = 200;
 /// But no more than this: most of a very large index comes with a second request, which hardly shows beside its bytes.
 const LARGEST_TAIL: u64 = 4 << 20;
 
-impl Portions {
+impl FetchSizes {
     /// How much to fetch of the end of a file of `size` bytes.
     pub(in crate::replica) fn tail_of(&self, size: u64) -> u64 {
         self.tail.max((size / TAIL_SHARE).min(LARGEST_TAIL))
     }
 
-    pub(in crate::replica) const USUAL: Portions = Portions {
+    pub(in crate::replica) const USUAL: FetchSizes = FetchSizes {
         probe: 128 << 10,
         whole_sync: 1 << 20,
         whole: 256 << 10,

@@ -11,12 +11,12 @@ use std::cmp::Reverse;
 
 /// A gapless run of transactions, and the fewest files that cover it, in the order in which they are applied.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Chain {
+pub struct FileChain {
     /// Overlapping is allowed, a hole is not. Never empty.
     pub files: Vec<Listed>,
 }
 
-impl Chain {
+impl FileChain {
     /// The first transaction it covers. At 1 it holds every page by definition; above that it may.
     pub fn start(&self) -> Txid {
         self.files.first().map(|file| file.name.min).unwrap_or_default()
@@ -32,7 +32,7 @@ impl Chain {
 ///
 /// There is one for each gapless run of transactions in the listing. More than one means a hole: then the later run is
 /// of use only if it holds every page, which its files' indexes tell and their names do not.
-pub fn newest(files: &[Listed]) -> Vec<Chain> {
+pub fn newest(files: &[Listed]) -> Vec<FileChain> {
     let mut chains = Vec::new();
     let mut bound = Txid(u64::MAX);
     while let Some(chain) = ending_at_most(files, bound) {
@@ -44,7 +44,7 @@ pub fn newest(files: &[Listed]) -> Vec<Chain> {
 }
 
 /// The chain that ends exactly at `txid`.
-pub fn at(files: &[Listed], txid: Txid) -> Result<Chain, NoChain> {
+pub fn at(files: &[Listed], txid: Txid) -> Result<FileChain, NoChain> {
     match ending_at_most(files, txid) {
         Some(chain) if chain.end() == txid => Ok(chain),
         _ => Err(NoChain { below: end_below(files, txid), above: end_above(files, txid) }),
@@ -101,7 +101,7 @@ fn end_above(files: &[Listed], txid: Txid) -> Option<Txid> {
 /// From the highest end at or below `bound` backwards, always by the file that reaches back furthest: so the chain has
 /// the fewest files. Of files that reach back equally far the one that ends latest has been written last and is
 /// deleted last. One pass over the files, latest end first.
-fn ending_at_most(files: &[Listed], bound: Txid) -> Option<Chain> {
+fn ending_at_most(files: &[Listed], bound: Txid) -> Option<FileChain> {
     let mut usable: Vec<&Listed> = files.iter().filter(|file| file.name.max <= bound).collect();
     usable.sort_unstable_by_key(|file| (Reverse(file.name.max), file.name.min, file.level));
     let mut start = usable.first()?.name.max.next();
@@ -118,7 +118,7 @@ fn ending_at_most(files: &[Listed], bound: Txid) -> Option<Chain> {
     }
     // Each file ends before the one taken before it, or it would have been taken in its place.
     chain.reverse();
-    Some(Chain { files: chain })
+    Some(FileChain { files: chain })
 }
 
 #[cfg(test)]

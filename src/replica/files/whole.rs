@@ -1,8 +1,8 @@
 //! Reading all of a file to check it, in pieces, so that a file of any size takes a few megabytes of memory.
 
 use crate::error::Error;
-use crate::ltx::{self, END_OF_PAGES, Entry, Header, IndexReader, OutlineReader, PageSum, PagesInOrder};
-use crate::replica::files::integrity::Verdict;
+use crate::ltx::{self, END_OF_PAGES, Header, IndexEntry, IndexReader, OutlineReader, PageSum, PagesInOrder};
+use crate::replica::files::integrity::IntegrityVerdict;
 use crate::replica::files::loader::{LoadError, place};
 use crate::replica::files::ltx_file::LtxFile;
 use crate::store::{self, Store};
@@ -22,14 +22,14 @@ const BEHIND: u64 = 24;
 /// Checks a whole file as it is in the store: header, index, pages, checksum. Damage is believed once a second reading finds
 /// it too, since a byte can go wrong on the way.
 pub(in crate::replica) async fn check(store: &dyn Store, file: &LtxFile) -> Result<(), LoadError> {
-    let checked = match Reader::new(store, file).check().await {
-        Err(Failure::Damage(_)) => Reader::new(store, file).check().await,
+    let checked = match WholeReader::new(store, file).check().await {
+        Err(WholeReadError::Damage(_)) => WholeReader::new(store, file).check().await,
         checked => checked,
     };
-    if let Err(Failure::Damage(cause)) = &checked {
+    if let Err(WholeReadError::Damage(cause)) = &checked {
         // Any page can be the wrong one if only the checksum tells, otherwise the one that cannot be decoded.
         match cause {
-            ltx::Error::FileChecksum { .. } => drop(file.integrity.spoil(cause.clone())),
+            ltx::LtxError::FileChecksum { .. } => drop(file.integrity.spoil(cause.clone())),
             _ => file.integrity.doubt(),
         }
     }
@@ -37,43 +37,45 @@ pub(in crate::replica) async fn check(store: &dyn Store, file: &LtxFile) -> Resu
 }
 
 /// Fetches the pages of a file that did not come yet and adds them to its sum.
-pub(in crate::replica) async fn complete(store: &dyn Store, file: &LtxFile) -> Result<Verdict, LoadError> {
-    let completed = Reader::new(store, file).complete().await;
+pub(in crate::replica) async fn complete(store: &dyn Store, file: &LtxFile) -> Result<IntegrityVerdict, LoadError> {
+    let completed = WholeReader::new(store, file).complete().await;
     completed.map_err(|failure| failure.of(store, file))
 }
 
 /// Why a file could not be read whole.
-enum Failure {
-    Store(store::Error),
+enum WholeReadError {
+    Store(store::StoreError),
     /// Its header is another one.
     Replaced,
-    Damage(ltx::Error),
+    Damage(ltx::LtxError),
 }
 
-impl Failure {
+impl WholeReadError {
     fn of(self, store: &dyn Store, file: &LtxFile) -> LoadError {
         match self {
-            Failure::Store(error) => error.into(),
-            Failure::Replaced => LoadError::Moved,
-            Failure::Damage(cause) => LoadError::Other(Error::damaged(place(store, file.level, file.name), cause)),
+            WholeReadError::Store(error) => error.into(),
+            WholeReadError::Replaced => LoadError::Moved,
+            WholeReadError::Damage(cause) => {
+                LoadError::Other(Error::damaged(place(store, file.level, file.name), cause))
+            }
         }
     }
 }
 
-impl From<store::Error> for Failure {
-    fn from(error: store::Error) -> Failure {
-        Failure::Store(error)
+impl From<store::StoreError> for WholeReadError {
+    fn from(error: store::StoreError) -> WholeReadError {
+        WholeReadError::Store(error)
     }
 }
 
-impl From<ltx::Error> for Failure {
-    fn from(cause: ltx::Error) -> Failure {
-        Failure::Damage(cause)
+impl From<ltx::LtxError> for WholeReadError {
+    fn from(cause: ltx::LtxError) -> WholeReadError {
+        WholeReadError::Damage(cause)
     }
 }
 
 /// Reads a file from its index on.
-struct Reader<'a> {
+struct WholeReader<'a> {
     store: &'a dyn Store,
     file: &'a LtxFile,
     /// What is left of the index.
@@ -83,18 +85,18 @@ struct Reader<'a> {
     tail: Bytes,
 }
 
-impl<'a> Reader<'a> {
-    fn new(store: &'a dyn Store, file: &'a LtxFile) -> Reader<'a> {
-        Reader { store, file, rest: 0..0, index: IndexReader::new(&file.header, 0), tail: Bytes::new() }
+impl<'a> WholeReader<'a> {
+    fn new(store: &'a dyn Store, file: &'a LtxFile) -> WholeReader<'a> {
+        WholeReader { store, file, rest: 0..0, index: IndexReader::new(&file.header, 0), tail: Bytes::new() }
     }
 
-    async fn read(&self, range: Range<u64>) -> Result<Bytes, Failure> {
+    async fn read(&self, range: Range<u64>) -> Result<Bytes, WholeReadError> {
         let file = self.file;
         Ok(self.store.read(file.level, file.name, range, Some(&file.version)).await?.bytes)
     }
 
     /// Finds the index.
-    async fn begin(&mut self) -> Result<(), Failure> {
+    async fn begin(&mut self) -> Result<(), WholeReadError> {
         let size = self.file.size;
         self.tail = self.read(size.saturating_sub(BEHIND)..size).await?;
         self.rest = ltx::index_range(size, &self.tail)?;
@@ -103,7 +105,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The next piece of the index, and the entries that end in it. None behind its end.
-    async fn next_entries(&mut self) -> Result<Option<(Bytes, Vec<Entry>)>, Failure> {
+    async fn next_entries(&mut self) -> Result<Option<(Bytes, Vec<IndexEntry>)>, WholeReadError> {
         if self.rest.is_empty() {
             return Ok(None);
         }
@@ -115,7 +117,11 @@ impl<'a> Reader<'a> {
     }
 
     /// Fetches and decodes pages, and hands over the sum of each.
-    async fn pages(&self, entries: &[Entry], mut each: impl FnMut(u32, PageSum) + Send) -> Result<(), Failure> {
+    async fn pages(
+        &self,
+        entries: &[IndexEntry],
+        mut each: impl FnMut(u32, PageSum) + Send,
+    ) -> Result<(), WholeReadError> {
         let mut page = vec![0; self.file.header.page_size.get() as usize];
         let pieces = entries.chunk_by(|one, other| one.range().end == other.offset && !ends_a_piece(one, other));
         let requests = pieces.map(|piece| async move {
@@ -134,10 +140,10 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    async fn check(mut self) -> Result<(), Failure> {
+    async fn check(mut self) -> Result<(), WholeReadError> {
         let header = self.read(0..Header::SIZE as u64).await?;
         if Header::parse(&header)? != self.file.header {
-            return Err(Failure::Replaced);
+            return Err(WholeReadError::Replaced);
         }
         self.begin().await?;
         let index_start = self.rest.start;
@@ -147,35 +153,35 @@ impl<'a> Reader<'a> {
             outline.index(&bytes, &entries);
             for entry in &entries {
                 if entry.offset != seen {
-                    return Err(ltx::Error::Gap(seen).into());
+                    return Err(ltx::LtxError::Gap(seen).into());
                 }
                 seen = entry.range().end;
             }
             self.pages(&entries, |_, sum| pages.add(sum)).await?;
         }
         if self.read(seen..index_start).await? != END_OF_PAGES.as_slice() {
-            return Err(ltx::Error::Gap(seen).into());
+            return Err(ltx::LtxError::Gap(seen).into());
         }
         self.index.finish()?;
         Ok(pages.check(&outline.finish(&self.tail)?)?)
     }
 
     /// Adds the pages that did not come yet to the sum of the file.
-    async fn complete(mut self) -> Result<Verdict, Failure> {
+    async fn complete(mut self) -> Result<IntegrityVerdict, WholeReadError> {
         self.begin().await?;
         while let Some((_, mut entries)) = self.next_entries().await? {
             entries.retain(|entry| !self.file.integrity.has(entry.pgno));
             let mut sums = Vec::with_capacity(entries.len());
             self.pages(&entries, |pgno, sum| sums.push((pgno, sum))).await?;
-            if let spoiled @ Verdict::Spoiled(_) = self.file.integrity.add(&sums) {
+            if let spoiled @ IntegrityVerdict::Spoiled(_) = self.file.integrity.add(&sums) {
                 return Ok(spoiled);
             }
         }
-        Ok(Verdict::Sound)
+        Ok(IntegrityVerdict::Sound)
     }
 }
 
 /// Whether a request ends between two frames that follow each other: at each multiple of its size.
-fn ends_a_piece(one: &Entry, other: &Entry) -> bool {
+fn ends_a_piece(one: &IndexEntry, other: &IndexEntry) -> bool {
     one.offset / PIECE != other.offset / PIECE
 }

@@ -18,12 +18,12 @@ use crate::error::Error;
 use crate::ltx::{FileName, Level, Txid};
 use crate::replica::Replica;
 use crate::replica::files::loader::LoadError;
-use crate::replica::files::ltx_file::Reading;
+use crate::replica::files::ltx_file::LoadedFile;
 use crate::replica::files::plan;
-use crate::replica::follow::poll::Purpose;
-use crate::replica::follow::schedule::{Progress, Step};
-use crate::replica::view::{Draft, View, build};
-use crate::store::{ErrorKind, Listed, Store, Version};
+use crate::replica::follow::poll::PollPurpose;
+use crate::replica::follow::schedule::{PollProgress, PollStep};
+use crate::replica::view::{View, ViewBuilder, build};
+use crate::store::{Listed, Store, StoreErrorKind, Version};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -59,7 +59,7 @@ enum News {
 
 /// What is there under a name where a version was seen before.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(super) enum WitnessState {
     /// The same: nothing has begun anew.
     AsItWas,
     /// Other bytes: another history.
@@ -70,7 +70,7 @@ pub(super) enum Standing {
 
 impl Replica {
     /// Polls once, publishes what is new, and notes what it found. To be called by one task at a time.
-    pub(super) async fn look(&self, purpose: Purpose) -> Result<Told, Error> {
+    pub(super) async fn look(&self, purpose: PollPurpose) -> Result<Told, Error> {
         let began = Instant::now();
         let mut progress = self.progress.lock().await;
         self.note_begin();
@@ -87,7 +87,7 @@ impl Replica {
         told
     }
 
-    async fn look_once(&self, purpose: Purpose, progress: &mut Progress) -> Result<Told, Error> {
+    async fn look_once(&self, purpose: PollPurpose, progress: &mut PollProgress) -> Result<Told, Error> {
         let slept = progress.begin(self.poll_interval());
         let outdated = self.outdated.load(Ordering::Relaxed);
         let trusted = |view: &Arc<View>| !slept && !progress.wants_listing(outdated, self.is_scattered(view));
@@ -97,17 +97,17 @@ impl Replica {
         }
     }
 
-    async fn follow(&self, view: Arc<View>, purpose: Purpose, progress: &mut Progress) -> Result<Told, Error> {
+    async fn follow(&self, view: Arc<View>, purpose: PollPurpose, progress: &mut PollProgress) -> Result<Told, Error> {
         let from = view.txid();
         let step = progress.step(purpose);
         let mut news = match step {
-            Step::Check => self.check(&view, progress).await,
-            Step::Look => self.look_at_level_0(view, progress).await,
-            Step::Ask { check } => self.ask(view, check, progress).await,
+            PollStep::Check => self.check(&view, progress).await,
+            PollStep::Look => self.look_at_level_0(view, progress).await,
+            PollStep::Ask { check } => self.ask(view, check, progress).await,
         };
         if let Ok(News::Followed(view)) = &news
             && progress.asked(view.txid() != from)
-            && step != Step::Look
+            && step != PollStep::Look
         {
             // News stopped coming. If the next file was deleted before it was asked for, this shows it.
             news = self.look_at_level_0(view.clone(), progress).await;
@@ -134,15 +134,15 @@ impl Replica {
     }
 
     /// Asks whether the view's history is still the replica's.
-    async fn check(&self, view: &View, progress: &mut Progress) -> Result<News, LoadError> {
-        let is_ours = self.standing(view).await? == Standing::AsItWas;
+    async fn check(&self, view: &View, progress: &mut PollProgress) -> Result<News, LoadError> {
+        let is_ours = self.standing(view).await? == WitnessState::AsItWas;
         let back = progress.checked(is_ours);
         Ok(if is_ours { News::Ours { back } } else { News::Doubt })
     }
 
     /// Asks for the files after the view by name, one after the other, until there is none. With `check`, asks whether the
     /// history is still the same also if there is no news.
-    async fn ask(&self, mut view: Arc<View>, check: bool, progress: &mut Progress) -> Result<News, LoadError> {
+    async fn ask(&self, mut view: Arc<View>, check: bool, progress: &mut PollProgress) -> Result<News, LoadError> {
         let mut confirmed = false;
         loop {
             let next = view.txid().next();
@@ -181,7 +181,7 @@ impl Replica {
 
     /// What is there under the name of the view's last transaction at level 0, or, if it was not seen there, of the view's
     /// newest file: a copy of a replica need not have level 0.
-    pub(super) async fn standing(&self, view: &View) -> Result<Standing, LoadError> {
+    pub(super) async fn standing(&self, view: &View) -> Result<WitnessState, LoadError> {
         match view.witness() {
             Some(version) => {
                 let own = FileName { min: view.txid(), max: view.txid() };
@@ -197,17 +197,17 @@ impl Replica {
         level: Level,
         name: FileName,
         version: &Version,
-    ) -> Result<Standing, LoadError> {
+    ) -> Result<WitnessState, LoadError> {
         match self.store.read(level, name, 0..1, Some(version)).await {
-            Ok(_) => Ok(Standing::AsItWas),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Standing::Unknown),
-            Err(error) if error.kind() == ErrorKind::Changed => Ok(Standing::Replaced),
+            Ok(_) => Ok(WitnessState::AsItWas),
+            Err(error) if error.kind() == StoreErrorKind::NotFound => Ok(WitnessState::Unknown),
+            Err(error) if error.kind() == StoreErrorKind::Changed => Ok(WitnessState::Replaced),
             Err(error) => Err(error.into()),
         }
     }
 
     /// Lists level 0 from the view on and takes what is there, if the view's own newest file is still there.
-    async fn look_at_level_0(&self, view: Arc<View>, progress: &mut Progress) -> Result<News, LoadError> {
+    async fn look_at_level_0(&self, view: Arc<View>, progress: &mut PollProgress) -> Result<News, LoadError> {
         progress.looked();
         let listed = self.store.list(Level::ZERO, view.txid()).await?;
         let own = listed.first().filter(|first| first.name.max == view.txid());
@@ -242,7 +242,7 @@ impl Replica {
     /// Reads the files that a listing, whose newest file ends at `end`, shows after a view, but for the newest of level 0
     /// while that is not whole: not every store writes a file in one step, so it may be there by half, and nobody can
     /// tell that from damage before another comes after it.
-    pub(super) async fn read_news(&self, files: &[Listed], end: Txid) -> Result<Vec<Reading>, LoadError> {
+    pub(super) async fn read_news(&self, files: &[Listed], end: Txid) -> Result<Vec<LoadedFile>, LoadError> {
         let is_newest = |file: &Listed| file.level == Level::ZERO && file.name.max == end;
         match (build::read_all(&self.library, files).await, files) {
             (Err(error), [before @ .., last]) if error.is_damage() && is_newest(last) => {
@@ -256,11 +256,11 @@ impl Replica {
 
     /// The view with files laid over it that come after it, unless a page is missing then, or one of them is so large
     /// that the view is made anew.
-    pub(super) fn extend(&self, view: &View, readings: &[Reading]) -> Option<View> {
+    pub(super) fn extend(&self, view: &View, readings: &[LoadedFile]) -> Option<View> {
         if readings.iter().any(|reading| reading.left_out.is_some()) {
             return None;
         }
-        let mut draft = Draft::from(view);
+        let mut draft = ViewBuilder::from(view);
         readings.iter().for_each(|reading| draft.apply(reading));
         let next = draft.finish(view.epoch(), None).ok()?;
         // What was just written is read next.

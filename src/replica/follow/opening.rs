@@ -1,7 +1,7 @@
 //! What an open and a reader that bounds staleness wait for, and how long.
 
 use crate::config::Target;
-use crate::error::{Error, Kind};
+use crate::error::{Error, ErrorKind};
 use crate::lock::Mutex;
 use crate::replica::Replica;
 use crate::replica::follow::poll::FAILURE_STAYS;
@@ -18,9 +18,9 @@ const NO_WAIT: Duration = Duration::from_secs(10);
 
 /// The last open that failed.
 #[derive(Default)]
-pub(in crate::replica) struct FailedOpen(Mutex<Option<Failure>>);
+pub(in crate::replica) struct FailedOpen(Mutex<Option<OpenFailure>>);
 
-struct Failure {
+struct OpenFailure {
     at: Instant,
     target: Target,
     open_timeout: Duration,
@@ -36,7 +36,7 @@ impl FailedOpen {
     }
 
     fn note(&self, target: Target, open_timeout: Duration, error: &Error) {
-        *self.0.lock() = Some(Failure { at: Instant::now(), target, open_timeout, error: error.clone() });
+        *self.0.lock() = Some(OpenFailure { at: Instant::now(), target, open_timeout, error: error.clone() });
     }
 }
 
@@ -108,7 +108,7 @@ impl Replica {
             None => "what was asked of it took longer".to_owned(),
         };
         let message = format!("{} cannot be opened within {} s: {waiting}", self.store, bound.as_secs_f64());
-        Error::new(Kind::Unreachable, message)
+        Error::new(ErrorKind::Unreachable, message)
             .remedy("check the endpoint and the network, or set a longer open_timeout")
     }
 
@@ -122,7 +122,7 @@ impl Replica {
                 |at| format!("last confirmed the state that is served {:.1} s ago", at.elapsed().as_secs_f64()),
             );
             let message = format!("{} {last}, and max_staleness allows {} s: {why}", self.store, bound.as_secs_f64());
-            Error::new(Kind::Unreachable, message).remedy("try again, or allow more")
+            Error::new(ErrorKind::Unreachable, message).remedy("try again, or allow more")
         };
         match timeout_at(self.polls.answer_due(), self.poll(bound)).await {
             Ok(Ok(())) if is_fresh() => Ok(()),

@@ -29,7 +29,7 @@ const ANSWER: Duration = Duration::from_secs(10);
 
 /// What a poll is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(in crate::replica) enum Purpose {
+pub(in crate::replica) enum PollPurpose {
     /// The follower's turn: one request, which now and then asks only whether the history is still the same.
     Turn,
     /// Somebody has to know the newest state.
@@ -41,11 +41,11 @@ type Polled = Result<Told, Error>;
 
 /// The polls of a replica.
 #[derive(Default)]
-pub(in crate::replica) struct Polls(Mutex<State>);
+pub(in crate::replica) struct Polls(Mutex<PollState>);
 
 #[derive(Default)]
-struct State {
-    flight: Option<Flight>,
+struct PollState {
+    flight: Option<InFlightPoll>,
     last: Option<Finished>,
     /// When the last successful poll began, and the last of them that asked for news.
     answered: Option<Instant>,
@@ -56,7 +56,7 @@ struct State {
 
 /// A poll that is under way.
 #[derive(Clone)]
-struct Flight {
+struct InFlightPoll {
     began: Instant,
     polled: watch::Receiver<Option<Polled>>,
 }
@@ -71,12 +71,12 @@ enum Claim {
     /// What is known already.
     Known(Result<(), Error>),
     /// The poll that is under way.
-    Join(Flight),
+    Join(InFlightPoll),
     /// Nothing is under way: the caller starts it.
-    Start(Flight, watch::Sender<Option<Polled>>),
+    Start(InFlightPoll, watch::Sender<Option<Polled>>),
 }
 
-impl Flight {
+impl InFlightPoll {
     async fn end(mut self) -> Polled {
         match self.polled.wait_for(Option::is_some).await.as_deref() {
             Ok(Some(polled)) => polled.clone(),
@@ -85,19 +85,19 @@ impl Flight {
     }
 }
 
-impl State {
+impl PollState {
     fn patience(&self) -> Duration {
         self.usual.map_or(PATIENCE.0, |usual| (usual * LATE).clamp(PATIENCE.0, PATIENCE.1))
     }
 
     /// The poll that a caller need not wait for, if it began later than `since`.
-    fn known(&self, purpose: Purpose, since: Option<Instant>) -> Option<Result<(), Error>> {
+    fn known(&self, purpose: PollPurpose, since: Option<Instant>) -> Option<Result<(), Error>> {
         if let Some(Finished { at, failure: Some(error) }) = &self.last
             && at.elapsed() < FAILURE_STAYS
         {
             return Some(Err(error.clone()));
         }
-        let began = if purpose == Purpose::News { self.news } else { self.answered };
+        let began = if purpose == PollPurpose::News { self.news } else { self.answered };
         began.is_some_and(|began| since.is_none_or(|since| began > since)).then_some(Ok(()))
     }
 
@@ -115,7 +115,7 @@ impl State {
 }
 
 impl Polls {
-    fn claim(&self, purpose: Purpose, since: Option<Instant>) -> Claim {
+    fn claim(&self, purpose: PollPurpose, since: Option<Instant>) -> Claim {
         let mut state = self.0.lock();
         if let Some(known) = state.known(purpose, since) {
             return Claim::Known(known);
@@ -124,7 +124,7 @@ impl Polls {
             return Claim::Join(flight.clone());
         }
         let (sender, polled) = watch::channel(None);
-        let flight = Flight { began: Instant::now(), polled };
+        let flight = InFlightPoll { began: Instant::now(), polled };
         state.flight = Some(flight.clone());
         Claim::Start(flight, sender)
     }
@@ -169,15 +169,15 @@ impl Polls {
 impl Replica {
     /// Sees to it that news of the replica is no older than `fresh`, by the poll that is under way or another.
     pub(in crate::replica) async fn poll(self: &Arc<Self>, fresh: Duration) -> Result<(), Error> {
-        self.share(Purpose::News, fresh).await
+        self.share(PollPurpose::News, fresh).await
     }
 
     /// The follower's poll: one request if nothing is new, and none if somebody polled within half of the interval.
     pub(in crate::replica) async fn take_turn(self: &Arc<Self>) -> Result<(), Error> {
-        self.share(Purpose::Turn, self.poll_interval() / 2).await
+        self.share(PollPurpose::Turn, self.poll_interval() / 2).await
     }
 
-    async fn share(self: &Arc<Self>, purpose: Purpose, fresh: Duration) -> Result<(), Error> {
+    async fn share(self: &Arc<Self>, purpose: PollPurpose, fresh: Duration) -> Result<(), Error> {
         let since = Instant::now().checked_sub(fresh);
         loop {
             let flight = match self.polls.claim(purpose, since) {
@@ -192,7 +192,7 @@ impl Replica {
             let began = flight.began;
             let told = flight.end().await?;
             let suffices = told.is_about_news() && since.is_none_or(|since| began >= since);
-            if purpose == Purpose::Turn || suffices {
+            if purpose == PollPurpose::Turn || suffices {
                 return Ok(());
             }
         }
@@ -207,7 +207,7 @@ struct Running {
 }
 
 impl Running {
-    async fn run(mut self, purpose: Purpose) {
+    async fn run(mut self, purpose: PollPurpose) {
         self.polled = Some(self.replica.look(purpose).await);
     }
 }

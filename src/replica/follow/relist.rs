@@ -1,15 +1,15 @@
 //! Making the newest view from a listing of the whole replica.
 
-use crate::error::{Error, Kind};
+use crate::error::{Error, ErrorKind};
 use crate::ltx::{Level, Txid};
 use crate::replica::Replica;
 use crate::replica::files::damage::{first_error, leave_out};
 use crate::replica::files::loader::LoadError;
 use crate::replica::files::ltx_file::LtxFile;
 use crate::replica::files::{listing, plan};
-use crate::replica::follow::schedule::Progress;
-use crate::replica::follow::status::Standstill;
-use crate::replica::follow::{Standing, Told};
+use crate::replica::follow::schedule::PollProgress;
+use crate::replica::follow::status::StallReason;
+use crate::replica::follow::{Told, WitnessState};
 use crate::replica::view::build::BuildError;
 use crate::replica::view::{Epoch, View};
 use crate::store::Listed;
@@ -30,17 +30,17 @@ enum Renewal {
     /// The view is the newest.
     Current,
     /// Nothing newer can be had now.
-    Not(Standstill),
+    Not(StallReason),
 }
 
 impl Replica {
     /// Lists the replica and publishes the newest view that it gives.
-    pub(in crate::replica) async fn list_anew(&self, progress: &mut Progress) -> Result<Told, Error> {
+    pub(in crate::replica) async fn list_anew(&self, progress: &mut PollProgress) -> Result<Told, Error> {
         let told = self.try_to_list_anew(progress).await;
         told.inspect_err(|_| progress.listing_failed())
     }
 
-    async fn try_to_list_anew(&self, progress: &mut Progress) -> Result<Told, Error> {
+    async fn try_to_list_anew(&self, progress: &mut PollProgress) -> Result<Told, Error> {
         for _ in 0..STALE_LISTINGS {
             let view = self.head();
             let listed = listing::newest(&*self.store, view.as_ref().map(|view| view.txid())).await?;
@@ -56,7 +56,7 @@ impl Replica {
                 Ok(Renewal::View(view)) => (Some(self.publish(view)), None),
             };
             let hole = now.as_ref().and_then(|now| plan::missing_after(&listed, now.txid()));
-            let reason = reason.or(hole.map(|(first, last)| Standstill::Hole(first, last)));
+            let reason = reason.or(hole.map(|(first, last)| StallReason::Hole(first, last)));
             let changed = now.as_ref().map(|now| now.counter()) != view.map(|view| view.counter());
             let believed = progress.listed(reason, changed);
             // Before the first view there is nothing to keep, and opening says what is missing.
@@ -67,21 +67,21 @@ impl Replica {
     }
 
     pub(in crate::replica) fn too_fast(&self) -> Error {
-        Error::new(Kind::Unreachable, format!("the files of {} change faster than they can be read", self.store))
+        Error::new(ErrorKind::Unreachable, format!("the files of {} change faster than they can be read", self.store))
             .remedy("lengthen the retention of Litestream's level 0")
     }
 
     async fn renew(&self, view: &View, listed: &[Listed], believed: bool) -> Result<Renewal, LoadError> {
-        let Some(end) = plan::newest(listed).first().map(plan::Chain::end) else {
-            return Ok(Renewal::Not(Standstill::Empty));
+        let Some(end) = plan::newest(listed).first().map(plan::FileChain::end) else {
+            return Ok(Renewal::Not(StallReason::Empty));
         };
         // A listing can be as old as it likes, a file that is there is there.
-        if end < view.txid() && (!believed || self.standing(view).await? == Standing::AsItWas) {
-            return Ok(Renewal::Not(Standstill::Behind));
+        if end < view.txid() && (!believed || self.standing(view).await? == WitnessState::AsItWas) {
+            return Ok(Renewal::Not(StallReason::Behind));
         }
-        let history = if end < view.txid() { History::Another } else { self.history(view, listed).await? };
+        let history = if end < view.txid() { HistoryMatch::Another } else { self.history(view, listed).await? };
         let outdated = self.outdated.swap(false, Ordering::Relaxed) || self.is_scattered(view);
-        if history == History::Same && !outdated {
+        if history == HistoryMatch::Same && !outdated {
             match self.go_on(view, listed, end).await {
                 Ok(Some(renewal)) => return Ok(renewal),
                 // Other files may lead around a damaged one.
@@ -90,19 +90,19 @@ impl Replica {
                 Err(error) => return Err(error),
             }
         }
-        let not_before = Some(view).filter(|_| history != History::Another);
+        let not_before = Some(view).filter(|_| history != HistoryMatch::Another);
         let renewed = match self.newest_complete(listed, not_before, self.epoch_in(history, view)).await {
-            Err(error) if error.is_damage() && history == History::Same && outdated => {
+            Err(error) if error.is_damage() && history == HistoryMatch::Same && outdated => {
                 // The view itself cannot be had from other files. What comes after it can.
                 return Ok(self.go_on(view, listed, end).await?.unwrap_or(Renewal::Current));
             }
             renewed => renewed?,
         };
-        if renewed.is_some() && history == History::Another {
+        if renewed.is_some() && history == HistoryMatch::Another {
             tracing::warn!("another history begins at {}: its newest state is taken", self.store);
         }
         match renewed {
-            None if end == view.txid() && history != History::Unknown => Ok(Renewal::Current),
+            None if end == view.txid() && history != HistoryMatch::Unknown => Ok(Renewal::Current),
             renewed => Ok(Renewal::of(renewed)),
         }
     }
@@ -140,17 +140,17 @@ impl Replica {
     }
 
     /// The epoch of what is built from a listing that stands so to a view.
-    fn epoch_in(&self, history: History, view: &View) -> Epoch {
+    fn epoch_in(&self, history: HistoryMatch, view: &View) -> Epoch {
         match history {
-            History::Same | History::Rewritten => view.epoch(),
-            History::Shared(until) => self.lineage.branch(view.epoch(), until),
-            History::Unknown | History::Another => self.lineage.begin(),
+            HistoryMatch::Same | HistoryMatch::Rewritten => view.epoch(),
+            HistoryMatch::Shared(until) => self.lineage.branch(view.epoch(), until),
+            HistoryMatch::Unknown | HistoryMatch::Another => self.lineage.begin(),
         }
     }
 
     /// Whether a listing shows the history that a view is of. Where the listing does not tell versions, the files
     /// themselves are asked, the newest first, until one is unchanged: what it shows goes for those that end before it.
-    async fn history(&self, view: &View, listed: &[Listed]) -> Result<History, LoadError> {
+    async fn history(&self, view: &View, listed: &[Listed]) -> Result<HistoryMatch, LoadError> {
         let named_so = |now: &&Listed| now.level == Level::ZERO && now.name.max == view.txid();
         let witness = listed.iter().find(named_so).and_then(|now| now.version.as_ref());
         let mut shared = witness.filter(|witness| view.witness() == Some(witness)).map(|_| view.txid());
@@ -173,24 +173,24 @@ impl Replica {
                         // A snapshot that was made again says nothing: its header has another time.
                         continue;
                     }
-                    return Ok(History::Another);
+                    return Ok(HistoryMatch::Another);
                 }
             }
             shared = shared.max(Some(file.name.max));
         }
         Ok(match shared {
-            None => History::Unknown,
-            Some(until) if until < view.txid() => History::Shared(until),
-            Some(_) if rewritten => History::Rewritten,
-            Some(_) => History::Same,
+            None => HistoryMatch::Unknown,
+            Some(until) if until < view.txid() => HistoryMatch::Shared(until),
+            Some(_) if rewritten => HistoryMatch::Rewritten,
+            Some(_) => HistoryMatch::Same,
         })
     }
 
     async fn is_as_it_was(&self, file: &LtxFile) -> Result<bool, LoadError> {
         match self.standing_of(file.level, file.name, &file.version).await? {
-            Standing::AsItWas => Ok(true),
-            Standing::Replaced => Ok(false),
-            Standing::Unknown => Err(LoadError::Moved),
+            WitnessState::AsItWas => Ok(true),
+            WitnessState::Replaced => Ok(false),
+            WitnessState::Unknown => Err(LoadError::Moved),
         }
     }
 
@@ -247,7 +247,7 @@ fn is_newest_sync(file: &Listed, listed: &[Listed]) -> bool {
 
 /// Whether a listing shows the history that a view is of.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum History {
+enum HistoryMatch {
     /// The view's newest file is there as it was, or another of its files that ends there, and none was replaced.
     Same,
     /// So, but some stand there anew, so that their pages have to be found anew.
@@ -262,7 +262,7 @@ enum History {
 
 impl Renewal {
     fn of(view: Option<View>) -> Renewal {
-        view.map_or(Renewal::Not(Standstill::NoBase), Renewal::View)
+        view.map_or(Renewal::Not(StallReason::NoBase), Renewal::View)
     }
 }
 
@@ -270,7 +270,7 @@ impl Renewal {
 mod tests {
     use super::*;
     use crate::ltx::FileName;
-    use crate::replica::Bounds;
+    use crate::replica::CacheLimits;
     use crate::replica::testing::one_page::{file, name};
     use crate::store::{Chunk, Memory, Store, Version};
     use async_trait::async_trait;
@@ -290,7 +290,7 @@ mod tests {
 
     #[async_trait]
     impl Store for Forgetful {
-        async fn list(&self, level: Level, from: Txid) -> Result<Vec<Listed>, crate::store::Error> {
+        async fn list(&self, level: Level, from: Txid) -> Result<Vec<Listed>, crate::store::StoreError> {
             let listed = if self.lists_before.load(Ordering::Relaxed) { &self.before } else { &self.now };
             listed.list(level, from).await
         }
@@ -301,7 +301,7 @@ mod tests {
             name: FileName,
             range: Range<u64>,
             expected: Option<&Version>,
-        ) -> Result<Chunk, crate::store::Error> {
+        ) -> Result<Chunk, crate::store::StoreError> {
             self.now.read(level, name, range, expected).await
         }
     }
@@ -322,7 +322,7 @@ mod tests {
                 store.before.insert(Level::ZERO, name(txid), file(txid));
             }
         }
-        let replica = Arc::new(Replica::new(store.clone(), Bounds { memory: 0, disk: 0 }, Duration::from_secs(1)));
+        let replica = Arc::new(Replica::new(store.clone(), CacheLimits { memory: 0, disk: 0 }, Duration::from_secs(1)));
         let txid = || replica.head().map(|view| view.txid());
         replica.poll(Duration::ZERO).await.expect("a view");
         assert_eq!(txid(), Some(Txid(4)));
@@ -343,7 +343,7 @@ mod tests {
             store.before.insert(Level::ZERO, name(txid), file(txid));
         }
         let interval = Duration::from_millis(50);
-        let replica = Arc::new(Replica::new(store.clone(), Bounds { memory: 0, disk: 0 }, interval));
+        let replica = Arc::new(Replica::new(store.clone(), CacheLimits { memory: 0, disk: 0 }, interval));
         replica.poll(Duration::ZERO).await.expect("a view");
         store.lists_before.store(true, Ordering::Relaxed);
         (3..=4).for_each(|txid| store.now.insert(Level::ZERO, name(txid), file(txid)));

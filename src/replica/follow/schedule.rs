@@ -10,8 +10,8 @@
 //! A listing of the whole replica that leaves the doubt as it was is not repeated at the next poll but after a pause that
 //! grows, up to 30 polls. In between the cheap requests go on, and end the doubt if they can.
 
-use crate::replica::follow::poll::Purpose;
-use crate::replica::follow::status::Standstill;
+use crate::replica::follow::poll::PollPurpose;
+use crate::replica::follow::status::StallReason;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -47,7 +47,7 @@ const SLEPT_AT_LEAST: Duration = Duration::from_secs(2);
 
 /// What to ask for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(in crate::replica) enum Step {
+pub(in crate::replica) enum PollStep {
     /// The next file by name, and whether the history is still the same.
     Ask { check: bool },
     /// Whether the history is still the same.
@@ -58,7 +58,7 @@ pub(in crate::replica) enum Step {
 
 /// What the follower remembers between polls.
 #[derive(Default)]
-pub(in crate::replica) struct Progress {
+pub(in crate::replica) struct PollProgress {
     since_listing: u32,
     since_look: u32,
     since_check: u32,
@@ -67,7 +67,7 @@ pub(in crate::replica) struct Progress {
     /// Listings in a row that were behind the view.
     behind: u32,
     /// Why the last listing gave no newer view.
-    stalled: Option<Standstill>,
+    stalled: Option<StallReason>,
     /// It is not certain that the replica still has the history of the view.
     doubt: bool,
     /// Level 0 has files after the view that do not continue it. That the view's own file is there does not explain them.
@@ -84,7 +84,7 @@ pub(in crate::replica) struct Progress {
     looked_around: Option<u32>,
 }
 
-impl Progress {
+impl PollProgress {
     /// Begins a poll. Answers whether the process slept.
     pub(in crate::replica) fn begin(&mut self, interval: Duration) -> bool {
         self.since_listing = self.since_listing.saturating_add(1);
@@ -132,17 +132,17 @@ impl Progress {
     }
 
     /// What the next request is.
-    pub(in crate::replica) fn step(&mut self, purpose: Purpose) -> Step {
-        if matches!(self.stalled, Some(Standstill::Empty | Standstill::NoBase)) {
+    pub(in crate::replica) fn step(&mut self, purpose: PollPurpose) -> PollStep {
+        if matches!(self.stalled, Some(StallReason::Empty | StallReason::NoBase)) {
             // Without the view's own files nothing can be laid over it.
-            return Step::Check;
+            return PollStep::Check;
         }
         if self.since_look >= LOOK_EVERY && !self.is_in_doubt() {
-            return Step::Look;
+            return PollStep::Look;
         }
         let check = self.since_check >= CHECK_EVERY;
         // After a failure it is the news that has to be asked for: a check could succeed where that fails.
-        if check && purpose == Purpose::Turn && !self.failed { Step::Check } else { Step::Ask { check } }
+        if check && purpose == PollPurpose::Turn && !self.failed { PollStep::Check } else { PollStep::Ask { check } }
     }
 
     /// Somebody asked for the next file. Answers whether news stopped coming just now.
@@ -187,15 +187,15 @@ impl Progress {
     /// The whole replica was listed. `reason` says why that gave no newer view, `changed` whether there is another view now.
     /// Answers the reason as far as it is believed: a hole has to be seen twice, since files of different levels are not
     /// listed in the same moment.
-    pub(in crate::replica) fn listed(&mut self, reason: Option<Standstill>, changed: bool) -> Option<Standstill> {
+    pub(in crate::replica) fn listed(&mut self, reason: Option<StallReason>, changed: bool) -> Option<StallReason> {
         let doubted = self.is_in_doubt();
         let seen = self.stalled.is_some_and(|before| before.is_hole());
-        self.behind = if reason == Some(Standstill::Behind) { self.behind.saturating_add(1) } else { 0 };
+        self.behind = if reason == Some(StallReason::Behind) { self.behind.saturating_add(1) } else { 0 };
         let grown = self.grown_pause();
         self.pause = match reason {
             None if changed || !doubted => 0,
             None => grown,
-            Some(Standstill::Behind) if self.behind <= BELIEVED => 1,
+            Some(StallReason::Behind) if self.behind <= BELIEVED => 1,
             Some(hole) if hole.is_hole() => {
                 if seen {
                     LONGEST_PAUSE

@@ -3,17 +3,17 @@
 use crate::error::Error;
 use crate::lock::Mutex;
 use crate::ltx::Txid;
-use crate::replica::fetch::Guesses;
+use crate::replica::fetch::Speculation;
 use crate::replica::follow::Told;
 use crate::replica::session::registry::Readers;
-use crate::replica::{Bounds, Replica, View};
+use crate::replica::{CacheLimits, Replica, View};
 use crate::store::Counts;
 use crate::time;
 use std::time::Duration;
 
 /// Why a replica that answers gives no newer view.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Standstill {
+pub enum StallReason {
     /// There are no files.
     Empty,
     /// The files do not hold every page: a snapshot is missing.
@@ -24,22 +24,22 @@ pub enum Standstill {
     Hole(Txid, Txid),
 }
 
-impl Standstill {
+impl StallReason {
     /// Whether transactions are missing.
     pub(in crate::replica) fn is_hole(self) -> bool {
-        matches!(self, Standstill::Hole(..))
+        matches!(self, StallReason::Hole(..))
     }
 
     fn text(self) -> String {
         match self {
-            Standstill::Empty => "the replica is empty; the last state is kept".to_owned(),
-            Standstill::NoBase => {
+            StallReason::Empty => "the replica is empty; the last state is kept".to_owned(),
+            StallReason::NoBase => {
                 "the replica does not hold every page; the last state is kept until the next snapshot".to_owned()
             }
-            Standstill::Behind => {
+            StallReason::Behind => {
                 "all files end before the last state; the last state is kept until that is certain".to_owned()
             }
-            Standstill::Hole(first, last) => {
+            StallReason::Hole(first, last) => {
                 let missing = if first == last {
                     format!("TXID {first} is missing, and later ones are there")
                 } else {
@@ -57,7 +57,7 @@ impl Standstill {
 /// What the follower met last.
 #[derive(Default, Debug)]
 pub(in crate::replica) struct Condition {
-    standstill: Option<Standstill>,
+    standstill: Option<StallReason>,
     failing: bool,
     /// The newest file was not whole at the last poll.
     early: bool,
@@ -80,9 +80,9 @@ pub struct Status {
     /// What the store was asked for.
     pub counts: Counts,
     /// Bytes of pages that are kept, in memory with the level-0 files that views refer to.
-    pub cached: Bounds,
+    pub cached: CacheLimits,
     /// Their bounds.
-    pub bounds: Bounds,
+    pub bounds: CacheLimits,
     /// Time between two polls.
     pub poll_interval: Duration,
     /// Who reads it now.
@@ -92,7 +92,7 @@ pub struct Status {
     /// Pages that they did not.
     pub cache_misses: u64,
     /// What was fetched before it was asked for.
-    pub guesses: Guesses,
+    pub guesses: Speculation,
 }
 
 impl Replica {
@@ -114,7 +114,7 @@ impl Replica {
             state,
             last_error: condition.last_error.clone(),
             counts: self.store.counts(),
-            cached: Bounds { memory: cached.memory + head.map_or(0, |head| head.held()), disk: cached.disk },
+            cached: CacheLimits { memory: cached.memory + head.map_or(0, |head| head.held()), disk: cached.disk },
             bounds: self.bounds(),
             poll_interval: self.poll_interval(),
             connections: readers.connections,
@@ -182,7 +182,7 @@ impl Replica {
     }
 
     /// Notes why a listing gave no newer view, or that nothing stands in the way.
-    pub(in crate::replica) fn stand_still(&self, reason: Option<Standstill>) {
+    pub(in crate::replica) fn stand_still(&self, reason: Option<StallReason>) {
         let before = std::mem::replace(&mut self.condition.lock().standstill, reason);
         // A hole that grows is still the same.
         let same =

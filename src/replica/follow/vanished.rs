@@ -1,6 +1,6 @@
 //! Pages whose file is gone.
 
-use crate::error::{Error, Kind};
+use crate::error::{Error, ErrorKind};
 use crate::replica::Replica;
 use crate::replica::cache::Page;
 use crate::replica::fetch::FetchError;
@@ -117,7 +117,7 @@ impl Replica {
     fn too_old(&self, view: &View) -> Error {
         let message =
             format!("the snapshot at TXID {} is too old: {} no longer holds its pages", view.txid(), self.store);
-        Error::new(Kind::TooOld, message)
+        Error::new(ErrorKind::TooOld, message)
             .remedy("end the transaction and start another, or lengthen Litestream's retention")
     }
 }

@@ -12,12 +12,12 @@ const CLOSELY: (Duration, Duration) = (Duration::from_millis(20), Duration::from
 
 /// Who waits at a replica.
 pub(in crate::replica) struct Waiters {
-    state: Mutex<State>,
+    state: Mutex<WaiterState>,
     head: watch::Sender<Txid>,
 }
 
 #[derive(Default)]
-struct State {
+struct WaiterState {
     count: usize,
     is_polled: bool,
 }
@@ -36,20 +36,20 @@ impl Waiters {
 }
 
 /// Somebody who waits. While there is any, the replica is polled closely.
-struct Waiting(Arc<Replica>);
+struct WaitingReader(Arc<Replica>);
 
-impl Waiting {
-    fn at(replica: &Arc<Replica>) -> Waiting {
+impl WaitingReader {
+    fn at(replica: &Arc<Replica>) -> WaitingReader {
         let mut state = replica.waiters.state.lock();
         state.count += 1;
         if !std::mem::replace(&mut state.is_polled, true) {
             tokio::spawn(Polling(replica.clone()).run());
         }
-        Waiting(replica.clone())
+        WaitingReader(replica.clone())
     }
 }
 
-impl Drop for Waiting {
+impl Drop for WaitingReader {
     fn drop(&mut self) {
         self.0.waiters.state.lock().count -= 1;
     }
@@ -96,7 +96,7 @@ impl Replica {
         if *head.borrow() >= txid {
             return true;
         }
-        let _waiting = Waiting::at(self);
+        let _waiting = WaitingReader::at(self);
         matches!(tokio::time::timeout(timeout, head.wait_for(|head| *head >= txid)).await, Ok(Ok(_)))
     }
 }

@@ -1,7 +1,7 @@
 //! When waiting has cost as much as fetching all of it: the rest of a table, an index, a part of one, or the database.
 
 use crate::replica::dbformat::btree;
-use crate::replica::dbformat::btree::Kind;
+use crate::replica::dbformat::btree::PageKind;
 use crate::replica::fetch::Fetcher;
 use crate::replica::prefetch::Source;
 use crate::replica::prefetch::nodes::Node;
@@ -20,7 +20,7 @@ const SAMPLES_OF_DATABASE: usize = 64;
 const PORTION: usize = 16 << 10;
 
 /// The reader waited for a page at the end of `path`: perhaps that was once too often.
-pub(super) fn consider(source: &Source<'_>, path: &[(Arc<Node>, usize)], kind: Kind) {
+pub(super) fn consider(source: &Source<'_>, path: &[(Arc<Node>, usize)], kind: PageKind) {
     let Source { fetcher, view } = *source;
     let worth = fetcher.round_trip();
     let (of_database, of_parts) = {
@@ -32,7 +32,7 @@ pub(super) fn consider(source: &Source<'_>, path: &[(Arc<Node>, usize)], kind: K
     if consider_database(source, of_database) {
         return;
     }
-    if kind != Kind::Leaf {
+    if kind != PageKind::Leaf {
         // How much lies below the way is known once it has been gone to its end.
         return;
     }

@@ -13,13 +13,13 @@ pub(super) enum Way {
 
 /// A page, by the way to it.
 #[derive(Clone)]
-pub(super) struct Cursor {
+pub(super) struct ScanCursor {
     /// Never empty.
     path: Vec<(Arc<Node>, usize)>,
 }
 
 /// What a step leads to.
-pub(super) enum Step {
+pub(super) enum CursorStep {
     /// The next page, at the same depth.
     Page(u32),
     /// An inner page that is not here, without which the next page cannot be known, by its parent and which child of it
@@ -51,10 +51,10 @@ impl Way {
     }
 }
 
-impl Cursor {
+impl ScanCursor {
     /// At the end of a way; None for a page above which nothing is known.
-    pub(super) fn at(path: Vec<(Arc<Node>, usize)>) -> Option<Cursor> {
-        (!path.is_empty()).then_some(Cursor { path })
+    pub(super) fn at(path: Vec<(Arc<Node>, usize)>) -> Option<ScanCursor> {
+        (!path.is_empty()).then_some(ScanCursor { path })
     }
 
     /// The inner pages above it, from the top.
@@ -63,20 +63,20 @@ impl Cursor {
     }
 
     /// Goes to the next page.
-    pub(super) fn step(&mut self, way: Way, source: &Source<'_>, nodes: &mut Nodes) -> Step {
+    pub(super) fn step(&mut self, way: Way, source: &Source<'_>, nodes: &mut Nodes) -> CursorStep {
         let depth = self.path.len();
         let turn = self.path.iter().enumerate().rev().find_map(|(level, (node, position))| {
             let next = way.from(*position).filter(|next| *next < node.children.len())?;
             Some((level, next))
         });
-        let Some((level, next)) = turn else { return Step::End };
+        let Some((level, next)) = turn else { return CursorStep::End };
         let mut below = vec![(self.path[level].0.clone(), next)];
         let mut page = self.path[level].0.children[next];
         while level + below.len() < depth {
             let Some(node) = nodes.get(source, page) else {
                 return match below.pop() {
-                    Some((parent, position)) => Step::Unknown(parent, position),
-                    None => Step::End,
+                    Some((parent, position)) => CursorStep::Unknown(parent, position),
+                    None => CursorStep::End,
                 };
             };
             let first = way.first_of(&node);
@@ -85,7 +85,7 @@ impl Cursor {
         }
         self.path.truncate(level);
         self.path.extend(below);
-        Step::Page(page)
+        CursorStep::Page(page)
     }
 
     /// The inner pages without which nobody sees `bytes` ahead, up to `most` at each depth; `page` is the length of a page

@@ -22,30 +22,30 @@ mod window;
 use crate::lock::Mutex;
 use crate::replica::cache::Page;
 use crate::replica::dbformat::btree;
-use crate::replica::dbformat::btree::Kind;
+use crate::replica::dbformat::btree::PageKind;
 use crate::replica::fetch::Fetcher;
 use crate::replica::view::View;
 use nodes::{Nodes, Recent};
-use overflow::Chain;
+use overflow::OverflowChain;
 use scan::{Scan, Seed};
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 
 /// What one reader is about to read.
-pub(super) struct Foresight {
+pub(super) struct Prefetcher {
     recent: Recent,
-    state: Mutex<State>,
+    state: Mutex<PrefetchState>,
 }
 
 #[derive(Default)]
-struct State {
+struct PrefetchState {
     nodes: Nodes,
     /// Newest first.
     seeds: VecDeque<Seed>,
     /// The one that moved last first.
     scans: VecDeque<Scan>,
-    chain: Option<Chain>,
+    chain: Option<OverflowChain>,
     /// The leaf that was heard of last.
     leaf: u32,
 }
@@ -82,15 +82,15 @@ pub(super) enum Arrival {
     Foreseen,
 }
 
-impl Foresight {
-    pub(super) fn new() -> Foresight {
-        Foresight { recent: Recent::new(), state: Mutex::default() }
+impl Prefetcher {
+    pub(super) fn new() -> Prefetcher {
+        Prefetcher { recent: Recent::new(), state: Mutex::default() }
     }
 
     /// The reader reads a page that is in the cache.
     #[inline]
     pub(super) fn reads(&self, source: Source<'_>, pgno: u32, page: &Page) {
-        if btree::kind(page, pgno) == Kind::Interior {
+        if btree::kind(page, pgno) == PageKind::Interior {
             self.recent.note(pgno);
         }
         if page.is_unread() {
@@ -127,7 +127,7 @@ impl Foresight {
     pub(super) fn receives(&self, source: Source<'_>, pgno: u32, page: &Page, arrival: Arrival) {
         source.fetcher.count_used(page);
         let kind = btree::kind(page, pgno);
-        if kind == Kind::Interior {
+        if kind == PageKind::Interior {
             self.recent.note(pgno);
         }
         if pgno == 1 {
@@ -143,7 +143,7 @@ impl Foresight {
     }
 }
 
-impl State {
+impl PrefetchState {
     /// The reader is at a page, which may not be here yet.
     fn comes_to(&mut self, pgno: u32, source: &Source<'_>) {
         if let Some(at) = self.scans.iter_mut().position(|scan| scan.pass(pgno, source, &mut self.nodes)) {
@@ -174,18 +174,18 @@ impl State {
     /// The page that the reader is at is here.
     fn has(&mut self, pgno: u32, page: &Page, source: &Source<'_>) {
         match btree::kind(page, pgno) {
-            Kind::Leaf => self.leaf = pgno,
-            Kind::Interior => {}
-            Kind::Other => {
+            PageKind::Leaf => self.leaf = pgno,
+            PageKind::Interior => {}
+            PageKind::Other => {
                 if !self.chain.as_mut().is_some_and(|chain| chain.pass(pgno, page, source)) {
-                    self.chain = Chain::begin(pgno, self.leaf, source);
+                    self.chain = OverflowChain::begin(pgno, self.leaf, source);
                 }
             }
         }
     }
 }
 
-impl fmt::Debug for Foresight {
+impl fmt::Debug for Prefetcher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Foresight")
     }

@@ -4,33 +4,33 @@
 //! the next page most often follows in number as well; and the leaf tells where the values after this one begin.
 
 use crate::replica::dbformat::btree;
-use crate::replica::dbformat::btree::Kind;
-use crate::replica::fetch::Wish;
+use crate::replica::dbformat::btree::PageKind;
+use crate::replica::fetch::SpeculationToken;
 use crate::replica::prefetch::Source;
 use crate::replica::prefetch::window::Window;
 use std::collections::VecDeque;
 
 /// Overflow pages that are read one after the other.
-pub(super) struct Chain {
+pub(super) struct OverflowChain {
     window: Window,
     /// The furthest page that was asked for.
     edge: u32,
     /// Where the values after this one begin.
     heads: VecDeque<u32>,
-    wish: Wish,
+    wish: SpeculationToken,
 }
 
-impl Chain {
+impl OverflowChain {
     /// At an overflow page that was read; `leaf` was the last leaf before it.
-    pub(super) fn begin(pgno: u32, leaf: u32, source: &Source<'_>) -> Option<Chain> {
+    pub(super) fn begin(pgno: u32, leaf: u32, source: &Source<'_>) -> Option<OverflowChain> {
         let size = source.view.locate(pgno)?.size;
         let heads = source.fetcher.peek(source.view, leaf).zip(source.fetcher.peek(source.view, 1));
         let mut heads =
             heads.map_or_else(Vec::new, |(page, page_1)| btree::overflows(&page, leaf, &page_1, source.view.commit()));
         let this = heads.iter().position(|head| *head == pgno);
         heads.drain(..this.map_or(heads.len(), |this| this + 1));
-        let (window, wish) = (Window::after(size.into()), Wish::default());
-        Some(Chain { window, edge: pgno, heads: heads.into(), wish })
+        let (window, wish) = (Window::after(size.into()), SpeculationToken::default());
+        Some(OverflowChain { window, edge: pgno, heads: heads.into(), wish })
     }
 
     /// Lets the reader pass an overflow page, and asks for more. False if the page does not continue what was read.
@@ -71,7 +71,7 @@ impl Chain {
     /// Puts the page after the edge ahead: the one it names, the next value's first, or else the next in number.
     fn push_next(&mut self, source: &Source<'_>) -> Option<u32> {
         let page = source.fetcher.peek(source.view, self.edge);
-        let page = page.filter(|page| btree::kind(page, self.edge) == Kind::Other);
+        let page = page.filter(|page| btree::kind(page, self.edge) == PageKind::Other);
         let named = match &page {
             Some(page) => btree::next_overflow(page, source.view.commit()).or_else(|| self.heads.pop_front()),
             None => None,

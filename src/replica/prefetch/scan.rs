@@ -1,15 +1,15 @@
 //! A reader who goes through a table or an index: the leaves that come next, in the order of their keys, wherever they lie.
 
-use crate::replica::fetch::Wish;
+use crate::replica::fetch::SpeculationToken;
 use crate::replica::prefetch::Source;
-use crate::replica::prefetch::cursor::{Cursor, Step, Way};
+use crate::replica::prefetch::cursor::{CursorStep, ScanCursor, Way};
 use crate::replica::prefetch::nodes::Nodes;
 use crate::replica::prefetch::window::Window;
 use std::collections::HashSet;
 
 /// A page that was read, and the pages to either side that may be read next. If one of them is, that is a scan.
 pub(super) struct Seed {
-    cursor: Cursor,
+    cursor: ScanCursor,
     size: u32,
     pgno: u32,
     above: Option<u32>,
@@ -22,15 +22,15 @@ const PASSED_OVER: usize = 64;
 impl Seed {
     /// At a page that is being read. None if its place in the order is not known.
     pub(super) fn at(pgno: u32, source: &Source<'_>, nodes: &mut Nodes) -> Option<Seed> {
-        let cursor = Cursor::at(nodes.path(source, pgno))?;
+        let cursor = ScanCursor::at(nodes.path(source, pgno))?;
         let size = source.view.locate(pgno)?.size;
         let mut next = |way| {
             let mut cursor = cursor.clone();
             let mut steps = (0..PASSED_OVER).map(|_| cursor.step(way, source, nodes));
             steps.find_map(|step| match step {
-                Step::Page(page) if source.is_read(page) => None,
-                Step::Page(page) => Some(Some(page)),
-                Step::Unknown(..) | Step::End => Some(None),
+                CursorStep::Page(page) if source.is_read(page) => None,
+                CursorStep::Page(page) => Some(Some(page)),
+                CursorStep::Unknown(..) | CursorStep::End => Some(None),
             })?
         };
         let (above, below) = (next(Way::Up), next(Way::Down));
@@ -55,11 +55,11 @@ impl Seed {
 pub(super) struct Scan {
     way: Way,
     /// The furthest page that was asked for.
-    edge: Cursor,
+    edge: ScanCursor,
     window: Window,
     /// Inner pages that were asked for.
     inner: HashSet<u32>,
-    wish: Wish,
+    wish: SpeculationToken,
 }
 
 /// Inner pages of one depth asked for at once.
@@ -69,7 +69,7 @@ impl Scan {
     /// A reader that read one page and now reads the next, where `next` stands.
     pub(super) fn begin(seed: &Seed, way: Way, next: &Seed) -> Scan {
         let window = Window::after(u64::from(seed.size) + u64::from(next.size));
-        Scan { way, edge: next.cursor.clone(), window, inner: HashSet::new(), wish: Wish::default() }
+        Scan { way, edge: next.cursor.clone(), window, inner: HashSet::new(), wish: SpeculationToken::default() }
     }
 
     /// Lets the reader pass a page, and asks for more. False if the page is not on the way.
@@ -104,11 +104,11 @@ impl Scan {
         let (mut inner, mut pages) = (Vec::new(), Vec::new());
         while self.window.bytes() < wanted && pages.len() < room {
             match self.edge.step(self.way, source, nodes) {
-                Step::Page(pgno) => {
+                CursorStep::Page(pgno) => {
                     self.window.push(pgno, source.view.locate(pgno).map_or(0, |extent| extent.size));
                     pages.push(pgno);
                 }
-                Step::Unknown(parent, position) => {
+                CursorStep::Unknown(parent, position) => {
                     let unknown = parent.children[position];
                     if !source.fetcher.is_busy() && !source.fetcher.is_coming(source.view, unknown) {
                         // It was here, and did not stay.
@@ -117,7 +117,7 @@ impl Scan {
                     inner.extend(self.way.children(&parent, Some(position), inner_ahead));
                     break;
                 }
-                Step::End => break,
+                CursorStep::End => break,
             }
         }
         inner.extend(self.inner_ahead(wanted, inner_ahead, source));

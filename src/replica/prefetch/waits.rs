@@ -5,7 +5,7 @@
 //! that it never takes more than twice as long as if one had known from the start. Random reads of a small table buy
 //! it soon; those of one far larger than what they wait for never do, and pay for no guess.
 
-use crate::replica::dbformat::btree::Kind;
+use crate::replica::dbformat::btree::PageKind;
 use std::collections::HashMap;
 
 /// Stands for the database where page numbers stand for tables, indexes and parts of them.
@@ -16,7 +16,7 @@ const MOST: usize = 4096;
 
 /// Waits for pages, by the page that they lie below, and what may be spent.
 #[derive(Default)]
-pub(in crate::replica) struct Rents {
+pub(in crate::replica) struct WaitCosts {
     paid: HashMap<u32, Paid>,
     /// Bytes bought that later waits have not made up for.
     debt: u64,
@@ -38,21 +38,21 @@ impl Paid {
     }
 }
 
-impl Rents {
+impl WaitCosts {
     /// Notes one more wait below a page, and answers how many there were.
-    pub(in crate::replica) fn pay(&mut self, below: u32, kind: Kind) -> Paid {
+    pub(in crate::replica) fn pay(&mut self, below: u32, kind: PageKind) -> Paid {
         if self.paid.len() >= MOST {
             self.paid.clear();
         }
         let paid = self.paid.entry(below).or_default();
         paid.waits = paid.waits.saturating_add(1);
-        paid.leaves = paid.leaves.saturating_add(u32::from(kind == Kind::Leaf));
+        paid.leaves = paid.leaves.saturating_add(u32::from(kind == PageKind::Leaf));
         *paid
     }
 
-    /// As [`Rents::pay`] for something that was not waited for yet. None if it was.
+    /// As [`WaitCosts::pay`] for something that was not waited for yet. None if it was.
     pub(in crate::replica) fn begin(&mut self, below: u32) -> Option<Paid> {
-        (!self.paid.contains_key(&below)).then(|| self.pay(below, Kind::Interior))
+        (!self.paid.contains_key(&below)).then(|| self.pay(below, PageKind::Interior))
     }
 
     /// Makes up for some of what was bought.

@@ -3,7 +3,7 @@
 use crate::error::Error;
 use crate::replica::Replica;
 use crate::replica::cache::Page;
-use crate::replica::dbformat::btree::Kind;
+use crate::replica::dbformat::btree::PageKind;
 use crate::replica::dbformat::{btree, cells};
 use crate::replica::view::View;
 use std::collections::HashSet;
@@ -34,7 +34,7 @@ impl Keys {
 
 /// What SQLite reads when it reads the schema.
 #[derive(Debug, Default)]
-pub(super) struct Schema {
+pub(super) struct SchemaContent {
     /// Type, name, table, root page and SQL of each entry, as SQLite's record format has them, in their order.
     pub records: Vec<Vec<u8>>,
     /// The pages they lie in, but for page 1.
@@ -46,7 +46,7 @@ pub(super) struct Schema {
 pub(super) struct GoesOn;
 
 /// The schema of a database, if it fits in page 1; None if page 1 is damaged.
-pub(super) fn in_page_1(page_1: &[u8], commit: u32) -> Result<Option<Schema>, GoesOn> {
+pub(super) fn in_page_1(page_1: &[u8], commit: u32) -> Result<Option<SchemaContent>, GoesOn> {
     let Some(mut walk) = Walk::new(page_1, commit) else { return Ok(None) };
     match walk.take(1, page_1) {
         Some(children) if children.is_empty() && walk.chains.is_empty() => Ok(Some(walk.schema)),
@@ -64,7 +64,7 @@ impl Replica {
         self: &Arc<Self>,
         view: &Arc<View>,
         page_1: &Page,
-    ) -> Result<Option<Schema>, Error> {
+    ) -> Result<Option<SchemaContent>, Error> {
         let Some(mut walk) = Walk::new(page_1, view.commit()) else { return Ok(None) };
         let mut depth = walk.take(1, page_1);
         while let Some(pages) = depth.take_if(|pages| !pages.is_empty()) {
@@ -101,8 +101,8 @@ impl Replica {
         self: &Arc<Self>,
         view: &Arc<View>,
         walk: &mut Walk,
-        chains: &[Chain],
-    ) -> Result<Option<Vec<Chain>>, Error> {
+        chains: &[SchemaChain],
+    ) -> Result<Option<Vec<SchemaChain>>, Error> {
         let mut longer = Vec::new();
         for portion in chains.chunks(PORTION) {
             let heads: Vec<u32> = portion.iter().map(|chain| chain.next).collect();
@@ -132,12 +132,12 @@ struct Walk {
     usable: usize,
     most_pages: usize,
     seen: HashSet<u32>,
-    schema: Schema,
-    chains: Vec<Chain>,
+    schema: SchemaContent,
+    chains: Vec<SchemaChain>,
 }
 
 /// The rest of a record, in overflow pages.
-struct Chain {
+struct SchemaChain {
     record: usize,
     next: u32,
     missing: usize,
@@ -152,7 +152,7 @@ impl Walk {
             usable,
             most_pages: MOST_BYTES / page_1.len(),
             seen: HashSet::new(),
-            schema: Schema::default(),
+            schema: SchemaContent::default(),
             chains: Vec::new(),
         })
     }
@@ -161,24 +161,28 @@ impl Walk {
     fn take(&mut self, pgno: u32, page: &[u8]) -> Option<Vec<u32>> {
         self.visit(pgno)?;
         match btree::kind(page, pgno) {
-            Kind::Interior => btree::children(page, pgno, self.commit),
-            Kind::Leaf => {
+            PageKind::Interior => btree::children(page, pgno, self.commit),
+            PageKind::Leaf => {
                 for cell in cells::each(page, pgno, self.usable, self.commit) {
                     let cell = cell?;
                     let missing = usize::try_from(cell.length).ok()?.checked_sub(cell.local.len())?;
                     if missing > 0 {
-                        self.chains.push(Chain { record: self.schema.records.len(), next: cell.overflow?, missing });
+                        self.chains.push(SchemaChain {
+                            record: self.schema.records.len(),
+                            next: cell.overflow?,
+                            missing,
+                        });
                     }
                     self.schema.records.push(cell.local.to_vec());
                 }
                 Some(Vec::new())
             }
-            Kind::Other => None,
+            PageKind::Other => None,
         }
     }
 
     /// Takes what an overflow page holds. Returns the rest of its chain, or None if it is damaged.
-    fn follow(&mut self, chain: &Chain, page: &[u8]) -> Option<Option<Chain>> {
+    fn follow(&mut self, chain: &SchemaChain, page: &[u8]) -> Option<Option<SchemaChain>> {
         self.visit(chain.next)?;
         let content = page.get(4..self.usable)?;
         let (content, _) = content.split_at(content.len().min(chain.missing));
@@ -188,7 +192,7 @@ impl Walk {
             return Some(None);
         }
         let next = btree::next_overflow(page, self.commit)?;
-        Some(Some(Chain { record: chain.record, next, missing }))
+        Some(Some(SchemaChain { record: chain.record, next, missing }))
     }
 
     /// Notes a page. None if pages lead back to it, or if there are too many.
@@ -227,7 +231,7 @@ mod tests {
     }
 
     /// Reads the schema as [`Replica::read_schema`] does.
-    fn read(pages: &[Vec<u8>]) -> Option<Schema> {
+    fn read(pages: &[Vec<u8>]) -> Option<SchemaContent> {
         let mut walk = Walk::new(&pages[0], pages.len() as u32)?;
         let page = |pgno: u32| pages.get(pgno as usize - 1);
         let mut depth = vec![1];

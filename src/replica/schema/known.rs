@@ -2,7 +2,7 @@
 
 use crate::ltx::Txid;
 use crate::replica::schema::content::Digest;
-use crate::replica::view::epoch::Lineage;
+use crate::replica::view::epoch::Epochs;
 use crate::replica::view::{Epoch, View};
 use std::collections::VecDeque;
 
@@ -20,12 +20,12 @@ pub(super) struct Known {
     epoch: Epoch,
     txid: Txid,
     /// All pages but page 1.
-    pages: Vec<Place>,
+    pages: Vec<CookieKey>,
     cookie: u32,
 }
 
 /// The version of a page: the number of its file, and the last transaction of that.
-struct Place {
+struct CookieKey {
     pgno: u32,
     file: u32,
     end: Txid,
@@ -38,7 +38,7 @@ impl KnownSchemas {
     }
 
     /// The cookie of a view's schema, if all of its pages are known to be those of a schema that was read.
-    pub(super) fn find(&mut self, page_1: Digest, view: &View, lineage: &Lineage) -> Option<u32> {
+    pub(super) fn find(&mut self, page_1: Digest, view: &View, lineage: &Epochs) -> Option<u32> {
         let known = self.0.iter_mut().find(|known| known.page_1 == page_1 && known.is_of(view, lineage))?;
         let cookie = known.cookie;
         if known.pages.iter().all(|place| place.is_in(view)) {
@@ -56,7 +56,7 @@ impl Known {
     pub(super) fn new(page_1: Digest, view: &View, pages: &[u32], cookie: u32) -> Known {
         let place = |pgno: &u32| {
             let file = view.locate(*pgno)?.file;
-            Some(Place { pgno: *pgno, file: file.number, end: file.name.max })
+            Some(CookieKey { pgno: *pgno, file: file.number, end: file.name.max })
         };
         let pages = pages.iter().filter_map(place).collect();
         Known { page_1, epoch: view.epoch(), txid: view.txid(), pages, cookie }
@@ -66,7 +66,7 @@ impl Known {
     ///
     /// A page is the same if it lies in the same file. It is also the same if its file in the later of the two states ends at or
     /// before the earlier one: had it been written in between, its newest version would lie in a later file.
-    fn is_of(&self, view: &View, lineage: &Lineage) -> bool {
+    fn is_of(&self, view: &View, lineage: &Epochs) -> bool {
         let earlier = self.txid.min(view.txid());
         let agree = lineage.agree(self.epoch, view.epoch(), earlier);
         self.pages.iter().all(|place| {
@@ -80,7 +80,7 @@ impl Known {
     }
 }
 
-impl Place {
+impl CookieKey {
     fn is_in(&self, view: &View) -> bool {
         view.locate(self.pgno).is_some_and(|now| now.file.number == self.file)
     }

@@ -28,7 +28,7 @@ use crate::replica::Replica;
 use crate::replica::cache::Page;
 use crate::replica::dbformat::btree;
 use crate::replica::view::View;
-use content::{Digest, Keys, Schema};
+use content::{Digest, Keys, SchemaContent};
 use cookies::Cookies;
 use known::{Known, KnownSchemas};
 use std::sync::Arc;
@@ -43,10 +43,10 @@ const FIELDS: [std::ops::Range<usize>; 3] = [16..18, 20..21, 44..60];
 /// The schemas of a replica that were read.
 pub(super) struct Schemas {
     keys: Keys,
-    state: Mutex<State>,
+    state: Mutex<SchemaState>,
 }
 
-struct State {
+struct SchemaState {
     cookies: Cookies,
     known: KnownSchemas,
 }
@@ -55,11 +55,11 @@ impl Schemas {
     pub(super) fn new() -> Schemas {
         // The parent of a forked child may have shown any of the primary's cookies to connections that the child inherits.
         let cookies = Cookies::new(process::generation() == 0);
-        Schemas { keys: Keys::default(), state: Mutex::new(State { cookies, known: KnownSchemas::default() }) }
+        Schemas { keys: Keys::default(), state: Mutex::new(SchemaState { cookies, known: KnownSchemas::default() }) }
     }
 
     /// The cookie for a schema; one that is never shown again if the schema is damaged or too large to be read.
-    fn cookie_for(&self, page_1: &[u8], schema: Option<&Schema>) -> u32 {
+    fn cookie_for(&self, page_1: &[u8], schema: Option<&SchemaContent>) -> u32 {
         let (Some(schema), Some(primarys)) = (schema, btree::u32_at(page_1, COOKIE)) else { return cookies::fresh() };
         let digest = self.keys.digest(fields(page_1).chain(schema.records.iter().map(Vec::as_slice)));
         self.state.lock().cookies.hand_out(primarys, digest)

@@ -1,12 +1,12 @@
 //! One reader's place at a shared replica.
 
 use crate::config::{Settings, Target};
-use crate::error::{Error, Kind};
+use crate::error::{Error, ErrorKind};
 use crate::lock::Mutex;
 use crate::ltx::Txid;
 use crate::replica::cache::Page;
 use crate::replica::prefetch::Source;
-use crate::replica::session::registry::Place;
+use crate::replica::session::registry::ReplicaHandle;
 use crate::replica::{Replica, Status, View};
 use crate::runtime::{self, PerProcess, ReadTimeout};
 use crate::store::Location;
@@ -25,7 +25,7 @@ pub type Interrupted<'a> = &'a dyn Fn() -> bool;
 pub struct Connection {
     settings: Settings,
     location: Location,
-    place: PerProcess<Place>,
+    place: PerProcess<ReplicaHandle>,
     /// The view of another moment, if the connection was sent to one.
     parked: Mutex<Option<Arc<View>>>,
 }
@@ -34,8 +34,8 @@ impl Connection {
     /// Opens the replica at `location`, or joins it if the process has it open already. Blocks until there is a first view, and no
     /// longer than the settings' `open_timeout`.
     ///
-    /// Fails with [`Empty`](crate::error::Kind::Empty) if there is no backup by then, with
-    /// [`Unreachable`](crate::error::Kind::Unreachable) if the replica has not answered, and at once if it cannot be reached, refuses the
+    /// Fails with [`Empty`](crate::error::ErrorKind::Empty) if there is no backup by then, with
+    /// [`Unreachable`](crate::error::ErrorKind::Unreachable) if the replica has not answered, and at once if it cannot be reached, refuses the
     /// credentials, or does not hold the moment asked for.
     pub fn open(settings: &Settings, location: &Location, interrupted: Interrupted<'_>) -> Result<Connection, Error> {
         let (place, parked) = join(location, settings, settings.target, interrupted)?;
@@ -43,7 +43,7 @@ impl Connection {
         Ok(Connection { settings: settings.clone(), location: location.clone(), place, parked: Mutex::new(parked) })
     }
 
-    fn place(&self, interrupted: Interrupted<'_>) -> Result<&Place, Error> {
+    fn place(&self, interrupted: Interrupted<'_>) -> Result<&ReplicaHandle, Error> {
         let join = || join(&self.location, &self.settings, Target::Latest, interrupted);
         self.place.get_or_try_init(|| join().map(|(place, _)| place))
     }
@@ -131,7 +131,7 @@ impl Connection {
     /// `timeout`. Only for a connection that follows: one sent to another moment never gets there.
     pub fn wait_for(&self, txid: Txid, timeout: Duration, interrupted: Interrupted<'_>) -> Result<bool, Error> {
         if self.is_parked() {
-            let error = Error::new(Kind::Config, "this connection was sent to another moment and does not follow");
+            let error = Error::new(ErrorKind::Config, "this connection was sent to another moment and does not follow");
             return Err(error.remedy("send it back with litestream_set_time('LATEST')"));
         }
         let replica = self.place(interrupted)?.replica().clone();
@@ -173,7 +173,7 @@ impl Connection {
 
     fn fetch(
         &self,
-        place: &Place,
+        place: &ReplicaHandle,
         view: Arc<View>,
         pgno: u32,
         interrupted: Interrupted<'_>,
@@ -193,7 +193,7 @@ impl Connection {
     ) -> Result<T, Error> {
         let too_late = |limit: Duration| {
             let message = format!("{} has sent nothing for {limit:?}, as long as read_timeout allows", self.location);
-            Error::new(Kind::Unreachable, message).remedy(
+            Error::new(ErrorKind::Unreachable, message).remedy(
                 "check the endpoint and the network, or allow more with read_timeout or LITESTREAM_READ_TIMEOUT",
             )
         };
@@ -213,8 +213,8 @@ fn join(
     settings: &Settings,
     target: Target,
     interrupted: Interrupted<'_>,
-) -> Result<(Place, Option<Arc<View>>), Error> {
-    let place = Place::take(location, settings)?;
+) -> Result<(ReplicaHandle, Option<Arc<View>>), Error> {
+    let place = ReplicaHandle::take(location, settings)?;
     let (replica, open_timeout, rested) = (place.replica().clone(), settings.open_timeout, place.rested());
     let verify = settings.verify;
     let opened = async move {

@@ -6,8 +6,8 @@
 use crate::config::Settings;
 use crate::error::Error;
 use crate::lock::Mutex;
-use crate::replica::prefetch::Foresight;
-use crate::replica::{Bounds, Replica};
+use crate::replica::prefetch::Prefetcher;
+use crate::replica::{CacheLimits, Replica};
 use crate::runtime::{self, PerProcess};
 use crate::store::{Location, LocationKey};
 use std::collections::HashMap;
@@ -20,15 +20,15 @@ use tokio::task::AbortHandle;
 /// How long a replica rests before it is forgotten.
 const REST: Duration = Duration::from_secs(60);
 
-static REPLICAS: PerProcess<Mutex<HashMap<LocationKey, Entry>>> = PerProcess::new();
+static REPLICAS: PerProcess<Mutex<HashMap<LocationKey, SharedReplica>>> = PerProcess::new();
 
-fn replicas() -> &'static Mutex<HashMap<LocationKey, Entry>> {
+fn replicas() -> &'static Mutex<HashMap<LocationKey, SharedReplica>> {
     REPLICAS.get_or_init(Mutex::default)
 }
 
-struct Entry {
+struct SharedReplica {
     replica: Arc<Replica>,
-    wishes: Vec<Wish>,
+    wishes: Vec<ReaderSettings>,
     left: Readers,
     follower: Option<AbortHandle>,
     /// Grows at each change between reading and resting, so that a nap that is over notices it was disturbed.
@@ -36,18 +36,18 @@ struct Entry {
 }
 
 /// What one connection asks of a shared replica. The replica does what suits the most demanding.
-struct Wish {
+struct ReaderSettings {
     reader: u64,
     poll_interval: Duration,
-    cache: Bounds,
+    cache: CacheLimits,
     verify: bool,
-    usage: Arc<Usage>,
+    usage: Arc<CacheUsage>,
 }
 
 /// How often one reader found a page in the cache, and how often not. Each reader counts for itself: a counter that all
 /// of them share would be what they wait for.
 #[derive(Debug, Default)]
-pub(in crate::replica) struct Usage {
+pub(in crate::replica) struct CacheUsage {
     pub hits: AtomicU64,
     pub misses: AtomicU64,
 }
@@ -61,7 +61,7 @@ pub(in crate::replica) struct Readers {
 }
 
 impl Readers {
-    fn add(&mut self, usage: &Usage) {
+    fn add(&mut self, usage: &CacheUsage) {
         self.hits += usage.hits.load(Ordering::Relaxed);
         self.misses += usage.misses.load(Ordering::Relaxed);
     }
@@ -69,23 +69,23 @@ impl Readers {
 
 /// A reader's place at a replica. While any is held, the replica is followed.
 #[derive(Debug)]
-pub(in crate::replica) struct Place {
+pub(in crate::replica) struct ReplicaHandle {
     key: LocationKey,
     reader: u64,
     replica: Arc<Replica>,
-    usage: Arc<Usage>,
-    foresight: Arc<Foresight>,
+    usage: Arc<CacheUsage>,
+    foresight: Arc<Prefetcher>,
     rested: bool,
 }
 
-impl Place {
+impl ReplicaHandle {
     /// Joins the replica at a location, connecting to its store if this process does not know it yet.
-    pub(in crate::replica) fn take(location: &Location, settings: &Settings) -> Result<Place, Error> {
+    pub(in crate::replica) fn take(location: &Location, settings: &Settings) -> Result<ReplicaHandle, Error> {
         let key = location.key().clone();
         let mut replicas = replicas().lock();
         if !replicas.contains_key(&key) {
             let replica = Replica::new(location.connect()?, bounds(settings), settings.poll_interval);
-            let entry = Entry {
+            let entry = SharedReplica {
                 replica: Arc::new(replica),
                 wishes: Vec::new(),
                 left: Readers::default(),
@@ -98,15 +98,21 @@ impl Place {
         entry.turn += 1;
         let reader = entry.turn;
         let (poll_interval, cache) = (settings.poll_interval, bounds(settings));
-        let usage = Arc::new(Usage::default());
-        entry.wishes.push(Wish { reader, poll_interval, cache, verify: settings.verify, usage: usage.clone() });
+        let usage = Arc::new(CacheUsage::default());
+        entry.wishes.push(ReaderSettings {
+            reader,
+            poll_interval,
+            cache,
+            verify: settings.verify,
+            usage: usage.clone(),
+        });
         entry.suit();
         let rested = entry.follower.is_none();
         if rested {
             entry.follower = Some(runtime::spawn(follow(entry.replica.clone()))?);
         }
-        let (replica, foresight) = (entry.replica.clone(), Arc::new(Foresight::new()));
-        Ok(Place { key, reader, replica, usage, foresight, rested })
+        let (replica, foresight) = (entry.replica.clone(), Arc::new(Prefetcher::new()));
+        Ok(ReplicaHandle { key, reader, replica, usage, foresight, rested })
     }
 
     /// Whether nobody else followed the replica when this place was taken.
@@ -118,11 +124,11 @@ impl Place {
         &self.replica
     }
 
-    pub(in crate::replica) fn foresight(&self) -> &Arc<Foresight> {
+    pub(in crate::replica) fn foresight(&self) -> &Arc<Prefetcher> {
         &self.foresight
     }
 
-    pub(in crate::replica) fn usage(&self) -> &Usage {
+    pub(in crate::replica) fn usage(&self) -> &CacheUsage {
         &self.usage
     }
 
@@ -136,7 +142,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for ReplicaHandle {
     fn drop(&mut self) {
         let mut replicas = replicas().lock();
         let Some(entry) = replicas.get_mut(&self.key) else { return };
@@ -157,13 +163,13 @@ impl Drop for Place {
     }
 }
 
-impl Entry {
+impl SharedReplica {
     fn suit(&self) {
         let interval = self.wishes.iter().map(|wish| wish.poll_interval).min().unwrap_or(Duration::MAX);
         let milliseconds = u64::try_from(interval.as_millis()).unwrap_or(u64::MAX).max(1);
         self.replica.poll_interval_ms.store(milliseconds, Ordering::Relaxed);
         self.replica.library.verify(self.wishes.iter().any(|wish| wish.verify));
-        let cache = self.wishes.iter().map(|wish| wish.cache).reduce(Bounds::max);
+        let cache = self.wishes.iter().map(|wish| wish.cache).reduce(CacheLimits::max);
         cache
             .filter(|cache| *cache != self.replica.bounds())
             .into_iter()
@@ -171,8 +177,8 @@ impl Entry {
     }
 }
 
-fn bounds(settings: &Settings) -> Bounds {
-    Bounds { memory: settings.cache_size, disk: settings.disk_cache_size }
+fn bounds(settings: &Settings) -> CacheLimits {
+    CacheLimits { memory: settings.cache_size, disk: settings.disk_cache_size }
 }
 
 async fn rest(key: LocationKey, turn: u64) {

@@ -3,16 +3,16 @@
 use crate::config::Target;
 use crate::error::Error;
 use crate::replica::session::connection::{Connection, Interrupted};
-use crate::replica::{Change, History, HistoryRow, Inventory, InventoryRow, Verification, VerifiedFile, View};
+use crate::replica::{Change, FileListing, FileListingRow, HistoryRow, MomentList, Verification, VerifiedFile, View};
 use std::sync::Arc;
 
 impl Connection {
     /// The next moments towards the past. None are left where none come.
     pub fn older(
         &self,
-        mut history: History,
+        mut history: MomentList,
         interrupted: Interrupted<'_>,
-    ) -> Result<(Vec<HistoryRow>, History), Error> {
+    ) -> Result<(Vec<HistoryRow>, MomentList), Error> {
         self.ask(interrupted, async move |replica| {
             let rows = replica.older(&mut history).await?;
             Ok((rows, history))
@@ -22,9 +22,9 @@ impl Connection {
     /// The next files. None are left where none come.
     pub fn further(
         &self,
-        mut inventory: Inventory,
+        mut inventory: FileListing,
         interrupted: Interrupted<'_>,
-    ) -> Result<(Vec<InventoryRow>, Inventory), Error> {
+    ) -> Result<(Vec<FileListingRow>, FileListing), Error> {
         self.ask(interrupted, async move |replica| {
             let rows = replica.further(&mut inventory).await?;
             Ok((rows, inventory))

@@ -1,8 +1,8 @@
 //! Reading the files of a state whole on request, and before it is served where the settings want that.
 
-use crate::error::{Error, Kind};
+use crate::error::{Error, ErrorKind};
 use crate::ltx::{FileName, Level};
-use crate::replica::files::loader::{Library, LoadError};
+use crate::replica::files::loader::{FileLoader, LoadError};
 use crate::replica::files::ltx_file::LtxFile;
 use crate::replica::files::whole;
 use crate::replica::{Replica, View};
@@ -45,7 +45,7 @@ impl PartialEq for Verification {
 
 impl Eq for Verification {}
 
-impl Library {
+impl FileLoader {
     /// Whether every file is to be read whole before it is used.
     pub(in crate::replica) fn verify(&self, verifies: bool) {
         self.verifies.store(verifies, Ordering::Relaxed);
@@ -85,7 +85,7 @@ impl Library {
                 file.integrity.verified();
                 None
             }
-            Err(LoadError::Other(error)) if error.kind() == Kind::Damaged => Some(error.clone()),
+            Err(LoadError::Other(error)) if error.kind() == ErrorKind::Damaged => Some(error.clone()),
             Err(_) => return checked,
         };
         self.checked.note(file.level, file.name, file.version.clone(), damage);
@@ -108,7 +108,7 @@ impl Replica {
         let (is_right, error) = match self.library.check_whole(&file).await {
             Ok(()) => (Some(true), None),
             Err(LoadError::Moved) => (None, Some("it was deleted or replaced since it was listed".to_owned())),
-            Err(LoadError::Other(error)) if error.kind() == Kind::Damaged => {
+            Err(LoadError::Other(error)) if error.kind() == ErrorKind::Damaged => {
                 self.leave(&file);
                 (Some(false), Some(error.to_string()))
             }

@@ -1,11 +1,11 @@
 //! Bytes that are wrong, in the store or on the way: they are found, and never served where they can be known to be wrong.
 
-use crate::error::Kind;
+use crate::error::ErrorKind;
 use crate::lock::Mutex;
 use crate::ltx::{Encoder, FileName, Form, Header, Level, Txid, verify};
-use crate::replica::prefetch::Foresight;
-use crate::replica::{Bounds, Replica, View};
-use crate::store::{Chunk, Error, Listed, Memory, Store, Version};
+use crate::replica::prefetch::Prefetcher;
+use crate::replica::{CacheLimits, Replica, View};
+use crate::store::{Chunk, Listed, Memory, Store, StoreError, Version};
 use async_trait::async_trait;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -59,7 +59,7 @@ impl fmt::Display for Noisy {
 
 #[async_trait]
 impl Store for Noisy {
-    async fn list(&self, level: Level, from: Txid) -> Result<Vec<Listed>, Error> {
+    async fn list(&self, level: Level, from: Txid) -> Result<Vec<Listed>, StoreError> {
         self.files.list(level, from).await
     }
 
@@ -69,7 +69,7 @@ impl Store for Noisy {
         name: FileName,
         range: Range<u64>,
         expected: Option<&Version>,
-    ) -> Result<Chunk, Error> {
+    ) -> Result<Chunk, StoreError> {
         let chunk = self.files.read(level, name, range.clone(), expected).await?;
         let mut flip = self.flip.lock();
         match &mut *flip {
@@ -153,7 +153,7 @@ fn replica(files: &[(Level, FileName)]) -> (Arc<Noisy>, Arc<Replica>) {
 }
 
 fn another(store: &Arc<Noisy>) -> Arc<Replica> {
-    Arc::new(Replica::new(store.clone(), Bounds { memory: 64 << 20, disk: 0 }, Duration::from_secs(1)))
+    Arc::new(Replica::new(store.clone(), CacheLimits { memory: 64 << 20, disk: 0 }, Duration::from_secs(1)))
 }
 
 /// What is read of a view: pages that are wrong, and pages that cannot be had.
@@ -164,7 +164,7 @@ struct Read {
 }
 
 async fn read(replica: &Arc<Replica>, view: &Arc<View>, pages: impl IntoIterator<Item = u32>) -> Read {
-    let (mut read, foresight) = (Read::default(), Foresight::new());
+    let (mut read, foresight) = (Read::default(), Prefetcher::new());
     for pgno in pages {
         let page = match replica.fetcher.cached(view, pgno) {
             Some(page) => Ok(Some(page)),
@@ -177,7 +177,7 @@ async fn read(replica: &Arc<Replica>, view: &Arc<View>, pages: impl IntoIterator
                 read.wrong.push(pgno);
             }
             Err(error) => {
-                assert_eq!(error.kind(), Kind::Damaged, "{error}");
+                assert_eq!(error.kind(), ErrorKind::Damaged, "{error}");
                 read.failed.push(pgno);
             }
         }
@@ -258,7 +258,7 @@ async fn a_flipped_bit_that_decodes_is_found_by_a_full_scan() {
             // From now on nothing of it is served, to nobody, and it is said why.
             let all = read(&replica, &view, 1..=PAGES).await;
             assert_eq!((all.wrong, all.failed.len()), (Vec::new(), PAGES as usize));
-            let error = another(&store).page(&view, 1, &Foresight::new()).await.expect_err("spoiled").to_string();
+            let error = another(&store).page(&view, 1, &Prefetcher::new()).await.expect_err("spoiled").to_string();
             assert!(error.contains(&name(1, 1).to_string()) && error.contains("checksum"), "{error}");
             let after = poll(&replica).await.expect("the view stays");
             assert_eq!(read(&replica, &after, 1..=PAGES).await.wrong, WELL.wrong);
@@ -287,7 +287,7 @@ async fn a_byte_that_was_wrong_on_the_way_condemns_no_file() {
 #[tokio::test(start_paused = true)]
 async fn a_page_that_comes_again_with_other_bytes_is_found() {
     let (store, _) = replica(&[(LATER, name(1, 1))]);
-    let cache = Bounds { memory: 32 << 10, disk: 0 };
+    let cache = CacheLimits { memory: 32 << 10, disk: 0 };
     let replica = Arc::new(Replica::new(store.clone(), cache, Duration::from_secs(1)));
     let view = poll(&replica).await.expect("a view");
     assert_eq!(read(&replica, &view, 1..=PAGES).await, WELL);
@@ -352,13 +352,13 @@ async fn damaged_files_are_planned_around() {
     let (store, replica) = replica(&files);
     store.files.insert(level(1), name(5, 6), file(name(5, 6))[..300].to_vec());
     let error = poll(&replica).await.expect_err("damage");
-    assert_eq!(error.kind(), Kind::Damaged);
+    assert_eq!(error.kind(), ErrorKind::Damaged);
     assert!(error.to_string().contains(&name(5, 6).to_string()), "{error}");
     assert!(replica.head().is_none());
     let then = replica.view_of(crate::config::Target::Txid(Txid(4))).await.expect("it is whole");
     assert_eq!(read(&replica, &then.expect("a view"), 1..=PAGES).await, WELL);
     let error = replica.view_of(crate::config::Target::Txid(Txid(6))).await.expect_err("damage");
-    assert!(error.kind() == Kind::Damaged && error.to_string().contains(&name(5, 6).to_string()), "{error}");
+    assert!(error.kind() == ErrorKind::Damaged && error.to_string().contains(&name(5, 6).to_string()), "{error}");
 }
 
 /// Damage that shows when the file is in use: the page comes from elsewhere, and the next view is of other files.
@@ -399,7 +399,7 @@ async fn with_verify_no_flipped_bit_is_ever_served() {
         let replica = another(&store);
         replica.library.verify(true);
         let error = poll(&replica).await.expect_err("damage");
-        assert!(error.kind() == Kind::Damaged && error.to_string().contains(&name.to_string()), "{error}");
+        assert!(error.kind() == ErrorKind::Damaged && error.to_string().contains(&name.to_string()), "{error}");
         // Known for a while, so that each poll does not read it whole again.
         let before = replica.store.counts().bytes;
         assert!(poll(&replica).await.is_err());

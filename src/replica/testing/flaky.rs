@@ -2,7 +2,7 @@
 
 use crate::lock::Mutex;
 use crate::ltx::{FileName, Level, Txid};
-use crate::store::{Chunk, Error, ErrorKind, Listed, Memory, Store, Version};
+use crate::store::{Chunk, Listed, Memory, Store, StoreError, StoreErrorKind, Version};
 use async_trait::async_trait;
 use std::fmt;
 use std::ops::Range;
@@ -54,7 +54,7 @@ impl Flaky {
     }
 
     /// Notes a request and waits for what becomes of it. Answers whether the files are there.
-    async fn answer(&self, request: String) -> Result<bool, Error> {
+    async fn answer(&self, request: String) -> Result<bool, StoreError> {
         self.requests.lock().push(request);
         let (started, mood) = (Instant::now(), || *self.mood.lock());
         sleep(ROUND_TRIP).await;
@@ -64,15 +64,17 @@ impl Flaky {
         match mood() {
             Mood::Well => Ok(true),
             Mood::Vanished => Ok(false),
-            Mood::Hanging => Err(Error::new(ErrorKind::Unreachable, "memory://flaky", "it did not answer in time")),
-            Mood::Down => Err(Error::new(ErrorKind::Unreachable, "memory://flaky", "it is down")),
+            Mood::Hanging => {
+                Err(StoreError::new(StoreErrorKind::Unreachable, "memory://flaky", "it did not answer in time"))
+            }
+            Mood::Down => Err(StoreError::new(StoreErrorKind::Unreachable, "memory://flaky", "it is down")),
         }
     }
 }
 
 #[async_trait]
 impl Store for Flaky {
-    async fn list(&self, level: Level, from: Txid) -> Result<Vec<Listed>, Error> {
+    async fn list(&self, level: Level, from: Txid) -> Result<Vec<Listed>, StoreError> {
         if !self.answer(format!("list {level}")).await? {
             return Ok(Vec::new());
         }
@@ -89,9 +91,9 @@ impl Store for Flaky {
         name: FileName,
         range: Range<u64>,
         expected: Option<&Version>,
-    ) -> Result<Chunk, Error> {
+    ) -> Result<Chunk, StoreError> {
         if !self.answer(format!("read {level} {name}")).await? {
-            return Err(Error::new(ErrorKind::NotFound, "memory://flaky", "there is no such file"));
+            return Err(StoreError::new(StoreErrorKind::NotFound, "memory://flaky", "there is no such file"));
         }
         self.files.read(level, name, range, expected).await
     }

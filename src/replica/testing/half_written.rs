@@ -1,9 +1,9 @@
 //! Files that are there by half, since their store does not write them in one step.
 
-use crate::error::Kind;
+use crate::error::ErrorKind;
 use crate::ltx::{FileName, Level, Txid};
 use crate::replica::testing::one_page::{file, name};
-use crate::replica::{Bounds, Replica};
+use crate::replica::{CacheLimits, Replica};
 use crate::store::Memory;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,11 +12,11 @@ use std::time::Duration;
 fn replica(files: u64) -> (Arc<Memory>, Arc<Replica>) {
     let store = Arc::new(Memory::new());
     (1..=files).for_each(|txid| store.insert(Level::ZERO, name(txid), file(txid)));
-    let replica = Replica::new(store.clone(), Bounds { memory: 0, disk: 0 }, Duration::from_secs(1));
+    let replica = Replica::new(store.clone(), CacheLimits { memory: 0, disk: 0 }, Duration::from_secs(1));
     (store, Arc::new(replica))
 }
 
-async fn poll(replica: &Arc<Replica>) -> Result<Option<Txid>, Kind> {
+async fn poll(replica: &Arc<Replica>) -> Result<Option<Txid>, ErrorKind> {
     let polled = replica.poll(Duration::ZERO).await;
     tokio::time::advance(Duration::from_secs(1)).await;
     polled.map(|()| replica.head().map(|view| view.txid())).map_err(|error| error.kind())
@@ -79,5 +79,5 @@ async fn a_file_by_half_that_others_came_after_is_damaged_and_left_out_if_they_h
 async fn a_file_by_half_at_another_level_is_damaged() {
     let (store, replica) = replica(3);
     store.insert(Level::SNAPSHOT, FileName { min: Txid(1), max: Txid(4) }, file(1)[..120].to_vec());
-    assert_eq!(poll(&replica).await, Err(Kind::Damaged));
+    assert_eq!(poll(&replica).await, Err(ErrorKind::Damaged));
 }

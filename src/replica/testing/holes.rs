@@ -6,7 +6,7 @@ use crate::replica::session::registry;
 use crate::replica::session::registry::Readers;
 use crate::replica::testing::flaky::Flaky;
 use crate::replica::testing::one_page::{name, of_two, written};
-use crate::replica::{Bounds, Replica};
+use crate::replica::{CacheLimits, Replica};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::sleep;
@@ -20,7 +20,7 @@ fn file_of(txid: u64) -> Vec<u8> {
 /// A replica in which transactions 5 to 7 are lost, with a reader that was there before or that comes afterwards.
 async fn with_a_hole(untagged: bool, is_new: bool) -> (Arc<Flaky>, Arc<Replica>) {
     let store = Flaky::new(untagged);
-    let replica = Arc::new(Replica::new(store.clone(), Bounds { memory: 1 << 20, disk: 0 }, SECOND));
+    let replica = Arc::new(Replica::new(store.clone(), CacheLimits { memory: 1 << 20, disk: 0 }, SECOND));
     (1..=4).for_each(|txid| store.files.insert(Level::ZERO, name(txid), file_of(txid)));
     let follow = async || {
         replica.open(Target::Latest, 5 * SECOND, true).await.expect("a view");

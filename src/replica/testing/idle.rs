@@ -5,7 +5,7 @@ use crate::ltx::{FileName, Level, Txid};
 use crate::replica::session::registry;
 use crate::replica::testing::flaky::{Flaky, Mood};
 use crate::replica::testing::one_page::{file, merged, name, other};
-use crate::replica::{Bounds, Replica};
+use crate::replica::{CacheLimits, Replica};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinHandle;
@@ -23,7 +23,7 @@ struct Followed {
 impl Followed {
     /// After it has settled.
     async fn new(store: Arc<Flaky>) -> Followed {
-        let replica = Arc::new(Replica::new(store.clone(), Bounds { memory: 1 << 20, disk: 0 }, SECOND));
+        let replica = Arc::new(Replica::new(store.clone(), CacheLimits { memory: 1 << 20, disk: 0 }, SECOND));
         replica.open(Target::Latest, 5 * SECOND, true).await.expect("a view");
         let follower = tokio::spawn(registry::follow(replica.clone()));
         sleep(5 * SECOND).await;

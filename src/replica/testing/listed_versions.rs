@@ -2,7 +2,7 @@
 
 use crate::ltx::{FileName, Level, Txid};
 use crate::replica::testing::one_page::{file, name};
-use crate::replica::{Bounds, Replica};
+use crate::replica::{CacheLimits, Replica};
 use crate::store::{self, Chunk, Listed, Memory, Store, Version};
 use async_trait::async_trait;
 use std::fmt;
@@ -31,7 +31,7 @@ const LISTED_MS: i64 = 1_795_262_400_123;
 
 #[async_trait]
 impl Store for Gateway {
-    async fn list(&self, level: Level, from: Txid) -> Result<Vec<Listed>, store::Error> {
+    async fn list(&self, level: Level, from: Txid) -> Result<Vec<Listed>, store::StoreError> {
         let listed = self.files.list(level, from).await?.into_iter().map(|file| {
             if self.agrees.load(Ordering::Relaxed) {
                 return file;
@@ -48,7 +48,7 @@ impl Store for Gateway {
         name: FileName,
         range: Range<u64>,
         expected: Option<&Version>,
-    ) -> Result<Chunk, store::Error> {
+    ) -> Result<Chunk, store::StoreError> {
         let chunk = self.files.read(level, name, range, expected).await?;
         Ok(Chunk { modified_ms: self.modified_ms.load(Ordering::Relaxed) as i64, ..chunk })
     }
@@ -58,7 +58,7 @@ async fn replica(store: &Arc<Gateway>) -> Arc<Replica> {
     for txid in 1..=20 {
         store.files.insert(Level::ZERO, name(txid), file(txid));
     }
-    Arc::new(Replica::new(store.clone(), Bounds { memory: 1 << 20, disk: 0 }, Duration::from_secs(1)))
+    Arc::new(Replica::new(store.clone(), CacheLimits { memory: 1 << 20, disk: 0 }, Duration::from_secs(1)))
 }
 
 #[tokio::test(start_paused = true)]

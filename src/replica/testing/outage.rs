@@ -1,12 +1,12 @@
 //! What opens and readers wait for while the store does not answer.
 
 use crate::config::Target;
-use crate::error::Kind;
+use crate::error::ErrorKind;
 use crate::ltx::{Level, Txid};
 use crate::replica::session::registry;
 use crate::replica::testing::flaky::{DEADLINE, Flaky, Mood};
 use crate::replica::testing::one_page::{file, name};
-use crate::replica::{Bounds, Replica};
+use crate::replica::{CacheLimits, Replica};
 use futures_util::future::join_all;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +20,7 @@ const AT_ONCE: Duration = Duration::from_millis(5);
 fn replica(files: u64) -> (Arc<Flaky>, Arc<Replica>) {
     let store = Flaky::new(false);
     (1..=files).for_each(|txid| store.files.insert(Level::ZERO, name(txid), file(txid)));
-    let replica = Arc::new(Replica::new(store.clone(), Bounds { memory: 0, disk: 0 }, SECOND));
+    let replica = Arc::new(Replica::new(store.clone(), CacheLimits { memory: 0, disk: 0 }, SECOND));
     (store, replica)
 }
 
@@ -118,7 +118,7 @@ async fn a_moment_of_a_known_replica_is_looked_for_no_longer_than_open_timeout()
     store.is(Mood::Hanging);
     let started = Instant::now();
     let error = replica.open(Target::Txid(Txid(2)), 2 * SECOND, false).await.expect_err("nothing answers");
-    assert_eq!((error.kind(), started.elapsed()), (Kind::Unreachable, 2 * SECOND));
+    assert_eq!((error.kind(), started.elapsed()), (ErrorKind::Unreachable, 2 * SECOND));
     let again = replica.open(Target::Txid(Txid(2)), 2 * SECOND, false).await.expect_err("nothing answers");
     assert_eq!((again.to_string(), started.elapsed()), (error.to_string(), 2 * SECOND));
 }

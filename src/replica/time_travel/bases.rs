@@ -5,9 +5,9 @@
 use crate::ltx::Txid;
 use crate::replica::Replica;
 use crate::replica::files::loader::LoadError;
-use crate::replica::time_travel::Moment;
+use crate::replica::time_travel::ReachableMoment;
 use crate::replica::time_travel::reachable::{first_behind_holes, reachable};
-use crate::replica::view::Draft;
+use crate::replica::view::ViewBuilder;
 use crate::store::Listed;
 use std::collections::BTreeSet;
 
@@ -19,13 +19,13 @@ impl Replica {
         mut files: Vec<Listed>,
         base: Txid,
         end: Txid,
-    ) -> Result<Vec<Moment>, LoadError> {
+    ) -> Result<Vec<ReachableMoment>, LoadError> {
         files.retain(|file| file.name.min < end);
         let mut whole = BTreeSet::new();
         for first in first_behind_holes(&files, base) {
             match self.library.read(first).await {
                 Ok(reading) => {
-                    let mut draft = Draft::default();
+                    let mut draft = ViewBuilder::default();
                     draft.apply(&reading);
                     if draft.is_complete() {
                         whole.insert(first.name.min);

@@ -6,7 +6,7 @@ use crate::replica::Replica;
 use crate::replica::files::listing;
 use crate::replica::files::loader::LoadError;
 use crate::replica::follow::relist::STALE_LISTINGS;
-use crate::replica::time_travel::Moment;
+use crate::replica::time_travel::ReachableMoment;
 use crate::replica::time_travel::stamps::or_gone;
 use crate::store::{Listed, Store};
 use futures_util::future::FutureExt;
@@ -28,13 +28,13 @@ pub struct HistoryRow {
 
 /// How far the moments of a replica have been told.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct History {
+pub struct MomentList {
     /// The files of levels 1 to 9, once they are listed.
     compacted: Option<Vec<Listed>>,
     /// The moments that those lead to by themselves.
     coarse: Vec<Txid>,
     /// What has been listed and not told, ascending.
-    pending: Vec<Moment>,
+    pending: Vec<ReachableMoment>,
     /// Everything from here on has been listed.
     listed_from: Txid,
     /// How many transactions of level 0 are listed next, and how many moments told.
@@ -48,7 +48,7 @@ const LARGEST_PORTION: usize = 256;
 
 impl Replica {
     /// The next moments towards the past. None are left where none come.
-    pub(crate) async fn older(&self, history: &mut History) -> Result<Vec<HistoryRow>, Error> {
+    pub(crate) async fn older(&self, history: &mut MomentList) -> Result<Vec<HistoryRow>, Error> {
         for _ in 0..STALE_LISTINGS {
             match self.tell_older(history).await {
                 Ok(rows) => return Ok(rows),
@@ -59,7 +59,7 @@ impl Replica {
         Err(self.too_fast())
     }
 
-    async fn tell_older(&self, history: &mut History) -> Result<Vec<HistoryRow>, LoadError> {
+    async fn tell_older(&self, history: &mut MomentList) -> Result<Vec<HistoryRow>, LoadError> {
         if history.compacted.is_none() {
             self.begin(history).await?;
         }
@@ -81,7 +81,7 @@ impl Replica {
         }
     }
 
-    async fn begin(&self, history: &mut History) -> Result<(), LoadError> {
+    async fn begin(&self, history: &mut MomentList) -> Result<(), LoadError> {
         let compacted = listing::compacted(&*self.store).await?;
         let coarse = self.moments_of(compacted.clone(), Txid(0), Txid(u64::MAX)).await?;
         history.coarse = coarse.iter().map(|moment| moment.txid).collect();
@@ -92,7 +92,7 @@ impl Replica {
     }
 
     /// Lists the part of level 0 before what has been listed.
-    async fn list_older(&self, history: &mut History) -> Result<(), LoadError> {
+    async fn list_older(&self, history: &mut MomentList) -> Result<(), LoadError> {
         let files = history.compacted.as_deref().unwrap_or_default();
         let end = history.listed_from;
         let newest = files.iter().map(|file| file.name.max).max().max(self.head().map(|head| head.txid()));
@@ -122,7 +122,7 @@ impl Replica {
     }
 
     /// The rows of moments that come in their order, the other way round.
-    async fn rows(&self, moments: &[Moment]) -> Result<Vec<HistoryRow>, LoadError> {
+    async fn rows(&self, moments: &[ReachableMoment]) -> Result<Vec<HistoryRow>, LoadError> {
         let mut rows = Vec::with_capacity(moments.len());
         let stamps = or_gone(moments.iter().map(|moment| self.stamp_of(moment).boxed()).collect()).await;
         let stamps = stamps.map_err(LoadError::Other)?;

@@ -9,7 +9,7 @@ use futures_util::future::FutureExt;
 
 /// A file of a replica.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct InventoryRow {
+pub struct FileListingRow {
     /// Where it lies, what it holds, and how long it is.
     pub file: Listed,
     /// When its last transaction was written, in milliseconds since 1970; of a snapshot, when that was made. None if that
@@ -19,7 +19,7 @@ pub struct InventoryRow {
 
 /// How far the files of a replica have been told.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Inventory {
+pub struct FileListing {
     /// Whether their headers are to be read.
     times: bool,
     next_level: Option<Level>,
@@ -29,16 +29,16 @@ pub struct Inventory {
 
 const PORTION: usize = 256;
 
-impl Inventory {
+impl FileListing {
     /// All files are still to be told. Times take a request for each file.
-    pub fn new(times: bool) -> Inventory {
-        Inventory { times, next_level: Some(Level::ZERO), pending: Vec::new() }
+    pub fn new(times: bool) -> FileListing {
+        FileListing { times, next_level: Some(Level::ZERO), pending: Vec::new() }
     }
 }
 
 impl Replica {
     /// The next files. None are left where none come.
-    pub(crate) async fn further(&self, inventory: &mut Inventory) -> Result<Vec<InventoryRow>, Error> {
+    pub(crate) async fn further(&self, inventory: &mut FileListing) -> Result<Vec<FileListingRow>, Error> {
         loop {
             while inventory.pending.is_empty() {
                 let Some(level) = inventory.next_level else { return Ok(Vec::new()) };
@@ -49,12 +49,12 @@ impl Replica {
             let rest = inventory.pending.len().saturating_sub(PORTION);
             let told: Vec<Listed> = inventory.pending.split_off(rest).into_iter().rev().collect();
             if !inventory.times {
-                return Ok(told.into_iter().map(|file| InventoryRow { file, time_ms: None }).collect());
+                return Ok(told.into_iter().map(|file| FileListingRow { file, time_ms: None }).collect());
             }
             let stamps = or_gone(told.iter().map(|file| self.stamp(file).boxed()).collect()).await?;
             let rows = told.into_iter().zip(stamps);
-            let rows: Vec<InventoryRow> =
-                rows.filter_map(|(file, stamp)| Some(InventoryRow { file, time_ms: Some(stamp?.ms) })).collect();
+            let rows: Vec<FileListingRow> =
+                rows.filter_map(|(file, stamp)| Some(FileListingRow { file, time_ms: Some(stamp?.ms) })).collect();
             if !rows.is_empty() {
                 return Ok(rows);
             }

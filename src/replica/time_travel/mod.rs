@@ -21,13 +21,13 @@ mod stamps;
 #[cfg(test)]
 mod tests;
 
-pub use history::{History, HistoryRow};
-pub use inventory::{Inventory, InventoryRow};
-pub(super) use reachable::Moment;
+pub use history::{HistoryRow, MomentList};
+pub use inventory::{FileListing, FileListingRow};
+pub(super) use reachable::ReachableMoment;
 use stamps::Stamps;
 
 use crate::config::Target;
-use crate::error::{Error, Kind};
+use crate::error::{Error, ErrorKind};
 use crate::lock::Mutex;
 use crate::ltx::{Level, Txid};
 use crate::replica::Replica;
@@ -44,7 +44,7 @@ use std::time::Duration;
 
 /// What a replica remembers of other moments.
 #[derive(Default)]
-pub(super) struct Moments {
+pub(super) struct TimeTravel {
     views: Mutex<HashMap<(Epoch, Txid), Weak<View>>>,
     /// Views that were used last, so that going back and forth does not read their indexes again.
     recent: Mutex<VecDeque<Arc<View>>>,
@@ -59,7 +59,7 @@ const FOUND: usize = 256;
 /// Bytes that a view takes for each page of its database.
 const BYTES_A_PAGE: u64 = 16;
 
-impl Moments {
+impl TimeTravel {
     /// A view that is in use, or was a short while ago.
     fn view(&self, epoch: Epoch, txid: Txid) -> Option<Arc<View>> {
         self.views.lock().get(&(epoch, txid))?.upgrade()
@@ -87,7 +87,7 @@ impl Moments {
 }
 
 /// A part of a listing that suffices for a moment.
-struct Part {
+struct ListingPart {
     txid: Txid,
     files: Vec<Listed>,
     /// Whether files show that the time which was asked for belongs to no later transaction, also of those to come.
@@ -114,7 +114,7 @@ impl Replica {
                 Err(LoadError::Other(error)) => return Err(error),
             }
         }
-        Err(Error::new(Kind::TooOld, format!("the files of that moment in {} are being deleted", self.store))
+        Err(Error::new(ErrorKind::TooOld, format!("the files of that moment in {} are being deleted", self.store))
             .remedy("try again"))
     }
 
@@ -173,7 +173,12 @@ impl Replica {
     }
 
     /// The last moment at or before a time.
-    async fn part_until(&self, ms: i64, compacted: Vec<Listed>, coarse: &[Moment]) -> Result<Part, LoadError> {
+    async fn part_until(
+        &self,
+        ms: i64,
+        compacted: Vec<Listed>,
+        coarse: &[ReachableMoment],
+    ) -> Result<ListingPart, LoadError> {
         let until = self.count_until(coarse, ms).await?;
         let floor = until.checked_sub(1).map_or(Txid(0), |last| coarse[last].txid);
         let ceiling = coarse.get(until).map_or(Txid(u64::MAX), |later| later.txid);
@@ -188,23 +193,28 @@ impl Replica {
             return Err(LoadError::Other(self.before_the_first(ms, first).await?));
         }
         let is_final = count < moments.len() || until < coarse.len();
-        Ok(Part { txid, files: self.with_head(compacted, fine).await?, is_final })
+        Ok(ListingPart { txid, files: self.with_head(compacted, fine).await?, is_final })
     }
 
     /// The moment at a transaction.
-    async fn part_to(&self, txid: Txid, compacted: Vec<Listed>, coarse: &[Moment]) -> Result<Part, LoadError> {
+    async fn part_to(
+        &self,
+        txid: Txid,
+        compacted: Vec<Listed>,
+        coarse: &[ReachableMoment],
+    ) -> Result<ListingPart, LoadError> {
         let until = coarse.partition_point(|moment| moment.txid <= txid);
         let floor = until.checked_sub(1).map_or(Txid(0), |last| coarse[last].txid);
         let fine = self.level_0(floor..txid.next()).await?;
-        Ok(Part { txid, files: self.with_head(compacted, fine).await?, is_final: true })
+        Ok(ListingPart { txid, files: self.with_head(compacted, fine).await?, is_final: true })
     }
 
-    async fn level_0(&self, range: Range<Txid>) -> Result<Vec<Listed>, store::Error> {
+    async fn level_0(&self, range: Range<Txid>) -> Result<Vec<Listed>, store::StoreError> {
         if range.is_empty() { Ok(Vec::new()) } else { self.store.list_range(Level::ZERO, range).await }
     }
 
     /// A listing with what stands at level 0 from the newest view's transaction on, which tells its history.
-    async fn with_head(&self, mut compacted: Vec<Listed>, fine: Vec<Listed>) -> Result<Vec<Listed>, store::Error> {
+    async fn with_head(&self, mut compacted: Vec<Listed>, fine: Vec<Listed>) -> Result<Vec<Listed>, store::StoreError> {
         if let Some(head) = self.head() {
             let newest = self.level_0(head.txid()..Txid(u64::MAX)).await?;
             compacted.extend(newest.into_iter().filter(|file| !fine.iter().any(|listed| listed.name == file.name)));
@@ -236,16 +246,16 @@ impl Replica {
         head.or_else(|| self.moments.view(epoch, txid)).filter(|view| self.library.may_serve(view))
     }
 
-    async fn before_the_first(&self, ms: i64, first: Option<&Moment>) -> Result<Error, LoadError> {
+    async fn before_the_first(&self, ms: i64, first: Option<&ReachableMoment>) -> Result<Error, LoadError> {
         let Some(first) = first else { return Ok(self.empty()) };
         let earliest = time::format(self.stamp_of(first).await?.ms);
         let message = format!("{} holds no state as old as {}", self.store, time::format(ms));
-        Ok(Error::new(Kind::Empty, message).remedy(format!("the earliest it holds is of {earliest}")))
+        Ok(Error::new(ErrorKind::Empty, message).remedy(format!("the earliest it holds is of {earliest}")))
     }
 
     /// The replica holds no database.
     pub(super) fn empty(&self) -> Error {
-        Error::new(Kind::Empty, format!("no backup is found at {}", self.store))
+        Error::new(ErrorKind::Empty, format!("no backup is found at {}", self.store))
             .remedy("check the URL, and that `litestream replicate` is running and has finished its first sync")
     }
 
@@ -255,7 +265,7 @@ impl Replica {
             return self.empty();
         }
         let message = format!("{} holds a replica of Litestream 0.3 (generations), which cannot be read", self.store);
-        Error::new(Kind::Empty, message)
+        Error::new(ErrorKind::Empty, message)
             .remedy("replicate the database with Litestream 0.5 or newer; to get at the old replica, restore it with Litestream 0.3")
     }
 
@@ -272,6 +282,6 @@ impl Replica {
             (None, Some(above)) => format!("the earliest is {above}"),
             (None, None) => return Ok(self.empty()),
         };
-        Ok(Error::new(Kind::Empty, message).remedy(remedy))
+        Ok(Error::new(ErrorKind::Empty, message).remedy(remedy))
     }
 }

@@ -6,14 +6,14 @@ use std::collections::BTreeSet;
 
 /// A transaction after which a state stands, and the files that end there, the lowest level first.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(in crate::replica) struct Moment {
+pub(in crate::replica) struct ReachableMoment {
     /// The transaction.
     pub txid: Txid,
     /// Never empty.
     pub files: Vec<Listed>,
 }
 
-impl Moment {
+impl ReachableMoment {
     /// When its files were written first, as their store tells: a hint, since copying a replica changes it.
     pub(super) fn modified_ms(&self) -> i64 {
         self.files.iter().map(|file| file.modified_ms).min().unwrap_or_default()
@@ -23,7 +23,11 @@ impl Moment {
 /// The moments behind `base` that can be had, in their order, if the one at `base` can be had: files cover every
 /// transaction up to them from the base, or from the first one, or from one in `whole`, where files begin that hold every
 /// page. One pass.
-pub(super) fn reachable(files: impl IntoIterator<Item = Listed>, base: Txid, whole: &BTreeSet<Txid>) -> Vec<Moment> {
+pub(super) fn reachable(
+    files: impl IntoIterator<Item = Listed>,
+    base: Txid,
+    whole: &BTreeSet<Txid>,
+) -> Vec<ReachableMoment> {
     let mut files: Vec<Listed> = files.into_iter().filter(|file| file.name.max > base).collect();
     files.sort_unstable_by_key(|file| (file.name.max, file.level, file.name.min));
     files.dedup_by_key(|file| (file.name, file.level));
@@ -33,7 +37,7 @@ pub(super) fn reachable(files: impl IntoIterator<Item = Listed>, base: Txid, who
         // Of all moments before, the last is the one that most files go on from.
         if ending.iter().any(|file| file.name.min <= reached.next() || whole.contains(&file.name.min)) {
             reached = ending[0].name.max;
-            moments.push(Moment { txid: reached, files: ending.to_vec() });
+            moments.push(ReachableMoment { txid: reached, files: ending.to_vec() });
         }
     }
     moments
@@ -64,7 +68,7 @@ mod tests {
         Listed { level, name: FileName { min: Txid(min), max: Txid(max) }, size: 1, version: None, modified_ms: 0 }
     }
 
-    fn txids(moments: &[Moment]) -> Vec<u64> {
+    fn txids(moments: &[ReachableMoment]) -> Vec<u64> {
         moments.iter().map(|moment| moment.txid.0).collect()
     }
 

@@ -12,14 +12,14 @@
 
 use crate::replica::Replica;
 use crate::replica::files::loader::LoadError;
-use crate::replica::time_travel::Moment;
+use crate::replica::time_travel::ReachableMoment;
 
 /// Headers read in a round, besides those that modification times suggest.
 const PROBES: usize = 15;
 
 impl Replica {
     /// How many of these moments, which come in their order, are at or before a time.
-    pub(super) async fn count_until(&self, moments: &[Moment], ms: i64) -> Result<usize, LoadError> {
+    pub(super) async fn count_until(&self, moments: &[ReachableMoment], ms: i64) -> Result<usize, LoadError> {
         let hint = hint(moments, ms);
         let (mut low, mut high) = (0, moments.len());
         while low < high {
@@ -39,7 +39,7 @@ impl Replica {
 }
 
 /// How many moments are at or before a time by modification times.
-fn hint(moments: &[Moment], ms: i64) -> usize {
+fn hint(moments: &[ReachableMoment], ms: i64) -> usize {
     moments.iter().position(|moment| moment.modified_ms() > ms).unwrap_or(moments.len())
 }
 

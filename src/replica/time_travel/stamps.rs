@@ -5,7 +5,7 @@ use crate::lock::Mutex;
 use crate::ltx::{FileName, Level};
 use crate::replica::Replica;
 use crate::replica::files::loader::LoadError;
-use crate::replica::time_travel::Moment;
+use crate::replica::time_travel::ReachableMoment;
 use crate::store::{Listed, Version};
 use futures_util::future::{BoxFuture, FutureExt, join_all};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
@@ -53,7 +53,7 @@ impl Replica {
 
     /// The stamp of a moment: the earliest time that any of its files gives. One that is gone or damaged says nothing
     /// while another does.
-    pub(super) async fn stamp_of(&self, moment: &Moment) -> Result<Stamp, LoadError> {
+    pub(super) async fn stamp_of(&self, moment: &ReachableMoment) -> Result<Stamp, LoadError> {
         let mut files = moment.files.clone();
         if files.iter().all(|file| file.level == Level::SNAPSHOT) {
             // A snapshot says when it was made. If level 0 was not listed there, it may know better.
@@ -74,7 +74,10 @@ impl Replica {
     }
 
     /// The stamps of moments, in their order.
-    pub(super) async fn stamps_of(&self, moments: impl IntoIterator<Item = &Moment>) -> Result<Vec<Stamp>, LoadError> {
+    pub(super) async fn stamps_of(
+        &self,
+        moments: impl IntoIterator<Item = &ReachableMoment>,
+    ) -> Result<Vec<Stamp>, LoadError> {
         let reading: Vec<_> = moments.into_iter().map(|moment| self.stamp_of(moment).boxed()).collect();
         stream::iter(reading).buffered(IN_FLIGHT).try_collect().await
     }

@@ -1,7 +1,7 @@
 //! A replica in memory whose times are known, and asked for.
 
 use crate::ltx::{Encoder, FileName, Form, Header, Level, PageSize};
-use crate::replica::Bounds;
+use crate::replica::CacheLimits;
 use crate::replica::time_travel::*;
 use crate::store::{Chunk, Counts, Memory, Version};
 use async_trait::async_trait;
@@ -10,11 +10,11 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-const BOUNDS: Bounds = Bounds { memory: 64 << 20, disk: 0 };
+const BOUNDS: CacheLimits = CacheLimits { memory: 64 << 20, disk: 0 };
 
 /// Files in memory with modification times, of which every one that a listing shows is counted.
 #[derive(Default, Debug)]
-struct Shelf {
+struct DatedStore {
     files: Memory,
     modified: Mutex<HashMap<(Level, FileName), i64>>,
     /// At level 0.
@@ -23,22 +23,24 @@ struct Shelf {
     is_away: AtomicBool,
 }
 
-impl Shelf {
-    fn answer(&self) -> Result<(), store::Error> {
+impl DatedStore {
+    fn answer(&self) -> Result<(), store::StoreError> {
         match self.is_away.load(Ordering::Relaxed) {
-            true => Err(store::Error::new(store::ErrorKind::Unreachable, "memory://shelf", "it does not answer")),
+            true => {
+                Err(store::StoreError::new(store::StoreErrorKind::Unreachable, "memory://shelf", "it does not answer"))
+            }
             false => Ok(()),
         }
     }
 }
 
 #[async_trait]
-impl Store for Shelf {
-    async fn list(&self, level: Level, from: Txid) -> Result<Vec<Listed>, store::Error> {
+impl Store for DatedStore {
+    async fn list(&self, level: Level, from: Txid) -> Result<Vec<Listed>, store::StoreError> {
         self.list_range(level, from..Txid(u64::MAX)).await
     }
 
-    async fn list_range(&self, level: Level, range: Range<Txid>) -> Result<Vec<Listed>, store::Error> {
+    async fn list_range(&self, level: Level, range: Range<Txid>) -> Result<Vec<Listed>, store::StoreError> {
         self.answer()?;
         let mut files = self.files.list_range(level, range).await?;
         if level == Level::ZERO {
@@ -55,13 +57,13 @@ impl Store for Shelf {
         name: FileName,
         range: Range<u64>,
         expected: Option<&Version>,
-    ) -> Result<Chunk, store::Error> {
+    ) -> Result<Chunk, store::StoreError> {
         self.answer()?;
         self.files.read(level, name, range, expected).await
     }
 }
 
-impl fmt::Display for Shelf {
+impl fmt::Display for DatedStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("memory://shelf")
     }
@@ -70,7 +72,7 @@ impl fmt::Display for Shelf {
 /// A replica of a database of two pages, of which the first alone changes. Its transactions 1, 2, 3, … were written at
 /// these times.
 struct Model {
-    shelf: Arc<Shelf>,
+    shelf: Arc<DatedStore>,
     times: Vec<i64>,
     ends: Vec<u64>,
     /// A transaction that wrote both pages, if that is not the first.
@@ -197,7 +199,7 @@ async fn the_last_moments_of_a_day_are_told_without_listing_it() {
     let replica = model.open().await;
     model.shelf.listed.store(0, Ordering::Relaxed);
     let before = replica.store.counts();
-    let mut history = History::default();
+    let mut history = MomentList::default();
     let rows = replica.older(&mut history).await.expect("moments");
     let told: Vec<u64> = rows.iter().map(|row| row.txid.0).collect();
     assert_eq!(told, (86_400 - FIRST..=86_400).rev().collect::<Vec<_>>());
@@ -232,7 +234,7 @@ async fn the_history_is_what_can_be_reached_whatever_level_holds_it() {
     }
     (280..=300).for_each(|txid| model.write(0, txid, txid));
     let replica = model.open().await;
-    let mut history = History::default();
+    let mut history = MomentList::default();
     let mut told = Vec::new();
     loop {
         let rows = replica.older(&mut history).await.expect("moments");
@@ -255,13 +257,13 @@ async fn level_0_alone_is_told_from_its_end() {
     (1..=1000).for_each(|txid| model.write(0, txid, txid));
     let replica = model.open().await;
     model.shelf.listed.store(0, Ordering::Relaxed);
-    let rows = replica.older(&mut History::default()).await.expect("moments");
+    let rows = replica.older(&mut MomentList::default()).await.expect("moments");
     assert_eq!(rows.len(), 16);
     assert_eq!(model.shelf.listed.load(Ordering::Relaxed), 65);
 }
 
 async fn all(replica: &Replica) -> Vec<u64> {
-    let (mut history, mut told) = (History::default(), Vec::new());
+    let (mut history, mut told) = (MomentList::default(), Vec::new());
     loop {
         let rows = replica.older(&mut history).await.expect("moments");
         if rows.is_empty() {

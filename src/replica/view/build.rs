@@ -3,10 +3,10 @@
 use crate::ltx::{Level, Txid};
 use crate::replica::Replica;
 use crate::replica::files::damage::Damage;
-use crate::replica::files::loader::{Library, LoadError};
-use crate::replica::files::ltx_file::Reading;
-use crate::replica::files::plan::Chain;
-use crate::replica::view::{Draft, Epoch, View};
+use crate::replica::files::loader::{FileLoader, LoadError};
+use crate::replica::files::ltx_file::LoadedFile;
+use crate::replica::files::plan::FileChain;
+use crate::replica::view::{Epoch, View, ViewBuilder};
 use crate::store::Listed;
 use futures_util::future::{FutureExt, join_all};
 use futures_util::stream::{self, Stream, StreamExt, TryStreamExt};
@@ -36,12 +36,12 @@ impl From<LoadError> for BuildError {
 }
 
 /// Reads files in parallel, in their order.
-pub(in crate::replica) async fn read_all(library: &Library, files: &[Listed]) -> Result<Vec<Reading>, LoadError> {
+pub(in crate::replica) async fn read_all(library: &FileLoader, files: &[Listed]) -> Result<Vec<LoadedFile>, LoadError> {
     in_parallel(library, files).try_collect().await
 }
 
 /// As [`read_all`], but each damaged file is named.
-async fn read_sound(library: &Library, files: &[Listed]) -> Result<Vec<Reading>, BuildError> {
+async fn read_sound(library: &FileLoader, files: &[Listed]) -> Result<Vec<LoadedFile>, BuildError> {
     let (mut readings, mut damaged) = (Vec::with_capacity(files.len()), Vec::new());
     let read: Vec<_> = in_parallel(library, files).collect().await;
     for (file, read) in files.iter().zip(read) {
@@ -54,9 +54,9 @@ async fn read_sound(library: &Library, files: &[Listed]) -> Result<Vec<Reading>,
 }
 
 fn in_parallel<'a>(
-    library: &'a Library,
+    library: &'a FileLoader,
     files: &'a [Listed],
-) -> impl Stream<Item = Result<Reading, LoadError>> + Send + use<'a> {
+) -> impl Stream<Item = Result<LoadedFile, LoadError>> + Send + use<'a> {
     let reading: Vec<_> = files.iter().map(|file| library.read(file).boxed()).collect();
     stream::iter(reading).buffered(IN_FLIGHT)
 }
@@ -66,13 +66,13 @@ impl Replica {
     /// view that may be of the same state. Pages that came along with the indexes go into the cache.
     pub(in crate::replica) async fn build(
         &self,
-        chain: &Chain,
+        chain: &FileChain,
         listed: &[Listed],
         epoch: Epoch,
         known: Option<&View>,
     ) -> Result<View, BuildError> {
         let witnesses = witnesses(&self.library, chain, listed).await;
-        let mut draft = Draft::default();
+        let mut draft = ViewBuilder::default();
         let (mut came, mut bytes) = (Vec::new(), 0);
         // A few files at a time: the indexes of a large chain need not all be in memory at once.
         for files in chain.files.chunks(IN_FLIGHT) {
@@ -93,7 +93,7 @@ impl Replica {
         Ok(view)
     }
 
-    async fn lay(&self, draft: &mut Draft, reading: &mut Reading) -> Result<(), LoadError> {
+    async fn lay(&self, draft: &mut ViewBuilder, reading: &mut LoadedFile) -> Result<(), LoadError> {
         if reading.left_out.is_none() {
             draft.apply(reading);
             return Ok(());
@@ -107,7 +107,7 @@ impl Replica {
 
 /// What other files that end where the chain does say about the time, if it ends with a snapshot: a snapshot is stamped
 /// with the time it was made. Those files are not needed, so one that cannot be read is passed over.
-async fn witnesses(library: &Library, chain: &Chain, listed: &[Listed]) -> Vec<i64> {
+async fn witnesses(library: &FileLoader, chain: &FileChain, listed: &[Listed]) -> Vec<i64> {
     let end: Txid = chain.end();
     if chain.files.last().is_none_or(|last| last.level != Level::SNAPSHOT) {
         return Vec::new();

@@ -16,9 +16,9 @@ static EPOCHS: AtomicU32 = AtomicU32::new(0);
 
 /// The epochs of a replica, each with what it branched off, and up to where the two are the same.
 #[derive(Default)]
-pub(in crate::replica) struct Lineage(Mutex<HashMap<Epoch, (Epoch, Txid)>>);
+pub(in crate::replica) struct Epochs(Mutex<HashMap<Epoch, (Epoch, Txid)>>);
 
-impl Lineage {
+impl Epochs {
     /// An epoch that nothing known belongs to.
     pub(in crate::replica) fn begin(&self) -> Epoch {
         Epoch(EPOCHS.fetch_add(1, Ordering::Relaxed))
@@ -53,7 +53,7 @@ mod tests {
 
     #[test]
     fn branches_agree_up_to_where_they_part() {
-        let lineage = Lineage::default();
+        let lineage = Epochs::default();
         let first = lineage.begin();
         let second = lineage.branch(first, Txid(10));
         let third = lineage.branch(second, Txid(20));

@@ -7,10 +7,10 @@ pub(in crate::replica) mod build;
 pub(in crate::replica) mod epoch;
 pub(in crate::replica) mod page_map;
 
-use crate::ltx::{Entry, Header, Level, Txid};
-use crate::replica::files::ltx_file::{LtxFile, Reading};
+use crate::ltx::{Header, IndexEntry, Level, Txid};
+use crate::replica::files::ltx_file::{LoadedFile, LtxFile};
 use crate::replica::schema::ShownCookie;
-use crate::replica::view::page_map::{PageMap, Slot};
+use crate::replica::view::page_map::{PageLocation, PageMap};
 use crate::store::{Listed, Version};
 use std::fmt;
 use std::sync::Arc;
@@ -135,14 +135,14 @@ pub(super) struct Extent<'a> {
 }
 
 /// A file that is being laid over a view in the making.
-pub(super) struct Laying {
+pub(super) struct FileOverlay {
     file: Arc<LtxFile>,
     seat: u32,
 }
 
 /// A view in the making.
 #[derive(Clone, Default)]
-pub(super) struct Draft {
+pub(super) struct ViewBuilder {
     tip: Option<Arc<LtxFile>>,
     witness: Option<Version>,
     time_ms: i64,
@@ -150,37 +150,37 @@ pub(super) struct Draft {
     table: FileTable,
 }
 
-impl Draft {
+impl ViewBuilder {
     /// Goes on from a view.
-    pub(super) fn from(view: &View) -> Draft {
+    pub(super) fn from(view: &View) -> ViewBuilder {
         let (pages, table) = (view.pages.clone(), view.table.clone());
-        Draft { tip: Some(view.tip.clone()), witness: view.witness.clone(), time_ms: view.time_ms, pages, table }
+        ViewBuilder { tip: Some(view.tip.clone()), witness: view.witness.clone(), time_ms: view.time_ms, pages, table }
     }
 
     /// Lays a file over what is there. Files come in the order of their ends, without a hole between them.
     ///
     /// The pages above the file's commit go, also from below: a page that comes back later is written anew.
-    pub(super) fn apply(&mut self, reading: &Reading) {
+    pub(super) fn apply(&mut self, reading: &LoadedFile) {
         let laying = self.begin(&reading.file);
         self.lay(&laying, &reading.entries);
         self.end(laying);
     }
 
     /// Begins to lay a file over what is there, whose index comes in parts.
-    pub(super) fn begin(&mut self, file: &Arc<LtxFile>) -> Laying {
+    pub(super) fn begin(&mut self, file: &Arc<LtxFile>) -> FileOverlay {
         let header = &file.header;
         if self.tip.as_ref().is_some_and(|tip| tip.header.page_size != header.page_size) {
             // VACUUM into another page size rewrites every page, so nothing from below is left.
-            *self = Draft::default();
+            *self = ViewBuilder::default();
         }
-        Laying { seat: self.table.add(file.clone()), file: file.clone() }
+        FileOverlay { seat: self.table.add(file.clone()), file: file.clone() }
     }
 
     /// Lays some of a file's pages.
-    pub(super) fn lay(&mut self, laying: &Laying, entries: &[Entry]) {
+    pub(super) fn lay(&mut self, laying: &FileOverlay, entries: &[IndexEntry]) {
         let commit = laying.file.header.commit;
         for entry in entries.iter().filter(|entry| entry.pgno <= commit) {
-            let slot = Slot { file: laying.seat, offset: entry.offset, size: entry.size };
+            let slot = PageLocation { file: laying.seat, offset: entry.offset, size: entry.size };
             // A slot that does not fit leaves the page missing, which `finish` reports.
             if let Ok(before) = self.pages.set(entry.pgno, slot) {
                 self.table.used(laying.seat);
@@ -190,7 +190,7 @@ impl Draft {
     }
 
     /// All of the file's pages are laid.
-    pub(super) fn end(&mut self, Laying { seat, file }: Laying) {
+    pub(super) fn end(&mut self, FileOverlay { seat, file }: FileOverlay) {
         let table = &mut self.table;
         self.pages.truncate(file.header.commit, |slot| table.unused(slot.file));
         self.table.free_if_empty(seat);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 /// Where a page's version lies.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(in crate::replica) struct Slot {
+pub(in crate::replica) struct PageLocation {
     /// Position in the view's table of files.
     pub file: u32,
     /// Offset of the frame in the file, below 2^44.
@@ -28,16 +28,16 @@ impl Packed {
     const EMPTY: Packed = Packed([NO_FILE, 0, 0]);
 
     /// None if the slot cannot be written so: such a file would be larger than any store takes.
-    fn pack(slot: Slot) -> Option<Packed> {
+    fn pack(slot: PageLocation) -> Option<Packed> {
         let high = u32::try_from(slot.offset >> 32).ok().filter(|high| *high < 1 << (32 - SIZE_BITS))?;
         let fits = slot.file != NO_FILE && slot.size < 1 << SIZE_BITS;
         fits.then_some(Packed([slot.file, slot.offset as u32, high << SIZE_BITS | slot.size]))
     }
 
-    fn unpack(self) -> Option<Slot> {
+    fn unpack(self) -> Option<PageLocation> {
         let Packed([file, low, rest]) = self;
         let offset = u64::from(rest >> SIZE_BITS) << 32 | u64::from(low);
-        (file != NO_FILE).then_some(Slot { file, offset, size: rest & ((1 << SIZE_BITS) - 1) })
+        (file != NO_FILE).then_some(PageLocation { file, offset, size: rest & ((1 << SIZE_BITS) - 1) })
     }
 }
 
@@ -69,13 +69,17 @@ impl PageMap {
     }
 
     /// The slot of a page.
-    pub(in crate::replica) fn get(&self, pgno: u32) -> Option<Slot> {
+    pub(in crate::replica) fn get(&self, pgno: u32) -> Option<PageLocation> {
         let (root, branch, leaf) = path(pgno);
         self.root.get(root)?.as_ref()?.0[branch].as_ref()?.0[leaf].unpack()
     }
 
     /// Sets the slot of a page and answers the one it had.
-    pub(in crate::replica) fn set(&mut self, pgno: u32, slot: Slot) -> Result<Option<Slot>, OutOfRange> {
+    pub(in crate::replica) fn set(
+        &mut self,
+        pgno: u32,
+        slot: PageLocation,
+    ) -> Result<Option<PageLocation>, OutOfRange> {
         let packed = Packed::pack(slot).ok_or(OutOfRange)?;
         let before = std::mem::replace(self.entry(pgno), packed).unpack();
         self.len += u32::from(before.is_none());
@@ -93,7 +97,7 @@ impl PageMap {
     }
 
     /// Forgets every page above `commit` and tells `dropped` what each had.
-    pub(in crate::replica) fn truncate(&mut self, commit: u32, mut dropped: impl FnMut(Slot)) {
+    pub(in crate::replica) fn truncate(&mut self, commit: u32, mut dropped: impl FnMut(PageLocation)) {
         let end = (self.root.len() * FAN * FAN) as u64;
         let mut next = u64::from(commit) + 1;
         while let Some(pgno) = u32::try_from(next).ok().filter(|_| next <= end) {
@@ -123,17 +127,19 @@ mod tests {
     use proptest::prelude::*;
     use std::collections::BTreeMap;
 
-    fn slot(file: u32) -> Slot {
-        Slot { file, offset: u64::from(file) * 5_000_000_000, size: file + 7 }
+    fn slot(file: u32) -> PageLocation {
+        PageLocation { file, offset: u64::from(file) * 5_000_000_000, size: file + 7 }
     }
 
     #[test]
     fn the_edges_of_a_slot_pack_and_what_lies_beyond_is_refused() {
-        let edge = Slot { file: u32::MAX - 1, offset: (1 << 44) - 1, size: (1 << 20) - 1 };
+        let edge = PageLocation { file: u32::MAX - 1, offset: (1 << 44) - 1, size: (1 << 20) - 1 };
         assert_eq!(Packed::pack(edge).and_then(Packed::unpack), Some(edge));
-        for beyond in
-            [Slot { file: u32::MAX, ..edge }, Slot { offset: 1 << 44, ..edge }, Slot { size: 1 << 20, ..edge }]
-        {
+        for beyond in [
+            PageLocation { file: u32::MAX, ..edge },
+            PageLocation { offset: 1 << 44, ..edge },
+            PageLocation { size: 1 << 20, ..edge },
+        ] {
             assert_eq!(PageMap::default().set(1, beyond), Err(OutOfRange), "{beyond:?}");
         }
         assert_eq!(PageMap::default().get(1), None);

@@ -172,7 +172,7 @@ impl Api {
     /// # Safety
     /// `db` is open and in the hands of this thread.
     pub unsafe fn query(self, db: *mut Sqlite3, sql: &str, column: usize) -> Result<Vec<CString>, String> {
-        let mut rows = Rows { column, texts: Vec::new() };
+        let mut rows = StatementRows { column, texts: Vec::new() };
         let sql = c_string(sql);
         // SAFETY: as promised; the callback gets the rows that outlive the call.
         let code =
@@ -258,7 +258,7 @@ impl Api {
     }
 }
 
-struct Rows {
+struct StatementRows {
     column: usize,
     texts: Vec<CString>,
 }
@@ -266,7 +266,7 @@ struct Rows {
 unsafe extern "C" fn collect(rows: *mut c_void, _: c_int, values: *mut *mut c_char, _: *mut *mut c_char) -> c_int {
     super::guard::guard("sqlite3_exec", SQLITE_ERROR, || {
         // SAFETY: `Api::query` passes its rows, and nobody else has them meanwhile.
-        let rows = unsafe { &mut *rows.cast::<Rows>() };
+        let rows = unsafe { &mut *rows.cast::<StatementRows>() };
         // SAFETY: the statement has that column.
         let value = unsafe { *values.add(rows.column) };
         if !value.is_null() {

@@ -1,6 +1,6 @@
 //! Tables that are computed when they are read: `SELECT … FROM litestream_status`.
 //!
-//! A [`Definition`] is a table's name, its columns, its arguments, and a function that makes rows of arguments; `module` makes
+//! A [`TableDef`] is a table's name, its columns, its arguments, and a function that makes rows of arguments; `module` makes
 //! SQLite's virtual tables of them. Arguments are hidden columns, so that `name('x')` and `name WHERE argument = 'x'`
 //! are the same; one that is left out is NULL.
 //!
@@ -13,10 +13,10 @@ mod status;
 
 use super::api::Api;
 use super::argument::Argument;
+use super::control::{ControlCall, ControlOp, ControlValue};
 use super::errors::Complaint;
 use super::ffi::*;
 use super::functions;
-use super::question::{Answer, Question, Request};
 use module::MODULE;
 use replica::{CHANGES, FILES, HISTORY, VERIFY};
 use serde_json::Value as Cell;
@@ -25,17 +25,17 @@ use std::ffi::{CStr, CString, c_int};
 use std::ptr;
 
 /// The tables that every connection has.
-static DEFINITIONS: [&Definition; 5] = [&STATUS, &HISTORY, &FILES, &CHANGES, &VERIFY];
+static DEFINITIONS: [&TableDef; 5] = [&STATUS, &HISTORY, &FILES, &CHANGES, &VERIFY];
 
 /// A value for each column.
 pub type Row = Vec<Cell>;
 
 /// Rows, each computed when it is asked for; a complaint ends them.
-pub type Rows = Box<dyn Iterator<Item = Result<Row, Complaint>>>;
+pub type TableRows = Box<dyn Iterator<Item = Result<Row, Complaint>>>;
 
 /// A table.
 #[derive(Debug)]
-pub struct Definition {
+pub struct TableDef {
     /// Its name.
     pub name: &'static CStr,
     /// Names and types of its columns.
@@ -45,12 +45,12 @@ pub struct Definition {
     /// A column by which the rows come in descending order.
     pub descending: Option<usize>,
     /// Its rows, for arguments of which those that were left out are NULL. Columns that are not wanted may be NULL.
-    pub rows: fn(Caller, &[Argument], Wanted) -> Result<Rows, Complaint>,
+    pub rows: fn(Caller, &[Argument], WantedRows) -> Result<TableRows, Complaint>,
 }
 
 /// The columns of a table that a statement uses.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Wanted(u32);
+pub struct WantedRows(u32);
 
 /// How many columns are told one from another. Those behind share the last bit.
 const TOLD_APART: usize = 26;
@@ -58,11 +58,11 @@ const TOLD_APART: usize = 26;
 /// Bits of a plan that say which arguments are given. The others say which columns are wanted.
 const ARGUMENT_BITS: u32 = 4;
 
-impl Wanted {
+impl WantedRows {
     /// Of the columns that SQLite says are used. What it does not tell apart may be any.
-    fn new(used: u64) -> Wanted {
+    fn new(used: u64) -> WantedRows {
         let behind = u32::from(used >> TOLD_APART != 0) << TOLD_APART;
-        Wanted(used as u32 & ((1 << TOLD_APART) - 1) | behind)
+        WantedRows(used as u32 & ((1 << TOLD_APART) - 1) | behind)
     }
 
     /// Whether a column is used.
@@ -71,7 +71,7 @@ impl Wanted {
     }
 }
 
-impl Definition {
+impl TableDef {
     /// As CREATE TABLE has it.
     fn sql(&self) -> String {
         let columns = self.columns.iter().map(|(name, kind)| format!("{name} {kind}"));
@@ -108,7 +108,7 @@ impl Caller {
         // SAFETY: the connection is calling. The second column is the name.
         let schemas = unsafe { self.api.query(self.db, "PRAGMA database_list", 1) }?;
         // SAFETY: as above.
-        let is_ours = |schema: &CString| unsafe { Request::new(schema, None).send(self.api, self.db) == SQLITE_OK };
+        let is_ours = |schema: &CString| unsafe { ControlCall::new(schema, None).send(self.api, self.db) == SQLITE_OK };
         Ok(schemas.into_iter().filter(is_ours).collect())
     }
 
@@ -134,7 +134,7 @@ impl Caller {
     }
 
     /// Puts a question to the file behind a schema.
-    pub fn ask(&self, schema: &CStr, question: &Question) -> Result<Answer, Complaint> {
+    pub fn ask(&self, schema: &CStr, question: &ControlOp) -> Result<ControlValue, Complaint> {
         // SAFETY: the connection is calling.
         unsafe { functions::ask(self.api, self.db, schema, question) }
     }
@@ -148,7 +148,7 @@ pub struct Tables([Registered; DEFINITIONS.len()]);
 #[derive(Debug)]
 struct Registered {
     api: Api,
-    definition: &'static Definition,
+    definition: &'static TableDef,
 }
 
 impl Tables {
@@ -175,7 +175,7 @@ impl Tables {
 mod tests {
     use super::*;
 
-    const CHANGES: Definition = Definition {
+    const CHANGES: TableDef = TableDef {
         name: c"changes",
         columns: &[("name", "TEXT"), ("pages", "INTEGER")],
         arguments: &["since", "until"],
@@ -190,12 +190,12 @@ mod tests {
 
     #[test]
     fn a_plan_tells_which_columns_are_wanted() {
-        let wanted = Wanted::new(0b1010);
+        let wanted = WantedRows::new(0b1010);
         assert_eq!([0, 1, 2, 3, 60].map(|column| wanted.has(column)), [false, true, false, true, false]);
         for used in [1 << 26, 1 << 40, 1 << 63] {
-            let wanted = Wanted::new(used);
+            let wanted = WantedRows::new(used);
             assert!(wanted.has(26) && wanted.has(63) && !wanted.has(25), "{used:x}");
-            assert_eq!(Wanted((wanted.0 << ARGUMENT_BITS) as c_int as u32 >> ARGUMENT_BITS), wanted);
+            assert_eq!(WantedRows((wanted.0 << ARGUMENT_BITS) as c_int as u32 >> ARGUMENT_BITS), wanted);
         }
         assert!(DEFINITIONS.iter().all(|table| table.arguments.len() <= ARGUMENT_BITS as usize));
     }

@@ -1,11 +1,11 @@
-//! SQLite's virtual tables, made of [`Definition`]s.
+//! SQLite's virtual tables, made of [`TableDef`]s.
 
 use super::super::api::Api;
 use super::super::argument::Argument;
 use super::super::errors::Complaint;
 use super::super::ffi::*;
 use super::super::guard::guard;
-use super::{ARGUMENT_BITS, Caller, Cell, Definition, Registered, Row, Rows, Wanted};
+use super::{ARGUMENT_BITS, Caller, Cell, Registered, Row, TableDef, TableRows, WantedRows};
 use std::ffi::{c_char, c_int, c_void};
 use std::ptr;
 
@@ -32,21 +32,21 @@ pub static MODULE: Module = Module {
 struct Table {
     base: Vtab,
     caller: Caller,
-    definition: &'static Definition,
+    definition: &'static TableDef,
 }
 
 /// A place in a table's rows.
 #[repr(C)]
-struct Cursor {
+struct TableCursor {
     base: VtabCursor,
     arguments: Vec<Cell>,
-    rows: Rows,
+    rows: TableRows,
     /// None behind the last row.
     row: Option<Row>,
     rowid: i64,
 }
 
-impl Cursor {
+impl TableCursor {
     fn advance(&mut self) -> Result<(), Complaint> {
         self.row = self.rows.next().transpose()?;
         self.rowid += 1;
@@ -61,11 +61,11 @@ impl Cursor {
 unsafe fn method(
     name: &str,
     cursor: *mut VtabCursor,
-    body: impl FnOnce(&Table, &mut Cursor) -> Result<(), Complaint>,
+    body: impl FnOnce(&Table, &mut TableCursor) -> Result<(), Complaint>,
 ) -> c_int {
     guard(name, SQLITE_ERROR, || {
         // SAFETY: as promised; a connection has one call under way, and the table outlives its cursors.
-        let (table, cursor) = unsafe { ((*cursor).table, &mut *cursor.cast::<Cursor>()) };
+        let (table, cursor) = unsafe { ((*cursor).table, &mut *cursor.cast::<TableCursor>()) };
         // SAFETY: as above.
         let Err(complaint) = body(unsafe { &*table.cast::<Table>() }, cursor) else {
             return SQLITE_OK;
@@ -133,7 +133,7 @@ unsafe extern "C" fn best_index(table: *mut Vtab, info: *mut IndexInfo) -> c_int
             // SAFETY: as many as there are constraints.
             unsafe { info.usage.add(at).write(ConstraintUsage { argument: values, omit: 1 }) };
         }
-        info.number = number | (Wanted::new(info.columns_used).0 << ARGUMENT_BITS) as c_int;
+        info.number = number | (WantedRows::new(info.columns_used).0 << ARGUMENT_BITS) as c_int;
         // SAFETY: there is one.
         let order = (info.order_count == 1).then(|| unsafe { &*info.orders });
         let comes_so = order.is_some_and(|order| {
@@ -152,7 +152,8 @@ unsafe extern "C" fn best_index(table: *mut Vtab, info: *mut IndexInfo) -> c_int
 unsafe extern "C" fn open(_: *mut Vtab, cursor: *mut *mut VtabCursor) -> c_int {
     guard("xOpen", SQLITE_ERROR, || {
         let base = VtabCursor { table: ptr::null_mut() };
-        let opened = Cursor { base, arguments: Vec::new(), rows: Box::new(std::iter::empty()), row: None, rowid: 0 };
+        let opened =
+            TableCursor { base, arguments: Vec::new(), rows: Box::new(std::iter::empty()), row: None, rowid: 0 };
         // SAFETY: SQLite wants it there, and fills in the table.
         unsafe { cursor.write(Box::into_raw(Box::new(opened)).cast()) };
         SQLITE_OK
@@ -162,7 +163,7 @@ unsafe extern "C" fn open(_: *mut Vtab, cursor: *mut *mut VtabCursor) -> c_int {
 unsafe extern "C" fn close(cursor: *mut VtabCursor) -> c_int {
     guard("xClose", SQLITE_ERROR, || {
         // SAFETY: `open` made it, and SQLite gives it back once.
-        drop(unsafe { Box::from_raw(cursor.cast::<Cursor>()) });
+        drop(unsafe { Box::from_raw(cursor.cast::<TableCursor>()) });
         SQLITE_OK
     })
 }
@@ -174,7 +175,7 @@ unsafe extern "C" fn filter(
     count: c_int,
     values: *mut *mut Value,
 ) -> c_int {
-    let body = |table: &Table, cursor: &mut Cursor| {
+    let body = |table: &Table, cursor: &mut TableCursor| {
         // SAFETY: there are `count` values, and this is the call that they are for.
         let mut values = (0..count).map(|at| unsafe { Argument::read(table.caller.api, *values.add(at as usize)) });
         let given = |argument: usize| plan & (1 << argument) != 0;
@@ -182,7 +183,7 @@ unsafe extern "C" fn filter(
         let arguments: Vec<Argument> = arguments
             .map(|argument| given(argument).then(|| values.next()).flatten().unwrap_or(Argument::Null))
             .collect();
-        let wanted = Wanted(plan as u32 >> ARGUMENT_BITS);
+        let wanted = WantedRows(plan as u32 >> ARGUMENT_BITS);
         cursor.rows = (table.definition.rows)(table.caller, &arguments, wanted)?;
         cursor.arguments = arguments.into_iter().map(cell).collect();
         cursor.rowid = 0;
@@ -207,11 +208,11 @@ unsafe extern "C" fn next(cursor: *mut VtabCursor) -> c_int {
 
 unsafe extern "C" fn eof(cursor: *mut VtabCursor) -> c_int {
     // SAFETY: SQLite calls this on a cursor of ours.
-    guard("xEof", 1, || c_int::from(unsafe { (*cursor.cast::<Cursor>()).row.is_none() }))
+    guard("xEof", 1, || c_int::from(unsafe { (*cursor.cast::<TableCursor>()).row.is_none() }))
 }
 
 unsafe extern "C" fn column(cursor: *mut VtabCursor, context: *mut Context, column: c_int) -> c_int {
-    let body = |table: &Table, cursor: &mut Cursor| {
+    let body = |table: &Table, cursor: &mut TableCursor| {
         let column = usize::try_from(column).unwrap_or(usize::MAX);
         let argument = || cursor.arguments.get(column.checked_sub(table.definition.columns.len())?);
         let value = cursor.row.as_ref().and_then(|row| row.get(column)).or_else(argument).unwrap_or(&Cell::Null);
@@ -245,7 +246,7 @@ unsafe fn result(api: Api, context: *mut Context, value: &Cell) {
 }
 
 unsafe extern "C" fn rowid(cursor: *mut VtabCursor, rowid: *mut i64) -> c_int {
-    let body = |_: &Table, cursor: &mut Cursor| {
+    let body = |_: &Table, cursor: &mut TableCursor| {
         // SAFETY: SQLite wants the answer there.
         unsafe { rowid.write(cursor.rowid) };
         Ok(())

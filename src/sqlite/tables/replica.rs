@@ -4,13 +4,13 @@
 //! that a file's end could take away.
 
 use super::super::argument::Argument;
+use super::super::control::{ControlOp, ControlValue};
 use super::super::errors::Complaint;
-use super::super::question::{Answer, Question};
-use super::{Caller, Definition, Row, Rows, Wanted};
+use super::{Caller, Row, TableDef, TableRows, WantedRows};
 use crate::config::Target;
 use crate::error::Error;
 use crate::ltx::Txid;
-use crate::replica::{Change, History, HistoryRow, Inventory, InventoryRow, Verification, VerifiedFile};
+use crate::replica::{Change, FileListing, FileListingRow, HistoryRow, MomentList, Verification, VerifiedFile};
 use crate::time;
 use serde_json::{Value, json};
 use std::cell::RefCell;
@@ -18,15 +18,15 @@ use std::ffi::CString;
 use std::iter;
 
 /// Every moment one can go to, newest first.
-pub static HISTORY: Definition = Definition {
+pub static HISTORY: TableDef = TableDef {
     name: c"litestream_history",
     columns: &[("txid", "TEXT"), ("time", "TEXT"), ("level", "INTEGER"), ("pages", "INTEGER"), ("bytes", "INTEGER")],
     arguments: &["of_schema"],
     descending: Some(0),
     rows: |caller, arguments, _| {
-        let question = Question::Older(RefCell::new(History::default()));
+        let question = ControlOp::Older(RefCell::new(MomentList::default()));
         let rows = |answer| match answer {
-            Answer::Moments(rows) => Some(rows.into_iter().map(moment).collect()),
+            ControlValue::TimeTravel(rows) => Some(rows.into_iter().map(moment).collect()),
             _ => None,
         };
         Ok(lots(caller, caller.schema(arguments, 0, "litestream_history('schema')")?, question, rows))
@@ -34,7 +34,7 @@ pub static HISTORY: Definition = Definition {
 };
 
 /// What lies in the replica.
-pub static FILES: Definition = Definition {
+pub static FILES: TableDef = TableDef {
     name: c"litestream_files",
     columns: &[
         ("level", "INTEGER"),
@@ -45,10 +45,10 @@ pub static FILES: Definition = Definition {
     ],
     arguments: &["of_schema"],
     descending: None,
-    rows: |caller, arguments, wanted: Wanted| {
-        let question = Question::Further(RefCell::new(Inventory::new(wanted.has(TIME))));
+    rows: |caller, arguments, wanted: WantedRows| {
+        let question = ControlOp::Further(RefCell::new(FileListing::new(wanted.has(TIME))));
         let rows = |answer| match answer {
-            Answer::Files(rows) => Some(rows.into_iter().map(file).collect()),
+            ControlValue::Files(rows) => Some(rows.into_iter().map(file).collect()),
             _ => None,
         };
         Ok(lots(caller, caller.schema(arguments, 0, "litestream_files('schema')")?, question, rows))
@@ -59,7 +59,7 @@ pub static FILES: Definition = Definition {
 const TIME: usize = 3;
 
 /// The tables and indexes whose pages differ between two moments.
-pub static CHANGES: Definition = Definition {
+pub static CHANGES: TableDef = TableDef {
     name: c"litestream_changes",
     columns: &[("name", "TEXT"), ("type", "TEXT"), ("pages", "INTEGER")],
     arguments: &["since", "until", "of_schema"],
@@ -69,17 +69,17 @@ pub static CHANGES: Definition = Definition {
         let since = target(0)?.ok_or_else(|| {
             "litestream_changes needs a moment to compare with, as in litestream_changes('1 hour ago')".to_owned()
         })?;
-        let question = Question::Changes { since, until: target(1)? };
+        let question = ControlOp::Changes { since, until: target(1)? };
         let schema = caller.schema(arguments, 2, "litestream_changes(since, until, 'schema')")?;
         match caller.ask(&schema, &question)? {
-            Answer::Changes(rows) => Ok(Box::new(rows.into_iter().map(change).map(Ok))),
+            ControlValue::Changes(rows) => Ok(Box::new(rows.into_iter().map(change).map(Ok))),
             _ => Err(Error::internal("a question about changes had another answer").into()),
         }
     },
 };
 
 /// The files that the state is made of, each read whole.
-pub static VERIFY: Definition = Definition {
+pub static VERIFY: TableDef = TableDef {
     name: c"litestream_verify",
     columns: &[
         ("level", "INTEGER"),
@@ -92,9 +92,9 @@ pub static VERIFY: Definition = Definition {
     arguments: &["of_schema"],
     descending: None,
     rows: |caller, arguments, _| {
-        let question = Question::Verify(RefCell::new(Verification::default()));
+        let question = ControlOp::Verify(RefCell::new(Verification::default()));
         let rows = |answer| match answer {
-            Answer::Verified(rows) => Some(rows.into_iter().map(verified).collect()),
+            ControlValue::Verified(rows) => Some(rows.into_iter().map(verified).collect()),
             _ => None,
         };
         Ok(lots(caller, caller.schema(arguments, 0, "litestream_verify('schema')")?, question, rows))
@@ -118,7 +118,7 @@ fn target(argument: Argument) -> Result<Option<Target>, Complaint> {
 }
 
 /// Rows that come in lots, each as an answer to the same question, until one is empty.
-fn lots(caller: Caller, schema: CString, question: Question, rows: fn(Answer) -> Option<Vec<Row>>) -> Rows {
+fn lots(caller: Caller, schema: CString, question: ControlOp, rows: fn(ControlValue) -> Option<Vec<Row>>) -> TableRows {
     let lot = move || match caller.ask(&schema, &question) {
         Ok(answer) => match rows(answer) {
             Some(lot) if lot.is_empty() => None,
@@ -135,8 +135,8 @@ fn moment(row: HistoryRow) -> Row {
     vec![json!(txid.to_string()), json!(time::format(time_ms)), json!(level.number()), json!(pages), json!(bytes)]
 }
 
-fn file(row: InventoryRow) -> Row {
-    let InventoryRow { file, time_ms } = row;
+fn file(row: FileListingRow) -> Row {
+    let FileListingRow { file, time_ms } = row;
     let (min, max) = (file.name.min.to_string(), file.name.max.to_string());
     let time = time_ms.map(time::format);
     vec![json!(file.level.number()), json!(min), json!(max), json!(time), json!(file.size)]

@@ -3,16 +3,16 @@
 //! It asks the open files alone: no lock is taken, and no page read.
 
 use super::super::argument::Argument;
+use super::super::control::{ControlOp, ControlValue};
 use super::super::errors::Complaint;
-use super::super::question::{Answer, Question};
 use super::super::report::StatusReport;
-use super::{Caller, Definition, Row, Rows, Wanted};
+use super::{Caller, Row, TableDef, TableRows, WantedRows};
 use serde_json::Value;
 use std::collections::HashMap;
 use std::ffi::CStr;
 
 /// The table. Its columns are those of [`StatusReport::fields`].
-pub static STATUS: Definition = Definition {
+pub static STATUS: TableDef = TableDef {
     name: c"litestream_status",
     columns: &[
         ("schema", "TEXT"),
@@ -46,7 +46,7 @@ pub static STATUS: Definition = Definition {
     rows,
 };
 
-fn rows(caller: Caller, arguments: &[Argument], _: Wanted) -> Result<Rows, Complaint> {
+fn rows(caller: Caller, arguments: &[Argument], _: WantedRows) -> Result<TableRows, Complaint> {
     let schemas = match arguments.first().cloned().and_then(Argument::into_text) {
         Some(schema) => vec![schema],
         None => caller.schemas()?,
@@ -55,8 +55,8 @@ fn rows(caller: Caller, arguments: &[Argument], _: Wanted) -> Result<Rows, Compl
 }
 
 fn row(caller: Caller, schema: &CStr) -> Result<Row, Complaint> {
-    match caller.ask(schema, &Question::Status)? {
-        Answer::Status(report) => Ok(cells(&report)),
+    match caller.ask(schema, &ControlOp::Status)? {
+        ControlValue::Status(report) => Ok(cells(&report)),
         other => Err(format!("'{}' is no status", other.into_text()).into()),
     }
 }

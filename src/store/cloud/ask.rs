@@ -3,8 +3,8 @@
 use super::CloudStore;
 use super::attempt::Attempt;
 use super::client::{Bucket, Client, Service};
-use super::failure::{Failure, Refusal};
-use crate::store::patience;
+use super::error::{CloudError, CloudRefusal};
+use crate::store::timeouts;
 use crate::store::tries::Tries;
 use std::future::Future;
 use std::sync::Arc;
@@ -16,11 +16,11 @@ impl<S: Service> CloudStore<S> {
         &self,
         bytes: u64,
         question: impl Fn(Arc<dyn Bucket>, Attempt) -> F,
-    ) -> Result<T, Failure>
+    ) -> Result<T, CloudError>
     where
         F: Future<Output = Result<T, object_store::Error>>,
     {
-        let allowed = patience::deadline(bytes);
+        let allowed = timeouts::deadline(bytes);
         let answer = async {
             let mut tries = Tries::within(allowed);
             let mut has_moved = false;
@@ -42,13 +42,13 @@ impl<S: Service> CloudStore<S> {
         };
         match timeout(allowed, answer).await {
             Ok(answer) => answer,
-            Err(_) => Err(Failure::late(self.server(), allowed.as_secs())),
+            Err(_) => Err(CloudError::late(self.server(), allowed.as_secs())),
         }
     }
 
     /// Takes a client for the region that a refusal names. False if it names none, or the one that was asked.
-    fn goes_where(&self, failure: &Failure, asked: &str) -> bool {
-        let region = failure.refusal().and_then(Refusal::elsewhere);
+    fn goes_where(&self, failure: &CloudError, asked: &str) -> bool {
+        let region = failure.refusal().and_then(CloudRefusal::elsewhere);
         let Some(region) = region.filter(|region| *region != asked) else { return false };
         let mut client = self.client.write();
         // Others who ask at the same time are sent there, too.
@@ -66,12 +66,12 @@ impl<S: Service> CloudStore<S> {
         bucket: Arc<dyn Bucket>,
         question: impl Fn(Arc<dyn Bucket>, Attempt) -> F,
         attempt: Attempt,
-    ) -> Result<T, Failure>
+    ) -> Result<T, CloudError>
     where
         F: Future<Output = Result<T, object_store::Error>>,
     {
-        let allowed = patience::one_try(bytes);
-        let below = |error| Failure::below(&error, self.server());
+        let allowed = timeouts::one_try(bytes);
+        let below = |error| CloudError::below(&error, self.server());
         let answer = async {
             // What those say who give credentials must not be taken for what the bucket says of a file.
             if let Some(settings) = self.service.lacks() {
@@ -81,7 +81,7 @@ impl<S: Service> CloudStore<S> {
         };
         match timeout(allowed, answer).await {
             Ok(answer) => answer,
-            Err(_) => Err(Failure::late(self.server(), allowed.as_secs())),
+            Err(_) => Err(CloudError::late(self.server(), allowed.as_secs())),
         }
     }
 }

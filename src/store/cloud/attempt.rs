@@ -15,10 +15,10 @@ pub(super) struct Attempt {
 
 /// The beginning of a range of a file, of which the rest did not come.
 #[derive(Debug, Default)]
-pub(super) struct Partial(Mutex<State>);
+pub(super) struct Partial(Mutex<AttemptState>);
 
 #[derive(Clone, Debug, Default)]
-struct State {
+struct AttemptState {
     bytes: BytesMut,
     tag: String,
 }

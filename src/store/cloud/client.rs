@@ -1,6 +1,6 @@
 //! The client of a bucket: what is particular to a service, and what every service has alike.
 
-use super::failure::{Failure, What};
+use super::error::{CloudError, What};
 use super::transport::Connector;
 use crate::store::http::Clients;
 use crate::store::paths::Layout;
@@ -22,13 +22,13 @@ pub(in crate::store) trait Service: fmt::Debug + Send + Sync {
     /// Where the bucket is taken to be.
     fn region(&self) -> &str;
     /// A client for the bucket in that region, made with these.
-    fn client(&self, region: &str, parts: Parts) -> Result<Arc<dyn Bucket>, String>;
+    fn client(&self, region: &str, parts: ClientParts) -> Result<Arc<dyn Bucket>, String>;
     /// What is to be said if nobody gives the credentials that have to be asked for; None if there are some for good.
     fn lacks(&self) -> Option<&'static str>;
 }
 
 /// What every client is made with.
-pub(in crate::store) struct Parts {
+pub(in crate::store) struct ClientParts {
     pub connector: Connector,
     pub options: ClientOptions,
     pub retry: RetryConfig,
@@ -53,14 +53,14 @@ impl Client {
         let connector = Connector(clients.clone());
         let mut options = ClientOptions::new().with_timeout_disabled().with_connect_timeout_disabled();
         options = options.with_allow_http(true);
-        let bucket = service.client(region, Parts { connector, options, retry: no_tries() })?;
+        let bucket = service.client(region, ClientParts { connector, options, retry: no_tries() })?;
         Ok(Client { region: region.into(), bucket })
     }
 }
 
 /// The failure of one who was to give credentials.
 pub(in crate::store) fn unsigned(cause: String) -> object_store::Error {
-    let failure = Failure { server: String::new(), what: What::Unsigned { cause, is_passing: false } };
+    let failure = CloudError { server: String::new(), what: What::Unsigned { cause, is_passing: false } };
     object_store::Error::Generic { store: "credentials", source: failure.into() }
 }
 

@@ -1,12 +1,12 @@
 //! Listings of a bucket, page by page, with an end.
 
 use super::client::{Bucket, Service};
-use super::failure::{Failure, Wish};
+use super::error::{CloudError, CloudOperation};
 use super::{CloudStore, version};
 use crate::ltx::{FileName, Level, Txid};
 use crate::store::bounds::{MOST_EMPTY_PAGES, MOST_NAMES, too_many_names};
-use crate::store::patience::Allowance;
-use crate::store::{Error, Listed, paths};
+use crate::store::timeouts::Allowance;
+use crate::store::{Listed, StoreError, paths};
 use object_store::ObjectMeta;
 use object_store::list::PaginatedListOptions;
 use std::ops::Range;
@@ -23,7 +23,7 @@ const PAGE_KEYS: u64 = 1000;
 
 impl<S: Service> CloudStore<S> {
     /// The files of a level whose min TXID is in the range, ascending.
-    pub(super) async fn listing(&self, level: Level, range: Range<Txid>) -> Result<Vec<Listed>, Error> {
+    pub(super) async fn listing(&self, level: Level, range: Range<Txid>) -> Result<Vec<Listed>, StoreError> {
         let prefix = format!("{}/{}/", self.service.path(), self.service.layout().level(level));
         let start = paths::start(range.start);
         // One more than can be in it, which shows that there are no more.
@@ -32,9 +32,9 @@ impl<S: Service> CloudStore<S> {
         let pages = self.pages(level, &prefix, start.as_deref(), most, &range, &allowance);
         let files = match allowance.limit(pages).await {
             Some(files) => files,
-            None => Err(Failure::late(self.server(), allowance.deadline().as_secs())),
+            None => Err(CloudError::late(self.server(), allowance.deadline().as_secs())),
         };
-        let mut files = files.map_err(|failure| failure.error(&self.shown, Wish::Listing))?;
+        let mut files = files.map_err(|failure| failure.error(&self.shown, CloudOperation::Listing))?;
         files.retain(|file| file.name.min < range.end);
         files.sort_unstable_by_key(|file| file.name);
         Ok(files)
@@ -47,7 +47,7 @@ impl<S: Service> CloudStore<S> {
         start: Option<&str>,
         token: Option<String>,
         most: usize,
-    ) -> Result<(Vec<ObjectMeta>, Option<String>), Failure> {
+    ) -> Result<(Vec<ObjectMeta>, Option<String>), CloudError> {
         let options = PaginatedListOptions {
             offset: start.map(|start| format!("{prefix}{start}")),
             max_keys: Some(most),
@@ -72,7 +72,7 @@ impl<S: Service> CloudStore<S> {
         most: usize,
         range: &Range<Txid>,
         allowance: &Allowance,
-    ) -> Result<Vec<Listed>, Failure> {
+    ) -> Result<Vec<Listed>, CloudError> {
         let (mut files, mut token) = (Vec::new(), None);
         let (mut names, mut empty) = (0, 0);
         loop {
@@ -86,9 +86,9 @@ impl<S: Service> CloudStore<S> {
             match next {
                 None => return Ok(files),
                 Some(_) if is_behind => return Ok(files),
-                Some(_) if names > MOST_NAMES => return Err(Failure::nonsense(self.server(), too_many_names())),
+                Some(_) if names > MOST_NAMES => return Err(CloudError::nonsense(self.server(), too_many_names())),
                 Some(next) if Some(&next) == token.as_ref() || empty > MOST_EMPTY_PAGES => {
-                    return Err(Failure::nonsense(self.server(), "a listing without an end".to_owned()));
+                    return Err(CloudError::nonsense(self.server(), "a listing without an end".to_owned()));
                 }
                 Some(next) => token = Some(next),
             }

@@ -4,22 +4,22 @@ mod ask;
 mod attempt;
 mod checksum;
 mod client;
-mod failure;
+mod error;
 mod listing;
 mod transport;
 
-pub(super) use client::{Bucket, Parts, Service, unsigned, unusable};
-pub(super) use failure::is_region;
+pub(super) use client::{Bucket, ClientParts, Service, unsigned, unusable};
+pub(super) use error::is_region;
 
 use super::http::Clients;
-use super::{Chunk, Error, ErrorKind, Listed, OLDER_FORMAT, Store, Version, etag};
+use super::{Chunk, Listed, OLDER_FORMAT, Store, StoreError, StoreErrorKind, Version, etag};
 use crate::lock::RwLock;
 use crate::ltx::{FileName, Level, Txid};
 use async_trait::async_trait;
 use attempt::{Attempt, Partial};
 use bytes::Bytes;
 use client::Client;
-use failure::Wish;
+use error::CloudOperation;
 use object_store::path::Path;
 use object_store::{GetOptions, GetRange, ObjectMeta};
 use std::fmt;
@@ -51,28 +51,33 @@ impl<S: Service> CloudStore<S> {
         self.service.server()
     }
 
-    fn file(&self, level: Level, name: FileName) -> Result<Place, Error> {
+    fn file(&self, level: Level, name: FileName) -> Result<ObjectRef, StoreError> {
         let below = self.service.layout().file(level, name);
         let shown = format!("{}/{below}", self.shown);
         match Path::parse(format!("{}/{below}", self.service.path())) {
-            Ok(key) => Ok(Place { key, shown }),
-            Err(_) => Err(Error::new(ErrorKind::Config, shown, "no key of a bucket can be called so")),
+            Ok(key) => Ok(ObjectRef { key, shown }),
+            Err(_) => Err(StoreError::new(StoreErrorKind::Config, shown, "no key of a bucket can be called so")),
         }
     }
 
     /// What a read without bytes answers: that the file is there, and how long it is.
-    async fn nothing_of(&self, file: &Place, range: &Range<u64>, expected: Option<&Version>) -> Result<Chunk, Error> {
+    async fn nothing_of(
+        &self,
+        file: &ObjectRef,
+        range: &Range<u64>,
+        expected: Option<&Version>,
+    ) -> Result<Chunk, StoreError> {
         let head = |bucket: Arc<dyn Bucket>, attempt| async move {
             let mut options = GetOptions { head: true, ..GetOptions::default() };
             options.extensions.insert(attempt);
             bucket.get_opts(&file.key, options).await.map(|answer| answer.meta)
         };
-        let meta = self.ask(0, head).await.map_err(|failure| failure.error(&file.shown, Wish::File))?;
+        let meta = self.ask(0, head).await.map_err(|failure| failure.error(&file.shown, CloudOperation::File))?;
         let version = version(&meta);
         version.check(expected, &file.shown)?;
         if !range.is_empty() && range.start < meta.size {
             let cause = "it was rewritten while it was read";
-            return Err(Error::new(ErrorKind::Changed, file.shown.as_str(), cause));
+            return Err(StoreError::new(StoreErrorKind::Changed, file.shown.as_str(), cause));
         }
         Ok(Chunk {
             bytes: Bytes::new(),
@@ -84,7 +89,7 @@ impl<S: Service> CloudStore<S> {
 }
 
 /// A file of the bucket.
-struct Place {
+struct ObjectRef {
     key: Path,
     shown: String,
 }
@@ -100,11 +105,11 @@ const LONGEST: u64 = i64::MAX as u64;
 
 #[async_trait]
 impl<S: Service + 'static> Store for CloudStore<S> {
-    async fn list(&self, level: Level, from: Txid) -> Result<Vec<Listed>, Error> {
+    async fn list(&self, level: Level, from: Txid) -> Result<Vec<Listed>, StoreError> {
         self.list_range(level, from..Txid(u64::MAX)).await
     }
 
-    async fn list_range(&self, level: Level, range: Range<Txid>) -> Result<Vec<Listed>, Error> {
+    async fn list_range(&self, level: Level, range: Range<Txid>) -> Result<Vec<Listed>, StoreError> {
         self.listing(level, range).await
     }
 
@@ -114,7 +119,7 @@ impl<S: Service + 'static> Store for CloudStore<S> {
         name: FileName,
         range: Range<u64>,
         expected: Option<&Version>,
-    ) -> Result<Chunk, Error> {
+    ) -> Result<Chunk, StoreError> {
         let file = self.file(level, name)?;
         let range = range.start..range.end.min(LONGEST);
         if range.is_empty() {
@@ -143,30 +148,30 @@ impl<S: Service + 'static> Store for CloudStore<S> {
             // Some answer a range that begins at the end with one that makes no sense.
             Err(failure) if failure.is_nonsense() => {
                 let nothing = self.nothing_of(&file, &range, expected).await;
-                return nothing.map_err(|_| failure.error(&file.shown, Wish::File));
+                return nothing.map_err(|_| failure.error(&file.shown, CloudOperation::File));
             }
             // Some say of a file that is not there, too, that it is another than the one expected.
             Err(failure) if failure.refusal().is_some_and(|refusal| refusal.status == ANOTHER) => {
                 let there = self.nothing_of(&file, &(0..0), expected).await;
-                return Err(there.err().unwrap_or_else(|| failure.error(&file.shown, Wish::File)));
+                return Err(there.err().unwrap_or_else(|| failure.error(&file.shown, CloudOperation::File)));
             }
-            Err(failure) => return Err(failure.error(&file.shown, Wish::File)),
+            Err(failure) => return Err(failure.error(&file.shown, CloudOperation::File)),
         };
         let version = version(&meta);
         // Not every server knows If-Match.
         version.check(expected, &file.shown)?;
         if bytes.len() as u64 != sent.end - sent.start {
             let cause = format!("the answer of {} broke off", self.server());
-            return Err(Error::new(ErrorKind::Unreachable, file.shown, cause));
+            return Err(StoreError::new(StoreErrorKind::Unreachable, file.shown, cause));
         }
         let (bytes, modified_ms) = (partial.complete(bytes), meta.last_modified.timestamp_millis());
         Ok(Chunk { bytes, file_size: meta.size, version, modified_ms })
     }
 
-    async fn holds_older_format(&self) -> Result<bool, Error> {
+    async fn holds_older_format(&self) -> Result<bool, StoreError> {
         let prefix = format!("{}/{OLDER_FORMAT}/", self.service.path());
         let page = self.page(&prefix, None, None, 1).await;
-        let (objects, _) = page.map_err(|failure| failure.error(&self.shown, Wish::Listing))?;
+        let (objects, _) = page.map_err(|failure| failure.error(&self.shown, CloudOperation::Listing))?;
         Ok(!objects.is_empty())
     }
 }

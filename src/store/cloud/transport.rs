@@ -1,13 +1,13 @@
 //! The HTTP client below `object_store`: what it receives is bounded, read to its end and looked at before it goes up.
 //!
 //! `object_store` reads bodies of any length, and keeps the status of a failed answer to itself, as text. Here every body is
-//! bounded by what was asked for, and every failure becomes a [`Failure`] that is found again at the end.
+//! bounded by what was asked for, and every failure becomes a [`CloudError`] that is found again at the end.
 
 use super::attempt::Attempt;
 use super::checksum;
-use super::failure::{Failure, Refusal, What};
+use super::error::{CloudError, CloudRefusal, What};
 use crate::store::bounds::{LONGEST_OTHER, LONGEST_PAGE};
-use crate::store::http::{Clients, Purpose};
+use crate::store::http::{ClientPurpose, Clients};
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
@@ -21,7 +21,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use url::Url;
 
-/// Makes HTTP clients whose failures are [`Failure`]s.
+/// Makes HTTP clients whose failures are [`CloudError`]s.
 #[derive(Debug)]
 pub(in crate::store) struct Connector(pub Arc<Clients>);
 
@@ -29,7 +29,7 @@ impl HttpConnector for Connector {
     fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
         // What `object_store` sets for the address of a cloud's metadata alone.
         let is_metadata = options.get_config_value(&ClientConfigKey::ConnectTimeout).is_some();
-        let purpose = if is_metadata { Purpose::Metadata } else { Purpose::Usual };
+        let purpose = if is_metadata { ClientPurpose::Metadata } else { ClientPurpose::Usual };
         Ok(HttpClient::new(Transport { clients: self.0.clone(), purpose }))
     }
 }
@@ -37,46 +37,48 @@ impl HttpConnector for Connector {
 #[derive(Debug)]
 pub(super) struct Transport {
     clients: Arc<Clients>,
-    purpose: Purpose,
+    purpose: ClientPurpose,
 }
 
 #[async_trait]
 impl HttpService for Transport {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
-        let wanted = Wanted::by(&request, self.clients.server());
+        let wanted = WantedBody::by(&request, self.clients.server());
         let answer = self.answer(request, &wanted).await;
         // `object_store` is told to try nothing again, so the kind does not matter to it.
-        answer.map_err(|what| HttpError::new(HttpErrorKind::Unknown, Failure { server: wanted.server, what }))
+        answer.map_err(|what| HttpError::new(HttpErrorKind::Unknown, CloudError { server: wanted.server, what }))
     }
 }
 
 impl Transport {
-    async fn answer(&self, request: HttpRequest, wanted: &Wanted) -> Result<HttpResponse, What> {
-        let purpose = if wanted.attempt.fresh { Purpose::Fresh } else { self.purpose };
+    async fn answer(&self, request: HttpRequest, wanted: &WantedBody) -> Result<HttpResponse, What> {
+        let purpose = if wanted.attempt.fresh { ClientPurpose::Fresh } else { self.purpose };
         let client = self.clients.client(purpose).map_err(|error| What::Nonsense(error.to_string()))?;
         let _turn = self.clients.turn().await;
         match HttpClient::new(client).execute(request).await {
             Ok(response) if response.status().is_success() => wanted.take(response).await,
-            Ok(response) => Err(What::Refusal(Refusal::read(&wanted.url, wanted.is_of_bucket, response).await)),
+            Ok(response) => {
+                Err(What::CloudRefusal(CloudRefusal::read(&wanted.url, wanted.is_of_bucket, response).await))
+            }
             Err(error) => Err(What::silence(&error)),
         }
     }
 }
 
 /// What a request asks for.
-struct Wanted {
+struct WantedBody {
     /// Scheme, host and port.
     server: String,
     url: String,
     /// The server of the bucket is asked, and not one that gives credentials. It is known where it is not the service's own.
     is_of_bucket: bool,
-    kind: Kind,
+    kind: BodyKind,
     attempt: Attempt,
     /// A file with an ETag is expected.
     has_tag: bool,
 }
 
-enum Kind {
+enum BodyKind {
     /// What has no body.
     Nothing,
     /// A page of a listing.
@@ -87,9 +89,9 @@ enum Kind {
     Other,
 }
 
-impl Wanted {
+impl WantedBody {
     /// `endpoint` is the server of the bucket, or the name of the service.
-    fn by(request: &HttpRequest, endpoint: &str) -> Wanted {
+    fn by(request: &HttpRequest, endpoint: &str) -> WantedBody {
         let uri = request.uri();
         let url = uri.to_string();
         // The bucket may stand in front of the host.
@@ -103,29 +105,29 @@ impl Wanted {
         let is_listing = uri.query().is_some_and(|query| query.contains("list-type=2") || query.contains("comp=list"));
         let range = request.headers().get(RANGE).and_then(|range| range.to_str().ok()).and_then(range);
         let kind = match range {
-            _ if request.method() == "HEAD" => Kind::Nothing,
-            Some(range) => Kind::Part(range),
-            None if is_listing => Kind::Listing,
-            None => Kind::Other,
+            _ if request.method() == "HEAD" => BodyKind::Nothing,
+            Some(range) => BodyKind::Part(range),
+            None if is_listing => BodyKind::Listing,
+            None => BodyKind::Other,
         };
         let attempt = request.extensions().get::<Attempt>().cloned().unwrap_or_default();
-        Wanted { server, url, is_of_bucket, kind, attempt, has_tag: request.headers().contains_key(IF_MATCH) }
+        WantedBody { server, url, is_of_bucket, kind, attempt, has_tag: request.headers().contains_key(IF_MATCH) }
     }
 
     /// The answer with its whole body, if it can be what was asked for.
     async fn take(&self, response: HttpResponse) -> Result<HttpResponse, What> {
         let (parts, body) = response.into_parts();
         let bytes = match &self.kind {
-            Kind::Nothing => Bytes::new(),
-            Kind::Other => collect(body, &parts.headers, LONGEST_OTHER).await.map_err(|cut| cut.what)?,
-            Kind::Listing => {
+            BodyKind::Nothing => Bytes::new(),
+            BodyKind::Other => collect(body, &parts.headers, LONGEST_OTHER).await.map_err(|cut| cut.what)?,
+            BodyKind::Listing => {
                 let bytes = collect(body, &parts.headers, LONGEST_PAGE).await.map_err(|cut| cut.what)?;
                 check_listing(&bytes)?;
                 bytes
             }
             // `object_store` says what is wrong with it. What is not read closes the connection.
-            Kind::Part(_) if parts.status != StatusCode::PARTIAL_CONTENT => Bytes::new(),
-            Kind::Part(range) => self.part(range, &parts.headers, body).await?,
+            BodyKind::Part(_) if parts.status != StatusCode::PARTIAL_CONTENT => Bytes::new(),
+            BodyKind::Part(range) => self.part(range, &parts.headers, body).await?,
         };
         Ok(HttpResponse::from_parts(parts, bytes.into()))
     }

@@ -4,11 +4,11 @@
 //! Learnt from NATS's own clients, and from what Litestream leaves there: its pieces are as long as what it happened to write at once,
 //! from four bytes on.
 
-use super::connection::Connection;
-use super::failure::Failure;
-use crate::store::ErrorKind;
+use super::connection::NatsConnection;
+use super::error::NatsError;
+use crate::store::StoreErrorKind;
 use crate::store::bounds::{MOST_NAMES, check_names};
-use crate::store::patience::IDLE_TIMEOUT;
+use crate::store::timeouts::IDLE_TIMEOUT;
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
 use async_nats::jetstream::message::StreamMessage;
 use async_nats::jetstream::stream::{
@@ -27,7 +27,7 @@ use tokio::time::timeout;
 
 /// What is told of an object.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Object {
+pub(super) struct NatsObject {
     pub name: String,
     /// Another one for each time that it was written.
     pub id: String,
@@ -41,14 +41,14 @@ pub(super) struct Object {
     pub modified_ms: i64,
 }
 
-impl Object {
+impl NatsObject {
     /// Reads what is told of an object.
-    fn parse(told: &[u8]) -> Option<Object> {
+    fn parse(told: &[u8]) -> Option<NatsObject> {
         let told: Value = serde_json::from_slice(told).ok()?;
         let number = |name: &str| told.get(name).map_or(Some(0), Value::as_u64);
         let modified = told.pointer("/headers/Litestream-Timestamp/0").and_then(Value::as_str);
         let modified = modified.and_then(|time| DateTime::parse_from_rfc3339(time).ok());
-        Some(Object {
+        Some(NatsObject {
             name: told.get("name")?.as_str()?.to_owned(),
             id: told.get("nuid").and_then(Value::as_str).unwrap_or_default().to_owned(),
             size: number("size")?,
@@ -65,7 +65,7 @@ pub(super) struct Piece {
     pub bytes: Bytes,
 }
 
-impl Connection {
+impl NatsConnection {
     fn bucket(&self) -> &str {
         let stream = &self.stream.cached_info().config.name;
         stream.strip_prefix("OBJ_").unwrap_or(stream)
@@ -77,69 +77,69 @@ impl Connection {
     }
 
     /// An object as it is now: one request. Where the bucket allows it, any of its servers answers, also one that lags behind.
-    pub async fn object(&self, name: &str) -> Result<Object, Failure> {
+    pub async fn object(&self, name: &str) -> Result<NatsObject, NatsError> {
         let subject = self.subject(name);
         let told = if self.stream.cached_info().config.allow_direct {
             match self.stream.direct_get_last_for_subject(subject).await {
-                Ok(message) => Object::parse(&message.payload),
+                Ok(message) => NatsObject::parse(&message.payload),
                 Err(error) if error.kind() == DirectGetErrorKind::NotFound => None,
-                Err(error) => return Err(Failure::silence(&error)),
+                Err(error) => return Err(NatsError::silence(&error)),
             }
         } else {
             self.told(subject).await?
         };
         let told = told.filter(|object| !object.is_deleted);
-        told.ok_or_else(|| Failure::new(ErrorKind::NotFound, "there is no such file"))
+        told.ok_or_else(|| NatsError::new(StoreErrorKind::NotFound, "there is no such file"))
     }
 
     /// What a subject tells of an object now; None if it tells nothing that makes sense. One request.
-    pub async fn told(&self, subject: String) -> Result<Option<Object>, Failure> {
+    pub async fn told(&self, subject: String) -> Result<Option<NatsObject>, NatsError> {
         let answer = self.stream.get_last_raw_message_by_subject(&subject).await;
-        self.raw(answer).map(|told| told.and_then(|told| Object::parse(&told.payload)))
+        self.raw(answer).map(|told| told.and_then(|told| NatsObject::parse(&told.payload)))
     }
 
     /// The stream as it is now: one request.
-    pub async fn info(&self) -> Result<Info, Failure> {
-        self.stream.get_info().await.map_err(|error| Failure::below(&error, self.bucket()))
+    pub async fn info(&self) -> Result<Info, NatsError> {
+        self.stream.get_info().await.map_err(|error| NatsError::below(&error, self.bucket()))
     }
 
     /// What is told of an object next, at or behind a place in the stream: its place, and the object, if it is one. None if
     /// there is no more. One request.
-    pub async fn next_told(&self, sequence: u64) -> Result<Option<(u64, Option<Object>)>, Failure> {
+    pub async fn next_told(&self, sequence: u64) -> Result<Option<(u64, Option<NatsObject>)>, NatsError> {
         let question = self.stream.raw_message_builder().sequence(sequence).next_by_subject(self.told_of_all());
         let answer = question.send().await;
-        self.raw(answer).map(|told| told.map(|told| (told.sequence, Object::parse(&told.payload))))
+        self.raw(answer).map(|told| told.map(|told| (told.sequence, NatsObject::parse(&told.payload))))
     }
 
     /// The place of the last that was told of any object; None if nothing ever was. One request.
-    pub async fn last_told(&self) -> Result<Option<u64>, Failure> {
+    pub async fn last_told(&self) -> Result<Option<u64>, NatsError> {
         let answer = self.stream.get_last_raw_message_by_subject(&self.told_of_all()).await;
         self.raw(answer).map(|told| told.map(|told| told.sequence))
     }
 
-    fn raw(&self, answer: Result<StreamMessage, LastRawMessageError>) -> Result<Option<StreamMessage>, Failure> {
+    fn raw(&self, answer: Result<StreamMessage, LastRawMessageError>) -> Result<Option<StreamMessage>, NatsError> {
         match answer {
             Ok(message) => Ok(Some(message)),
             Err(error) => match error.kind() {
                 LastRawMessageErrorKind::NoMessageFound => Ok(None),
-                LastRawMessageErrorKind::JetStream(said) => Err(Failure::refusal(&said, self.bucket())),
-                _ => Err(Failure::silence(&error)),
+                LastRawMessageErrorKind::JetStream(said) => Err(NatsError::refusal(&said, self.bucket())),
+                _ => Err(NatsError::silence(&error)),
             },
         }
     }
 
     /// The subjects of all objects of which something is told: one request for every hundred thousand.
-    pub async fn subjects(&self) -> Result<HashSet<String>, Failure> {
-        let failed = |error: InfoError| Failure::below(&error, self.bucket());
+    pub async fn subjects(&self) -> Result<HashSet<String>, NatsError> {
+        let failed = |error: InfoError| NatsError::below(&error, self.bucket());
         let subjects = self.stream.info_with_subjects(self.told_of_all()).await.map_err(failed)?;
         // One more than there may be shows that there are too many.
         let subjects = subjects.map_ok(|(subject, _)| subject).take(MOST_NAMES + 1);
         let subjects: HashSet<String> = subjects.try_collect().await.map_err(failed)?;
-        check_names(subjects.len()).map(|()| subjects).map_err(|what| Failure::nonsense(&what))
+        check_names(subjects.len()).map(|()| subjects).map_err(|what| NatsError::nonsense(&what))
     }
 
     /// What is told of objects, from a place in the stream on.
-    pub async fn objects_from(&self, sequence: u64) -> Result<Messages, Failure> {
+    pub async fn objects_from(&self, sequence: u64) -> Result<Messages, NatsError> {
         const AT_ONCE: usize = 2000;
         self.messages(self.told_of_all(), sequence, AT_ONCE).await
     }
@@ -149,7 +149,7 @@ impl Connection {
     }
 
     /// The pieces of an object, from a place in the stream on.
-    pub async fn pieces_from(&self, object: &Object, sequence: u64) -> Result<Messages, Failure> {
+    pub async fn pieces_from(&self, object: &NatsObject, sequence: u64) -> Result<Messages, NatsError> {
         /// About so many bytes are under way, whatever the length of pieces.
         const UNDER_WAY: u64 = 4 << 20;
         let length = (object.size / object.pieces.max(1)).max(1);
@@ -157,7 +157,7 @@ impl Connection {
         self.messages(format!("$O.{}.C.{}", self.bucket(), object.id), sequence, at_once).await
     }
 
-    async fn messages(&self, subject: String, sequence: u64, at_once: usize) -> Result<Messages, Failure> {
+    async fn messages(&self, subject: String, sequence: u64, at_once: usize) -> Result<Messages, NatsError> {
         let consumer = self.stream.create_consumer(pull::Config {
             filter_subject: subject,
             deliver_policy: match sequence {
@@ -171,14 +171,14 @@ impl Connection {
             ..pull::Config::default()
         });
         let consumer = consumer.await.map_err(|error| match error.kind() {
-            ConsumerErrorKind::JetStream(said) => Failure::refusal(&said, self.bucket()),
-            _ => Failure::silence(&error),
+            ConsumerErrorKind::JetStream(said) => NatsError::refusal(&said, self.bucket()),
+            _ => NatsError::silence(&error),
         })?;
         let info = consumer.cached_info();
         let (count, name) = (info.num_pending, info.name.clone());
-        let taken = Taken { stream: self.stream.clone(), name };
+        let taken = ReceivedPiece { stream: self.stream.clone(), name };
         let stream = consumer.stream().max_messages_per_batch(at_once).expires(IDLE_TIMEOUT * 2).messages().await;
-        let stream = stream.map_err(|error| Failure::silence(&error))?;
+        let stream = stream.map_err(|error| NatsError::silence(&error))?;
         Ok(Messages { count, stream, _taken: taken })
     }
 }
@@ -188,26 +188,26 @@ pub(super) struct Messages {
     /// How many there were at the beginning, roughly if they change meanwhile.
     pub count: u64,
     stream: pull::Stream,
-    _taken: Taken,
+    _taken: ReceivedPiece,
 }
 
 impl Messages {
     /// The next one. None if nothing came for a while: there may be more all the same. Servers lose count of what is left when
     /// others write, and older ones (2.9) send nothing more of what was there once anything at all is purged.
-    pub async fn next(&mut self) -> Result<Option<Piece>, Failure> {
+    pub async fn next(&mut self) -> Result<Option<Piece>, NatsError> {
         let message = match timeout(WHILE, self.stream.next()).await {
             Err(_) => return Ok(None),
             Ok(Some(Ok(message))) => message,
-            Ok(Some(Err(error))) => return Err(Failure::silence(&error)),
-            Ok(None) => return Err(Failure::new(ErrorKind::Unreachable, "the answer broke off")),
+            Ok(Some(Err(error))) => return Err(NatsError::silence(&error)),
+            Ok(None) => return Err(NatsError::new(StoreErrorKind::Unreachable, "the answer broke off")),
         };
-        let place = message.info().map_err(|_| Failure::nonsense("a message without a place"))?;
+        let place = message.info().map_err(|_| NatsError::nonsense("a message without a place"))?;
         Ok(Some(Piece { sequence: place.stream_sequence, bytes: message.payload.clone() }))
     }
 
     /// The next one, as what is told of an object, and whether it is of any interest.
-    pub async fn next_object(&mut self) -> Result<Option<(u64, Option<Object>)>, Failure> {
-        Ok(self.next().await?.map(|piece| (piece.sequence, Object::parse(&piece.bytes))))
+    pub async fn next_object(&mut self) -> Result<Option<(u64, Option<NatsObject>)>, NatsError> {
+        Ok(self.next().await?.map(|piece| (piece.sequence, NatsObject::parse(&piece.bytes))))
     }
 }
 
@@ -215,12 +215,12 @@ impl Messages {
 const WHILE: Duration = Duration::from_secs(1);
 
 /// Gives back, in the background, what the server keeps for a reader. If that fails it goes by itself.
-struct Taken {
+struct ReceivedPiece {
     stream: Stream<Info>,
     name: String,
 }
 
-impl Drop for Taken {
+impl Drop for ReceivedPiece {
     fn drop(&mut self) {
         let (stream, name) = (self.stream.clone(), std::mem::take(&mut self.name));
         if let Ok(runtime) = Handle::try_current() {
@@ -238,7 +238,7 @@ mod tests {
         let told = br#"{"name":"ltx/9/x.ltx","headers":{"Litestream-Timestamp":["2026-11-21T15:33:58.135Z"]},
             "options":{"max_chunk_size":131072},"bucket":"app","nuid":"yeB","size":13166,
             "mtime":"0001-01-01T00:00:00Z","chunks":37,"digest":"SHA-256=6Wv8"}"#;
-        let object = Object {
+        let object = NatsObject {
             name: "ltx/9/x.ltx".to_owned(),
             id: "yeB".to_owned(),
             size: 13166,
@@ -246,11 +246,12 @@ mod tests {
             is_deleted: false,
             modified_ms: 1_795_275_238_135,
         };
-        assert_eq!(Object::parse(told), Some(object));
-        let deleted = Object::parse(br#"{"name":"x","bucket":"app","nuid":"yeB","deleted":true}"#).expect("an object");
+        assert_eq!(NatsObject::parse(told), Some(object));
+        let deleted =
+            NatsObject::parse(br#"{"name":"x","bucket":"app","nuid":"yeB","deleted":true}"#).expect("an object");
         assert!(deleted.is_deleted && deleted.size == 0 && deleted.modified_ms == 0);
-        assert_eq!(Object::parse(b"{}"), None);
-        assert_eq!(Object::parse(br#"{"name":"x","size":-1}"#), None);
-        assert_eq!(Object::parse(b"<xml>"), None);
+        assert_eq!(NatsObject::parse(b"{}"), None);
+        assert_eq!(NatsObject::parse(br#"{"name":"x","size":-1}"#), None);
+        assert_eq!(NatsObject::parse(b"<xml>"), None);
     }
 }

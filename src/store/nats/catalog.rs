@@ -7,12 +7,12 @@
 //! Reading it all at once is not to be relied on (see [`Messages::next`](super::bucket::Messages::next)), so what came is compared
 //! with the subjects that there are. What is new is asked for one by one: each answer is whole.
 
-use super::bucket::Object;
-use super::connection::Connection;
-use super::failure::Failure;
+use super::bucket::NatsObject;
+use super::connection::NatsConnection;
+use super::error::NatsError;
 use crate::ltx::{FileName, Level, Txid};
 use crate::store::bounds::check_names;
-use crate::store::patience::Allowance;
+use crate::store::timeouts::Allowance;
 use crate::store::{Listed, Version};
 use async_nats::jetstream::stream::Info;
 use futures_util::{StreamExt, stream};
@@ -33,7 +33,7 @@ struct Mirror {
     seen: u64,
     /// Not before this moment.
     as_of: Instant,
-    objects: HashMap<String, Object>,
+    objects: HashMap<String, NatsObject>,
     /// Objects that there ever were.
     names: u64,
 }
@@ -42,11 +42,11 @@ impl Catalog {
     /// The files of a level whose min TXID is at least `from`, in any order.
     pub async fn list(
         &self,
-        connection: &Connection,
+        connection: &NatsConnection,
         level: Level,
         from: Txid,
         allowance: &Allowance,
-    ) -> Result<Vec<Listed>, Failure> {
+    ) -> Result<Vec<Listed>, NatsError> {
         let asked = Instant::now();
         let mut mirror = self.mirror.lock().await;
         // Whoever waited while another asked, and asked after he did, has his answer.
@@ -64,7 +64,11 @@ impl Catalog {
 
 impl Mirror {
     /// The bucket as it is now.
-    async fn now(connection: &Connection, before: Option<Mirror>, allowance: &Allowance) -> Result<Mirror, Failure> {
+    async fn now(
+        connection: &NatsConnection,
+        before: Option<Mirror>,
+        allowance: &Allowance,
+    ) -> Result<Mirror, NatsError> {
         let as_of = Instant::now();
         let info = connection.info().await?;
         let before = before.filter(|mirror| mirror.made == made(&info) && mirror.seen <= info.state.last_sequence);
@@ -85,7 +89,7 @@ impl Mirror {
     }
 
     /// Reads what came after what is known; `info` is from before. False if it is too much to be read one by one.
-    async fn follow(&mut self, connection: &Connection, info: &Info) -> Result<bool, Failure> {
+    async fn follow(&mut self, connection: &NatsConnection, info: &Info) -> Result<bool, NatsError> {
         const AT_MOST: usize = 64;
         for _ in 0..AT_MOST {
             let Some((sequence, object)) = connection.next_told(self.seen + 1).await? else {
@@ -100,11 +104,11 @@ impl Mirror {
 
     /// Reads what is told of each object in one go; `info` is from before. What may be missing in that is asked for one by one.
     async fn whole(
-        connection: &Connection,
+        connection: &NatsConnection,
         info: &Info,
         as_of: Instant,
         allowance: &Allowance,
-    ) -> Result<Mirror, Failure> {
+    ) -> Result<Mirror, NatsError> {
         const AT_ONCE: usize = 32;
         /// About the length of what is told of an object.
         const ENTRY: u64 = 512;
@@ -117,7 +121,7 @@ impl Mirror {
                 allowance.earn(ENTRY);
                 if let Some(object) = object {
                     known.insert(connection.subject(&object.name));
-                    check_names(known.len()).map_err(|what| Failure::nonsense(&what))?;
+                    check_names(known.len()).map_err(|what| NatsError::nonsense(&what))?;
                     mirror.note(object);
                 }
                 if sequence >= last {
@@ -137,7 +141,7 @@ impl Mirror {
         Ok(mirror)
     }
 
-    fn note(&mut self, object: Object) {
+    fn note(&mut self, object: NatsObject) {
         let known = match object.is_deleted {
             true => self.objects.remove(&object.name),
             false => self.objects.insert(object.name.clone(), object),
@@ -157,7 +161,7 @@ fn made(info: &Info) -> String {
     info.created.to_string()
 }
 
-fn listed(object: &Object, level: Level) -> Option<Listed> {
+fn listed(object: &NatsObject, level: Level) -> Option<Listed> {
     let (at, name) = object.name.strip_prefix("ltx/")?.split_once('/')?;
     let is_here = at.parse() == Ok(level.number());
     let name = FileName::parse(name).filter(|_| is_here)?;
@@ -165,6 +169,6 @@ fn listed(object: &Object, level: Level) -> Option<Listed> {
 }
 
 /// Which bytes an object has.
-pub(super) fn version(object: &Object) -> Version {
+pub(super) fn version(object: &NatsObject) -> Version {
     Version(object.id.as_str().into())
 }

@@ -1,9 +1,9 @@
 //! From a place to a bucket: the connection, TLS, and our own credentials.
 
-use super::failure::{Failure, root};
-use super::place::{Credentials, NatsPlace};
-use crate::store::ErrorKind;
-use crate::store::patience::{CONNECT_TIMEOUT, IDLE_TIMEOUT};
+use super::config::{NatsConfig, NatsCredentials};
+use super::error::{NatsError, root};
+use crate::store::StoreErrorKind;
+use crate::store::timeouts::{CONNECT_TIMEOUT, IDLE_TIMEOUT};
 use crate::store::tls::Trust;
 use async_nats::connection::State;
 use async_nats::jetstream::context::{GetStreamError, GetStreamErrorKind, RequestError, RequestErrorKind};
@@ -21,7 +21,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 /// A connection to a server that has the bucket.
-pub(super) struct Connection {
+pub(super) struct NatsConnection {
     client: Client,
     /// The stream behind the bucket.
     pub stream: Stream<Info>,
@@ -29,8 +29,8 @@ pub(super) struct Connection {
     forbidden: watch::Receiver<Option<String>>,
 }
 
-impl Connection {
-    pub async fn open(place: &NatsPlace) -> Result<Connection, Failure> {
+impl NatsConnection {
+    pub async fn open(place: &NatsConfig) -> Result<NatsConnection, NatsError> {
         let (forbid, forbidden) = watch::channel(None);
         let options = options(place)?.event_callback(move |event| {
             if let Event::ServerError(ServerError::Other(words)) = event
@@ -47,12 +47,12 @@ impl Connection {
         let stream = unless_forbidden(told, async {
             let found = context.get_stream(format!("OBJ_{}", place.bucket)).await;
             found.map_err(|error| match error.kind() {
-                GetStreamErrorKind::JetStream(said) => Failure::refusal(&said, &place.bucket),
-                _ if has_no_responders(&error) => Failure::no_jetstream(),
-                _ => Failure::silence(&error),
+                GetStreamErrorKind::JetStream(said) => NatsError::refusal(&said, &place.bucket),
+                _ if has_no_responders(&error) => NatsError::no_jetstream(),
+                _ => NatsError::silence(&error),
             })
         });
-        Ok(Connection { stream: stream.await?, client, forbidden })
+        Ok(NatsConnection { stream: stream.await?, client, forbidden })
     }
 
     pub fn has_ended(&self) -> bool {
@@ -60,7 +60,7 @@ impl Connection {
     }
 
     /// The answer, or that the server denies what it takes.
-    pub async fn ask<T>(&self, answer: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    pub async fn ask<T>(&self, answer: impl Future<Output = Result<T, NatsError>>) -> Result<T, NatsError> {
         unless_forbidden(self.forbidden.clone(), answer).await
     }
 }
@@ -68,12 +68,12 @@ impl Connection {
 /// A server says asynchronously what it denies, and nothing to who waits for an answer.
 async fn unless_forbidden<T>(
     mut forbidden: watch::Receiver<Option<String>>,
-    answer: impl Future<Output = Result<T, Failure>>,
-) -> Result<T, Failure> {
+    answer: impl Future<Output = Result<T, NatsError>>,
+) -> Result<T, NatsError> {
     forbidden.mark_unchanged();
     let denied = async {
         match forbidden.changed().await {
-            Ok(()) => Failure::forbidden(forbidden.borrow().as_deref().unwrap_or_default()),
+            Ok(()) => NatsError::forbidden(forbidden.borrow().as_deref().unwrap_or_default()),
             Err(_) => std::future::pending().await,
         }
     };
@@ -94,7 +94,7 @@ fn has_no_responders(error: &GetStreamError) -> bool {
     below.is_some_and(|error| error.kind() == RequestErrorKind::NoResponders)
 }
 
-fn options(place: &NatsPlace) -> Result<ConnectOptions, Failure> {
+fn options(place: &NatsConfig) -> Result<ConnectOptions, NatsError> {
     let options = ConnectOptions::new()
         .name(concat!("litestream-vfs/", env!("CARGO_PKG_VERSION")))
         .connection_timeout(CONNECT_TIMEOUT)
@@ -102,18 +102,18 @@ fn options(place: &NatsPlace) -> Result<ConnectOptions, Failure> {
         // Others would get the credentials as well.
         .ignore_discovered_servers()
         .require_tls(place.tls)
-        .tls_client_config(tls(place).map_err(|cause| Failure::new(ErrorKind::Config, cause))?);
+        .tls_client_config(tls(place).map_err(|cause| NatsError::new(StoreErrorKind::Config, cause))?);
     Ok(match &place.credentials {
-        Credentials::None => options,
-        Credentials::User { name, password } => options.user_and_password(name.clone(), password.0.clone()),
-        Credentials::Token(token) => options.token(token.0.clone()),
-        Credentials::Key(seed) => {
+        NatsCredentials::None => options,
+        NatsCredentials::User { name, password } => options.user_and_password(name.clone(), password.0.clone()),
+        NatsCredentials::Token(token) => options.token(token.0.clone()),
+        NatsCredentials::Key(seed) => {
             key(&seed.0, "the seed")?;
             options.nkey(seed.0.trim().to_owned())
         }
-        Credentials::Jwt { jwt, seed } => with_jwt(options, &jwt.0, key(&seed.0, "the seed")?),
-        Credentials::File(path) => {
-            let unfit = |cause: String| Failure::new(ErrorKind::Config, format!("{}: {cause}", path.display()));
+        NatsCredentials::Jwt { jwt, seed } => with_jwt(options, &jwt.0, key(&seed.0, "the seed")?),
+        NatsCredentials::File(path) => {
+            let unfit = |cause: String| NatsError::new(StoreErrorKind::Config, format!("{}: {cause}", path.display()));
             let text = std::fs::read_to_string(path).map_err(|error| unfit(format!("it cannot be read: {error}")))?;
             let lacking = || unfit("it holds no JWT and no seed, as a file of credentials does".to_owned());
             let (jwt, seed) = blocks(&text).ok_or_else(lacking)?;
@@ -130,10 +130,10 @@ fn with_jwt(options: ConnectOptions, jwt: &str, key: KeyPair) -> ConnectOptions 
     })
 }
 
-fn key(seed: &str, source: &str) -> Result<KeyPair, Failure> {
+fn key(seed: &str, source: &str) -> Result<KeyPair, NatsError> {
     // What is wrong with a seed may quote it.
     KeyPair::from_seed(seed.trim())
-        .map_err(|_| Failure::new(ErrorKind::Config, format!("{source} holds no seed of a user's key (SU…)")))
+        .map_err(|_| NatsError::new(StoreErrorKind::Config, format!("{source} holds no seed of a user's key (SU…)")))
 }
 
 /// The JWT and the seed of a file of credentials: each stands in a line of its own, behind one that begins it.
@@ -146,7 +146,7 @@ fn blocks(text: &str) -> Option<(&str, &str)> {
     Some((block("JWT")?, block("SEED")?))
 }
 
-fn tls(place: &NatsPlace) -> Result<ClientConfig, String> {
+fn tls(place: &NatsConfig) -> Result<ClientConfig, String> {
     let mut authorities = Vec::new();
     for path in &place.authorities {
         authorities.extend(certificates(path)?);
@@ -173,32 +173,32 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     }
 }
 
-fn refused(place: &NatsPlace, error: &ConnectError) -> Failure {
+fn refused(place: &NatsConfig, error: &ConnectError) -> NatsError {
     let server = place.server();
     match error.kind() {
         ConnectErrorKind::AuthorizationViolation | ConnectErrorKind::Authentication => {
             let shown = match &place.credentials {
-                Credentials::None => {
+                NatsCredentials::None => {
                     let cause =
                         format!("{server} asks for credentials: a user with a password, a token, creds or a seed");
-                    return Failure::new(ErrorKind::Denied, cause);
+                    return NatsError::new(StoreErrorKind::Denied, cause);
                 }
-                Credentials::User { name, .. } => format!("{name} in with the password"),
-                Credentials::Token(_) => "us in with the token".to_owned(),
-                Credentials::Jwt { .. } => "us in with the JWT".to_owned(),
-                Credentials::Key(_) => "us in with the seed".to_owned(),
-                Credentials::File(path) => format!("us in with the credentials in {}", path.display()),
+                NatsCredentials::User { name, .. } => format!("{name} in with the password"),
+                NatsCredentials::Token(_) => "us in with the token".to_owned(),
+                NatsCredentials::Jwt { .. } => "us in with the JWT".to_owned(),
+                NatsCredentials::Key(_) => "us in with the seed".to_owned(),
+                NatsCredentials::File(path) => format!("us in with the credentials in {}", path.display()),
             };
-            Failure::new(ErrorKind::Denied, format!("{server} does not let {shown}"))
+            NatsError::new(StoreErrorKind::Denied, format!("{server} does not let {shown}"))
         }
         ConnectErrorKind::TimedOut => {
             let seconds = CONNECT_TIMEOUT.as_secs();
-            Failure::new(
-                ErrorKind::Unreachable,
+            NatsError::new(
+                StoreErrorKind::Unreachable,
                 format!("cannot connect to {server}: no answer within {seconds} seconds"),
             )
         }
-        _ => Failure::new(ErrorKind::Unreachable, format!("cannot connect to {server}: {}", root(error))),
+        _ => NatsError::new(StoreErrorKind::Unreachable, format!("cannot connect to {server}: {}", root(error))),
     }
 }
 

@@ -2,24 +2,24 @@
 
 mod bucket;
 mod catalog;
+mod config;
 mod connection;
-mod failure;
-mod place;
-mod shelf;
+mod error;
+mod object_cache;
 
-pub(super) use place::NatsPlace;
+pub(super) use config::NatsConfig;
 
-use super::link::Link;
 use super::paths::Layout;
-use super::patience::Allowance;
-use super::{Chunk, Error, Listed, Store, Version};
+use super::reconnect::Link;
+use super::timeouts::Allowance;
+use super::{Chunk, Listed, Store, StoreError, Version};
 use crate::ltx::{FileName, Level, Txid};
 use async_trait::async_trait;
 use bytes::Bytes;
 use catalog::{Catalog, version};
-use connection::Connection;
-use failure::Failure;
-use shelf::Shelf;
+use connection::NatsConnection;
+use error::NatsError;
+use object_cache::ObjectCache;
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
@@ -27,10 +27,10 @@ use std::sync::Arc;
 /// A replica in an object store, read over one connection.
 pub(super) struct NatsStore {
     shown: Arc<str>,
-    place: NatsPlace,
-    link: Link<Connection>,
+    place: NatsConfig,
+    link: Link<NatsConnection>,
     catalog: Catalog,
-    shelf: Shelf,
+    shelf: ObjectCache,
 }
 
 impl fmt::Debug for NatsStore {
@@ -46,15 +46,19 @@ impl fmt::Display for NatsStore {
 }
 
 impl NatsStore {
-    pub fn new(shown: Arc<str>, place: NatsPlace) -> NatsStore {
-        let (catalog, shelf) = (Catalog::default(), Shelf::default());
+    pub fn new(shown: Arc<str>, place: NatsConfig) -> NatsStore {
+        let (catalog, shelf) = (Catalog::default(), ObjectCache::default());
         NatsStore { shown, place, link: Link::default(), catalog, shelf }
     }
 
     /// Asks something, over a new connection if the one there was does not answer. It may take as long as `allowance` says.
-    async fn ask<T, F>(&self, allowance: &Allowance, question: impl Fn(Arc<Connection>) -> F) -> Result<T, Failure>
+    async fn ask<T, F>(
+        &self,
+        allowance: &Allowance,
+        question: impl Fn(Arc<NatsConnection>) -> F,
+    ) -> Result<T, NatsError>
     where
-        F: Future<Output = Result<T, Failure>>,
+        F: Future<Output = Result<T, NatsError>>,
     {
         let tries = async {
             let (connection, is_new) = self.connected().await?;
@@ -74,23 +78,24 @@ impl NatsStore {
             Some(answer) => answer,
             None => {
                 self.link.cut().await;
-                Err(Failure::late(allowance.deadline().as_secs()))
+                Err(NatsError::late(allowance.deadline().as_secs()))
             }
         }
     }
 
     /// The connection, and whether it was made just now.
-    async fn connected(&self) -> Result<(Arc<Connection>, bool), Failure> {
-        self.link.connected(Connection::has_ended, Connection::open(&self.place)).await
+    async fn connected(&self) -> Result<(Arc<NatsConnection>, bool), NatsError> {
+        self.link.connected(NatsConnection::has_ended, NatsConnection::open(&self.place)).await
     }
 }
 
 #[async_trait]
 impl Store for NatsStore {
-    async fn list(&self, level: Level, from: Txid) -> Result<Vec<Listed>, Error> {
+    async fn list(&self, level: Level, from: Txid) -> Result<Vec<Listed>, StoreError> {
         let allowance = &Allowance::of(LISTING);
-        let list =
-            |connection: Arc<Connection>| async move { self.catalog.list(&connection, level, from, allowance).await };
+        let list = |connection: Arc<NatsConnection>| async move {
+            self.catalog.list(&connection, level, from, allowance).await
+        };
         let listed = self.ask(allowance, list).await;
         let mut files = listed.map_err(|failure| failure.error(self.shown.clone()))?;
         files.sort_unstable_by_key(|file| file.name);
@@ -103,7 +108,7 @@ impl Store for NatsStore {
         name: FileName,
         range: Range<u64>,
         expected: Option<&Version>,
-    ) -> Result<Chunk, Error> {
+    ) -> Result<Chunk, StoreError> {
         let below = Layout::Decimal.file(level, name);
         let shown = format!("{}/{below}", self.shown);
         let allowance = Allowance::of(0);
@@ -113,7 +118,7 @@ impl Store for NatsStore {
         });
         let object = match object.await {
             Ok(object) => object,
-            Err(failure) if failure.is_missing() => return Err(Error::missing(shown)),
+            Err(failure) if failure.is_missing() => return Err(StoreError::missing(shown)),
             Err(failure) => return Err(failure.error(shown)),
         };
         let version = version(&object);
@@ -122,9 +127,9 @@ impl Store for NatsStore {
         let bytes = if range.is_empty() {
             Bytes::new()
         } else {
-            let failed = |failure: Failure| failure.error(shown.as_str());
+            let failed = |failure: NatsError| failure.error(shown.as_str());
             let kept = self.shelf.object(&object).map_err(failed)?;
-            let read = |connection: Arc<Connection>| {
+            let read = |connection: Arc<NatsConnection>| {
                 let (kept, range) = (&kept, range.clone());
                 async move { kept.range(range, &connection).await }
             };

@@ -1,6 +1,6 @@
 //! Which bucket on which server the host of an `s3` URL names.
 
-use crate::store::url::{self, Parts};
+use crate::store::url::{self, UrlParts};
 
 /// What a host says.
 #[derive(Default, PartialEq, Eq, Debug)]
@@ -57,7 +57,7 @@ pub(super) struct AccessPoint {
 
 impl AccessPoint {
     /// Reads `arn:aws:s3:<region>:<account>:accesspoint/<name>/<path>`; None if it is no ARN at all.
-    pub fn parse(parts: &Parts<'_>) -> Result<Option<AccessPoint>, String> {
+    pub fn parse(parts: &UrlParts<'_>) -> Result<Option<AccessPoint>, String> {
         let fields: Vec<&str> = parts.host.split(':').collect();
         if !fields[0].eq_ignore_ascii_case("arn") {
             return Ok(None);

@@ -1,29 +1,29 @@
 //! Replicas in S3, and whatever speaks its language.
 
+mod config;
 mod host;
 mod oss;
-mod place;
 mod profile;
 #[cfg(test)]
 mod tests;
 
-pub(super) use place::S3Place;
+pub(super) use config::S3Config;
 
-use super::cloud::{self, Bucket, CloudStore, Parts, Service};
+use super::cloud::{self, Bucket, ClientParts, CloudStore, Service};
 use super::http::{Clients, Redirects};
 use super::paths::Layout;
 use super::tls::Trust;
 use super::url;
 use async_trait::async_trait;
+use config::S3Credentials;
 use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey};
-use place::Credentials;
 use std::sync::Arc;
 
 /// The region of a bucket of which nothing is known, as Amazon's own tools have it.
 const DEFAULT_REGION: &str = "us-east-1";
 
 /// The bucket that a URL of the scheme `s3` or `oss` names, and the server where its host names one as well.
-pub(super) fn bucket_and_endpoint(scheme: &str, parts: &url::Parts<'_>) -> (String, Option<String>) {
+pub(super) fn bucket_and_endpoint(scheme: &str, parts: &url::UrlParts<'_>) -> (String, Option<String>) {
     if scheme == "oss" {
         return (oss::host(parts.host).0, None);
     }
@@ -37,7 +37,7 @@ pub(super) fn bucket_and_endpoint(scheme: &str, parts: &url::Parts<'_>) -> (Stri
 }
 
 /// Makes a store of the place.
-pub(super) fn connect(shown: Arc<str>, place: S3Place) -> Result<CloudStore<S3Place>, String> {
+pub(super) fn connect(shown: Arc<str>, place: S3Config) -> Result<CloudStore<S3Config>, String> {
     let trust = Trust::of(place.skip_verify, place.authorities.as_deref(), &shown)?;
     let is_tigris = place.endpoint.as_deref().is_some_and(host::is_tigris);
     let clients =
@@ -45,7 +45,7 @@ pub(super) fn connect(shown: Arc<str>, place: S3Place) -> Result<CloudStore<S3Pl
     CloudStore::new(shown, place, clients)
 }
 
-impl Service for S3Place {
+impl Service for S3Config {
     fn layout(&self) -> Layout {
         Layout::Hexadecimal
     }
@@ -62,7 +62,7 @@ impl Service for S3Place {
         self.region.as_deref().unwrap_or(DEFAULT_REGION)
     }
 
-    fn client(&self, region: &str, parts: Parts) -> Result<Arc<dyn Bucket>, String> {
+    fn client(&self, region: &str, parts: ClientParts) -> Result<Arc<dyn Bucket>, String> {
         let mut builder = AmazonS3Builder::new()
             .with_bucket_name(&self.bucket)
             .with_region(region)
@@ -85,11 +85,11 @@ impl Service for S3Place {
 
     fn lacks(&self) -> Option<&'static str> {
         match self.credentials {
-            Credentials::Role(_) => {
+            S3Credentials::Role(_) => {
                 Some("AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not set, and no role gives any")
             }
-            Credentials::Process(_) => Some("the credential_process of the profile gives none"),
-            Credentials::Static { .. } | Credentials::None => None,
+            S3Credentials::Process(_) => Some("the credential_process of the profile gives none"),
+            S3Credentials::Static { .. } | S3Credentials::None => None,
         }
     }
 }
@@ -101,22 +101,22 @@ impl Bucket for AmazonS3 {
     }
 }
 
-fn sign(builder: AmazonS3Builder, credentials: &Credentials) -> AmazonS3Builder {
+fn sign(builder: AmazonS3Builder, credentials: &S3Credentials) -> AmazonS3Builder {
     match credentials {
-        Credentials::Static { id, secret, token } => {
+        S3Credentials::Static { id, secret, token } => {
             let builder = builder.with_access_key_id(&id.0).with_secret_access_key(&secret.0);
             match token {
                 Some(token) => builder.with_token(&token.0),
                 None => builder,
             }
         }
-        Credentials::Role(variables) => variables.iter().fold(builder, |builder, (name, value)| {
+        S3Credentials::Role(variables) => variables.iter().fold(builder, |builder, (name, value)| {
             match name.to_ascii_lowercase().parse::<AmazonS3ConfigKey>() {
                 Ok(key) => builder.with_config(key, &value.0),
                 Err(_) => builder,
             }
         }),
-        Credentials::Process(command) => builder.with_credentials(Arc::new(profile::Process::new(command.clone()))),
-        Credentials::None => builder.with_skip_signature(true),
+        S3Credentials::Process(command) => builder.with_credentials(Arc::new(profile::Process::new(command.clone()))),
+        S3Credentials::None => builder.with_skip_signature(true),
     }
 }

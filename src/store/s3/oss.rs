@@ -1,16 +1,16 @@
 //! Alibaba's Object Storage Service, by the interface of S3 that it has beside its own.
 
-use super::place::{Credentials, S3Place};
+use super::config::{S3Config, S3Credentials};
 use crate::store::environment::{Environment, Secret};
 use crate::store::parameters::Parameters;
-use crate::store::url::{self, Parts};
+use crate::store::url::{self, UrlParts};
 
 /// Where buckets are of which nothing is known, as Litestream has it.
 const DEFAULT_REGION: &str = "cn-hangzhou";
 
-impl S3Place {
+impl S3Config {
     /// Reads an `oss` URL: `oss://bucket/path`, or with a host as in `oss://bucket.oss-cn-hangzhou.aliyuncs.com/path`.
-    pub fn parse_oss(parts: &Parts<'_>, environment: &Environment<'_>, shown: &str) -> Result<S3Place, String> {
+    pub fn parse_oss(parts: &UrlParts<'_>, environment: &Environment<'_>, shown: &str) -> Result<S3Config, String> {
         let mut parameters = Parameters::of(&parts.query);
         let (bucket, region, is_internal) = host(parts.host);
         let region = match parameters.take("region").or(region) {
@@ -22,7 +22,7 @@ impl S3Place {
         let is_alibabas = endpoint.is_none();
         let internal = if is_internal { "-internal" } else { "" };
         let endpoint = endpoint.unwrap_or_else(|| format!("https://s3.oss-{region}{internal}.aliyuncs.com"));
-        let place = S3Place {
+        let place = S3Config {
             bucket,
             path: parts.path.clone(),
             region: Some(format!("oss-{region}")),
@@ -32,7 +32,7 @@ impl S3Place {
             skip_verify: parameters.flag("skipVerify")?.unwrap_or(false),
             customer_key: None,
             credentials: match parameters.flag("anonymous")? {
-                Some(true) => Credentials::None,
+                Some(true) => S3Credentials::None,
                 _ => credentials(environment)?,
             },
             authorities: environment.raw("AWS_CA_BUNDLE"),
@@ -64,10 +64,10 @@ pub(super) fn host(host: &str) -> (String, Option<String>, bool) {
     }
 }
 
-fn credentials(environment: &Environment<'_>) -> Result<Credentials, String> {
+fn credentials(environment: &Environment<'_>) -> Result<S3Credentials, String> {
     let read = |name: &str| Ok::<_, String>(environment.text(name)?.map(Secret));
     match (read("OSS_ACCESS_KEY_ID")?, read("OSS_ACCESS_KEY_SECRET")?) {
-        (Some(id), Some(secret)) => Ok(Credentials::Static { id, secret, token: read("OSS_SESSION_TOKEN")? }),
+        (Some(id), Some(secret)) => Ok(S3Credentials::Static { id, secret, token: read("OSS_SESSION_TOKEN")? }),
         _ => Err("OSS_ACCESS_KEY_ID and OSS_ACCESS_KEY_SECRET are not both set, nor is anonymous=true for a public \
                   bucket"
             .to_owned()),
@@ -80,10 +80,10 @@ mod tests {
     use crate::store::url;
     use std::ffi::OsString;
 
-    fn parse(url: &str) -> Result<S3Place, String> {
+    fn parse(url: &str) -> Result<S3Config, String> {
         let find = |name: &str| name.starts_with("OSS_ACCESS").then(|| OsString::from("hush"));
         let (_, rest) = url::scheme(url).expect("a scheme");
-        S3Place::parse_oss(&Parts::of(rest).expect("parts"), &Environment(&find), url)
+        S3Config::parse_oss(&UrlParts::of(rest).expect("parts"), &Environment(&find), url)
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Credentials from the files that Amazon's own tools keep: `~/.aws/credentials` and `~/.aws/config`.
 
-use super::place::Credentials;
+use super::config::S3Credentials;
 use crate::store::cloud;
 use crate::store::environment::{Environment, Secret};
 use crate::store::error::short;
@@ -21,7 +21,7 @@ type Profile = BTreeMap<String, String>;
 
 /// What the files say of a region and of credentials, of the profile that `AWS_PROFILE` names or of `default`. Nothing
 /// where there are no files, or none of them has the profile and nobody named it.
-pub(super) fn read(environment: &Environment<'_>) -> Result<(Option<String>, Option<Credentials>), String> {
+pub(super) fn read(environment: &Environment<'_>) -> Result<(Option<String>, Option<S3Credentials>), String> {
     let named = environment.first(&["AWS_PROFILE", "AWS_DEFAULT_PROFILE"])?;
     let name = named.as_deref().unwrap_or("default");
     let Some(profile) = profile(name, environment) else {
@@ -33,8 +33,8 @@ pub(super) fn read(environment: &Environment<'_>) -> Result<(Option<String>, Opt
     let region = profile.get("region").cloned();
     let set = |key: &str| profile.get(key).cloned().map(Secret);
     let credentials = match (set("aws_access_key_id"), set("aws_secret_access_key"), set("credential_process")) {
-        (Some(id), Some(secret), _) => Some(Credentials::Static { id, secret, token: set("aws_session_token") }),
-        (_, _, Some(command)) => Some(Credentials::Process(command)),
+        (Some(id), Some(secret), _) => Some(S3Credentials::Static { id, secret, token: set("aws_session_token") }),
+        (_, _, Some(command)) => Some(S3Credentials::Process(command)),
         _ => {
             const ELSEWHERE: [&str; 4] = ["role_arn", "sso_session", "sso_start_url", "login_session"];
             if let Some(key) = ELSEWHERE.into_iter().find(|key| profile.contains_key(*key)) {
@@ -99,18 +99,18 @@ fn section(text: &str, name: &str) -> Option<Profile> {
 #[derive(Debug)]
 pub(super) struct Process {
     command: Secret,
-    last: Mutex<Option<Answer>>,
+    last: Mutex<Option<LookupResult>>,
 }
 
 #[derive(Debug)]
-struct Answer {
+struct LookupResult {
     credential: Arc<AwsCredential>,
     /// None if they never end.
     end: Option<DateTime<Utc>>,
     asked: Instant,
 }
 
-impl Answer {
+impl LookupResult {
     /// Whether it will do for now, or it is time to ask again.
     fn is_good(&self) -> bool {
         const BEFORE_THE_END: TimeDelta = TimeDelta::minutes(5);
@@ -144,7 +144,7 @@ impl CredentialProvider for Process {
 }
 
 /// Runs the program. What it prints is never shown, but for what it says on stderr if it fails.
-fn ask(command: &str) -> Result<Answer, String> {
+fn ask(command: &str) -> Result<LookupResult, String> {
     let (shell, flag) = if cfg!(windows) { ("cmd", "/C") } else { ("sh", "-c") };
     let output = Command::new(shell).args([flag, command]).output().map_err(|error| error.to_string())?;
     if !output.status.success() {
@@ -163,7 +163,7 @@ fn ask(command: &str) -> Result<Answer, String> {
         Some(end) => Some(end.parse().map_err(|_| "it prints an Expiration that is no time".to_owned())?),
         None => None,
     };
-    Ok(Answer { credential: Arc::new(credential), end, asked: Instant::now() })
+    Ok(LookupResult { credential: Arc::new(credential), end, asked: Instant::now() })
 }
 
 #[cfg(test)]
@@ -181,7 +181,7 @@ mod tests {
         home
     }
 
-    fn of(home: &tempfile::TempDir, profile: Option<&str>) -> Result<(Option<String>, Option<Credentials>), String> {
+    fn of(home: &tempfile::TempDir, profile: Option<&str>) -> Result<(Option<String>, Option<S3Credentials>), String> {
         read(&Environment(&|name| match name {
             "HOME" => Some(home.path().into()),
             "AWS_PROFILE" => profile.map(OsString::from),
@@ -189,9 +189,9 @@ mod tests {
         }))
     }
 
-    fn keys(id: &str, token: Option<&str>) -> Option<Credentials> {
+    fn keys(id: &str, token: Option<&str>) -> Option<S3Credentials> {
         let secret = |text: &str| Secret(text.to_owned());
-        Some(Credentials::Static { id: secret(id), secret: secret("s=1+/"), token: token.map(secret) })
+        Some(S3Credentials::Static { id: secret(id), secret: secret("s=1+/"), token: token.map(secret) })
     }
 
     const CONFIG: &str = "
@@ -206,7 +206,7 @@ mod tests {
         let home = home(CONFIG, KEYS);
         assert_eq!(of(&home, None), Ok((Some("eu-west-1".to_owned()), keys("id", None))));
         assert_eq!(of(&home, Some("other")), Ok((None, keys("other", Some("t")))));
-        let process = Credentials::Process(Secret("print-keys --for me".to_owned()));
+        let process = S3Credentials::Process(Secret("print-keys --for me".to_owned()));
         assert_eq!(of(&home, Some("tool")), Ok((Some("mars".to_owned()), Some(process))));
         let complaint = of(&home, Some("role")).expect_err("a role");
         assert!(

@@ -3,7 +3,7 @@
 use crate::ltx::{FileName, Level, Txid};
 use crate::store::bounds::{MOST_EMPTY_PAGES, MOST_NAMES};
 use crate::store::canned::{Canned, answer, endless, part, trickle};
-use crate::store::{Error, ErrorKind, Listed, Location, Store};
+use crate::store::{Listed, Location, Store, StoreError, StoreErrorKind};
 use bytes::Bytes;
 use std::ffi::OsString;
 use std::io::Write;
@@ -20,12 +20,12 @@ impl Canned {
         location.connect().expect("a store")
     }
 
-    async fn read(&self, range: Range<u64>) -> Result<Bytes, Error> {
+    async fn read(&self, range: Range<u64>) -> Result<Bytes, StoreError> {
         let name = FileName { min: Txid(1), max: Txid(1) };
         self.store().read(Level::ZERO, name, range, None).await.map(|chunk| chunk.bytes)
     }
 
-    async fn list(&self) -> Result<Vec<Listed>, Error> {
+    async fn list(&self) -> Result<Vec<Listed>, StoreError> {
         self.store().list(Level::ZERO, Txid(0)).await
     }
 }
@@ -44,7 +44,7 @@ async fn a_server_that_is_busy_for_a_moment_is_asked_again() {
 async fn a_server_that_stays_busy_is_unreachable() {
     let server = Canned::start(vec![answer("503 Service Unavailable", "", SLOW_DOWN)]);
     let error = server.read(0..4).await.expect_err("no answer");
-    assert_eq!(error.kind(), ErrorKind::Unreachable);
+    assert_eq!(error.kind(), StoreErrorKind::Unreachable);
     let place = "s3://bucket/app/0000/0000000000000001-0000000000000001.ltx";
     let cause = "cannot serve now (SlowDown: Please reduce your request rate)";
     assert_eq!(error.to_string(), format!("{place}: {} {cause}", server.endpoint));
@@ -58,7 +58,7 @@ async fn a_body_that_breaks_off_goes_on_where_it_did_or_is_unreachable() {
     assert_eq!(server.read(0..8).await.expect("both halves"), "abcdefgh");
     let nothing = part("0-7/9", "abcdefgh").replace("abcdefgh", "");
     let error = Canned::start(vec![nothing]).read(0..8).await.expect_err("never a byte");
-    assert_eq!(error.kind(), ErrorKind::Unreachable, "{error}");
+    assert_eq!(error.kind(), StoreErrorKind::Unreachable, "{error}");
 }
 
 #[tokio::test]
@@ -71,12 +71,12 @@ async fn what_makes_no_sense_is_not_believed() {
         (answer("400 Bad Request", "", "<Error><Code>InvalidArgument</Code></Error>"), "(InvalidArgument)"),
     ] {
         let error = Canned::start(vec![nonsense]).read(0..4).await.expect_err(clause);
-        assert_eq!(error.kind(), ErrorKind::Protocol, "{error}");
+        assert_eq!(error.kind(), StoreErrorKind::Protocol, "{error}");
         assert!(error.to_string().contains(clause), "{error}");
     }
     for body in ["", "<html>Sign in</html>", "{}"] {
         let error = Canned::start(vec![answer("200 OK", "", body)]).list().await;
-        assert_eq!(error.map_err(|error| error.kind()), Err(ErrorKind::Protocol), "{body}");
+        assert_eq!(error.map_err(|error| error.kind()), Err(StoreErrorKind::Protocol), "{body}");
     }
 }
 
@@ -95,7 +95,7 @@ async fn a_listing_that_goes_round_in_circles_ends() {
                 </ListBucketResult>";
     let server = Canned::start(vec![answer("200 OK", "", page)]);
     let error = server.list().await.expect_err("no end");
-    assert_eq!(error.kind(), ErrorKind::Protocol);
+    assert_eq!(error.kind(), StoreErrorKind::Protocol);
     assert!(error.to_string().ends_with("a listing without an end"), "{error}");
 }
 
@@ -124,7 +124,7 @@ async fn a_listing_whose_pages_name_ever_new_ones_ends() {
     for (names, pages, clause) in cases {
         let server = Canned::start_with(move |number, stream| stream.write_all(page(number, names).as_bytes()));
         let error = server.list().await.expect_err(clause);
-        assert_eq!(error.kind(), ErrorKind::Protocol, "{error}");
+        assert_eq!(error.kind(), StoreErrorKind::Protocol, "{error}");
         assert!(error.to_string().contains(clause), "{error}");
         assert_eq!(server.answered.load(Ordering::Relaxed), pages);
     }
@@ -146,14 +146,14 @@ async fn more_bytes_than_can_be_are_an_error_at_once() {
     ];
     for server in servers {
         let error = server.read(0..4).await.expect_err("too many bytes");
-        assert_eq!(error.kind(), ErrorKind::Protocol, "{error}");
+        assert_eq!(error.kind(), StoreErrorKind::Protocol, "{error}");
         assert!(error.to_string().contains("more than the 4 bytes that were asked for"), "{error}");
     }
     let server = Canned::start_with(|_, stream| endless("200 OK", "content-type: application/xml\r\n", stream));
     let error = server.list().await.expect_err("no end");
     assert!(error.to_string().contains("more than the 16777216 bytes"), "{error}");
     let server = Canned::start_with(|_, stream| endless("500 Internal Server Error", "", stream));
-    assert_eq!(server.list().await.map_err(|error| error.kind()), Err(ErrorKind::Unreachable));
+    assert_eq!(server.list().await.map_err(|error| error.kind()), Err(StoreErrorKind::Unreachable));
 }
 
 #[tokio::test]
@@ -162,7 +162,7 @@ async fn credentials_without_an_end_are_none() {
     let metadata = |name: &str| (name == "AWS_METADATA_ENDPOINT").then(|| OsString::from(&instance.endpoint));
     let store = Location::parse_with("s3://bucket/app", metadata).expect("a location").connect().expect("a store");
     let error = store.list(Level::ZERO, Txid(0)).await.expect_err("no credentials");
-    assert_eq!(error.kind(), ErrorKind::Denied);
+    assert_eq!(error.kind(), StoreErrorKind::Denied);
     assert!(error.to_string().contains("more than the 1048576 bytes"), "{error}");
 }
 
@@ -176,7 +176,7 @@ async fn a_server_is_left_alone_as_long_as_it_asks_for() {
     for status in ["503 Service Unavailable", "429 Too Many Requests"] {
         let server = Canned::start(vec![busy("60").replace("503 Service Unavailable", status)]);
         let error = server.read(0..4).await.expect_err("no time for that");
-        assert_eq!(error.kind(), ErrorKind::Unreachable);
+        assert_eq!(error.kind(), StoreErrorKind::Unreachable);
         let clause = "it asks for a pause of 60 seconds, and the request may take 10 in all";
         assert!(error.to_string().contains(clause), "{error}");
         assert_eq!(server.answered.load(Ordering::Relaxed), 1);
@@ -218,7 +218,7 @@ async fn a_file_whose_tag_is_missing_is_asked_for_once_more() {
     let tag = store.read(Level::ZERO, name, 0..4, None).await.expect("a file").version;
     assert_eq!(store.read(Level::ZERO, name, 0..4, Some(&tag)).await.expect("the file").version, tag);
     let error = store.read(Level::ZERO, name, 0..4, Some(&tag)).await.expect_err("never a tag");
-    assert_eq!(error.kind(), ErrorKind::Changed);
+    assert_eq!(error.kind(), StoreErrorKind::Changed);
 }
 
 #[tokio::test]
@@ -236,7 +236,7 @@ async fn a_region_that_nobody_knows_is_asked_for() {
     let server =
         Canned::start(vec![answer("301 Moved Permanently", "", "<Error><Code>PermanentRedirect</Code></Error>")]);
     let error = server.list().await.expect_err("a redirection");
-    assert_eq!(error.kind(), ErrorKind::Config);
+    assert_eq!(error.kind(), StoreErrorKind::Config);
     assert!(error.to_string().ends_with("(PermanentRedirect); add its region to the URL"), "{error}");
 }
 
@@ -270,7 +270,7 @@ async fn a_server_that_speaks_no_tls_is_unreachable_over_https() {
     let mut server = Canned::start(vec![part("0-3/9", "abcd")]);
     server.endpoint = server.endpoint.replace("http:", "https:");
     let error = server.read(0..4).await.expect_err("no handshake");
-    assert_eq!(error.kind(), ErrorKind::Unreachable);
+    assert_eq!(error.kind(), StoreErrorKind::Unreachable);
     assert!(error.to_string().contains(&format!("cannot connect to {}: ", server.endpoint)), "{error}");
 }
 
@@ -279,7 +279,7 @@ fn what_no_client_can_be_made_of_is_refused_by_name_and_without_its_value() {
     let connect = |url: &str, bundle: &'static str| {
         let variable = |name: &str| (name == "AWS_CA_BUNDLE").then(|| OsString::from(bundle));
         let error = Location::parse_with(url, variable).expect("a location").connect().expect_err(url);
-        assert_eq!(error.kind(), ErrorKind::Config, "{error}");
+        assert_eq!(error.kind(), StoreErrorKind::Config, "{error}");
         error.to_string()
     };
     let text = connect("s3://bucket/app", "/no/such/bundle.pem");

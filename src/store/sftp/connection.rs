@@ -1,11 +1,11 @@
 //! From a place to a conversation: the connection, the server's key, and our own credentials.
 
-use super::failure::Failure;
-use super::place::{self, KeyFile, SftpPlace, Trust};
+use super::config::{self, HostTrust, KeyFile, SftpConfig};
+use super::error::SftpError;
 use super::session::Session;
-use crate::store::ErrorKind;
+use crate::store::StoreErrorKind;
 use crate::store::error::short;
-use crate::store::patience::CONNECT_TIMEOUT;
+use crate::store::timeouts::CONNECT_TIMEOUT;
 use russh::client::{self, AuthResult, Handle, KeyboardInteractiveAuthResponse};
 use russh::keys::agent::AgentIdentity;
 use russh::keys::agent::client::{AgentClient, AgentStream};
@@ -19,7 +19,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 /// A conversation with a server, and the connection that carries it.
-pub(super) struct Connection {
+pub(super) struct SftpConnection {
     pub session: Session,
     /// Ends the connection when it is dropped.
     _ssh: Handle<Gatekeeper>,
@@ -28,18 +28,20 @@ pub(super) struct Connection {
 /// How long a connection may be silent before the server is asked whether it is there. Its answer is awaited as long.
 const ASK_AFTER: Duration = Duration::from_secs(5);
 
-impl Connection {
-    pub async fn open(place: &SftpPlace) -> Result<Connection, Failure> {
+impl SftpConnection {
+    pub async fn open(place: &SftpConfig) -> Result<SftpConnection, SftpError> {
         let mut ssh = connect(place).await?;
         authenticate(&mut ssh, place).await?;
         let refused = |error| below(place, "opens no channel", &error);
         let channel = ssh.channel_open_session().await.map_err(refused)?;
         channel.request_subsystem(true, "sftp").await.map_err(refused)?;
         let session = Session::begin(channel.into_stream()).await.map_err(|failure| match failure.is_lost {
-            true => Failure::new(ErrorKind::Config, format!("{} offers no SFTP to {}", place.server(), place.user)),
+            true => {
+                SftpError::new(StoreErrorKind::Config, format!("{} offers no SFTP to {}", place.server(), place.user))
+            }
             false => failure,
         })?;
-        Ok(Connection { session, _ssh: ssh })
+        Ok(SftpConnection { session, _ssh: ssh })
     }
 
     pub fn has_ended(&self) -> bool {
@@ -47,7 +49,7 @@ impl Connection {
     }
 }
 
-async fn connect(place: &SftpPlace) -> Result<Handle<Gatekeeper>, Failure> {
+async fn connect(place: &SftpConfig) -> Result<Handle<Gatekeeper>, SftpError> {
     let known = known_keys(place);
     let config = client::Config {
         preferred: russh::Preferred { key: preferred(&known), ..russh::Preferred::default() },
@@ -56,8 +58,9 @@ async fn connect(place: &SftpPlace) -> Result<Handle<Gatekeeper>, Failure> {
         nodelay: true,
         ..client::Config::default()
     };
-    let unreachable =
-        |cause: String| Failure::new(ErrorKind::Unreachable, format!("cannot connect to {}: {cause}", place.server()));
+    let unreachable = |cause: String| {
+        SftpError::new(StoreErrorKind::Unreachable, format!("cannot connect to {}: {cause}", place.server()))
+    };
     let late = |_| unreachable(format!("no answer within {} seconds", CONNECT_TIMEOUT.as_secs()));
     let stream = timeout(CONNECT_TIMEOUT, TcpStream::connect((place.host.as_str(), place.port))).await.map_err(late)?;
     let stream = stream.map_err(|error| unreachable(short(&error.to_string())))?;
@@ -65,26 +68,26 @@ async fn connect(place: &SftpPlace) -> Result<Handle<Gatekeeper>, Failure> {
     let gatekeeper = Gatekeeper { place: place.clone(), known };
     match timeout(CONNECT_TIMEOUT, client::connect_stream(config.into(), stream, gatekeeper)).await.map_err(late)? {
         Ok(ssh) => Ok(ssh),
-        Err(Refusal::Stranger(cause)) => Err(Failure::new(ErrorKind::Config, cause)),
-        Err(Refusal::Ssh(error)) => Err(below(place, "speaks no SSH that is understood here", &error)),
+        Err(HostKeyRefusal::Stranger(cause)) => Err(SftpError::new(StoreErrorKind::Config, cause)),
+        Err(HostKeyRefusal::Ssh(error)) => Err(below(place, "speaks no SSH that is understood here", &error)),
     }
 }
 
 /// What went wrong below SSH is the network's doing; everything else is `complaint`.
-fn below(place: &SftpPlace, complaint: &str, error: &russh::Error) -> Failure {
+fn below(place: &SftpConfig, complaint: &str, error: &russh::Error) -> SftpError {
     use russh::Error::{Disconnect, HUP, IO, SendError};
     let cause = short(&error.to_string());
     match error {
         Disconnect | HUP | IO(_) | SendError => {
-            Failure::new(ErrorKind::Unreachable, format!("the connection to {} failed: {cause}", place.server()))
+            SftpError::new(StoreErrorKind::Unreachable, format!("the connection to {} failed: {cause}", place.server()))
         }
-        _ => Failure::new(ErrorKind::Protocol, format!("{} {complaint}: {cause}", place.server())),
+        _ => SftpError::new(StoreErrorKind::Protocol, format!("{} {complaint}: {cause}", place.server())),
     }
 }
 
 /// The keys that the user's files have for the server. What cannot be read there is no key.
-fn known_keys(place: &SftpPlace) -> Vec<PublicKey> {
-    let Trust::KnownHosts(files) = &place.trust else { return Vec::new() };
+fn known_keys(place: &SftpConfig) -> Vec<PublicKey> {
+    let HostTrust::KnownHosts(files) = &place.trust else { return Vec::new() };
     let read = |file| keys::known_hosts::known_host_keys_path(&place.host, place.port, file).unwrap_or_default();
     files.iter().flat_map(read).map(|(_, key)| key).collect()
 }
@@ -101,70 +104,70 @@ fn preferred(known: &[PublicKey]) -> Cow<'static, [Algorithm]> {
 
 /// Looks at the server's key.
 struct Gatekeeper {
-    place: SftpPlace,
+    place: SftpConfig,
     known: Vec<PublicKey>,
 }
 
-enum Refusal {
+enum HostKeyRefusal {
     Stranger(String),
     Ssh(russh::Error),
 }
 
-impl std::fmt::Debug for Refusal {
+impl std::fmt::Debug for HostKeyRefusal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Refusal::Stranger(cause) => f.write_str(cause),
-            Refusal::Ssh(error) => error.fmt(f),
+            HostKeyRefusal::Stranger(cause) => f.write_str(cause),
+            HostKeyRefusal::Ssh(error) => error.fmt(f),
         }
     }
 }
 
-impl From<russh::Error> for Refusal {
-    fn from(error: russh::Error) -> Refusal {
-        Refusal::Ssh(error)
+impl From<russh::Error> for HostKeyRefusal {
+    fn from(error: russh::Error) -> HostKeyRefusal {
+        HostKeyRefusal::Ssh(error)
     }
 }
 
 impl client::Handler for Gatekeeper {
-    type Error = Refusal;
+    type Error = HostKeyRefusal;
 
-    async fn check_server_key(&mut self, shown: &PublicKeyOrCertificate) -> Result<bool, Refusal> {
+    async fn check_server_key(&mut self, shown: &PublicKeyOrCertificate) -> Result<bool, HostKeyRefusal> {
         let server = self.place.server();
         let PublicKeyOrCertificate::PublicKey { key, .. } = shown else {
-            return Err(Refusal::Stranger(format!("{server} shows a certificate, which nobody asked for")));
+            return Err(HostKeyRefusal::Stranger(format!("{server} shows a certificate, which nobody asked for")));
         };
-        let print = place::fingerprint(key);
+        let print = config::fingerprint(key);
         let complaint = match &self.place.trust {
-            Trust::Anyone => {
+            HostTrust::Anyone => {
                 tracing::warn!("sftp: the key {print} of {server} was not verified, as insecure-host-key=true asks");
                 return Ok(true);
             }
-            Trust::Key(given) if place::is_key(given, key) => return Ok(true),
-            Trust::Key(_) => format!(
+            HostTrust::Key(given) if config::is_key(given, key) => return Ok(true),
+            HostTrust::Key(_) => format!(
                 "{server} shows the host key {print}, which is not the one that host-key names; if the server got a new \
                  key, change host-key, otherwise somebody is in between"
             ),
-            Trust::KnownHosts(_) if self.known.iter().any(|known| known.key_data() == key.key_data()) => {
+            HostTrust::KnownHosts(_) if self.known.iter().any(|known| known.key_data() == key.key_data()) => {
                 return Ok(true);
             }
-            Trust::KnownHosts(_) if self.known.is_empty() => format!(
+            HostTrust::KnownHosts(_) if self.known.is_empty() => format!(
                 "the host key {print} of {server} is not known; if it is the right one, connect once with ssh, or add \
                  host-key={print} to the URL"
             ),
-            Trust::KnownHosts(_) => format!(
+            HostTrust::KnownHosts(_) => format!(
                 "{server} shows the host key {print}, but known_hosts has another; if the server got a new key, renew \
                  that line, otherwise somebody is in between"
             ),
         };
-        Err(Refusal::Stranger(complaint))
+        Err(HostKeyRefusal::Stranger(complaint))
     }
 }
 
-async fn authenticate(ssh: &mut Handle<Gatekeeper>, place: &SftpPlace) -> Result<(), Failure> {
+async fn authenticate(ssh: &mut Handle<Gatekeeper>, place: &SftpConfig) -> Result<(), SftpError> {
     let mut tried = Vec::new();
     let failed = |error: russh::Error| below(place, "breaks off the authentication", &error);
     if let Some(file) = &place.key {
-        let key = secret_key(file).map_err(|cause| Failure::new(ErrorKind::Config, cause))?;
+        let key = secret_key(file).map_err(|cause| SftpError::new(StoreErrorKind::Config, cause))?;
         tried.push(format!("the key {}", file.path.display()));
         if with_key(ssh, place, key).await.map_err(failed)? {
             return Ok(());
@@ -191,7 +194,7 @@ async fn authenticate(ssh: &mut Handle<Gatekeeper>, place: &SftpPlace) -> Result
     }
     let remedy = "set key-path in the URL, or LITESTREAM_SFTP_KEY_PATH or LITESTREAM_SFTP_PASSWORD";
     let (server, user, tried) = (place.server(), &place.user, tried.join(", "));
-    Err(Failure::new(ErrorKind::Denied, format!("{server} does not let {user} in with {tried}; {remedy}")))
+    Err(SftpError::new(StoreErrorKind::Denied, format!("{server} does not let {user} in with {tried}; {remedy}")))
 }
 
 fn secret_key(file: &KeyFile) -> Result<PrivateKey, String> {
@@ -206,7 +209,7 @@ fn secret_key(file: &KeyFile) -> Result<PrivateKey, String> {
     })
 }
 
-async fn with_key(ssh: &mut Handle<Gatekeeper>, place: &SftpPlace, key: PrivateKey) -> Result<bool, russh::Error> {
+async fn with_key(ssh: &mut Handle<Gatekeeper>, place: &SftpConfig, key: PrivateKey) -> Result<bool, russh::Error> {
     let hash = rsa_hash(ssh, &key.algorithm()).await;
     let key = PrivateKeyWithHashAlg::new(Arc::new(key), hash);
     Ok(matches!(ssh.authenticate_publickey(&place.user, key).await?, AuthResult::Success))
@@ -225,7 +228,7 @@ fn is_rsa(algorithm: &Algorithm) -> bool {
 }
 
 /// Asks for it in the plain way, and in the way of a dialogue, which some servers have instead.
-async fn with_password(ssh: &mut Handle<Gatekeeper>, place: &SftpPlace, password: &str) -> Result<bool, russh::Error> {
+async fn with_password(ssh: &mut Handle<Gatekeeper>, place: &SftpConfig, password: &str) -> Result<bool, russh::Error> {
     if let AuthResult::Success = ssh.authenticate_password(&place.user, password).await? {
         return Ok(true);
     }
@@ -246,7 +249,7 @@ async fn with_password(ssh: &mut Handle<Gatekeeper>, place: &SftpPlace, password
 
 /// Tries the keys of the user's agent. Without one there are none to try.
 #[cfg(unix)]
-async fn with_agent(ssh: &mut Handle<Gatekeeper>, place: &SftpPlace) -> bool {
+async fn with_agent(ssh: &mut Handle<Gatekeeper>, place: &SftpConfig) -> bool {
     let Some(socket) = &place.agent else { return false };
     match AgentClient::connect_uds(std::path::Path::new(socket)).await {
         Ok(agent) => with_keys_of(ssh, place, agent).await,
@@ -256,7 +259,7 @@ async fn with_agent(ssh: &mut Handle<Gatekeeper>, place: &SftpPlace) -> bool {
 
 /// Tries the keys of the user's agent. Without one there are none to try.
 #[cfg(windows)]
-async fn with_agent(ssh: &mut Handle<Gatekeeper>, place: &SftpPlace) -> bool {
+async fn with_agent(ssh: &mut Handle<Gatekeeper>, place: &SftpConfig) -> bool {
     const OF_THE_SYSTEM: &str = r"\\.\pipe\openssh-ssh-agent";
     let pipe = place.agent.as_deref().unwrap_or(OF_THE_SYSTEM.as_ref());
     match AgentClient::connect_named_pipe(pipe).await {
@@ -265,7 +268,7 @@ async fn with_agent(ssh: &mut Handle<Gatekeeper>, place: &SftpPlace) -> bool {
     }
 }
 
-async fn with_keys_of<S>(ssh: &mut Handle<Gatekeeper>, place: &SftpPlace, mut agent: AgentClient<S>) -> bool
+async fn with_keys_of<S>(ssh: &mut Handle<Gatekeeper>, place: &SftpConfig, mut agent: AgentClient<S>) -> bool
 where
     S: AgentStream + Send + Unpin + 'static,
 {

@@ -3,8 +3,8 @@
 //! Written here rather than taken from a library, because what there is keeps its requests behind `parking_lot`, which
 //! does not survive a fork (`lock.rs`).
 
-use super::failure::Failure;
-use super::wire::{self, Answer, Attributes, Request};
+use super::error::SftpError;
+use super::wire::{self, Attributes, SftpRequest, SftpResponse};
 use crate::lock::Mutex;
 use bytes::Bytes;
 use std::collections::HashMap;
@@ -15,31 +15,31 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 /// Who waits for the answer to which request; None once no answer will come.
-type Waiting = Arc<Mutex<Option<HashMap<u32, oneshot::Sender<Answer>>>>>;
+type WaitingReply = Arc<Mutex<Option<HashMap<u32, oneshot::Sender<SftpResponse>>>>>;
 
 /// An open conversation. Ends when it is dropped.
 pub(super) struct Session {
     outgoing: mpsc::UnboundedSender<Vec<u8>>,
-    waiting: Waiting,
+    waiting: WaitingReply,
     next: AtomicU32,
     tasks: [JoinHandle<()>; 2],
 }
 
 impl Session {
     /// Greets the server at the other end of `stream`.
-    pub async fn begin<S>(stream: S) -> Result<Session, Failure>
+    pub async fn begin<S>(stream: S) -> Result<Session, SftpError>
     where
         S: AsyncRead + AsyncWrite + Send + 'static,
     {
         let (mut incoming, mut outgoing) = split(stream);
-        outgoing.write_all(&wire::HELLO).await.map_err(|_| Failure::lost())?;
-        outgoing.flush().await.map_err(|_| Failure::lost())?;
-        let hello = packet(&mut incoming).await.ok_or_else(Failure::lost)?;
+        outgoing.write_all(&wire::HELLO).await.map_err(|_| SftpError::lost())?;
+        outgoing.flush().await.map_err(|_| SftpError::lost())?;
+        let hello = packet(&mut incoming).await.ok_or_else(SftpError::lost)?;
         if hello.first() != Some(&wire::HELLO_BACK) {
-            return Err(Failure::nonsense("no version"));
+            return Err(SftpError::nonsense("no version"));
         }
         let (sender, receiver) = mpsc::unbounded_channel();
-        let waiting = Waiting::new(Mutex::new(Some(HashMap::new())));
+        let waiting = WaitingReply::new(Mutex::new(Some(HashMap::new())));
         let tasks = [tokio::spawn(send(receiver, outgoing)), tokio::spawn(receive(incoming, waiting.clone()))];
         Ok(Session { outgoing: sender, waiting, next: AtomicU32::new(1), tasks })
     }
@@ -49,31 +49,31 @@ impl Session {
     }
 
     /// Sends a request at once, and waits for the answer to it when polled.
-    pub async fn ask(&self, request: Request) -> Result<Answer, Failure> {
+    pub async fn ask(&self, request: SftpRequest) -> Result<SftpResponse, SftpError> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let (answer, answered) = oneshot::channel();
-        self.waiting.lock().as_mut().ok_or_else(Failure::lost)?.insert(number, answer);
-        self.outgoing.send(request.packet(number)).map_err(|_| Failure::lost())?;
+        self.waiting.lock().as_mut().ok_or_else(SftpError::lost)?.insert(number, answer);
+        self.outgoing.send(request.packet(number)).map_err(|_| SftpError::lost())?;
         match answered.await {
-            Ok(Answer::Status { code, message }) if code != OK => Err(Failure::status(code, &message)),
+            Ok(SftpResponse::Status { code, message }) if code != OK => Err(SftpError::status(code, &message)),
             Ok(answer) => Ok(answer),
-            Err(_) => Err(Failure::lost()),
+            Err(_) => Err(SftpError::lost()),
         }
     }
 
     /// Opens a file or directory; it is closed when the answer is dropped.
-    pub async fn open(&self, request: Request) -> Result<Open<'_>, Failure> {
+    pub async fn open(&self, request: SftpRequest) -> Result<Open<'_>, SftpError> {
         match self.ask(request).await? {
             // Each request about the file repeats its handle.
-            Answer::Handle(handle) if handle.len() <= wire::LONGEST_HANDLE => Ok(Open { session: self, handle }),
-            _ => Err(Failure::nonsense("no handle")),
+            SftpResponse::Handle(handle) if handle.len() <= wire::LONGEST_HANDLE => Ok(Open { session: self, handle }),
+            _ => Err(SftpError::nonsense("no handle")),
         }
     }
 
-    pub async fn attributes(&self, request: Request) -> Result<Attributes, Failure> {
+    pub async fn attributes(&self, request: SftpRequest) -> Result<Attributes, SftpError> {
         match self.ask(request).await? {
-            Answer::Attributes(attributes) => Ok(attributes),
-            _ => Err(Failure::nonsense("no attributes")),
+            SftpResponse::Attributes(attributes) => Ok(attributes),
+            _ => Err(SftpError::nonsense("no attributes")),
         }
     }
 }
@@ -96,7 +96,7 @@ impl Drop for Open<'_> {
     fn drop(&mut self) {
         // Nobody waits for the answer.
         let number = self.session.next.fetch_add(1, Ordering::Relaxed);
-        let _ = self.session.outgoing.send(Request::Close(self.handle.clone()).packet(number));
+        let _ = self.session.outgoing.send(SftpRequest::Close(self.handle.clone()).packet(number));
     }
 }
 
@@ -112,7 +112,7 @@ async fn send<S: AsyncWrite>(mut packets: mpsc::UnboundedReceiver<Vec<u8>>, mut 
     }
 }
 
-async fn receive<S: AsyncRead>(mut stream: ReadHalf<S>, waiting: Waiting) {
+async fn receive<S: AsyncRead>(mut stream: ReadHalf<S>, waiting: WaitingReply) {
     while let Some((number, answer)) = packet(&mut stream).await.and_then(wire::answer) {
         let asker = waiting.lock().as_mut().and_then(|waiting| waiting.remove(&number));
         if let Some(asker) = asker {

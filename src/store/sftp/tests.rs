@@ -50,17 +50,17 @@ async fn more_data_than_was_asked_for_is_an_error() {
         _ => packet(&[&[DATA][..], &number, &text(b"abcdef")].concat()),
     });
     let session = session.await;
-    let file = session.open(Request::Open("file".to_owned())).await.map_err(|_| "no handle").expect("a file");
+    let file = session.open(SftpRequest::Open("file".to_owned())).await.map_err(|_| "no handle").expect("a file");
     let error = piece(&file, 0..4).await.expect_err("too much").error("sftp://host");
-    assert_eq!(error.kind(), ErrorKind::Protocol);
+    assert_eq!(error.kind(), StoreErrorKind::Protocol);
     assert!(error.to_string().contains("more data than was asked for"), "{error}");
 }
 
 #[tokio::test]
 async fn a_handle_that_is_longer_than_the_protocol_allows_is_refused() {
     let session = session(|_, number| handle(number, &[b'h'; 257])).await;
-    let error = session.open(Request::Open("file".to_owned())).await.err().expect("no handle").error("sftp://host");
-    assert_eq!(error.kind(), ErrorKind::Protocol);
+    let error = session.open(SftpRequest::Open("file".to_owned())).await.err().expect("no handle").error("sftp://host");
+    assert_eq!(error.kind(), StoreErrorKind::Protocol);
 }
 
 #[tokio::test]
@@ -76,6 +76,6 @@ async fn a_directory_without_an_end_ends() {
     let allowance = Allowance::of(0);
     let listed = entries(&session, "app", Level::ZERO, Txid(0), &allowance).await;
     let error = listed.expect_err("no end").error("sftp://host");
-    assert_eq!(error.kind(), ErrorKind::Protocol);
+    assert_eq!(error.kind(), StoreErrorKind::Protocol);
     assert!(error.to_string().contains("turn Litestream's retention on"), "{error}");
 }

@@ -16,7 +16,7 @@ type Text = Bytes;
 
 /// What is asked.
 #[derive(Clone, Debug)]
-pub enum Request {
+pub enum SftpRequest {
     Open(String),
     Close(Text),
     Read { handle: Text, offset: u64, length: u32 },
@@ -28,7 +28,7 @@ pub enum Request {
 
 /// What is answered.
 #[derive(Debug)]
-pub enum Answer {
+pub enum SftpResponse {
     Status { code: u32, message: String },
     Handle(Text),
     Data(Bytes),
@@ -66,33 +66,33 @@ pub const HELLO: [u8; 9] = [0, 0, 0, 5, 1, 0, 0, 0, 3];
 /// The kind of the packet that answers it.
 pub const HELLO_BACK: u8 = 2;
 
-impl Request {
+impl SftpRequest {
     /// The packet, its length in front.
     pub fn packet(&self, number: u32) -> Vec<u8> {
         let kind = match self {
-            Request::Open(_) => 3,
-            Request::Close(_) => 4,
-            Request::Read { .. } => 5,
-            Request::StatHandle(_) => 8,
-            Request::OpenDirectory(_) => 11,
-            Request::ReadDirectory(_) => 12,
-            Request::Stat(_) => 17,
+            SftpRequest::Open(_) => 3,
+            SftpRequest::Close(_) => 4,
+            SftpRequest::Read { .. } => 5,
+            SftpRequest::StatHandle(_) => 8,
+            SftpRequest::OpenDirectory(_) => 11,
+            SftpRequest::ReadDirectory(_) => 12,
+            SftpRequest::Stat(_) => 17,
         };
         let mut packet = vec![0, 0, 0, 0, kind];
         packet.extend(number.to_be_bytes());
         match self {
-            Request::Open(path) => {
+            SftpRequest::Open(path) => {
                 const READ: u32 = 1;
                 const NO_ATTRIBUTES: u32 = 0;
                 text(&mut packet, path.as_bytes());
                 packet.extend(READ.to_be_bytes());
                 packet.extend(NO_ATTRIBUTES.to_be_bytes());
             }
-            Request::OpenDirectory(path) | Request::Stat(path) => text(&mut packet, path.as_bytes()),
-            Request::Close(handle) | Request::StatHandle(handle) | Request::ReadDirectory(handle) => {
+            SftpRequest::OpenDirectory(path) | SftpRequest::Stat(path) => text(&mut packet, path.as_bytes()),
+            SftpRequest::Close(handle) | SftpRequest::StatHandle(handle) | SftpRequest::ReadDirectory(handle) => {
                 text(&mut packet, handle);
             }
-            Request::Read { handle, offset, length } => {
+            SftpRequest::Read { handle, offset, length } => {
                 text(&mut packet, handle);
                 packet.extend(offset.to_be_bytes());
                 packet.extend(length.to_be_bytes());
@@ -110,13 +110,13 @@ fn text(packet: &mut Vec<u8>, text: &[u8]) {
 }
 
 /// Takes a packet apart that follows its length: the number of the request, and the answer to it. None if it is none.
-pub fn answer(packet: Bytes) -> Option<(u32, Answer)> {
-    let mut rest = Rest(packet);
+pub fn answer(packet: Bytes) -> Option<(u32, SftpResponse)> {
+    let mut rest = Unparsed(packet);
     let (kind, number) = (rest.byte()?, rest.number()?);
     let answer = match kind {
-        101 => Answer::Status { code: rest.number()?, message: rest.message() },
-        102 => Answer::Handle(rest.text()?),
-        103 => Answer::Data(rest.text()?),
+        101 => SftpResponse::Status { code: rest.number()?, message: rest.message() },
+        102 => SftpResponse::Handle(rest.text()?),
+        103 => SftpResponse::Data(rest.text()?),
         104 => {
             let count = rest.number()?;
             let mut names = Vec::new();
@@ -125,18 +125,18 @@ pub fn answer(packet: Bytes) -> Option<(u32, Answer)> {
                 let _as_ls_shows_it = rest.text()?;
                 names.push((name, rest.attributes()?));
             }
-            Answer::Names(names)
+            SftpResponse::Names(names)
         }
-        105 => Answer::Attributes(rest.attributes()?),
+        105 => SftpResponse::Attributes(rest.attributes()?),
         _ => return None,
     };
     Some((number, answer))
 }
 
 /// What is left of a packet.
-struct Rest(Bytes);
+struct Unparsed(Bytes);
 
-impl Rest {
+impl Unparsed {
     fn take(&mut self, length: usize) -> Option<Bytes> {
         (length <= self.0.len()).then(|| self.0.split_to(length))
     }
@@ -200,10 +200,10 @@ mod tests {
 
     #[test]
     fn a_request_is_its_bytes() {
-        let read = Request::Read { handle: Bytes::from_static(b"h"), offset: 0x102, length: 7 };
+        let read = SftpRequest::Read { handle: Bytes::from_static(b"h"), offset: 0x102, length: 7 };
         let expected = [0, 0, 0, 22, 5, 0, 0, 0, 9, 0, 0, 0, 1, b'h', 0, 0, 0, 0, 0, 0, 1, 2, 0, 0, 0, 7];
         assert_eq!(read.packet(9), expected);
-        let open = Request::Open("a".to_owned()).packet(1);
+        let open = SftpRequest::Open("a".to_owned()).packet(1);
         assert_eq!(open, [0, 0, 0, 18, 3, 0, 0, 0, 1, 0, 0, 0, 1, b'a', 0, 0, 0, 1, 0, 0, 0, 0]);
     }
 
@@ -223,7 +223,7 @@ mod tests {
         for length in 0..packet.len() {
             assert!(answer(Bytes::copy_from_slice(&packet[..length])).is_none(), "{length} bytes of it");
         }
-        let Some((3, Answer::Names(names))) = answer(packet.into()) else { panic!("no names") };
+        let Some((3, SftpResponse::Names(names))) = answer(packet.into()) else { panic!("no names") };
         let attributes = Attributes { size: 5, mode: Some(0o100_644), modified: 2 };
         assert_eq!(names, [(Bytes::from_static(b"name"), attributes)]);
         assert!(attributes.is(FileKind::Regular) && !attributes.is(FileKind::Link));

@@ -1,7 +1,7 @@
 //! Listings by WebDAV: the properties of the files of a directory.
 
-use super::answer::{Answer, Length, milliseconds};
-use super::{Failure, NEVER, WebStore, etag};
+use super::response::{Length, WebResponse, milliseconds};
+use super::{NEVER, WebError, WebStore, etag};
 use crate::ltx::{FileName, Level, Txid};
 use crate::store::Listed;
 use crate::store::paths::Layout;
@@ -15,16 +15,16 @@ use std::sync::atomic::Ordering;
 const QUESTION: &str = r#"<?xml version="1.0" encoding="utf-8"?><D:propfind xmlns:D="DAV:"><D:prop><D:resourcetype/><D:getcontentlength/><D:getetag/><D:getlastmodified/></D:prop></D:propfind>"#;
 
 impl WebStore {
-    pub(super) async fn properties(&self, level: Level, from: Txid) -> Result<Vec<Listed>, Failure> {
-        let method = Method::from_bytes(b"PROPFIND").map_err(|_| Failure::Unfit("takes no method".to_owned()))?;
+    pub(super) async fn properties(&self, level: Level, from: Txid) -> Result<Vec<Listed>, WebError> {
+        let method = Method::from_bytes(b"PROPFIND").map_err(|_| WebError::Unfit("takes no method".to_owned()))?;
         let below = format!("{}/", Layout::Decimal.level(level));
         let request = |client: &Client| {
             let request = self.request(client, method.clone(), &below).header("depth", "1");
             request.header("content-type", "application/xml; charset=utf-8").body(QUESTION)
         };
-        let read = |answer: Answer, _| {
+        let read = |answer: WebResponse, _| {
             let resources = resources(&String::from_utf8_lossy(&answer.body));
-            resources.ok_or_else(|| Failure::Nonsense("what came is no listing".to_owned()))
+            resources.ok_or_else(|| WebError::Nonsense("what came is no listing".to_owned()))
         };
         let resources = self.ask(Length::Listing, request, read).await?;
         if resources.iter().any(|resource| !resource.is_directory && resource.tag.is_empty()) {

@@ -2,8 +2,8 @@
 //!
 //! Such a page names files, and that is all that is relied upon: their lengths are asked for, once for each.
 
-use super::answer::{Answer, Length};
-use super::{Failure, Version, WebStore};
+use super::response::{Length, WebResponse};
+use super::{Version, WebError, WebStore};
 use crate::lock::Mutex;
 use crate::ltx::{FileName, Level, Txid};
 use crate::store::Listed;
@@ -55,9 +55,9 @@ pub(super) const AT_ONCE: usize = 16;
 
 impl WebStore {
     /// What the page for a level names; if there is none, or one that names nothing, what a manifest does.
-    pub(super) async fn index(&self, level: Level, from: Txid) -> Result<Vec<Listed>, Failure> {
+    pub(super) async fn index(&self, level: Level, from: Txid) -> Result<Vec<Listed>, WebError> {
         let page = match self.has_manifest.load(Ordering::Relaxed) {
-            true => Err(Failure::Refused(StatusCode::NOT_FOUND, None)),
+            true => Err(WebError::Refused(StatusCode::NOT_FOUND, None)),
             false => self.page(level).await,
         };
         let names = match page {
@@ -67,10 +67,10 @@ impl WebStore {
             }
             // A host that shows pages has none for a level that is not there.
             page if self.has_pages.load(Ordering::Relaxed) => return page.map(|_| Vec::new()),
-            Ok(_) | Err(Failure::Refused(StatusCode::NOT_FOUND | StatusCode::GONE | StatusCode::FORBIDDEN, _)) => {
+            Ok(_) | Err(WebError::Refused(StatusCode::NOT_FOUND | StatusCode::GONE | StatusCode::FORBIDDEN, _)) => {
                 return match (self.manifest().await?, page) {
                     (Some(manifest), _) => self.listed_by(manifest, level, from).await,
-                    (None, Err(Failure::Refused(StatusCode::FORBIDDEN, _))) => Err(Failure::Unfit(
+                    (None, Err(WebError::Refused(StatusCode::FORBIDDEN, _))) => Err(WebError::Unfit(
                         "shows no page for a directory; turn its index of directories on, or put a list of the files in \
                          ltx/index.txt"
                             .to_owned(),
@@ -87,10 +87,10 @@ impl WebStore {
 
     /// Those of the named files that may be read. One that may not, such as a link to itself, must not hide the others; if
     /// none may, the server refuses them all.
-    async fn readable(&self, level: Level, names: Vec<FileName>) -> Result<Vec<Listed>, Failure> {
+    async fn readable(&self, level: Level, names: Vec<FileName>) -> Result<Vec<Listed>, WebError> {
         let asked = names.into_iter().map(|name| async move {
             match self.listed(level, name).await {
-                Err(failure @ Failure::Refused(StatusCode::FORBIDDEN, _)) => Ok(Err(failure)),
+                Err(failure @ WebError::Refused(StatusCode::FORBIDDEN, _)) => Ok(Err(failure)),
                 answer => answer.map(Ok),
             }
         });
@@ -109,18 +109,18 @@ impl WebStore {
     }
 
     /// The names on the page for a level.
-    async fn page(&self, level: Level) -> Result<Vec<FileName>, Failure> {
+    async fn page(&self, level: Level) -> Result<Vec<FileName>, WebError> {
         let below = format!("{}/", Layout::Decimal.level(level));
         let request = |client: &Client| self.request(client, Method::GET, &below).header(CACHE_CONTROL, "no-cache");
-        let read = |answer: Answer, _| {
+        let read = |answer: WebResponse, _| {
             let names = names(&String::from_utf8_lossy(&answer.body));
-            check_names(names.len()).map(|()| names).map_err(Failure::Nonsense)
+            check_names(names.len()).map(|()| names).map_err(WebError::Nonsense)
         };
         self.ask(Length::Listing, request, read).await
     }
 
     /// None if it is not there any more, or is a directory.
-    pub(super) async fn listed(&self, level: Level, name: FileName) -> Result<Option<Listed>, Failure> {
+    pub(super) async fn listed(&self, level: Level, name: FileName) -> Result<Option<Listed>, WebError> {
         // A snapshot may be rewritten under its name; other files are not, and the next read notices if one is.
         let known = self.sizes.0.lock().get(&(level, name)).filter(|_| level != Level::SNAPSHOT).cloned();
         match known {
@@ -130,11 +130,11 @@ impl WebStore {
     }
 
     /// The same of a file that may have gone since it was seen.
-    pub(super) async fn listed_anew(&self, level: Level, name: FileName) -> Result<Option<Listed>, Failure> {
+    pub(super) async fn listed_anew(&self, level: Level, name: FileName) -> Result<Option<Listed>, WebError> {
         let (size, version) = match self.head(&Layout::Decimal.file(level, name)).await {
             Ok(found) => found,
             // What leads elsewhere or has no length is no file.
-            Err(failure) if self.is_missing(&failure) || matches!(failure, Failure::Nonsense(_)) => {
+            Err(failure) if self.is_missing(&failure) || matches!(failure, WebError::Nonsense(_)) => {
                 self.sizes.forget(level, name);
                 return Ok(None);
             }
@@ -147,8 +147,8 @@ impl WebStore {
 
 /// Those that are there, in their order.
 pub(super) async fn some(
-    files: impl Iterator<Item = impl Future<Output = Result<Option<Listed>, Failure>>>,
-) -> Result<Vec<Listed>, Failure> {
+    files: impl Iterator<Item = impl Future<Output = Result<Option<Listed>, WebError>>>,
+) -> Result<Vec<Listed>, WebError> {
     stream::iter(files).buffered(AT_ONCE).try_filter_map(|file| async move { Ok(file) }).try_collect().await
 }
 

@@ -4,9 +4,9 @@
 //! tell its length in bytes and its ETag behind that, apart from each other by white space. It may be older than the replica: names of
 //! level 0 follow each other, so those behind its last are tried until one is not there.
 
-use super::answer::Length;
 use super::index::{AT_ONCE, some};
-use super::{Failure, NEVER, Version, WebStore, etag};
+use super::response::Length;
+use super::{NEVER, Version, WebError, WebStore, etag};
 use crate::ltx::{FileName, Level, Txid};
 use crate::store::Listed;
 use crate::store::paths::Layout;
@@ -27,10 +27,10 @@ pub(super) struct Manifest(BTreeMap<(Level, FileName), Option<(u64, Version)>>);
 
 impl WebStore {
     /// The manifest, if there is one. From then on it is what listings are made of.
-    pub(super) async fn manifest(&self) -> Result<Option<Manifest>, Failure> {
+    pub(super) async fn manifest(&self) -> Result<Option<Manifest>, WebError> {
         let request = |client: &Client| self.request(client, Method::GET, PATH).header(CACHE_CONTROL, "no-cache");
         let answer = match self.ask(Length::Listing, request, |answer, _| Ok(answer)).await {
-            Err(Failure::Refused(status, _)) if status.is_client_error() => return Ok(None),
+            Err(WebError::Refused(status, _)) if status.is_client_error() => return Ok(None),
             answer => answer?,
         };
         // Some hosts show a page for whatever they are asked.
@@ -43,16 +43,21 @@ impl WebStore {
     }
 
     /// A host that shows a page for whatever it is asked cannot be asked for the next file.
-    async fn tells_what_is_missing(&self) -> Result<(), Failure> {
+    async fn tells_what_is_missing(&self) -> Result<(), WebError> {
         let nobodys = Layout::Decimal.file(Level::ZERO, FileName { min: Txid(u64::MAX), max: Txid(u64::MAX) });
         match self.head(&nobodys).await {
-            Err(Failure::Refused(..)) => Ok(()),
-            Err(failure @ Failure::Silent(_)) => Err(failure),
-            _ => Err(Failure::Unfit("says of a file that is not there that it is; it has to answer 404".to_owned())),
+            Err(WebError::Refused(..)) => Ok(()),
+            Err(failure @ WebError::Silent(_)) => Err(failure),
+            _ => Err(WebError::Unfit("says of a file that is not there that it is; it has to answer 404".to_owned())),
         }
     }
 
-    pub(super) async fn listed_by(&self, manifest: Manifest, level: Level, from: Txid) -> Result<Vec<Listed>, Failure> {
+    pub(super) async fn listed_by(
+        &self,
+        manifest: Manifest,
+        level: Level,
+        from: Txid,
+    ) -> Result<Vec<Listed>, WebError> {
         let reached = manifest.0.keys().map(|(_, name)| name.max).max().unwrap_or_default();
         let told = manifest.0.into_iter().filter(|((at, name), _)| *at == level && name.min >= from);
         let files = told.map(|((_, name), told)| async move {
@@ -69,7 +74,7 @@ impl WebStore {
     }
 
     /// The files of level 0 from `from` on that were seen before, and those that follow the last of them.
-    async fn listed_by_name(&self, from: Txid) -> Result<Vec<Listed>, Failure> {
+    async fn listed_by_name(&self, from: Txid) -> Result<Vec<Listed>, WebError> {
         let seen = self.sizes.names(Level::ZERO, from);
         let mut next = seen.last().map_or(from, |last| last.max.next());
         let mut files = some(seen.into_iter().map(|name| self.listed_anew(Level::ZERO, name))).await?;
@@ -97,9 +102,9 @@ impl Manifest {
     }
 }
 
-type Entry = ((Level, FileName), Option<(u64, Version)>);
+type ManifestEntry = ((Level, FileName), Option<(u64, Version)>);
 
-fn entry(line: &str) -> Option<Entry> {
+fn entry(line: &str) -> Option<ManifestEntry> {
     let mut words = line.split_ascii_whitespace();
     let path = words.next()?;
     let path = path.strip_prefix("./").unwrap_or(path);

@@ -1,30 +1,30 @@
 //! Replicas behind web servers: what plain ones and those that speak WebDAV have in common.
 
-mod answer;
+mod config;
 #[cfg(feature = "webdav")]
 mod dav;
 #[cfg(feature = "http")]
 mod index;
 #[cfg(feature = "http")]
 mod manifest;
-mod place;
+mod response;
 #[cfg(all(test, feature = "http"))]
 mod tests;
 
-pub(super) use place::{Listing, WebPlace};
+pub(super) use config::{Listing, WebConfig};
 
-use super::http::{Clients, MOST_REDIRECTS, Purpose, Redirects, destination};
+use super::http::{ClientPurpose, Clients, MOST_REDIRECTS, Redirects, destination};
 use super::paths::Layout;
-use super::patience::{Allowance, one_try};
+use super::timeouts::{Allowance, one_try};
 use super::tls::Trust;
 use super::tries::{Stop, Tries, Trouble};
-use super::{Chunk, Error, ErrorKind, Listed, Store, Version, etag};
+use super::{Chunk, Listed, Store, StoreError, StoreErrorKind, Version, etag};
 use crate::ltx::{FileName, Level, Txid};
-use answer::{Answer, Failure, Length, body, header, milliseconds, part};
 use async_trait::async_trait;
 use bytes::Bytes;
 use reqwest::header::{CACHE_CONTROL, CONTENT_LENGTH, ETAG, HeaderMap, IF_MATCH, LAST_MODIFIED, RANGE};
 use reqwest::{Client, Method, RequestBuilder, StatusCode};
+use response::{Length, WebError, WebResponse, body, header, milliseconds, part};
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
@@ -35,7 +35,7 @@ use tokio::time::timeout;
 #[derive(Debug)]
 pub(super) struct WebStore {
     shown: Arc<str>,
-    place: WebPlace,
+    place: WebConfig,
     clients: Arc<Clients>,
     /// Whether listings tell ETags. Where they do not, those of answers are of no use.
     has_tags: AtomicBool,
@@ -50,10 +50,10 @@ pub(super) struct WebStore {
 
 impl WebStore {
     /// Makes a store of the place.
-    pub fn new(shown: Arc<str>, place: WebPlace) -> Result<WebStore, String> {
+    pub fn new(shown: Arc<str>, place: WebConfig) -> Result<WebStore, String> {
         let trust = Trust::of(place.skip_verify, None, &shown)?;
         let clients = Clients::of(&place.server, trust, None, Redirects::WithinServer)?;
-        clients.client(Purpose::Usual).map_err(|error| format!("no client can be made: {error}"))?;
+        clients.client(ClientPurpose::Usual).map_err(|error| format!("no client can be made: {error}"))?;
         Ok(WebStore {
             shown,
             place,
@@ -85,14 +85,14 @@ impl WebStore {
         &self,
         length: Length,
         request: impl Fn(&Client) -> RequestBuilder,
-        read: impl Fn(Answer, bool) -> Result<T, Failure>,
-    ) -> Result<T, Failure> {
+        read: impl Fn(WebResponse, bool) -> Result<T, WebError>,
+    ) -> Result<T, WebError> {
         let allowance = Allowance::of(length.at_least());
         let answer = async {
             let mut tries = Tries::within(allowance.deadline());
             loop {
-                let purpose = if tries.is_fresh() { Purpose::Fresh } else { Purpose::Usual };
-                let client = self.clients.client(purpose).map_err(|error| Failure::silent(&error))?;
+                let purpose = if tries.is_fresh() { ClientPurpose::Fresh } else { ClientPurpose::Usual };
+                let client = self.clients.client(purpose).map_err(|error| WebError::silent(&error))?;
                 let read = |answer| read(answer, tries.is_fresh());
                 let failure = match self.ask_once(length, request(&client), &allowance).await.and_then(read) {
                     Err(failure) => failure,
@@ -100,12 +100,12 @@ impl WebStore {
                 };
                 match tries.next(failure.trouble()).await {
                     Ok(()) => {}
-                    Err(stop @ Stop::Asked { .. }) => return Err(Failure::Busy(stop.to_string())),
+                    Err(stop @ Stop::Asked { .. }) => return Err(WebError::Busy(stop.to_string())),
                     Err(Stop::Exhausted) => return Err(failure),
                 }
             }
         };
-        let late = || Failure::Silent(format!("no answer within {} seconds", allowance.deadline().as_secs()));
+        let late = || WebError::Silent(format!("no answer within {} seconds", allowance.deadline().as_secs()));
         allowance.limit(answer).await.unwrap_or_else(|| Err(late()))
     }
 
@@ -114,80 +114,82 @@ impl WebStore {
         length: Length,
         request: RequestBuilder,
         allowance: &Allowance,
-    ) -> Result<Answer, Failure> {
+    ) -> Result<WebResponse, WebError> {
         let answer = async {
             let _turn = self.clients.turn().await;
-            let mut response = request.send().await.map_err(|error| Failure::silent(&error))?;
+            let mut response = request.send().await.map_err(|error| WebError::silent(&error))?;
             let (status, headers) = (response.status(), response.headers().clone());
             if status.is_redirection()
                 && let Some(server) = destination(response.url().as_str(), &headers)
             {
-                return Err(Failure::Redirected(server));
+                return Err(WebError::Redirected(server));
             }
             if !status.is_success() {
-                return Err(Failure::refused(&response));
+                return Err(WebError::refused(&response));
             }
-            Ok(Answer { status, headers, body: body(&mut response, length, allowance).await? })
+            Ok(WebResponse { status, headers, body: body(&mut response, length, allowance).await? })
         };
         // Of a listing nobody knows beforehand how long it is, so `allowance` alone bounds it.
         let Length::Part(bytes) = length else { return answer.await };
-        let late = |_| Failure::Silent(format!("no answer within {} seconds", one_try(bytes).as_secs()));
+        let late = |_| WebError::Silent(format!("no answer within {} seconds", one_try(bytes).as_secs()));
         timeout(one_try(bytes), answer).await.map_err(late)?
     }
 
     /// Length and version of a file, without its bytes.
-    async fn head(&self, below: &str) -> Result<(u64, Version), Failure> {
+    async fn head(&self, below: &str) -> Result<(u64, Version), WebError> {
         let request = |client: &Client| self.request(client, Method::HEAD, below).header(CACHE_CONTROL, "no-cache");
-        let read = |answer: Answer, _| {
+        let read = |answer: WebResponse, _| {
             let length = header(&answer.headers, CONTENT_LENGTH).and_then(|length| length.parse().ok());
-            let length = length.ok_or_else(|| Failure::Nonsense("a file without a length".to_owned()))?;
+            let length = length.ok_or_else(|| WebError::Nonsense("a file without a length".to_owned()))?;
             Ok((length, self.version(&answer.headers, length)))
         };
         self.ask(Length::Part(0), request, read).await
     }
 
     /// Whether a failure says that a file is not there.
-    fn is_missing(&self, failure: &Failure) -> bool {
+    fn is_missing(&self, failure: &WebError) -> bool {
         match failure {
-            Failure::Refused(StatusCode::NOT_FOUND | StatusCode::GONE, _) => true,
+            WebError::Refused(StatusCode::NOT_FOUND | StatusCode::GONE, _) => true,
             // Buckets that nobody may list say so of what is not there.
-            Failure::Refused(StatusCode::FORBIDDEN, _) => self.has_manifest.load(Ordering::Relaxed),
+            WebError::Refused(StatusCode::FORBIDDEN, _) => self.has_manifest.load(Ordering::Relaxed),
             _ => false,
         }
     }
 
-    fn error(&self, failure: &Failure, shown: &str) -> Error {
+    fn error(&self, failure: &WebError, shown: &str) -> StoreError {
         let server = &self.place.server;
         let (kind, cause) = match failure {
-            failure if self.is_missing(failure) => return Error::missing(shown),
-            Failure::Refused(StatusCode::PRECONDITION_FAILED, _) => {
-                (ErrorKind::Changed, "another version stands there by now".to_owned())
+            failure if self.is_missing(failure) => return StoreError::missing(shown),
+            WebError::Refused(StatusCode::PRECONDITION_FAILED, _) => {
+                (StoreErrorKind::Changed, "another version stands there by now".to_owned())
             }
-            Failure::Refused(status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN), _) => {
-                (ErrorKind::Denied, format!("{server} denies access ({status})"))
+            WebError::Refused(status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN), _) => {
+                (StoreErrorKind::Denied, format!("{server} denies access ({status})"))
             }
-            Failure::Refused(status, _) if matches!(failure.trouble(), Trouble::Passing { .. }) => {
-                (ErrorKind::Unreachable, format!("{server} cannot serve now ({status})"))
+            WebError::Refused(status, _) if matches!(failure.trouble(), Trouble::Passing { .. }) => {
+                (StoreErrorKind::Unreachable, format!("{server} cannot serve now ({status})"))
             }
-            Failure::Refused(status, _) => {
-                (ErrorKind::Protocol, format!("{server} does not take the request ({status})"))
+            WebError::Refused(status, _) => {
+                (StoreErrorKind::Protocol, format!("{server} does not take the request ({status})"))
             }
-            Failure::Redirected(to) if to == server => {
-                (ErrorKind::Protocol, format!("{server} redirects more than {MOST_REDIRECTS} times"))
+            WebError::Redirected(to) if to == server => {
+                (StoreErrorKind::Protocol, format!("{server} redirects more than {MOST_REDIRECTS} times"))
             }
-            Failure::Redirected(to) => (
-                ErrorKind::Protocol,
+            WebError::Redirected(to) => (
+                StoreErrorKind::Protocol,
                 format!(
                     "{server} redirects to {to}, which is not followed: the credentials of the URL are for {server} alone; \
                      use the URL that it leads to"
                 ),
             ),
-            Failure::Silent(cause) => (ErrorKind::Unreachable, format!("cannot reach {server}: {cause}")),
-            Failure::Nonsense(cause) => (ErrorKind::Protocol, format!("{server} answers what makes no sense: {cause}")),
-            Failure::Unfit(cause) => (ErrorKind::Config, format!("{server} {cause}")),
-            Failure::Busy(cause) => (ErrorKind::Unreachable, format!("{server} cannot serve now: {cause}")),
+            WebError::Silent(cause) => (StoreErrorKind::Unreachable, format!("cannot reach {server}: {cause}")),
+            WebError::Nonsense(cause) => {
+                (StoreErrorKind::Protocol, format!("{server} answers what makes no sense: {cause}"))
+            }
+            WebError::Unfit(cause) => (StoreErrorKind::Config, format!("{server} {cause}")),
+            WebError::Busy(cause) => (StoreErrorKind::Unreachable, format!("{server} cannot serve now: {cause}")),
         };
-        Error::new(kind, shown, cause)
+        StoreError::new(kind, shown, cause)
     }
 
     /// Which file an answer is about.
@@ -196,7 +198,7 @@ impl WebStore {
         etag::version(tag, size, header(headers, LAST_MODIFIED).unwrap_or(NEVER))
     }
 
-    async fn nothing_of(&self, below: &str, shown: &str, expected: Option<&Version>) -> Result<Chunk, Error> {
+    async fn nothing_of(&self, below: &str, shown: &str, expected: Option<&Version>) -> Result<Chunk, StoreError> {
         let (file_size, version) = self.head(below).await.map_err(|failure| self.error(&failure, shown))?;
         version.check(expected, shown)?;
         Ok(Chunk { bytes: Bytes::new(), file_size, version, modified_ms: 0 })
@@ -214,7 +216,7 @@ impl fmt::Display for WebStore {
 
 #[async_trait]
 impl Store for WebStore {
-    async fn list(&self, level: Level, from: Txid) -> Result<Vec<Listed>, Error> {
+    async fn list(&self, level: Level, from: Txid) -> Result<Vec<Listed>, StoreError> {
         let listed = match self.place.listing {
             #[cfg(feature = "webdav")]
             Listing::Dav => self.properties(level, from).await,
@@ -238,14 +240,14 @@ impl Store for WebStore {
         name: FileName,
         range: Range<u64>,
         expected: Option<&Version>,
-    ) -> Result<Chunk, Error> {
+    ) -> Result<Chunk, StoreError> {
         let answer = self.read_range(level, name, range, expected).await;
         #[cfg(feature = "http")]
         match &answer {
             Ok(chunk) if level == Level::ZERO && self.has_manifest.load(Ordering::Relaxed) => {
                 self.sizes.note_newest(name, chunk.file_size, &chunk.version);
             }
-            Err(error) if error.kind() == ErrorKind::NotFound => self.sizes.forget(level, name),
+            Err(error) if error.kind() == StoreErrorKind::NotFound => self.sizes.forget(level, name),
             _ => {}
         }
         answer
@@ -259,7 +261,7 @@ impl WebStore {
         name: FileName,
         range: Range<u64>,
         expected: Option<&Version>,
-    ) -> Result<Chunk, Error> {
+    ) -> Result<Chunk, StoreError> {
         let below = Layout::Decimal.file(level, name);
         let shown = format!("{}/{below}", self.shown);
         if range.is_empty() {
@@ -278,17 +280,18 @@ impl WebStore {
             tag.into_iter().fold(request, |request, tag| request.header(IF_MATCH, tag))
         };
         let has_tag = expected.is_some_and(|version| etag::if_match(version).is_some());
-        let read = |answer: Answer, is_fresh: bool| {
+        let read = |answer: WebResponse, is_fresh: bool| {
             if has_tag && !is_fresh && !answer.headers.contains_key(ETAG) {
-                return Err(Failure::Nonsense("a file without an ETag, which it had before".to_owned()));
+                return Err(WebError::Nonsense("a file without an ETag, which it had before".to_owned()));
             }
-            let (bytes, size) = part(answer.status, &answer.headers, answer.body, &range).map_err(Failure::Nonsense)?;
+            let (bytes, size) =
+                part(answer.status, &answer.headers, answer.body, &range).map_err(WebError::Nonsense)?;
             let modified_ms = milliseconds(header(&answer.headers, LAST_MODIFIED));
             Ok(Chunk { bytes, file_size: size, version: self.version(&answer.headers, size), modified_ms })
         };
         let chunk = match self.ask(Length::Part(last - range.start + 1), request, read).await {
             Ok(chunk) => chunk,
-            Err(Failure::Refused(StatusCode::RANGE_NOT_SATISFIABLE, _)) => {
+            Err(WebError::Refused(StatusCode::RANGE_NOT_SATISFIABLE, _)) => {
                 return self.nothing_of(&below, &shown, expected).await;
             }
             Err(failure) => return Err(self.error(&failure, &shown)),

@@ -2,7 +2,7 @@
 
 use crate::ltx::{FileName, Level, Txid};
 use crate::store::canned::{Canned, answer, endless, part};
-use crate::store::{Error, ErrorKind, Location, Store};
+use crate::store::{Location, Store, StoreError, StoreErrorKind};
 use bytes::Bytes;
 use std::ops::Range;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ impl Canned {
         Location::parse_with(&url, |_| None).expect("a location").connect().expect("a store")
     }
 
-    async fn read_of_site(&self, range: Range<u64>) -> Result<Bytes, Error> {
+    async fn read_of_site(&self, range: Range<u64>) -> Result<Bytes, StoreError> {
         let name = FileName { min: Txid(1), max: Txid(1) };
         self.site().read(Level::ZERO, name, range, None).await.map(|chunk| chunk.bytes)
     }
@@ -29,7 +29,7 @@ async fn a_server_that_is_busy_or_breaks_off_is_asked_again() {
     assert_eq!(server.answered.load(Ordering::Relaxed), 3);
     for (answers, clause) in [(busy, "cannot serve now (503 Service Unavailable)"), (cut, "cannot reach http://127")] {
         let error = Canned::start(vec![answers]).read_of_site(0..8).await.expect_err(clause);
-        assert_eq!(error.kind(), ErrorKind::Unreachable, "{error}");
+        assert_eq!(error.kind(), StoreErrorKind::Unreachable, "{error}");
         assert!(error.to_string().contains(clause), "{error}");
     }
 }
@@ -37,12 +37,12 @@ async fn a_server_that_is_busy_or_breaks_off_is_asked_again() {
 #[tokio::test]
 async fn who_may_not_read_is_told_from_what_is_not_there() {
     for (status, kind) in [
-        ("401 Unauthorized", ErrorKind::Denied),
-        ("403 Forbidden", ErrorKind::Denied),
-        ("404 Not Found", ErrorKind::NotFound),
-        ("410 Gone", ErrorKind::NotFound),
-        ("412 Precondition Failed", ErrorKind::Changed),
-        ("400 Bad Request", ErrorKind::Protocol),
+        ("401 Unauthorized", StoreErrorKind::Denied),
+        ("403 Forbidden", StoreErrorKind::Denied),
+        ("404 Not Found", StoreErrorKind::NotFound),
+        ("410 Gone", StoreErrorKind::NotFound),
+        ("412 Precondition Failed", StoreErrorKind::Changed),
+        ("400 Bad Request", StoreErrorKind::Protocol),
     ] {
         let error = Canned::start(vec![answer(status, "", "")]).read_of_site(0..8).await.expect_err(status);
         assert_eq!(error.kind(), kind, "{error}");
@@ -54,7 +54,7 @@ async fn who_may_not_read_is_told_from_what_is_not_there() {
 async fn a_part_that_was_not_asked_for_is_not_believed() {
     for nonsense in [part("1-4/9", "bcde"), part("0-2/9", "abc"), part("0-3/*", "abcd"), part("0-3/9", "abc")] {
         let error = Canned::start(vec![nonsense]).read_of_site(0..4).await.expect_err("nonsense");
-        assert_eq!(error.kind(), ErrorKind::Protocol, "{error}");
+        assert_eq!(error.kind(), StoreErrorKind::Protocol, "{error}");
         assert!(error.to_string().contains("a part that is not the one asked for"), "{error}");
     }
 }
@@ -73,11 +73,11 @@ async fn answers_without_an_end_end() {
     let server =
         Canned::start_with(|_, stream| endless("206 Partial Content", "content-range: bytes 0-3/9\r\n", stream));
     let error = server.read_of_site(0..4).await.expect_err("too many bytes");
-    assert_eq!(error.kind(), ErrorKind::Protocol);
+    assert_eq!(error.kind(), StoreErrorKind::Protocol);
     assert!(error.to_string().contains("more than the 4 bytes"), "{error}");
     let server = Canned::start_with(|_, stream| endless("200 OK", "", stream));
     let error = server.read_of_site(0..4).await.expect_err("a whole file without an end");
-    assert_eq!(error.kind(), ErrorKind::Config);
+    assert_eq!(error.kind(), StoreErrorKind::Config);
     assert!(error.to_string().contains("it has to serve ranges"), "{error}");
 }
 
@@ -90,7 +90,7 @@ async fn a_server_is_left_alone_as_long_as_it_asks_for() {
     assert!(begun.elapsed() >= std::time::Duration::from_secs(1), "{:?}", begun.elapsed());
     let server = Canned::start(vec![busy(60)]);
     let error = server.read_of_site(0..4).await.expect_err("no time for that");
-    assert_eq!(error.kind(), ErrorKind::Unreachable);
+    assert_eq!(error.kind(), StoreErrorKind::Unreachable);
     assert!(error.to_string().contains("asks for a pause of 60 seconds"), "{error}");
     assert_eq!(server.answered.load(Ordering::Relaxed), 1);
 }

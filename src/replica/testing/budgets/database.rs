@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::path::PathBuf;
 use tempfile::TempDir;
 
-pub(in crate::replica) struct Database {
+pub(in crate::replica) struct ModelDatabase {
     dir: TempDir,
     conn: Connection,
     page_size: usize,
@@ -22,13 +22,14 @@ pub(in crate::replica) struct Database {
 const WAL_START: i64 = 32;
 const WAL_FRAME_HEADER: usize = 24;
 
-impl Database {
+impl ModelDatabase {
     /// Made by SQL.
-    pub(in crate::replica) fn new(page_size: usize, sql: &str) -> Database {
+    pub(in crate::replica) fn new(page_size: usize, sql: &str) -> ModelDatabase {
         let dir = tempfile::tempdir().expect("a directory");
         let conn = Connection::open(dir.path().join("db")).expect("a database");
         conn.execute_batch(&format!("PRAGMA page_size = {page_size}; PRAGMA synchronous = OFF;")).expect("settings");
-        let mut database = Database { dir, conn, page_size, replicated: Vec::new(), txid: Txid(0), wal_end: WAL_START };
+        let mut database =
+            ModelDatabase { dir, conn, page_size, replicated: Vec::new(), txid: Txid(0), wal_end: WAL_START };
         database.run(sql);
         database
     }
@@ -126,7 +127,7 @@ impl Database {
         &self.replicated[pgno as usize - 1]
     }
 
-    /// As [`Database::snapshot`], with a page that cannot be decompressed.
+    /// As [`ModelDatabase::snapshot`], with a page that cannot be decompressed.
     pub(in crate::replica) fn snapshot_with_damage(&mut self, far: &Far, pgno: u32) {
         self.snapshot(far);
         let name = FileName { min: Txid(1), max: self.txid };
@@ -144,7 +145,7 @@ impl Database {
         ways.concat().into_iter().filter(|pgno| seen.insert(*pgno)).collect()
     }
 
-    /// As [`Database::scan`] upwards, with the pages of long values behind their leaves.
+    /// As [`ModelDatabase::scan`] upwards, with the pages of long values behind their leaves.
     pub(in crate::replica) fn scan_with_values(&self, name: &str) -> Vec<u32> {
         self.pages_in("SELECT pageno FROM dbstat WHERE name = ?1 ORDER BY path", name)
     }

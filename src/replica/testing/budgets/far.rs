@@ -2,7 +2,7 @@
 
 use crate::lock::Mutex;
 use crate::ltx::{FileName, Level, Txid};
-use crate::store::{Chunk, Error, Listed, Memory, Store, Version};
+use crate::store::{Chunk, Listed, Memory, Store, StoreError, Version};
 use async_trait::async_trait;
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -78,7 +78,7 @@ pub(in crate::replica) fn transfer(bytes: u64) -> Duration {
 
 #[async_trait]
 impl Store for Far {
-    async fn list(&self, level: Level, from: Txid) -> Result<Vec<Listed>, Error> {
+    async fn list(&self, level: Level, from: Txid) -> Result<Vec<Listed>, StoreError> {
         tokio::time::sleep(LATENCY).await;
         self.files.list(level, from).await
     }
@@ -89,7 +89,7 @@ impl Store for Far {
         name: FileName,
         range: Range<u64>,
         expected: Option<&Version>,
-    ) -> Result<Chunk, Error> {
+    ) -> Result<Chunk, StoreError> {
         let now = self.in_flight.fetch_add(1, Ordering::Relaxed) + 1;
         self.most_in_flight.fetch_max(now, Ordering::Relaxed);
         self.log.lock().push((name, range.clone()));

@@ -9,10 +9,10 @@ mod schema;
 mod small_caches;
 
 use crate::lock::Mutex;
-use crate::replica::fetch::Guesses;
-use crate::replica::prefetch::{Foresight, Source};
-use crate::replica::{Bounds, Replica, View};
-use database::Database;
+use crate::replica::fetch::Speculation;
+use crate::replica::prefetch::{Prefetcher, Source};
+use crate::replica::{CacheLimits, Replica, View};
+use database::ModelDatabase;
 use far::{Far, LATENCY, transfer};
 use futures_util::future::join;
 use std::sync::atomic::Ordering;
@@ -28,10 +28,10 @@ const LARGE: u64 = 128 * MB;
 /// One too small for the orders.
 const SMALL: u64 = 16 * MB;
 
-struct Reader {
+struct ModelReader {
     replica: Arc<Replica>,
     view: Arc<View>,
-    foresight: Foresight,
+    foresight: Prefetcher,
 }
 
 /// What something cost.
@@ -49,28 +49,28 @@ impl Cost {
     }
 }
 
-impl Reader {
+impl ModelReader {
     /// Opens the replica, and reads the first page as SQLite does.
-    async fn open(far: &Arc<Far>, memory: u64, database: &Database) -> Reader {
-        Reader::open_with(far, Bounds { memory, disk: 0 }, database).await
+    async fn open(far: &Arc<Far>, memory: u64, database: &ModelDatabase) -> ModelReader {
+        ModelReader::open_with(far, CacheLimits { memory, disk: 0 }, database).await
     }
 
-    async fn open_with(far: &Arc<Far>, cache: Bounds, database: &Database) -> Reader {
+    async fn open_with(far: &Arc<Far>, cache: CacheLimits, database: &ModelDatabase) -> ModelReader {
         let replica = Arc::new(Replica::new(far.clone(), cache, Duration::from_secs(1)));
         replica.poll(Duration::ZERO).await.expect("a view");
         let view = replica.head().expect("a view");
-        let reader = Reader { replica, view, foresight: Foresight::new() };
+        let reader = ModelReader { replica, view, foresight: Prefetcher::new() };
         reader.read(database, 1).await;
         reader
     }
 
     /// Another reader of the same replica.
-    fn another(&self) -> Reader {
-        Reader { replica: self.replica.clone(), view: self.view.clone(), foresight: Foresight::new() }
+    fn another(&self) -> ModelReader {
+        ModelReader { replica: self.replica.clone(), view: self.view.clone(), foresight: Prefetcher::new() }
     }
 
     /// Reads a page as a connection does, and compares it.
-    async fn read(&self, database: &Database, pgno: u32) {
+    async fn read(&self, database: &ModelDatabase, pgno: u32) {
         let source = Source { fetcher: &self.replica.fetcher, view: &self.view };
         let page = match self.replica.fetcher.cached(&self.view, pgno) {
             Some(page) => {
@@ -86,7 +86,7 @@ impl Reader {
     }
 
     /// Reads pages one after the other, and counts what it cost.
-    async fn read_all(&self, database: &Database, pages: impl IntoIterator<Item = u32>) -> Cost {
+    async fn read_all(&self, database: &ModelDatabase, pages: impl IntoIterator<Item = u32>) -> Cost {
         let (before, started) = (self.replica.store.counts(), Instant::now());
         for pgno in pages {
             self.read(database, pgno).await;
@@ -98,7 +98,7 @@ impl Reader {
         Cost { requests: after.reads - before.reads, bytes: after.bytes - before.bytes, time }
     }
 
-    fn guesses(&self) -> Guesses {
+    fn guesses(&self) -> Speculation {
         self.replica.fetcher.guesses()
     }
 
@@ -115,9 +115,9 @@ fn by_model_clock(story: impl Future<Output = ()>) {
 }
 
 /// 150,000 orders in a table of 16 MB, and three indexes.
-fn orders() -> MutexGuard<'static, Database> {
-    static ORDERS: LazyLock<Mutex<Database>> = LazyLock::new(|| {
-        let mut database = Database::new(
+fn orders() -> MutexGuard<'static, ModelDatabase> {
+    static ORDERS: LazyLock<Mutex<ModelDatabase>> = LazyLock::new(|| {
+        let mut database = ModelDatabase::new(
             4096,
             "CREATE TABLE orders (id INTEGER PRIMARY KEY, customer INTEGER, day TEXT, comment BLOB);
              CREATE INDEX orders_by_day ON orders (day);",
@@ -142,7 +142,7 @@ fn opening_takes_a_few_round_trips() {
     database.snapshot(&far);
     by_model_clock(async {
         let started = Instant::now();
-        let reader = Reader::open(&far, SMALL, &database).await;
+        let reader = ModelReader::open(&far, SMALL, &database).await;
         assert!(started.elapsed() <= 5 * LATENCY, "{:?}", started.elapsed());
         assert!(reader.replica.store.counts().reads <= 3, "{:?}", reader.replica.store.counts());
     });
@@ -159,7 +159,7 @@ fn scans_go_as_fast_as_the_line_in_either_direction() {
             [("orders", 60, 125), ("orders_by_day", 40, 1500), ("orders_by_customer", 16, 125)]
         {
             for backwards in [false, true] {
-                let reader = Reader::open(&far, SMALL, &database).await;
+                let reader = ModelReader::open(&far, SMALL, &database).await;
                 let pages = database.scan(name, backwards);
                 let cost = reader.read_all(&database, pages.iter().copied()).await;
                 assert!(cost.is_as_fast_as_promised(), "{name}, backwards {backwards}: {cost:?}");
@@ -177,16 +177,16 @@ fn scans_go_as_fast_as_the_line_in_either_direction() {
 #[test]
 fn following_costs_a_request_a_poll_and_three_for_a_transaction() {
     let far = Arc::new(Far::default());
-    let mut database = Database::new(4096, "CREATE TABLE t (id INTEGER PRIMARY KEY, value BLOB)");
+    let mut database = ModelDatabase::new(4096, "CREATE TABLE t (id INTEGER PRIMARY KEY, value BLOB)");
     database.run_for_each(2000, 500, "INSERT INTO t VALUES (?1, ?2)");
     database.snapshot(&far);
     database.run("UPDATE t SET value = 'a' WHERE id = 1000");
     database.sync(&far);
     by_model_clock(async {
-        let mut reader = Reader::open(&far, LARGE, &database).await;
+        let mut reader = ModelReader::open(&far, LARGE, &database).await;
         let pages = database.scan("t", false);
         reader.read_all(&database, pages.iter().copied()).await;
-        let poll = async |reader: &Reader| {
+        let poll = async |reader: &ModelReader| {
             let before = reader.replica.store.counts();
             tokio::time::sleep(Duration::from_secs(1)).await;
             reader.replica.take_turn().await.expect("an answer");
@@ -220,7 +220,7 @@ fn what_is_in_the_cache_costs_nothing() {
     let (far, mut database) = (Arc::new(Far::default()), orders());
     database.snapshot(&far);
     by_model_clock(async {
-        let reader = Reader::open(&far, LARGE, &database).await;
+        let reader = ModelReader::open(&far, LARGE, &database).await;
         let pages = database.scan("orders", false);
         reader.read_all(&database, pages.clone()).await;
         let nothing = Cost { requests: 0, bytes: 0, time: Duration::ZERO };
@@ -236,7 +236,7 @@ fn a_reader_who_stops_wastes_no_more_than_some_times_what_it_read() {
     database.snapshot(&far);
     by_model_clock(async {
         for leaves in [2, 40, 300] {
-            let reader = Reader::open(&far, SMALL, &database).await;
+            let reader = ModelReader::open(&far, SMALL, &database).await;
             let pages = database.ways("orders")[900..900 + leaves].concat();
             let cost = reader.read_all(&database, pages.iter().copied()).await;
             let most = 5 * reader.bytes_of(&pages) + 5 * reader.replica.fetcher.reach(reader.view.page_size());
@@ -254,12 +254,12 @@ fn lookups_wait_for_their_way_down_and_then_for_nothing() {
     by_model_clock(async {
         let lookups = |count| shuffled(&database.ways("orders"), count).concat();
         for cache in [SMALL, LARGE] {
-            let reader = Reader::open(&far, cache, &database).await;
+            let reader = ModelReader::open(&far, cache, &database).await;
             let cost = reader.read_all(&database, lookups(1)).await;
             assert!(cost.requests <= 2 && cost.bytes < 250_000, "one: {cost:?}");
             let cost = reader.read_all(&database, lookups(1)).await;
             assert_eq!(cost.requests, 0, "the same again");
-            let reader = Reader::open(&far, cache, &database).await;
+            let reader = ModelReader::open(&far, cache, &database).await;
             let cost = reader.read_all(&database, lookups(200)).await;
             let (time, requests) = if cache == LARGE { (200, 40) } else { (900, 100) };
             assert!(cost.time <= Duration::from_millis(time) && cost.requests <= requests, "200: {cost:?}");
@@ -274,7 +274,7 @@ fn lookups_that_no_guess_can_help_pay_for_few() {
     let (far, mut database) = (Arc::new(Far::default()), orders());
     database.snapshot(&far);
     by_model_clock(async {
-        let reader = Reader::open(&far, 4 * MB, &database).await;
+        let reader = ModelReader::open(&far, 4 * MB, &database).await;
         let cost = reader.read_all(&database, shuffled(&database.ways("orders"), 2000).concat()).await;
         let wasted = reader.guesses().fetched - reader.guesses().used;
         assert!(wasted < 2000 * 250_000, "{cost:?}, {wasted} bytes wasted");
@@ -287,8 +287,8 @@ fn what_memory_has_no_room_for_is_not_fetched_again() {
     let (far, mut database) = (Arc::new(Far::default()), orders());
     database.snapshot(&far);
     by_model_clock(async {
-        let cache = Bounds { memory: 4 * MB, disk: LARGE };
-        let reader = Reader::open_with(&far, cache, &database).await;
+        let cache = CacheLimits { memory: 4 * MB, disk: LARGE };
+        let reader = ModelReader::open_with(&far, cache, &database).await;
         let lookups = shuffled(&database.ways("orders"), 2000).concat();
         let cost = reader.read_all(&database, lookups.iter().copied()).await;
         assert!(cost.requests <= 60 && cost.bytes < 25 * MB, "{cost:?}");
@@ -298,7 +298,7 @@ fn what_memory_has_no_room_for_is_not_fetched_again() {
         assert!(held.memory <= 4 * MB && held.disk > 4 * MB, "{held:?}");
 
         // One that is too small for the table forgets the oldest, and reads are right all the same.
-        let small = Reader::open_with(&far, Bounds { memory: MB, disk: 2 * MB }, &database).await;
+        let small = ModelReader::open_with(&far, CacheLimits { memory: MB, disk: 2 * MB }, &database).await;
         small.read_all(&database, shuffled(&database.ways("orders"), 1000).concat()).await;
         let held = small.replica.fetcher.cache().held();
         assert!(held.memory <= MB && held.disk == 2 * MB, "{held:?}");
@@ -308,11 +308,11 @@ fn what_memory_has_no_room_for_is_not_fetched_again() {
 #[test]
 fn a_small_database_comes_at_once() {
     let far = Arc::new(Far::default());
-    let mut database = Database::new(4096, "CREATE TABLE t (id INTEGER PRIMARY KEY, value BLOB)");
+    let mut database = ModelDatabase::new(4096, "CREATE TABLE t (id INTEGER PRIMARY KEY, value BLOB)");
     database.run_for_each(5000, 200, "INSERT INTO t VALUES (?1, ?2)");
     database.snapshot(&far);
     by_model_clock(async {
-        let reader = Reader::open(&far, LARGE, &database).await;
+        let reader = ModelReader::open(&far, LARGE, &database).await;
         let cost = reader.read_all(&database, database.scan("t", false)).await;
         assert!(cost.requests <= 3 && cost.time <= 2 * LATENCY, "{cost:?}");
     });
@@ -323,7 +323,7 @@ fn a_small_database_comes_at_once() {
 #[test]
 fn a_scan_follows_the_order_of_keys_through_several_files() {
     let far = Arc::new(Far::default());
-    let mut database = Database::new(4096, "CREATE TABLE t (id INTEGER PRIMARY KEY, value BLOB)");
+    let mut database = ModelDatabase::new(4096, "CREATE TABLE t (id INTEGER PRIMARY KEY, value BLOB)");
     database.run_for_each(40_000, 150, "INSERT INTO t VALUES (?1 * 7919 % 40009, ?2)");
     database.snapshot(&far);
     for change in 0..3 {
@@ -332,7 +332,7 @@ fn a_scan_follows_the_order_of_keys_through_several_files() {
     }
     by_model_clock(async {
         for backwards in [false, true] {
-            let reader = Reader::open(&far, SMALL, &database).await;
+            let reader = ModelReader::open(&far, SMALL, &database).await;
             let pages = database.scan("t", backwards);
             let cost = reader.read_all(&database, pages.iter().copied()).await;
             assert!(cost.is_as_fast_as_promised(), "{cost:?}");
@@ -345,13 +345,13 @@ fn a_scan_follows_the_order_of_keys_through_several_files() {
 #[test]
 fn free_pages_are_left_where_they_are() {
     let far = Arc::new(Far::default());
-    let mut database = Database::new(4096, "CREATE TABLE gone (value BLOB); CREATE TABLE t (value BLOB);");
+    let mut database = ModelDatabase::new(4096, "CREATE TABLE gone (value BLOB); CREATE TABLE t (value BLOB);");
     database.run_for_each(6000, 900, "INSERT INTO gone VALUES (?2)");
     database.run_for_each(3000, 900, "INSERT INTO t VALUES (?2)");
     database.run("DROP TABLE gone");
     database.snapshot(&far);
     by_model_clock(async {
-        let reader = Reader::open(&far, LARGE, &database).await;
+        let reader = ModelReader::open(&far, LARGE, &database).await;
         tokio::time::sleep(Duration::from_secs(1)).await;
         far.take_log();
         let pages = database.scan("t", false);
@@ -372,12 +372,12 @@ fn free_pages_are_left_where_they_are() {
 #[test]
 fn long_values_come_in_long_strides() {
     let far = Arc::new(Far::default());
-    let mut database = Database::new(4096, "CREATE TABLE t (id INTEGER PRIMARY KEY, value BLOB)");
+    let mut database = ModelDatabase::new(4096, "CREATE TABLE t (id INTEGER PRIMARY KEY, value BLOB)");
     database.run_for_each(4, 3_000_000, "INSERT INTO t VALUES (?1, ?2)");
     database.run_for_each(100, 50_000, "INSERT INTO t VALUES (?1 + 10, ?2)");
     database.snapshot(&far);
     by_model_clock(async {
-        let reader = Reader::open(&far, SMALL, &database).await;
+        let reader = ModelReader::open(&far, SMALL, &database).await;
         let pages = database.scan_with_values("t");
         let cost = reader.read_all(&database, pages.iter().copied()).await;
         assert!(cost.is_as_fast_as_promised(), "{cost:?}");
@@ -390,13 +390,13 @@ fn long_values_come_in_long_strides() {
 fn every_page_size_is_scanned_with_few_requests() {
     for bits in 9..=16 {
         let far = Arc::new(Far::default());
-        let mut database = Database::new(1 << bits, "CREATE TABLE t (id INTEGER PRIMARY KEY, value BLOB)");
+        let mut database = ModelDatabase::new(1 << bits, "CREATE TABLE t (id INTEGER PRIMARY KEY, value BLOB)");
         database.run_for_each(60_000, 80, "INSERT INTO t VALUES (?1, ?2)");
         database.run("CREATE INDEX i ON t (value)");
         database.snapshot(&far);
         by_model_clock(async {
             for name in ["t", "i"] {
-                let reader = Reader::open(&far, SMALL, &database).await;
+                let reader = ModelReader::open(&far, SMALL, &database).await;
                 let pages = database.scan(name, name == "i");
                 let cost = reader.read_all(&database, pages.iter().copied()).await;
                 assert!(cost.is_as_fast_as_promised(), "{name}, pages of {}: {cost:?}", 1 << bits);
@@ -412,9 +412,9 @@ fn readers_who_want_the_same_share_its_requests_and_do_not_disturb_each_other() 
     let (far, mut database) = (Arc::new(Far::default()), orders());
     database.snapshot(&far);
     by_model_clock(async {
-        let alone = Reader::open(&far, LARGE, &database).await;
+        let alone = ModelReader::open(&far, LARGE, &database).await;
         let alone = alone.read_all(&database, database.scan("orders", false)).await;
-        let first = Reader::open(&far, LARGE, &database).await;
+        let first = ModelReader::open(&far, LARGE, &database).await;
         let second = first.another();
         let before = first.replica.store.counts();
         let pages = database.scan("orders", false);
@@ -422,7 +422,7 @@ fn readers_who_want_the_same_share_its_requests_and_do_not_disturb_each_other() 
         let requests = first.replica.store.counts().reads - before.reads;
         assert!(requests <= alone.requests + 4 && one.time <= alone.time * 2, "{requests}, {one:?} after {alone:?}");
 
-        let first = Reader::open(&far, SMALL, &database).await;
+        let first = ModelReader::open(&far, SMALL, &database).await;
         let second = first.another();
         let (up, down) = (database.scan("orders", false), database.scan("orders_by_customer", true));
         let (one, other) = join(first.read_all(&database, up), second.read_all(&database, down)).await;
@@ -436,7 +436,7 @@ fn a_request_that_is_stuck_is_asked_again() {
     database.snapshot(&far);
     by_model_clock(async {
         for first in [0, 1, 7, 20] {
-            let reader = Reader::open(&far, SMALL, &database).await;
+            let reader = ModelReader::open(&far, SMALL, &database).await;
             far.stick(first, 1);
             let cost = reader.read_all(&database, database.scan("orders", false)).await;
             assert!(cost.time < Duration::from_secs(1), "stuck after {first}: {cost:?}");
@@ -450,7 +450,7 @@ fn a_reader_who_gives_up_leaves_the_request_to_the_others() {
     let (far, mut database) = (Arc::new(Far::default()), orders());
     database.snapshot(&far);
     by_model_clock(async {
-        let reader = Reader::open(&far, SMALL, &database).await;
+        let reader = ModelReader::open(&far, SMALL, &database).await;
         for pgno in 2000..2040 {
             let hurried = tokio::time::timeout(LATENCY / 2, reader.read(&database, pgno * 2)).await;
             assert!(hurried.is_err() || pgno > 2000);
@@ -467,11 +467,11 @@ fn a_damaged_page_takes_none_of_its_neighbours_along() {
     let damaged = 2000;
     database.snapshot_with_damage(&far, damaged);
     by_model_clock(async {
-        let reader = Reader::open(&far, SMALL, &database).await;
+        let reader = ModelReader::open(&far, SMALL, &database).await;
         for pgno in damaged - 5..damaged + 5 {
             if pgno == damaged {
                 let page = reader.replica.page(&reader.view, pgno, &reader.foresight).await;
-                assert_eq!(page.expect_err("damage").kind(), crate::error::Kind::Damaged);
+                assert_eq!(page.expect_err("damage").kind(), crate::error::ErrorKind::Damaged);
             } else {
                 reader.read(&database, pgno).await;
             }

@@ -1,15 +1,15 @@
 //! What the schema cookie costs.
 
 use crate::replica::View;
-use crate::replica::testing::budgets::database::Database;
+use crate::replica::testing::budgets::database::ModelDatabase;
 use crate::replica::testing::budgets::far::{Far, LATENCY};
-use crate::replica::testing::budgets::{LARGE, Reader, by_model_clock};
+use crate::replica::testing::budgets::{LARGE, ModelReader, by_model_clock};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::time::Instant;
 
-impl Reader {
+impl ModelReader {
     /// The schema cookie that page 1 shows, and how many requests and how long it took.
     async fn cookie(&self) -> (u32, u64, Duration) {
         let (before, started) = (self.replica.store.counts().reads, Instant::now());
@@ -34,12 +34,12 @@ impl Reader {
 }
 
 /// A table of 12 MB, so that not all of the database comes at once, behind so many small tables.
-fn database(tables: usize) -> Database {
+fn database(tables: usize) -> ModelDatabase {
     let columns: String = (0..30).map(|n| format!(", a_rather_long_column_name_{n}")).collect();
     let sql: String =
         (0..tables).map(|table| format!("CREATE TABLE table_{table} (id INTEGER PRIMARY KEY {columns});")).collect();
     let mut database =
-        Database::new(4096, &format!("BEGIN; {sql} COMMIT; CREATE TABLE t (id INTEGER PRIMARY KEY, value BLOB)"));
+        ModelDatabase::new(4096, &format!("BEGIN; {sql} COMMIT; CREATE TABLE t (id INTEGER PRIMARY KEY, value BLOB)"));
     database.run_for_each(6000, 2000, "INSERT INTO t VALUES (?1, ?2)");
     database
 }
@@ -49,7 +49,7 @@ fn a_schema_in_page_1_costs_nothing() {
     let (far, mut database) = (Arc::new(Far::default()), database(0));
     database.snapshot(&far);
     by_model_clock(async {
-        let mut reader = Reader::open(&far, LARGE, &database).await;
+        let mut reader = ModelReader::open(&far, LARGE, &database).await;
         let (cookie, requests, time) = reader.cookie().await;
         assert_eq!((requests, time), (0, Duration::ZERO));
         database.run("INSERT INTO t (value) VALUES (zeroblob(20000))");
@@ -64,7 +64,7 @@ fn a_large_schema_comes_in_one_round_trip_for_each_depth_and_is_then_there_for_s
     let (far, mut database) = (Arc::new(Far::default()), database(800));
     database.snapshot(&far);
     by_model_clock(async {
-        let reader = Reader::open(&far, LARGE, &database).await;
+        let reader = ModelReader::open(&far, LARGE, &database).await;
         let (_, requests, time) = reader.cookie().await;
         let pages = database.scan("sqlite_schema", false);
         assert!(pages.len() > 100, "{} pages", pages.len());
@@ -79,9 +79,9 @@ fn a_large_schema_that_did_not_change_is_not_fetched_again() {
     database.snapshot(&far);
     by_model_clock(async {
         // Next to no cache, so that each page would have to be fetched.
-        let mut reader = Reader::open(&far, 0, &database).await;
+        let mut reader = ModelReader::open(&far, 0, &database).await;
         let (cookie, ..) = reader.cookie().await;
-        let of_page_1 = async |reader: &Reader| {
+        let of_page_1 = async |reader: &ModelReader| {
             let (shown, requests, _) = reader.cookie().await;
             assert_eq!(shown, cookie);
             // Page 1 itself may take one.
@@ -112,7 +112,7 @@ fn another_schema_under_the_same_cookie_is_noticed_and_the_first_one_is_known_ag
         let (far, mut database) = (Arc::new(Far::default()), database(tables));
         database.snapshot(&far);
         by_model_clock(async {
-            let mut reader = Reader::open(&far, LARGE, &database).await;
+            let mut reader = ModelReader::open(&far, LARGE, &database).await;
             let mut shown = vec![reader.cookie().await.0];
             for name in ["u", "t", "u"] {
                 let old = if name == "u" { "t" } else { "u" };
@@ -142,7 +142,7 @@ fn a_damaged_schema_has_another_cookie_in_each_view() {
         let damaged = if tables == 0 { 1 } else { *database.scan("sqlite_schema", false).last().expect("a leaf") };
         database.snapshot(&far);
         by_model_clock(async {
-            let mut reader = Reader::open(&far, LARGE, &database).await;
+            let mut reader = ModelReader::open(&far, LARGE, &database).await;
             let mut shown = vec![reader.cookie().await.0];
             for byte in [0xee, 0xff, 0xdd] {
                 database.overwrite(damaged, byte);

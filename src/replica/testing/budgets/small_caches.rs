@@ -5,8 +5,8 @@ use crate::replica::testing::budgets::*;
 const KB: u64 = 1 << 10;
 
 /// 3,000 rows of 3,000 bytes, of which each takes a page.
-fn large_rows() -> Database {
-    let mut database = Database::new(4096, "CREATE TABLE t (id INTEGER PRIMARY KEY, value BLOB)");
+fn large_rows() -> ModelDatabase {
+    let mut database = ModelDatabase::new(4096, "CREATE TABLE t (id INTEGER PRIMARY KEY, value BLOB)");
     database.run_for_each(3000, 3000, "INSERT INTO t VALUES (?1, ?2)");
     database
 }
@@ -19,7 +19,7 @@ fn a_scan_fetches_each_page_about_once() {
     by_model_clock(async {
         for (memory, time) in [(64, 70), (128, 40), (256, 20), (512, 10), (1024, 5), (2048, 4)] {
             for backwards in [false, true] {
-                let reader = Reader::open(&far, memory * KB, &database).await;
+                let reader = ModelReader::open(&far, memory * KB, &database).await;
                 let pages = database.scan("t", backwards);
                 let cost = reader.read_all(&database, pages.iter().copied()).await;
                 let most = reader.bytes_of(&pages) * 5 / 4 + 256 * KB;
@@ -37,7 +37,7 @@ fn scans_that_share_a_cache_do_not_push_each_other_out() {
     database.snapshot(&far);
     by_model_clock(async {
         for memory in [128, 512, 1024] {
-            let first = Reader::open(&far, memory * KB, &database).await;
+            let first = ModelReader::open(&far, memory * KB, &database).await;
             let (second, third) = (first.another(), first.another());
             let before = first.replica.store.counts();
             let pages = database.scan("t", false);
@@ -58,7 +58,7 @@ fn lookups_pay_for_little_else() {
     database.snapshot(&far);
     by_model_clock(async {
         for memory in [64, 256, 512, 1024] {
-            let reader = Reader::open(&far, memory * KB, &database).await;
+            let reader = ModelReader::open(&far, memory * KB, &database).await;
             let pages = shuffled(&database.ways("orders"), 1000).concat();
             let cost = reader.read_all(&database, pages.iter().copied()).await;
             let read = reader.bytes_of(&pages);
@@ -71,12 +71,12 @@ fn lookups_pay_for_little_else() {
 #[test]
 fn long_values_are_fetched_about_once() {
     let far = Arc::new(Far::default());
-    let mut database = Database::new(4096, "CREATE TABLE t (id INTEGER PRIMARY KEY, value BLOB)");
+    let mut database = ModelDatabase::new(4096, "CREATE TABLE t (id INTEGER PRIMARY KEY, value BLOB)");
     database.run_for_each(100, 50_000, "INSERT INTO t VALUES (?1, ?2)");
     database.snapshot(&far);
     by_model_clock(async {
         for memory in [64, 256, 512, 1024] {
-            let reader = Reader::open(&far, memory * KB, &database).await;
+            let reader = ModelReader::open(&far, memory * KB, &database).await;
             let pages = database.scan_with_values("t");
             let cost = reader.read_all(&database, pages.iter().copied()).await;
             let most = reader.bytes_of(&pages) * 5 / 4 + 256 * KB;

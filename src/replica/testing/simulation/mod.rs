@@ -11,13 +11,13 @@ mod random;
 mod world;
 
 use crate::config::Target;
-use crate::error::Kind;
+use crate::error::ErrorKind;
 use crate::ltx::{Header, Txid};
-use crate::replica::files::ltx_file::Portions;
-use crate::replica::prefetch::Foresight;
-use crate::replica::{Bounds, Page, Replica, View};
-use oracle::Database;
-use pages::Schema;
+use crate::replica::files::ltx_file::FetchSizes;
+use crate::replica::prefetch::Prefetcher;
+use crate::replica::{CacheLimits, Page, Replica, View};
+use oracle::OracleDatabase;
+use pages::ModelSchema;
 use primary::{PAGE_SIZE, Primary};
 use random::Random;
 use std::collections::HashMap;
@@ -62,13 +62,13 @@ fn seeds() -> Vec<u64> {
 }
 
 /// Usual, or so small that most files are fetched in parts and not kept.
-fn portions(random: &mut Random) -> Portions {
+fn portions(random: &mut Random) -> FetchSizes {
     if random.below(3) == 0 {
-        return Portions::USUAL;
+        return FetchSizes::USUAL;
     }
     let [probe, whole_sync, whole] = [2000, 3000, 3000].map(|most| random.below(most));
     let tail = random.below(300);
-    Portions {
+    FetchSizes {
         probe: 120 + probe,
         whole_sync,
         whole,
@@ -83,11 +83,11 @@ struct Simulation {
     world: Arc<World>,
     primary: Primary,
     replica: Arc<Replica>,
-    foresight: Foresight,
+    foresight: Prefetcher,
     /// Views that readers hold.
     pinned: Vec<Arc<View>>,
     /// The schema that a reader's statements were compiled for, by the cookie that page 1 showed.
-    compiled: HashMap<u32, Schema>,
+    compiled: HashMap<u32, ModelSchema>,
     /// The newest view that was seen.
     head: Option<Arc<View>>,
     /// Its history and its transaction.
@@ -102,14 +102,15 @@ impl Simulation {
         // Half of them keep some pages or all in a file, too.
         let disk = [0, 0, 7 * PAGE_SIZE as u64, 1 << 20][memory as usize / 1024 % 4];
         let portions = portions(&mut random);
-        let replica = Replica::with_portions(world.clone(), Bounds { memory, disk }, Duration::from_secs(1), portions);
+        let replica =
+            Replica::with_portions(world.clone(), CacheLimits { memory, disk }, Duration::from_secs(1), portions);
         let primary = Primary::new(world.clone(), random.fork());
         Simulation {
             primary,
             random,
             world,
             replica: Arc::new(replica),
-            foresight: Foresight::new(),
+            foresight: Prefetcher::new(),
             pinned: Vec::new(),
             compiled: HashMap::new(),
             head: None,
@@ -188,8 +189,8 @@ impl Simulation {
             }
         }
         let page_size = view.page_size() as usize;
-        let is_it = |state: &Database| {
-            let same = |(page, content): (&Option<Page>, &pages::Content)| {
+        let is_it = |state: &OracleDatabase| {
+            let same = |(page, content): (&Option<Page>, &pages::PageContent)| {
                 page.as_ref().is_none_or(|it| **it == *content.bytes(page_size))
             };
             let alike = state.page_size == page_size && state.pages.len() == pages.len();
@@ -208,7 +209,7 @@ impl Simulation {
     }
 
     /// Statements stay compiled while page 1 shows the same cookie, so it must not show that for another schema.
-    async fn check_cookie(&mut self, view: &Arc<View>, page_1: &Page, schema: Schema) {
+    async fn check_cookie(&mut self, view: &Arc<View>, page_1: &Page, schema: ModelSchema) {
         match self.replica.read_schema_cookie(view, page_1).await {
             Ok(cookie) => {
                 let compiled = *self.compiled.entry(cookie).or_insert(schema);
@@ -219,8 +220,8 @@ impl Simulation {
         }
     }
 
-    fn may_fail(&self, kind: Kind) -> bool {
-        kind == Kind::TooOld || kind == Kind::Unreachable && !self.world.is_calm()
+    fn may_fail(&self, kind: ErrorKind) -> bool {
+        kind == ErrorKind::TooOld || kind == ErrorKind::Unreachable && !self.world.is_calm()
     }
 
     /// Once the store behaves, the newest state is there within a few polls, and whole.

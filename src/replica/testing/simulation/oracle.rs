@@ -1,20 +1,20 @@
 //! What every state holds: all of them, kept whole.
 
 use crate::ltx::Txid;
-use crate::replica::testing::simulation::pages::Content;
+use crate::replica::testing::simulation::pages::PageContent;
 use std::collections::BTreeMap;
 
 /// All states of all histories.
 #[derive(Default)]
 pub(in crate::replica) struct Oracle {
-    histories: Vec<BTreeMap<Txid, Database>>,
+    histories: Vec<BTreeMap<Txid, OracleDatabase>>,
 }
 
 /// A database at one moment.
 #[derive(Clone)]
-pub(in crate::replica) struct Database {
+pub(in crate::replica) struct OracleDatabase {
     pub page_size: usize,
-    pub pages: Vec<Content>,
+    pub pages: Vec<PageContent>,
 }
 
 impl Oracle {
@@ -34,12 +34,12 @@ impl Oracle {
         self.histories.len() - 1
     }
 
-    pub(in crate::replica) fn record(&mut self, txid: Txid, state: Database) {
+    pub(in crate::replica) fn record(&mut self, txid: Txid, state: OracleDatabase) {
         self.histories.last_mut().expect("a history has begun").insert(txid, state);
     }
 
     /// The states after a transaction, with the number of their history: of the newest first.
-    pub(in crate::replica) fn states(&self, txid: Txid) -> impl Iterator<Item = (usize, &Database)> {
+    pub(in crate::replica) fn states(&self, txid: Txid) -> impl Iterator<Item = (usize, &OracleDatabase)> {
         let histories = self.histories.iter().enumerate().rev();
         histories.filter_map(move |(number, states)| Some((number, states.get(&txid)?)))
     }

@@ -5,19 +5,19 @@ use crate::replica::testing::simulation::random::Random;
 
 /// What a page holds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(in crate::replica) enum Content {
+pub(in crate::replica) enum PageContent {
     /// Anything.
     Rows(u64),
     /// The header of the database, and its schema or the root of that. The number is no part of the schema, and no two pages
     /// have the same.
-    First { cookie: u32, schema: Schema, number: u64 },
+    First { cookie: u32, schema: ModelSchema, number: u64 },
     /// A page of the schema, by its place behind page 1. The number is no part of the schema either.
-    Behind { place: u32, schema: Schema, number: u64 },
+    Behind { place: u32, schema: ModelSchema, number: u64 },
 }
 
-/// A schema: which one it is, and how many pages it takes behind page 1, at most [`Schema::MOST_PAGES`].
+/// A schema: which one it is, and how many pages it takes behind page 1, at most [`ModelSchema::MOST_PAGES`].
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub(in crate::replica) struct Schema {
+pub(in crate::replica) struct ModelSchema {
     pub name: u32,
     pub pages: u32,
 }
@@ -36,12 +36,12 @@ fn local(page_size: usize) -> (usize, usize) {
     (least, least + page_size - 4)
 }
 
-impl Schema {
+impl ModelSchema {
     pub(in crate::replica) const MOST_PAGES: u32 = 3;
 
     /// One of a few.
-    pub(in crate::replica) fn any(random: &mut Random) -> Schema {
-        Schema { name: random.below(3) as u32, pages: random.below(Self::MOST_PAGES as u64 + 1) as u32 }
+    pub(in crate::replica) fn any(random: &mut Random) -> ModelSchema {
+        ModelSchema { name: random.below(3) as u32, pages: random.below(Self::MOST_PAGES as u64 + 1) as u32 }
     }
 
     /// With two pages or more the last one is overflow, of the last record of the leaf before it.
@@ -101,17 +101,17 @@ impl Schema {
     }
 }
 
-impl Content {
+impl PageContent {
     /// The bytes of the page: half of most are hard to compress, so that frames differ in size.
     pub(in crate::replica) fn bytes(self, page_size: usize) -> Vec<u8> {
         let mut page = vec![0; page_size];
         match self {
-            Content::Rows(number) => {
+            PageContent::Rows(number) => {
                 let noise = (0..page_size / 2).map(|i| (number.wrapping_mul(i as u64 | 1) >> 13) as u8);
                 let bytes = noise.chain(number.to_be_bytes().into_iter().cycle());
                 page.iter_mut().zip(bytes).for_each(|(byte, new)| *byte = new);
             }
-            Content::First { cookie, schema, number } => {
+            PageContent::First { cookie, schema, number } => {
                 page[..16].copy_from_slice(b"SQLite format 3\0");
                 page[16..18].copy_from_slice(&(page_size as u16).to_be_bytes());
                 page[40..44].copy_from_slice(&cookie.to_be_bytes());
@@ -124,8 +124,8 @@ impl Content {
                     _ => schema.write_interior(&mut page, HEADER),
                 }
             }
-            Content::Behind { place, schema, .. } if place >= schema.leaves() => schema.write_overflow(&mut page),
-            Content::Behind { place, schema, number } => {
+            PageContent::Behind { place, schema, .. } if place >= schema.leaves() => schema.write_overflow(&mut page),
+            PageContent::Behind { place, schema, number } => {
                 schema.write_leaf(&mut page, 0, place);
                 // Between the offsets and the cells nothing is used.
                 page[8 + 2 * RECORDS as usize..][..8].copy_from_slice(&number.to_be_bytes());
@@ -135,9 +135,9 @@ impl Content {
     }
 
     /// The schema whose page 1 this is.
-    pub(in crate::replica) fn schema(self) -> Option<Schema> {
+    pub(in crate::replica) fn schema(self) -> Option<ModelSchema> {
         match self {
-            Content::First { schema, .. } => Some(schema),
+            PageContent::First { schema, .. } => Some(schema),
             _ => None,
         }
     }

@@ -4,8 +4,8 @@
 mod commits;
 
 use crate::ltx::{Encoder, FileName, Form, Header, Level, PageSize, Txid};
-use crate::replica::testing::simulation::oracle::{Database, Oracle};
-use crate::replica::testing::simulation::pages::{Content, Schema};
+use crate::replica::testing::simulation::oracle::{Oracle, OracleDatabase};
+use crate::replica::testing::simulation::pages::{ModelSchema, PageContent};
 use crate::replica::testing::simulation::random::Random;
 use crate::replica::testing::simulation::world::World;
 use bytes::Bytes;
@@ -26,7 +26,7 @@ pub(in crate::replica) struct Primary {
     /// Copies of the file that somebody made.
     copies: Vec<DatabaseFile>,
     /// What each transaction changed, and the size after it: what compactions are made from.
-    changes: BTreeMap<Txid, Change>,
+    changes: BTreeMap<Txid, PageChange>,
     wal_salt: u32,
     wal_offset: i64,
     clock_ms: i64,
@@ -36,9 +36,9 @@ pub(in crate::replica) struct Primary {
 /// The primary's database.
 #[derive(Clone)]
 struct DatabaseFile {
-    database: Database,
+    database: OracleDatabase,
     cookie: u32,
-    schema: Schema,
+    schema: ModelSchema,
 }
 
 /// The primary's machine as it was once, and the replica as it was then.
@@ -46,17 +46,17 @@ struct Image {
     history: usize,
     txid: Txid,
     file: DatabaseFile,
-    changes: BTreeMap<Txid, Change>,
+    changes: BTreeMap<Txid, PageChange>,
     wal_salt: u32,
     wal_offset: i64,
     files: Vec<(Level, FileName, Bytes)>,
 }
 
 #[derive(Clone)]
-struct Change {
+struct PageChange {
     page_size: usize,
     commit: u32,
-    pages: BTreeMap<u32, Content>,
+    pages: BTreeMap<u32, PageContent>,
     ms: i64,
 }
 
@@ -70,9 +70,9 @@ impl Primary {
             oracle,
             txid: Txid(0),
             file: DatabaseFile {
-                database: Database { page_size: PAGE_SIZE, pages: Vec::new() },
+                database: OracleDatabase { page_size: PAGE_SIZE, pages: Vec::new() },
                 cookie: 0,
-                schema: Schema { name: 0, pages: 0 },
+                schema: ModelSchema { name: 0, pages: 0 },
             },
             copies: Vec::new(),
             changes: BTreeMap::new(),
@@ -128,7 +128,7 @@ impl Primary {
         }
     }
 
-    fn upload(&self, level: Level, header: Header, pages: &BTreeMap<u32, Content>) {
+    fn upload(&self, level: Level, header: Header, pages: &BTreeMap<u32, PageContent>) {
         let (mut encoder, page_size) = (Encoder::new(header, Form::Block), header.page_size.get() as usize);
         pages.iter().for_each(|(pgno, content)| encoder.page(*pgno, &content.bytes(page_size)));
         let name = FileName { min: header.min_txid, max: header.max_txid };
@@ -221,7 +221,7 @@ impl Primary {
     }
 
     fn snapshot(&mut self) {
-        let Database { page_size, pages } = &self.file.database;
+        let OracleDatabase { page_size, pages } = &self.file.database;
         let header = self.header(Txid(1), self.txid, pages.len() as u32, self.clock_ms + 500, *page_size);
         let pages = (1..).zip(pages.iter().copied()).collect();
         self.upload(Level::SNAPSHOT, header, &pages);

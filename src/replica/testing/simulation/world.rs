@@ -3,7 +3,7 @@
 use crate::lock::Mutex;
 use crate::ltx::{FileName, Level, Txid};
 use crate::replica::testing::simulation::random::Random;
-use crate::store::{Chunk, Error, ErrorKind, Listed, Store, Version};
+use crate::store::{Chunk, Listed, Store, StoreError, StoreErrorKind, Version};
 use async_trait::async_trait;
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -11,19 +11,19 @@ use std::fmt;
 use std::ops::Range;
 use std::time::Duration;
 
-type Files = BTreeMap<(Level, FileName), Object>;
+type Files = BTreeMap<(Level, FileName), StoredObject>;
 
 #[derive(Clone)]
-struct Object {
+struct StoredObject {
     bytes: Bytes,
     version: u64,
 }
 
 pub(in crate::replica) struct World {
-    state: Mutex<State>,
+    state: Mutex<WorldState>,
 }
 
-struct State {
+struct WorldState {
     files: Files,
     /// What a stale listing shows.
     before: Files,
@@ -41,7 +41,8 @@ struct State {
 impl World {
     pub(in crate::replica) fn new(mut random: Random) -> World {
         let (files, before, untagged) = (Files::new(), Files::new(), random.one_in(3));
-        let state = State { files, before, random, written: 0, calm: false, untagged, vanished: 0, unwritten: None };
+        let state =
+            WorldState { files, before, random, written: 0, calm: false, untagged, vanished: 0, unwritten: None };
         World { state: Mutex::new(state) }
     }
 
@@ -108,10 +109,10 @@ impl World {
     }
 }
 
-impl State {
+impl WorldState {
     fn write(&mut self, level: Level, name: FileName, bytes: Bytes) {
         self.written += 1;
-        self.files.insert((level, name), Object { bytes, version: self.written });
+        self.files.insert((level, name), StoredObject { bytes, version: self.written });
     }
 
     /// What is there by half is there whole now.
@@ -141,13 +142,13 @@ impl State {
     }
 }
 
-fn unreachable() -> Error {
-    Error::new(ErrorKind::Unreachable, "the model store", "the connection broke off")
+fn unreachable() -> StoreError {
+    StoreError::new(StoreErrorKind::Unreachable, "the model store", "the connection broke off")
 }
 
 #[async_trait]
 impl Store for World {
-    async fn list(&self, level: Level, from: Txid) -> Result<Vec<Listed>, Error> {
+    async fn list(&self, level: Level, from: Txid) -> Result<Vec<Listed>, StoreError> {
         let (delay, fails) = self.state.lock().fate();
         tokio::time::sleep(delay).await;
         if fails {
@@ -159,7 +160,7 @@ impl Store for World {
         }
         let stale = !state.calm && state.random.one_in(6);
         let files = if stale { &state.before } else { &state.files };
-        let listed = |((level, name), object): (&(Level, FileName), &Object)| Listed {
+        let listed = |((level, name), object): (&(Level, FileName), &StoredObject)| Listed {
             level: *level,
             name: *name,
             size: object.bytes.len() as u64,
@@ -175,20 +176,21 @@ impl Store for World {
         name: FileName,
         range: Range<u64>,
         expected: Option<&Version>,
-    ) -> Result<Chunk, Error> {
+    ) -> Result<Chunk, StoreError> {
         let (delay, fails) = self.state.lock().fate();
         tokio::time::sleep(delay).await;
         if fails {
             return Err(unreachable());
         }
         let mut state = self.state.lock();
-        let missing = || Error::new(ErrorKind::NotFound, format!("{name} at level {level}"), "there is no such file");
+        let missing =
+            || StoreError::new(StoreErrorKind::NotFound, format!("{name} at level {level}"), "there is no such file");
         if state.is_vanished() {
             return Err(missing());
         }
         let object = state.files.get(&(level, name)).ok_or_else(missing)?;
         if expected.is_some_and(|expected| *expected != version(object)) {
-            return Err(Error::new(ErrorKind::Changed, format!("{name} at level {level}"), "another file"));
+            return Err(StoreError::new(StoreErrorKind::Changed, format!("{name} at level {level}"), "another file"));
         }
         let size = object.bytes.len();
         let bytes = object.bytes.slice((range.start as usize).min(size)..(range.end as usize).min(size));
@@ -196,7 +198,7 @@ impl Store for World {
     }
 }
 
-fn version(object: &Object) -> Version {
+fn version(object: &StoredObject) -> Version {
     Version(object.version.to_string().into())
 }
 

@@ -1,8 +1,8 @@
 //! What happens to the primary's database: transactions, changes of its schema, and other files that take its place.
 
 use crate::ltx::{Header, Level};
-use crate::replica::testing::simulation::pages::{Content, Schema};
-use crate::replica::testing::simulation::primary::{Change, DatabaseFile, MOST_PAGES, PAGE_SIZE, Primary};
+use crate::replica::testing::simulation::pages::{ModelSchema, PageContent};
+use crate::replica::testing::simulation::primary::{DatabaseFile, MOST_PAGES, PAGE_SIZE, PageChange, Primary};
 use std::collections::BTreeMap;
 
 /// Schema cookies are lower than this, so that many schemas have the same.
@@ -28,21 +28,24 @@ impl Primary {
     }
 
     /// A page with other rows. A page of the schema holds the same schema.
-    fn rewritten(&mut self, pgno: u32) -> Content {
+    fn rewritten(&mut self, pgno: u32) -> PageContent {
         let DatabaseFile { cookie, schema, .. } = self.file;
         match pgno {
-            1 => Content::First { cookie, schema, number: self.random.next() },
-            _ if pgno <= 1 + schema.pages => Content::Behind { place: pgno - 2, schema, number: self.random.next() },
-            _ => Content::Rows(self.random.next()),
+            1 => PageContent::First { cookie, schema, number: self.random.next() },
+            _ if pgno <= 1 + schema.pages => {
+                PageContent::Behind { place: pgno - 2, schema, number: self.random.next() }
+            }
+            _ => PageContent::Rows(self.random.next()),
         }
     }
 
     /// Changes the schema, and with it the cookie.
     pub(in crate::replica) fn alter(&mut self) {
-        self.file.schema = Schema::any(&mut self.random);
+        self.file.schema = ModelSchema::any(&mut self.random);
         self.file.cookie = (self.file.cookie + 1) % COOKIES;
         let commit = (self.file.database.pages.len() as u32).max(1 + self.file.schema.pages);
-        let changed = (1..=1 + Schema::MOST_PAGES.min(commit - 1)).map(|pgno| (pgno, self.rewritten(pgno))).collect();
+        let changed =
+            (1..=1 + ModelSchema::MOST_PAGES.min(commit - 1)).map(|pgno| (pgno, self.rewritten(pgno))).collect();
         self.write(commit, changed);
     }
 
@@ -60,7 +63,7 @@ impl Primary {
     pub(in crate::replica) fn replace_file(&mut self) {
         match self.random.below(4) {
             0 | 1 => {
-                self.file.schema = Schema::any(&mut self.random);
+                self.file.schema = ModelSchema::any(&mut self.random);
                 self.file.database.page_size = PAGE_SIZE << self.random.below(2);
                 if self.random.one_in(4) {
                     self.file.cookie = self.random.below(COOKIES.into()) as u32;
@@ -71,7 +74,7 @@ impl Primary {
                 if let Some(copy) = self.random.choose(&self.copies) {
                     self.file = copy.clone();
                     if self.random.one_in(2) {
-                        (self.file.schema, self.file.cookie) = (Schema::any(&mut self.random), cookie);
+                        (self.file.schema, self.file.cookie) = (ModelSchema::any(&mut self.random), cookie);
                     } else {
                         return self.write_file();
                     }
@@ -89,14 +92,14 @@ impl Primary {
     fn write_file(&mut self) {
         self.wal_salt += 1;
         self.wal_offset = 32;
-        let pages: BTreeMap<u32, Content> = (1..).zip(self.file.database.pages.iter().copied()).collect();
+        let pages: BTreeMap<u32, PageContent> = (1..).zip(self.file.database.pages.iter().copied()).collect();
         self.write(pages.len() as u32, pages);
     }
 
-    fn write(&mut self, commit: u32, changed: BTreeMap<u32, Content>) {
+    fn write(&mut self, commit: u32, changed: BTreeMap<u32, PageContent>) {
         self.txid = self.txid.next();
         let database = &mut self.file.database;
-        database.pages.resize(commit as usize, Content::Rows(0));
+        database.pages.resize(commit as usize, PageContent::Rows(0));
         changed.iter().for_each(|(pgno, content)| database.pages[*pgno as usize - 1] = *content);
         self.oracle.record(self.txid, database.clone());
         let page_size = database.page_size;
@@ -113,7 +116,7 @@ impl Primary {
             self.wal_salt += 1;
             self.wal_offset = 32;
         }
-        self.changes.insert(self.txid, Change { page_size, commit, pages: changed.clone(), ms: self.clock_ms });
+        self.changes.insert(self.txid, PageChange { page_size, commit, pages: changed.clone(), ms: self.clock_ms });
         self.upload(Level::ZERO, header, &changed);
     }
 }

@@ -3,7 +3,7 @@
 use crate::store::error::short;
 use crate::store::http::destination;
 use crate::store::tries::{Stop, Trouble, retry_after};
-use crate::store::{Error, ErrorKind};
+use crate::store::{StoreError, StoreErrorKind};
 use futures_util::StreamExt;
 use object_store::client::{HttpError, HttpErrorKind, HttpResponse, HttpResponseBody};
 use reqwest::header::{DATE, RETRY_AFTER};
@@ -13,7 +13,7 @@ use std::time::Duration;
 
 /// A request that brought nothing.
 #[derive(Clone, Debug)]
-pub(super) struct Failure {
+pub(super) struct CloudError {
     /// Scheme, host and port of the server.
     pub server: String,
     pub what: What,
@@ -24,7 +24,7 @@ pub(super) enum What {
     /// There was no answer, or not all of it.
     Silence { connected: bool, cause: String },
     /// The answer was no.
-    Refusal(Refusal),
+    CloudRefusal(CloudRefusal),
     /// The answer was a yes that makes no sense.
     Nonsense(String),
     /// Nobody was asked: there is nothing to sign with. Whoever gives credentials may give some at another try.
@@ -32,7 +32,7 @@ pub(super) enum What {
 }
 
 #[derive(Clone, Default, Debug)]
-pub(super) struct Refusal {
+pub(super) struct CloudRefusal {
     pub status: u16,
     /// The service's word for it, such as `NoSuchKey`; empty if there was none.
     pub code: String,
@@ -47,18 +47,18 @@ pub(super) struct Refusal {
 
 /// What was asked for.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Wish {
+pub(super) enum CloudOperation {
     Listing,
     File,
 }
 
-impl Failure {
+impl CloudError {
     /// Finds what really went wrong below an error. `server` is whom we asked.
-    pub fn below(error: &object_store::Error, server: &str) -> Failure {
+    pub fn below(error: &object_store::Error, server: &str) -> CloudError {
         let mut cause: &(dyn StdError + 'static) = error;
         let mut cut = None;
         loop {
-            if let Some(failure) = cause.downcast_ref::<Failure>() {
+            if let Some(failure) = cause.downcast_ref::<CloudError>() {
                 return failure.clone();
             }
             cut = cut.or(cause.downcast_ref::<HttpError>().map(HttpError::kind));
@@ -72,22 +72,22 @@ impl Failure {
             Some(kind) if kind != HttpErrorKind::Decode => What::Silence { connected: true, cause: text },
             _ => What::Nonsense(text),
         };
-        Failure { server: server.to_owned(), what }
+        CloudError { server: server.to_owned(), what }
     }
 
     /// No answer within the time there was.
-    pub fn late(server: &str, seconds: u64) -> Failure {
+    pub fn late(server: &str, seconds: u64) -> CloudError {
         let cause = format!("no answer within {seconds} seconds");
-        Failure { server: server.to_owned(), what: What::Silence { connected: true, cause } }
+        CloudError { server: server.to_owned(), what: What::Silence { connected: true, cause } }
     }
 
     /// An answer that cannot be right.
-    pub fn nonsense(server: &str, what: String) -> Failure {
-        Failure { server: server.to_owned(), what: What::Nonsense(what) }
+    pub fn nonsense(server: &str, what: String) -> CloudError {
+        CloudError { server: server.to_owned(), what: What::Nonsense(what) }
     }
 
     /// So went the search for credentials.
-    pub fn unsigned(self, settings: &str) -> Failure {
+    pub fn unsigned(self, settings: &str) -> CloudError {
         let cause = match &self.what {
             // Of an answer to nobody's question, such as a file that cannot be read.
             What::Nonsense(cause) => cause.clone(),
@@ -95,31 +95,33 @@ impl Failure {
         };
         let is_passing = matches!(self.trouble(), Trouble::Passing { .. });
         let cause = format!("there are no credentials: {settings} ({cause})");
-        Failure { what: What::Unsigned { cause, is_passing }, ..self }
+        CloudError { what: What::Unsigned { cause, is_passing }, ..self }
     }
 
     /// What another try may bring.
     pub fn trouble(&self) -> Trouble {
         match &self.what {
             What::Silence { .. } | What::Unsigned { is_passing: true, .. } => Trouble::Passing { retry_after: None },
-            What::Refusal(refusal) if refusal.is_passing() => Trouble::Passing { retry_after: refusal.retry_after },
+            What::CloudRefusal(refusal) if refusal.is_passing() => {
+                Trouble::Passing { retry_after: refusal.retry_after }
+            }
             What::Nonsense(_) => Trouble::Nonsense,
-            What::Refusal(_) | What::Unsigned { .. } => Trouble::Lasting,
+            What::CloudRefusal(_) | What::Unsigned { .. } => Trouble::Lasting,
         }
     }
 
     /// With the reason why there is no further try, if the server gave it.
-    pub fn after(mut self, stop: Stop) -> Failure {
-        if let (What::Refusal(refusal), Stop::Asked { .. }) = (&mut self.what, stop) {
+    pub fn after(mut self, stop: Stop) -> CloudError {
+        if let (What::CloudRefusal(refusal), Stop::Asked { .. }) = (&mut self.what, stop) {
             let before = if refusal.message.is_empty() { String::new() } else { format!("{}; ", refusal.message) };
             refusal.message = format!("{before}{stop}");
         }
         self
     }
 
-    pub fn refusal(&self) -> Option<&Refusal> {
+    pub fn refusal(&self) -> Option<&CloudRefusal> {
         match &self.what {
-            What::Refusal(refusal) => Some(refusal),
+            What::CloudRefusal(refusal) => Some(refusal),
             _ => None,
         }
     }
@@ -129,18 +131,18 @@ impl Failure {
     }
 
     /// The failure as callers know it.
-    pub fn error(&self, place: &str, wish: Wish) -> Error {
+    pub fn error(&self, place: &str, wish: CloudOperation) -> StoreError {
         let kind = match &self.what {
-            What::Silence { .. } => ErrorKind::Unreachable,
-            What::Nonsense(_) => ErrorKind::Protocol,
-            What::Unsigned { .. } => ErrorKind::Denied,
-            What::Refusal(refusal) => return refusal.error(&self.server, place, wish),
+            What::Silence { .. } => StoreErrorKind::Unreachable,
+            What::Nonsense(_) => StoreErrorKind::Protocol,
+            What::Unsigned { .. } => StoreErrorKind::Denied,
+            What::CloudRefusal(refusal) => return refusal.error(&self.server, place, wish),
         };
-        Error::new(kind, place, self.to_string())
+        StoreError::new(kind, place, self.to_string())
     }
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for CloudError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let server = &self.server;
         match &self.what {
@@ -148,50 +150,50 @@ impl fmt::Display for Failure {
             What::Silence { connected: true, cause } => write!(f, "the connection to {server} failed: {cause}"),
             What::Nonsense(cause) => write!(f, "{server} answers what makes no sense: {cause}"),
             What::Unsigned { cause, .. } => f.write_str(cause),
-            What::Refusal(refusal) => write!(f, "{server} refuses: {}", refusal.answer()),
+            What::CloudRefusal(refusal) => write!(f, "{server} refuses: {}", refusal.answer()),
         }
     }
 }
 
-impl StdError for Failure {}
+impl StdError for CloudError {}
 
-impl Refusal {
+impl CloudRefusal {
     /// The region that the bucket is in, if that may be why the request was refused. It becomes part of the name of a host.
     pub fn elsewhere(&self) -> Option<&str> {
         let region = matches!(self.status, 300..=399 | 400 | 403).then_some(self.region.as_deref()).flatten();
         region.filter(|region| is_region(region))
     }
 
-    fn error(&self, server: &str, place: &str, wish: Wish) -> Error {
+    fn error(&self, server: &str, place: &str, wish: CloudOperation) -> StoreError {
         const OF_CREDENTIALS: [&str; 4] =
             ["ExpiredToken", "InvalidToken", "TokenRefreshRequired", "InvalidAccessKeyId"];
         let answer = self.answer();
         let (kind, cause) = match (self.status, wish) {
             (404, _) if self.code == "ContainerNotFound" => {
-                (ErrorKind::Config, format!("the container does not exist at {server}"))
+                (StoreErrorKind::Config, format!("the container does not exist at {server}"))
             }
-            (404, Wish::File) if self.code != "NoSuchBucket" => return Error::missing(place),
-            (404, _) => (ErrorKind::Config, format!("the bucket does not exist at {server} ({answer})")),
-            (412, _) => (ErrorKind::Changed, "another version stands there by now".to_owned()),
-            (403, Wish::File) if self.code == "AccessDenied" || self.code.is_empty() => (
-                ErrorKind::Denied,
+            (404, CloudOperation::File) if self.code != "NoSuchBucket" => return StoreError::missing(place),
+            (404, _) => (StoreErrorKind::Config, format!("the bucket does not exist at {server} ({answer})")),
+            (412, _) => (StoreErrorKind::Changed, "another version stands there by now".to_owned()),
+            (403, CloudOperation::File) if self.code == "AccessDenied" || self.code.is_empty() => (
+                StoreErrorKind::Denied,
                 format!("{server} denies access ({answer}); without permission to list, so does a missing file"),
             ),
-            (401 | 403, _) => (ErrorKind::Denied, format!("{server} denies access ({answer})")),
+            (401 | 403, _) => (StoreErrorKind::Denied, format!("{server} denies access ({answer})")),
             _ if OF_CREDENTIALS.contains(&self.code.as_str()) => {
-                (ErrorKind::Denied, format!("{server} denies access ({answer})"))
+                (StoreErrorKind::Denied, format!("{server} denies access ({answer})"))
             }
-            (408 | 429 | 500.., _) => (ErrorKind::Unreachable, format!("{server} cannot serve now ({answer})")),
+            (408 | 429 | 500.., _) => (StoreErrorKind::Unreachable, format!("{server} cannot serve now ({answer})")),
             (300..=399, _) if self.destination.is_some() => {
-                (ErrorKind::Protocol, format!("{server} refuses: {answer}"))
+                (StoreErrorKind::Protocol, format!("{server} refuses: {answer}"))
             }
             (300..=399, _) => (
-                ErrorKind::Config,
+                StoreErrorKind::Config,
                 format!("{server} is not where the bucket is ({answer}); add its region to the URL"),
             ),
-            _ => (ErrorKind::Protocol, format!("{server} does not take the request ({answer})")),
+            _ => (StoreErrorKind::Protocol, format!("{server} does not take the request ({answer})")),
         };
-        Error::new(kind, place, cause)
+        StoreError::new(kind, place, cause)
     }
 
     fn answer(&self) -> String {
@@ -205,7 +207,7 @@ impl Refusal {
 
     /// Reads an answer. Of its body no more is told than what the protocol has for an error: in XML for a bucket, and in JSON
     /// for a server that gives credentials.
-    pub async fn read(asked: &str, is_of_bucket: bool, response: HttpResponse) -> Refusal {
+    pub async fn read(asked: &str, is_of_bucket: bool, response: HttpResponse) -> CloudRefusal {
         let status = response.status().as_u16();
         let destination = response.status().is_redirection().then(|| destination(asked, response.headers())).flatten();
         let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
@@ -216,7 +218,7 @@ impl Refusal {
         let body = beginning(response.into_body()).await;
         let is_error = body.contains("<Error");
         let element = |name: &str| element(&body, name).filter(|_| is_error).map(short);
-        Refusal {
+        CloudRefusal {
             status,
             code: element("Code").or(code).unwrap_or_default(),
             message: element("Message").or_else(|| in_json(&body).filter(|_| !is_of_bucket)).unwrap_or_default(),

@@ -12,28 +12,28 @@ use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
 const CHAINS: usize = 256;
 
-static CHAIN: [AtomicPtr<Slot>; CHAINS] = [const { AtomicPtr::new(ptr::null_mut()) }; CHAINS];
+static CHAIN: [AtomicPtr<NameSlot>; CHAINS] = [const { AtomicPtr::new(ptr::null_mut()) }; CHAINS];
 
-struct Slot {
+struct NameSlot {
     /// The address, 0 in a free slot.
     address: AtomicUsize,
-    next: *const Slot,
+    next: *const NameSlot,
 }
 
 /// Two names while they are in the table.
 #[derive(Debug)]
-pub struct Companions([usize; 2]);
+pub struct JournalNames([usize; 2]);
 
-impl Companions {
+impl JournalNames {
     /// Enters the journal's and the WAL's name of a file. The strings must stay until this is dropped.
-    pub fn enter<T>(journal: *const T, wal: *const T) -> Companions {
+    pub fn enter<T>(journal: *const T, wal: *const T) -> JournalNames {
         let names = [journal.addr(), wal.addr()];
         names.into_iter().filter(|address| *address != 0).for_each(insert);
-        Companions(names)
+        JournalNames(names)
     }
 }
 
-impl Drop for Companions {
+impl Drop for JournalNames {
     fn drop(&mut self) {
         for address in self.0.into_iter().filter(|address| *address != 0) {
             if let Some(slot) = find(address) {
@@ -48,12 +48,12 @@ pub fn contains<T>(name: *const T) -> bool {
     !name.is_null() && find(name.addr()).is_some()
 }
 
-fn chain(address: usize) -> &'static AtomicPtr<Slot> {
+fn chain(address: usize) -> &'static AtomicPtr<NameSlot> {
     // Names come out of allocations of a few hundred bytes, so neighbours differ above the lowest bits.
     &CHAIN[(address ^ (address >> 8)) % CHAINS]
 }
 
-fn slots(address: usize) -> impl Iterator<Item = &'static Slot> {
+fn slots(address: usize) -> impl Iterator<Item = &'static NameSlot> {
     let mut at = chain(address).load(Ordering::Acquire).cast_const();
     std::iter::from_fn(move || {
         // SAFETY: a slot reached from a chain was leaked before it was linked in, and only its atomic ever changes.
@@ -63,16 +63,16 @@ fn slots(address: usize) -> impl Iterator<Item = &'static Slot> {
     })
 }
 
-fn find(address: usize) -> Option<&'static Slot> {
+fn find(address: usize) -> Option<&'static NameSlot> {
     slots(address).find(|slot| slot.address.load(Ordering::Acquire) == address)
 }
 
 fn insert(address: usize) {
-    let take = |slot: &Slot| slot.address.compare_exchange(0, address, Ordering::AcqRel, Ordering::Relaxed).is_ok();
+    let take = |slot: &NameSlot| slot.address.compare_exchange(0, address, Ordering::AcqRel, Ordering::Relaxed).is_ok();
     if slots(address).any(take) {
         return;
     }
-    let slot = Box::leak(Box::new(Slot { address: AtomicUsize::new(address), next: ptr::null() }));
+    let slot = Box::leak(Box::new(NameSlot { address: AtomicUsize::new(address), next: ptr::null() }));
     let chain = chain(address);
     let mut head = chain.load(Ordering::Acquire);
     loop {
@@ -92,7 +92,7 @@ mod tests {
     fn names_are_known_by_address_while_the_file_is_open() {
         let names = ["a.db-journal", "a.db-wal"].map(String::from);
         let same_text = names.clone();
-        let open = Companions::enter(names[0].as_ptr(), names[1].as_ptr());
+        let open = JournalNames::enter(names[0].as_ptr(), names[1].as_ptr());
         assert!(names.iter().all(|name| contains(name.as_ptr())));
         assert!(!same_text.iter().any(|name| contains(name.as_ptr())));
         drop(open);
@@ -108,7 +108,7 @@ mod tests {
                     let names: Vec<[Box<u8>; 2]> = (0..500).map(|_| [Box::new(0), Box::new(0)]).collect();
                     for _ in 0..20 {
                         let open: Vec<_> =
-                            names.iter().map(|[j, w]| Companions::enter(&raw const **j, &raw const **w)).collect();
+                            names.iter().map(|[j, w]| JournalNames::enter(&raw const **j, &raw const **w)).collect();
                         assert!(names.iter().flatten().all(|name| contains(&raw const **name)));
                         drop(open);
                         assert!(!names.iter().flatten().any(|name| contains(&raw const **name)));

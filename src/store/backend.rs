@@ -1,21 +1,21 @@
 //! From the text of a URL to a place that can be compared, shown and connected to.
 
 #[cfg(feature = "azure")]
-use super::azure::AzurePlace;
+use super::azure::AzureConfig;
 use super::environment::Environment;
-use super::file::{FilePlace, FileStore};
+use super::file::{FileConfig, FileStore};
 #[cfg(feature = "gcs")]
-use super::gcs::GcsPlace;
+use super::gcs::GcsConfig;
 use super::masked::{masked, masked_base};
 #[cfg(feature = "nats")]
-use super::nats::{NatsPlace, NatsStore};
-use super::s3::{self, S3Place};
+use super::nats::{NatsConfig, NatsStore};
+use super::s3::{self, S3Config};
 #[cfg(feature = "sftp")]
-use super::sftp::{SftpPlace, SftpStore};
-use super::url::{self, Parts};
+use super::sftp::{SftpConfig, SftpStore};
+use super::url::{self, UrlParts};
 #[cfg(any(feature = "http", feature = "webdav"))]
-use super::web::{Listing, WebPlace, WebStore};
-use super::{Error, ErrorKind, Store};
+use super::web::{Listing, WebConfig, WebStore};
+use super::{Store, StoreError, StoreErrorKind};
 use std::ffi::OsString;
 use std::fmt;
 use std::sync::Arc;
@@ -61,38 +61,38 @@ pub struct Location {
 
 /// What makes two locations the same: place, options and credentials. Never shows a secret.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub struct LocationKey(Arc<Place>);
+pub struct LocationKey(Arc<Backend>);
 
 #[derive(PartialEq, Eq, Hash, Debug)]
-enum Place {
-    File(FilePlace),
-    S3(Box<S3Place>),
+enum Backend {
+    File(FileConfig),
+    S3(Box<S3Config>),
     #[cfg(feature = "gcs")]
-    Gcs(Box<GcsPlace>),
+    Gcs(Box<GcsConfig>),
     #[cfg(feature = "azure")]
-    Azure(Box<AzurePlace>),
+    Azure(Box<AzureConfig>),
     #[cfg(feature = "nats")]
-    Nats(Box<NatsPlace>),
+    Nats(Box<NatsConfig>),
     #[cfg(feature = "sftp")]
-    Sftp(Box<SftpPlace>),
+    Sftp(Box<SftpConfig>),
     #[cfg(any(feature = "http", feature = "webdav"))]
-    Web(Box<WebPlace>),
+    Web(Box<WebConfig>),
 }
 
 impl Location {
     /// Reads a replica URL, and the process's environment as it is now.
     ///
-    /// Fails with [`ErrorKind::Config`] when no replica can be there.
-    pub fn parse(url: &str) -> Result<Location, Error> {
+    /// Fails with [`StoreErrorKind::Config`] when no replica can be there.
+    pub fn parse(url: &str) -> Result<Location, StoreError> {
         Location::parse_with(url, |name| std::env::var_os(name))
     }
 
     /// [`Location::parse`] with another environment than the process's: `variable` answers what a name holds.
-    pub fn parse_with(url: &str, variable: impl Fn(&str) -> Option<OsString>) -> Result<Location, Error> {
+    pub fn parse_with(url: &str, variable: impl Fn(&str) -> Option<OsString>) -> Result<Location, StoreError> {
         let shown: Arc<str> = masked(url).into();
         let environment = Environment(&variable);
         let place = place(url, &environment, &shown);
-        let place = place.map_err(|cause| Error::new(ErrorKind::Config, shown.clone(), cause))?;
+        let place = place.map_err(|cause| StoreError::new(StoreErrorKind::Config, shown.clone(), cause))?;
         let recipient = recipient(url, &place, &environment);
         Ok(Location { shown, base: masked_base(url).into(), key: LocationKey(Arc::new(place)), recipient })
     }
@@ -109,23 +109,23 @@ impl Location {
     }
 
     /// Makes a client for the place. Asks nothing of it yet.
-    pub fn connect(&self) -> Result<Arc<dyn Store>, Error> {
+    pub fn connect(&self) -> Result<Arc<dyn Store>, StoreError> {
         let base = self.base.clone();
         let store = match &*self.key.0 {
-            Place::File(place) => Ok(shared(FileStore::new(base, place.clone()))),
-            Place::S3(place) => s3::connect(base, S3Place::clone(place)).map(shared),
+            Backend::File(place) => Ok(shared(FileStore::new(base, place.clone()))),
+            Backend::S3(place) => s3::connect(base, S3Config::clone(place)).map(shared),
             #[cfg(feature = "gcs")]
-            Place::Gcs(place) => GcsPlace::clone(place).connect(base).map(shared),
+            Backend::Gcs(place) => GcsConfig::clone(place).connect(base).map(shared),
             #[cfg(feature = "azure")]
-            Place::Azure(place) => AzurePlace::clone(place).connect(base).map(shared),
+            Backend::Azure(place) => AzureConfig::clone(place).connect(base).map(shared),
             #[cfg(feature = "nats")]
-            Place::Nats(place) => Ok(shared(NatsStore::new(base, NatsPlace::clone(place)))),
+            Backend::Nats(place) => Ok(shared(NatsStore::new(base, NatsConfig::clone(place)))),
             #[cfg(feature = "sftp")]
-            Place::Sftp(place) => Ok(shared(SftpStore::new(base, SftpPlace::clone(place)))),
+            Backend::Sftp(place) => Ok(shared(SftpStore::new(base, SftpConfig::clone(place)))),
             #[cfg(any(feature = "http", feature = "webdav"))]
-            Place::Web(place) => WebStore::new(base, WebPlace::clone(place)).map(shared),
+            Backend::Web(place) => WebStore::new(base, WebConfig::clone(place)).map(shared),
         };
-        store.map_err(|cause| Error::new(ErrorKind::Config, self.shown.clone(), cause))
+        store.map_err(|cause| StoreError::new(StoreErrorKind::Config, self.shown.clone(), cause))
     }
 }
 
@@ -139,7 +139,7 @@ impl fmt::Display for Location {
     }
 }
 
-fn place(url: &str, environment: &Environment<'_>, shown: &str) -> Result<Place, String> {
+fn place(url: &str, environment: &Environment<'_>, shown: &str) -> Result<Backend, String> {
     let Some((scheme, rest)) = url::scheme(url) else {
         let written = if shown.is_empty() { "it is empty".to_owned() } else { "it has no scheme".to_owned() };
         return Err(format!("this is no replica URL, {written}; the schemes are {}", schemes()));
@@ -147,7 +147,7 @@ fn place(url: &str, environment: &Environment<'_>, shown: &str) -> Result<Place,
     let parts = || {
         let example = known(&scheme).map_or("s3://bucket/path", |(_, example, ..)| example);
         let parts =
-            Parts::of(rest).ok_or_else(|| format!("two slashes are missing behind the scheme, as in {example}"))?;
+            UrlParts::of(rest).ok_or_else(|| format!("two slashes are missing behind the scheme, as in {example}"))?;
         // Decoded, it would not be told from the colon before a password.
         let user = parts.userinfo.map(|info| url::cut(info, ':').0.to_ascii_lowercase()).unwrap_or_default();
         if user.contains("%3a") {
@@ -159,23 +159,23 @@ fn place(url: &str, environment: &Environment<'_>, shown: &str) -> Result<Place,
         }
     };
     match scheme.as_str() {
-        "file" => FilePlace::parse(rest).map(Place::File),
-        "s3" => S3Place::parse(&parts()?, environment, shown).map(|place| Place::S3(place.into())),
-        "oss" => S3Place::parse_oss(&parts()?, environment, shown).map(|place| Place::S3(place.into())),
+        "file" => FileConfig::parse(rest).map(Backend::File),
+        "s3" => S3Config::parse(&parts()?, environment, shown).map(|place| Backend::S3(place.into())),
+        "oss" => S3Config::parse_oss(&parts()?, environment, shown).map(|place| Backend::S3(place.into())),
         #[cfg(feature = "gcs")]
-        "gs" | "gcs" => GcsPlace::parse(&parts()?, environment, shown).map(|place| Place::Gcs(place.into())),
+        "gs" | "gcs" => GcsConfig::parse(&parts()?, environment, shown).map(|place| Backend::Gcs(place.into())),
         #[cfg(feature = "azure")]
-        "abs" => AzurePlace::parse(&parts()?, environment, shown).map(|place| Place::Azure(place.into())),
+        "abs" => AzureConfig::parse(&parts()?, environment, shown).map(|place| Backend::Azure(place.into())),
         #[cfg(feature = "nats")]
-        "nats" => NatsPlace::parse(&parts()?, environment, shown).map(|place| Place::Nats(place.into())),
+        "nats" => NatsConfig::parse(&parts()?, environment, shown).map(|place| Backend::Nats(place.into())),
         #[cfg(feature = "sftp")]
-        "sftp" => SftpPlace::parse(&parts()?, environment, shown).map(|place| Place::Sftp(place.into())),
+        "sftp" => SftpConfig::parse(&parts()?, environment, shown).map(|place| Backend::Sftp(place.into())),
         #[cfg(feature = "webdav")]
-        "webdav" => WebPlace::parse("http", Listing::Dav, &parts()?, environment, shown).map(web),
+        "webdav" => WebConfig::parse("http", Listing::Dav, &parts()?, environment, shown).map(web),
         #[cfg(feature = "webdav")]
-        "webdavs" => WebPlace::parse("https", Listing::Dav, &parts()?, environment, shown).map(web),
+        "webdavs" => WebConfig::parse("https", Listing::Dav, &parts()?, environment, shown).map(web),
         #[cfg(feature = "http")]
-        "http" | "https" => WebPlace::parse(&scheme, Listing::Index, &parts()?, environment, shown).map(web),
+        "http" | "https" => WebConfig::parse(&scheme, Listing::Index, &parts()?, environment, shown).map(web),
         other => Err(match known(other) {
             Some((.., feature, _)) => format!("this library was built without the feature '{feature}', which reads it"),
             None => format!("the scheme '{other}' is not known; the schemes are {}", schemes()),
@@ -184,39 +184,39 @@ fn place(url: &str, environment: &Environment<'_>, shown: &str) -> Result<Place,
 }
 
 /// As [`Location::recipient`].
-fn recipient(url: &str, place: &Place, environment: &Environment<'_>) -> Option<String> {
+fn recipient(url: &str, place: &Backend, environment: &Environment<'_>) -> Option<String> {
     let (_, rest) = url::scheme(url)?;
     #[cfg_attr(
         not(any(feature = "azure", feature = "http", feature = "nats", feature = "sftp", feature = "webdav")),
         expect(unused_variables, reason = "the other backends have no credentials in their URLs")
     )]
-    let parts = &Parts::of(rest)?;
+    let parts = &UrlParts::of(rest)?;
     match place {
-        Place::File(_) => None,
-        Place::S3(place) => place.recipient(environment),
+        Backend::File(_) => None,
+        Backend::S3(place) => place.recipient(environment),
         #[cfg(feature = "gcs")]
-        Place::Gcs(place) => place.recipient(environment),
+        Backend::Gcs(place) => place.recipient(environment),
         #[cfg(feature = "azure")]
-        Place::Azure(place) => place.recipient(parts, environment),
+        Backend::Azure(place) => place.recipient(parts, environment),
         #[cfg(feature = "nats")]
-        Place::Nats(place) => place.recipient(parts),
+        Backend::Nats(place) => place.recipient(parts),
         #[cfg(feature = "sftp")]
-        Place::Sftp(place) => place.recipient(parts),
+        Backend::Sftp(place) => place.recipient(parts),
         #[cfg(any(feature = "http", feature = "webdav"))]
-        Place::Web(place) => place.recipient(parts),
+        Backend::Web(place) => place.recipient(parts),
     }
 }
 
 #[cfg(any(feature = "http", feature = "webdav"))]
-fn web(place: WebPlace) -> Place {
-    Place::Web(place.into())
+fn web(place: WebConfig) -> Backend {
+    Backend::Web(place.into())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn parse(url: &str, variables: &[(&str, &str)]) -> Result<Location, Error> {
+    fn parse(url: &str, variables: &[(&str, &str)]) -> Result<Location, StoreError> {
         let find = |name: &str| variables.iter().find(|(n, _)| *n == name).map(|(_, value)| OsString::from(value));
         Location::parse_with(url, find)
     }
@@ -227,14 +227,14 @@ mod tests {
     fn what_is_no_replica_url_is_refused_with_the_known_schemes() {
         for url in ["", "nonsense", "/srv/replica", r"C:\replica", "ftp://host/path"] {
             let error = parse(url, &[]).expect_err(url);
-            assert_eq!(error.kind(), ErrorKind::Config, "{url}");
+            assert_eq!(error.kind(), StoreErrorKind::Config, "{url}");
             assert!(error.to_string().contains("file:///srv/replica"), "{error}");
             assert!(error.to_string().contains("s3://bucket/path"), "{error}");
         }
         for url in ["s3:///path", "s3:bucket/path", "s3://bucket", "s3://bucket/", "s3://bucket/.", "file:", "file://"]
         {
             let error = parse(url, &KEYS).expect_err(url);
-            assert_eq!(error.kind(), ErrorKind::Config, "{url}");
+            assert_eq!(error.kind(), StoreErrorKind::Config, "{url}");
             assert!(!error.to_string().contains("the schemes are"), "{error}");
         }
     }

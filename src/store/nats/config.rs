@@ -2,18 +2,18 @@
 
 use crate::store::environment::{Environment, Secret};
 use crate::store::parameters::Parameters;
-use crate::store::url::{Parts, decoded};
+use crate::store::url::{UrlParts, decoded};
 use async_nats::ServerAddr;
 use std::path::PathBuf;
 
 /// Where a replica lies in JetStream, and how to get in.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub(in crate::store) struct NatsPlace {
+pub(in crate::store) struct NatsConfig {
     /// Hosts with or without ports, of one cluster; never empty.
     pub servers: Vec<String>,
     /// The object store. It holds one replica, at its root.
     pub bucket: String,
-    pub credentials: Credentials,
+    pub credentials: NatsCredentials,
     /// Whether TLS is spoken even if no server asks for it.
     pub tls: bool,
     /// Files with authorities that are believed besides the system's.
@@ -24,7 +24,7 @@ pub(in crate::store) struct NatsPlace {
 
 /// What servers are shown of who we are.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub(in crate::store) enum Credentials {
+pub(in crate::store) enum NatsCredentials {
     None,
     User {
         name: String,
@@ -45,8 +45,8 @@ pub(in crate::store) enum Credentials {
 /// Where Litestream looks if a URL names no host.
 const USUAL_SERVER: &str = "127.0.0.1:4222";
 
-impl NatsPlace {
-    pub fn parse(parts: &Parts<'_>, environment: &Environment<'_>, shown: &str) -> Result<NatsPlace, String> {
+impl NatsConfig {
+    pub fn parse(parts: &UrlParts<'_>, environment: &Environment<'_>, shown: &str) -> Result<NatsConfig, String> {
         let mut parameters = Parameters::of(&parts.query);
         let credentials = credentials(parts.userinfo, &mut parameters, environment)?;
         let tls = parameters.flag("tls")?.unwrap_or(false);
@@ -57,12 +57,12 @@ impl NatsPlace {
             _ => return Err("client-cert and client-key are of use together alone".to_owned()),
         };
         parameters.warn_of_the_rest(&["maxreconnects", "reconnectwait", "timeout"], shown);
-        if matches!(credentials, Credentials::User { .. } | Credentials::Token(_)) && !tls {
+        if matches!(credentials, NatsCredentials::User { .. } | NatsCredentials::Token(_)) && !tls {
             tracing::warn!(
                 "{shown}: password or token travel in the open unless the server asks for TLS; add tls=true"
             );
         }
-        Ok(NatsPlace {
+        Ok(NatsConfig {
             servers: servers(parts.host)?,
             bucket: bucket(&parts.path)?,
             credentials,
@@ -73,9 +73,9 @@ impl NatsPlace {
     }
 
     /// As [`Location::recipient`](crate::store::Location::recipient). A file that the URL points to is one of this machine.
-    pub fn recipient(&self, parts: &Parts<'_>) -> Option<String> {
+    pub fn recipient(&self, parts: &UrlParts<'_>) -> Option<String> {
         let own = credentials(parts.userinfo, &mut Parameters::of(&parts.query), &Environment::EMPTY);
-        let is_own = own.as_ref() == Ok(&self.credentials) && !matches!(self.credentials, Credentials::File(_));
+        let is_own = own.as_ref() == Ok(&self.credentials) && !matches!(self.credentials, NatsCredentials::File(_));
         if is_own && self.certificate.is_none() {
             return None;
         }
@@ -117,7 +117,7 @@ fn credentials(
     userinfo: Option<&str>,
     parameters: &mut Parameters,
     environment: &Environment<'_>,
-) -> Result<Credentials, String> {
+) -> Result<NatsCredentials, String> {
     let mut setting = |name: &str| match parameters.take(name) {
         None => environment.text(&format!("LITESTREAM_NATS_{}", name.to_uppercase())),
         value => Ok(value),
@@ -133,16 +133,16 @@ fn credentials(
     let user = user.map_or_else(|| environment.text("LITESTREAM_NATS_USERNAME"), |user| Ok(Some(user)))?;
     let password = password.map_or_else(|| environment.text("LITESTREAM_NATS_PASSWORD"), |word| Ok(Some(word)))?;
     Ok(match (jwt, seed, file) {
-        (Some(jwt), Some(seed), _) => Credentials::Jwt { jwt: Secret(jwt), seed: Secret(seed) },
+        (Some(jwt), Some(seed), _) => NatsCredentials::Jwt { jwt: Secret(jwt), seed: Secret(seed) },
         (Some(_), None, _) => return Err("its jwt is of no use without the seed".to_owned()),
-        (None, _, Some(file)) => Credentials::File(file.into()),
-        (None, Some(seed), None) => Credentials::Key(Secret(seed)),
+        (None, _, Some(file)) => NatsCredentials::File(file.into()),
+        (None, Some(seed), None) => NatsCredentials::Key(Secret(seed)),
         (None, None, None) => match (user, password, token) {
-            (Some(name), Some(password), _) => Credentials::User { name, password: Secret(password) },
-            (_, _, Some(token)) => Credentials::Token(Secret(token)),
+            (Some(name), Some(password), _) => NatsCredentials::User { name, password: Secret(password) },
+            (_, _, Some(token)) => NatsCredentials::Token(Secret(token)),
             // Alone before the host it is a token, as for NATS's own clients.
-            (Some(token), None, None) if is_named => Credentials::Token(Secret(token)),
-            _ => Credentials::None,
+            (Some(token), None, None) if is_named => NatsCredentials::Token(Secret(token)),
+            _ => NatsCredentials::None,
         },
     })
 }
@@ -153,10 +153,10 @@ mod tests {
     use crate::store::url;
     use std::ffi::OsString;
 
-    fn parse(url: &str, variables: &[(&str, &str)]) -> Result<NatsPlace, String> {
+    fn parse(url: &str, variables: &[(&str, &str)]) -> Result<NatsConfig, String> {
         let find = |name: &str| variables.iter().find(|(n, _)| *n == name).map(|(_, value)| OsString::from(value));
         let (_, rest) = url::scheme(url).expect("a scheme");
-        NatsPlace::parse(&Parts::of(rest).expect("parts"), &Environment(&find), url)
+        NatsConfig::parse(&UrlParts::of(rest).expect("parts"), &Environment(&find), url)
     }
 
     fn secret(text: &str) -> Secret {
@@ -175,24 +175,24 @@ mod tests {
             let place = parse(url, &[]).expect(url);
             assert_eq!(place.servers, servers, "{url}");
             assert_eq!(place.bucket, bucket, "{url}");
-            assert_eq!((place.credentials, place.tls), (Credentials::None, false), "{url}");
+            assert_eq!((place.credentials, place.tls), (NatsCredentials::None, false), "{url}");
         }
     }
 
     #[test]
     fn credentials_come_from_the_url_or_the_environment_in_litestreams_order() {
         let of = |url: &str, variables: &[(&str, &str)]| parse(url, variables).expect(url).credentials;
-        let user = |password: &str| Credentials::User { name: "me".to_owned(), password: secret(password) };
+        let user = |password: &str| NatsCredentials::User { name: "me".to_owned(), password: secret(password) };
         assert_eq!(of("nats://me:p%40ss@h/b", &[]), user("p@ss"));
         assert_eq!(of("nats://me@h/b", &[("LITESTREAM_NATS_PASSWORD", "hush")]), user("hush"));
         let both = [("LITESTREAM_NATS_USERNAME", "me"), ("LITESTREAM_NATS_PASSWORD", "hush")];
         assert_eq!(of("nats://h/b", &both), user("hush"));
         assert_eq!(of("nats://h/b?token=other", &both), user("hush"));
-        assert_eq!(of("nats://hush@h/b", &[]), Credentials::Token(secret("hush")));
-        assert_eq!(of("nats://h/b", &[("LITESTREAM_NATS_TOKEN", "hush")]), Credentials::Token(secret("hush")));
-        assert_eq!(of("nats://h/b?creds=/c", &both), Credentials::File("/c".into()));
-        assert_eq!(of("nats://h/b?seed=SU", &both), Credentials::Key(secret("SU")));
-        let jwt = Credentials::Jwt { jwt: secret("ey"), seed: secret("SU") };
+        assert_eq!(of("nats://hush@h/b", &[]), NatsCredentials::Token(secret("hush")));
+        assert_eq!(of("nats://h/b", &[("LITESTREAM_NATS_TOKEN", "hush")]), NatsCredentials::Token(secret("hush")));
+        assert_eq!(of("nats://h/b?creds=/c", &both), NatsCredentials::File("/c".into()));
+        assert_eq!(of("nats://h/b?seed=SU", &both), NatsCredentials::Key(secret("SU")));
+        let jwt = NatsCredentials::Jwt { jwt: secret("ey"), seed: secret("SU") };
         assert_eq!(of("nats://h/b?creds=/c", &[("LITESTREAM_NATS_JWT", "ey"), ("LITESTREAM_NATS_SEED", "SU")]), jwt);
     }
 

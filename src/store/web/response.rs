@@ -2,7 +2,7 @@
 
 use crate::store::bounds::LONGEST_LISTING;
 use crate::store::error::short;
-use crate::store::patience::Allowance;
+use crate::store::timeouts::Allowance;
 use crate::store::tries::{Trouble, retry_after};
 use bytes::{Bytes, BytesMut};
 use reqwest::header::{CONTENT_RANGE, DATE, HeaderMap, HeaderName, RETRY_AFTER};
@@ -16,7 +16,7 @@ const LONGEST_WHOLE: u64 = 16 * 1024 * 1024;
 
 /// Why there is no answer that helps.
 #[derive(Debug)]
-pub(super) enum Failure {
+pub(super) enum WebError {
     /// The server said no. It may say when to ask again.
     Refused(StatusCode, Option<Duration>),
     /// The answer is at this server, which is not asked; or the same one has redirected too often.
@@ -32,7 +32,7 @@ pub(super) enum Failure {
 }
 
 /// An answer that was read to its end.
-pub(super) struct Answer {
+pub(super) struct WebResponse {
     pub status: StatusCode,
     pub headers: HeaderMap,
     pub body: Bytes,
@@ -66,52 +66,54 @@ impl Length {
     }
 }
 
-impl Failure {
-    pub fn silent(error: &reqwest::Error) -> Failure {
+impl WebError {
+    pub fn silent(error: &reqwest::Error) -> WebError {
         let mut root: &dyn StdError = error;
         while let Some(source) = root.source() {
             root = source;
         }
-        Failure::Silent(short(&root.to_string()))
+        WebError::Silent(short(&root.to_string()))
     }
 
     /// The refusal of an answer.
-    pub fn refused(response: &Response) -> Failure {
+    pub fn refused(response: &Response) -> WebError {
         let header = |name| header(response.headers(), name);
-        Failure::Refused(response.status(), header(RETRY_AFTER).and_then(|told| retry_after(told, header(DATE))))
+        WebError::Refused(response.status(), header(RETRY_AFTER).and_then(|told| retry_after(told, header(DATE))))
     }
 
     /// What another try may bring.
     pub fn trouble(&self) -> Trouble {
         match self {
-            Failure::Refused(status, retry_after)
+            WebError::Refused(status, retry_after)
                 if status.is_server_error() || [408, 425, 429].contains(&status.as_u16()) =>
             {
                 Trouble::Passing { retry_after: *retry_after }
             }
-            Failure::Silent(_) => Trouble::Passing { retry_after: None },
-            Failure::Nonsense(_) => Trouble::Nonsense,
-            Failure::Redirected(_) | Failure::Refused(..) | Failure::Unfit(_) | Failure::Busy(_) => Trouble::Lasting,
+            WebError::Silent(_) => Trouble::Passing { retry_after: None },
+            WebError::Nonsense(_) => Trouble::Nonsense,
+            WebError::Redirected(_) | WebError::Refused(..) | WebError::Unfit(_) | WebError::Busy(_) => {
+                Trouble::Lasting
+            }
         }
     }
 }
 
 /// The body of an answer, if it is no longer than it may be. Its bytes earn it the time to go on.
-pub(super) async fn body(response: &mut Response, length: Length, allowance: &Allowance) -> Result<Bytes, Failure> {
+pub(super) async fn body(response: &mut Response, length: Length, allowance: &Allowance) -> Result<Bytes, WebError> {
     let most = length.most(response.status());
     let too_long = || match length {
-        Length::Part(_) if most == LONGEST_WHOLE => Failure::Unfit(
+        Length::Part(_) if most == LONGEST_WHOLE => WebError::Unfit(
             "answers with a whole file of many megabytes where a range of it was asked for; it has to serve ranges"
                 .to_owned(),
         ),
-        _ => Failure::Nonsense(format!("more than the {most} bytes that there can be")),
+        _ => WebError::Nonsense(format!("more than the {most} bytes that there can be")),
     };
     let announced = response.content_length().unwrap_or(0);
     if announced > most {
         return Err(too_long());
     }
     let mut body = BytesMut::with_capacity(announced.min(LONGEST_WHOLE) as usize);
-    while let Some(chunk) = response.chunk().await.map_err(|error| Failure::silent(&error))? {
+    while let Some(chunk) = response.chunk().await.map_err(|error| WebError::silent(&error))? {
         allowance.earn(chunk.len() as u64);
         if (body.len() + chunk.len()) as u64 > most {
             return Err(too_long());

@@ -3,13 +3,13 @@
 use crate::store::environment::{Environment, Secret};
 use crate::store::parameters::Parameters;
 use crate::store::recipient;
-use crate::store::url::{Parts, endpoint};
+use crate::store::url::{UrlParts, endpoint};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use std::fmt;
 
 /// Where a replica lies behind a web server.
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub(in crate::store) struct WebPlace {
+pub(in crate::store) struct WebConfig {
     /// Scheme, host and port.
     pub server: String,
     /// The URL of the replica, without a slash at its end.
@@ -20,7 +20,7 @@ pub(in crate::store) struct WebPlace {
     pub listing: Listing,
 }
 
-impl fmt::Debug for WebPlace {
+impl fmt::Debug for WebConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The path may hold a password that was not encoded.
         f.debug_struct("WebPlace").field("listing", &self.listing).finish_non_exhaustive()
@@ -41,15 +41,15 @@ pub(in crate::store) enum Listing {
 /// What stays as it is in the path of a URL.
 const KEPT: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'/');
 
-impl WebPlace {
+impl WebConfig {
     /// `scheme` is `http` or `https`.
     pub fn parse(
         scheme: &str,
         listing: Listing,
-        parts: &Parts<'_>,
+        parts: &UrlParts<'_>,
         environment: &Environment<'_>,
         shown: &str,
-    ) -> Result<WebPlace, String> {
+    ) -> Result<WebConfig, String> {
         if parts.host.is_empty() {
             return Err("it names no host".to_owned());
         }
@@ -60,7 +60,7 @@ impl WebPlace {
         let server = endpoint(&format!("{scheme}://{}", parts.host)).map_err(|_| "its host is none".to_owned())?;
         let mut parameters = Parameters::of(&parts.query);
         let (user, password) = credentials(listing, parts, environment)?;
-        let place = WebPlace {
+        let place = WebConfig {
             base: match parts.path.as_str() {
                 "" => server.clone(),
                 path => format!("{server}/{}", utf8_percent_encode(path, &KEPT)),
@@ -79,7 +79,7 @@ impl WebPlace {
     }
 
     /// As [`Location::recipient`](crate::store::Location::recipient).
-    pub fn recipient(&self, parts: &Parts<'_>) -> Option<String> {
+    pub fn recipient(&self, parts: &UrlParts<'_>) -> Option<String> {
         let (user, password) = credentials(self.listing, parts, &Environment::EMPTY).ok()?;
         let is_own = self.user.is_none() || (&user, &password) == (&self.user, &self.password);
         recipient::at(&self.server, is_own, self.skip_verify && !is_own)
@@ -89,7 +89,7 @@ impl WebPlace {
 /// User and password of the URL, or of the environment where it has none.
 fn credentials(
     listing: Listing,
-    parts: &Parts<'_>,
+    parts: &UrlParts<'_>,
     environment: &Environment<'_>,
 ) -> Result<(Option<String>, Option<Secret>), String> {
     let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
@@ -123,8 +123,8 @@ mod tests {
     fn a_url_names_server_path_and_user() {
         let of = |scheme: &str, rest: &str| {
             let variable = |name: &str| (name == "LITESTREAM_WEBDAV_PASSWORD").then(|| OsString::from("hush"));
-            let parts = Parts::of(rest).expect("parts");
-            let place = WebPlace::parse(scheme, Listing::Dav, &parts, &Environment(&variable), rest).expect(rest);
+            let parts = UrlParts::of(rest).expect("parts");
+            let place = WebConfig::parse(scheme, Listing::Dav, &parts, &Environment(&variable), rest).expect(rest);
             (place.base, place.user.unwrap_or_default(), place.password.map(|password| password.0).unwrap_or_default())
         };
         let expect = |base: &str, user: &str, password: &str| (base.to_owned(), user.to_owned(), password.to_owned());
@@ -134,7 +134,7 @@ mod tests {
         let (_, rest) = url::scheme("webdav:///path").expect("a scheme");
         let nothing = |_: &str| None;
         let parsed =
-            WebPlace::parse("http", Listing::Dav, &Parts::of(rest).expect("parts"), &Environment(&nothing), "");
+            WebConfig::parse("http", Listing::Dav, &UrlParts::of(rest).expect("parts"), &Environment(&nothing), "");
         assert_eq!(parsed, Err("it names no host".to_owned()));
     }
 }

@@ -2,25 +2,25 @@
 
 use super::api::Api;
 use super::ffi::Sqlite3;
-use super::file::File;
+use super::file::DbFile;
 use super::report::StatusReport;
 use crate::config::Target;
 use crate::error::Error;
 use crate::ltx::Txid;
-use crate::replica::{Change, History, HistoryRow, Inventory, InventoryRow, Verification, VerifiedFile};
+use crate::replica::{Change, FileListing, FileListingRow, HistoryRow, MomentList, Verification, VerifiedFile};
 use std::cell::RefCell;
 use std::ffi::{CStr, c_int};
 use std::ptr;
 use std::time::Duration;
 
-/// The file control that carries a [`Request`] from a function to a file. Other VFSes answer that they do not know it.
+/// The file control that carries a [`ControlCall`] from a function to a file. Other VFSes answer that they do not know it.
 ///
 /// The way through SQLite matters: it holds the locks that keep a file of a shared cache to one thread at a time.
 pub const REQUEST: c_int = 0x4c53_5646;
 
 /// Something to know, or to do, about the database that a file is.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Question {
+pub enum ControlOp {
     /// The last transaction of the state that reads see.
     Txid,
     /// Seconds since the replica last confirmed the newest state that is served.
@@ -41,9 +41,9 @@ pub enum Question {
     /// Go to the state after a transaction.
     MoveToTxid(Txid),
     /// The next moments that one can go to, from the newest towards the past.
-    Older(RefCell<History>),
+    Older(RefCell<MomentList>),
     /// The next files of the replica.
-    Further(RefCell<Inventory>),
+    Further(RefCell<FileListing>),
     /// Read the next file of the state that reads see whole.
     Verify(RefCell<Verification>),
     /// What differs between two moments; without the later, up to the state that reads see.
@@ -57,7 +57,7 @@ pub enum Question {
 
 /// What a file says.
 #[derive(Debug)]
-pub enum Answer {
+pub enum ControlValue {
     /// Words.
     Text(String),
     /// A whole number.
@@ -67,47 +67,47 @@ pub enum Answer {
     /// How the replica and its reader are doing.
     Status(Box<StatusReport>),
     /// Moments; none where there are no more.
-    Moments(Vec<HistoryRow>),
+    TimeTravel(Vec<HistoryRow>),
     /// Files; none where there are no more.
-    Files(Vec<InventoryRow>),
+    Files(Vec<FileListingRow>),
     /// A file that was read; none where there are no more.
     Verified(Vec<VerifiedFile>),
     /// What differs.
     Changes(Vec<Change>),
 }
 
-impl Answer {
+impl ControlValue {
     /// As text; rows are for tables alone.
     pub fn into_text(self) -> String {
         match self {
-            Answer::Text(text) => text,
-            Answer::Number(number) => number.to_string(),
-            Answer::Seconds(seconds) => format!("{seconds:.3}"),
-            Answer::Status(report) => report.to_string(),
-            Answer::Moments(rows) => format!("{rows:?}"),
-            Answer::Files(rows) => format!("{rows:?}"),
-            Answer::Verified(rows) => format!("{rows:?}"),
-            Answer::Changes(rows) => format!("{rows:?}"),
+            ControlValue::Text(text) => text,
+            ControlValue::Number(number) => number.to_string(),
+            ControlValue::Seconds(seconds) => format!("{seconds:.3}"),
+            ControlValue::Status(report) => report.to_string(),
+            ControlValue::TimeTravel(rows) => format!("{rows:?}"),
+            ControlValue::Files(rows) => format!("{rows:?}"),
+            ControlValue::Verified(rows) => format!("{rows:?}"),
+            ControlValue::Changes(rows) => format!("{rows:?}"),
         }
     }
 }
 
 /// A question on its way through SQLite's file control to the file behind a schema.
-pub struct Request<'a> {
+pub struct ControlCall<'a> {
     /// None asks only who is there.
-    pub question: Option<&'a Question>,
+    pub question: Option<&'a ControlOp>,
     /// The schema the request is sent to.
     pub schema: &'a CStr,
     /// The file that was reached, null if it is not a replica's.
-    pub file: *const File,
+    pub file: *const DbFile,
     /// Its answer, if there was a question.
-    pub answer: Option<Result<Answer, Error>>,
+    pub answer: Option<Result<ControlValue, Error>>,
 }
 
-impl<'a> Request<'a> {
+impl<'a> ControlCall<'a> {
     /// A request that has not been sent.
-    pub fn new(schema: &'a CStr, question: Option<&'a Question>) -> Request<'a> {
-        Request { question, schema, file: ptr::null(), answer: None }
+    pub fn new(schema: &'a CStr, question: Option<&'a ControlOp>) -> ControlCall<'a> {
+        ControlCall { question, schema, file: ptr::null(), answer: None }
     }
 
     /// Sends it to the file behind its schema; answers a result code, which is not OK if that file is no replica's.

@@ -7,13 +7,13 @@ use crate::store::cloud::is_region;
 use crate::store::environment::{Environment, Secret};
 use crate::store::parameters::Parameters;
 use crate::store::recipient;
-use crate::store::url::{self, Parts};
+use crate::store::url::{self, UrlParts};
 use object_store::path::Path;
 use std::ffi::OsString;
 
 /// Where a replica lies in S3, and how to ask for it.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub(in crate::store) struct S3Place {
+pub(in crate::store) struct S3Config {
     pub bucket: String,
     /// The replica's path below the bucket, never empty.
     pub path: String,
@@ -24,14 +24,14 @@ pub(in crate::store) struct S3Place {
     pub skip_verify: bool,
     /// The key that the customer encrypts objects with, in Base64.
     pub customer_key: Option<Secret>,
-    pub credentials: Credentials,
+    pub credentials: S3Credentials,
     /// A file of certificates to trust besides the system's.
     pub authorities: Option<OsString>,
 }
 
 /// What requests are signed with.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub(in crate::store) enum Credentials {
+pub(in crate::store) enum S3Credentials {
     /// Keys that somebody set.
     Static { id: Secret, secret: Secret, token: Option<Secret> },
     /// Where to ask for the keys of a role: variables of the environment.
@@ -60,8 +60,8 @@ const ENDPOINTS: [&str; 3] = ["LITESTREAM_S3_ENDPOINT", "AWS_ENDPOINT_URL_S3", "
 /// Where an instance is asked, as `object_store` calls it.
 const METADATA: &str = "AWS_METADATA_ENDPOINT";
 
-impl S3Place {
-    pub fn parse(parts: &Parts<'_>, environment: &Environment<'_>, shown: &str) -> Result<S3Place, String> {
+impl S3Config {
+    pub fn parse(parts: &UrlParts<'_>, environment: &Environment<'_>, shown: &str) -> Result<S3Config, String> {
         let mut parameters = Parameters::of(&parts.query);
         let (host, path) = match AccessPoint::parse(parts)? {
             Some(point) => (point.host, point.path),
@@ -75,10 +75,10 @@ impl S3Place {
         let endpoint = endpoint.map(|text| url::endpoint(&text)).transpose()?;
         let region = parameters.take("region").or(host.region);
         let (credentials, regional) = match parameters.flag("anonymous")? {
-            Some(true) => (Credentials::None, None),
-            _ => Credentials::find(environment)?,
+            Some(true) => (S3Credentials::None, None),
+            _ => S3Credentials::find(environment)?,
         };
-        let place = S3Place {
+        let place = S3Config {
             bucket: host.bucket,
             path,
             region: match region {
@@ -93,7 +93,7 @@ impl S3Place {
             authorities: environment.raw("AWS_CA_BUNDLE"),
         };
         parameters.warn_of_the_rest(&FOR_WRITERS, shown);
-        if let Some(endpoint) = place.endpoint.as_deref().filter(|_| place.credentials != Credentials::None) {
+        if let Some(endpoint) = place.endpoint.as_deref().filter(|_| place.credentials != S3Credentials::None) {
             recipient::warn_of_plain_http(endpoint, shown);
         }
         if parts.userinfo.is_some() {
@@ -102,7 +102,7 @@ impl S3Place {
         place.check()
     }
 
-    fn check(self) -> Result<S3Place, String> {
+    fn check(self) -> Result<S3Config, String> {
         if self.bucket.is_empty() {
             return Err("it names no bucket; write s3://bucket/path, and a server of your own as \
                         s3://bucket/path?endpoint=http://localhost:9000"
@@ -140,7 +140,7 @@ impl S3Place {
             recipient::verified_host(endpoint).is_some_and(|host| is_amazons(&host) || is_alibabas(&host))
         };
         match (&self.credentials, &self.endpoint) {
-            (Credentials::None, _) => None,
+            (S3Credentials::None, _) => None,
             (_, None) => recipient::at("Amazon S3", true, self.skip_verify),
             (_, Some(endpoint)) => {
                 let is_named = is_own(endpoint) || recipient::is_named(endpoint, environment, &ENDPOINTS);
@@ -150,10 +150,10 @@ impl S3Place {
     }
 }
 
-impl Credentials {
+impl S3Credentials {
     /// As Amazon's own tools look for them, and with them the region of a profile. Keys come in pairs: halves of two
     /// pairs are never mixed.
-    fn find(environment: &Environment<'_>) -> Result<(Credentials, Option<String>), String> {
+    fn find(environment: &Environment<'_>) -> Result<(S3Credentials, Option<String>), String> {
         let mut half = None;
         for family in ["AWS", "LITESTREAM"] {
             let name = |rest: &str| format!("{family}_{rest}");
@@ -161,7 +161,7 @@ impl Credentials {
             let (id, secret) = (read("ACCESS_KEY_ID")?, read("SECRET_ACCESS_KEY")?);
             match (id, secret) {
                 (Some(id), Some(secret)) => {
-                    return Ok((Credentials::Static { id, secret, token: read("SESSION_TOKEN")? }, None));
+                    return Ok((S3Credentials::Static { id, secret, token: read("SESSION_TOKEN")? }, None));
                 }
                 (None, None) => {}
                 (Some(_), None) => half = half.or(Some([name("ACCESS_KEY_ID"), name("SECRET_ACCESS_KEY")])),
@@ -172,13 +172,13 @@ impl Credentials {
             return Err(format!("{set} is set but {unset} is not; set both or neither"));
         }
         if environment.raw("AWS_WEB_IDENTITY_TOKEN_FILE").is_some() {
-            return Ok((Credentials::role(environment)?, None));
+            return Ok((S3Credentials::role(environment)?, None));
         }
         let (region, credentials) = profile::read(environment)?;
-        Ok((credentials.map_or_else(|| Credentials::role(environment), Ok)?, region))
+        Ok((credentials.map_or_else(|| S3Credentials::role(environment), Ok)?, region))
     }
 
-    fn role(environment: &Environment<'_>) -> Result<Credentials, String> {
+    fn role(environment: &Environment<'_>) -> Result<S3Credentials, String> {
         const VARIABLES: [&str; 9] = [
             "AWS_WEB_IDENTITY_TOKEN_FILE",
             "AWS_ROLE_ARN",
@@ -218,7 +218,7 @@ impl Credentials {
                          AWS_EC2_METADATA_DISABLED forbids to ask the instance; set them, or anonymous=true for a \
                          public bucket"
                 .to_owned()),
-            false => Ok(Credentials::Role(set)),
+            false => Ok(S3Credentials::Role(set)),
         }
     }
 }
@@ -227,10 +227,10 @@ impl Credentials {
 mod tests {
     use super::*;
 
-    fn parse(url: &str, variables: &[(&str, &str)]) -> Result<S3Place, String> {
+    fn parse(url: &str, variables: &[(&str, &str)]) -> Result<S3Config, String> {
         let find = |name: &str| variables.iter().find(|(n, _)| *n == name).map(|(_, value)| OsString::from(value));
         let (_, rest) = url::scheme(url).expect("a scheme");
-        S3Place::parse(&Parts::of(rest).expect("parts"), &Environment(&find), url)
+        S3Config::parse(&UrlParts::of(rest).expect("parts"), &Environment(&find), url)
     }
 
     fn secret(text: &str) -> Secret {
@@ -267,8 +267,8 @@ mod tests {
         let of = |variables: &[(&str, &str)]| parse("s3://b/p", variables).map(|place| place.credentials);
         let (id, key, token) = (("AWS_ACCESS_KEY_ID", "a"), ("AWS_SECRET_ACCESS_KEY", "b"), ("AWS_SESSION_TOKEN", "c"));
         let other = [("LITESTREAM_ACCESS_KEY_ID", "x"), ("LITESTREAM_SECRET_ACCESS_KEY", "y")];
-        let first = |token| Ok(Credentials::Static { id: secret("a"), secret: secret("b"), token });
-        let second = || Ok(Credentials::Static { id: secret("x"), secret: secret("y"), token: None });
+        let first = |token| Ok(S3Credentials::Static { id: secret("a"), secret: secret("b"), token });
+        let second = || Ok(S3Credentials::Static { id: secret("x"), secret: secret("y"), token: None });
         assert_eq!(of(&[id, key, other[0], other[1]]), first(None));
         assert_eq!(of(&[id, key, token]), first(Some(secret("c"))));
         assert_eq!(of(&[other[0], other[1], token]), second());
@@ -276,13 +276,13 @@ mod tests {
         let complaint = of(&[id, other[1]]).expect_err("two halves");
         assert!(complaint.starts_with("AWS_ACCESS_KEY_ID is set but AWS_SECRET_ACCESS_KEY is not"), "{complaint}");
         let role = ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/role");
-        assert_eq!(of(&[role]), Ok(Credentials::Role(vec![(role.0, secret("/role"))])));
+        assert_eq!(of(&[role]), Ok(S3Credentials::Role(vec![(role.0, secret("/role"))])));
     }
 
     #[test]
     fn a_role_is_asked_for_where_the_environment_says_and_half_of_a_setting_is_none() {
         let of = |variables: &[(&str, &str)]| parse("s3://b/p", variables).map(|place| place.credentials);
-        let asked_at = |endpoint: &str| Ok(Credentials::Role(vec![(METADATA, secret(endpoint))]));
+        let asked_at = |endpoint: &str| Ok(S3Credentials::Role(vec![(METADATA, secret(endpoint))]));
         let amazons = ("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://[fd00:ec2::254]/");
         assert_eq!(of(&[amazons]), asked_at("http://[fd00:ec2::254]"));
         assert_eq!(of(&[(METADATA, "http://other")]), asked_at("http://other"));
@@ -292,7 +292,7 @@ mod tests {
             (("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://x"), ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "t"));
         assert_eq!(
             of(&[uri, file, off]),
-            Ok(Credentials::Role(vec![(uri.0, secret(uri.1)), (file.0, secret(file.1))]))
+            Ok(S3Credentials::Role(vec![(uri.0, secret(uri.1)), (file.0, secret(file.1))]))
         );
         for (variables, complaint) in [
             (&[off][..], "there are no credentials: AWS_ACCESS_KEY_ID and"),
@@ -317,8 +317,8 @@ mod tests {
         let of = |variables: &[&[(&str, &str)]]| {
             let place = parse("s3://b/p", &[&[home[0]][..], &variables.concat()].concat()).expect("a place");
             let kind = match place.credentials {
-                Credentials::Static { id, .. } => id.0,
-                Credentials::Role(variables) => variables[0].0.to_owned(),
+                S3Credentials::Static { id, .. } => id.0,
+                S3Credentials::Role(variables) => variables[0].0.to_owned(),
                 other => panic!("{other:?}"),
             };
             (kind, place.region)

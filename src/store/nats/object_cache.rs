@@ -5,12 +5,12 @@
 //! is kept in memory, a large one in a temporary file, since a snapshot may be larger than memory and each page
 //! of it would cost its whole way there again. Those that were read last stay, within bounds.
 
-use super::bucket::Object;
-use super::connection::Connection;
-use super::failure::Failure;
+use super::bucket::NatsObject;
+use super::connection::NatsConnection;
+use super::error::NatsError;
 use crate::lock::{self, RwLock};
 use crate::pread;
-use crate::store::ErrorKind;
+use crate::store::StoreErrorKind;
 use bytes::Bytes;
 use futures_util::future::{Either, select};
 use std::fs::File;
@@ -30,14 +30,14 @@ const FILES: u64 = 1 << 30;
 
 /// The objects that are kept.
 #[derive(Default)]
-pub(super) struct Shelf {
+pub(super) struct ObjectCache {
     /// The last one was asked for last.
     kept: lock::Mutex<Vec<Arc<Kept>>>,
 }
 
-impl Shelf {
+impl ObjectCache {
     /// An object that may have been read before.
-    pub fn object(&self, object: &Object) -> Result<Arc<Kept>, Failure> {
+    pub fn object(&self, object: &NatsObject) -> Result<Arc<Kept>, NatsError> {
         let mut kept = self.kept.lock();
         let found = kept.iter().position(|other| other.object.id == object.id).map(|at| kept.remove(at));
         let found = found.map_or_else(|| Kept::new(object.clone()).map(Arc::new), Ok)?;
@@ -58,15 +58,15 @@ impl Shelf {
 
 /// An object, as far as it was read.
 pub(super) struct Kept {
-    object: Object,
-    content: Content,
+    object: NatsObject,
+    content: ObjectContent,
     /// How many of its bytes are here.
     here: watch::Sender<u64>,
     /// One reads on at a time.
     turn: Mutex<Next>,
 }
 
-enum Content {
+enum ObjectContent {
     Memory(RwLock<Vec<u8>>),
     File(File),
 }
@@ -81,17 +81,17 @@ struct Next {
 }
 
 impl Kept {
-    fn new(object: Object) -> Result<Kept, Failure> {
+    fn new(object: NatsObject) -> Result<Kept, NatsError> {
         let content = if object.size <= LONGEST_IN_MEMORY {
-            Content::Memory(RwLock::new(Vec::with_capacity(object.size as usize)))
+            ObjectContent::Memory(RwLock::new(Vec::with_capacity(object.size as usize)))
         } else {
-            Content::File(pread::temporary().map_err(|error| unkept(&error))?)
+            ObjectContent::File(pread::temporary().map_err(|error| unkept(&error))?)
         };
         Ok(Kept { object, content, here: watch::Sender::new(0), turn: Mutex::default() })
     }
 
     fn is_in_memory(&self) -> bool {
-        matches!(self.content, Content::Memory(_))
+        matches!(self.content, ObjectContent::Memory(_))
     }
 
     /// How many bytes have to come before all up to `end` are here.
@@ -100,7 +100,7 @@ impl Kept {
     }
 
     /// Bytes of the object; `range` ends within it.
-    pub async fn range(&self, range: Range<u64>, connection: &Connection) -> Result<Bytes, Failure> {
+    pub async fn range(&self, range: Range<u64>, connection: &NatsConnection) -> Result<Bytes, NatsError> {
         let end = range.end;
         let mut here = self.here.subscribe();
         // Another who reads on may come by what is asked for long before he is done.
@@ -112,7 +112,7 @@ impl Kept {
         self.content(range)
     }
 
-    async fn read_on(&self, end: u64, next: &mut Next, connection: &Connection) -> Result<(), Failure> {
+    async fn read_on(&self, end: u64, next: &mut Next, connection: &NatsConnection) -> Result<(), NatsError> {
         const IN_VAIN: u64 = 5;
         let mut in_vain = 0;
         while *self.here.borrow() < end {
@@ -120,22 +120,25 @@ impl Kept {
             self.read_some(end, next, connection).await?;
             in_vain = if next.pieces > before { 0 } else { in_vain + 1 };
             if in_vain == IN_VAIN {
-                return Err(Failure::late(IN_VAIN));
+                return Err(NatsError::late(IN_VAIN));
             }
         }
         Ok(())
     }
 
     /// Reads on up to `end`, or until nothing comes for a while.
-    async fn read_some(&self, end: u64, next: &mut Next, connection: &Connection) -> Result<(), Failure> {
+    async fn read_some(&self, end: u64, next: &mut Next, connection: &NatsConnection) -> Result<(), NatsError> {
         let mut pieces = connection.pieces_from(&self.object, next.sequence).await?;
         if next.pieces.checked_add(pieces.count) != Some(self.object.pieces) {
-            return Err(Failure::new(ErrorKind::Changed, "some of its pieces are gone: it was deleted or rewritten"));
+            return Err(NatsError::new(
+                StoreErrorKind::Changed,
+                "some of its pieces are gone: it was deleted or rewritten",
+            ));
         }
         let (mut here, mut reached, mut bytes) = (*self.here.borrow(), *next, Vec::new());
         while here < end {
             if reached.pieces == self.object.pieces {
-                return Err(Failure::nonsense("an object shorter than it is said to be"));
+                return Err(NatsError::nonsense("an object shorter than it is said to be"));
             }
             let piece = pieces.next().await?;
             if let Some(piece) = &piece {
@@ -144,7 +147,7 @@ impl Kept {
             }
             let through = here + bytes.len() as u64;
             if through > self.object.size {
-                return Err(Failure::nonsense("an object longer than it is said to be"));
+                return Err(NatsError::nonsense("an object longer than it is said to be"));
             }
             // Pieces of a few bytes are put down together.
             if through >= end || bytes.len() >= AT_ONCE || piece.is_none() {
@@ -160,21 +163,21 @@ impl Kept {
         Ok(())
     }
 
-    fn put(&self, bytes: &[u8], at: u64) -> Result<(), Failure> {
+    fn put(&self, bytes: &[u8], at: u64) -> Result<(), NatsError> {
         match &self.content {
-            Content::Memory(content) => content.write().extend_from_slice(bytes),
-            Content::File(file) => pread::write_all_at(file, bytes, at).map_err(|error| unkept(&error))?,
+            ObjectContent::Memory(content) => content.write().extend_from_slice(bytes),
+            ObjectContent::File(file) => pread::write_all_at(file, bytes, at).map_err(|error| unkept(&error))?,
         }
         Ok(())
     }
 
-    fn content(&self, range: Range<u64>) -> Result<Bytes, Failure> {
+    fn content(&self, range: Range<u64>) -> Result<Bytes, NatsError> {
         match &self.content {
-            Content::Memory(content) => {
+            ObjectContent::Memory(content) => {
                 let content = content.read();
                 Ok(Bytes::copy_from_slice(&content[range.start as usize..range.end as usize]))
             }
-            Content::File(file) => {
+            ObjectContent::File(file) => {
                 let mut bytes = vec![0; (range.end - range.start) as usize];
                 pread::read_exact_at(file, &mut bytes, range.start).map_err(|error| unkept(&error))?;
                 Ok(bytes.into())
@@ -186,7 +189,7 @@ impl Kept {
 /// Bytes that are put down together.
 const AT_ONCE: usize = 256 * 1024;
 
-fn unkept(error: &std::io::Error) -> Failure {
+fn unkept(error: &std::io::Error) -> NatsError {
     let cause = format!("it cannot be kept in a temporary file, which reading a part of it takes: {error}");
-    Failure::new(ErrorKind::Config, cause)
+    NatsError::new(StoreErrorKind::Config, cause)
 }

@@ -2,7 +2,7 @@
 
 use crate::store::environment::{Environment, Secret};
 use crate::store::parameters::Parameters;
-use crate::store::url::{Parts, decoded};
+use crate::store::url::{UrlParts, decoded};
 use russh::keys::ssh_key::Fingerprint;
 use russh::keys::{HashAlg, PublicKey};
 use std::ffi::OsString;
@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 /// Where a replica lies on an SSH server, and how to get in.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub(in crate::store) struct SftpPlace {
+pub(in crate::store) struct SftpConfig {
     pub user: String,
     pub host: String,
     pub port: u16,
@@ -22,7 +22,7 @@ pub(in crate::store) struct SftpPlace {
     pub default_keys: Vec<PathBuf>,
     /// Where an agent listens.
     pub agent: Option<OsString>,
-    pub trust: Trust,
+    pub trust: HostTrust,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -33,7 +33,7 @@ pub(in crate::store) struct KeyFile {
 
 /// Whom to take for the server.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub(in crate::store) enum Trust {
+pub(in crate::store) enum HostTrust {
     /// Who has a key that these files know under the server's name.
     KnownHosts(Vec<PathBuf>),
     /// Who has this key: an authorized-keys line or a fingerprint.
@@ -42,8 +42,8 @@ pub(in crate::store) enum Trust {
     Anyone,
 }
 
-impl SftpPlace {
-    pub fn parse(parts: &Parts<'_>, environment: &Environment<'_>, shown: &str) -> Result<SftpPlace, String> {
+impl SftpConfig {
+    pub fn parse(parts: &UrlParts<'_>, environment: &Environment<'_>, shown: &str) -> Result<SftpConfig, String> {
         let mut parameters = Parameters::of(&parts.query);
         let (user, password) = match parts.userinfo.map(|info| info.split_once(':').unwrap_or((info, ""))) {
             Some((user, password)) if !user.is_empty() => (decoded(user)?, decoded(password)?),
@@ -65,16 +65,16 @@ impl SftpPlace {
             home.iter().flat_map(|home| names.iter().map(|name| home.join(".ssh").join(name))).collect()
         };
         let trust = match (parameters.flag("insecureHostKey")?, host_key) {
-            (Some(true), _) => Trust::Anyone,
-            (_, Some(key)) => Trust::Key(check_host_key(&key)?),
-            (_, None) => Trust::KnownHosts([in_home(&["known_hosts"]), vec![SYSTEM_WIDE.into()]].concat()),
+            (Some(true), _) => HostTrust::Anyone,
+            (_, Some(key)) => HostTrust::Key(check_host_key(&key)?),
+            (_, None) => HostTrust::KnownHosts([in_home(&["known_hosts"]), vec![SYSTEM_WIDE.into()]].concat()),
         };
         let (host, port) = host_and_port(parts.host)?;
         parameters.warn_of_the_rest(&["concurrentwrites"], shown);
         if parts.path.is_empty() {
             return Err("it names no path; write sftp://user@host/path".to_owned());
         }
-        Ok(SftpPlace {
+        Ok(SftpConfig {
             user,
             host,
             port,
@@ -88,16 +88,16 @@ impl SftpPlace {
     }
 
     /// As [`Location::recipient`](crate::store::Location::recipient). A key that the URL points to is one of this machine.
-    pub fn recipient(&self, parts: &Parts<'_>) -> Option<String> {
+    pub fn recipient(&self, parts: &UrlParts<'_>) -> Option<String> {
         let password = parts.userinfo.and_then(|info| info.split_once(':')).is_some_and(|(_, word)| !word.is_empty());
         let is_own = password || Parameters::of(&parts.query).take("password").is_some();
         if is_own && self.key.is_none() {
             return None;
         }
         let verified = match &self.trust {
-            Trust::KnownHosts(_) => String::new(),
-            Trust::Key(key) => format!(" with the host key {key}"),
-            Trust::Anyone => " whatever its host key is".to_owned(),
+            HostTrust::KnownHosts(_) => String::new(),
+            HostTrust::Key(key) => format!(" with the host key {key}"),
+            HostTrust::Anyone => " whatever its host key is".to_owned(),
         };
         Some(format!("sftp://{}{verified}", self.server()))
     }
@@ -140,7 +140,7 @@ fn check_host_key(text: &str) -> Result<String, String> {
         })
 }
 
-/// Whether this is the key, or has the fingerprint, of [`Trust::Key`].
+/// Whether this is the key, or has the fingerprint, of [`HostTrust::Key`].
 pub(super) fn is_key(given: &str, key: &PublicKey) -> bool {
     match given.parse::<Fingerprint>() {
         Ok(fingerprint) => key.fingerprint(fingerprint.algorithm()) == fingerprint,
@@ -158,10 +158,10 @@ mod tests {
     use super::*;
     use crate::store::url;
 
-    fn parse(url: &str, variables: &[(&str, &str)]) -> Result<SftpPlace, String> {
+    fn parse(url: &str, variables: &[(&str, &str)]) -> Result<SftpConfig, String> {
         let find = |name: &str| variables.iter().find(|(n, _)| *n == name).map(|(_, value)| OsString::from(value));
         let (_, rest) = url::scheme(url).expect("a scheme");
-        SftpPlace::parse(&Parts::of(rest).expect("parts"), &Environment(&find), url)
+        SftpConfig::parse(&UrlParts::of(rest).expect("parts"), &Environment(&find), url)
     }
 
     const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBacRMgKuIGKU+/VmFeHtjiDJ1T2uMT7vkmRgSnvSSVu";
@@ -200,15 +200,15 @@ mod tests {
     fn a_server_is_known_by_its_key_or_by_the_users_files() {
         let trust = |url: &str| parse(url, &[("HOME", "/home/me")]).expect(url).trust;
         let files = vec!["/home/me/.ssh/known_hosts".into(), SYSTEM_WIDE.into()];
-        assert_eq!(trust("sftp://me@h/p"), Trust::KnownHosts(files));
-        assert_eq!(trust("sftp://me@h/p?insecure-host-key=true"), Trust::Anyone);
+        assert_eq!(trust("sftp://me@h/p"), HostTrust::KnownHosts(files));
+        assert_eq!(trust("sftp://me@h/p?insecure-host-key=true"), HostTrust::Anyone);
         let key = PublicKey::from_openssh(KEY).expect("a key");
         assert_eq!(fingerprint(&key), PRINT);
         let other = PublicKey::from_openssh(&KEY.replacen('+', "/", 1)).expect("another key");
         // A plus sign that was not encoded is a blank in a query.
         for given in [KEY.to_owned(), format!("{KEY} a comment").replace('+', "%2B"), PRINT.to_owned()] {
             let url = format!("sftp://me@h/p?host-key={}", given.replace(' ', "%20"));
-            let Trust::Key(given) = trust(&url) else { panic!("{url}") };
+            let HostTrust::Key(given) = trust(&url) else { panic!("{url}") };
             assert!(is_key(&given, &key) && !is_key(&given, &other), "{given}");
         }
     }
