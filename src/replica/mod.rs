@@ -39,7 +39,7 @@ pub use diff::Change;
 pub use fetch::Speculation;
 pub use follow::verification::{Verification, VerifiedFile};
 pub use session::connection::{Connection, Interrupted};
-pub(crate) use session::registry::gives_memory_back_by;
+pub(crate) use session::memory::gives_memory_back_by;
 pub use session::status::{Status, age};
 pub use time_travel::{FileListing, FileListingRow, HistoryRow, MomentList};
 pub use view::View;
@@ -66,8 +66,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use time_travel::TimeTravel;
 
-/// A replica. A process has one for each URL and credentials. Each part owns its state, and has what it needs from the parts
-/// above it.
+/// A replica. A process has one for each URL and credentials. Each part owns its state, and holds references to the
+/// parts above it that it uses.
 pub(crate) struct Replica {
     files: Arc<Files>,
     fetcher: Arc<Fetcher>,
@@ -145,13 +145,14 @@ impl Replica {
         self.follower.poll(fresh).await
     }
 
-    /// The view of `target`. Returns None for [`Target::Latest`] and for a time in the future: such a reader follows.
+    /// Returns the view of `target`. Returns None for [`Target::Latest`] and for a time in the future: a reader of
+    /// those follows the primary.
     pub(crate) async fn view_of(&self, target: Target) -> Result<Option<Arc<View>>, Error> {
         self.time_travel.view_of(target).await
     }
 
-    /// Returns a page of `view` from the cache, or fetches it with its neighbours and with the pages that `prefetcher` expects to be read
-    /// next. Returns None for a page that the view does not have.
+    /// Returns a page of `view` from the cache, or fetches it with its neighbours and with the pages that `prefetcher`
+    /// expects to be read next. Returns None for a page that the view does not have.
     async fn page(&self, view: &Arc<View>, pgno: u32, prefetcher: &Prefetcher) -> Result<Option<Page>, Error> {
         let source = Source { fetcher: &self.fetcher, view };
         let arrival = self.arrival(view, pgno);

@@ -82,8 +82,8 @@ impl Head {
         self.share_memory(self.view().map_or(0, |view| view.held()));
     }
 
-    /// Gives the page cache the memory that the files of the newest view leave, and at least half of the limit: a view that holds
-    /// more is planned again soon.
+    /// Gives the page cache the memory that the files of the newest view leave, and at least half of the limit: a view
+    /// that holds more is planned again soon.
     fn share_memory(&self, held: u64) {
         let CacheLimits { memory, disk } = self.limits();
         self.fetcher.cache().resize(CacheLimits { memory: memory.saturating_sub(held).max(memory / 2), disk });

@@ -8,14 +8,14 @@ use crate::store::Counting;
 use crate::time;
 use std::sync::Arc;
 
-/// Why a replica that answers gives no newer view.
+/// Why there is no newer view although the replica can be read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum StallReason {
     /// There are no files.
     Empty,
     /// The files do not hold every page: a snapshot is missing.
     NoBase,
-    /// All files lie before the view; perhaps another history begins.
+    /// All files end before the view. Another history may have begun.
     Behind,
     /// Files are missing after the view, with these transactions, and there are later ones.
     Hole(Txid, Txid),
@@ -51,7 +51,7 @@ impl StallReason {
     }
 }
 
-/// What the last polls met.
+/// The outcome of the last polls.
 pub(in crate::replica) struct Health {
     store: Arc<Counting>,
     condition: Mutex<Condition>,
@@ -134,12 +134,14 @@ impl Health {
 
     /// Records that the newest file cannot be read yet.
     pub(super) fn record_incomplete(&self, error: &Error) {
-        tracing::debug!("{error}; it is the newest, so perhaps it is still being written");
-        self.record_error(format!("{error}; as the newest it may still be written, and is waited for"));
+        tracing::debug!("{error}; it is the newest file, so it may still be in the middle of an upload");
+        self.record_error(format!(
+            "{error}; the newest file may still be in the middle of an upload, and is waited for"
+        ));
         self.condition.lock().incomplete = true;
     }
 
-    /// Records why a listing gave no newer view; None if it did, or if the view is the newest.
+    /// Records why there is no newer view after a listing; None if there is, or if the view is the newest.
     pub(super) fn set_stalled(&self, reason: Option<StallReason>) {
         let before = std::mem::replace(&mut self.condition.lock().stalled, reason);
         // A hole that grows is the same hole.

@@ -47,8 +47,8 @@ impl Histories {
         Histories { files, epochs: Epochs::default() }
     }
 
-    /// Checks the file of the view's last transaction at level 0 or, if it was not seen there, the view's newest file: a copy of a
-    /// replica need not have level 0.
+    /// Checks the file of the view's last transaction at level 0 or, if it was not seen there, the view's newest file:
+    /// a copy of a replica need not have level 0.
     pub(super) async fn witness_of(&self, view: &View) -> Result<WitnessState, LoadError> {
         match view.witness() {
             Some(version) => {
@@ -98,8 +98,8 @@ impl Histories {
         }
     }
 
-    /// How a listing relates to the history of a view. If the listing has no versions, the files themselves are checked, newest
-    /// first, until one is unchanged; this proves the same for all files that end before it.
+    /// How a listing relates to the history of a view. If the listing has no versions, the files themselves are
+    /// checked, newest first, until one is unchanged; this proves the same for all files that end before it.
     pub(super) async fn compare(&self, view: &View, listed: &[Listed]) -> Result<HistoryMatch, LoadError> {
         let named_so = |now: &&Listed| now.level == Level::ZERO && now.name.max == view.txid();
         let witness = listed.iter().find(named_so).and_then(|now| now.version.as_ref());

@@ -1,13 +1,15 @@
 //! Following the primary.
 //!
-//! A poll requests the next file of level 0 by its name: one request returns a newer file and its pages. The file is applied to the view
-//! if it continues the view in the primary's WAL and the view's own newest file is unchanged. Some polls request that own file instead, which
-//! exists as long as nothing came after it, or list level 0 from the view on, which shows a hole (see `schedule`). Anything that these
-//! do not explain leads to a listing of the whole replica. Whatever fails, the last view is kept until a correct one replaces it.
+//! A poll requests the next file of level 0 by its name: one request returns a newer file and its pages. The file is
+//! applied to the view if it continues the view in the primary's WAL and the view's own newest file is unchanged. Some
+//! polls request that own file instead, which exists as long as no newer file has replaced it, or list level 0 from the
+//! view on, which shows a hole (see `schedule`). If these requests do not explain what they found, the whole replica is
+//! listed. After any failure, the last view is kept until a correct one replaces it.
 //!
 //! | module | contents |
 //! |---|---|
-//! | `poll` | shares one poll between all who wait for it |
+//! | `poll` | shares one poll between all callers that wait for it |
+//! | `poll_loop` | the task that polls |
 //! | `schedule` | what each poll requests |
 //! | `newer` | finds newer files at level 0 |
 //! | `relist` | plans the newest view from a listing of the whole replica |
@@ -23,6 +25,7 @@ pub(in crate::replica) mod health;
 pub(in crate::replica) mod history;
 mod newer;
 pub(in crate::replica) mod poll;
+mod poll_loop;
 mod relist;
 mod schedule;
 pub(in crate::replica) mod verification;
@@ -48,14 +51,14 @@ use tokio::time::Instant;
 use view_loader::ViewLoader;
 use waiters::Waiters;
 
-/// What a poll that succeeded says about the view.
+/// What a successful poll proves about the view.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(in crate::replica) enum PollOutcome {
     /// It is the newest state.
     Newest,
-    /// The replica still has its history. Whether a newer state exists was not asked.
+    /// The replica still has its history. The poll did not look for a newer state.
     SameHistory,
-    /// It may be neither.
+    /// Neither is certain.
     Uncertain,
 }
 
@@ -158,7 +161,7 @@ impl Follower {
         let from = view.txid();
         let step = progress.step(purpose);
         let mut newer = match step {
-            PollStep::Check => self.check(&view, progress).await,
+            PollStep::Check => self.check_history(&view, progress).await,
             PollStep::ListLevel0 => self.list_level_0(view, progress).await,
             PollStep::RequestNext { check } => self.request_next(view, check, progress).await,
         };
@@ -177,9 +180,9 @@ impl Follower {
             }
             Ok(Newer::Followed(_)) if progress.is_in_doubt() => Ok(PollOutcome::Uncertain),
             Ok(Newer::Followed(_)) => Ok(PollOutcome::Newest),
-            Ok(Newer::SameHistory { back: false }) if progress.is_in_doubt() => Ok(PollOutcome::Uncertain),
-            Ok(Newer::SameHistory { back: false }) => Ok(PollOutcome::SameHistory),
-            Ok(Newer::SameHistory { back: true }) => self.relist(progress).await,
+            Ok(Newer::SameHistory { reappeared: false }) if progress.is_in_doubt() => Ok(PollOutcome::Uncertain),
+            Ok(Newer::SameHistory { reappeared: false }) => Ok(PollOutcome::SameHistory),
+            Ok(Newer::SameHistory { reappeared: true }) => self.relist(progress).await,
             Ok(Newer::Unexplained) | Err(LoadError::Moved) => {
                 progress.doubted();
                 if progress.may_list() { self.relist(progress).await } else { Ok(PollOutcome::Uncertain) }

@@ -1,4 +1,4 @@
-//! Finding newer files: by name, and by a listing of level 0.
+//! Finds newer files: by name, and by a listing of level 0.
 
 use crate::ltx::{FileName, Level, Txid};
 use crate::replica::files::loader::LoadError;
@@ -14,22 +14,22 @@ use std::sync::Arc;
 pub(super) enum Newer {
     /// The view with the newer files applied; the same view if there are none.
     Followed(Arc<View>),
-    /// The view's history is still that of the replica. `back` if its newest file was missing before.
-    SameHistory { back: bool },
-    /// Something that level 0 alone does not explain.
+    /// The view's history is still that of the replica. `reappeared` if its newest file was missing at the last check.
+    SameHistory { reappeared: bool },
+    /// Files that level 0 alone does not explain.
     Unexplained,
 }
 
 impl Follower {
     /// Checks whether the view's history is still that of the replica.
-    pub(super) async fn check(&self, view: &View, progress: &mut PollProgress) -> Result<Newer, LoadError> {
+    pub(super) async fn check_history(&self, view: &View, progress: &mut PollProgress) -> Result<Newer, LoadError> {
         let is_same = self.histories.witness_of(view).await? == WitnessState::Unchanged;
-        let back = progress.checked(is_same);
-        Ok(if is_same { Newer::SameHistory { back } } else { Newer::Unexplained })
+        let reappeared = progress.checked(is_same);
+        Ok(if is_same { Newer::SameHistory { reappeared } } else { Newer::Unexplained })
     }
 
-    /// Requests the files after the view by name, one after the other, until there is none. With `check`, also checks the history if
-    /// there is no newer file.
+    /// Requests the files after the view by name, one after the other, and publishes a view for each, until there is no
+    /// further file. With `check`, also checks the history if there is no newer file.
     pub(super) async fn request_next(
         &self,
         mut view: Arc<View>,
@@ -48,20 +48,21 @@ impl Follower {
             };
             let Some(loaded) = loaded else {
                 return match check && !confirmed {
-                    true => Ok(match self.check(&view, progress).await? {
-                        Newer::SameHistory { back: false } => Newer::Followed(view),
-                        news => news,
+                    true => Ok(match self.check_history(&view, progress).await? {
+                        Newer::SameHistory { reappeared: false } => Newer::Followed(view),
+                        newer => newer,
                     }),
                     false => Ok(Newer::Followed(view)),
                 };
             };
             if !loaded.file.header.continues(&view.tip().header) {
-                // The primary restarted its WAL, or was reset: the header of a file that holds every page does not say which.
+                // The primary restarted its WAL, or the database was replaced: the header of a file that contains every
+                // page does not say which.
                 return self.list_level_0(view, progress).await;
             }
-            // Two primaries that come from one machine image write WALs that begin alike.
+            // Two primaries that were cloned from one machine image write WALs that begin with the same bytes.
             if !std::mem::replace(&mut confirmed, true)
-                && !matches!(self.check(&view, progress).await?, Newer::SameHistory { .. })
+                && !matches!(self.check_history(&view, progress).await?, Newer::SameHistory { .. })
             {
                 return self.list_level_0(view, progress).await;
             }
@@ -87,9 +88,9 @@ impl Follower {
         if unchanged == Some(false) {
             return Ok(Newer::Unexplained);
         }
-        // Not every server lists versions. If there are no newer files, the next check is enough.
-        let settled = unchanged.is_some() || own.is_some() && steps.is_empty();
-        if !settled && !matches!(self.check(&view, progress).await?, Newer::SameHistory { .. }) {
+        // Not every server lists versions. If there are no newer files, the regular check of the history suffices.
+        let is_proven = unchanged.is_some() || own.is_some() && steps.is_empty();
+        if !is_proven && !matches!(self.check_history(&view, progress).await?, Newer::SameHistory { .. }) {
             return Ok(Newer::Unexplained);
         }
         let Some(last) = steps.last() else { return Ok(Newer::Followed(view)) };
@@ -103,7 +104,7 @@ impl Follower {
             .map_or(Newer::Unexplained, |next| Newer::Followed(self.head.publish(next))))
     }
 
-    /// Whether level 0 has no file after this transaction.
+    /// Returns whether level 0 has no file after a transaction.
     async fn is_newest(&self, txid: Txid) -> Result<bool, LoadError> {
         Ok(self.files.store.list(Level::ZERO, txid.next()).await?.is_empty())
     }

@@ -1,7 +1,7 @@
-//! Shared polls: one runs at a time, and all callers that wait for it get its result.
+//! Shares polls: one runs at a time, and all callers that wait for it get its result.
 //!
-//! A poll is a task of its own, so that a caller that gives up does not cancel it for others. A failure is remembered for
-//! [`FAILURE_STAYS`]: callers within that time get the same error, and the store gets no request.
+//! A poll is a task of its own, so that a caller that stops waiting does not cancel it for others. A failure is
+//! remembered for [`FAILURE_STAYS`]: callers within that time get the same error, and the store gets no request.
 
 use crate::error::Error;
 use crate::lock::Mutex;
@@ -130,12 +130,12 @@ impl Polls {
     }
 
     /// Until when an open should wait for a poll. Returns None if no better view can be expected: the replica is polled
-    /// regularly, with or without success, or the running poll is late. A replica that `rested` must have been polled within the
-    /// interval.
-    pub(super) fn worth_waiting_for(&self, interval: Duration, rested: bool) -> Option<Instant> {
+    /// regularly, with or without success, or the running poll is late. A replica that `was_idle` must have been polled
+    /// within the interval.
+    pub(super) fn worth_waiting_for(&self, interval: Duration, was_idle: bool) -> Option<Instant> {
         let state = self.0.lock();
         let late_after = state.late_after();
-        let recently = if rested { interval } else { interval * 2 + late_after };
+        let recently = if was_idle { interval } else { interval * 2 + late_after };
         let recently = match &state.last {
             Some(Finished { at, failure: None }) => at.elapsed() <= recently,
             Some(Finished { at, failure: Some(_) }) => at.elapsed() <= (interval * 2 + late_after).min(FAILING),
@@ -145,8 +145,8 @@ impl Polls {
         (!recently && until > Instant::now()).then_some(until)
     }
 
-    /// Until when a caller that needs the newest state should wait for it. After a failure only as long as a poll usually
-    /// takes, so that an outage costs its full time once.
+    /// Until when a caller that needs the newest state should wait for it. After a failure only as long as a poll
+    /// usually takes, so that an outage costs its full time once.
     pub(super) fn result_due(&self) -> Instant {
         let state = self.0.lock();
         match &state.last {
@@ -167,7 +167,8 @@ impl Polls {
 }
 
 impl Follower {
-    /// Ensures that the newest view was compared with the store no longer ago than `fresh`, by the running poll or another.
+    /// Ensures that the newest view was compared with the store no longer ago than `fresh`, by the running poll or
+    /// another.
     pub(in crate::replica) async fn poll(self: &Arc<Self>, fresh: Duration) -> Result<(), Error> {
         self.share(PollPurpose::Newest, fresh).await
     }

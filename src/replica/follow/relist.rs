@@ -1,4 +1,4 @@
-//! Planning the newest view from a listing of the whole replica.
+//! Plans the newest view from a listing of the whole replica.
 
 use crate::error::Error;
 use crate::ltx::Txid;
@@ -15,7 +15,7 @@ use std::sync::atomic::Ordering;
 /// A view whose pages are in more files than this is planned again: few, large files are read with fewer requests.
 const SCATTERED: usize = 512;
 
-/// What a listing means for the view.
+/// The effect of a listing on the view.
 enum Renewal {
     /// A newer view, or the same state from other files.
     View(View),
@@ -26,7 +26,7 @@ enum Renewal {
 }
 
 impl Follower {
-    /// Lists the replica and publishes the newest view that the listed files give.
+    /// Lists the replica and publishes the newest view that can be built from the listed files.
     pub(in crate::replica) async fn relist(&self, progress: &mut PollProgress) -> Result<PollOutcome, Error> {
         let mut listings = StaleListings::default();
         loop {
@@ -82,7 +82,7 @@ impl Follower {
         let epoch = self.histories.epoch_in(history, view);
         let renewed = match self.views.newest_complete(listed, not_before, epoch).await {
             Err(error) if error.is_damage() && history == HistoryMatch::Same && outdated => {
-                // No other files give the view itself, but newer files can be applied to it.
+                // The state of the view cannot be built from other files, but newer files can be applied to it.
                 return Ok(self.continue_view(view, listed, end).await?.unwrap_or(Renewal::Current));
             }
             renewed => renewed?,
@@ -96,7 +96,8 @@ impl Follower {
         }
     }
 
-    /// Applies the files that follow a view in a listing whose newest file ends at `end`. Returns None if that does not give a view.
+    /// Applies the files that follow a view in a listing whose newest file ends at `end`. Returns None if no view can
+    /// be built from them.
     async fn continue_view(&self, view: &View, listed: &[Listed], end: Txid) -> Result<Option<Renewal>, LoadError> {
         let steps = plan::onwards(listed, view.txid());
         let reached = steps.last().map_or(view.txid(), |last| last.name.max);
@@ -141,7 +142,7 @@ mod tests {
     use std::sync::atomic::AtomicBool;
     use std::time::Duration;
 
-    /// A store that can list what was there a while ago.
+    /// A store that can return an outdated listing.
     #[derive(Debug, Default)]
     struct Forgetful {
         now: Memory,
@@ -173,9 +174,9 @@ mod tests {
         }
     }
 
-    /// Three stale listings in a row once took a view back in time (seed 3434 of the simulation).
+    /// Three stale listings in a row once replaced a view by an older one (seed 3434 of the simulation).
     #[tokio::test(start_paused = true)]
-    async fn listings_of_the_past_do_not_take_a_view_back_whose_file_stands() {
+    async fn stale_listings_do_not_move_the_view_back_while_its_file_exists() {
         let store = Arc::new(Forgetful::default());
         for txid in 1..=4 {
             store.now.insert(Level::ZERO, name(txid), file(txid));
@@ -189,15 +190,15 @@ mod tests {
         assert_eq!(txid(), Some(Txid(4)));
         store.lists_before.store(true, Ordering::Relaxed);
         for _ in 0..50 {
-            replica.poll(Duration::ZERO).await.expect("an answer");
+            replica.poll(Duration::ZERO).await.expect("a poll");
             tokio::time::advance(Duration::from_secs(1)).await;
             assert_eq!(txid(), Some(Txid(4)));
         }
     }
 
-    /// Where each poll comes late, each once led to a listing, and none asked for the next file.
+    /// If every poll was late, each of them once led to a listing, and none requested the next file.
     #[tokio::test(start_paused = true)]
-    async fn late_polls_ask_for_the_next_file_too() {
+    async fn late_polls_request_the_next_file_too() {
         let store = Arc::new(Forgetful::default());
         for txid in 1..=2 {
             store.now.insert(Level::ZERO, name(txid), file(txid));
@@ -210,7 +211,7 @@ mod tests {
         (3..=4).for_each(|txid| store.now.insert(Level::ZERO, name(txid), file(txid)));
         for _ in 0..20 {
             tokio::time::advance(interval * 20).await;
-            replica.follower.take_turn().await.expect("an answer");
+            replica.follower.take_turn().await.expect("a poll");
         }
         assert_eq!(replica.head().map(|view| view.txid()), Some(Txid(4)));
     }

@@ -7,8 +7,8 @@
 //! | every 30th, and when newer files stop coming | a listing of level 0 from the view on, which shows a hole |
 //! | every 300th (30th if the pages of the view are in many files), and in doubt | a listing of the whole replica |
 //!
-//! If a listing of the whole replica does not end a doubt, it is repeated after a pause that grows up to 30 polls. During the pause
-//! the cheap requests go on, and end the doubt if they can.
+//! If a listing of the whole replica does not end a doubt, it is repeated after a pause that grows up to 30 polls.
+//! During the pause the cheap requests go on, and end the doubt if they can.
 
 use crate::replica::follow::health::StallReason;
 use crate::replica::follow::poll::PollPurpose;
@@ -27,7 +27,7 @@ const LISTING_EVERY: u32 = 300;
 /// The same if the pages of the view are in many files.
 const SCATTERED_LISTING_EVERY: u32 = 30;
 
-/// The longest pause, in polls, between two listings of a replica that give no newer view.
+/// The longest pause, in polls, between two listings of a replica that show no newer state.
 const LONGEST_PAUSE: u32 = 30;
 
 /// The longest such pause if files of the view have vanished.
@@ -39,7 +39,8 @@ const BELIEVED: u32 = 3;
 /// The whole replica is listed at every so many polls because of a damaged file.
 const LOOK_AROUND_EVERY: u32 = 10;
 
-/// If the time between two polls is more than this many intervals, the process was suspended: files may have come and gone.
+/// If the time between two polls is more than this many intervals, the process was suspended: files may have been
+/// created and deleted meanwhile.
 const SLEPT: u32 = 5;
 
 /// And more than this: on a busy machine, short intervals are exceeded many times over.
@@ -66,7 +67,7 @@ pub(in crate::replica) struct PollProgress {
     idle: u32,
     /// Listings in a row that ended before the view.
     behind: u32,
-    /// Why the last listing gave no newer view.
+    /// Why there was no newer view after the last listing.
     stalled: Option<StallReason>,
     /// It is not certain that the replica still has the history of the view.
     doubt: bool,
@@ -175,8 +176,8 @@ impl PollProgress {
         self.doubt = true;
     }
 
-    /// Records that level 0 has files after the view that do not continue it. An earlier doubt does not delay the listing for
-    /// this one.
+    /// Records that level 0 has files after the view that do not continue it. An earlier doubt does not delay the
+    /// listing for this one.
     pub(super) fn saw_beyond(&mut self) {
         if !std::mem::replace(&mut self.beyond, true) {
             self.pause = 0;
@@ -189,9 +190,9 @@ impl PollProgress {
         (self.doubt, self.stalled, self.pause, self.behind, self.missing) = (false, None, 0, 0, false);
     }
 
-    /// Records a listing of the whole replica. `reason` says why it gave no newer view, `changed` whether there is another view now.
-    /// Returns the reason if it is believed: a hole has to be seen twice, because different levels are listed at slightly
-    /// different times.
+    /// Records a listing of the whole replica. `reason` says why there is no newer view, `changed` whether there is
+    /// another view now. Returns the reason if it is believed: a hole has to be seen twice, because different levels
+    /// are listed at slightly different times.
     pub(super) fn listed(&mut self, reason: Option<StallReason>, changed: bool) -> Option<StallReason> {
         let doubted = self.is_in_doubt();
         let seen = self.stalled.is_some_and(|before| before.is_hole());

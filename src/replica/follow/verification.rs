@@ -1,4 +1,4 @@
-//! Reading the files of a view completely: on request, and before the view is served if the settings say so.
+//! Reads the files of a view completely: on request, and before the view is served if the settings demand it.
 
 use crate::error::{Error, ErrorKind};
 use crate::ltx::{FileName, Level};
@@ -24,18 +24,18 @@ pub struct VerifiedFile {
     pub error: Option<String>,
 }
 
-/// How many files of a view have been read.
+/// The progress of reading the files of a view.
 #[derive(Clone, Default, Debug)]
 pub struct Verification {
-    has_begun: bool,
-    /// In reverse order.
+    is_started: bool,
+    /// The files that are left, in reverse order.
     pending: Vec<Arc<LtxFile>>,
 }
 
 impl PartialEq for Verification {
     fn eq(&self, other: &Verification) -> bool {
         let same = |(one, other): (&Arc<LtxFile>, &Arc<LtxFile>)| Arc::ptr_eq(one, other);
-        self.has_begun == other.has_begun
+        self.is_started == other.is_started
             && self.pending.len() == other.pending.len()
             && self.pending.iter().zip(&other.pending).all(same)
     }
@@ -44,13 +44,13 @@ impl PartialEq for Verification {
 impl Eq for Verification {}
 
 impl Follower {
-    /// Reads the next file that a view has pages in, level by level from 0. Returns no row after the last.
+    /// Reads the next file that contains pages of a view, level by level from 0. Returns no row after the last.
     pub(in crate::replica) async fn verify_next(
         &self,
         view: &View,
         verification: &mut Verification,
     ) -> Result<Vec<VerifiedFile>, Error> {
-        if !std::mem::replace(&mut verification.has_begun, true) {
+        if !std::mem::replace(&mut verification.is_started, true) {
             verification.pending = view.files().cloned().collect();
             verification.pending.sort_unstable_by_key(|file| std::cmp::Reverse((file.level, file.name)));
         }
@@ -59,7 +59,7 @@ impl Follower {
             Ok(()) => (Some(true), None),
             Err(LoadError::Moved) => (None, Some("it was deleted or replaced since it was listed".to_owned())),
             Err(LoadError::Other(error)) if error.kind() == ErrorKind::Damaged => {
-                self.avoid(&file);
+                self.replace_damaged(&file);
                 (Some(false), Some(error.to_string()))
             }
             Err(LoadError::Other(error)) => return Err(error),
@@ -67,16 +67,16 @@ impl Follower {
         Ok(vec![VerifiedFile { level: file.level, name: file.name, bytes: file.size, is_right, error }])
     }
 
-    /// Has the next poll build a view without a damaged file.
-    fn avoid(&self, file: &LtxFile) {
+    /// Removes the pages of a damaged file from the cache, and has the next poll build a view without that file.
+    fn replace_damaged(&self, file: &LtxFile) {
         if file.integrity.spoiled().is_some() {
             self.fetcher.cache().forget(file.number);
         }
         self.set_outdated();
     }
 
-    /// Ensures that every file of the newest view was read completely and is undamaged. Fails if one is damaged and no other files
-    /// give the same state.
+    /// Ensures that every file of the newest view was read completely and is undamaged. Fails if one is damaged and the
+    /// same state cannot be built from other files.
     pub(in crate::replica) async fn verify_head(self: &Arc<Self>) -> Result<(), Error> {
         let failure = match self.verify_files().await {
             Ok(()) => return Ok(()),

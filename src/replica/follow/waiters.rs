@@ -1,4 +1,4 @@
-//! Waiting for a transaction. One task polls in short intervals for all who wait, and they return together.
+//! Waits for a transaction. One task polls in short intervals for all callers that wait, and they return together.
 
 use crate::lock::Mutex;
 use crate::ltx::Txid;
@@ -52,7 +52,7 @@ impl Polling {
         let mut pause = first;
         while self.continues() {
             let before = *self.newest.borrow();
-            // An error shows in the status, and may be over before the callers give up.
+            // The status shows an error, and a later poll may succeed before the callers time out.
             let _ = self.follower.poll(first).await;
             let arrived = *self.newest.borrow() != before;
             pause = if arrived { first } else { pause };

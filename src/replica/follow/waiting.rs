@@ -1,4 +1,4 @@
-//! How long an open waits for a view, and a reader with `max_staleness` for a confirmation.
+//! Waits for a view when a replica is opened, and for a confirmation of the view if a reader has `max_staleness`.
 
 use crate::error::{Error, ErrorKind};
 use crate::replica::follow::Follower;
@@ -14,12 +14,12 @@ impl Follower {
     pub(in crate::replica) async fn wait_for_view(
         self: &Arc<Self>,
         open_timeout: Duration,
-        rested: bool,
+        was_idle: bool,
         why_empty: &mut Option<Error>,
     ) -> Result<(), Error> {
         if self.head.view().is_some() {
-            if let Some(until) = self.polls.worth_waiting_for(self.poll_interval(), rested) {
-                // If the poll does not end in time, the open uses the view that other connections have. The poll goes on.
+            if let Some(until) = self.polls.worth_waiting_for(self.poll_interval(), was_idle) {
+                // If the poll does not end in time, the open uses the current view. The poll continues.
                 let _ = timeout_at(until, self.poll(self.poll_interval())).await;
             }
             return Ok(());
@@ -50,7 +50,7 @@ impl Follower {
         }
         let waiting = match self.files.store.oldest_request() {
             Some(request) => format!("{request} has not been answered"),
-            None => "the requests took longer".to_owned(),
+            None => "its requests take longer".to_owned(),
         };
         let message = format!("{} cannot be opened within {} s: {waiting}", self.files.store, limit.as_secs_f64());
         Error::new(ErrorKind::Unreachable, message)
@@ -68,7 +68,7 @@ impl Follower {
             );
             let store = &self.files.store;
             let message = format!("{store} {last}, and max_staleness allows {} s: {why}", limit.as_secs_f64());
-            Error::new(ErrorKind::Unreachable, message).remedy("try again, or allow more")
+            Error::new(ErrorKind::Unreachable, message).remedy("try again, or set a longer max_staleness")
         };
         match timeout_at(self.polls.result_due(), self.poll(limit)).await {
             Ok(Ok(())) if is_fresh() => Ok(()),
@@ -79,7 +79,7 @@ impl Follower {
             Ok(Err(error)) => Err(stale(&error.to_string())),
             Err(_) => match self.polls.failure() {
                 Some(error) => Err(stale(&error.to_string())),
-                None => Err(stale("it takes too long to answer")),
+                None => Err(stale("the store takes too long to respond")),
             },
         }
     }

@@ -1,4 +1,4 @@
-//! Reading the pages of a view, also if their files have vanished or are damaged.
+//! Reads the pages of a view, even if their files have vanished or are damaged.
 
 mod vanished;
 
@@ -25,8 +25,8 @@ pub(in crate::replica) struct PageReader {
     head: Arc<Head>,
     health: Arc<Health>,
     follower: Arc<Follower>,
-    /// The view in which pages were last found whose own files have vanished.
-    spare: Mutex<Option<Arc<View>>>,
+    /// The view that last supplied a page whose own file has vanished.
+    fallback: Mutex<Option<Arc<View>>>,
 }
 
 impl PageReader {
@@ -39,10 +39,11 @@ impl PageReader {
         health: Arc<Health>,
         follower: Arc<Follower>,
     ) -> PageReader {
-        PageReader { files, fetcher, views, histories, head, health, follower, spare: Mutex::default() }
+        PageReader { files, fetcher, views, histories, head, health, follower, fallback: Mutex::default() }
     }
 
-    /// Returns a page of a view from the cache, or fetches it with its neighbours. Returns None if the view does not have it.
+    /// Returns a page of a view from the cache, or fetches it with its neighbours. Returns None if the view does not
+    /// have it.
     pub(in crate::replica) async fn page(&self, view: &Arc<View>, pgno: u32) -> Result<Option<Page>, Error> {
         match self.fetcher.page(view, pgno).await {
             Ok(page) => Ok(page),
@@ -69,8 +70,9 @@ impl PageReader {
         Ok(found)
     }
 
-    /// Has the next transaction use a view without the file of a page that was fetched with wrong bytes: from the same file, if that
-    /// is right when it is read again, or from others. The current transaction may have seen wrong rows.
+    /// Replaces the newest view after wrong bytes of a file were read, so that the next transaction reads correct
+    /// pages: from the same file, if its bytes are correct when it is read again, or from other files. The current
+    /// transaction fails, because it may have read wrong rows.
     async fn replace_spoiled(&self, view: &View, pgno: u32) {
         let loader = &self.files.loader;
         let is_known = view.locate(pgno).is_some_and(|extent| {
@@ -81,7 +83,7 @@ impl PageReader {
         }
         self.follower.set_outdated();
         if let Err(error) = self.follower.poll(Duration::ZERO).await {
-            tracing::debug!("no view replaces the one whose file has wrong bytes: {error}");
+            tracing::debug!("cannot replace the view whose file has wrong bytes: {error}");
         }
     }
 }

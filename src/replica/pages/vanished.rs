@@ -1,4 +1,4 @@
-//! Pages whose file has vanished or is damaged.
+//! Finds pages whose file has vanished or is damaged in other files.
 
 use crate::error::{Error, ErrorKind};
 use crate::replica::cache::Page;
@@ -12,39 +12,44 @@ use std::sync::Arc;
 impl PageReader {
     /// Returns a page of a view whose file has vanished, from another file that has the same version of the page.
     pub(super) async fn vanished_page(&self, view: &Arc<View>, pgno: u32) -> Result<Page, Error> {
-        self.page_elsewhere(view, pgno, STALE_LISTINGS).await?.ok_or_else(|| self.too_old(view))
+        self.page_from_another_file(view, pgno, STALE_LISTINGS).await?.ok_or_else(|| self.too_old(view))
     }
 
     /// Returns a page that is damaged in its file, from another file that has the same version of the page.
     pub(super) async fn damaged_page(&self, view: &Arc<View>, pgno: u32, damage: Error) -> Result<Page, Error> {
-        match self.page_elsewhere(view, pgno, 1).await {
+        match self.page_from_another_file(view, pgno, 1).await {
             Ok(Some(page)) => Ok(page),
-            // Other errors of the replica do not matter here.
+            // The damage is the error to report, also if the search for another file failed.
             Ok(None) | Err(_) => Err(damage),
         }
     }
 
     /// Returns a page of a view from another file than its own, after up to `listings` new listings.
-    async fn page_elsewhere(&self, view: &Arc<View>, pgno: u32, listings: usize) -> Result<Option<Page>, Error> {
+    async fn page_from_another_file(
+        &self,
+        view: &Arc<View>,
+        pgno: u32,
+        listings: usize,
+    ) -> Result<Option<Page>, Error> {
         // Readers of the newest view should not need this.
         self.follower.set_outdated();
-        let known = [self.head.view(), self.spare.lock().clone()];
+        let known = [self.head.view(), self.fallback.lock().clone()];
         for other in known.into_iter().flatten() {
             if let Some(page) = self.page_from(&other, view, pgno).await? {
                 return Ok(Some(page));
             }
         }
         for _ in 0..listings {
-            // The newer the newest view is, the more it proves.
+            // The newer the newest view is, the more versions of pages it proves to be the same.
             self.follower.poll(self.follower.poll_interval()).await?;
-            let holders = match self.holders(view).await {
-                Ok(holders) => holders,
+            let others = match self.views_from_listing(view).await {
+                Ok(others) => others,
                 Err(LoadError::Moved) => continue,
                 Err(LoadError::Other(error)) => return Err(error),
             };
-            for other in holders {
+            for other in others {
                 if let Some(page) = self.page_from(&other, view, pgno).await? {
-                    *self.spare.lock() = Some(other);
+                    *self.fallback.lock() = Some(other);
                     return Ok(Some(page));
                 }
             }
@@ -66,9 +71,10 @@ impl PageReader {
 
     /// Whether a page is the same in two views that share a history up to the older one.
     ///
-    /// It is the same if the file that contains it in `other` ends at or before `view`: had the page been written later, its newest
-    /// version would be in a later file. It is also the same if the newest view still has it from the same file as `view`, so
-    /// that it was not written in between, and the newest view is newer than the file that contains it in `other`.
+    /// It is the same if the file that contains it in `other` ends at or before `view`: had the page been written
+    /// later, its newest version would be in a later file. It is also the same if the newest view still has it from the
+    /// same file as `view`, so that it was not written in between, and the newest view is newer than the file that
+    /// contains it in `other`.
     fn is_same_version(&self, other: &View, view: &View, pgno: u32) -> bool {
         let (Some(there), Some(here)) = (other.locate(pgno), view.locate(pgno)) else { return false };
         if there.file.number == here.file.number {
@@ -87,19 +93,20 @@ impl PageReader {
         end <= view.txid() || self.head.view().as_ref().is_some_and(proves)
     }
 
-    /// Builds views from a new listing, of the history of `view`, at its transaction and at the newest.
-    async fn holders(&self, view: &View) -> Result<Vec<Arc<View>>, LoadError> {
+    /// Lists the replica and builds the views at the transaction of `view` and at the newest one. Returns none if the
+    /// listed files belong to another history.
+    async fn views_from_listing(&self, view: &View) -> Result<Vec<Arc<View>>, LoadError> {
         let listed = listing::all(&*self.files.store).await?;
         let epoch = self.histories.epoch_of(self.head.view(), &listed).await?;
         if !self.histories.epochs.agree(epoch, view.epoch(), view.txid()) {
             return Ok(Vec::new());
         }
-        let mut holders = Vec::new();
-        holders.extend(self.views.build_around(view.txid(), &listed, epoch, Some(view)).await?.map(Arc::new));
+        let mut others = Vec::new();
+        others.extend(self.views.build_around(view.txid(), &listed, epoch, Some(view)).await?.map(Arc::new));
         if listed.iter().any(|file| file.name.max > view.txid()) {
-            holders.extend(self.views.newest_complete(&listed, Some(view), epoch).await?.map(Arc::new));
+            others.extend(self.views.newest_complete(&listed, Some(view), epoch).await?.map(Arc::new));
         }
-        Ok(holders)
+        Ok(others)
     }
 
     fn too_old(&self, view: &View) -> Error {

@@ -1,155 +1,86 @@
-//! The schema of a view: the records of the table whose root is page 1.
+//! The content of a schema: the records of the table whose root is page 1.
 
-use crate::error::Error;
-use crate::replica::cache::Page;
 use crate::replica::dbformat::btree::PageKind;
 use crate::replica::dbformat::{btree, cells};
-use crate::replica::schema::Schemas;
-use crate::replica::view::View;
 use std::collections::HashSet;
-use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::mem;
-use std::sync::Arc;
 
-/// Identifies content: 128 bits of a hash with secret keys.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Digest(u64, u64);
+/// A schema that takes more bytes than this is not read.
+const MAX_BYTES: usize = 64 << 20;
 
-/// The keys of a replica.
-#[derive(Default)]
-pub(super) struct Keys(RandomState, RandomState);
+/// The smallest usable page size that SQLite allows: the page size minus the reserved bytes.
+const MIN_USABLE: usize = 480;
 
-impl Keys {
-    /// Identifies a sequence of byte strings.
-    pub(super) fn digest<'a>(&self, parts: impl Iterator<Item = &'a [u8]>) -> Digest {
-        let (mut one, mut other) = (self.0.build_hasher(), self.1.build_hasher());
-        for part in parts {
-            // With its length.
-            part.hash(&mut one);
-            part.hash(&mut other);
-        }
-        Digest(one.finish(), other.finish())
-    }
-}
+/// Offset in page 1 of the number of bytes that are reserved at the end of each page.
+const RESERVED: usize = 20;
 
 /// What SQLite reads when it reads the schema.
 #[derive(Debug, Default)]
 pub(super) struct SchemaContent {
-    /// Type, name, table, root page and SQL of each entry, as SQLite's record format has them, in their order.
+    /// Type, name, table, root page and SQL of each entry, in SQLite's record format and in the order of the table.
     pub records: Vec<Vec<u8>>,
-    /// The pages they lie in, but for page 1.
+    /// The pages that contain them, except page 1.
     pub pages: Vec<u32>,
 }
 
 /// The schema does not fit in page 1.
 #[derive(Debug)]
-pub(super) struct GoesOn;
+pub(super) struct MorePages;
 
-/// The schema of a database, if it fits in page 1; None if page 1 is damaged.
-pub(super) fn in_page_1(page_1: &[u8], commit: u32) -> Result<Option<SchemaContent>, GoesOn> {
-    let Some(mut walk) = Walk::new(page_1, commit) else { return Ok(None) };
-    match walk.take(1, page_1) {
-        Some(children) if children.is_empty() && walk.chains.is_empty() => Ok(Some(walk.schema)),
-        Some(_) => Err(GoesOn),
+/// Returns the schema of a database whose schema fits in page 1, or None if page 1 is damaged.
+pub(super) fn in_page_1(page_1: &[u8], commit: u32) -> Result<Option<SchemaContent>, MorePages> {
+    let Some(mut parser) = SchemaParser::new(page_1, commit) else { return Ok(None) };
+    match parser.parse(1, page_1) {
+        Some(children) if children.is_empty() && parser.chains.is_empty() => Ok(Some(parser.schema)),
+        Some(_) => Err(MorePages),
         None => Ok(None),
     }
 }
 
-/// Pages that are brought at once.
-const PORTION: usize = 1024;
-
-impl Schemas {
-    /// The schema of a view; None if its pages are damaged or more than [`MOST_BYTES`].
-    pub(super) async fn read_schema(&self, view: &Arc<View>, page_1: &Page) -> Result<Option<SchemaContent>, Error> {
-        let Some(mut walk) = Walk::new(page_1, view.commit()) else { return Ok(None) };
-        let mut depth = walk.take(1, page_1);
-        while let Some(pages) = depth.take_if(|pages| !pages.is_empty()) {
-            depth = self.read_depth(view, &mut walk, &pages).await?;
-        }
-        let mut chains = depth.map(|_| mem::take(&mut walk.chains));
-        while let Some(heads) = chains.take_if(|heads| !heads.is_empty()) {
-            chains = self.read_overflow(view, &mut walk, &heads).await?;
-        }
-        Ok(chains.map(|_| walk.schema))
-    }
-
-    /// Reads b-tree pages. Returns their children, or None if one is damaged.
-    async fn read_depth(&self, view: &Arc<View>, walk: &mut Walk, depth: &[u32]) -> Result<Option<Vec<u32>>, Error> {
-        let mut below = Vec::new();
-        for portion in depth.chunks(PORTION) {
-            for (pgno, page) in portion.iter().zip(self.pages.pages(view, portion).await?) {
-                match page.and_then(|page| walk.take(*pgno, &page)) {
-                    Some(children) => below.extend(children),
-                    None => return Ok(None),
-                }
-            }
-        }
-        Ok(Some(below))
-    }
-
-    /// Reads the next overflow page of each chain. Returns the chains that go on, or None if a page is damaged.
-    async fn read_overflow(
-        &self,
-        view: &Arc<View>,
-        walk: &mut Walk,
-        chains: &[SchemaChain],
-    ) -> Result<Option<Vec<SchemaChain>>, Error> {
-        let mut longer = Vec::new();
-        for portion in chains.chunks(PORTION) {
-            let heads: Vec<u32> = portion.iter().map(|chain| chain.next).collect();
-            for (chain, page) in portion.iter().zip(self.pages.pages(view, &heads).await?) {
-                match page.and_then(|page| walk.follow(chain, &page)) {
-                    Some(rest) => longer.extend(rest),
-                    None => return Ok(None),
-                }
-            }
-        }
-        Ok(Some(longer))
-    }
-}
-
-/// A schema that takes more bytes than this is not read.
-const MOST_BYTES: usize = 64 << 20;
-
-/// SQLite's least size of the part of pages that it uses.
-const LEAST_USABLE: usize = 480;
-
-/// Offset in page 1 of the number of bytes that pages keep free at their ends.
-const RESERVED: usize = 20;
-
-/// A walk through the pages of a schema.
-struct Walk {
+/// Collects the records of a schema from its pages, which the caller supplies: first the b-tree pages from the root
+/// down, then the overflow pages.
+pub(super) struct SchemaParser {
     commit: u32,
     usable: usize,
-    most_pages: usize,
+    max_pages: usize,
     seen: HashSet<u32>,
     schema: SchemaContent,
     chains: Vec<SchemaChain>,
 }
 
-/// The rest of a record, in overflow pages.
-struct SchemaChain {
+/// The rest of a record that continues on overflow pages.
+pub(super) struct SchemaChain {
+    /// Index of the record in [`SchemaContent::records`].
     record: usize,
     next: u32,
+    /// How many bytes of the record are missing.
     missing: usize,
 }
 
-impl Walk {
-    /// None if page 1 says that the database is none.
-    fn new(page_1: &[u8], commit: u32) -> Option<Walk> {
+impl SchemaChain {
+    /// The next overflow page.
+    pub(super) fn next(&self) -> u32 {
+        self.next
+    }
+}
+
+impl SchemaParser {
+    /// Returns None if page 1 is not that of a database.
+    pub(super) fn new(page_1: &[u8], commit: u32) -> Option<SchemaParser> {
         let usable = page_1.len().checked_sub((*page_1.get(RESERVED)?).into())?;
-        (usable >= LEAST_USABLE).then(|| Walk {
+        (usable >= MIN_USABLE).then(|| SchemaParser {
             commit,
             usable,
-            most_pages: MOST_BYTES / page_1.len(),
+            max_pages: MAX_BYTES / page_1.len(),
             seen: HashSet::new(),
             schema: SchemaContent::default(),
             chains: Vec::new(),
         })
     }
 
-    /// Takes the records of a page, or returns its children if it is an interior page. None if it is damaged.
-    fn take(&mut self, pgno: u32, page: &[u8]) -> Option<Vec<u32>> {
+    /// Parses a b-tree page: adds the records of a leaf, or returns the children of an interior page. Returns None if
+    /// the page is damaged.
+    pub(super) fn parse(&mut self, pgno: u32, page: &[u8]) -> Option<Vec<u32>> {
         self.visit(pgno)?;
         match btree::kind(page, pgno) {
             PageKind::Interior => btree::children(page, pgno, self.commit),
@@ -158,11 +89,8 @@ impl Walk {
                     let cell = cell?;
                     let missing = usize::try_from(cell.length).ok()?.checked_sub(cell.local.len())?;
                     if missing > 0 {
-                        self.chains.push(SchemaChain {
-                            record: self.schema.records.len(),
-                            next: cell.overflow?,
-                            missing,
-                        });
+                        let record = self.schema.records.len();
+                        self.chains.push(SchemaChain { record, next: cell.overflow?, missing });
                     }
                     self.schema.records.push(cell.local.to_vec());
                 }
@@ -172,8 +100,14 @@ impl Walk {
         }
     }
 
-    /// Takes what an overflow page holds. Returns the rest of its chain, or None if it is damaged.
-    fn follow(&mut self, chain: &SchemaChain, page: &[u8]) -> Option<Option<SchemaChain>> {
+    /// Takes the records that continue on overflow pages. Must be called after all b-tree pages were parsed.
+    pub(super) fn take_chains(&mut self) -> Vec<SchemaChain> {
+        mem::take(&mut self.chains)
+    }
+
+    /// Adds the content of the next overflow page of a chain. Returns the rest of the chain, `Some(None)` if the record
+    /// is complete, and None if the page is damaged.
+    pub(super) fn parse_overflow(&mut self, chain: &SchemaChain, page: &[u8]) -> Option<Option<SchemaChain>> {
         self.visit(chain.next)?;
         let content = page.get(4..self.usable)?;
         let (content, _) = content.split_at(content.len().min(chain.missing));
@@ -186,12 +120,17 @@ impl Walk {
         Some(Some(SchemaChain { record: chain.record, next, missing }))
     }
 
-    /// Notes a page. None if pages lead back to it, or if there are too many.
+    pub(super) fn into_schema(self) -> SchemaContent {
+        self.schema
+    }
+
+    /// Records that a page is part of the schema. Returns None if it is the second time, or if there are too many
+    /// pages.
     fn visit(&mut self, pgno: u32) -> Option<()> {
         if pgno != 1 {
             self.schema.pages.push(pgno);
         }
-        (self.seen.insert(pgno) && self.seen.len() <= self.most_pages).then_some(())
+        (self.seen.insert(pgno) && self.seen.len() <= self.max_pages).then_some(())
     }
 }
 
@@ -201,7 +140,7 @@ mod tests {
     use proptest::prelude::*;
     use rusqlite::Connection;
 
-    /// A database that SQLite made, page by page, and the SQL in its schema.
+    /// Returns the pages of a database that SQLite created, and the SQL in its schema.
     fn database(page_size: usize, sql: &str) -> (Vec<Vec<u8>>, Vec<String>) {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("db");
@@ -214,34 +153,34 @@ mod tests {
         (bytes.chunks(page_size).map(<[u8]>::to_vec).collect(), rows)
     }
 
-    /// So many tables. Every thirtieth has a long definition.
+    /// Returns statements that create `count` tables. Every 30th has a long definition.
     fn tables(count: usize) -> String {
         let columns = |table: usize| if table % 30 == 29 { 900 } else { 2 };
         let columns = |table| (0..columns(table)).map(|n| format!(", column_{n}")).collect::<String>();
         (0..count).map(|table| format!("CREATE TABLE table_{table} (id {});", columns(table))).collect()
     }
 
-    /// Reads the schema as [`Replica::read_schema`] does.
+    /// Reads the schema as `Schemas::read_schema` does.
     fn read(pages: &[Vec<u8>]) -> Option<SchemaContent> {
-        let mut walk = Walk::new(&pages[0], pages.len() as u32)?;
+        let mut parser = SchemaParser::new(&pages[0], pages.len() as u32)?;
         let page = |pgno: u32| pages.get(pgno as usize - 1);
-        let mut depth = vec![1];
-        while !depth.is_empty() {
+        let mut level = vec![1];
+        while !level.is_empty() {
             let mut below = Vec::new();
-            for pgno in depth {
-                below.extend(walk.take(pgno, page(pgno)?)?);
+            for pgno in level {
+                below.extend(parser.parse(pgno, page(pgno)?)?);
             }
-            depth = below;
+            level = below;
         }
-        let mut chains = mem::take(&mut walk.chains);
+        let mut chains = parser.take_chains();
         while let Some(chain) = chains.pop() {
-            chains.extend(walk.follow(&chain, page(chain.next)?)?);
+            chains.extend(parser.parse_overflow(&chain, page(chain.next)?)?);
         }
-        Some(walk.schema)
+        Some(parser.into_schema())
     }
 
     #[test]
-    fn the_records_are_those_of_the_schema_table() {
+    fn the_records_are_the_rows_of_sqlite_schema() {
         for (page_size, count) in [(512, 0), (512, 1), (512, 400), (1024, 400), (4096, 3), (4096, 3000), (65536, 2000)]
         {
             let (pages, sql) = database(page_size, &tables(count));
@@ -252,24 +191,24 @@ mod tests {
             }
             match in_page_1(&pages[0], pages.len() as u32) {
                 Ok(alone) => assert_eq!(alone.map(|alone| alone.records), Some(schema.records)),
-                Err(GoesOn) => assert!(!schema.pages.is_empty(), "{count} tables in pages of {page_size}"),
+                Err(MorePages) => assert!(!schema.pages.is_empty(), "{count} tables in pages of {page_size}"),
             }
         }
     }
 
     #[test]
-    fn a_schema_of_too_many_pages_is_not_read() {
+    fn a_schema_with_too_many_pages_is_rejected() {
         let (pages, _) = database(512, &tables(400));
-        let mut walk = Walk::new(&pages[0], pages.len() as u32).expect("a database");
-        walk.most_pages = 3;
-        let taken = (1..=4).map(|pgno| walk.visit(pgno).is_some());
-        assert_eq!(taken.collect::<Vec<_>>(), [true, true, true, false]);
+        let mut parser = SchemaParser::new(&pages[0], pages.len() as u32).expect("a database");
+        parser.max_pages = 3;
+        let accepted = (1..=4).map(|pgno| parser.visit(pgno).is_some());
+        assert_eq!(accepted.collect::<Vec<_>>(), [true, true, true, false]);
     }
 
     proptest! {
-        /// Damage gives another schema or none, and always an end.
+        /// The result is another schema or none.
         #[test]
-        fn damaged_pages_are_read_without_harm(
+        fn parsing_damaged_pages_ends_without_a_panic(
             damage in prop::collection::vec((0usize..400, 0usize..512, any::<u8>()), 1..40),
             on_page_1 in prop::collection::vec((16usize..200, any::<u8>()), 0..4),
         ) {
@@ -279,8 +218,8 @@ mod tests {
             damage.into_iter().for_each(|(page, at, byte)| pages[page % count][at] = byte);
             on_page_1.into_iter().for_each(|(at, byte)| pages[0][at] = byte);
             if let Some(schema) = read(&pages) {
-                prop_assert!(schema.pages.len() <= MOST_BYTES / 512);
-                prop_assert!(schema.records.iter().map(Vec::len).sum::<usize>() <= MOST_BYTES);
+                prop_assert!(schema.pages.len() <= MAX_BYTES / 512);
+                prop_assert!(schema.records.iter().map(Vec::len).sum::<usize>() <= MAX_BYTES);
             }
             let _ = in_page_1(&pages[0], count as u32);
         }

@@ -1,86 +1,88 @@
-//! The pages of schemas that were read, by which the schema of another view is told without reading them again.
+//! The pages of schemas that were read. If another view has the same pages, its schema need not be read.
 
 use crate::ltx::Txid;
-use crate::replica::schema::content::Digest;
+use crate::replica::schema::digest::Digest;
 use crate::replica::view::epoch::Epochs;
 use crate::replica::view::{Epoch, View};
 use std::collections::VecDeque;
 
-/// So many are kept.
-const MOST: usize = 16;
+/// How many schemas are remembered.
+const MAX_SCHEMAS: usize = 16;
 
 /// The schemas that were read last, newest first.
 #[derive(Default)]
-pub(super) struct KnownSchemas(VecDeque<Known>);
+pub(super) struct KnownSchemas(VecDeque<KnownSchema>);
 
-/// A schema that takes more than page 1, as a view holds it.
-pub(super) struct Known {
-    /// What page 1 holds of it.
+/// A schema that does not fit in page 1, as it is in one view.
+pub(super) struct KnownSchema {
+    /// The digest of the part of it that page 1 contains.
     page_1: Digest,
     epoch: Epoch,
     txid: Txid,
-    /// All pages but page 1.
-    pages: Vec<CookieKey>,
+    /// All its pages except page 1.
+    pages: Vec<SchemaPage>,
     cookie: u32,
 }
 
-/// The version of a page: the number of its file, and the last transaction of that.
-struct CookieKey {
+/// The version of a page: the number of the file that contains it, and the last transaction of that file.
+struct SchemaPage {
     pgno: u32,
     file: u32,
     end: Txid,
 }
 
 impl KnownSchemas {
-    pub(super) fn add(&mut self, known: Known) {
-        self.0.truncate(MOST - 1);
-        self.0.push_front(known);
+    pub(super) fn add(&mut self, schema: KnownSchema) {
+        self.0.truncate(MAX_SCHEMAS - 1);
+        self.0.push_front(schema);
     }
 
-    /// The cookie of a view's schema, if all of its pages are known to be those of a schema that was read.
-    pub(super) fn find(&mut self, page_1: Digest, view: &View, lineage: &Epochs) -> Option<u32> {
-        let known = self.0.iter_mut().find(|known| known.page_1 == page_1 && known.is_of(view, lineage))?;
-        let cookie = known.cookie;
-        if known.pages.iter().all(|place| place.is_in(view)) {
-            // The newer the state, the more it proves.
-            (known.epoch, known.txid) = (known.epoch, known.txid).max((view.epoch(), view.txid()));
+    /// Returns the cookie of a view's schema, if all its pages are known to be those of a schema that was read.
+    pub(super) fn find(&mut self, page_1: Digest, view: &View, epochs: &Epochs) -> Option<u32> {
+        let schema = self.0.iter_mut().find(|schema| schema.page_1 == page_1 && schema.is_same_in(view, epochs))?;
+        let cookie = schema.cookie;
+        if schema.pages.iter().all(|page| page.is_in(view)) {
+            // The newer the state, the more other states it can be compared with.
+            (schema.epoch, schema.txid) = (schema.epoch, schema.txid).max((view.epoch(), view.txid()));
         } else {
-            let pages: Vec<u32> = known.pages.iter().map(|place| place.pgno).collect();
-            self.add(Known::new(page_1, view, &pages, cookie));
+            let pages: Vec<u32> = schema.pages.iter().map(|page| page.pgno).collect();
+            self.add(KnownSchema::new(page_1, view, &pages, cookie));
         }
         Some(cookie)
     }
 }
 
-impl Known {
-    pub(super) fn new(page_1: Digest, view: &View, pages: &[u32], cookie: u32) -> Known {
-        let place = |pgno: &u32| {
+impl KnownSchema {
+    pub(super) fn new(page_1: Digest, view: &View, pages: &[u32], cookie: u32) -> KnownSchema {
+        let version = |pgno: &u32| {
             let file = view.locate(*pgno)?.file;
-            Some(CookieKey { pgno: *pgno, file: file.number, end: file.name.max })
+            Some(SchemaPage { pgno: *pgno, file: file.number, end: file.name.max })
         };
-        let pages = pages.iter().filter_map(place).collect();
-        Known { page_1, epoch: view.epoch(), txid: view.txid(), pages, cookie }
+        let pages = pages.iter().filter_map(version).collect();
+        KnownSchema { page_1, epoch: view.epoch(), txid: view.txid(), pages, cookie }
     }
 
-    /// Whether the pages of a view are the same.
+    /// Returns whether a view is known to have the same pages.
     ///
-    /// A page is the same if it lies in the same file. It is also the same if its file in the later of the two states ends at or
-    /// before the earlier one: had it been written in between, its newest version would lie in a later file.
-    fn is_of(&self, view: &View, lineage: &Epochs) -> bool {
+    /// A page is the same if it is in the same file. It is also the same if its file in the later of the two states
+    /// ends at or before the earlier state: had the page been written in between, its newest version would be in a
+    /// later file.
+    fn is_same_in(&self, view: &View, epochs: &Epochs) -> bool {
         let earlier = self.txid.min(view.txid());
-        let agree = lineage.agree(self.epoch, view.epoch(), earlier);
-        self.pages.iter().all(|place| {
-            place.is_in(view)
+        let agree = epochs.agree(self.epoch, view.epoch(), earlier);
+        self.pages.iter().all(|page| {
+            page.is_in(view)
                 || agree
-                    && view.locate(place.pgno).is_some_and(|now| {
-                        let end = if self.txid <= view.txid() { now.file.name.max } else { place.end };
+                    && view.locate(page.pgno).is_some_and(|now| {
+                        let end = if self.txid <= view.txid() { now.file.name.max } else { page.end };
                         end <= earlier
                     })
         })
     }
 }
 
-impl CookieKey {
+impl SchemaPage {
+    /// Returns whether a view has this version of the page in the same file.
     fn is_in(&self, view: &View) -> bool {
         view.locate(self.pgno).is_some_and(|now| now.file.number == self.file)
     }

@@ -1,25 +1,27 @@
 //! The schema cookie that page 1 shows.
 //!
-//! SQLite compares the cookie before it runs a compiled statement. The primary's counts changes of the schema, so two databases
-//! of separate origin can have the same cookie and different tables, and one can replace the other: the file was built anew, a
-//! backup was restored, another primary writes to the same place. SQLite would run the statement on the wrong root pages.
-//! So page 1 shows a cookie that was handed out for the content of the schema: equal cookies imply equal schemas,
-//! whichever states a connection moves between. Usually that is the primary's cookie.
+//! SQLite compares the schema cookie before it runs a compiled statement. The primary's cookie counts changes of the
+//! schema, so two unrelated databases can have the same cookie and different tables. One can replace the other: the
+//! file was built again, a backup was restored, or another primary writes to the same URL. SQLite would then run the
+//! statement on the wrong root pages. Therefore page 1 shows a cookie that is assigned to the content of the schema.
+//! Equal cookies imply equal schemas, whichever states a connection moves between. Usually it is the primary's cookie.
 //!
-//! The content is read when page 1 of a view is read for the first time. Most schemas fit in page 1. The pages of a larger one are
-//! fetched, unless they are known to be those of a view that was read before.
+//! The content is read when page 1 of a view is read for the first time. Most schemas fit in page 1. The pages of a
+//! larger one are fetched, unless they are known to be those of a view that was read before.
 //!
-//! | module | what it knows |
+//! | module | contents |
 //! |---|---|
-//! | `content` | the schema, read from its pages |
-//! | `cookies` | which cookie was handed out for which schema |
+//! | `digest` | digests that identify the content of a schema |
+//! | `cookies` | which cookie is assigned to which schema |
 //! | `known` | the pages of schemas that were read |
+//! | `content` | parses the pages of a schema |
+//! | `read` | fetches the pages of a schema |
 
 mod content;
 mod cookies;
+mod digest;
 mod known;
-
-pub(super) use cookies::ShownCookie;
+mod read;
 
 use crate::error::Error;
 use crate::lock::Mutex;
@@ -29,19 +31,21 @@ use crate::replica::dbformat::btree;
 use crate::replica::follow::history::Histories;
 use crate::replica::pages::PageReader;
 use crate::replica::view::View;
-use content::{Digest, Keys, SchemaContent};
+use content::{MorePages, SchemaContent};
 use cookies::Cookies;
-use known::{Known, KnownSchemas};
+use digest::{Digest, Keys};
+use known::{KnownSchema, KnownSchemas};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Offset of the cookie in page 1.
 const COOKIE: usize = 40;
 
-/// The fields of page 1 that SQLite reads together with the schema: page size, bytes reserved in each page, and from 44 on
-/// schema format, default cache size, largest root page and text encoding.
-const FIELDS: [std::ops::Range<usize>; 3] = [16..18, 20..21, 44..60];
+/// The fields of page 1 that SQLite reads together with the schema: the page size, the bytes reserved in each page, and
+/// from offset 44 the schema format, the default cache size, the largest root page and the text encoding.
+const FIELDS: [Range<usize>; 3] = [16..18, 20..21, 44..60];
 
-/// The schemas of a replica that were read.
+/// The schemas of a replica that were read, and their cookies.
 pub(super) struct Schemas {
     pages: Arc<PageReader>,
     histories: Arc<Histories>,
@@ -56,7 +60,8 @@ struct SchemaState {
 
 impl Schemas {
     pub(super) fn new(pages: Arc<PageReader>, histories: Arc<Histories>) -> Schemas {
-        // The parent of a forked child may have shown any of the primary's cookies to connections that the child inherits.
+        // In a child of a fork, any cookie of the primary may have been shown by the parent, to a connection that the
+        // child inherits.
         let cookies = Cookies::new(process::generation() == 0);
         Schemas {
             pages,
@@ -66,14 +71,44 @@ impl Schemas {
         }
     }
 
-    /// The cookie for a schema; one that is never shown again if the schema is damaged or too large to be read.
-    fn cookie_for(&self, page_1: &[u8], schema: Option<&SchemaContent>) -> u32 {
-        let (Some(schema), Some(primarys)) = (schema, btree::u32_at(page_1, COOKIE)) else { return cookies::fresh() };
-        let digest = self.keys.digest(fields(page_1).chain(schema.records.iter().map(Vec::as_slice)));
-        self.state.lock().cookies.hand_out(primarys, digest)
+    /// Returns the schema cookie that page 1 of a view shows, if no I/O is necessary to find it. `page_1` is that page.
+    pub(super) fn known_cookie(&self, view: &View, page_1: &[u8]) -> Option<u32> {
+        if let Some(cookie) = view.schema_cookie() {
+            return Some(cookie);
+        }
+        let cookie = match content::in_page_1(page_1, view.commit()) {
+            Ok(schema) => self.cookie_for(page_1, schema.as_ref()),
+            Err(MorePages) => {
+                let digest = self.digest_of_page_1(page_1);
+                self.state.lock().known.find(digest, view, &self.histories.epochs)?
+            }
+        };
+        Some(view.keep_schema_cookie(cookie))
     }
 
-    /// Identifies what page 1 holds of the schema, together with the primary's cookie.
+    /// Returns the schema cookie that page 1 of a view shows. Fetches the pages of the schema if necessary.
+    pub(super) async fn read_cookie(&self, view: &Arc<View>, page_1: &Page) -> Result<u32, Error> {
+        if let Some(cookie) = self.known_cookie(view, page_1) {
+            return Ok(cookie);
+        }
+        let schema = self.read_schema(view, page_1).await?;
+        let cookie = view.keep_schema_cookie(self.cookie_for(page_1, schema.as_ref()));
+        if let Some(schema) = schema {
+            let known = KnownSchema::new(self.digest_of_page_1(page_1), view, &schema.pages, cookie);
+            self.state.lock().known.add(known);
+        }
+        Ok(cookie)
+    }
+
+    /// Returns the cookie for a schema. If the schema is damaged or too large to be read, returns a cookie that is
+    /// never used again.
+    fn cookie_for(&self, page_1: &[u8], schema: Option<&SchemaContent>) -> u32 {
+        let (Some(schema), Some(primarys)) = (schema, btree::u32_at(page_1, COOKIE)) else { return cookies::unique() };
+        let digest = self.keys.digest(fields(page_1).chain(schema.records.iter().map(Vec::as_slice)));
+        self.state.lock().cookies.assign(primarys, digest)
+    }
+
+    /// Returns a digest of the part of the schema that page 1 contains, and of the primary's cookie.
     fn digest_of_page_1(&self, page_1: &[u8]) -> Digest {
         let cookie = page_1.get(COOKIE..COOKIE + 4);
         let tree = page_1.get(btree::DATABASE_HEADER..);
@@ -83,35 +118,4 @@ impl Schemas {
 
 fn fields(page_1: &[u8]) -> impl Iterator<Item = &[u8]> {
     FIELDS.into_iter().filter_map(|field| page_1.get(field))
-}
-
-impl Schemas {
-    /// The schema cookie that page 1 of a view shows, if it takes no I/O to tell. `page_1` is that page.
-    pub(super) fn known_cookie(&self, view: &View, page_1: &[u8]) -> Option<u32> {
-        if let Some(cookie) = view.schema_cookie() {
-            return Some(cookie);
-        }
-        let cookie = match content::in_page_1(page_1, view.commit()) {
-            Ok(schema) => self.cookie_for(page_1, schema.as_ref()),
-            Err(content::GoesOn) => {
-                let digest = self.digest_of_page_1(page_1);
-                self.state.lock().known.find(digest, view, &self.histories.epochs)?
-            }
-        };
-        Some(view.keep_schema_cookie(cookie))
-    }
-
-    /// As [`Schemas::known_cookie`], of a schema whose pages have to be read.
-    pub(super) async fn read_cookie(&self, view: &Arc<View>, page_1: &Page) -> Result<u32, Error> {
-        if let Some(cookie) = self.known_cookie(view, page_1) {
-            return Ok(cookie);
-        }
-        let schema = self.read_schema(view, page_1).await?;
-        let cookie = view.keep_schema_cookie(self.cookie_for(page_1, schema.as_ref()));
-        if let Some(schema) = schema {
-            let known = Known::new(self.digest_of_page_1(page_1), view, &schema.pages, cookie);
-            self.state.lock().known.add(known);
-        }
-        Ok(cookie)
-    }
 }

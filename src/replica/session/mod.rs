@@ -1,7 +1,19 @@
-//! What SQLite's connections see of a replica.
+//! The connections of this process, and the replicas that they share.
+//!
+//! | module | contents |
+//! |---|---|
+//! | `connection` | a connection: reads pages of the newest state or of a fixed one |
+//! | `reports` | what else a connection reports: past states, files, differences |
+//! | `status` | the status of a replica |
+//! | `opening` | opens a replica within a time limit |
+//! | `registry` | one replica for all connections with the same URL and credentials |
+//! | `usage` | how often readers found their pages in the cache |
+//! | `memory` | returns free memory to the operating system |
 
 pub(in crate::replica) mod connection;
+pub(in crate::replica) mod memory;
 pub(in crate::replica) mod opening;
-pub(in crate::replica) mod registry;
-pub(in crate::replica) mod reports;
+mod registry;
+mod reports;
 pub(in crate::replica) mod status;
+mod usage;

@@ -25,7 +25,8 @@ struct OpenFailure {
 }
 
 impl FailedOpen {
-    /// The error of an open that failed within [`FAILURE_STAYS`] and waited at least as long for the same state.
+    /// Returns the error of an open that failed within [`FAILURE_STAYS`] and waited at least as long for the same
+    /// state.
     fn find(&self, target: Target, open_timeout: Duration) -> Option<Error> {
         let failure = self.0.lock();
         let recent = failure.as_ref().filter(|failure| failure.at.elapsed() < FAILURE_STAYS);
@@ -39,22 +40,22 @@ impl FailedOpen {
 }
 
 impl Replica {
-    /// Ensures that there is a view, and finds the view of `target`. Takes no longer than `open_timeout` in total, whatever does not
-    /// respond. `rested` if the replica was not followed before.
+    /// Ensures that there is a view, and returns the view of `target`. Takes no longer than `open_timeout` in total,
+    /// even if the store does not respond. `was_idle` says whether the replica was not polled before.
     pub(in crate::replica) async fn open(
         &self,
         target: Target,
         open_timeout: Duration,
-        rested: bool,
+        was_idle: bool,
     ) -> Result<Option<Arc<View>>, Error> {
-        let is_here = target == Target::Latest && self.head().is_some();
-        if let Some(error) = self.failed_open.find(target, open_timeout).filter(|_| !is_here) {
+        let has_view = target == Target::Latest && self.head().is_some();
+        if let Some(error) = self.failed_open.find(target, open_timeout).filter(|_| !has_view) {
             return Err(error);
         }
         let limit = if open_timeout.is_zero() { NO_WAIT } else { open_timeout };
         let mut why_empty = None;
         let opened = timeout(limit, async {
-            self.follower.wait_for_view(open_timeout, rested, &mut why_empty).await?;
+            self.follower.wait_for_view(open_timeout, was_idle, &mut why_empty).await?;
             self.view_of(target).await
         });
         let opened = opened.await;

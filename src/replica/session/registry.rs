@@ -1,24 +1,25 @@
-//! The replicas of this process: one for each place and credentials, however many connections read it.
+//! The replicas of this process: one for each URL and credentials, shared by all connections.
 //!
-//! A replica is followed while a connection reads it. Afterwards it rests for a while, asking for nothing, with
-//! its view and its cache, since many applications open a connection for each piece of work and close it again.
+//! A replica is polled while it has readers. After the last reader has closed, it is idle: it sends no requests, and
+//! keeps its view and its cache for [`IDLE_TIME`], because many applications open a connection for each piece of work
+//! and close it again.
 
 use crate::config::Settings;
 use crate::error::Error;
 use crate::lock::Mutex;
 use crate::replica::prefetch::Prefetcher;
+use crate::replica::session::memory;
+use crate::replica::session::usage::{CacheUsage, Readers};
 use crate::replica::{CacheLimits, Replica};
 use crate::runtime::{self, PerProcess};
 use crate::store::{Location, LocationKey};
 use std::collections::HashMap;
-use std::hash::{BuildHasher, Hasher, RandomState};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::AbortHandle;
 
-/// How long a replica rests before it is forgotten.
-const REST: Duration = Duration::from_secs(60);
+/// How long a replica stays idle before it is removed.
+const IDLE_TIME: Duration = Duration::from_secs(60);
 
 static REPLICAS: PerProcess<Mutex<HashMap<LocationKey, SharedReplica>>> = PerProcess::new();
 
@@ -26,219 +27,162 @@ fn replicas() -> &'static Mutex<HashMap<LocationKey, SharedReplica>> {
     REPLICAS.get_or_init(Mutex::default)
 }
 
+/// A replica and its readers.
 struct SharedReplica {
     replica: Arc<Replica>,
-    wishes: Vec<ReaderSettings>,
-    left: Readers,
-    follower: Option<AbortHandle>,
-    /// Grows at each change between reading and resting, so that a nap that is over notices it was disturbed.
-    turn: u64,
+    readers: Vec<ReaderSettings>,
+    /// The cache usage of the readers that have closed.
+    closed: Readers,
+    /// The task that polls. None while the replica is idle.
+    polling: Option<AbortHandle>,
+    /// Increases when a reader opens and when the replica becomes idle. An idle timer that finds another value than
+    /// its own does not remove the replica.
+    sequence: u64,
 }
 
-/// What one connection asks of a shared replica. The replica does what suits the most demanding.
+/// The settings of one reader. The replica uses the most demanding of all readers.
 struct ReaderSettings {
-    reader: u64,
+    id: u64,
     poll_interval: Duration,
     cache: CacheLimits,
     verify: bool,
     usage: Arc<CacheUsage>,
 }
 
-/// How often one reader found a page in the cache, and how often not. Each reader counts for itself: a counter that all
-/// of them share would be what they wait for.
-#[derive(Debug, Default)]
-pub(in crate::replica) struct CacheUsage {
-    pub hits: AtomicU64,
-    pub misses: AtomicU64,
-}
-
-/// What all readers of a replica did, also those that have left.
-#[derive(Clone, Copy, Debug, Default)]
-pub(in crate::replica) struct Readers {
-    pub connections: usize,
-    pub hits: u64,
-    pub misses: u64,
-}
-
-impl Readers {
-    fn add(&mut self, usage: &CacheUsage) {
-        self.hits += usage.hits.load(Ordering::Relaxed);
-        self.misses += usage.misses.load(Ordering::Relaxed);
-    }
-}
-
-/// A reader's place at a replica. While any is held, the replica is followed.
+/// A reader's reference to a replica. The replica is polled while there is at least one.
 #[derive(Debug)]
-pub(in crate::replica) struct ReplicaHandle {
+pub(super) struct ReplicaHandle {
     key: LocationKey,
     reader: u64,
     replica: Arc<Replica>,
     usage: Arc<CacheUsage>,
-    foresight: Arc<Prefetcher>,
-    rested: bool,
+    prefetcher: Arc<Prefetcher>,
+    was_idle: bool,
 }
 
 impl ReplicaHandle {
-    /// Joins the replica at a location, connecting to its store if this process does not know it yet.
-    pub(in crate::replica) fn take(location: &Location, settings: &Settings) -> Result<ReplicaHandle, Error> {
+    /// Adds a reader to the replica at a location. Connects to the store if this process does not have the replica yet.
+    pub(super) fn acquire(location: &Location, settings: &Settings) -> Result<ReplicaHandle, Error> {
         let key = location.key().clone();
         let mut replicas = replicas().lock();
         if !replicas.contains_key(&key) {
-            let replica = Replica::new(location.connect()?, bounds(settings), settings.poll_interval);
-            let entry = SharedReplica {
-                replica: Arc::new(replica),
-                wishes: Vec::new(),
-                left: Readers::default(),
-                follower: None,
-                turn: 0,
-            };
-            replicas.insert(key.clone(), entry);
+            let replica = Replica::new(location.connect()?, cache_limits(settings), settings.poll_interval);
+            replicas.insert(key.clone(), SharedReplica::new(replica));
         }
-        let Some(entry) = replicas.get_mut(&key) else { return Err(Error::internal("a replica vanished")) };
-        entry.turn += 1;
-        let reader = entry.turn;
-        let (poll_interval, cache) = (settings.poll_interval, bounds(settings));
-        let usage = Arc::new(CacheUsage::default());
-        entry.wishes.push(ReaderSettings {
-            reader,
-            poll_interval,
-            cache,
-            verify: settings.verify,
-            usage: usage.clone(),
-        });
-        entry.suit();
-        let rested = entry.follower.is_none();
-        if rested {
-            entry.follower = Some(runtime::spawn(follow(entry.replica.clone()))?);
+        let Some(shared) = replicas.get_mut(&key) else { return Err(Error::internal("a replica vanished")) };
+        let (reader, usage) = shared.add_reader(settings);
+        let was_idle = shared.polling.is_none();
+        if was_idle {
+            shared.polling = Some(runtime::spawn(shared.replica.follower.clone().poll_forever())?);
         }
-        let (replica, foresight) = (entry.replica.clone(), Arc::new(Prefetcher::new()));
-        Ok(ReplicaHandle { key, reader, replica, usage, foresight, rested })
+        let (replica, prefetcher) = (shared.replica.clone(), Arc::new(Prefetcher::new()));
+        Ok(ReplicaHandle { key, reader, replica, usage, prefetcher, was_idle })
     }
 
-    /// Whether nobody else followed the replica when this place was taken.
-    pub(in crate::replica) fn rested(&self) -> bool {
-        self.rested
+    /// Whether the replica had no other reader when this handle was acquired.
+    pub(super) fn was_idle(&self) -> bool {
+        self.was_idle
     }
 
-    pub(in crate::replica) fn replica(&self) -> &Arc<Replica> {
+    pub(super) fn replica(&self) -> &Arc<Replica> {
         &self.replica
     }
 
-    pub(in crate::replica) fn foresight(&self) -> &Arc<Prefetcher> {
-        &self.foresight
+    pub(super) fn prefetcher(&self) -> &Arc<Prefetcher> {
+        &self.prefetcher
     }
 
-    pub(in crate::replica) fn usage(&self) -> &CacheUsage {
+    pub(super) fn usage(&self) -> &CacheUsage {
         &self.usage
     }
 
-    /// What the readers of this replica did, this one among them.
-    pub(in crate::replica) fn readers(&self) -> Readers {
-        let replicas = replicas().lock();
-        let Some(entry) = replicas.get(&self.key) else { return Readers::default() };
-        let mut all = Readers { connections: entry.wishes.len(), ..entry.left };
-        entry.wishes.iter().for_each(|wish| all.add(&wish.usage));
-        all
+    /// The totals of all readers of the replica, including this one.
+    pub(super) fn readers(&self) -> Readers {
+        replicas().lock().get(&self.key).map_or_else(Readers::default, SharedReplica::totals)
     }
 }
 
 impl Drop for ReplicaHandle {
     fn drop(&mut self) {
         let mut replicas = replicas().lock();
-        let Some(entry) = replicas.get_mut(&self.key) else { return };
-        entry.wishes.retain(|wish| wish.reader != self.reader);
-        entry.left.add(&self.usage);
-        if !entry.wishes.is_empty() {
-            return entry.suit();
+        let Some(shared) = replicas.get_mut(&self.key) else { return };
+        shared.readers.retain(|reader| reader.id != self.reader);
+        shared.closed.add(&self.usage);
+        if !shared.readers.is_empty() {
+            return shared.apply_settings();
         }
-        if let Some(follower) = entry.follower.take() {
-            follower.abort();
+        if let Some(polling) = shared.polling.take() {
+            polling.abort();
         }
-        entry.turn += 1;
-        let nap = rest(self.key.clone(), entry.turn);
-        // Without threads to wait with, the replica is forgotten at once.
-        if runtime::spawn(nap).is_err() {
+        shared.sequence += 1;
+        let timer = remove_when_idle(self.key.clone(), shared.sequence);
+        // If the timer cannot run, the replica is removed now.
+        if runtime::spawn(timer).is_err() {
             replicas.remove(&self.key);
         }
     }
 }
 
 impl SharedReplica {
-    fn suit(&self) {
-        let interval = self.wishes.iter().map(|wish| wish.poll_interval).min().unwrap_or(Duration::MAX);
+    fn new(replica: Replica) -> SharedReplica {
+        SharedReplica {
+            replica: Arc::new(replica),
+            readers: Vec::new(),
+            closed: Readers::default(),
+            polling: None,
+            sequence: 0,
+        }
+    }
+
+    /// Adds a reader. Returns its id and its counters.
+    fn add_reader(&mut self, settings: &Settings) -> (u64, Arc<CacheUsage>) {
+        self.sequence += 1;
+        let (id, usage) = (self.sequence, Arc::new(CacheUsage::default()));
+        self.readers.push(ReaderSettings {
+            id,
+            poll_interval: settings.poll_interval,
+            cache: cache_limits(settings),
+            verify: settings.verify,
+            usage: usage.clone(),
+        });
+        self.apply_settings();
+        (id, usage)
+    }
+
+    /// Sets the shortest poll interval and the largest cache limits of all readers, and verifies if one of them does.
+    fn apply_settings(&self) {
+        let interval = self.readers.iter().map(|reader| reader.poll_interval).min().unwrap_or(Duration::MAX);
         self.replica.follower.set_poll_interval(interval);
-        self.replica.files.loader.verify(self.wishes.iter().any(|wish| wish.verify));
-        let cache = self.wishes.iter().map(|wish| wish.cache).reduce(CacheLimits::max);
-        cache
-            .filter(|cache| *cache != self.replica.head.limits())
-            .into_iter()
-            .for_each(|cache| self.replica.head.set_limits(cache));
+        self.replica.files.loader.verify(self.readers.iter().any(|reader| reader.verify));
+        if let Some(limits) = self.readers.iter().map(|reader| reader.cache).reduce(CacheLimits::max)
+            && limits != self.replica.head.limits()
+        {
+            self.replica.head.set_limits(limits);
+        }
+    }
+
+    fn totals(&self) -> Readers {
+        let mut totals = Readers { connections: self.readers.len(), ..self.closed };
+        self.readers.iter().for_each(|reader| totals.add(&reader.usage));
+        totals
     }
 }
 
-fn bounds(settings: &Settings) -> CacheLimits {
+fn cache_limits(settings: &Settings) -> CacheLimits {
     CacheLimits { memory: settings.cache_size, disk: settings.disk_cache_size }
 }
 
-async fn rest(key: LocationKey, turn: u64) {
-    tokio::time::sleep(REST).await;
-    let forgotten = {
+/// Removes a replica after [`IDLE_TIME`], unless a reader was added in the meantime.
+async fn remove_when_idle(key: LocationKey, sequence: u64) {
+    tokio::time::sleep(IDLE_TIME).await;
+    let removed = {
         let mut replicas = replicas().lock();
-        let is_over = replicas.get(&key).is_some_and(|entry| entry.turn == turn);
-        if is_over { replicas.remove(&key) } else { None }
+        let is_idle = replicas.get(&key).is_some_and(|shared| shared.sequence == sequence);
+        if is_idle { replicas.remove(&key) } else { None }
     };
-    if forgotten.is_some() {
-        // Its pages are freed while nobody waits for the lock.
-        drop(forgotten);
-        give_memory_back().await;
-    }
-}
-
-/// How to return free memory to the system. The layer that may call the allocator sets it.
-static GIVE_BACK: OnceLock<fn()> = OnceLock::new();
-
-/// Sets what returns free memory to the system after replicas were forgotten.
-pub(crate) fn gives_memory_back_by(give_back: fn()) {
-    // Whoever comes second sets the same.
-    let _ = GIVE_BACK.set(give_back);
-}
-
-/// Returns free memory to the system, once for all replicas that are forgotten within a moment.
-async fn give_memory_back() {
-    const MOMENT: Duration = Duration::from_secs(1);
-    static PENDING: PerProcess<AtomicBool> = PerProcess::new();
-    let pending = PENDING.get_or_init(AtomicBool::default);
-    if pending.swap(true, Ordering::Relaxed) {
-        return;
-    }
-    tokio::time::sleep(MOMENT).await;
-    pending.store(false, Ordering::Relaxed);
-    if let Some(give_back) = GIVE_BACK.get() {
-        // It may take a while in a large process.
-        let _ = tokio::task::spawn_blocking(*give_back).await;
-    }
-}
-
-/// A tenth more or less, so that processes that started together do not ask together for ever.
-fn jittered(interval: Duration) -> Duration {
-    let random = RandomState::new().build_hasher().finish() as f64 / u64::MAX as f64;
-    interval.mul_f64(0.9 + random / 5.0)
-}
-
-/// Polls until it is aborted. What goes wrong is logged once until the replica can be followed again, not once a second: the
-/// same trouble has other words at another request.
-pub(in crate::replica) async fn follow(replica: Arc<Replica>) {
-    let mut complained = false;
-    loop {
-        tokio::time::sleep(jittered(replica.follower.poll_interval())).await;
-        match replica.follower.take_turn().await {
-            Ok(()) if replica.health.is_failing() => {}
-            Ok(()) if std::mem::take(&mut complained) => tracing::warn!("{} answers again", replica.files.store),
-            Ok(()) => {}
-            Err(error) if !std::mem::replace(&mut complained, true) => {
-                tracing::warn!("cannot follow {}: {error}", replica.files.store);
-            }
-            Err(error) => tracing::debug!("still cannot follow {}: {error}", replica.files.store),
-        }
+    if removed.is_some() {
+        // The pages are freed after the lock was released.
+        drop(removed);
+        memory::release_free().await;
     }
 }

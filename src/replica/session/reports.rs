@@ -1,4 +1,4 @@
-//! What a connection tells of its replica beyond the pages of a view.
+//! What a connection reports about its replica apart from pages.
 
 use crate::config::Target;
 use crate::error::Error;
@@ -7,44 +7,44 @@ use crate::replica::{Change, FileListing, FileListingRow, HistoryRow, MomentList
 use std::sync::Arc;
 
 impl Connection {
-    /// The next moments towards the past. None are left where none come.
+    /// Returns the next older states of the history. Returns no rows after the oldest.
     pub fn older(
         &self,
         mut history: MomentList,
         interrupted: Interrupted<'_>,
     ) -> Result<(Vec<HistoryRow>, MomentList), Error> {
-        self.ask(interrupted, async move |replica| {
+        self.run(interrupted, async move |replica| {
             let rows = replica.time_travel.older(&mut history).await?;
             Ok((rows, history))
         })
     }
 
-    /// The next files. None are left where none come.
+    /// Returns the next files of the replica. Returns no rows after the last.
     pub fn further(
         &self,
-        mut inventory: FileListing,
+        mut listing: FileListing,
         interrupted: Interrupted<'_>,
     ) -> Result<(Vec<FileListingRow>, FileListing), Error> {
-        self.ask(interrupted, async move |replica| {
-            let rows = replica.time_travel.further(&mut inventory).await?;
-            Ok((rows, inventory))
+        self.run(interrupted, async move |replica| {
+            let rows = replica.time_travel.further(&mut listing).await?;
+            Ok((rows, listing))
         })
     }
 
-    /// Reads the next file of a view whole. None is left where none comes.
+    /// Reads the next file of a view completely. Returns no row after the last.
     pub fn verify(
         &self,
         view: Arc<View>,
         mut verification: Verification,
         interrupted: Interrupted<'_>,
     ) -> Result<(Vec<VerifiedFile>, Verification), Error> {
-        self.ask(interrupted, async move |replica| {
+        self.run(interrupted, async move |replica| {
             let rows = replica.follower.verify_next(&view, &mut verification).await?;
             Ok((rows, verification))
         })
     }
 
-    /// What differs between a moment and a view of this replica, most pages first.
+    /// Returns the differences between the state of `since` and a view of this replica, most pages first.
     pub fn changes_to(
         &self,
         view: Arc<View>,
@@ -52,12 +52,12 @@ impl Connection {
         interrupted: Interrupted<'_>,
     ) -> Result<Vec<Change>, Error> {
         let since = self.view_of(since, interrupted)?;
-        self.ask(interrupted, async move |replica| replica.diff.changes(since, view).await)
+        self.run(interrupted, async move |replica| replica.diff.changes(since, view).await)
     }
 
-    /// The view of a moment; the newest for [`Target::Latest`]. The connection stays where it is.
+    /// Returns the view of `target`; the newest for [`Target::Latest`]. Does not change what the connection reads.
     pub fn view_of(&self, target: Target, interrupted: Interrupted<'_>) -> Result<Arc<View>, Error> {
-        self.ask(interrupted, async move |replica| match replica.view_of(target).await? {
+        self.run(interrupted, async move |replica| match replica.view_of(target).await? {
             Some(view) => Ok(view),
             None => replica.head().ok_or_else(|| replica.files.empty()),
         })

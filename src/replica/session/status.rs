@@ -1,46 +1,46 @@
-//! The status of a replica, for people and for monitoring.
+//! The status of a replica, for users and for monitoring.
 
 use crate::ltx::Txid;
 use crate::replica::fetch::Speculation;
-use crate::replica::session::registry::Readers;
+use crate::replica::session::usage::Readers;
 use crate::replica::{CacheLimits, Replica, View};
 use crate::store::Counts;
 use crate::time;
 use std::time::Duration;
 
-/// How a replica is doing.
+/// The status of a replica.
 #[derive(Clone, Debug)]
 pub struct Status {
-    /// Where it is, with credentials masked.
+    /// Its URL, with credentials masked.
     pub replica: String,
-    /// The newest transaction that is known, and when it was written, in milliseconds since 1970.
+    /// The newest known transaction, and when it was written, in milliseconds since 1970.
     pub head: Option<(Txid, i64)>,
-    /// Time since the replica last confirmed the newest state that is served.
+    /// Time since the replica last confirmed the newest view.
     pub lag: Option<Duration>,
     /// `following`, or why not.
     pub state: String,
-    /// The last thing that went wrong, and when, in milliseconds since 1970.
+    /// The last error, and when it happened, in milliseconds since 1970.
     pub last_error: Option<(String, i64)>,
-    /// What the store was asked for.
+    /// The requests to the store.
     pub counts: Counts,
-    /// Bytes of pages that are kept, in memory with the level-0 files that views refer to.
+    /// Bytes of pages in the cache. Memory includes the level 0 files that the newest view keeps there.
     pub cached: CacheLimits,
-    /// Their bounds.
+    /// The limits of the cache.
     pub bounds: CacheLimits,
     /// Time between two polls.
     pub poll_interval: Duration,
-    /// Who reads it now.
+    /// Open connections to the replica.
     pub connections: usize,
     /// Pages that readers found in the cache.
     pub cache_hits: u64,
-    /// Pages that they did not.
+    /// Pages that readers did not find in the cache.
     pub cache_misses: u64,
-    /// What was fetched before it was asked for.
+    /// What was fetched before it was read.
     pub guesses: Speculation,
 }
 
 impl Status {
-    /// The current status. Does no I/O.
+    /// Returns the current status. Does no I/O.
     pub(super) fn of(replica: &Replica, readers: Readers) -> Status {
         let head = replica.head();
         let cached = replica.fetcher.cache().held();
@@ -62,7 +62,8 @@ impl Status {
     }
 }
 
-/// Age of a view: now, less the time of its newest transaction, by the two machines' clocks.
+/// Returns the age of a view: the current time by the clock of this machine, minus the time of the view's newest
+/// transaction by the clock of the primary. Returns 0 if that time is in the future.
 pub fn age(view: &View) -> Duration {
     Duration::from_millis(u64::try_from(time::now_ms() - view.time_ms()).unwrap_or(0))
 }

@@ -2,7 +2,6 @@
 
 use crate::config::Target;
 use crate::ltx::{FileName, Level, Txid};
-use crate::replica::session::registry;
 use crate::replica::testing::flaky::Flaky;
 use crate::replica::testing::one_page::{name, of_two, written};
 use crate::replica::{CacheLimits, Replica};
@@ -23,7 +22,7 @@ async fn with_a_hole(untagged: bool, is_new: bool) -> (Arc<Flaky>, Arc<Replica>)
     (1..=4).for_each(|txid| store.files.insert(Level::ZERO, name(txid), file_of(txid)));
     let follow = async || {
         replica.open(Target::Latest, 5 * SECOND, true).await.expect("a view");
-        drop(tokio::spawn(registry::follow(replica.clone())));
+        drop(tokio::spawn(replica.follower.clone().poll_forever()));
         sleep(5 * SECOND).await;
     };
     if !is_new {

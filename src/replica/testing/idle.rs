@@ -2,7 +2,6 @@
 
 use crate::config::Target;
 use crate::ltx::{FileName, Level, Txid};
-use crate::replica::session::registry;
 use crate::replica::testing::flaky::{Flaky, Mood};
 use crate::replica::testing::one_page::{file, merged, name, other};
 use crate::replica::{CacheLimits, Replica};
@@ -25,7 +24,7 @@ impl Followed {
     async fn new(store: Arc<Flaky>) -> Followed {
         let replica = Arc::new(Replica::new(store.clone(), CacheLimits { memory: 1 << 20, disk: 0 }, SECOND));
         replica.open(Target::Latest, 5 * SECOND, true).await.expect("a view");
-        let follower = tokio::spawn(registry::follow(replica.clone()));
+        let follower = tokio::spawn(replica.follower.clone().poll_forever());
         sleep(5 * SECOND).await;
         store.take_requests();
         Followed { store, replica, follower }

@@ -3,7 +3,6 @@
 use crate::config::Target;
 use crate::error::ErrorKind;
 use crate::ltx::{Level, Txid};
-use crate::replica::session::registry;
 use crate::replica::testing::flaky::{DEADLINE, Flaky, Mood};
 use crate::replica::testing::one_page::{file, name};
 use crate::replica::{CacheLimits, Replica};
@@ -28,7 +27,7 @@ fn replica(files: u64) -> (Arc<Flaky>, Arc<Replica>) {
 async fn followed() -> (Arc<Flaky>, Arc<Replica>) {
     let (store, replica) = replica(3);
     replica.open(Target::Latest, 5 * SECOND, true).await.expect("a view");
-    drop(tokio::spawn(registry::follow(replica.clone())));
+    drop(tokio::spawn(replica.follower.clone().poll_forever()));
     sleep(10 * SECOND).await;
     store.take_requests();
     (store, replica)

@@ -6,11 +6,12 @@
 pub(in crate::replica) mod build;
 pub(in crate::replica) mod epoch;
 pub(in crate::replica) mod page_map;
+mod shown_cookie;
 
 use crate::ltx::{Header, IndexEntry, Level, Txid};
 use crate::replica::files::ltx_file::{LoadedFile, LtxFile};
-use crate::replica::schema::ShownCookie;
 use crate::replica::view::page_map::{PageLocation, PageMap};
+use crate::replica::view::shown_cookie::ShownCookie;
 use crate::store::{Listed, Version};
 use std::fmt;
 use std::sync::Arc;

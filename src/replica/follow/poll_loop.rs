@@ -1,0 +1,35 @@
+//! The task that polls a replica while it has readers.
+
+use crate::replica::follow::Follower;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::sync::Arc;
+use std::time::Duration;
+
+impl Follower {
+    /// Polls until the task is aborted. Logs the first error as a warning and the following ones at debug level until
+    /// the replica can be followed again: the same cause can have another text at each poll.
+    pub(in crate::replica) async fn poll_forever(self: Arc<Self>) {
+        let mut warned = false;
+        loop {
+            tokio::time::sleep(jittered(self.poll_interval())).await;
+            match self.take_turn().await {
+                Ok(()) if self.health.is_failing() => {}
+                Ok(()) if std::mem::take(&mut warned) => {
+                    tracing::warn!("{} can be followed again", self.files.store);
+                }
+                Ok(()) => {}
+                Err(error) if !std::mem::replace(&mut warned, true) => {
+                    tracing::warn!("cannot follow {}: {error}", self.files.store);
+                }
+                Err(error) => tracing::debug!("still cannot follow {}: {error}", self.files.store),
+            }
+        }
+    }
+}
+
+/// Changes an interval at random by up to a tenth, so that processes that started together do not keep polling at the
+/// same times.
+fn jittered(interval: Duration) -> Duration {
+    let random = RandomState::new().build_hasher().finish() as f64 / u64::MAX as f64;
+    interval.mul_f64(0.9 + random / 5.0)
+}
