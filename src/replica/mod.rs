@@ -141,6 +141,7 @@ impl Replica {
     }
 
     /// Ensures that the newest view was compared with the store no longer ago than `fresh`.
+    #[cfg(any(test, feature = "bench"))]
     pub(crate) async fn poll(&self, fresh: Duration) -> Result<(), Error> {
         self.follower.poll(fresh).await
     }

@@ -31,10 +31,10 @@ impl StallReason {
         match self {
             StallReason::Empty => "the replica is empty; the last state is kept".to_owned(),
             StallReason::NoBase => {
-                "the replica does not hold every page; the last state is kept until the next snapshot".to_owned()
+                "the replica does not contain every page; the last state is kept until the next snapshot".to_owned()
             }
             StallReason::Behind => {
-                "all files end before the last state; the last state is kept until that is certain".to_owned()
+                "all files end before the last state; the last state is kept until this is confirmed".to_owned()
             }
             StallReason::Hole(first, last) => {
                 let missing = if first == last {
@@ -43,8 +43,8 @@ impl StallReason {
                     format!("TXIDs {first} to {last} are missing, and later ones are there")
                 };
                 format!(
-                    "{missing}; the state before is kept, and `litestream restore` cannot go on either until a snapshot or \
-                     compaction bridges the hole"
+                    "{missing}; the last state before the gap is kept, and `litestream restore` fails too, until a \
+                     snapshot or a compaction covers the gap"
                 )
             }
         }

@@ -8,7 +8,7 @@
 //! | every 300th (30th if the pages of the view are in many files), and in doubt | a listing of the whole replica |
 //!
 //! If a listing of the whole replica does not end a doubt, it is repeated after a pause that grows up to 30 polls.
-//! During the pause the cheap requests go on, and end the doubt if they can.
+//! During the pause the cheap requests continue, and end the doubt if they can.
 
 use crate::replica::follow::health::StallReason;
 use crate::replica::follow::poll::PollPurpose;

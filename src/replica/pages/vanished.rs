@@ -1,4 +1,4 @@
-//! Finds pages whose file has vanished or is damaged in other files.
+//! Reads pages from other files if their own file has vanished or is damaged.
 
 use crate::error::{Error, ErrorKind};
 use crate::replica::cache::Page;
@@ -19,7 +19,7 @@ impl PageReader {
     pub(super) async fn damaged_page(&self, view: &Arc<View>, pgno: u32, damage: Error) -> Result<Page, Error> {
         match self.page_from_another_file(view, pgno, 1).await {
             Ok(Some(page)) => Ok(page),
-            // The damage is the error to report, also if the search for another file failed.
+            // The damage is the error to report, even if the search for another file failed.
             Ok(None) | Err(_) => Err(damage),
         }
     }
@@ -110,9 +110,12 @@ impl PageReader {
     }
 
     fn too_old(&self, view: &View) -> Error {
-        let message =
-            format!("the snapshot at TXID {} is too old: {} no longer holds its pages", view.txid(), self.files.store);
+        let message = format!(
+            "the snapshot at TXID {} is too old: {} no longer contains its pages",
+            view.txid(),
+            self.files.store
+        );
         Error::new(ErrorKind::TooOld, message)
-            .remedy("end the transaction and start another, or lengthen Litestream's retention")
+            .remedy("end the transaction and start another, or set a longer retention in Litestream")
     }
 }

@@ -1,4 +1,4 @@
-//! Returning free memory to the operating system.
+//! Returns free memory to the operating system.
 
 use crate::runtime::PerProcess;
 use std::sync::OnceLock;

@@ -1,4 +1,4 @@
-//! Opening a replica within a time limit.
+//! Opens a replica within a time limit.
 
 use crate::config::Target;
 use crate::error::Error;
