@@ -146,7 +146,7 @@ impl Replica {
         let mut confirmed = false;
         loop {
             let next = view.txid().next();
-            let reading = match self.library.ask(Level::ZERO, FileName { min: next, max: next }).await {
+            let reading = match self.library.load_by_name(Level::ZERO, FileName { min: next, max: next }).await {
                 Err(error) if error.is_damage() && self.is_newest(next).await? => {
                     error.cause().into_iter().for_each(|cause| self.note_early(cause));
                     return Ok(News::Followed(view));
@@ -257,7 +257,7 @@ impl Replica {
     /// The view with files laid over it that come after it, unless a page is missing then, or one of them is so large
     /// that the view is made anew.
     pub(super) fn extend(&self, view: &View, readings: &[LoadedFile]) -> Option<View> {
-        if readings.iter().any(|reading| reading.left_out.is_some()) {
+        if readings.iter().any(|reading| reading.deferred_index.is_some()) {
             return None;
         }
         let mut draft = ViewBuilder::from(view);
