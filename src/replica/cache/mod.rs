@@ -1,7 +1,7 @@
 //! The page cache: decoded pages, in memory and in a temporary file.
 //!
-//! A key identifies the content of a page, so entries are never invalidated. The only exception are the pages of a file of
-//! which wrong bytes were read.
+//! A key identifies the content of a page, so entries are never invalidated. The only exception are the pages of a file
+//! of which wrong bytes were read.
 //!
 //! | module | contents |
 //! |---|---|
@@ -25,8 +25,8 @@ use spare::Spare;
 use std::sync::atomic::{AtomicU32, Ordering};
 use unread::Unread;
 
-/// A version of a page: the [number](crate::replica::files::ltx_file::LtxFile::number) of the file that contains it, and its
-/// page number.
+/// A version of a page: the [number](crate::replica::files::ltx_file::LtxFile::number) of the file that contains it,
+/// and its page number.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(super) struct PageKey {
     pub file: u32,
@@ -103,8 +103,8 @@ impl PageCache {
         let mut options = OptionsBuilder::new();
         let pages = (limits.memory / 4096).min(1 << 20) as usize;
         options.estimated_items_capacity(pages).weight_capacity(limits.memory);
-        // Speculatively fetched pages start in the cold part. Those of a long scan must not evict each other before they are
-        // read.
+        // Speculatively fetched pages start in the cold part. Those of a long scan must not evict each other before
+        // they are read.
         options.hot_allocation(HOT_SHARE);
         if limits.memory < SINGLE_SHARD_BELOW {
             // With several shards, one could be full while another has room.
@@ -134,12 +134,12 @@ impl PageCache {
         self.capacity().saturating_add(self.disk.room(page_size))
     }
 
-    /// Returns how many more pages of this size may be fetched speculatively, so that they stay in the cache until they are
-    /// read.
+    /// Returns how many more pages of this size may be fetched speculatively, so that they stay in the cache until they
+    /// are read.
     ///
-    /// That is the free memory or, if that is more, three quarters of the cold part less the unread pages in it; plus the
-    /// size of the temporary file. Callers that speculate less accurately pass a larger `part`: they get only that fraction
-    /// (1/`part`) of the memory, which leaves room for the others.
+    /// That is the free memory or, if that is more, three quarters of the cold part less the unread pages in it; plus
+    /// the size of the temporary file. Callers that speculate less accurately pass a larger `part`: they get only that
+    /// fraction (1/`part`) of the memory, which leaves room for the others.
     pub(super) fn room_for_unread(&self, page_size: u32, part: u64) -> u64 {
         let (free, cold) = (self.capacity().saturating_sub(self.pages.weight()), self.cold());
         let room = (free / part).max((cold / 4 * 3 / part).saturating_sub(self.unread.weight()));
@@ -151,8 +151,8 @@ impl PageCache {
         (self.capacity() as f64 * (1.0 - HOT_SHARE)) as u64
     }
 
-    /// Marks a page as read. Returns the size in bytes of its frame if it was fetched speculatively and this is its first
-    /// use, otherwise 0.
+    /// Marks a page as read. Returns the size in bytes of its frame if it was fetched speculatively and this is its
+    /// first use, otherwise 0.
     pub(super) fn first_use(&self, page: &Page) -> u32 {
         let unread = page.first_use();
         if unread != 0 {
@@ -172,8 +172,8 @@ impl PageCache {
         self.pages.get(&key).or_else(|| self.get_from_disk(key))
     }
 
-    /// Returns a page from the temporary file. Only one in [`PROMOTE_ONE_IN`] goes back to memory: pages that are read often
-    /// soon do, and the others do not evict more useful pages.
+    /// Returns a page from the temporary file. Only one in [`PROMOTE_ONE_IN`] goes back to memory: pages that are read
+    /// often soon do, and the others do not evict more useful pages.
     fn get_from_disk(&self, key: PageKey) -> Option<Page> {
         let is_promoted = self.disk_reads.fetch_add(1, Ordering::Relaxed).is_multiple_of(PROMOTE_ONE_IN);
         let page = self.disk.get(key, is_promoted.then_some(&self.spare))?;
@@ -210,8 +210,8 @@ impl PageCache {
         self.disk.forget(file);
     }
 
-    /// Creates a page of `size` bytes with content that `fill` writes, without inserting it. `unread` is the size in bytes of
-    /// its frame if it was fetched speculatively, otherwise 0.
+    /// Creates a page of `size` bytes with content that `fill` writes, without inserting it. `unread` is the size in
+    /// bytes of its frame if it was fetched speculatively, otherwise 0.
     pub(super) fn page<E>(
         &self,
         size: u32,

@@ -11,15 +11,15 @@ pub struct Page(Arc<PageBuffer<[u8]>>);
 
 /// The bytes of a page, and whether it was fetched speculatively and has not been read.
 struct PageBuffer<B: ?Sized> {
-    /// The size in bytes of the frame that the page was decoded from, if the page was fetched speculatively and has not been
-    /// read yet; otherwise 0.
+    /// The size in bytes of the frame that the page was decoded from, if the page was fetched speculatively and has not
+    /// been read yet; otherwise 0.
     unread: AtomicU32,
     bytes: B,
 }
 
 impl Page {
-    /// Creates a page of `size` bytes with content that `fill` writes. `unread` is the size in bytes of the page's frame if it
-    /// was fetched speculatively, or 0 if a reader requested it.
+    /// Creates a page of `size` bytes with content that `fill` writes. `unread` is the size in bytes of the page's
+    /// frame if it was fetched speculatively, or 0 if a reader requested it.
     pub(super) fn new<E>(size: u32, unread: u32, fill: impl FnOnce(&mut [u8]) -> Result<(), E>) -> Result<Page, E> {
         fn sized<const SIZE: usize>(unread: u32) -> Arc<PageBuffer<[u8]>> {
             Arc::new(PageBuffer { unread: AtomicU32::new(unread), bytes: [0; SIZE] })
@@ -58,7 +58,8 @@ impl Page {
         self.unread_frame_size() != 0
     }
 
-    /// Returns the size in bytes of the page's frame if it was fetched speculatively and has not been read yet, otherwise 0.
+    /// Returns the size in bytes of the page's frame if it was fetched speculatively and has not been read yet,
+    /// otherwise 0.
     pub(super) fn unread_frame_size(&self) -> u32 {
         self.0.unread.load(Ordering::Relaxed)
     }

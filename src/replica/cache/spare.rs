@@ -1,7 +1,7 @@
 //! Reuses the memory of evicted pages for new ones.
 //!
-//! Pages are allocated on one thread and freed on another. Allocators keep freed memory for the thread that freed it, so
-//! that without reuse a full cache would take twice its memory.
+//! Pages are allocated on one thread and freed on another. Allocators keep freed memory for the thread that freed it,
+//! so that without reuse a full cache would take twice its memory.
 
 use crate::lock::Mutex;
 use crate::replica::cache::Page;

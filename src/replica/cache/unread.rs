@@ -1,13 +1,13 @@
 //! Counts the pages in the cache that were fetched speculatively and have not been read yet.
 //!
-//! A page that is not read is evicted after as many bytes have been inserted as unread pages may take. If nothing evicts it, it
-//! stays longer, but then it takes no room from new pages. So only recently inserted pages are counted.
+//! A page that is not read is evicted after as many bytes have been inserted as unread pages may take. If nothing
+//! evicts it, it stays longer, but then it takes no room from new pages. So only recently inserted pages are counted.
 
 use crate::replica::cache::{Page, weight};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The weight of the unread pages of the current and the previous period. A period ends when half as many bytes have been
-/// inserted as evict an unread page. Pages of earlier periods are not counted.
+/// The weight of the unread pages of the current and the previous period. A period ends when half as many bytes have
+/// been inserted as evict an unread page. Pages of earlier periods are not counted.
 #[derive(Default)]
 pub(super) struct Unread {
     /// Weight of all pages of the current period.
@@ -31,8 +31,8 @@ impl Unread {
         }
     }
 
-    /// Subtracts a page that is read for the first time: from the previous period if possible, because most pages are read in
-    /// the order in which they were inserted.
+    /// Subtracts a page that is read for the first time: from the previous period if possible, because most pages are
+    /// read in the order in which they were inserted.
     pub(super) fn subtract(&self, weight: u64) {
         let subtract = |unread: u64| unread.checked_sub(weight);
         let subtracted = self.previous.fetch_update(Ordering::Relaxed, Ordering::Relaxed, subtract);

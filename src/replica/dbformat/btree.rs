@@ -1,7 +1,7 @@
 //! The references between pages: the children of an interior page, the next page of an overflow chain, the free pages.
 //!
-//! A b-tree page begins with its type (on page 1 after the 100 bytes of the database header). Overflow and trunk pages begin
-//! with the number of another page, whose first byte is 0 in every database of less than 2^24 pages.
+//! A b-tree page begins with its type (on page 1 after the 100 bytes of the database header). Overflow and trunk pages
+//! begin with the number of another page, whose first byte is 0 in every database of less than 2^24 pages.
 
 /// Types of b-tree pages, in the first byte of their header.
 pub(super) const INDEX_INTERIOR: u8 = 2;
@@ -56,8 +56,8 @@ pub(in crate::replica) fn u32_at(page: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_be_bytes(*page.get(at..)?.first_chunk()?))
 }
 
-/// Reads a page number at an offset. Returns None if a database of `commit` pages cannot have it there: no page refers to
-/// page 1.
+/// Reads a page number at an offset. Returns None if a database of `commit` pages cannot have it there: no page refers
+/// to page 1.
 pub(super) fn pgno_at(page: &[u8], at: usize, commit: u32) -> Option<u32> {
     u32_at(page, at).filter(|pgno| (2..=commit).contains(pgno))
 }
@@ -79,7 +79,8 @@ pub(in crate::replica) fn next_overflow(page: &[u8], commit: u32) -> Option<u32>
     pgno_at(page, 0, commit)
 }
 
-/// Returns how many bytes of a payload are stored in its b-tree page if the payload has overflow pages. None if it has none.
+/// Returns how many bytes of a payload are stored in its b-tree page if the payload has overflow pages. None if it has
+/// none.
 pub(super) fn local_size(payload: u64, usable: usize, is_table: bool) -> Option<usize> {
     let most = if is_table { usable - 35 } else { (usable - 12) * 64 / 255 - 23 };
     let least = (usable - 12) * 32 / 255 - 23;

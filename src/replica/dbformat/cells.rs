@@ -21,8 +21,8 @@ pub(in crate::replica) struct BtreeCell<'a> {
     pub overflow: Option<u32>,
 }
 
-/// Returns the cells of a page that contain payloads, and None in place of a damaged cell. `usable` is the size in bytes of
-/// the part of each page that SQLite uses.
+/// Returns the cells of a page that contain payloads, and None in place of a damaged cell. `usable` is the size in
+/// bytes of the part of each page that SQLite uses.
 pub(in crate::replica) fn each(
     page: &[u8],
     pgno: u32,
@@ -56,8 +56,8 @@ pub(in crate::replica) fn each(
     (0..count).map(cell)
 }
 
-/// Returns the first overflow page of each cell of a leaf that has one, in key order. `page_1` contains the number of bytes
-/// that are reserved in each page.
+/// Returns the first overflow page of each cell of a leaf that has one, in key order. `page_1` contains the number of
+/// bytes that are reserved in each page.
 pub(in crate::replica) fn overflows(page: &[u8], pgno: u32, page_1: &[u8], commit: u32) -> Vec<u32> {
     let reserved = page_1.get(RESERVED).map_or(0, |reserved| usize::from(*reserved));
     match page.len().checked_sub(reserved).filter(|usable| *usable >= MIN_USABLE) {

@@ -1,7 +1,7 @@
 //! The set of free pages of a database. SQLite does not read them, so they are not fetched along with other pages.
 //!
-//! The freelist is a linked list of trunk pages. A trunk page contains the number of the next one and the numbers of as many
-//! free pages as fit.
+//! The freelist is a linked list of trunk pages. A trunk page contains the number of the next one and the numbers of as
+//! many free pages as fit.
 
 use crate::replica::cache::PageKey;
 use crate::replica::dbformat::btree;

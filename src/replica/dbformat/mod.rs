@@ -1,6 +1,7 @@
 //! The parts of the SQLite file format that fetching and comparing pages need.
 //!
-//! These functions read pages to decide what to fetch, so they skip content that violates the format instead of failing.
+//! These functions read pages to decide what to fetch, so they skip content that violates the format instead of
+//! failing.
 //!
 //! | module | contents |
 //! |---|---|

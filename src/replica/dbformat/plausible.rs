@@ -8,8 +8,8 @@ use crate::replica::dbformat::btree::{
 /// Databases of at least this many pages have page numbers whose first byte is not 0.
 const LARGE: u32 = 1 << 24;
 
-/// Returns whether a page can belong to a database of `commit` pages. A page for which this is false is probably corrupted and
-/// should be fetched once more, but it may be right.
+/// Returns whether a page can belong to a database of `commit` pages. A page for which this is false is probably
+/// corrupted and should be fetched once more, but it may be right.
 pub(in crate::replica) fn is_plausible(page: &[u8], pgno: u32, commit: u32) -> bool {
     const POINTER_MAP: [u8; 3] = [1, 3, 4];
     match page.get(header_offset(pgno)) {
@@ -22,8 +22,8 @@ pub(in crate::replica) fn is_plausible(page: &[u8], pgno: u32, commit: u32) -> b
     }
 }
 
-/// Returns whether the cells of a b-tree page are inside the page, after the cell pointers, and the children of an interior
-/// page are inside the database. A pointer map page can look like an interior page.
+/// Returns whether the cells of a b-tree page are inside the page, after the cell pointers, and the children of an
+/// interior page are inside the database. A pointer map page can look like an interior page.
 fn is_sound_node(page: &[u8], pgno: u32, interior: Option<u32>) -> Option<bool> {
     let header = header_offset(pgno);
     let pointers = header + if interior.is_some() { INTERIOR_HEADER } else { LEAF_HEADER };

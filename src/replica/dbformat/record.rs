@@ -13,8 +13,8 @@ pub(in crate::replica) struct SchemaRow {
     pub root: u32,
 }
 
-/// Parses a row of the schema, whose columns are type, name, table, root page and SQL. Returns None for views and triggers,
-/// which have no pages, and for a payload that violates the format. The payload may end after the root page.
+/// Parses a row of the schema, whose columns are type, name, table, root page and SQL. Returns None for views and
+/// triggers, which have no pages, and for a payload that violates the format. The payload may end after the root page.
 pub(in crate::replica) fn entry(payload: &[u8], page_1: &[u8]) -> Option<SchemaRow> {
     let (header, mut at) = varint(payload)?;
     let mut body = usize::try_from(header).ok()?;

@@ -70,8 +70,8 @@ impl CheckedFiles {
         result.filter(|result| result.checked_at.elapsed() < DAMAGE_TTL)?.damage.clone()
     }
 
-    /// Returns the result of the last time a file was read whole: `Some(true)` if this version was right, `Some(false)` if
-    /// any version was damaged, None if there is no result for this version.
+    /// Returns the result of the last time a file was read whole: `Some(true)` if this version was right, `Some(false)`
+    /// if any version was damaged, None if there is no result for this version.
     pub(in crate::replica) fn was_right(&self, level: Level, name: FileName, version: &Version) -> Option<bool> {
         let results = self.results.lock();
         let result = results.get(&(level, name))?;

@@ -1,9 +1,9 @@
 //! Whether the bytes of a file match its checksum.
 //!
-//! A frame has no checksum of its own, so a page can be decoded and still be wrong. Therefore every page that is fetched is
-//! added to the sum of its file ([`FileSums`]), in any order and whichever reader fetched it. Once all pages have been
-//! added, the sum is compared with the checksum of the file. A page that is fetched again is compared with the first
-//! fetch.
+//! A frame has no checksum of its own, so a page can be decoded and still be wrong. Therefore every page that is
+//! fetched is added to the sum of its file ([`FileSums`]), in any order and whichever reader fetched it. Once all pages
+//! have been added, the sum is compared with the checksum of the file. A page that is fetched again is compared with
+//! the first fetch.
 
 use crate::lock::Mutex;
 use crate::ltx::{self, FileSums, Outline, PageSum};
@@ -28,8 +28,8 @@ const VERIFIED: u8 = 1;
 /// Some bytes were wrong: the file must be read whole before more of it is used.
 const DOUBTED: u8 = 2;
 
-/// Once no more than one of this many pages of a file is missing, the missing ones are fetched too, so that the file can be
-/// verified.
+/// Once no more than one of this many pages of a file is missing, the missing ones are fetched too, so that the file
+/// can be verified.
 const NEARLY_ALL: u32 = 8;
 
 /// The result of adding pages to the sum of their file.

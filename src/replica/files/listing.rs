@@ -7,10 +7,10 @@ use futures_util::future::try_join_all;
 
 /// Lists the files that the newest state can consist of.
 ///
-/// Lists levels 1–9 concurrently. Of level 0, lists only the last file that they cover and the files after it, because with
-/// retention turned off level 0 contains one file for every second of the replica's life. If `seen`, the TXID of a view, is
-/// lower, level 0 is listed from there: the file of that transaction shows whether the replica still has the same history.
-/// Takes two round trips, and a third if the higher levels have a hole.
+/// Lists levels 1–9 concurrently. Of level 0, lists only the last file that they cover and the files after it, because
+/// with retention turned off level 0 contains one file for every second of the replica's life. If `seen`, the TXID of a
+/// view, is lower, level 0 is listed from there: the file of that transaction shows whether the replica still has the
+/// same history. Takes two round trips, and a third if the higher levels have a hole.
 pub(in crate::replica) async fn newest(
     store: &dyn Store,
     seen: Option<Txid>,

@@ -77,7 +77,8 @@ impl LoadedFile {
             .filter_map(|entry| Some((entry.pgno, self.parts.iter().find_map(|part| part.frame(entry))?)))
     }
 
-    /// Drops the index entries whose frames have not been fetched. Returns how many bytes of the file have been fetched.
+    /// Drops the index entries whose frames have not been fetched. Returns how many bytes of the file have been
+    /// fetched.
     pub(in crate::replica) fn retain_fetched_entries(&mut self) -> u64 {
         let entries = std::mem::take(&mut self.entries);
         self.add_fetched_entries(entries.into_iter());

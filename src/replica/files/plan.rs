@@ -1,15 +1,16 @@
 //! Selects the files that make up a state. A pure function of a listing.
 //!
-//! A file is an interval of transactions and contains the last version of each page that they changed. So if files cover an
-//! interval without a hole and are applied in the order of their ends, they give the state at the end of the interval,
-//! however they overlap. Nothing here assumes that the intervals of different levels share boundaries, because
-//! compaction, retention and snapshots run on independent schedules.
+//! A file is an interval of transactions and contains the last version of each page that they changed. So if files
+//! cover an interval without a hole and are applied in the order of their ends, they give the state at the end of the
+//! interval, however they overlap. Nothing here assumes that the intervals of different levels share boundaries,
+//! because compaction, retention and snapshots run on independent schedules.
 
 use crate::ltx::Txid;
 use crate::store::Listed;
 use std::cmp::Reverse;
 
-/// The smallest set of files that covers an interval of transactions without a hole, in the order in which they are applied.
+/// The smallest set of files that covers an interval of transactions without a hole, in the order in which they are
+/// applied.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct FileChain {
     /// The files. They may overlap, but leave no hole. Never empty.
@@ -17,8 +18,8 @@ pub struct FileChain {
 }
 
 impl FileChain {
-    /// Returns the first transaction that the chain covers. If that is 1, the chain contains every page; if it is higher, the
-    /// chain may.
+    /// Returns the first transaction that the chain covers. If that is 1, the chain contains every page; if it is
+    /// higher, the chain may.
     pub fn start(&self) -> Txid {
         self.files.first().map(|file| file.name.min).unwrap_or_default()
     }
@@ -31,8 +32,9 @@ impl FileChain {
 
 /// Returns the chains that may give the newest state, latest end first.
 ///
-/// There is one chain per gapless interval of transactions in the listing. If there are several, there is a hole between
-/// them. A chain after a hole is usable only if it contains every page, which only the indexes of its files show.
+/// There is one chain per gapless interval of transactions in the listing. If there are several, there is a hole
+/// between them. A chain after a hole is usable only if it contains every page, which only the indexes of its files
+/// show.
 pub fn newest(files: &[Listed]) -> Vec<FileChain> {
     let mut chains = Vec::new();
     let mut bound = Txid(u64::MAX);
@@ -52,8 +54,8 @@ pub fn at(files: &[Listed], txid: Txid) -> Result<FileChain, NoChain> {
     }
 }
 
-/// Returns the files that extend a state at `from` as far as possible, in the order in which they are applied. Empty if no
-/// file does.
+/// Returns the files that extend a state at `from` as far as possible, in the order in which they are applied. Empty if
+/// no file does.
 pub fn onwards(files: &[Listed], from: Txid) -> Vec<Listed> {
     let mut useful: Vec<&Listed> = files.iter().filter(|file| file.name.max > from).collect();
     useful.sort_unstable_by_key(|file| (file.name.min, file.name.max));
@@ -74,8 +76,8 @@ pub fn onwards(files: &[Listed], from: Txid) -> Vec<Listed> {
     }
 }
 
-/// Returns the first and the last missing transaction of the hole after the files that extend a state at `from`. None if no
-/// file follows.
+/// Returns the first and the last missing transaction of the hole after the files that extend a state at `from`. None
+/// if no file follows.
 pub fn missing_after(files: &[Listed], from: Txid) -> Option<(Txid, Txid)> {
     let reached = onwards(files, from).last().map_or(from, |last| last.name.max);
     let next = files.iter().filter(|file| file.name.max > reached).map(|file| file.name.min).min()?;
@@ -101,9 +103,9 @@ fn end_above(files: &[Listed], txid: Txid) -> Option<Txid> {
 
 /// Returns the chain that ends at the highest end at or below `bound`.
 ///
-/// Proceeds backwards and always selects the file that starts first, so that the chain has the fewest files. Of files with
-/// the same start, selects the one that ends last, because it was written last and is deleted last. Takes one pass over the
-/// files, latest end first.
+/// Proceeds backwards and always selects the file that starts first, so that the chain has the fewest files. Of files
+/// with the same start, selects the one that ends last, because it was written last and is deleted last. Takes one pass
+/// over the files, latest end first.
 fn ending_at_most(files: &[Listed], bound: Txid) -> Option<FileChain> {
     let mut usable: Vec<&Listed> = files.iter().filter(|file| file.name.max <= bound).collect();
     usable.sort_unstable_by_key(|file| (Reverse(file.name.max), file.name.min, file.level));

@@ -18,8 +18,8 @@ const IN_FLIGHT: usize = 4;
 /// Bytes after the index: its size (8 bytes) and the trailer (16 bytes).
 const TAIL_SIZE: u64 = 24;
 
-/// Verifies a whole file in the store: its header, index, pages and checksum. Reports damage only if a second read finds it
-/// too, because bytes can be corrupted in transit.
+/// Verifies a whole file in the store: its header, index, pages and checksum. Reports damage only if a second read
+/// finds it too, because bytes can be corrupted in transit.
 pub(in crate::replica) async fn check(store: &dyn Store, file: &LtxFile) -> Result<(), LoadError> {
     let checked = match WholeReader::new(store, file).check().await {
         Err(WholeReadError::Damage(_)) => WholeReader::new(store, file).check().await,

@@ -12,12 +12,12 @@ use futures_util::future::{FutureExt, join_all};
 use futures_util::stream::{self, Stream, StreamExt, TryStreamExt};
 use std::borrow::Cow;
 
-/// Requests for headers and indexes in flight at once. More than for pages, because no page can be read before there is a
-/// view.
+/// Requests for headers and indexes in flight at once. More than for pages, because no page can be read before there is
+/// a view.
 const IN_FLIGHT: usize = 48;
 
-/// How many of the bytes that were fetched with the indexes are searched for pages, at most. They are those of the first
-/// files of a chain, which are the largest.
+/// How many of the bytes that were fetched with the indexes are searched for pages, at most. They are those of the
+/// first files of a chain, which are the largest.
 const MAX_FETCHED_BYTES: u64 = 16 << 20;
 
 /// Why a view could not be built.
@@ -64,8 +64,9 @@ fn read_concurrently<'a>(
 }
 
 impl Replica {
-    /// Builds the view at the end of a chain, a state of `epoch`. `listed` is the listing that the chain was selected from,
-    /// `known` a view that may be of the same state. Pages that were fetched with the indexes are added to the cache.
+    /// Builds the view at the end of a chain, a state of `epoch`. `listed` is the listing that the chain was selected
+    /// from, `known` a view that may be of the same state. Pages that were fetched with the indexes are added to the
+    /// cache.
     pub(in crate::replica) async fn build(
         &self,
         chain: &FileChain,
@@ -107,8 +108,8 @@ impl Replica {
         Ok(())
     }
 
-    /// Builds the view at a transaction, and avoids damaged files if others give the same state. Returns None if no files
-    /// lead to the transaction. Fails if only damaged files do.
+    /// Builds the view at a transaction, and avoids damaged files if others give the same state. Returns None if no
+    /// files lead to the transaction. Fails if only damaged files do.
     pub(in crate::replica) async fn build_around(
         &self,
         txid: Txid,
@@ -146,9 +147,9 @@ impl Replica {
     }
 }
 
-/// If a chain ends with a snapshot, returns the times of the other files with the same end. A snapshot contains the time at
-/// which it was made, not the time of its last transaction. The other files are not needed for the view, so those that
-/// cannot be read are skipped.
+/// If a chain ends with a snapshot, returns the times of the other files with the same end. A snapshot contains the
+/// time at which it was made, not the time of its last transaction. The other files are not needed for the view, so
+/// those that cannot be read are skipped.
 async fn commit_times(loader: &FileLoader, chain: &FileChain, listed: &[Listed]) -> Vec<i64> {
     let end: Txid = chain.end();
     if chain.files.last().is_none_or(|last| last.level != Level::SNAPSHOT) {

@@ -36,8 +36,8 @@ impl ViewBuilder {
 
     /// Applies a file. Files must be applied in the order of their ends, without a hole between them.
     ///
-    /// Removes the pages above the file's commit, also those of files that were applied before: such a page that is in use
-    /// again later has been written again.
+    /// Removes the pages above the file's commit, also those of files that were applied before: such a page that is in
+    /// use again later has been written again.
     pub(in crate::replica) fn apply(&mut self, loaded: &LoadedFile) {
         let overlay = self.begin_file(&loaded.file);
         self.add_pages(&overlay, &loaded.entries);
@@ -84,8 +84,8 @@ impl ViewBuilder {
         self.witness = self.witness.take().or_else(|| own.and_then(|own| own.version.clone()));
     }
 
-    /// Sets an upper bound for the time of the state. A snapshot contains the time at which it was made, which can be long
-    /// after its last transaction was written.
+    /// Sets an upper bound for the time of the state. A snapshot contains the time at which it was made, which can be
+    /// long after its last transaction was written.
     pub(super) fn limit_time(&mut self, ms: i64) {
         self.time_ms = self.time_ms.min(ms);
     }
@@ -97,8 +97,8 @@ impl ViewBuilder {
 
     /// Returns the view, a state of `epoch`. Fails if a page is missing.
     ///
-    /// The view keeps the counter and the schema cookie of `known` if that is the same state and no wrong bytes were read of
-    /// it.
+    /// The view keeps the counter and the schema cookie of `known` if that is the same state and no wrong bytes were
+    /// read of it.
     pub(in crate::replica) fn finish(self, epoch: Epoch, known: Option<&View>) -> Result<View, Incomplete> {
         if !self.is_complete() {
             return Err(Incomplete);

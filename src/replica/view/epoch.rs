@@ -1,22 +1,22 @@
 //! The histories that a replica has had, and how far they agree.
 //!
-//! If a listing shows the newest file of a view unchanged, it shows the history of that view. If it shows only older files
-//! of the view unchanged, it may show another history: two primaries can start from the same machine image, and the
-//! replica of one can replace the replica of the other. It proves only that both histories are the same up to those files.
-//! Therefore epochs can branch. A page that a branch has not written since has the same version in both.
+//! If a listing shows the newest file of a view unchanged, it shows the history of that view. If it shows only older
+//! files of the view unchanged, it may show another history: two primaries can start from the same machine image, and
+//! the replica of one can replace the replica of the other. It proves only that both histories are the same up to those
+//! files. Therefore epochs can branch. A page that a branch has not written since has the same version in both.
 
 use crate::lock::Mutex;
 use crate::ltx::Txid;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// A history of the database, as far as this process can distinguish the histories at one replica URL. Epochs are numbered
-/// in the order in which they are found. Views of the same epoch are states of the same history.
+/// A history of the database, as far as this process can distinguish the histories at one replica URL. Epochs are
+/// numbered in the order in which they are found. Views of the same epoch are states of the same history.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub(in crate::replica) struct Epoch(pub u32);
 
-/// The next epoch. A forked child inherits the value, so that the views it inherits belong to none of the epochs that it
-/// creates.
+/// The next epoch. A forked child inherits the value, so that the views it inherits belong to none of the epochs that
+/// it creates.
 static NEXT_EPOCH: AtomicU32 = AtomicU32::new(0);
 
 /// The epochs of a replica: each branch with its origin and the last transaction that both share.

@@ -3,7 +3,8 @@
 use crate::replica::files::ltx_file::LtxFile;
 use std::sync::Arc;
 
-/// The files that a view refers to, by index. The index of a file that no longer contains any page of the view is reused.
+/// The files that a view refers to, by index. The index of a file that no longer contains any page of the view is
+/// reused.
 #[derive(Clone, Default)]
 pub(super) struct FileTable {
     entries: Vec<FileTableEntry>,

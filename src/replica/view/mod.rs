@@ -1,7 +1,7 @@
 //! Views: immutable states of the database.
 //!
-//! A view maps each page to the bytes of the file that contain its version. A view is derived from another one by applying
-//! files, and shares with it everything that did not change.
+//! A view maps each page to the bytes of the file that contain its version. A view is derived from another one by
+//! applying files, and shares with it everything that did not change.
 //!
 //! | module | contents |
 //! |---|---|
@@ -111,8 +111,9 @@ impl View {
         self.table.files()
     }
 
-    /// Returns the version of the level 0 file that ends at the last transaction, as seen when the view was made. None if
-    /// that file was not seen. While the replica has that file in this version, its history is still that of the view.
+    /// Returns the version of the level 0 file that ends at the last transaction, as seen when the view was made. None
+    /// if that file was not seen. While the replica has that file in this version, its history is still that of the
+    /// view.
     pub(super) fn witness(&self) -> Option<&Version> {
         self.witness.as_ref()
     }

@@ -1,8 +1,9 @@
 //! The page map of a view: for each page, the bytes of the file that contain its version.
 //!
-//! A radix tree: a flat root, and two levels of nodes with 256 slots each. Views share nodes, which are copied on write.
-//! Deriving a view that changes *k* pages copies at most *k* leaves and *k* branches, and the root, which has one pointer
-//! per 65,536 pages. A page takes 12 bytes. A map is built once from the indexes of a chain and never rebuilt.
+//! A radix tree: a flat root, and two levels of nodes with 256 slots each. Views share nodes, which are copied on
+//! write. Deriving a view that changes *k* pages copies at most *k* leaves and *k* branches, and the root, which has
+//! one pointer per 65,536 pages. A page takes 12 bytes. A map is built once from the indexes of a chain and never
+//! rebuilt.
 
 use std::sync::Arc;
 
@@ -17,7 +18,8 @@ pub(in crate::replica) struct PageLocation {
     pub size: u32,
 }
 
-/// A location in 12 bytes: the file, the low 32 bits of the offset, then its high 12 bits above the 20 bits of the size.
+/// A location in 12 bytes: the file, the low 32 bits of the offset, then its high 12 bits above the 20 bits of the
+/// size.
 #[derive(Clone, Copy)]
 struct PackedLocation([u32; 3]);
 

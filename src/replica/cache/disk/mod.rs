@@ -1,9 +1,9 @@
 //! Pages that were evicted from memory, in a temporary file.
 //!
-//! A query that reads much of a database at random, such as a join by an index, needs all of it nearby, because each page
-//! that is not costs a round trip. Therefore pages that are evicted from memory are written to a file. The file is in the
-//! directory that SQLite would use for its own temporary files, has no name, and is removed when the process ends. Reading a
-//! page from it costs as much as reading a page of a local database.
+//! A query that reads much of a database at random, such as a join by an index, needs all of it nearby, because each
+//! page that is not costs a round trip. Therefore pages that are evicted from memory are written to a file. The file is
+//! in the directory that SQLite would use for its own temporary files, has no name, and is removed when the process
+//! ends. Reading a page from it costs as much as reading a page of a local database.
 
 mod slots;
 #[cfg(test)]
@@ -19,7 +19,8 @@ use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How long the file stays at its size after it could not grow. Disk space or file descriptors may become available again.
+/// How long the file stays at its size after it could not grow. Disk space or file descriptors may become available
+/// again.
 const PAUSE: Duration = Duration::from_secs(60);
 
 /// Upper bound of the number of slots, however small the pages are. A slot takes 40 bytes of memory.
@@ -87,8 +88,8 @@ impl Disk {
         !self.is_empty() && self.state.read().positions.contains_key(&key)
     }
 
-    /// Returns a page and marks it as read. The page stays in the file. Uses memory of `spare` if that is given, for a page
-    /// that goes back to the cache in memory.
+    /// Returns a page and marks it as read. The page stays in the file. Uses memory of `spare` if that is given, for a
+    /// page that goes back to the cache in memory.
     pub(super) fn get(&self, key: PageKey, spare: Option<&Spare>) -> Option<Page> {
         self.read(key, spare, |unread| unread.swap(0, Ordering::Relaxed))
     }

@@ -1,9 +1,9 @@
 //! The files that are in use.
 //!
 //! A file is identified by its content, not by its name: a name can be reused for other bytes, and the same bytes can
-//! appear under another ETag (in a copied replica, or if a file's modification time is set after it appeared). Two reads
-//! return the same file if level, name and checksum are equal. Both then have the same number, which is part of the key
-//! under which pages are cached.
+//! appear under another ETag (in a copied replica, or if a file's modification time is set after it appeared). Two
+//! reads return the same file if level, name and checksum are equal. Both then have the same number, which is part of
+//! the key under which pages are cached.
 
 use crate::lock::Mutex;
 use crate::ltx::{FileName, Header, Level, Trailer};
@@ -24,9 +24,9 @@ pub(super) struct KnownFiles(Mutex<HashMap<(Level, FileName), Weak<LtxFile>>>);
 impl KnownFiles {
     /// Returns the known file that has this content, or remembers and returns a new one.
     ///
-    /// If the known file has another version, the new one gets its number and its integrity. If wrong bytes were read of
-    /// the known file, the new one gets a new number, so that it shares no cached pages, and must be read whole before it
-    /// is used.
+    /// If the known file has another version, the new one gets its number and its integrity. If wrong bytes were read
+    /// of the known file, the new one gets a new number, so that it shares no cached pages, and must be read whole
+    /// before it is used.
     pub(super) fn find_or_insert(
         &self,
         listed: &Listed,

@@ -66,7 +66,8 @@ impl FileLoader {
             Err(LoadError::Moved) if by_version => self.read_listed(listed, false).await?,
             loaded => loaded?,
         };
-        // The versions also differ if a file's modification time was set after it was listed. The next file resets this.
+        // The versions also differ if a file's modification time was set after it was listed. The next file resets
+        // this.
         self.versions_differ.store(listed.version.as_ref() != Some(&loaded.file.version), Ordering::Relaxed);
         loaded.file.note_listed(listed.version.as_ref());
         Ok(loaded)
