@@ -16,10 +16,10 @@ pub(super) struct Canned {
 
 impl Canned {
     /// Starts a server that sends these responses in order, and repeats the last one.
-    pub fn start(answers: Vec<String>) -> Canned {
+    pub fn start(responses: Vec<String>) -> Canned {
         Canned::start_with(move |number, stream| {
-            let answer = answers.get(number).or(answers.last()).expect("an answer");
-            stream.write_all(answer.as_bytes())
+            let response = responses.get(number).or(responses.last()).expect("a response");
+            stream.write_all(response.as_bytes())
         })
     }
 
@@ -68,10 +68,10 @@ pub(super) fn endless(status: &str, headers: &str, stream: &mut TcpStream) -> st
 }
 
 /// Sends the body of a response byte by byte: too slowly for the deadline, but without a long pause.
-pub(super) fn trickle(answer: &str, stream: &mut TcpStream) -> std::io::Result<()> {
-    let body = answer.find("\r\n\r\n").map_or(0, |at| at + 4);
-    stream.write_all(&answer.as_bytes()[..body])?;
-    answer.as_bytes()[body..].iter().try_for_each(|byte| {
+pub(super) fn trickle(response: &str, stream: &mut TcpStream) -> std::io::Result<()> {
+    let body = response.find("\r\n\r\n").map_or(0, |at| at + 4);
+    stream.write_all(&response.as_bytes()[..body])?;
+    response.as_bytes()[body..].iter().try_for_each(|byte| {
         std::thread::sleep(std::time::Duration::from_millis(500));
         stream.write_all(&[*byte])
     })

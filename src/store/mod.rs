@@ -109,8 +109,8 @@ pub struct Chunk {
 ///
 /// # Errors
 ///
-/// A [`StoreError`] has a [`StoreErrorKind`], which tells the caller what it can do. Transient failures are retried by the
-/// implementation within a deadline of about 10 s plus the time for the transfer, so an error is final for this call.
+/// The [`StoreErrorKind`] of an error determines what the caller can do about it. Implementations retry transient failures themselves,
+/// within a deadline of 10 s plus the time for the transfer, so the caller should not retry immediately.
 ///
 /// # Concurrency
 ///
@@ -151,7 +151,7 @@ pub trait Store: fmt::Debug + fmt::Display + Send + Sync {
         expected: Option<&Version>,
     ) -> Result<Chunk, StoreError>;
 
-    /// Returns whether there is a replica of Litestream 0.3, whose format differs. Returns false if the store cannot tell.
+    /// Returns whether there is a replica of Litestream 0.3, whose format differs. Returns false if this is unknown.
     async fn holds_older_format(&self) -> Result<bool, StoreError> {
         Ok(false)
     }

@@ -36,14 +36,14 @@ const SLOW_DOWN: &str = "<Error><Code>SlowDown</Code><Message>Please reduce\n yo
 async fn a_request_to_a_busy_server_is_retried() {
     let busy = answer("503 Service Unavailable", "", SLOW_DOWN);
     let server = Canned::start(vec![busy.clone(), busy, part("0-3/9", "abcd")]);
-    assert_eq!(server.read(0..4).await.expect("the third answer"), "abcd");
+    assert_eq!(server.read(0..4).await.expect("the third response"), "abcd");
     assert_eq!(server.answered.load(Ordering::Relaxed), 3);
 }
 
 #[tokio::test]
 async fn a_server_that_stays_busy_is_unreachable() {
     let server = Canned::start(vec![answer("503 Service Unavailable", "", SLOW_DOWN)]);
-    let error = server.read(0..4).await.expect_err("no answer");
+    let error = server.read(0..4).await.expect_err("no response");
     assert_eq!(error.kind(), StoreErrorKind::Unreachable);
     let url = "s3://bucket/app/0000/0000000000000001-0000000000000001.ltx";
     let cause = "is temporarily unavailable (SlowDown: Please reduce your request rate)";
@@ -85,7 +85,7 @@ async fn an_interrupted_listing_is_retried() {
     let whole = answer("200 OK", "", "<ListBucketResult></ListBucketResult>");
     let cut = whole.replace("</ListBucketResult>", "");
     let server = Canned::start(vec![cut, whole]);
-    assert_eq!(server.list().await.expect("the second answer"), []);
+    assert_eq!(server.list().await.expect("the second response"), []);
     assert_eq!(server.answered.load(Ordering::Relaxed), 2);
 }
 
@@ -171,7 +171,7 @@ async fn a_pause_that_the_server_requests_is_granted() {
     let busy = |after: &str| answer("503 Service Unavailable", &format!("retry-after: {after}\r\n"), SLOW_DOWN);
     let server = Canned::start(vec![busy("1"), part("0-3/9", "abcd")]);
     let start = std::time::Instant::now();
-    assert_eq!(server.read(0..4).await.expect("the second answer"), "abcd");
+    assert_eq!(server.read(0..4).await.expect("the second response"), "abcd");
     assert!(start.elapsed() >= std::time::Duration::from_secs(1), "{:?}", start.elapsed());
     for status in ["503 Service Unavailable", "429 Too Many Requests"] {
         let server = Canned::start(vec![busy("60").replace("503 Service Unavailable", status)]);
@@ -228,7 +228,7 @@ async fn a_slow_response_is_retried() {
         0 => trickle(&listing, stream),
         _ => stream.write_all(listing.as_bytes()),
     });
-    assert_eq!(server.list().await.expect("the second answer"), []);
+    assert_eq!(server.list().await.expect("the second response"), []);
 }
 
 #[tokio::test]
