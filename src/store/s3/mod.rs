@@ -2,10 +2,10 @@
 
 mod chain;
 mod config;
+mod credential_process;
 mod credentials;
 mod host;
 mod oss;
-mod process;
 mod profile;
 #[cfg(test)]
 mod tests;
@@ -19,9 +19,9 @@ use super::redirects::Redirects;
 use super::tls::Trust;
 use super::url;
 use async_trait::async_trait;
+use credential_process::CredentialProcess;
 use credentials::S3Credentials;
 use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey};
-use process::CredentialProcess;
 use std::sync::Arc;
 
 /// The default region, as in Amazon's own tools.
