@@ -40,7 +40,7 @@ pub fn register() -> Result<(), RegisterError> {
         fn sqlite3_open(filename: *const c_char, db: *mut *mut Sqlite3) -> c_int;
         fn sqlite3_close(db: *mut Sqlite3) -> c_int;
     }
-    // SAFETY: the declarations are SQLite's. It calls the entry point with the arguments of its real type.
+    // SAFETY: the declarations are those of `sqlite3.h`. SQLite calls the entry point with the arguments of its real type.
     let mut code = unsafe { sqlite3_auto_extension(as_auto_extension(connection_opened)) };
     if code == 0 {
         // SQLite looks for the VFS of a connection before it calls the entry point, so one connection has to come first.
@@ -66,7 +66,8 @@ pub struct RegisterError {
 /// Converts an entry point to the type that `sqlite3_auto_extension` takes.
 #[doc(hidden)]
 pub fn as_auto_extension(entry: EntryPoint) -> AutoExtension {
-    // SAFETY: both are pointers to functions. SQLite documents that it calls the function with the arguments of `EntryPoint`.
+    // SAFETY: both types are function pointers of the same size. SQLite documents that it calls the function with the arguments of
+    // `EntryPoint`.
     unsafe { std::mem::transmute::<EntryPoint, AutoExtension>(entry) }
 }
 
@@ -86,7 +87,7 @@ pub unsafe extern "C" fn connection_opened(
     let body = |api: Api| {
         // SAFETY: `db` is null or an open connection of the library of `api`, by the contract of this function.
         match unsafe { prepare(api, db) } {
-            // SAFETY: the same `db`, and `registration` is that of its library.
+            // SAFETY: the same `db`, which is null or open, and `registration` is that of its library.
             Ok(registration) => unsafe { check(registration, db) }?,
             Err(text) => api.log(SQLITE_ERROR, &text),
         }
@@ -96,8 +97,9 @@ pub unsafe extern "C" fn connection_opened(
     unsafe { run(error, routines, body) }
 }
 
-/// The common implementation of the entry points of the loadable library. Returns `SQLITE_OK_LOAD_PERMANENTLY`, because SQLite must never unload a
-/// VFS, or an error code with its text in `error`.
+/// The common implementation of the entry points of the loadable library.
+///
+/// Returns `SQLITE_OK_LOAD_PERMANENTLY`, because SQLite must never unload a VFS, or an error code with its text in `error`.
 ///
 /// # Safety
 /// As for [`connection_opened`].

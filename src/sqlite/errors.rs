@@ -17,7 +17,7 @@ pub enum During {
 
 /// Returns the SQLite result code for an error.
 ///
-/// Never `SQLITE_BUSY` or `SQLITE_LOCKED`, which would make the host retry although nobody holds a lock. A damaged replica is
+/// Never `SQLITE_BUSY` or `SQLITE_LOCKED`, which would make the host retry although no lock is held. A damaged replica is
 /// `SQLITE_CORRUPT` ("database disk image is malformed") even at open: an I/O error or "unable to open" would suggest that the replica is
 /// missing or that another try could succeed. `SQLITE_IOERR_CORRUPTFS` is not used, because it means that a file system truncated a file.
 pub fn code(kind: ErrorKind, during: During) -> c_int {

@@ -37,7 +37,7 @@ pub struct Api {
 }
 
 impl Api {
-    /// The routines of a host. Returns None if `routines` is null.
+    /// Returns the routines of a host, or None if `routines` is null.
     ///
     /// Before [`Api::check`] has succeeded, only [`Api::allocate`] and [`Api::log`] may be called.
     ///

@@ -10,7 +10,7 @@ use std::sync::Arc;
 /// The reason why a reader does not see the newest view.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum HeldBy {
-    /// None: the next read sees the newest view.
+    /// Nothing holds the reader: its next read sees the newest view.
     No,
     /// An open read transaction, or an unfinished statement.
     Transaction,

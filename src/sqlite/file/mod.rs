@@ -108,11 +108,6 @@ impl DbFile {
         self.last_error.replace(text.clone()) != text
     }
 
-    /// Returns the size in bytes.
-    pub fn size(&self) -> Result<u64, Error> {
-        Ok(read::size(&*self.view()?))
-    }
-
     /// Returns the page size in bytes. None if there is no view.
     pub fn page_size(&self) -> Option<u32> {
         self.view().ok().map(|view| view.page_size())

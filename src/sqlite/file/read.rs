@@ -17,6 +17,11 @@ pub enum Filled {
 }
 
 impl DbFile {
+    /// Returns the size in bytes.
+    pub fn size(&self) -> Result<u64, Error> {
+        Ok(size(&*self.view()?))
+    }
+
     /// Fills `buffer` with the bytes from `offset` on.
     pub fn read(&self, buffer: &mut [u8], offset: u64) -> Result<Filled, Error> {
         let view = self.view()?;
@@ -67,6 +72,6 @@ impl DbFile {
 }
 
 /// Returns the size of a view's database in bytes.
-pub fn size(view: &View) -> u64 {
+fn size(view: &View) -> u64 {
     u64::from(view.commit()) * u64::from(view.page_size())
 }

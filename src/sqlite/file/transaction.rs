@@ -68,7 +68,7 @@ impl DbFile {
         let schemas = unsafe { self.api.query(db, "PRAGMA database_list", 1) }?;
         let is_this = |schema: &CString| {
             let mut call = ControlCall::new(schema, None);
-            // SAFETY: `db` is open and this thread holds its mutex, as above.
+            // SAFETY: the same `db`, which is open, and whose mutex this thread holds until the method returns.
             unsafe { call.send(self.api, db) };
             call.file == Some(self.reached())
         };

@@ -46,7 +46,7 @@ impl UndecidedFile {
         UndecidedFile { base: SqliteFile { methods: &METHODS }, registration, name, flags, replica, failure: None }
     }
 
-    /// Returns the flags that `xOpen` returns for a file that it was asked to open with `flags`.
+    /// Returns the flags that `xOpen` returns for an undecided file, if SQLite passed `flags`.
     pub fn out_flags(flags: c_int) -> c_int {
         decision::out_flags(flags)
     }

@@ -54,7 +54,8 @@ unsafe fn new(default: *mut Vfs, registration: &'static Registration) -> Vfs {
     // SAFETY: `default` is registered, by the contract of this function, and so lives as long as the process. Every version has
     // the member `version`.
     let has_int64 = unsafe { (*default).version } >= 2;
-    // SAFETY: `default` is valid as above. `current_time_int64`, which version 1 does not have, is read only from version 2 on.
+    // SAFETY: the same `default`, which lives as long as the process. `current_time_int64`, which version 1 does not have, is
+    // read only from version 2 on.
     unsafe {
         Vfs {
             version: if has_int64 { 2 } else { 1 },

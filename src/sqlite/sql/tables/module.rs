@@ -84,7 +84,7 @@ unsafe fn method(
             return SQLITE_OK;
         };
         cursor.row = None;
-        // SAFETY: the table is valid as above. The reference that `body` got has ended, and SQLite holds the connection's mutex.
+        // SAFETY: the same `table`, which outlives its cursors. The reference that `body` got has ended, and SQLite holds the connection's mutex.
         unsafe { (*table).error = (*table.cast::<Table>()).caller.api.allocate(&error.text) };
         error.code
     })
