@@ -39,7 +39,7 @@ pub use diff::Change;
 pub use fetch::Speculation;
 pub use follow::verification::{Verification, VerifiedFile};
 pub use session::connection::{Connection, Interrupted};
-pub(crate) use session::memory::gives_memory_back_by;
+pub(crate) use session::memory::set_memory_release;
 pub use session::status::{Status, age};
 pub use time_travel::{FileListing, FileListingRow, HistoryRow, MomentList};
 pub use view::View;

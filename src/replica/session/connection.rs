@@ -92,7 +92,7 @@ impl Connection {
     }
 
     /// Whether the connection reads a fixed state.
-    pub fn is_parked(&self) -> bool {
+    pub fn is_fixed(&self) -> bool {
         self.fixed.lock().is_some()
     }
 
@@ -130,7 +130,7 @@ impl Connection {
     /// Waits until the newest view contains a transaction, and polls in short intervals meanwhile. Returns false if
     /// that took longer than `timeout`. Fails if the connection reads a fixed state.
     pub fn wait_for(&self, txid: Txid, timeout: Duration, interrupted: Interrupted<'_>) -> Result<bool, Error> {
-        if self.is_parked() {
+        if self.is_fixed() {
             let error = Error::new(ErrorKind::Config, "this connection reads a fixed state and does not follow");
             return Err(error.remedy("return to the newest state with litestream_set_time('LATEST')"));
         }

@@ -12,7 +12,7 @@ const DELAY: Duration = Duration::from_secs(1);
 static RELEASE: OnceLock<fn()> = OnceLock::new();
 
 /// Sets the function that returns free memory to the operating system after replicas were removed.
-pub(crate) fn gives_memory_back_by(release: fn()) {
+pub(crate) fn set_memory_release(release: fn()) {
     // Every caller sets the same function.
     let _ = RELEASE.set(release);
 }

@@ -20,7 +20,7 @@ impl Connection {
     }
 
     /// Returns the next files of the replica. Returns no rows after the last.
-    pub fn further(
+    pub fn more_files(
         &self,
         mut listing: FileListing,
         interrupted: Interrupted<'_>,
