@@ -26,7 +26,7 @@ pub struct Status {
     /// Bytes of pages in the cache. Memory includes the level 0 files that the newest view keeps there.
     pub cached: CacheLimits,
     /// The limits of the cache.
-    pub bounds: CacheLimits,
+    pub limits: CacheLimits,
     /// Time between two polls.
     pub poll_interval: Duration,
     /// Open connections to the replica.
@@ -35,8 +35,8 @@ pub struct Status {
     pub cache_hits: u64,
     /// Pages that readers did not find in the cache.
     pub cache_misses: u64,
-    /// What was fetched before it was read.
-    pub guesses: Speculation,
+    /// Bytes that were prefetched.
+    pub speculation: Speculation,
 }
 
 impl Status {
@@ -52,12 +52,12 @@ impl Status {
             last_error: replica.health.last_error(),
             counts: replica.files.store.counts(),
             cached: CacheLimits { memory: cached.memory + head.map_or(0, |head| head.held()), disk: cached.disk },
-            bounds: replica.head.limits(),
+            limits: replica.head.limits(),
             poll_interval: replica.follower.poll_interval(),
             connections: readers.connections,
             cache_hits: readers.hits,
             cache_misses: readers.misses,
-            guesses: replica.fetcher.guesses(),
+            speculation: replica.fetcher.guesses(),
         }
     }
 }

@@ -76,12 +76,12 @@ fn replica_fields(status: &Status) -> Vec<(&'static str, Value)> {
         ("bytes", json!(status.counts.bytes)),
         ("cache_hits", json!(status.cache_hits)),
         ("cache_misses", json!(status.cache_misses)),
-        ("prefetched_bytes", json!(status.guesses.fetched)),
-        ("prefetched_bytes_used", json!(status.guesses.used)),
+        ("prefetched_bytes", json!(status.speculation.fetched)),
+        ("prefetched_bytes_used", json!(status.speculation.used)),
         ("cache_bytes", json!(status.cached.memory)),
-        ("cache_size", json!(status.bounds.memory)),
+        ("cache_size", json!(status.limits.memory)),
         ("disk_cache_bytes", json!(status.cached.disk)),
-        ("disk_cache_size", json!(status.bounds.disk)),
+        ("disk_cache_size", json!(status.limits.disk)),
     ]
 }
 
