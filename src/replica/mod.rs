@@ -62,7 +62,7 @@ use follow::schedule::PollProgress;
 use follow::status::SharedCondition;
 use follow::waiters::Waiters;
 use futures_util::future::join;
-use prefetch::{Arrival, Prefetcher, Source};
+use prefetch::{Arrival, Prefetcher, SharedPrefetch, Source};
 use schema::Schemas;
 use std::fmt;
 use std::sync::Arc;
@@ -77,6 +77,7 @@ pub(crate) struct Replica {
     store: Arc<Counting>,
     library: FileLoader,
     fetcher: Arc<Fetcher>,
+    prefetch: Arc<SharedPrefetch>,
     head: RwLock<Head>,
     condition: SharedCondition,
     polls: Polls,
@@ -114,9 +115,11 @@ impl Replica {
         portions: FetchSizes,
     ) -> Replica {
         let store = Arc::new(Counting::new(store));
+        let fetcher = Arc::new(Fetcher::new(store.clone(), cache));
         Replica {
             library: FileLoader::new(store.clone(), portions),
-            fetcher: Arc::new(Fetcher::new(store.clone(), cache)),
+            prefetch: Arc::new(SharedPrefetch::new(fetcher.clone())),
+            fetcher,
             store,
             head: RwLock::default(),
             condition: SharedCondition::default(),
@@ -185,21 +188,21 @@ impl Replica {
         self.head.write().confirmed = Some(at);
     }
 
-    /// A page of `view`, from the cache, or fetched with its neighbours and with what `foresight` expects to be read next.
+    /// A page of `view`, from the cache, or fetched with its neighbours and with what `prefetcher` expects to be read next.
     /// None for a page that the view does not have.
     async fn page(
         self: &Arc<Self>,
         view: &Arc<View>,
         pgno: u32,
-        foresight: &Prefetcher,
+        prefetcher: &Prefetcher,
     ) -> Result<Option<Page>, Error> {
-        let source = Source { fetcher: &self.fetcher, view };
+        let source = Source { shared: &self.prefetch, view };
         let arrival = self.arrival(view, pgno);
         // In this order: what is asked for goes before what is guessed.
-        let (page, ()) = join(self.fetch(view, pgno), async { foresight.waits(source, pgno) }).await;
+        let (page, ()) = join(self.fetch(view, pgno), async { prefetcher.on_miss(source, pgno) }).await;
         let page = page?;
         if let Some(page) = &page {
-            foresight.receives(source, pgno, page, arrival);
+            prefetcher.on_fetched(source, pgno, page, arrival);
         }
         Ok(page)
     }
@@ -207,11 +210,11 @@ impl Replica {
     /// How a page that is not in the cache will come.
     fn arrival(&self, view: &View, pgno: u32) -> Arrival {
         let in_memory = view.locate(pgno).is_none_or(|extent| extent.file.body.is_some());
-        if in_memory || self.fetcher.is_coming(view, pgno) { Arrival::Foreseen } else { Arrival::Asked }
+        if in_memory || self.fetcher.is_in_flight(view, pgno) { Arrival::Prefetched } else { Arrival::OnDemand }
     }
 
     async fn fetch(self: &Arc<Self>, view: &Arc<View>, pgno: u32) -> Result<Option<Page>, Error> {
-        match self.fetcher.page(view, pgno).await {
+        match self.fetcher.page(view, pgno, &self.prefetch.free_list()).await {
             Ok(page) => Ok(page),
             Err(FetchError::Other(error)) => Err(error),
             Err(FetchError::Moved) => self.moved_page(view, pgno).await.map(Some),

@@ -103,7 +103,7 @@ impl Replica {
 
     /// Pages of a view, in the order in which they are asked for. None for those that it does not have.
     pub(super) async fn pages(self: &Arc<Self>, view: &Arc<View>, pages: &[u32]) -> Result<Vec<Option<Page>>, Error> {
-        self.fetcher.bring(view, pages).await;
+        self.fetcher.fetch_missing(view, pages, &self.prefetch.free_list()).await;
         let mut found = Vec::with_capacity(pages.len());
         for pgno in pages {
             found.push(self.fetch(view, *pgno).await?);

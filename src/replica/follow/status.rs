@@ -120,7 +120,7 @@ impl Replica {
             connections: readers.connections,
             cache_hits: readers.hits,
             cache_misses: readers.misses,
-            guesses: self.fetcher.guesses(),
+            guesses: self.fetcher.speculation(),
         }
     }
 

@@ -69,7 +69,7 @@ impl Replica {
         if !self.is_same_version(other, view, pgno) {
             return Ok(None);
         }
-        match self.fetcher.page(other, pgno).await {
+        match self.fetcher.page(other, pgno, &self.prefetch.free_list()).await {
             Ok(page) => Ok(page),
             Err(FetchError::Moved | FetchError::Damaged(_) | FetchError::Spoiled(_)) => Ok(None),
             Err(FetchError::Other(error)) => Err(error),

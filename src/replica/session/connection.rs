@@ -105,8 +105,8 @@ impl Connection {
         counter.store(counter.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
         match page {
             Some(page) => {
-                let source = Source { fetcher: &place.replica().fetcher, view };
-                place.foresight().reads(source, pgno, &page);
+                let source = Source { shared: &place.replica().prefetch, view };
+                place.foresight().on_hit(source, pgno, &page);
                 Ok(Some(page))
             }
             None => self.fetch(place, view.clone(), pgno, interrupted),

@@ -31,7 +31,7 @@ const SMALL: u64 = 16 * MB;
 struct ModelReader {
     replica: Arc<Replica>,
     view: Arc<View>,
-    foresight: Prefetcher,
+    prefetcher: Prefetcher,
 }
 
 /// What something cost.
@@ -59,26 +59,26 @@ impl ModelReader {
         let replica = Arc::new(Replica::new(far.clone(), cache, Duration::from_secs(1)));
         replica.poll(Duration::ZERO).await.expect("a view");
         let view = replica.head().expect("a view");
-        let reader = ModelReader { replica, view, foresight: Prefetcher::new() };
+        let reader = ModelReader { replica, view, prefetcher: Prefetcher::new() };
         reader.read(database, 1).await;
         reader
     }
 
     /// Another reader of the same replica.
     fn another(&self) -> ModelReader {
-        ModelReader { replica: self.replica.clone(), view: self.view.clone(), foresight: Prefetcher::new() }
+        ModelReader { replica: self.replica.clone(), view: self.view.clone(), prefetcher: Prefetcher::new() }
     }
 
     /// Reads a page as a connection does, and compares it.
     async fn read(&self, database: &ModelDatabase, pgno: u32) {
-        let source = Source { fetcher: &self.replica.fetcher, view: &self.view };
+        let source = Source { shared: &self.replica.prefetch, view: &self.view };
         let page = match self.replica.fetcher.cached(&self.view, pgno) {
             Some(page) => {
-                self.foresight.reads(source, pgno, &page);
+                self.prefetcher.on_hit(source, pgno, &page);
                 page
             }
             None => {
-                let page = self.replica.page(&self.view, pgno, &self.foresight).await;
+                let page = self.replica.page(&self.view, pgno, &self.prefetcher).await;
                 page.expect("a page").expect("a page of the view")
             }
         };
@@ -98,8 +98,8 @@ impl ModelReader {
         Cost { requests: after.reads - before.reads, bytes: after.bytes - before.bytes, time }
     }
 
-    fn guesses(&self) -> Speculation {
-        self.replica.fetcher.guesses()
+    fn speculation(&self) -> Speculation {
+        self.replica.fetcher.speculation()
     }
 
     /// The bytes of files that hold these pages.
@@ -239,7 +239,8 @@ fn a_reader_who_stops_wastes_no_more_than_some_times_what_it_read() {
             let reader = ModelReader::open(&far, SMALL, &database).await;
             let pages = database.ways("orders")[900..900 + leaves].concat();
             let cost = reader.read_all(&database, pages.iter().copied()).await;
-            let most = 5 * reader.bytes_of(&pages) + 5 * reader.replica.fetcher.reach(reader.view.page_size());
+            let most =
+                5 * reader.bytes_of(&pages) + 5 * reader.replica.fetcher.neighbour_bytes(reader.view.page_size());
             assert!(cost.bytes <= most, "{leaves} leaves: {cost:?}, at most {most}");
         }
     });
@@ -276,7 +277,7 @@ fn lookups_that_no_guess_can_help_pay_for_few() {
     by_model_clock(async {
         let reader = ModelReader::open(&far, 4 * MB, &database).await;
         let cost = reader.read_all(&database, shuffled(&database.ways("orders"), 2000).concat()).await;
-        let wasted = reader.guesses().fetched - reader.guesses().used;
+        let wasted = reader.speculation().fetched - reader.speculation().used;
         assert!(wasted < 2000 * 250_000, "{cost:?}, {wasted} bytes wasted");
     });
 }
@@ -293,7 +294,7 @@ fn what_memory_has_no_room_for_is_not_fetched_again() {
         let cost = reader.read_all(&database, lookups.iter().copied()).await;
         assert!(cost.requests <= 60 && cost.bytes < 25 * MB, "{cost:?}");
         assert_eq!(reader.read_all(&database, lookups).await.requests, 0, "the same again");
-        assert!(reader.guesses().used <= reader.guesses().fetched);
+        assert!(reader.speculation().used <= reader.speculation().fetched);
         let held = reader.replica.fetcher.cache().held();
         assert!(held.memory <= 4 * MB && held.disk > 4 * MB, "{held:?}");
 
@@ -457,7 +458,7 @@ fn a_reader_who_gives_up_leaves_the_request_to_the_others() {
         }
         tokio::time::sleep(Duration::from_secs(1)).await;
         assert_eq!(reader.read_all(&database, [4000]).await.requests, 0, "it came all the same");
-        assert_eq!(reader.replica.fetcher.under_way(), 0);
+        assert_eq!(reader.replica.fetcher.pages_in_flight(), 0);
     });
 }
 
@@ -470,7 +471,7 @@ fn a_damaged_page_takes_none_of_its_neighbours_along() {
         let reader = ModelReader::open(&far, SMALL, &database).await;
         for pgno in damaged - 5..damaged + 5 {
             if pgno == damaged {
-                let page = reader.replica.page(&reader.view, pgno, &reader.foresight).await;
+                let page = reader.replica.page(&reader.view, pgno, &reader.prefetcher).await;
                 assert_eq!(page.expect_err("damage").kind(), crate::error::ErrorKind::Damaged);
             } else {
                 reader.read(&database, pgno).await;

@@ -13,7 +13,7 @@ impl ModelReader {
     /// The schema cookie that page 1 shows, and how many requests and how long it took.
     async fn cookie(&self) -> (u32, u64, Duration) {
         let (before, started) = (self.replica.store.counts().reads, Instant::now());
-        let page_1 = self.replica.page(&self.view, 1, &self.foresight).await.expect("page 1").expect("page 1");
+        let page_1 = self.replica.page(&self.view, 1, &self.prefetcher).await.expect("page 1").expect("page 1");
         let cookie = self.replica.read_schema_cookie(&self.view, &page_1).await.expect("a cookie");
         (cookie, self.replica.store.counts().reads - before, started.elapsed())
     }
