@@ -1,6 +1,6 @@
 //! A store in memory, for the tests of the layers above.
 
-use super::{Chunk, Listed, Store, StoreError, StoreErrorKind, Version};
+use super::{Chunk, Listed, Store, StoreError, Version};
 use crate::lock::Mutex;
 use crate::ltx::{FileName, Level, Txid};
 use async_trait::async_trait;
@@ -51,6 +51,26 @@ impl Memory {
     pub fn remove(&self, level: Level, name: FileName) -> bool {
         self.state.lock().files.remove(&(level, name)).is_some()
     }
+
+    /// Returns the bytes of a file.
+    #[cfg(test)]
+    pub(crate) fn get(&self, level: Level, name: FileName) -> Option<Bytes> {
+        self.state.lock().files.get(&(level, name)).map(|file| file.bytes.clone())
+    }
+}
+
+/// Reads a range of a file in memory as [`Store::read`] does. `place` names the file in errors.
+pub(crate) fn read_range(
+    file: &Bytes,
+    version: Version,
+    range: Range<u64>,
+    expected: Option<&Version>,
+    place: &str,
+) -> Result<Chunk, StoreError> {
+    version.check(expected, place)?;
+    let end = usize::try_from(range.end).map_or(file.len(), |end| end.min(file.len()));
+    let start = usize::try_from(range.start).map_or(end, |start| start.min(end));
+    Ok(Chunk { bytes: file.slice(start..end), file_size: file.len() as u64, version, modified_ms: 0 })
 }
 
 impl fmt::Display for Memory {
@@ -84,14 +104,6 @@ impl Store for Memory {
         let file = self.state.lock().files.get(&(level, name)).cloned();
         let place = format!("{self}{level}/{name}");
         let Some(file) = file else { return Err(StoreError::missing(place)) };
-        let (version, file_size) = (file.version(), file.bytes.len() as u64);
-        version.check(expected, &place)?;
-        let end = range.end.min(file_size);
-        let start = range.start.min(end);
-        let position = |at: u64| {
-            usize::try_from(at).map_err(|_| StoreError::new(StoreErrorKind::Protocol, place.clone(), "it is too large"))
-        };
-        let bytes = file.bytes.slice(position(start)?..position(end)?);
-        Ok(Chunk { bytes, file_size, version, modified_ms: 0 })
+        read_range(&file.bytes, file.version(), range, expected, &place)
     }
 }

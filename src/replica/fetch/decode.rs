@@ -97,7 +97,7 @@ impl Fetcher {
                 sums.push((pgno, sum));
             }
         }
-        // An error is returned to whoever next reads a page of the file.
+        // The next read of a page of the file returns the error.
         let _ = self.add_sums(&loaded.file, &sums);
     }
 }

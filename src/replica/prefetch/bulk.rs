@@ -89,7 +89,7 @@ fn start(source: &Source<'_>, below: &[u32], bytes: u64) -> bool {
     source.shared.wait_costs.lock().start_bulk_fetch(below.iter().copied(), bytes, max_bytes(source))
 }
 
-/// Returns true if the cache has room for so many pages, beside some others, and keeps them until they are read.
+/// Returns true if the cache has room for `pages` pages beside some others, and keeps them until they are read.
 fn fits(source: &Source<'_>, pages: u64) -> bool {
     let bytes = pages.saturating_mul(source.view.page_size().into());
     bytes <= max_bytes(source) && pages <= source.speculative_room()

@@ -1,8 +1,8 @@
 //! Predicts the overflow pages of long values.
 //!
-//! Each overflow page contains the number of the next, so the chain is only known as far as its pages are in the cache. But
-//! SQLite usually allocates the pages of a long value one after the other, so the next page number is the best guess beyond
-//! that; and the leaf contains where the values after this one begin.
+//! Each overflow page contains the number of the next, so the chain is only known as far as its pages are in the cache.
+//! Beyond that the next page number is assumed, because SQLite usually allocates the pages of a long value one after the
+//! other. The leaf contains where the values after this one begin.
 
 use crate::replica::dbformat::btree;
 use crate::replica::dbformat::btree::PageKind;
