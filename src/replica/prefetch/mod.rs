@@ -1,8 +1,8 @@
 //! Predicts which pages a reader will read next, and requests them.
 //!
 //! Each reader has its own [`Prefetcher`], so that the access patterns of two readers are not mixed up. It is called when
-//! the reader reads a cached page, and before and after it waits for a page. For a cached page that was read before it only
-//! notes the number of an interior page, which costs two comparisons.
+//! the reader reads a cached page, and before and after it waits for a page. For a cached page that was read before, the
+//! call costs two comparisons, and notes the page number of an interior page.
 //!
 //! | module | contents |
 //! |---|---|

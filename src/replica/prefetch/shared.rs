@@ -1,9 +1,9 @@
 //! What all readers of a replica share for prefetching.
 
 use crate::lock::{Mutex, RwLock};
-use crate::replica::cache::PageKey;
+use crate::replica::cache::{Page, PageKey};
 use crate::replica::dbformat::freelist::FreeList;
-use crate::replica::fetch::Fetcher;
+use crate::replica::fetch::{FetchError, Fetcher};
 use crate::replica::prefetch::wait_costs::WaitCosts;
 use crate::replica::view::View;
 use std::sync::Arc;
@@ -20,8 +20,18 @@ impl SharedPrefetch {
         SharedPrefetch { fetcher, wait_costs: Mutex::default(), free_list: RwLock::default() }
     }
 
+    /// Returns a page from the cache, or fetches it with its neighbours. Returns None if the view does not have the page.
+    pub(in crate::replica) async fn page(&self, view: &View, pgno: u32) -> Result<Option<Page>, FetchError> {
+        self.fetcher.page(view, pgno, &self.free_list()).await
+    }
+
+    /// Fetches the pages that are not in the cache, and waits until all requests have finished.
+    pub(in crate::replica) async fn fetch_missing(&self, view: &View, pages: &[u32]) {
+        self.fetcher.fetch_missing(view, pages, &self.free_list()).await;
+    }
+
     /// Returns the free pages of the database, as far as they are known. They are never fetched along with other pages.
-    pub(in crate::replica) fn free_list(&self) -> Arc<FreeList> {
+    pub(super) fn free_list(&self) -> Arc<FreeList> {
         self.free_list.read().clone()
     }
 
@@ -35,7 +45,7 @@ impl SharedPrefetch {
         }
         let mut list = FreeList::begin(key, &page_1, view.commit());
         while let Some(trunk) = list.next_trunk() {
-            self.fetcher.fetch_missing(&view, &[trunk], &self.free_list()).await;
+            self.fetch_missing(&view, &[trunk]).await;
             let Some(page) = self.fetcher.peek(&view, trunk) else { break };
             list.take(&page);
         }

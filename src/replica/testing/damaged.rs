@@ -100,12 +100,12 @@ async fn the_few_unread_pages_of_a_file_are_fetched_to_verify_it() {
     assert!(view.is_err() || replica.head().is_some_and(|view| view.txid() == Txid(1)), "a hole");
     let (store, replica) = self::replica(&[(SNAPSHOT, name(1, 19)), (level(1), name(20, 20))]);
     let view = poll(&replica).await.expect("a view");
-    let reads = replica.store.counts();
+    let reads = replica.files.store.counts();
     assert_eq!(read(&replica, &view, shuffled()).await, ALL_RIGHT);
     settle().await;
     assert!(view.files().all(|file| file.integrity.is_verified()));
     let size = file(name(1, 19)).len() as u64 + file(name(20, 20)).len() as u64;
-    assert!(replica.store.counts().bytes - reads.bytes <= size * 9 / 8);
+    assert!(replica.files.store.counts().bytes - reads.bytes <= size * 9 / 8);
 
     // Damage in a page that no reader needs fails no read, but the file is not trusted.
     store.damage(SNAPSHOT, name(1, 19), literal(name(1, 19), 20));
@@ -214,7 +214,7 @@ async fn other_files_replace_a_damaged_one() {
         let view = poll(&replica).await.expect("other files lead there");
         assert_eq!(view.txid(), Txid(6));
         assert_eq!(read(&replica, &view, 1..=PAGES).await, ALL_RIGHT);
-        let message = replica.last_error().map(|(text, _)| text);
+        let message = replica.health.last_error().map(|(text, _)| text);
         let is_needed = damaged.0 == SNAPSHOT;
         assert_eq!(message.is_some(), is_needed, "{message:?}");
         assert!(
@@ -255,7 +255,7 @@ async fn a_damaged_page_is_read_from_another_file_and_the_next_view_replaces_the
     let next = replica.head().expect("a view");
     assert!(next.counter() != view.counter() && next.txid() == Txid(21));
     assert_eq!(read(&replica, &next, 1..=PAGES).await, ALL_RIGHT);
-    let (message, _) = replica.last_error().expect("an error");
+    let (message, _) = replica.health.last_error().expect("an error");
     assert!(message.contains(&name(1, 19).to_string()) && message.ends_with("from other files"), "{message}");
 }
 
@@ -268,13 +268,13 @@ async fn with_verify_no_flipped_bit_is_returned() {
         let at = literal(name, pgno);
         store.damage(level, name, at);
         let replica = another(&store);
-        replica.library.verify(true);
+        replica.files.loader.verify(true);
         let error = poll(&replica).await.expect_err("damage");
         assert!(error.kind() == ErrorKind::Damaged && error.to_string().contains(&name.to_string()), "{error}");
         // The result is remembered for a while, so that not every poll reads the file again.
-        let before = replica.store.counts().bytes;
+        let before = replica.files.store.counts().bytes;
         assert!(poll(&replica).await.is_err());
-        assert!(replica.store.counts().bytes - before < 1 << 20, "the ends of two files");
+        assert!(replica.files.store.counts().bytes - before < 1 << 20, "the ends of two files");
         store.insert(level, name);
         let view = poll(&replica).await.expect("it is repaired");
         assert!(view.files().all(|file| file.integrity.is_verified()));

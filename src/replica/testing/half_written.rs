@@ -39,7 +39,7 @@ async fn a_partly_written_newest_file_is_waited_for() {
             for _ in 0..POLLS {
                 assert_eq!(poll(&replica).await, Ok(Some(Txid(3))), "{length} bytes");
             }
-            let (message, _) = replica.last_error().expect("an error");
+            let (message, _) = replica.health.last_error().expect("an error");
             assert!(message.contains(&name(4).to_string()) && message.ends_with("is waited for"), "{message}");
             store.insert(Level::ZERO, name(4), whole.clone());
             assert_eq!(poll(&replica).await, Ok(Some(Txid(4))), "{length} bytes");
@@ -70,7 +70,7 @@ async fn a_partly_written_file_before_others_is_damaged_and_skipped_if_they_cont
         for _ in 0..POLLS {
             assert_eq!(poll(&replica).await, Ok(Some(Txid(5))));
         }
-        let (message, _) = replica.last_error().expect("an error");
+        let (message, _) = replica.health.last_error().expect("an error");
         assert!(message.contains(&name(4).to_string()) && message.contains("is damaged"), "{message}");
     }
 }

@@ -183,7 +183,7 @@ async fn in_an_outage_only_the_first_reader_with_max_staleness_waits_for_the_dea
     let mut waited = Duration::ZERO;
     for _ in 0..40 {
         let started = Instant::now();
-        let error = replica.freshen(SECOND).await.expect_err("no response").to_string();
+        let error = replica.follower.freshen(SECOND).await.expect_err("no response").to_string();
         assert!(error.contains("max_staleness allows 1 s"), "{error}");
         waited = waited.max(started.elapsed());
         // Only the first waits for the store's own deadline.
@@ -191,11 +191,11 @@ async fn in_an_outage_only_the_first_reader_with_max_staleness_waits_for_the_dea
         sleep(SECOND / 10).await;
     }
     let started = Instant::now();
-    let errors = join_all((0..20).map(|_| replica.freshen(SECOND))).await;
+    let errors = join_all((0..20).map(|_| replica.follower.freshen(SECOND))).await;
     assert!(errors.iter().all(Result::is_err) && started.elapsed() <= SECOND, "{:?}", started.elapsed());
     store.set_state(FlakyState::Healthy);
     sleep(12 * SECOND).await;
-    assert!(replica.freshen(SECOND).await.is_ok());
+    assert!(replica.follower.freshen(SECOND).await.is_ok());
 }
 
 #[tokio::test(start_paused = true)]
@@ -207,7 +207,7 @@ async fn many_waiters_for_a_transaction_cost_as_much_as_one_and_return_together(
         store.take_requests();
         let there = Instant::now() + 5 * SECOND;
         let waiting = join_all((0..count).map(|_| async {
-            assert!(replica.wait_for(Txid(4), 60 * SECOND).await);
+            assert!(replica.follower.wait_for(Txid(4), 60 * SECOND).await);
             there.elapsed()
         }));
         let (woken, ()) = tokio::join!(waiting, async {
@@ -220,7 +220,7 @@ async fn many_waiters_for_a_transaction_cost_as_much_as_one_and_return_together(
         store.take_requests();
         sleep(10 * SECOND).await;
         assert_eq!(store.take_requests().len(), 0, "no reader waits any more");
-        assert!(!replica.wait_for(Txid(5), SECOND).await);
+        assert!(!replica.follower.wait_for(Txid(5), SECOND).await);
     }
     assert_eq!(cost[0], cost[1]);
 }

@@ -88,14 +88,14 @@ impl ModelReader {
 
     /// Reads pages one after the other, and returns the cost.
     async fn read_all(&self, database: &ModelDatabase, pages: impl IntoIterator<Item = u32>) -> Cost {
-        let (before, started) = (self.replica.store.counts(), Instant::now());
+        let (before, started) = (self.replica.files.store.counts(), Instant::now());
         for pgno in pages {
             self.read(database, pgno).await;
         }
         let time = started.elapsed();
         // Requests that are still in flight count too.
         tokio::time::sleep(Duration::from_secs(60)).await;
-        let after = self.replica.store.counts();
+        let after = self.replica.files.store.counts();
         Cost { requests: after.reads - before.reads, bytes: after.bytes - before.bytes, time }
     }
 

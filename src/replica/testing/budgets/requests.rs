@@ -11,7 +11,7 @@ fn opening_takes_a_few_round_trips() {
         let started = Instant::now();
         let reader = ModelReader::open(&far, SMALL, &database).await;
         assert!(started.elapsed() <= 5 * LATENCY, "{:?}", started.elapsed());
-        assert!(reader.replica.store.counts().reads <= 3, "{:?}", reader.replica.store.counts());
+        assert!(reader.replica.files.store.counts().reads <= 3, "{:?}", reader.replica.files.store.counts());
     });
 }
 
@@ -30,10 +30,10 @@ fn following_takes_one_request_per_poll_and_three_per_transaction() {
         let pages = database.scan("t", false);
         reader.read_all(&database, pages.iter().copied()).await;
         let poll = async |reader: &ModelReader| {
-            let before = reader.replica.store.counts();
+            let before = reader.replica.files.store.counts();
             tokio::time::sleep(Duration::from_secs(1)).await;
-            reader.replica.take_turn().await.expect("a poll");
-            let after = reader.replica.store.counts();
+            reader.replica.follower.take_turn().await.expect("a poll");
+            let after = reader.replica.files.store.counts();
             (after.lists - before.lists + after.reads - before.reads, after.bytes - before.bytes)
         };
         // The first poll after a pause lists, and the first that finds nothing sends two requests.
@@ -67,10 +67,10 @@ fn readers_share_requests_for_the_same_pages_and_do_not_slow_each_other_down() {
         let alone = alone.read_all(&database, database.scan("orders", false)).await;
         let first = ModelReader::open(&far, LARGE, &database).await;
         let second = first.another();
-        let before = first.replica.store.counts();
+        let before = first.replica.files.store.counts();
         let pages = database.scan("orders", false);
         let (one, _) = join(first.read_all(&database, pages.clone()), second.read_all(&database, pages)).await;
-        let requests = first.replica.store.counts().reads - before.reads;
+        let requests = first.replica.files.store.counts().reads - before.reads;
         assert!(requests <= alone.requests + 4 && one.time <= alone.time * 2, "{requests}, {one:?} after {alone:?}");
 
         let first = ModelReader::open(&far, SMALL, &database).await;
