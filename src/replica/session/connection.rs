@@ -106,8 +106,8 @@ impl Connection {
         counter.store(counter.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
         match page {
             Some(page) => {
-                let source = Source { fetcher: &place.replica().fetcher, view };
-                place.foresight().reads(source, pgno, &page);
+                let source = Source { shared: &place.replica().prefetch, view };
+                place.prefetcher().on_hit(source, pgno, &page);
                 Ok(Some(page))
             }
             None => self.fetch(place, view.clone(), pgno, interrupted),
@@ -182,8 +182,8 @@ impl Connection {
         if pgno == view.lock_page() {
             return Ok(None);
         }
-        let (replica, foresight) = (place.replica().clone(), place.foresight().clone());
-        self.wait(async move { replica.page(&view, pgno, &foresight).await }, interrupted)
+        let (replica, prefetcher) = (place.replica().clone(), place.prefetcher().clone());
+        self.wait(async move { replica.page(&view, pgno, &prefetcher).await }, interrupted)
     }
 
     /// Waits for a job, as long as answers of the store arrive for it within the settings' `read_timeout`.

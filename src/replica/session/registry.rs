@@ -74,7 +74,7 @@ pub(in crate::replica) struct ReplicaHandle {
     reader: u64,
     replica: Arc<Replica>,
     usage: Arc<CacheUsage>,
-    foresight: Arc<Prefetcher>,
+    prefetcher: Arc<Prefetcher>,
     rested: bool,
 }
 
@@ -111,8 +111,8 @@ impl ReplicaHandle {
         if rested {
             entry.follower = Some(runtime::spawn(follow(entry.replica.clone()))?);
         }
-        let (replica, foresight) = (entry.replica.clone(), Arc::new(Prefetcher::new()));
-        Ok(ReplicaHandle { key, reader, replica, usage, foresight, rested })
+        let (replica, prefetcher) = (entry.replica.clone(), Arc::new(Prefetcher::new()));
+        Ok(ReplicaHandle { key, reader, replica, usage, prefetcher, rested })
     }
 
     /// Whether nobody else followed the replica when this place was taken.
@@ -124,8 +124,8 @@ impl ReplicaHandle {
         &self.replica
     }
 
-    pub(in crate::replica) fn foresight(&self) -> &Arc<Prefetcher> {
-        &self.foresight
+    pub(in crate::replica) fn prefetcher(&self) -> &Arc<Prefetcher> {
+        &self.prefetcher
     }
 
     pub(in crate::replica) fn usage(&self) -> &CacheUsage {
