@@ -1,4 +1,4 @@
-//! What the micro-benchmarks time that nobody outside can reach. Only with the feature `bench`, which no release has.
+//! Access to internals for the micro-benchmarks. Requires the feature `bench`, which no release enables.
 
 use crate::ltx::{Encoder, FileName, Form, Header, Level, PageSize, Txid};
 use crate::replica::files::ltx_file::LoadedFile;
@@ -22,11 +22,11 @@ pub struct Subject {
 }
 
 impl Subject {
-    /// With a database of `pages` pages, of which the later file changes `changed`, evenly spread.
+    /// Creates a database of `pages` pages, of which the later file changes `changed`, evenly spread.
     ///
     /// # Panics
     ///
-    /// If `changed` is 0 or above `pages`: the file could not be written.
+    /// Panics if `changed` is 0 or greater than `pages`, because the file could not be written.
     pub fn new(pages: u32, changed: u32) -> Subject {
         let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
         let store = Arc::new(Memory::new());
@@ -41,7 +41,7 @@ impl Subject {
         Subject { next: next.expect("memory is read"), runtime, replica, view }
     }
 
-    /// Where a page lies: the length of its frame.
+    /// Locates a page, and returns the length of its frame.
     pub fn locate(&self, pgno: u32) -> Option<u32> {
         self.view.locate(pgno).map(|extent| extent.size)
     }
@@ -51,20 +51,20 @@ impl Subject {
         self.runtime.block_on(self.replica.page(&self.view, pgno, &Prefetcher::new())).expect("memory is read")
     }
 
-    /// A page from the cache.
+    /// Returns a page from the cache.
     pub fn cached(&self, pgno: u32) -> Option<Page> {
         self.replica.fetcher.cached(&self.view, pgno)
     }
 
-    /// The view with the later file laid over it.
+    /// Builds the view with the later file applied.
     pub fn next_view(&self) -> View {
         let mut draft = ViewBuilder::from(&self.view);
-        self.next.iter().for_each(|reading| draft.apply(reading));
+        self.next.iter().for_each(|file| draft.apply(file));
         draft.finish(self.view.epoch(), None).expect("every page is there")
     }
 }
 
-/// A listing as of a day: a snapshot, and files of the levels that came after it.
+/// Returns a listing as after a day: a snapshot, and later files of levels 0 and 1.
 pub fn listing(level_0: u64, level_1: u64) -> Vec<Listed> {
     let listed = |level, min, max| Listed {
         level,
@@ -74,12 +74,12 @@ pub fn listing(level_0: u64, level_1: u64) -> Vec<Listed> {
         modified_ms: 0,
     };
     let each = level_0 / level_1;
-    let compacted = (0..level_1).map(|at| listed(Level::new(1).expect("a level"), at * each + 2, (at + 1) * each + 1));
+    let compacted = (0..level_1).map(|n| listed(Level::new(1).expect("a level"), n * each + 2, (n + 1) * each + 1));
     let synced = (2..level_0 + 2).map(|txid| listed(Level::ZERO, txid, txid));
     std::iter::once(listed(Level::SNAPSHOT, 1, 1)).chain(compacted).chain(synced).collect()
 }
 
-/// How many files give the newest state of a listing.
+/// Returns how many files lead to the newest state of a listing.
 pub fn plan(listed: &[Listed]) -> usize {
     plan::newest(listed).first().map_or(0, |chain| chain.files.len())
 }

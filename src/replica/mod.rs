@@ -58,7 +58,7 @@ use follow::history::Histories;
 use follow::view_loader::ViewLoader;
 use futures_util::future::join;
 use pages::PageReader;
-use prefetch::{Arrival, Prefetcher, Source};
+use prefetch::{Arrival, Prefetcher, SharedPrefetch, Source};
 use schema::Schemas;
 use session::opening::FailedOpen;
 use std::fmt;
@@ -71,6 +71,7 @@ use time_travel::TimeTravel;
 pub(crate) struct Replica {
     files: Arc<Files>,
     fetcher: Arc<Fetcher>,
+    prefetch: Arc<SharedPrefetch>,
     health: Arc<Health>,
     head: Arc<Head>,
     follower: Arc<Follower>,
@@ -94,6 +95,7 @@ impl Replica {
     ) -> Replica {
         let files = Arc::new(Files::new(store, sizes));
         let fetcher = Arc::new(Fetcher::new(files.store.clone(), cache));
+        let prefetch = Arc::new(SharedPrefetch::new(fetcher.clone()));
         let health = Arc::new(Health::new(files.store.clone()));
         let head = Arc::new(Head::new(fetcher.clone(), cache));
         let views = Arc::new(ViewLoader::new(files.clone(), fetcher.clone(), health.clone()));
@@ -109,7 +111,7 @@ impl Replica {
         follower.set_poll_interval(poll_interval);
         let pages = Arc::new(PageReader::new(
             files.clone(),
-            fetcher.clone(),
+            prefetch.clone(),
             views.clone(),
             histories.clone(),
             head.clone(),
@@ -123,6 +125,7 @@ impl Replica {
             failed_open: FailedOpen::default(),
             files,
             fetcher,
+            prefetch,
             health,
             head,
             follower,
@@ -155,13 +158,13 @@ impl Replica {
     /// Returns a page of `view` from the cache, or fetches it with its neighbours and with the pages that `prefetcher`
     /// expects to be read next. Returns None for a page that the view does not have.
     async fn page(&self, view: &Arc<View>, pgno: u32, prefetcher: &Prefetcher) -> Result<Option<Page>, Error> {
-        let source = Source { fetcher: &self.fetcher, view };
+        let source = Source { shared: &self.prefetch, view };
         let arrival = self.arrival(view, pgno);
         // In this order: the page that is read is requested before those that are prefetched.
-        let (page, ()) = join(self.pages.page(view, pgno), async { prefetcher.waits(source, pgno) }).await;
+        let (page, ()) = join(self.pages.page(view, pgno), async { prefetcher.on_miss(source, pgno) }).await;
         let page = page?;
         if let Some(page) = &page {
-            prefetcher.receives(source, pgno, page, arrival);
+            prefetcher.on_fetched(source, pgno, page, arrival);
         }
         Ok(page)
     }
@@ -169,7 +172,7 @@ impl Replica {
     /// How a page that is not in the cache arrives.
     fn arrival(&self, view: &View, pgno: u32) -> Arrival {
         let in_memory = view.locate(pgno).is_none_or(|extent| extent.file.body.is_some());
-        if in_memory || self.fetcher.is_coming(view, pgno) { Arrival::Foreseen } else { Arrival::Asked }
+        if in_memory || self.fetcher.is_in_flight(view, pgno) { Arrival::Prefetched } else { Arrival::OnDemand }
     }
 }
 

@@ -1,6 +1,6 @@
 //! A store in memory, for tests of other modules.
 
-use super::{Chunk, Listed, Store, StoreError, StoreErrorKind, Version};
+use super::{Chunk, Listed, Store, StoreError, Version};
 use crate::lock::Mutex;
 use crate::ltx::{FileName, Level, Txid};
 use async_trait::async_trait;
@@ -51,6 +51,26 @@ impl Memory {
     pub fn remove(&self, level: Level, name: FileName) -> bool {
         self.state.lock().objects.remove(&(level, name)).is_some()
     }
+
+    /// Returns the bytes of a file.
+    #[cfg(test)]
+    pub(crate) fn get(&self, level: Level, name: FileName) -> Option<Bytes> {
+        self.state.lock().objects.get(&(level, name)).map(|file| file.bytes.clone())
+    }
+}
+
+/// Reads a range of a file in memory as [`Store::read`] does. `url` names the file in errors.
+pub(crate) fn read_range(
+    file: &Bytes,
+    version: Version,
+    range: Range<u64>,
+    expected: Option<&Version>,
+    url: &str,
+) -> Result<Chunk, StoreError> {
+    version.check(expected, url)?;
+    let end = usize::try_from(range.end).map_or(file.len(), |end| end.min(file.len()));
+    let start = usize::try_from(range.start).map_or(end, |start| start.min(end));
+    Ok(Chunk { bytes: file.slice(start..end), file_size: file.len() as u64, version, modified_ms: 0 })
 }
 
 impl fmt::Display for Memory {
@@ -84,15 +104,6 @@ impl Store for Memory {
         let object = self.state.lock().objects.get(&(level, name)).cloned();
         let url = format!("{self}{level}/{name}");
         let Some(object) = object else { return Err(StoreError::missing(url)) };
-        let (version, file_size) = (object.version(), object.bytes.len() as u64);
-        version.check(expected, &url)?;
-        let end = range.end.min(file_size);
-        let start = range.start.min(end);
-        let index = |position: u64| {
-            let too_large = |_| StoreError::new(StoreErrorKind::Protocol, url.clone(), "the file is too large");
-            usize::try_from(position).map_err(too_large)
-        };
-        let bytes = object.bytes.slice(index(start)?..index(end)?);
-        Ok(Chunk { bytes, file_size, version, modified_ms: 0 })
+        read_range(&object.bytes, object.version(), range, expected, &url)
     }
 }

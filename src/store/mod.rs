@@ -47,6 +47,8 @@ pub use error::{StoreError, StoreErrorKind};
 pub use location::{Location, LocationKey};
 pub use masked::one_line;
 pub use memory::Memory;
+#[cfg(test)]
+pub(crate) use memory::read_range;
 
 use crate::ltx::{FileName, Level, Txid};
 use async_trait::async_trait;

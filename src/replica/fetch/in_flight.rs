@@ -1,51 +1,87 @@
-//! Requests under way, by the pages that they bring.
+//! Requests that have not finished, by the pages that they fetch.
 
 use crate::ltx;
+use crate::progress;
 use crate::replica::cache::{Page, PageKey};
 use crate::replica::fetch::run::FetchRun;
-use crate::replica::fetch::{FetchError, Fetcher};
+use crate::replica::fetch::speculation::PendingPages;
+use crate::replica::fetch::{FetchError, Fetcher, request};
+use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-/// A request under way. It goes on whether or not anybody waits for it: others may have joined.
+/// A request that has not finished. It runs to its end even if no reader waits for it, because others may have joined it.
 pub(super) type InFlightRequest = Shared<BoxFuture<'static, Result<Arc<Fetched>, FetchError>>>;
 
-/// By page; the pages that one request brings share it.
+/// The requests in flight, by page. All pages of one request share it.
 pub(super) type InFlight = HashMap<PageKey, InFlightRequest>;
 
-/// What a request brought: the pages that somebody asked for, and those that could not be read. The others are in the
-/// cache.
+/// The result of a request: the page that a reader waits for, and the pages that could not be decoded. All other pages are
+/// only in the cache.
 pub(super) struct Fetched {
     pub run: FetchRun,
     pub pages: Vec<FetchedPage>,
 }
 
-/// A page that a request brought, or why it could not be read.
+/// A page of a response, or why it could not be decoded.
 pub(super) struct FetchedPage {
     pub pgno: u32,
     pub page: Result<Page, ltx::LtxError>,
 }
 
-/// A page that is fetched already, or the request that brings it.
+/// A cached page, or the request that fetches it.
 pub(super) enum Claimed {
-    Here(Page),
+    Cached(Page),
     Own(InFlightRequest),
     Joined(InFlightRequest),
 }
 
-/// Takes a flight's pages out of the table when it ends, however it does.
-pub(super) struct InFlightGuard {
-    pub fetcher: Arc<Fetcher>,
-    pub keys: Vec<PageKey>,
+/// Removes the pages of a request from the table when it finishes or is dropped.
+struct InFlightGuard {
+    fetcher: Arc<Fetcher>,
+    keys: Vec<PageKey>,
 }
 
 impl Drop for InFlightGuard {
     fn drop(&mut self) {
-        let mut flights = self.fetcher.flights.lock();
-        let gone: Vec<Option<InFlightRequest>> = self.keys.iter().map(|key| flights.remove(key)).collect();
-        drop(flights);
-        // The last handle of a flight takes its pages along, which no lock should wait for.
-        drop(gone);
+        let mut in_flight = self.fetcher.in_flight.lock();
+        let removed: Vec<Option<InFlightRequest>> = self.keys.iter().map(|key| in_flight.remove(key)).collect();
+        drop(in_flight);
+        // Dropping the last handle of a request also drops its pages, which should not happen under the lock.
+        drop(removed);
+    }
+}
+
+impl Fetcher {
+    /// Sends a request for a run whose pages are neither cached nor in flight.
+    pub(super) fn send(
+        self: &Arc<Self>,
+        run: FetchRun,
+        pending: PendingPages,
+        in_flight: &mut InFlight,
+    ) -> InFlightRequest {
+        let keys: Vec<PageKey> = run.frames.iter().map(|frame| run.key(frame)).collect();
+        let on_demand: u64 = run.frames.iter().filter(|frame| frame.on_demand).map(|frame| u64::from(frame.size)).sum();
+        self.speculative_bytes.fetch_add(run.len() - on_demand, Ordering::Relaxed);
+        let (fetcher, guard) = (self.clone(), InFlightGuard { fetcher: self.clone(), keys: keys.clone() });
+        let request = async move {
+            let (_guard, _pending) = (guard, pending);
+            let _permit = fetcher.permits.acquire().await;
+            let bytes = request::fetch(&*fetcher.store, &fetcher.pace, &run).await?;
+            let (mut pages, mut sums) = (Vec::new(), Vec::with_capacity(run.frames.len()));
+            for frame in &run.frames {
+                pages.extend(fetcher.cache_frame(&run, frame, &bytes, &mut sums));
+            }
+            fetcher.add_sums(&run.file, &sums)?;
+            Ok(Arc::new(Fetched { run, pages }))
+        };
+        let request = progress::part_of_current(request).boxed().shared();
+        in_flight.extend(keys.into_iter().map(|key| (key, request.clone())));
+        if let Some(runtime) = self.runtime.get() {
+            runtime.spawn(request.clone().map(drop));
+        }
+        request
     }
 }

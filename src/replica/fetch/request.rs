@@ -1,4 +1,4 @@
-//! One request for a run of pages: asked again if it is far slower than its peers.
+//! One request for a run of pages, sent a second time if the first takes much longer than usual.
 
 use crate::error::{Error, ErrorKind};
 use crate::ltx;
@@ -13,9 +13,9 @@ use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Either, select};
 use tokio::time::{Instant, sleep};
 
-/// Fetches a run.
+/// Reads the bytes of a run.
 pub(super) async fn fetch(store: &dyn Store, pace: &Pace, run: &FetchRun) -> Result<Bytes, FetchError> {
-    match read(store, pace, run).await {
+    match read_hedged(store, pace, run).await {
         Ok(chunk) => Ok(chunk.bytes),
         Err(error) => match error.into() {
             LoadError::Moved => Err(FetchError::Moved),
@@ -24,53 +24,54 @@ pub(super) async fn fetch(store: &dyn Store, pace: &Pace, run: &FetchRun) -> Res
     }
 }
 
-/// What is said of a page that could not be read.
+/// Returns the error for a page that cannot be decoded.
 pub(super) fn damaged(store: &dyn Store, run: &FetchRun, cause: ltx::LtxError) -> FetchError {
     FetchError::Damaged(Error::damaged(display_name(store, run.file.level, run.file.name), cause))
 }
 
-/// What is said of a file of which wrong bytes came.
+/// Returns the error for a file whose checksum does not match the pages that were read.
 pub(super) fn spoiled(store: &dyn Store, file: &LtxFile, cause: &ltx::LtxError) -> FetchError {
     let place = display_name(store, file.level, file.name);
-    let message = format!("wrong bytes were read of the file {place}, and rows may be wrong: {cause}");
+    let message = format!("wrong bytes were read from the file {place}, so rows may be wrong: {cause}");
     let error = Error::new(ErrorKind::Damaged, message);
     FetchError::Spoiled(
-        error.remedy("run the transaction again; if this stays, restore the file or force a new snapshot"),
+        error.remedy("run the transaction again; if the error persists, restore the file or force a new snapshot"),
     )
 }
 
 type RangeResponse = Result<Chunk, store::StoreError>;
 
-async fn read(store: &dyn Store, pace: &Pace, run: &FetchRun) -> RangeResponse {
-    let first = once(store, pace, run);
-    let Some(patience) = pace.patience(run.len()) else { return first.await };
-    match select(first, sleep(patience).boxed()).await {
-        Either::Left((answer, _)) => answer,
+/// Reads a run, and sends a second request if the first is much slower than expected.
+async fn read_hedged(store: &dyn Store, pace: &Pace, run: &FetchRun) -> RangeResponse {
+    let first = read(store, pace, run);
+    let Some(delay) = pace.hedge_delay(run.len()) else { return first.await };
+    match select(first, sleep(delay).boxed()).await {
+        Either::Left((response, _)) => response,
         Either::Right((_, first)) => {
-            pace.hedged();
-            first_good(first, once(store, pace, run)).await
+            pace.count_hedge();
+            first_response(first, read(store, pace, run)).await
         }
     }
 }
 
-fn once<'a>(store: &'a dyn Store, pace: &'a Pace, run: &'a FetchRun) -> BoxFuture<'a, RangeResponse> {
-    let asked = async move {
+fn read<'a>(store: &'a dyn Store, pace: &'a Pace, run: &'a FetchRun) -> BoxFuture<'a, RangeResponse> {
+    let request = async move {
         let started = Instant::now();
         let file = &run.file;
-        let answer = store.read(file.level, file.name, run.start()..run.end(), Some(&file.version)).await;
-        if answer.is_ok() {
+        let response = store.read(file.level, file.name, run.start()..run.end(), Some(&file.version)).await;
+        if response.is_ok() {
             pace.observe(run.len(), started.elapsed());
         }
-        answer
+        response
     };
-    asked.boxed()
+    request.boxed()
 }
 
-/// The answer that comes first, unless it only says that the store could not be reached.
-async fn first_good(one: BoxFuture<'_, RangeResponse>, other: BoxFuture<'_, RangeResponse>) -> RangeResponse {
-    let (answer, late) = select(one, other).await.factor_first();
-    match answer {
+/// Returns the first response, or the other one if the first is that the store could not be reached.
+async fn first_response(one: BoxFuture<'_, RangeResponse>, other: BoxFuture<'_, RangeResponse>) -> RangeResponse {
+    let (response, late) = select(one, other).await.factor_first();
+    match response {
         Err(error) if error.kind() == StoreErrorKind::Unreachable => late.await,
-        answer => answer,
+        response => response,
     }
 }

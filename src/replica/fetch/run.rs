@@ -1,23 +1,23 @@
-//! Which bytes of which files to ask for: frames of pages, joined into runs.
+//! Which bytes of which files a request reads: frames of pages, joined into runs.
 
 use crate::replica::cache::PageKey;
 use crate::replica::files::ltx_file::LtxFile;
 use crate::replica::view::{Extent, View};
 use std::sync::Arc;
 
-/// Where a page lies in its file.
+/// The position of a page's frame in its file.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct FrameRange {
     pub pgno: u32,
     pub offset: u64,
     pub size: u32,
-    /// Whether a reader waits for it.
-    pub asked: bool,
+    /// True if a reader waits for the page.
+    pub on_demand: bool,
 }
 
 impl FrameRange {
     pub(super) fn of(pgno: u32, extent: &Extent<'_>) -> FrameRange {
-        FrameRange { pgno, offset: extent.offset, size: extent.size, asked: false }
+        FrameRange { pgno, offset: extent.offset, size: extent.size, on_demand: false }
     }
 
     pub(super) fn end(&self) -> u64 {
@@ -25,18 +25,18 @@ impl FrameRange {
     }
 }
 
-/// Frames of one file that are fetched with one request, ascending. There may be other bytes between them.
+/// Frames of one file that one request reads, in ascending order. There may be other bytes between them.
 pub(super) struct FetchRun {
     pub file: Arc<LtxFile>,
     pub page_size: u32,
     pub frames: Vec<FrameRange>,
-    /// Whether what is asked for was asked for before, and came as no page.
-    pub is_again: bool,
+    /// True if the page that a reader waits for was requested before and could not be decoded.
+    pub is_retry: bool,
 }
 
 impl FetchRun {
     pub(super) fn new(view: &View, file: &Arc<LtxFile>, frames: Vec<FrameRange>) -> FetchRun {
-        FetchRun { file: file.clone(), page_size: view.page_size(), frames, is_again: false }
+        FetchRun { file: file.clone(), page_size: view.page_size(), frames, is_retry: false }
     }
 
     pub(super) fn start(&self) -> u64 {
@@ -54,36 +54,44 @@ impl FetchRun {
     pub(super) fn key(&self, frame: &FrameRange) -> PageKey {
         PageKey { file: self.file.number, pgno: frame.pgno }
     }
+
+    /// Returns true if the run can be extended by a frame: over a gap of at most `max_gap` bytes, and to at most
+    /// `max_request` bytes.
+    fn can_take(&self, file: &LtxFile, frame: &FrameRange, max_gap: u64, max_request: u64) -> bool {
+        let gap = frame.offset.saturating_sub(self.end());
+        self.file.number == file.number && gap <= max_gap && frame.end() - self.start() <= max_request
+    }
 }
 
-/// The bytes around a page that are fetched with it: the frames beside it for which `wanted` holds, without a hole, from
-/// at most an eighth of `reach` before it to the rest of it from its beginning on, up to `most` of them.
+/// Returns the run that fetches a page with its neighbours. Neighbours are the contiguous frames of pages for which
+/// `is_wanted` returns true: at most an eighth of `max_bytes` before the page, the rest from its beginning on, and at most
+/// `max_pages` of them.
 pub(super) fn around(
     view: &View,
     pgno: u32,
     extent: &Extent<'_>,
-    (reach, most): (u64, usize),
-    wanted: impl Fn(PageKey) -> bool,
+    (max_bytes, max_pages): (u64, usize),
+    is_wanted: impl Fn(PageKey) -> bool,
 ) -> FetchRun {
-    let (before, onwards) = (reach / 8, reach - reach / 8);
-    let asked = FrameRange { asked: true, ..FrameRange::of(pgno, extent) };
+    let (max_before, max_after) = (max_bytes / 8, max_bytes - max_bytes / 8);
+    let on_demand = FrameRange { on_demand: true, ..FrameRange::of(pgno, extent) };
     let neighbour = |pgno: u32| {
-        let beside = view.locate(pgno).filter(|beside| beside.file.number == extent.file.number)?;
-        wanted(PageKey { file: beside.file.number, pgno }).then(|| FrameRange::of(pgno, &beside))
+        let neighbour = view.locate(pgno).filter(|neighbour| neighbour.file.number == extent.file.number)?;
+        is_wanted(PageKey { file: neighbour.file.number, pgno }).then(|| FrameRange::of(pgno, &neighbour))
     };
     let mut lower = Vec::new();
-    let mut first = asked;
+    let mut first = on_demand;
     while let Some(frame) = first.pgno.checked_sub(1).and_then(&neighbour) {
-        if lower.len() >= most / 8 || frame.end() != first.offset || asked.offset - frame.offset > before {
+        if lower.len() >= max_pages / 8 || frame.end() != first.offset || on_demand.offset - frame.offset > max_before {
             break;
         }
         lower.push(frame);
         first = frame;
     }
-    let mut frames: Vec<FrameRange> = lower.into_iter().rev().chain([asked]).collect();
-    let mut last = asked;
+    let mut frames: Vec<FrameRange> = lower.into_iter().rev().chain([on_demand]).collect();
+    let mut last = on_demand;
     while let Some(frame) = last.pgno.checked_add(1).and_then(&neighbour) {
-        if frames.len() > most || frame.offset != last.end() || frame.end() - asked.offset > onwards {
+        if frames.len() > max_pages || frame.offset != last.end() || frame.end() - on_demand.offset > max_after {
             break;
         }
         frames.push(frame);
@@ -92,61 +100,56 @@ pub(super) fn around(
     FetchRun::new(view, extent.file, frames)
 }
 
-/// The requests that bring pages: joined over up to `gap` bytes, up to `piece` bytes each, in the order in which the first
-/// page of each is named. Pages whose file is in memory are left out.
-pub(super) fn gather(view: &View, pages: &[u32], gap: u64, piece: u64) -> Vec<FetchRun> {
-    let mut places: Vec<(usize, u32, Extent<'_>)> = Vec::with_capacity(pages.len());
-    for (turn, pgno) in pages.iter().enumerate() {
+/// Joins pages into runs, over gaps of up to `max_gap` bytes and to at most `max_request` bytes each. The runs are in the
+/// order in which `pages` contains the first page of each. Pages whose file is in memory are left out.
+pub(super) fn join(view: &View, pages: &[u32], max_gap: u64, max_request: u64) -> Vec<FetchRun> {
+    let mut extents: Vec<(usize, u32, Extent<'_>)> = Vec::with_capacity(pages.len());
+    for (position, pgno) in pages.iter().enumerate() {
         let extent = view.locate(*pgno).filter(|extent| extent.file.body.is_none());
-        places.extend(extent.map(|extent| (turn, *pgno, extent)));
+        extents.extend(extent.map(|extent| (position, *pgno, extent)));
     }
-    places.sort_unstable_by_key(|(_, _, extent)| (extent.file.number, extent.offset));
-    places.dedup_by_key(|(_, pgno, _)| *pgno);
+    extents.sort_unstable_by_key(|(_, _, extent)| (extent.file.number, extent.offset));
+    extents.dedup_by_key(|(_, pgno, _)| *pgno);
     let mut runs: Vec<(usize, FetchRun)> = Vec::new();
-    for (turn, pgno, extent) in places {
+    for (position, pgno, extent) in extents {
         let frame = FrameRange::of(pgno, &extent);
-        match runs.last_mut().filter(|(_, run)| run.takes(extent.file, &frame, gap, piece)) {
+        match runs.last_mut().filter(|(_, run)| run.can_take(extent.file, &frame, max_gap, max_request)) {
             Some((first, run)) => {
-                *first = turn.min(*first);
+                *first = position.min(*first);
                 run.frames.push(frame);
             }
             None => {
-                runs.push((turn, FetchRun::new(view, extent.file, vec![frame])));
+                runs.push((position, FetchRun::new(view, extent.file, vec![frame])));
             }
         }
     }
-    runs.sort_by_key(|(turn, _)| *turn);
+    runs.sort_by_key(|(position, _)| *position);
     runs.into_iter().map(|(_, run)| run).collect()
 }
 
-/// The bytes of requests.
+/// Returns how many bytes some requests read.
 pub(super) fn total(runs: &[FetchRun]) -> u64 {
     runs.iter().map(FetchRun::len).sum()
 }
 
-/// Pages with numbers so far apart are no neighbours, however near their frames are.
-const NEAR: u32 = 256;
+/// Between two frames only pages whose numbers are in between are looked for, and only if the numbers differ by at most
+/// this.
+const MAX_FILL: u32 = 256;
 
-/// Takes the pages between the frames of a run into it, since their bytes come anyway: those for which `wanted` holds.
-pub(super) fn fill(run: &mut FetchRun, view: &View, wanted: &mut impl FnMut(PageKey) -> bool) {
+/// Adds the pages between the frames of a run for which `is_wanted` returns true, because the request reads their bytes
+/// anyway.
+pub(super) fn fill(run: &mut FetchRun, view: &View, is_wanted: &mut impl FnMut(PageKey) -> bool) {
     let mut filled = Vec::with_capacity(run.frames.len());
     for frame in std::mem::take(&mut run.frames) {
         let last: Option<FrameRange> = filled.last().copied();
-        if let Some(last) = last.filter(|last| last.end() < frame.offset && frame.pgno - last.pgno <= NEAR) {
+        if let Some(last) = last.filter(|last| last.end() < frame.offset && frame.pgno - last.pgno <= MAX_FILL) {
             let between = (last.pgno + 1..frame.pgno).filter_map(|pgno| {
                 let extent = view.locate(pgno).filter(|extent| extent.file.number == run.file.number)?;
-                wanted(PageKey { file: run.file.number, pgno }).then(|| FrameRange::of(pgno, &extent))
+                is_wanted(PageKey { file: run.file.number, pgno }).then(|| FrameRange::of(pgno, &extent))
             });
             filled.extend(between);
         }
         filled.push(frame);
     }
     run.frames = filled;
-}
-
-impl FetchRun {
-    fn takes(&self, file: &LtxFile, frame: &FrameRange, gap: u64, piece: u64) -> bool {
-        let hole = frame.offset.saturating_sub(self.end());
-        self.file.number == file.number && hole <= gap && frame.end() - self.start() <= piece
-    }
 }

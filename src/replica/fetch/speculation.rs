@@ -1,141 +1,155 @@
-//! Pages that somebody may want soon.
+//! Speculative requests: pages that may be read soon.
 //!
-//! They wait for one of fewer places than what a reader waits for, so that they never stand in the way; until it has one
-//! nobody joins a guess, and it is dropped if whoever guessed has thought better of it. Guesses are counted in bytes of files:
-//! those that were fetched, and those of them that were read.
+//! They wait for one of fewer permits than requests that a reader waits for, so that they do not delay those. A
+//! speculative request enters the table of requests in flight only when it has a permit; until then no reader joins it, and
+//! it is dropped if its token is. Speculation is counted in bytes of files: those fetched, and those of them read.
 
+use crate::replica::dbformat::freelist::FreeList;
 use crate::replica::fetch::run::FetchRun;
-use crate::replica::fetch::{Fetcher, GUESSES_IN_FLIGHT, Page, PageKey, View, run};
+use crate::replica::fetch::{Fetcher, MAX_SPECULATIVE_REQUESTS, Page, PageKey, View, run};
 use futures_util::future::join_all;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
-/// Bytes of files that were fetched before anybody asked for them.
+/// Bytes of files that were fetched before a reader needed them.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Speculation {
     /// All of them.
     pub fetched: u64,
-    /// Those whose pages were read since.
+    /// Those whose pages have been read since.
     pub used: u64,
 }
 
-/// Whoever guesses holds one, and lets go of it when the guess is worth nothing any more.
+/// Keeps speculative requests alive. Its owner drops it when their pages are no longer expected to be read.
 pub(in crate::replica) type SpeculationToken = Arc<()>;
 
-/// Pages that were asked for as guesses and are not here yet.
-pub(super) struct Coming {
+/// A number of pages that were requested speculatively and have not been received.
+pub(super) struct PendingPages {
     fetcher: Arc<Fetcher>,
-    pages: u64,
+    count: u64,
 }
 
-impl Coming {
-    pub(super) fn new(fetcher: &Arc<Fetcher>, pages: usize) -> Coming {
-        fetcher.coming.fetch_add(pages as u64, Ordering::Relaxed);
-        Coming { fetcher: fetcher.clone(), pages: pages as u64 }
+impl PendingPages {
+    pub(super) fn new(fetcher: &Arc<Fetcher>, count: usize) -> PendingPages {
+        fetcher.pending_pages.fetch_add(count as u64, Ordering::Relaxed);
+        PendingPages { fetcher: fetcher.clone(), count: count as u64 }
     }
 }
 
-impl Drop for Coming {
+impl Drop for PendingPages {
     fn drop(&mut self) {
-        self.fetcher.coming.fetch_sub(self.pages, Ordering::Relaxed);
+        self.fetcher.pending_pages.fetch_sub(self.count, Ordering::Relaxed);
     }
 }
 
 impl Fetcher {
-    /// What was fetched as a guess, and what of it was read.
-    pub(in crate::replica) fn guesses(&self) -> Speculation {
+    /// Returns how many bytes were fetched speculatively, and how many of them were read.
+    pub(in crate::replica) fn speculation(&self) -> Speculation {
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        Speculation { fetched: load(&self.guessed), used: load(&self.used) }
+        Speculation { fetched: load(&self.speculative_bytes), used: load(&self.used_bytes) }
     }
 
-    /// A page is read, which may have been a guess.
+    /// Counts the first read of a page that was fetched speculatively.
     pub(in crate::replica) fn count_used(&self, page: &Page) {
-        self.used.fetch_add(self.cache.first_use(page).into(), Ordering::Relaxed);
+        self.used_bytes.fetch_add(self.cache.first_use(page).into(), Ordering::Relaxed);
     }
 
-    /// How many more pages may be fetched before anybody asks for them, so that they stay in the cache until they are read.
-    pub(in crate::replica) fn room(&self, page_size: u32) -> u64 {
-        self.cache.room_for_unread(page_size, 1).saturating_sub(self.coming.load(Ordering::Relaxed))
+    /// Returns how many more pages may be fetched speculatively such that the cache keeps them until they are read.
+    pub(in crate::replica) fn speculative_room(&self, page_size: u32) -> u64 {
+        self.cache.room_for_unread(page_size, 1).saturating_sub(self.pending_pages.load(Ordering::Relaxed))
     }
 
-    /// How many pages may be fetched around one that is asked for, at the most. Many of them are never read, so they leave
-    /// half of the room to better guesses, and one of them takes an eighth.
-    pub(super) fn neighbours(&self, page_size: u32) -> u64 {
-        self.cache.room_for_unread(page_size, 2).saturating_sub(self.coming.load(Ordering::Relaxed)) / 8
+    /// Returns the maximum number of pages that are fetched around a page that a reader waits for. Many neighbours are never
+    /// read, so they leave half of the room to better predictions, and one request takes an eighth of the rest.
+    pub(super) fn max_neighbours(&self, page_size: u32) -> u64 {
+        let room = self.cache.room_for_unread(page_size, 2);
+        room.saturating_sub(self.pending_pages.load(Ordering::Relaxed)) / 8
     }
 
-    /// Whether guesses wait for others.
-    pub(in crate::replica) fn is_busy(&self) -> bool {
-        self.guesses.available_permits() == 0
+    /// Returns true if a new speculative request would have to wait for others.
+    pub(in crate::replica) fn is_saturated(&self) -> bool {
+        self.speculative_permits.available_permits() == 0
     }
 
-    /// Fetches pages that somebody may want soon, in about this order, while `wish` is held. Does not wait.
-    pub(in crate::replica) fn guess(self: &Arc<Self>, view: &View, pages: &[u32], wish: &SpeculationToken) {
+    /// Requests pages speculatively, in approximately the given order, while `token` is held. Does not wait. The pages in
+    /// `free` are not fetched along with them.
+    pub(in crate::replica) fn speculate(
+        self: &Arc<Self>,
+        view: &View,
+        pages: &[u32],
+        token: &SpeculationToken,
+        free: &FreeList,
+    ) {
         let Some(runtime) = self.runtime.get() else { return };
-        for run in self.gather(view, pages) {
-            let coming = Coming::new(self, run.frames.len());
-            runtime.spawn(self.clone().fly(run, coming, Arc::downgrade(wish)));
+        for run in self.plan_runs(view, pages, free) {
+            let pending = PendingPages::new(self, run.frames.len());
+            runtime.spawn(self.clone().fetch_run(run, pending, Arc::downgrade(token)));
         }
     }
 
-    /// Fetches pages as [`Fetcher::guess`] does, and waits until they are here or cannot be had.
-    pub(in crate::replica) async fn bring(self: &Arc<Self>, view: &View, pages: &[u32]) {
-        let wish = SpeculationToken::default();
+    /// Fetches the pages that are not cached as [`Fetcher::speculate`] does, and waits until all requests have finished.
+    pub(in crate::replica) async fn fetch_missing(self: &Arc<Self>, view: &View, pages: &[u32], free: &FreeList) {
+        let token = SpeculationToken::default();
         let missing: Vec<u32> = pages.iter().copied().filter(|pgno| self.is_missing(view, *pgno)).collect();
-        let runs = self.gather(view, &missing);
-        let flights = runs.into_iter().map(|run| {
-            let coming = Coming::new(self, run.frames.len());
-            self.clone().fly(run, coming, Arc::downgrade(&wish))
+        let runs = self.plan_runs(view, &missing, free);
+        let requests = runs.into_iter().map(|run| {
+            let pending = PendingPages::new(self, run.frames.len());
+            self.clone().fetch_run(run, pending, Arc::downgrade(&token))
         });
-        join_all(flights).await;
+        join_all(requests).await;
     }
 
-    /// The bytes of the requests that bring pages.
-    pub(in crate::replica) fn cost(&self, view: &View, pages: &[u32]) -> u64 {
-        run::total(&self.gather(view, pages))
+    /// Returns how many bytes the requests for some pages read.
+    pub(in crate::replica) fn request_bytes(&self, view: &View, pages: &[u32], free: &FreeList) -> u64 {
+        run::total(&self.plan_runs(view, pages, free))
     }
 
-    fn gather(&self, view: &View, pages: &[u32]) -> Vec<FetchRun> {
+    /// Joins pages into requests. A request also takes pages between those, if the cache keeps them at little cost.
+    fn plan_runs(&self, view: &View, pages: &[u32], free: &FreeList) -> Vec<FetchRun> {
         let database = u64::from(view.commit()) * u64::from(view.page_size());
-        // What comes along is kept in memory if it pushes nothing out, or little.
-        let holds_all = database <= self.cache.capacity();
-        let (mut gap, piece) = (self.pace.gap(), self.pace.piece());
-        let most = if holds_all { self.pace.round_trip() / 3 } else { self.pace.reach() };
-        let mut runs = run::gather(view, pages, gap, piece);
-        // Requests that have to wait for each other cost more than what lies between them.
-        while runs.len() > GUESSES_IN_FLIGHT && gap < most && run::total(&runs) / runs.len() as u64 <= piece / 2 {
+        let cache_holds_all = database <= self.cache.capacity();
+        let (mut gap, max_request) = (self.pace.max_gap(), self.pace.max_request());
+        let max_gap = if cache_holds_all { self.pace.round_trip_bytes() / 3 } else { self.pace.neighbour_bytes() };
+        let mut runs = run::join(view, pages, gap, max_request);
+        // Requests that have to wait for a permit cost more than reading the bytes between them.
+        while runs.len() > MAX_SPECULATIVE_REQUESTS
+            && gap < max_gap
+            && run::total(&runs) / runs.len() as u64 <= max_request / 2
+        {
             gap *= 2;
-            runs = run::gather(view, pages, gap, piece);
+            runs = run::join(view, pages, gap, max_request);
         }
-        if holds_all || run::total(&runs) <= self.cache.capacity() / 32 {
-            let mut room = self.room(view.page_size()).saturating_sub(pages.len() as u64);
-            let mut wanted = |key: PageKey| {
-                let is_wanted = room > 0 && !self.is_free(key.pgno) && !self.cache.contains(key);
+        if cache_holds_all || run::total(&runs) <= self.cache.capacity() / 32 {
+            let mut room = self.speculative_room(view.page_size()).saturating_sub(pages.len() as u64);
+            let mut is_wanted = |key: PageKey| {
+                let is_wanted = room > 0 && !free.contains(key.pgno) && !self.cache.contains(key);
                 room -= u64::from(is_wanted);
                 is_wanted
             };
-            runs.iter_mut().for_each(|run| run::fill(run, view, &mut wanted));
+            runs.iter_mut().for_each(|run| run::fill(run, view, &mut is_wanted));
         }
         runs
     }
 
-    async fn fly(self: Arc<Self>, mut run: FetchRun, coming_pages: Coming, wish: Weak<()>) {
-        let _permit = self.guesses.acquire().await;
-        if wish.strong_count() == 0 {
+    /// Waits for a permit, then fetches those pages of a run that are neither cached nor in flight, and waits for the
+    /// others. Does nothing if the token was dropped.
+    async fn fetch_run(self: Arc<Self>, mut run: FetchRun, pending: PendingPages, token: Weak<()>) {
+        let _permit = self.speculative_permits.acquire().await;
+        if token.strong_count() == 0 {
             return;
         }
-        let (file, mut coming) = (run.file.number, Vec::new());
+        let (file, mut joined) = (run.file.number, Vec::new());
         let own = {
-            let mut flights = self.flights.lock();
+            let mut in_flight = self.in_flight.lock();
             run.frames.retain(|frame| {
                 let key = PageKey { file, pgno: frame.pgno };
-                let flight = flights.get(&key);
-                coming.extend(flight.cloned());
-                flight.is_none() && !self.cache.contains(key)
+                let request = in_flight.get(&key);
+                joined.extend(request.cloned());
+                request.is_none() && !self.cache.contains(key)
             });
-            if run.frames.is_empty() { None } else { Some(self.launch(run, coming_pages, &mut flights)) }
+            if run.frames.is_empty() { None } else { Some(self.send(run, pending, &mut in_flight)) }
         };
-        // Whoever waits for a guess can do without it.
-        join_all(own.into_iter().chain(coming)).await;
+        // Errors are ignored: a reader that needs one of the pages requests it again.
+        join_all(own.into_iter().chain(joined)).await;
     }
 }

@@ -5,13 +5,14 @@ mod vanished;
 use crate::error::Error;
 use crate::lock::Mutex;
 use crate::replica::cache::Page;
-use crate::replica::fetch::{FetchError, Fetcher};
+use crate::replica::fetch::FetchError;
 use crate::replica::files::Files;
 use crate::replica::follow::Follower;
 use crate::replica::follow::head::Head;
 use crate::replica::follow::health::Health;
 use crate::replica::follow::history::Histories;
 use crate::replica::follow::view_loader::ViewLoader;
+use crate::replica::prefetch::SharedPrefetch;
 use crate::replica::view::View;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +20,7 @@ use std::time::Duration;
 /// Reads pages of views.
 pub(in crate::replica) struct PageReader {
     files: Arc<Files>,
-    fetcher: Arc<Fetcher>,
+    prefetch: Arc<SharedPrefetch>,
     views: Arc<ViewLoader>,
     histories: Arc<Histories>,
     head: Arc<Head>,
@@ -32,20 +33,20 @@ pub(in crate::replica) struct PageReader {
 impl PageReader {
     pub(in crate::replica) fn new(
         files: Arc<Files>,
-        fetcher: Arc<Fetcher>,
+        prefetch: Arc<SharedPrefetch>,
         views: Arc<ViewLoader>,
         histories: Arc<Histories>,
         head: Arc<Head>,
         health: Arc<Health>,
         follower: Arc<Follower>,
     ) -> PageReader {
-        PageReader { files, fetcher, views, histories, head, health, follower, fallback: Mutex::default() }
+        PageReader { files, prefetch, views, histories, head, health, follower, fallback: Mutex::default() }
     }
 
     /// Returns a page of a view from the cache, or fetches it with its neighbours. Returns None if the view does not
     /// have it.
     pub(in crate::replica) async fn page(&self, view: &Arc<View>, pgno: u32) -> Result<Option<Page>, Error> {
-        match self.fetcher.page(view, pgno).await {
+        match self.prefetch.page(view, pgno).await {
             Ok(page) => Ok(page),
             Err(FetchError::Other(error)) => Err(error),
             Err(FetchError::Moved) => self.vanished_page(view, pgno).await.map(Some),
@@ -62,7 +63,7 @@ impl PageReader {
 
     /// Returns pages of a view, in the order of their numbers in `pages`; None for those that the view does not have.
     pub(in crate::replica) async fn pages(&self, view: &Arc<View>, pages: &[u32]) -> Result<Vec<Option<Page>>, Error> {
-        self.fetcher.bring(view, pages).await;
+        self.prefetch.fetch_missing(view, pages).await;
         let mut found = Vec::with_capacity(pages.len());
         for pgno in pages {
             found.push(self.page(view, *pgno).await?);

@@ -62,7 +62,7 @@ impl PageReader {
         if !self.is_same_version(other, view, pgno) {
             return Ok(None);
         }
-        match self.fetcher.page(other, pgno).await {
+        match self.prefetch.page(other, pgno).await {
             Ok(page) => Ok(page),
             Err(FetchError::Moved | FetchError::Damaged(_) | FetchError::Spoiled(_)) => Ok(None),
             Err(FetchError::Other(error)) => Err(error),

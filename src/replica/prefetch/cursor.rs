@@ -1,72 +1,72 @@
-//! A place in the order of a table's or an index's pages, and the steps from it in either direction.
+//! A position in the key order of a table's or an index's pages, and the steps from it in either direction.
 
 use crate::replica::prefetch::Source;
 use crate::replica::prefetch::nodes::{Node, Nodes};
 use std::sync::Arc;
 
-/// Which way a reader goes through the keys.
+/// The direction in which a reader goes through the keys.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Way {
-    Up,
-    Down,
+pub(super) enum Direction {
+    Ascending,
+    Descending,
 }
 
-/// A page, by the way to it.
+/// The position of a page, as the path to it.
 #[derive(Clone)]
 pub(super) struct ScanCursor {
     /// Never empty.
     path: Vec<(Arc<Node>, usize)>,
 }
 
-/// What a step leads to.
+/// The result of a step.
 pub(super) enum CursorStep {
     /// The next page, at the same depth.
     Page(u32),
-    /// An inner page that is not here, without which the next page cannot be known, by its parent and which child of it
-    /// it is. The cursor stays.
+    /// The next page is below an interior page that is not in the cache, which is given by its parent and its position among
+    /// the parent's children. The cursor has not moved.
     Unknown(Arc<Node>, usize),
-    /// There is none.
+    /// There is no next page.
     End,
 }
 
-impl Way {
-    /// Up to `count` children of a page, from one on.
+impl Direction {
+    /// Returns up to `count` children of a page, beginning at a position.
     pub(super) fn children(self, node: &Node, from: Option<usize>, count: usize) -> impl Iterator<Item = u32> {
-        let positions = std::iter::successors(from, move |position| self.from(*position));
+        let positions = std::iter::successors(from, move |position| self.next(*position));
         positions.map_while(|position| node.children.get(position).copied()).take(count)
     }
 
-    fn from(self, position: usize) -> Option<usize> {
+    fn next(self, position: usize) -> Option<usize> {
         match self {
-            Way::Up => position.checked_add(1),
-            Way::Down => position.checked_sub(1),
+            Direction::Ascending => position.checked_add(1),
+            Direction::Descending => position.checked_sub(1),
         }
     }
 
     fn first_of(self, node: &Node) -> usize {
         match self {
-            Way::Up => 0,
-            Way::Down => node.children.len() - 1,
+            Direction::Ascending => 0,
+            Direction::Descending => node.children.len() - 1,
         }
     }
 }
 
 impl ScanCursor {
-    /// At the end of a way; None for a page above which nothing is known.
+    /// Returns a cursor at the end of a path, or None if the path is empty.
     pub(super) fn at(path: Vec<(Arc<Node>, usize)>) -> Option<ScanCursor> {
         (!path.is_empty()).then_some(ScanCursor { path })
     }
 
-    /// The inner pages above it, from the top.
+    /// Returns the interior pages above the page, from the top.
     pub(super) fn path(&self) -> &[(Arc<Node>, usize)] {
         &self.path
     }
 
-    /// Goes to the next page.
-    pub(super) fn step(&mut self, way: Way, source: &Source<'_>, nodes: &mut Nodes) -> CursorStep {
+    /// Moves to the next page.
+    pub(super) fn step(&mut self, direction: Direction, source: &Source<'_>, nodes: &mut Nodes) -> CursorStep {
         let depth = self.path.len();
         let turn = self.path.iter().enumerate().rev().find_map(|(level, (node, position))| {
-            let next = way.from(*position).filter(|next| *next < node.children.len())?;
+            let next = direction.next(*position).filter(|next| *next < node.children.len())?;
             Some((level, next))
         });
         let Some((level, next)) = turn else { return CursorStep::End };
@@ -79,7 +79,7 @@ impl ScanCursor {
                     None => CursorStep::End,
                 };
             };
-            let first = way.first_of(&node);
+            let first = direction.first_of(&node);
             page = node.children[first];
             below.push((node, first));
         }
@@ -88,23 +88,23 @@ impl ScanCursor {
         CursorStep::Page(page)
     }
 
-    /// The inner pages without which nobody sees `bytes` ahead, up to `most` at each depth; `page` is the length of a page
-    /// at the depth of the cursor.
-    pub(super) fn inner_ahead(&self, way: Way, bytes: u64, page: u64, most: usize) -> Vec<u32> {
-        let (mut known, mut below, mut inner) = (0, page.max(1), Vec::new());
+    /// Returns the interior pages that are needed to know the next `bytes`, at most `max` at each depth. `page_size` is the
+    /// length of a page's frame at the depth of the cursor.
+    pub(super) fn interior_ahead(&self, direction: Direction, bytes: u64, page_size: u64, max: usize) -> Vec<u32> {
+        let (mut known, mut below, mut interior) = (0, page_size.max(1), Vec::new());
         for (level, (node, position)) in self.path.iter().enumerate().rev() {
-            let remaining = match way {
-                Way::Up => node.children.len() - 1 - position,
-                Way::Down => *position,
+            let remaining = match direction {
+                Direction::Ascending => node.children.len() - 1 - position,
+                Direction::Descending => *position,
             };
             known += remaining as u64 * below;
             below = below.saturating_mul(node.children.len() as u64);
             let Some((parent, position)) = level.checked_sub(1).map(|above| &self.path[above]) else { break };
             if let Some(unknown) = bytes.checked_sub(known) {
-                let count = usize::try_from(1 + unknown / below).unwrap_or(most).min(most);
-                inner.extend(way.children(parent, way.from(*position), count));
+                let count = usize::try_from(1 + unknown / below).unwrap_or(max).min(max);
+                interior.extend(direction.children(parent, direction.next(*position), count));
             }
         }
-        inner
+        interior
     }
 }

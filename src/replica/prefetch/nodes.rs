@@ -1,4 +1,4 @@
-//! The inner pages of tables and indexes that a reader came by: where a page lies in the order of its keys.
+//! The interior pages of tables and indexes that a reader has read: the position of a page in the order of its keys.
 
 use crate::replica::cache::PageKey;
 use crate::replica::dbformat::btree;
@@ -7,17 +7,17 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// An inner page.
+/// An interior page.
 pub(super) struct Node {
     pub pgno: u32,
-    /// In the order of their keys.
+    /// In key order.
     pub children: Vec<u32>,
 }
 
-/// The inner pages read last, without a lock: noting one costs a warm read next to nothing.
+/// The numbers of the interior pages that were read last. Has no lock, so that a cached read hardly pays for it.
 pub(super) struct Recent {
     pages: [AtomicU32; RECENT],
-    /// How many were noted.
+    /// How many were noted in total.
     count: AtomicU32,
 }
 
@@ -28,7 +28,7 @@ impl Recent {
         Recent { pages: [const { AtomicU32::new(0) }; RECENT], count: AtomicU32::new(0) }
     }
 
-    /// Notes an inner page. One reader at a time; two would lose a note.
+    /// Notes an interior page. If two threads call this at once, one page number may be lost.
     #[inline]
     pub(super) fn note(&self, pgno: u32) {
         let count = self.count.load(Ordering::Relaxed);
@@ -43,29 +43,29 @@ impl Recent {
     }
 }
 
-/// More children than this are not remembered at once.
-const MOST_CHILDREN: usize = 16 << 10;
+/// The maximum number of children that are remembered.
+const MAX_CHILDREN: usize = 16 << 10;
 
-/// The inner pages that are known, and whose child each page is.
+/// The known interior pages, and the parent of each page.
 #[derive(Default)]
 pub(super) struct Nodes {
     known: HashMap<PageKey, Arc<Node>>,
-    /// By child. A page may have moved since it was noted, so this is no more than where to look.
+    /// By child. Only a hint, because a page may have moved since.
     parents: HashMap<u32, u32>,
-    /// How many of the recent pages were looked at.
-    seen: u32,
+    /// How many of the recent pages were processed.
+    processed: u32,
 }
 
 impl Nodes {
-    /// An inner page as it is in the view, if it is here.
+    /// Returns an interior page as it is in the view, if it is known or in the cache.
     pub(super) fn get(&mut self, source: &Source<'_>, pgno: u32) -> Option<Arc<Node>> {
         let key = PageKey { file: source.view.locate(pgno)?.file.number, pgno };
         if let Some(node) = self.known.get(&key) {
             return Some(node.clone());
         }
-        let page = source.fetcher.peek(source.view, pgno)?;
+        let page = source.peek(pgno)?;
         let children = btree::children(&page, pgno, source.view.commit())?;
-        if self.parents.len() + children.len() > MOST_CHILDREN {
+        if self.parents.len() + children.len() > MAX_CHILDREN {
             self.known.clear();
             self.parents.clear();
         }
@@ -75,18 +75,20 @@ impl Nodes {
         Some(node)
     }
 
-    /// Takes account of the inner pages that were read since the last call.
-    pub(super) fn absorb(&mut self, source: &Source<'_>, recent: &Recent) {
+    /// Adds the interior pages that were read since the last call.
+    pub(super) fn update(&mut self, source: &Source<'_>, recent: &Recent) {
         let count = recent.count.load(Ordering::Relaxed);
-        let first = if count.wrapping_sub(self.seen) as usize > RECENT { count - RECENT as u32 } else { self.seen };
+        let unprocessed = count.wrapping_sub(self.processed) as usize;
+        let first = if unprocessed > RECENT { count - RECENT as u32 } else { self.processed };
         (first..count).for_each(|position| drop(self.get(source, recent.at(position))));
-        self.seen = count;
+        self.processed = count;
     }
 
-    /// The way to a page from the topmost page above it that is known: each inner page, and which child is next.
+    /// Returns the path to a page from its topmost known ancestor: each interior page, and the position of the next page
+    /// among its children.
     pub(super) fn path(&mut self, source: &Source<'_>, pgno: u32) -> Vec<(Arc<Node>, usize)> {
-        let (mut path, mut passed, mut child) = (Vec::new(), HashSet::from([pgno]), pgno);
-        while let Some(parent) = self.parents.get(&child).copied().filter(|parent| passed.insert(*parent)) {
+        let (mut path, mut visited, mut child) = (Vec::new(), HashSet::from([pgno]), pgno);
+        while let Some(parent) = self.parents.get(&child).copied().filter(|parent| visited.insert(*parent)) {
             let Some(node) = self.get(source, parent) else { break };
             let Some(position) = node.children.iter().position(|other| *other == child) else { break };
             path.push((node, position));

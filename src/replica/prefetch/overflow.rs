@@ -1,7 +1,8 @@
-//! A reader who reads long values: the pages of their overflow chains.
+//! Predicts the overflow pages of long values.
 //!
-//! Each page names the next, so only pages that are here tell. But SQLite lays down a long value page by page, so that
-//! the next page most often follows in number as well; and the leaf tells where the values after this one begin.
+//! Each overflow page contains the number of the next, so the chain is only known as far as its pages are in the cache.
+//! Beyond that the next page number is assumed, because SQLite usually allocates the pages of a long value one after the
+//! other. The leaf contains where the values after this one begin.
 
 use crate::replica::dbformat::btree::PageKind;
 use crate::replica::dbformat::{btree, cells};
@@ -10,36 +11,37 @@ use crate::replica::prefetch::Source;
 use crate::replica::prefetch::window::Window;
 use std::collections::VecDeque;
 
-/// Overflow pages that are read one after the other.
+/// Overflow pages that the reader reads one after the other.
 pub(super) struct OverflowChain {
     window: Window,
-    /// The furthest page that was asked for.
+    /// The last page of the window, or the page that the reader is at.
     edge: u32,
-    /// Where the values after this one begin.
+    /// The first overflow pages of the values after this one.
     heads: VecDeque<u32>,
-    wish: SpeculationToken,
+    token: SpeculationToken,
 }
 
 impl OverflowChain {
-    /// At an overflow page that was read; `leaf` was the last leaf before it.
+    /// Begins at an overflow page that was read. `leaf` is the last leaf that was read before it.
     pub(super) fn begin(pgno: u32, leaf: u32, source: &Source<'_>) -> Option<OverflowChain> {
-        let size = source.view.locate(pgno)?.size;
-        let heads = source.fetcher.peek(source.view, leaf).zip(source.fetcher.peek(source.view, 1));
+        let size = source.frame_size(pgno)?;
+        let pages = source.peek(leaf).zip(source.peek(1));
         let mut heads =
-            heads.map_or_else(Vec::new, |(page, page_1)| cells::overflows(&page, leaf, &page_1, source.view.commit()));
-        let this = heads.iter().position(|head| *head == pgno);
-        heads.drain(..this.map_or(heads.len(), |this| this + 1));
-        let (window, wish) = (Window::after(size.into()), SpeculationToken::default());
-        Some(OverflowChain { window, edge: pgno, heads: heads.into(), wish })
+            pages.map_or_else(Vec::new, |(page, page_1)| cells::overflows(&page, leaf, &page_1, source.view.commit()));
+        let current = heads.iter().position(|head| *head == pgno);
+        heads.drain(..current.map_or(heads.len(), |current| current + 1));
+        let (window, token) = (Window::after(size.into()), SpeculationToken::default());
+        Some(OverflowChain { window, edge: pgno, heads: heads.into(), token })
     }
 
-    /// Lets the reader pass an overflow page, and asks for more. False if the page does not continue what was read.
-    pub(super) fn pass(&mut self, pgno: u32, page: &[u8], source: &Source<'_>) -> bool {
+    /// Advances to an overflow page that the reader reads, and requests more. Returns false if the page does not continue
+    /// the chain.
+    pub(super) fn advance_to(&mut self, pgno: u32, page: &[u8], source: &Source<'_>) -> bool {
         if self.window.next().is_none() {
-            // The page at the edge may have come since, and tells the next.
+            // The page at the edge may be in the cache now, which contains the number of the next.
             self.push_next(source);
         }
-        if !self.window.pass(pgno) {
+        if !self.window.advance_to(pgno) {
             return false;
         }
         let next = btree::next_overflow(page, source.view.commit());
@@ -52,35 +54,37 @@ impl OverflowChain {
     }
 
     fn extend(&mut self, pgno: u32, page: &[u8], source: &Source<'_>) {
-        let Some((wanted, room)) = self.window.wants(source) else { return };
+        let Some((bytes, room)) = self.window.refill(source) else { return };
         let mut pages = Vec::new();
         if self.edge == pgno {
             let next = btree::next_overflow(page, source.view.commit());
             pages.extend(next.and_then(|next| self.push(next, source)));
         }
-        while self.window.bytes() < wanted && pages.len() < room {
+        while self.window.bytes() < bytes && pages.len() < room {
             match self.push_next(source) {
                 Some(pgno) => pages.push(pgno),
                 None => break,
             }
         }
-        pages.retain(|pgno| source.fetcher.is_missing(source.view, *pgno) && !source.fetcher.is_free(*pgno));
-        source.fetcher.guess(source.view, &pages, &self.wish);
+        let free = source.shared.free_list();
+        pages.retain(|pgno| source.is_missing(*pgno) && !free.contains(*pgno));
+        source.speculate(&pages, &self.token);
     }
 
-    /// Puts the page after the edge ahead: the one it names, the next value's first, or else the next in number.
+    /// Adds the page after the edge to the window: the one whose number it contains, the first of the next value, or else
+    /// the next page number.
     fn push_next(&mut self, source: &Source<'_>) -> Option<u32> {
-        let page = source.fetcher.peek(source.view, self.edge);
+        let page = source.peek(self.edge);
         let page = page.filter(|page| btree::kind(page, self.edge) == PageKind::Other);
-        let named = match &page {
+        let known = match &page {
             Some(page) => btree::next_overflow(page, source.view.commit()).or_else(|| self.heads.pop_front()),
             None => None,
         };
-        self.push(named.or_else(|| self.edge.checked_add(1))?, source)
+        self.push(known.or_else(|| self.edge.checked_add(1))?, source)
     }
 
     fn push(&mut self, pgno: u32, source: &Source<'_>) -> Option<u32> {
-        let size = source.view.locate(pgno)?.size;
+        let size = source.frame_size(pgno)?;
         self.window.push(pgno, size);
         self.edge = pgno;
         Some(pgno)

@@ -105,8 +105,8 @@ impl Connection {
         handle.usage().count(page.is_some());
         match page {
             Some(page) => {
-                let source = Source { fetcher: &handle.replica().fetcher, view };
-                handle.prefetcher().reads(source, pgno, &page);
+                let source = Source { shared: &handle.replica().prefetch, view };
+                handle.prefetcher().on_hit(source, pgno, &page);
                 Ok(Some(page))
             }
             None => self.fetch(handle, view.clone(), pgno, interrupted),

@@ -57,7 +57,7 @@ impl Status {
             connections: readers.connections,
             cache_hits: readers.hits,
             cache_misses: readers.misses,
-            speculation: replica.fetcher.guesses(),
+            speculation: replica.fetcher.speculation(),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A store for tests that answers after a round trip, stops answering, fails, or leaves versions out of its listings.
+//! A store for tests that responds after a round trip, hangs, fails, or omits versions from its listings.
 
 use crate::lock::Mutex;
 use crate::ltx::{FileName, Level, Txid};
@@ -10,31 +10,31 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
-/// How long an answer takes.
+/// How long a response takes.
 pub(in crate::replica) const ROUND_TRIP: Duration = Duration::from_millis(20);
 
-/// After this a request without an answer fails, as in every store.
+/// After this time a request without a response fails, as in every store.
 pub(in crate::replica) const DEADLINE: Duration = Duration::from_secs(10);
 
-/// How the store is doing.
+/// The state of the store.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub(in crate::replica) enum Mood {
+pub(in crate::replica) enum FlakyState {
     #[default]
-    Well,
-    /// No request gets an answer.
+    Healthy,
+    /// No request gets a response.
     Hanging,
     /// Every request fails at once.
     Down,
-    /// Nothing is there.
-    Vanished,
+    /// No files are found.
+    Empty,
 }
 
-/// Files in memory, behind a connection.
+/// A store in memory whose state can be changed.
 #[derive(Default, Debug)]
 pub(in crate::replica) struct Flaky {
     pub files: Memory,
-    pub mood: Mutex<Mood>,
-    /// Listings do not tell versions.
+    state: Mutex<FlakyState>,
+    /// Listings contain no versions.
     pub untagged: bool,
     requests: Mutex<Vec<String>>,
 }
@@ -44,30 +44,30 @@ impl Flaky {
         Arc::new(Flaky { untagged, ..Flaky::default() })
     }
 
-    pub fn is(&self, mood: Mood) {
-        *self.mood.lock() = mood;
+    pub fn set_state(&self, state: FlakyState) {
+        *self.state.lock() = state;
     }
 
-    /// What was asked for since the last call of this: `list 0`, `read 0 <name>`.
+    /// Returns the requests since the last call: `list 0`, `read 0 <name>`.
     pub fn take_requests(&self) -> Vec<String> {
         std::mem::take(&mut self.requests.lock())
     }
 
-    /// Notes a request and waits for what becomes of it. Answers whether the files are there.
-    async fn answer(&self, request: String) -> Result<bool, StoreError> {
+    /// Logs a request and waits for its response. Returns false if no files are found.
+    async fn respond(&self, request: String) -> Result<bool, StoreError> {
         self.requests.lock().push(request);
-        let (started, mood) = (Instant::now(), || *self.mood.lock());
+        let (started, state) = (Instant::now(), || *self.state.lock());
         sleep(ROUND_TRIP).await;
-        while mood() == Mood::Hanging && started.elapsed() < DEADLINE {
+        while state() == FlakyState::Hanging && started.elapsed() < DEADLINE {
             sleep(ROUND_TRIP).await;
         }
-        match mood() {
-            Mood::Well => Ok(true),
-            Mood::Vanished => Ok(false),
-            Mood::Hanging => {
-                Err(StoreError::new(StoreErrorKind::Unreachable, "memory://flaky", "it did not answer in time"))
+        match state() {
+            FlakyState::Healthy => Ok(true),
+            FlakyState::Empty => Ok(false),
+            FlakyState::Hanging => {
+                Err(StoreError::new(StoreErrorKind::Unreachable, "memory://flaky", "it did not respond in time"))
             }
-            Mood::Down => Err(StoreError::new(StoreErrorKind::Unreachable, "memory://flaky", "it is down")),
+            FlakyState::Down => Err(StoreError::new(StoreErrorKind::Unreachable, "memory://flaky", "it is down")),
         }
     }
 }
@@ -75,7 +75,7 @@ impl Flaky {
 #[async_trait]
 impl Store for Flaky {
     async fn list(&self, level: Level, from: Txid) -> Result<Vec<Listed>, StoreError> {
-        if !self.answer(format!("list {level}")).await? {
+        if !self.respond(format!("list {level}")).await? {
             return Ok(Vec::new());
         }
         let mut files = self.files.list(level, from).await?;
@@ -92,7 +92,7 @@ impl Store for Flaky {
         range: Range<u64>,
         expected: Option<&Version>,
     ) -> Result<Chunk, StoreError> {
-        if !self.answer(format!("read {level} {name}")).await? {
+        if !self.respond(format!("read {level} {name}")).await? {
             return Err(StoreError::new(StoreErrorKind::NotFound, "memory://flaky", "there is no such file"));
         }
         self.files.read(level, name, range, expected).await

@@ -1,4 +1,4 @@
-//! Files that are there by half, since their store does not write them in one step.
+//! Partly written files, in stores that do not write a file atomically.
 
 use crate::error::ErrorKind;
 use crate::ltx::{FileName, Level, Txid};
@@ -8,7 +8,7 @@ use crate::store::Memory;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A store with that many files, and a replica of it that has not looked yet.
+/// Returns a store with `files` files, and a replica that has not polled it yet.
 fn replica(files: u64) -> (Arc<Memory>, Arc<Replica>) {
     let store = Arc::new(Memory::new());
     (1..=files).for_each(|txid| store.insert(Level::ZERO, name(txid), file(txid)));
@@ -22,14 +22,14 @@ async fn poll(replica: &Arc<Replica>) -> Result<Option<Txid>, ErrorKind> {
     polled.map(|()| replica.head().map(|view| view.txid())).map_err(|error| error.kind())
 }
 
-/// Polls that ask by name, look and list among them.
+/// Enough polls that each kind is among them: by name, confirming, and listing.
 const POLLS: usize = 12;
 
 #[tokio::test(start_paused = true)]
-async fn the_newest_file_is_waited_for_however_much_of_it_is_there() {
+async fn a_partly_written_newest_file_is_waited_for() {
     let whole = file(4);
     for length in [0, 1, 99, 100, 110, whole.len() / 2, whole.len() - 16, whole.len() - 1] {
-        // Who followed so far, and who comes while it is written.
+        // A replica that was open before, and one that is opened while the file is being written.
         for is_new in [false, true] {
             let (store, replica) = replica(3);
             if !is_new {
@@ -39,8 +39,8 @@ async fn the_newest_file_is_waited_for_however_much_of_it_is_there() {
             for _ in 0..POLLS {
                 assert_eq!(poll(&replica).await, Ok(Some(Txid(3))), "{length} bytes");
             }
-            let (told, _) = replica.health.last_error().expect("it is told");
-            assert!(told.contains(&name(4).to_string()) && told.ends_with("is waited for"), "{told}");
+            let (message, _) = replica.health.last_error().expect("an error");
+            assert!(message.contains(&name(4).to_string()) && message.ends_with("is waited for"), "{message}");
             store.insert(Level::ZERO, name(4), whole.clone());
             assert_eq!(poll(&replica).await, Ok(Some(Txid(4))), "{length} bytes");
         }
@@ -48,7 +48,7 @@ async fn the_newest_file_is_waited_for_however_much_of_it_is_there() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_first_file_by_half_is_no_backup_yet() {
+async fn a_partly_written_first_file_is_not_a_backup() {
     let (store, replica) = replica(0);
     store.insert(Level::ZERO, name(1), file(1)[..120].to_vec());
     for _ in 0..POLLS {
@@ -59,7 +59,7 @@ async fn a_first_file_by_half_is_no_backup_yet() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_file_by_half_that_others_came_after_is_damaged_and_left_out_if_they_hold_every_page() {
+async fn a_partly_written_file_before_others_is_damaged_and_skipped_if_they_contain_every_page() {
     for is_new in [false, true] {
         let (store, replica) = replica(3);
         if !is_new {
@@ -70,13 +70,13 @@ async fn a_file_by_half_that_others_came_after_is_damaged_and_left_out_if_they_h
         for _ in 0..POLLS {
             assert_eq!(poll(&replica).await, Ok(Some(Txid(5))));
         }
-        let (told, _) = replica.health.last_error().expect("it is told");
-        assert!(told.contains(&name(4).to_string()) && told.contains("is damaged"), "{told}");
+        let (message, _) = replica.health.last_error().expect("an error");
+        assert!(message.contains(&name(4).to_string()) && message.contains("is damaged"), "{message}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_file_by_half_at_another_level_is_damaged() {
+async fn a_partly_written_file_at_another_level_is_damaged() {
     let (store, replica) = replica(3);
     store.insert(Level::SNAPSHOT, FileName { min: Txid(1), max: Txid(4) }, file(1)[..120].to_vec());
     assert_eq!(poll(&replica).await, Err(ErrorKind::Damaged));

@@ -1,4 +1,4 @@
-//! Transactions that are missing, with later ones there.
+//! Missing transactions before later ones.
 
 use crate::config::Target;
 use crate::ltx::{FileName, Level, Txid};
@@ -15,7 +15,7 @@ fn file_of(txid: u64) -> Vec<u8> {
     of_two(txid, txid)
 }
 
-/// A replica in which transactions 5 to 7 are lost, with a reader that was there before or that comes afterwards.
+/// Returns a replica in which transactions 5 to 7 are missing, and which was opened before (`is_new` is false) or after.
 async fn with_a_hole(untagged: bool, is_new: bool) -> (Arc<Flaky>, Arc<Replica>) {
     let store = Flaky::new(untagged);
     let replica = Arc::new(Replica::new(store.clone(), CacheLimits { memory: 1 << 20, disk: 0 }, SECOND));
@@ -44,15 +44,15 @@ fn txid(replica: &Replica) -> Option<Txid> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_hole_is_a_state_of_its_own_in_which_lag_grows() {
+async fn a_hole_is_reported_and_lag_grows() {
     for (untagged, is_new) in [(false, false), (false, true), (true, false), (true, true)] {
         let (store, replica) = with_a_hole(untagged, is_new).await;
         let counter = replica.head().expect("a view").counter();
-        // The state before may be confirmed until the hole is seen.
+        // The view before the hole may be confirmed until the hole is detected.
         sleep(35 * SECOND).await;
-        let told = state(&replica);
+        let reported = state(&replica);
         let missing = "TXIDs 0000000000000005 to 0000000000000007 are missing, and later ones are there";
-        assert!(told.contains(missing) && told.contains("`litestream restore`"), "{told}");
+        assert!(reported.contains(missing) && reported.contains("`litestream restore`"), "{reported}");
         let lag = replica.lag().expect("a view");
         store.take_requests();
         for second in 0..60 {
@@ -60,7 +60,7 @@ async fn a_hole_is_a_state_of_its_own_in_which_lag_grows() {
             sleep(SECOND).await;
         }
         assert!(replica.lag().expect("a view") > lag + 59 * SECOND);
-        assert_eq!((txid(&replica), state(&replica)), (Some(Txid(4)), told));
+        assert_eq!((txid(&replica), state(&replica)), (Some(Txid(4)), reported));
         assert_eq!(replica.head().expect("a view").counter(), counter);
         let error = replica.follower.freshen(3600 * SECOND).await;
         let is_confirmed = !is_new;
@@ -74,13 +74,13 @@ async fn a_hole_is_a_state_of_its_own_in_which_lag_grows() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_hole_that_a_higher_level_bridges_or_that_is_filled_ends() {
-    for (untagged, is_bridged) in [(false, false), (false, true), (true, false), (true, true)] {
+async fn a_hole_that_a_higher_level_covers_or_that_is_filled_ends() {
+    for (untagged, is_covered) in [(false, false), (false, true), (true, false), (true, true)] {
         let (store, replica) = with_a_hole(untagged, false).await;
         sleep(35 * SECOND).await;
         assert!(state(&replica).contains("are missing"));
         let counter = replica.head().expect("a view").counter();
-        if is_bridged {
+        if is_covered {
             store.files.insert(Level::SNAPSHOT, FileName { min: Txid(1), max: Txid(8) }, of_two(1, 8));
             sleep(33 * SECOND).await;
         } else {
@@ -93,9 +93,9 @@ async fn a_hole_that_a_higher_level_bridges_or_that_is_filled_ends() {
     }
 }
 
-/// A state that comes after the hole and is whole by itself is taken, as soon as the hole is seen.
+/// A complete state after the hole is used as soon as the hole is detected.
 #[tokio::test(start_paused = true)]
-async fn what_comes_after_a_hole_is_taken_if_it_holds_every_page() {
+async fn files_after_a_hole_are_used_if_they_contain_every_page() {
     let (store, replica) = with_a_hole(false, false).await;
     store.files.insert(
         Level::new(1).expect("a level"),

@@ -1,8 +1,8 @@
-//! What following costs while nothing happens, and what it then knows.
+//! The cost of following an idle replica, and which changes it detects.
 
 use crate::config::Target;
 use crate::ltx::{FileName, Level, Txid};
-use crate::replica::testing::flaky::{Flaky, Mood};
+use crate::replica::testing::flaky::{Flaky, FlakyState};
 use crate::replica::testing::one_page::{file, merged, name, other};
 use crate::replica::{CacheLimits, Replica};
 use std::sync::Arc;
@@ -20,7 +20,7 @@ struct Followed {
 }
 
 impl Followed {
-    /// After it has settled.
+    /// Opens and follows a replica until its polls are regular.
     async fn new(store: Arc<Flaky>) -> Followed {
         let replica = Arc::new(Replica::new(store.clone(), CacheLimits { memory: 1 << 20, disk: 0 }, SECOND));
         replica.open(Target::Latest, 5 * SECOND, true).await.expect("a view");
@@ -47,13 +47,13 @@ impl Drop for Followed {
     }
 }
 
-/// The listings among some requests.
+/// Returns the number of listings among some requests.
 fn lists(requests: &[String]) -> usize {
     requests.iter().filter(|request| request.starts_with("list")).count()
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_idle_minute_costs_a_get_a_poll_and_two_listings_also_where_listings_have_no_versions() {
+async fn an_idle_minute_costs_one_get_per_poll_and_two_listings_also_without_listed_versions() {
     for untagged in [false, true] {
         let followed = Followed::with_files(untagged, 3).await;
         let head = followed.replica.head().expect("a view");
@@ -70,16 +70,16 @@ async fn an_idle_minute_costs_a_get_a_poll_and_two_listings_also_where_listings_
             assert_eq!(requests.iter().filter(expected).count(), requests.len(), "{requests:?}");
             assert!(requests.iter().filter(|request| **request == own).count() >= 8, "{requests:?}");
         }
-        // The whole replica is listed every 300 polls. That is no reason for another view.
+        // The whole replica is listed every 300 polls, which must not publish a new view.
         sleep(120 * SECOND).await;
         assert!(lists(&followed.store.take_requests()) >= 10);
         assert!(Arc::ptr_eq(&head, &followed.replica.head().expect("a view")), "an unchanged state was published");
     }
 }
 
-/// A copy of a replica need not have the files of level 0 that its other files were made from.
+/// A copy of a replica may not contain the files of level 0 from which its other files were compacted.
 #[tokio::test(start_paused = true)]
-async fn a_copy_without_level_0_costs_no_more() {
+async fn a_copy_without_level_0_costs_the_same() {
     for untagged in [false, true] {
         let store = Flaky::new(untagged);
         let snapshot = FileName { min: Txid(1), max: Txid(7) };
@@ -96,20 +96,20 @@ async fn a_copy_without_level_0_costs_no_more() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_replica_that_vanishes_confirms_nothing_until_it_is_back() {
+async fn a_replica_that_is_deleted_confirms_nothing_until_it_is_restored() {
     for untagged in [false, true] {
         let followed = Followed::with_files(untagged, 3).await;
-        followed.store.is(Mood::Vanished);
+        followed.store.set_state(FlakyState::Empty);
         sleep(60 * SECOND).await;
         assert!(followed.lag() > 50 * SECOND, "{:?}", followed.lag());
         let error =
-            followed.replica.follower.freshen(2 * SECOND).await.expect_err("nothing confirms the state").to_string();
+            followed.replica.follower.freshen(2 * SECOND).await.expect_err("the view is not confirmed").to_string();
         assert!(error.contains("the replica is empty") && error.contains("max_staleness allows 2 s"), "{error}");
         followed.store.take_requests();
         sleep(60 * SECOND).await;
         let requests = followed.store.take_requests();
         assert!(requests.len() <= 85, "{} requests in a minute", requests.len());
-        followed.store.is(Mood::Well);
+        followed.store.set_state(FlakyState::Healthy);
         sleep(3 * SECOND).await;
         assert!(followed.lag() < 3 * SECOND, "{:?}", followed.lag());
         assert!(followed.replica.follower.freshen(2 * SECOND).await.is_ok());
@@ -117,7 +117,7 @@ async fn a_replica_that_vanishes_confirms_nothing_until_it_is_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn another_history_under_the_same_names_is_noticed_within_five_polls() {
+async fn another_history_under_the_same_names_is_detected_within_five_polls() {
     for untagged in [false, true] {
         let followed = Followed::with_files(untagged, 3).await;
         let head = followed.replica.head().expect("a view");
@@ -130,7 +130,7 @@ async fn another_history_under_the_same_names_is_noticed_within_five_polls() {
     }
 }
 
-/// Every store may show its files anew, with other versions and the same bytes.
+/// Files may be uploaded again, with other versions and the same bytes.
 #[tokio::test(start_paused = true)]
 async fn a_copy_of_the_same_files_is_the_same_state() {
     for untagged in [false, true] {

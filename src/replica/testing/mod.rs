@@ -1,4 +1,4 @@
-//! Tests of the replica as a whole, and what they share.
+//! Tests of a replica as a whole, and what they share.
 
 mod budgets;
 mod damaged;
@@ -7,6 +7,34 @@ mod half_written;
 mod holes;
 mod idle;
 mod listed_versions;
+mod noisy;
 pub(in crate::replica) mod one_page;
 mod outage;
 mod simulation;
+
+use crate::ltx::{Header, PageSize, Txid};
+
+/// Returns the header of a file without checksums that was not copied from a WAL.
+fn header(page_size: usize, commit: u32, min_txid: Txid, max_txid: Txid) -> Header {
+    Header {
+        flags: Header::NO_CHECKSUMS,
+        page_size: PageSize::new(page_size as u32).expect("a page size"),
+        commit,
+        min_txid,
+        max_txid,
+        timestamp_ms: 0,
+        pre_apply_checksum: 0,
+        wal_offset: 0,
+        wal_size: 0,
+        wal_salt: [0, 0],
+        node_id: 0,
+    }
+}
+
+/// Returns the next byte of a pseudo-random sequence (xorshift). Such bytes hardly compress.
+fn next_byte(state: &mut u64) -> u8 {
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    *state ^= *state << 17;
+    (*state >> 32) as u8
+}

@@ -1,7 +1,8 @@
-//! A database that SQLite made, as the files of a replica, and the order in which SQLite reads it.
+//! A database written by SQLite, its files in a replica, and the order in which SQLite reads its pages.
 
-use crate::ltx::{Encoder, FileName, Form, Header, Level, PageSize, Txid};
+use crate::ltx::{Encoder, FileName, Form, Header, Level, Txid};
 use crate::replica::testing::budgets::far::Far;
+use crate::replica::testing::{header, next_byte};
 use rusqlite::Connection;
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -11,19 +12,19 @@ pub(in crate::replica) struct ModelDatabase {
     dir: TempDir,
     conn: Connection,
     page_size: usize,
-    /// What the replica has, page by page.
+    /// The pages of the newest state in the replica.
     replicated: Vec<Vec<u8>>,
     txid: Txid,
-    /// Where the write-ahead log ends.
+    /// The offset of the end of the write-ahead log.
     wal_end: i64,
 }
 
-/// Where the first frame of a write-ahead log lies, and how long the header of one is.
+/// The offset of the first frame of a write-ahead log, and the length of a frame header.
 const WAL_START: i64 = 32;
 const WAL_FRAME_HEADER: usize = 24;
 
 impl ModelDatabase {
-    /// Made by SQL.
+    /// Creates a database by SQL.
     pub(in crate::replica) fn new(page_size: usize, sql: &str) -> ModelDatabase {
         let dir = tempfile::tempdir().expect("a directory");
         let conn = Connection::open(dir.path().join("db")).expect("a database");
@@ -38,14 +39,14 @@ impl ModelDatabase {
         self.conn.execute_batch(sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
     }
 
-    /// Runs a statement for each of 1, 2, … `rows`: as its first parameter, and as its second a value of `length` bytes that
-    /// hardly compress, the same in every run.
+    /// Runs a statement for each of 1, 2, … `rows`. This number is its first parameter; the second is a value of `length` bytes
+    /// that hardly compress and are the same in every run.
     pub(in crate::replica) fn run_for_each(&mut self, rows: u32, length: usize, sql: &str) {
         let transaction = self.conn.transaction().expect("a transaction");
         let mut state = 1;
         let mut statement = transaction.prepare(sql).expect("a statement");
         for row in 1..=rows {
-            let value: Vec<u8> = (0..length).map(|_| next(&mut state)).collect();
+            let value: Vec<u8> = (0..length).map(|_| next_byte(&mut state)).collect();
             statement.execute((row, value)).unwrap_or_else(|error| panic!("{sql}: {error}"));
         }
         drop(statement);
@@ -56,7 +57,7 @@ impl ModelDatabase {
         self.dir.path().join("db")
     }
 
-    /// Writes nonsense over a page, behind SQLite's back.
+    /// Overwrites a page without SQLite's knowledge.
     pub(in crate::replica) fn overwrite(&self, pgno: u32, byte: u8) {
         let file = std::fs::OpenOptions::new().write(true).open(self.file()).expect("a database");
         let at = u64::from(pgno - 1) * self.page_size as u64;
@@ -68,26 +69,26 @@ impl ModelDatabase {
         bytes.chunks(self.page_size).map(<[u8]>::to_vec).collect()
     }
 
-    /// Writes all of it to a snapshot.
+    /// Writes a snapshot of the database.
     pub(in crate::replica) fn snapshot(&mut self, far: &Far) {
         self.replicated.clear();
         self.txid = self.txid.next();
         self.write(far, Level::SNAPSHOT, Txid(1));
     }
 
-    /// Writes all of it to another snapshot, as it was written last.
+    /// Writes a snapshot of the last transaction again.
     pub(in crate::replica) fn snapshot_again(&mut self, far: &Far) {
         self.replicated.clear();
         self.write(far, Level::SNAPSHOT, Txid(1));
     }
 
-    /// Writes what changed since the last call to a file of level 1.
+    /// Writes the pages that changed since the last call to a file of level 1.
     pub(in crate::replica) fn changes(&mut self, far: &Far) {
         self.txid = self.txid.next();
         self.write(far, Level::new(1).expect("a level"), self.txid);
     }
 
-    /// Writes what changed since the last call as the primary does: to a file of level 0, out of its write-ahead log.
+    /// Writes the pages that changed since the last call to a file of level 0, as copied from the write-ahead log.
     pub(in crate::replica) fn sync(&mut self, far: &Far) {
         self.txid = self.txid.next();
         self.write(far, Level::ZERO, self.txid);
@@ -99,17 +100,11 @@ impl ModelDatabase {
         let changed = pages.iter().enumerate().filter(is_new).count() as i64;
         let in_wal = if level == Level::ZERO { changed * (WAL_FRAME_HEADER + self.page_size) as i64 } else { 0 };
         let header = Header {
-            flags: Header::NO_CHECKSUMS,
-            page_size: PageSize::new(self.page_size as u32).expect("a page size"),
-            commit: pages.len() as u32,
-            min_txid: min,
-            max_txid: self.txid,
             timestamp_ms: 1,
-            pre_apply_checksum: 0,
             wal_offset: if in_wal > 0 { self.wal_end } else { 0 },
             wal_size: in_wal,
             wal_salt: if in_wal > 0 { [1, 2] } else { [0, 0] },
-            node_id: 0,
+            ..header(self.page_size, pages.len() as u32, min, self.txid)
         };
         let mut encoder = Encoder::new(header, Form::Block);
         for (position, page) in pages.iter().enumerate() {
@@ -122,7 +117,7 @@ impl ModelDatabase {
         self.replicated = pages;
     }
 
-    /// The content of a page, as the replica has it.
+    /// Returns the content of a page in the replica.
     pub(in crate::replica) fn page(&self, pgno: u32) -> &[u8] {
         &self.replicated[pgno as usize - 1]
     }
@@ -134,43 +129,42 @@ impl ModelDatabase {
         far.damage(Level::SNAPSHOT, name, pgno);
     }
 
-    /// The pages of a table or an index as SQLite reads them to see each row, those of long values left out: inner
-    /// pages only the first time, since SQLite keeps them.
+    /// Returns the pages of a table or an index in the order in which a scan first reads them, without overflow pages.
     pub(in crate::replica) fn scan(&self, name: &str, backwards: bool) -> Vec<u32> {
-        let mut ways = self.ways(name);
+        let mut paths = self.paths(name);
         if backwards {
-            ways.reverse();
+            paths.reverse();
         }
         let mut seen = HashSet::new();
-        ways.concat().into_iter().filter(|pgno| seen.insert(*pgno)).collect()
+        paths.concat().into_iter().filter(|pgno| seen.insert(*pgno)).collect()
     }
 
-    /// As [`ModelDatabase::scan`] upwards, with the pages of long values behind their leaves.
+    /// As [`ModelDatabase::scan`] forwards, with overflow pages after their leaves.
     pub(in crate::replica) fn scan_with_values(&self, name: &str) -> Vec<u32> {
         self.pages_in("SELECT pageno FROM dbstat WHERE name = ?1 ORDER BY path", name)
     }
 
-    /// The pages that hold anything.
+    /// Returns the pages that are not free.
     pub(in crate::replica) fn live(&self) -> Vec<u32> {
         self.pages_in("SELECT pageno FROM dbstat WHERE name <> ?1", "")
     }
 
-    /// The ways to each leaf of a table or an index, in the order of their keys.
-    pub(in crate::replica) fn ways(&self, name: &str) -> Vec<Vec<u32>> {
+    /// Returns the path from the root to each leaf of a table or an index, in key order.
+    pub(in crate::replica) fn paths(&self, name: &str) -> Vec<Vec<u32>> {
         let sql = "SELECT pageno, pagetype = 'leaf', length(path) FROM dbstat
                    WHERE name = ?1 AND pagetype <> 'overflow' ORDER BY path";
         let mut statement = self.conn.prepare(sql).expect("a statement");
         let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
         let rows = statement.query_map([name], row).expect("rows");
-        let (mut way, mut ways) = (Vec::<(u32, u32)>::new(), Vec::new());
+        let (mut path, mut paths) = (Vec::<(u32, u32)>::new(), Vec::new());
         for (pgno, is_leaf, depth) in rows.map(|row| row.expect("a row")) {
-            way.retain(|(_, above)| *above < depth);
-            way.push((pgno, depth));
+            path.retain(|(_, above)| *above < depth);
+            path.push((pgno, depth));
             if is_leaf {
-                ways.push(way.iter().map(|(pgno, _)| *pgno).collect());
+                paths.push(path.iter().map(|(pgno, _)| *pgno).collect());
             }
         }
-        ways
+        paths
     }
 
     fn pages_in(&self, sql: &str, name: &str) -> Vec<u32> {
@@ -178,12 +172,4 @@ impl ModelDatabase {
         let rows = statement.query_map([name], |row| row.get(0)).expect("rows");
         rows.map(|row| row.expect("a row")).collect()
     }
-}
-
-/// Xorshift, of which one byte is taken.
-fn next(state: &mut u64) -> u8 {
-    *state ^= *state << 13;
-    *state ^= *state >> 7;
-    *state ^= *state << 17;
-    (*state >> 32) as u8
 }

@@ -1,26 +1,26 @@
-//! What the schema cookie costs.
+//! The cost of the schema cookie.
 
 use crate::replica::View;
 use crate::replica::testing::budgets::database::ModelDatabase;
 use crate::replica::testing::budgets::far::{Far, LATENCY};
-use crate::replica::testing::budgets::{LARGE, ModelReader, by_model_clock};
+use crate::replica::testing::budgets::{LARGE, ModelReader, with_model_clock};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
 impl ModelReader {
-    /// The schema cookie that page 1 shows, and how many requests and how long it took.
+    /// Returns the schema cookie that page 1 shows, and the number of requests and the time that took.
     async fn cookie(&self) -> (u32, u64, Duration) {
         let (before, started) = (self.replica.files.store.counts().reads, Instant::now());
-        let page_1 = self.replica.page(&self.view, 1, &self.foresight).await.expect("page 1").expect("page 1");
+        let page_1 = self.replica.page(&self.view, 1, &self.prefetcher).await.expect("page 1").expect("page 1");
         let cookie = self.replica.schemas.read_cookie(&self.view, &page_1).await.expect("a cookie");
         (cookie, self.replica.files.store.counts().reads - before, started.elapsed())
     }
 
-    /// Goes on to the newest view, which another one must have become.
+    /// Polls and moves to the newest view, which must be a newer one.
     async fn follow(&mut self) {
         tokio::time::advance(Duration::from_secs(1)).await;
-        self.replica.poll(Duration::ZERO).await.expect("an answer");
+        self.replica.poll(Duration::ZERO).await.expect("a poll");
         let head = self.replica.head().expect("a view");
         assert!(head.txid() > self.view.txid());
         self.view = head;
@@ -32,7 +32,7 @@ impl ModelReader {
     }
 }
 
-/// A table of 12 MB, so that not all of the database comes at once, behind so many small tables.
+/// Returns a database of `tables` small tables and one of 12 MB, so that it is not fetched at once as a small database.
 fn database(tables: usize) -> ModelDatabase {
     let columns: String = (0..30).map(|n| format!(", a_rather_long_column_name_{n}")).collect();
     let sql: String =
@@ -47,7 +47,7 @@ fn database(tables: usize) -> ModelDatabase {
 fn a_schema_in_page_1_costs_nothing() {
     let (far, mut database) = (Arc::new(Far::default()), database(0));
     database.snapshot(&far);
-    by_model_clock(async {
+    with_model_clock(async {
         let mut reader = ModelReader::open(&far, LARGE, &database).await;
         let (cookie, requests, time) = reader.cookie().await;
         assert_eq!((requests, time), (0, Duration::ZERO));
@@ -59,10 +59,10 @@ fn a_schema_in_page_1_costs_nothing() {
 }
 
 #[test]
-fn a_large_schema_comes_in_one_round_trip_for_each_depth_and_is_then_there_for_sqlite() {
+fn a_large_schema_takes_one_round_trip_per_depth_and_is_then_cached() {
     let (far, mut database) = (Arc::new(Far::default()), database(800));
     database.snapshot(&far);
-    by_model_clock(async {
+    with_model_clock(async {
         let reader = ModelReader::open(&far, LARGE, &database).await;
         let (_, requests, time) = reader.cookie().await;
         let pages = database.scan("sqlite_schema", false);
@@ -76,46 +76,46 @@ fn a_large_schema_comes_in_one_round_trip_for_each_depth_and_is_then_there_for_s
 fn a_large_schema_that_did_not_change_is_not_fetched_again() {
     let (far, mut database) = (Arc::new(Far::default()), database(800));
     database.snapshot(&far);
-    by_model_clock(async {
-        // Next to no cache, so that each page would have to be fetched.
+    with_model_clock(async {
+        // Without a cache, so that each page would have to be fetched.
         let mut reader = ModelReader::open(&far, 0, &database).await;
         let (cookie, ..) = reader.cookie().await;
-        let of_page_1 = async |reader: &ModelReader| {
+        let check_cookie = async |reader: &ModelReader| {
             let (shown, requests, _) = reader.cookie().await;
             assert_eq!(shown, cookie);
-            // Page 1 itself may take one.
+            // Reading page 1 may take one.
             assert!(requests <= 1, "{requests} requests");
         };
         // Page 1 changes, the schema does not.
         database.run("INSERT INTO t (value) VALUES (zeroblob(20000))");
         database.sync(&far);
         reader.follow().await;
-        of_page_1(&reader).await;
+        check_cookie(&reader).await;
 
-        // The view is made of other files, in which all pages lie anew.
+        // The view uses other files, so that all pages are at new positions.
         let (before, schema) = (reader.view.clone(), database.scan("sqlite_schema", false));
         database.snapshot_again(&far);
         database.run("INSERT INTO t (value) VALUES (zeroblob(20000))");
         database.sync(&far);
         reader.replica.follower.set_outdated();
         reader.follow().await;
-        assert!(schema.iter().all(|pgno| !reader.is_at_same_file(&before, *pgno)), "nothing has moved");
-        of_page_1(&reader).await;
+        assert!(schema.iter().all(|pgno| !reader.is_at_same_file(&before, *pgno)), "a page is still in the same file");
+        check_cookie(&reader).await;
     });
 }
 
-/// The schema changes back and forth under one cookie, as when one file takes the place of another.
+/// The schema changes back and forth under one cookie, as if one database file replaced another.
 #[test]
-fn another_schema_under_the_same_cookie_is_noticed_and_the_first_one_is_known_again() {
+fn another_schema_under_the_same_cookie_is_detected_and_the_first_one_keeps_its_cookie() {
     for tables in [0, 800] {
         let (far, mut database) = (Arc::new(Far::default()), database(tables));
         database.snapshot(&far);
-        by_model_clock(async {
+        with_model_clock(async {
             let mut reader = ModelReader::open(&far, LARGE, &database).await;
             let mut shown = vec![reader.cookie().await.0];
             for name in ["u", "t", "u"] {
                 let old = if name == "u" { "t" } else { "u" };
-                // Renaming in place keeps the length of the definition and with it where everything lies.
+                // Replacing the name keeps the length of the definition, so that all cells stay at their positions.
                 database.run(&format!(
                     "PRAGMA writable_schema = ON;
                      UPDATE sqlite_schema SET sql = replace(sql, 'TABLE {old} ', 'TABLE {name} '), name = '{name}', tbl_name = '{name}'
@@ -133,14 +133,14 @@ fn another_schema_under_the_same_cookie_is_noticed_and_the_first_one_is_known_ag
     }
 }
 
-/// Nothing can be said of a schema that is not one, so no statement stays compiled from one view to the next.
+/// A damaged schema cannot be compared, so that statements must be compiled again for each view.
 #[test]
 fn a_damaged_schema_has_another_cookie_in_each_view() {
     for tables in [0, 800] {
         let (far, mut database) = (Arc::new(Far::default()), database(tables));
         let damaged = if tables == 0 { 1 } else { *database.scan("sqlite_schema", false).last().expect("a leaf") };
         database.snapshot(&far);
-        by_model_clock(async {
+        with_model_clock(async {
             let mut reader = ModelReader::open(&far, LARGE, &database).await;
             let mut shown = vec![reader.cookie().await.0];
             for byte in [0xee, 0xff, 0xdd] {

@@ -1,22 +1,23 @@
-//! Caches that hold little, and no file for the rest: what is fetched ahead must stay until it is read.
+//! Small caches without a file: pages that are fetched ahead must stay until they are read.
 
 use crate::replica::testing::budgets::*;
+use futures_util::future::join;
 
 const KB: u64 = 1 << 10;
 
-/// 3,000 rows of 3,000 bytes, of which each takes a page.
+/// Returns a database of 3,000 rows of 3,000 bytes, each in a page of its own.
 fn large_rows() -> ModelDatabase {
     let mut database = ModelDatabase::new(4096, "CREATE TABLE t (id INTEGER PRIMARY KEY, value BLOB)");
     database.run_for_each(3000, 3000, "INSERT INTO t VALUES (?1, ?2)");
     database
 }
 
-/// With 256 KB a scan of 9 MB once fetched 80 MB, with 128 KB 300 MB.
+/// Without a limit on unread pages, a scan of 9 MB fetched 80 MB with a cache of 256 KB, and 300 MB with 128 KB.
 #[test]
 fn a_scan_fetches_each_page_about_once() {
     let (far, mut database) = (Arc::new(Far::default()), large_rows());
     database.snapshot(&far);
-    by_model_clock(async {
+    with_model_clock(async {
         for (memory, time) in [(64, 70), (128, 40), (256, 20), (512, 10), (1024, 5), (2048, 4)] {
             for backwards in [false, true] {
                 let reader = ModelReader::open(&far, memory * KB, &database).await;
@@ -30,12 +31,12 @@ fn a_scan_fetches_each_page_about_once() {
     });
 }
 
-/// Several readers share what there is.
+/// Several readers share the room for unread pages.
 #[test]
-fn scans_that_share_a_cache_do_not_push_each_other_out() {
+fn scans_that_share_a_cache_do_not_evict_each_others_pages() {
     let (far, mut database) = (Arc::new(Far::default()), large_rows());
     database.snapshot(&far);
-    by_model_clock(async {
+    with_model_clock(async {
         for memory in [128, 512, 1024] {
             let first = ModelReader::open(&far, memory * KB, &database).await;
             let (second, third) = (first.another(), first.another());
@@ -51,15 +52,15 @@ fn scans_that_share_a_cache_do_not_push_each_other_out() {
     });
 }
 
-/// Lookups in a table that a cache holds nothing of pay for the pages that they read, and for little else.
+/// Lookups in a table far larger than the cache fetch little beside the pages that they read.
 #[test]
-fn lookups_pay_for_little_else() {
+fn lookups_fetch_little_else() {
     let (far, mut database) = (Arc::new(Far::default()), orders());
     database.snapshot(&far);
-    by_model_clock(async {
+    with_model_clock(async {
         for memory in [64, 256, 512, 1024] {
             let reader = ModelReader::open(&far, memory * KB, &database).await;
-            let pages = shuffled(&database.ways("orders"), 1000).concat();
+            let pages = shuffled(&database.paths("orders"), 1000).concat();
             let cost = reader.read_all(&database, pages.iter().copied()).await;
             let read = reader.bytes_of(&pages);
             assert!(cost.bytes <= 8 * read, "{memory} KB: {cost:?} for {read}");
@@ -67,14 +68,13 @@ fn lookups_pay_for_little_else() {
     });
 }
 
-/// Long values, whose pages are read one after the other.
 #[test]
 fn long_values_are_fetched_about_once() {
     let far = Arc::new(Far::default());
     let mut database = ModelDatabase::new(4096, "CREATE TABLE t (id INTEGER PRIMARY KEY, value BLOB)");
     database.run_for_each(100, 50_000, "INSERT INTO t VALUES (?1, ?2)");
     database.snapshot(&far);
-    by_model_clock(async {
+    with_model_clock(async {
         for memory in [64, 256, 512, 1024] {
             let reader = ModelReader::open(&far, memory * KB, &database).await;
             let pages = database.scan_with_values("t");

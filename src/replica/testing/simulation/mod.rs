@@ -1,8 +1,8 @@
-//! The whole of a replica against a model primary, a faulty store in memory and a clock that the test holds.
+//! Runs a whole replica against a model primary, a faulty store in memory and a clock that the test controls.
 //!
-//! A seed decides everything: what the primary commits, when it compacts, snapshots and deletes, what the store loses,
-//! delays or shows late, and what readers look at. An oracle that applies transactions in order says what every view
-//! must hold, byte for byte. A failing seed prints itself; `LITESTREAM_VFS_SEEDS=17` or `=0..50000` runs others.
+//! A seed determines everything: what the primary commits, when it compacts, snapshots and deletes, what the store loses,
+//! delays or lists late, and what readers read. Every view is compared byte for byte with an oracle that applies
+//! transactions in order. A failing seed is printed; `LITESTREAM_VFS_SEEDS=17` or `=0..50000` runs other seeds.
 
 mod oracle;
 mod pages;
@@ -28,14 +28,14 @@ use world::World;
 
 const STEPS: u32 = 120;
 
-/// Within so many polls everything is noticed: the longest pause between two listings of a replica that gives no newer view,
-/// then listings until another history is believed.
+/// The number of polls after which every change is detected: the longest pause between two listings of a replica without
+/// newer files, then listings until another history is accepted.
 const POLLS_TO_SETTLE: u32 = 40;
 
-/// Seeds of the ordinary run.
+/// The seeds of the default run.
 const SEEDS: std::ops::Range<u64> = 0..2000;
 
-/// Seeds beyond those that failed once, which the ordinary run keeps.
+/// Other seeds that have failed before. The default run includes them.
 const FAILED_ONCE: [u64; 2] = [1679, 3434];
 
 #[test]
@@ -44,8 +44,8 @@ fn every_view_is_a_state_of_the_primary() {
     let next = AtomicUsize::new(0);
     let run = || {
         while let Some(&seed) = seeds.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let story = std::panic::catch_unwind(|| Simulation::new(seed).run());
-            assert!(story.is_ok(), "seed {seed} fails; run it alone with LITESTREAM_VFS_SEEDS={seed}");
+            let result = std::panic::catch_unwind(|| Simulation::new(seed).run());
+            assert!(result.is_ok(), "seed {seed} fails; run it alone with LITESTREAM_VFS_SEEDS={seed}");
         }
     };
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
@@ -61,8 +61,8 @@ fn seeds() -> Vec<u64> {
     }
 }
 
-/// Usual, or so small that most files are fetched in parts and not kept.
-fn portions(random: &mut Random) -> FetchSizes {
+/// Returns the usual sizes, or ones so small that most files are fetched in parts and not kept in memory.
+fn fetch_sizes(random: &mut Random) -> FetchSizes {
     if random.below(3) == 0 {
         return FetchSizes::USUAL;
     }
@@ -83,12 +83,12 @@ struct Simulation {
     world: Arc<World>,
     primary: Primary,
     replica: Arc<Replica>,
-    foresight: Prefetcher,
-    /// Views that readers hold.
+    prefetcher: Prefetcher,
+    /// The views that readers hold.
     pinned: Vec<Arc<View>>,
-    /// The schema that a reader's statements were compiled for, by the cookie that page 1 showed.
+    /// The schema that a reader's statements were compiled for, by the cookie in page 1.
     compiled: HashMap<u32, ModelSchema>,
-    /// The newest view that was seen.
+    /// The newest view that was checked.
     head: Option<Arc<View>>,
     /// Its history and its transaction.
     seen: Option<(usize, Txid)>,
@@ -99,18 +99,18 @@ impl Simulation {
         let mut random = Random::new(seed);
         let world = Arc::new(World::new(random.fork()));
         let memory = random.below(40) * 1024;
-        // Half of them keep some pages or all in a file, too.
+        // Half of the replicas also have a disk cache, for some or all pages.
         let disk = [0, 0, 7 * PAGE_SIZE as u64, 1 << 20][memory as usize / 1024 % 4];
-        let portions = portions(&mut random);
+        let fetch_sizes = fetch_sizes(&mut random);
         let replica =
-            Replica::with_fetch_sizes(world.clone(), CacheLimits { memory, disk }, Duration::from_secs(1), portions);
+            Replica::with_fetch_sizes(world.clone(), CacheLimits { memory, disk }, Duration::from_secs(1), fetch_sizes);
         let primary = Primary::new(world.clone(), random.fork());
         Simulation {
             primary,
             random,
             world,
             replica: Arc::new(replica),
-            foresight: Prefetcher::new(),
+            prefetcher: Prefetcher::new(),
             pinned: Vec::new(),
             compiled: HashMap::new(),
             head: None,
@@ -141,7 +141,7 @@ impl Simulation {
     }
 
     async fn poll(&mut self) {
-        // A poll may fail while the store misbehaves; what it must not do is publish something wrong.
+        // A poll may fail while the store has faults, but it must not publish a wrong view.
         let _ = match self.random.one_in(2) {
             true => self.replica.follower.take_turn().await,
             false => self.replica.poll(Duration::ZERO).await,
@@ -160,7 +160,7 @@ impl Simulation {
         self.pinned.extend(self.replica.head());
     }
 
-    /// A reader goes to another moment, if it can be had.
+    /// Opens a view of another moment, if that is available.
     async fn travel(&mut self) {
         let Some(head) = self.replica.head() else { return };
         let txid = Txid(1 + self.random.below(head.txid().0));
@@ -176,12 +176,12 @@ impl Simulation {
         }
     }
 
-    /// Compares every page of a view with the oracle, and answers the history that the view belongs to. Pages that
-    /// cannot be had are errors, never wrong.
+    /// Compares every page of a view with the oracle, and returns the history that the view belongs to. A page that is
+    /// unavailable is an error, and its content is not compared.
     async fn check(&mut self, view: &Arc<View>) -> usize {
         let mut pages = Vec::new();
         for pgno in 1..=view.commit() {
-            match self.replica.page(view, pgno, &self.foresight).await {
+            match self.replica.page(view, pgno, &self.prefetcher).await {
                 Ok(Some(page)) => pages.push(Some(page)),
                 Ok(None) => panic!("page {pgno} is missing at TXID {}", view.txid()),
                 Err(error) if self.may_fail(error.kind()) => pages.push(None),
@@ -189,18 +189,18 @@ impl Simulation {
             }
         }
         let page_size = view.page_size() as usize;
-        let is_it = |state: &OracleDatabase| {
-            let same = |(page, content): (&Option<Page>, &pages::PageContent)| {
-                page.as_ref().is_none_or(|it| **it == *content.bytes(page_size))
+        let is_equal = |state: &OracleDatabase| {
+            let is_same = |(page, content): (&Option<Page>, &pages::PageContent)| {
+                page.as_ref().is_none_or(|page| **page == *content.bytes(page_size))
             };
-            let alike = state.page_size == page_size && state.pages.len() == pages.len();
-            alike && pages.iter().zip(&state.pages).all(same)
+            let has_size = state.page_size == page_size && state.pages.len() == pages.len();
+            has_size && pages.iter().zip(&state.pages).all(is_same)
         };
         let mut states = self.primary.oracle().states(view.txid());
-        let Some((history, state)) = states.find(|(_, state)| is_it(state)) else {
-            panic!("the view at TXID {} is no state that ever was", view.txid());
+        let Some((history, state)) = states.find(|(_, state)| is_equal(state)) else {
+            panic!("the view at TXID {} is not a state of the primary", view.txid());
         };
-        let schema = state.pages[0].schema().expect("page 1 holds the schema");
+        let schema = state.pages[0].schema().expect("page 1 has a schema");
         drop(states);
         if let Some(page_1) = &pages[0] {
             self.check_cookie(view, page_1, schema).await;
@@ -208,7 +208,8 @@ impl Simulation {
         history
     }
 
-    /// Statements stay compiled while page 1 shows the same cookie, so it must not show that for another schema.
+    /// Asserts that page 1 shows different cookies for different schemas, because statements stay compiled while the cookie
+    /// stays the same.
     async fn check_cookie(&mut self, view: &Arc<View>, page_1: &Page, schema: ModelSchema) {
         match self.replica.schemas.read_cookie(view, page_1).await {
             Ok(cookie) => {
@@ -224,7 +225,7 @@ impl Simulation {
         kind == ErrorKind::TooOld || kind == ErrorKind::Unreachable && !self.world.is_calm()
     }
 
-    /// Once the store behaves, the newest state is there within a few polls, and whole.
+    /// Asserts that a store without faults is followed to the newest state within a few polls, and that every page is read.
     async fn settle(&mut self) {
         self.primary.ensure_base();
         for _ in 0..POLLS_TO_SETTLE {
@@ -236,7 +237,7 @@ impl Simulation {
         assert!(self.replica.lag() < Some(Duration::from_secs(5)), "the newest state is not confirmed");
         let view = self.replica.head();
         for pgno in view.iter().flat_map(|view| 1..=view.commit()) {
-            let page = self.replica.page(view.as_ref().expect("a view"), pgno, &self.foresight).await;
+            let page = self.replica.page(view.as_ref().expect("a view"), pgno, &self.prefetcher).await;
             assert!(matches!(page, Ok(Some(_))), "page {pgno} of the newest state cannot be read: {page:?}");
         }
     }

@@ -1,4 +1,4 @@
-//! What every state holds: all of them, kept whole.
+//! The content of every state of the primary.
 
 use crate::ltx::Txid;
 use crate::replica::testing::simulation::pages::PageContent;
@@ -10,7 +10,7 @@ pub(in crate::replica) struct Oracle {
     histories: Vec<BTreeMap<Txid, OracleDatabase>>,
 }
 
-/// A database at one moment.
+/// The database in one state.
 #[derive(Clone)]
 pub(in crate::replica) struct OracleDatabase {
     pub page_size: usize,
@@ -18,18 +18,18 @@ pub(in crate::replica) struct OracleDatabase {
 }
 
 impl Oracle {
-    /// From now on transactions belong to another history.
+    /// Begins a new history, to which later transactions belong.
     pub(in crate::replica) fn begin(&mut self) {
         self.histories.push(BTreeMap::new());
     }
 
-    /// From now on transactions belong to another history, which is the same as an earlier one up to a transaction.
+    /// Begins a new history that is the same as an earlier one up to a transaction.
     pub(in crate::replica) fn branch(&mut self, history: usize, until: Txid) {
         let shared = self.histories[history].range(..=until).map(|(txid, state)| (*txid, state.clone())).collect();
         self.histories.push(shared);
     }
 
-    /// The number of the history that transactions belong to now.
+    /// Returns the number of the current history.
     pub(in crate::replica) fn history(&self) -> usize {
         self.histories.len() - 1
     }
@@ -38,13 +38,13 @@ impl Oracle {
         self.histories.last_mut().expect("a history has begun").insert(txid, state);
     }
 
-    /// The states after a transaction, with the number of their history: of the newest first.
+    /// Returns the states after a transaction in all histories, newest history first, with the number of the history.
     pub(in crate::replica) fn states(&self, txid: Txid) -> impl Iterator<Item = (usize, &OracleDatabase)> {
         let histories = self.histories.iter().enumerate().rev();
         histories.filter_map(move |(number, states)| Some((number, states.get(&txid)?)))
     }
 
-    /// The history and the transaction that the primary stands at.
+    /// Returns the primary's current history and transaction.
     pub(in crate::replica) fn newest(&self) -> Option<(usize, Txid)> {
         let txid = *self.histories.last()?.keys().next_back()?;
         Some((self.histories.len() - 1, txid))

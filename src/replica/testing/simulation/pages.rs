@@ -1,21 +1,21 @@
-//! The bytes of the model database's pages. Page 1 and the pages behind it hold a schema as SQLite does; any other page is a
-//! number from which its bytes are made.
+//! The pages of the model database. Page 1 and the pages after it contain a schema in SQLite's format; the bytes of any
+//! other page are derived from a number.
 
 use crate::replica::testing::simulation::random::Random;
 
-/// What a page holds.
+/// The content of a page.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(in crate::replica) enum PageContent {
-    /// Anything.
+    /// Arbitrary bytes, derived from a number.
     Rows(u64),
-    /// The header of the database, and its schema or the root of that. The number is no part of the schema, and no two pages
-    /// have the same.
+    /// The database header, and the schema or its root page. The number is stored outside the schema and makes each version
+    /// of the page unique.
     First { cookie: u32, schema: ModelSchema, number: u64 },
-    /// A page of the schema, by its place behind page 1. The number is no part of the schema either.
-    Behind { place: u32, schema: ModelSchema, number: u64 },
+    /// A page of the schema, by its index after page 1. The number is stored outside the schema too.
+    Schema { index: u32, schema: ModelSchema, number: u64 },
 }
 
-/// A schema: which one it is, and how many pages it takes behind page 1, at most [`ModelSchema::MOST_PAGES`].
+/// A schema: its identity, and how many pages it has after page 1, at most [`ModelSchema::MAX_PAGES`].
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(in crate::replica) struct ModelSchema {
     pub name: u32,
@@ -26,44 +26,45 @@ const TABLE_INTERIOR: u8 = 5;
 const TABLE_LEAF: u8 = 13;
 const HEADER: usize = 100;
 
-/// How many records a leaf has.
+/// The number of records of a leaf.
 const RECORDS: u64 = 3;
 
-/// How many bytes of a record are in the leaf if it goes on in an overflow page, which has as many bytes as fit: SQLite's
-/// formula for a page of which all bytes are used.
+/// Returns how many bytes of a record are in the leaf if the rest fills one overflow page, and the length of the record:
+/// SQLite's formula for pages without reserved bytes.
 fn local(page_size: usize) -> (usize, usize) {
     let least = (page_size - 12) * 32 / 255 - 23;
     (least, least + page_size - 4)
 }
 
 impl ModelSchema {
-    pub(in crate::replica) const MOST_PAGES: u32 = 3;
+    pub(in crate::replica) const MAX_PAGES: u32 = 3;
 
-    /// One of a few.
+    /// Returns one of a few schemas.
     pub(in crate::replica) fn any(random: &mut Random) -> ModelSchema {
-        ModelSchema { name: random.below(3) as u32, pages: random.below(Self::MOST_PAGES as u64 + 1) as u32 }
+        ModelSchema { name: random.below(3) as u32, pages: random.below(Self::MAX_PAGES as u64 + 1) as u32 }
     }
 
-    /// With two pages or more the last one is overflow, of the last record of the leaf before it.
+    /// Returns the number of leaves. If there are two pages or more, the last one is an overflow page of the last record in
+    /// the leaf before it.
     fn leaves(self) -> u32 {
         if self.pages < 2 { self.pages } else { self.pages - 1 }
     }
 
-    /// The bytes of one record.
+    /// Returns the bytes of one record.
     fn record(self, leaf: u32, record: u64, length: usize) -> Vec<u8> {
         let seed = [self.name.into(), self.pages.into(), leaf.into(), record].into_iter();
         let mut bytes = Random::new(seed.fold(1, |seed, part| seed * 1000 + part));
         (0..length).map(|_| bytes.next() as u8).collect()
     }
 
-    /// Writes a leaf: the cells from the end of the page, and their offsets behind the header.
+    /// Writes a leaf: the cells at the end of the page, and their offsets after the header.
     fn write_leaf(self, page: &mut [u8], start: usize, leaf: u32) {
-        let (page_size, overflow) = (page.len(), self.pages >= 2 && leaf + 1 == self.leaves());
+        let (page_size, has_overflow) = (page.len(), self.pages >= 2 && leaf + 1 == self.leaves());
         let (mut end, mut offsets) = (page_size, Vec::new());
         for record in 0..RECORDS {
-            let goes_on = overflow && record + 1 == RECORDS;
+            let overflows = has_overflow && record + 1 == RECORDS;
             let mut cell = Vec::new();
-            if goes_on {
+            if overflows {
                 let (kept, length) = local(page_size);
                 cell.extend([(length >> 7) as u8 | 0x80, length as u8 & 0x7f, record as u8]);
                 cell.extend(&self.record(leaf, record, length)[..kept]);
@@ -80,7 +81,7 @@ impl ModelSchema {
         page[start + 8..start + 8 + offsets.len()].copy_from_slice(&offsets);
     }
 
-    /// Writes the interior page above the leaves, which lie on pages 2, 3, …
+    /// Writes the interior page above the leaves, which are pages 2, 3, …
     fn write_interior(self, page: &mut [u8], start: usize) {
         let cells = self.leaves() - 1;
         page[start..start + 8].copy_from_slice(&[TABLE_INTERIOR, 0, 0, 0, cells as u8, 0, 0, 0]);
@@ -102,7 +103,7 @@ impl ModelSchema {
 }
 
 impl PageContent {
-    /// The bytes of the page: half of most are hard to compress, so that frames differ in size.
+    /// Returns the bytes of the page. Half of the bytes of most pages hardly compress, so that frames differ in size.
     pub(in crate::replica) fn bytes(self, page_size: usize) -> Vec<u8> {
         let mut page = vec![0; page_size];
         match self {
@@ -117,24 +118,24 @@ impl PageContent {
                 page[40..44].copy_from_slice(&cookie.to_be_bytes());
                 page[44..48].copy_from_slice(&[0, 0, 0, 4]);
                 page[56..60].copy_from_slice(&[0, 0, 0, 1]);
-                // Bytes that SQLite keeps for other uses.
+                // Bytes that are reserved in the database header.
                 page[72..80].copy_from_slice(&number.to_be_bytes());
                 match schema.pages {
                     0 => schema.write_leaf(&mut page, HEADER, 0),
                     _ => schema.write_interior(&mut page, HEADER),
                 }
             }
-            PageContent::Behind { place, schema, .. } if place >= schema.leaves() => schema.write_overflow(&mut page),
-            PageContent::Behind { place, schema, number } => {
-                schema.write_leaf(&mut page, 0, place);
-                // Between the offsets and the cells nothing is used.
+            PageContent::Schema { index, schema, .. } if index >= schema.leaves() => schema.write_overflow(&mut page),
+            PageContent::Schema { index, schema, number } => {
+                schema.write_leaf(&mut page, 0, index);
+                // The space between the offsets and the cells is unused.
                 page[8 + 2 * RECORDS as usize..][..8].copy_from_slice(&number.to_be_bytes());
             }
         }
         page
     }
 
-    /// The schema whose page 1 this is.
+    /// Returns the schema of a page 1, or None for any other page.
     pub(in crate::replica) fn schema(self) -> Option<ModelSchema> {
         match self {
             PageContent::First { schema, .. } => Some(schema),

@@ -1,9 +1,10 @@
-//! A primary as Litestream is: it commits to level 0, compacts upwards, takes snapshots, deletes what is old, and
-//! now and then is reset. Now and then another file takes the place of its database.
+//! A model of a primary with Litestream: it commits to level 0, compacts to higher levels, writes snapshots, deletes old
+//! files, and sometimes is reset. Sometimes its database is replaced by another file.
 
 mod commits;
 
-use crate::ltx::{Encoder, FileName, Form, Header, Level, PageSize, Txid};
+use crate::ltx::{Encoder, FileName, Form, Header, Level, Txid};
+use crate::replica::testing::header;
 use crate::replica::testing::simulation::oracle::{Oracle, OracleDatabase};
 use crate::replica::testing::simulation::pages::{ModelSchema, PageContent};
 use crate::replica::testing::simulation::random::Random;
@@ -15,7 +16,7 @@ use std::sync::Arc;
 /// The page size of most databases.
 pub(in crate::replica) const PAGE_SIZE: usize = 512;
 
-const MOST_PAGES: u64 = 70;
+const MAX_PAGES: u64 = 70;
 
 pub(in crate::replica) struct Primary {
     world: Arc<World>,
@@ -23,9 +24,9 @@ pub(in crate::replica) struct Primary {
     oracle: Oracle,
     txid: Txid,
     file: DatabaseFile,
-    /// Copies of the file that somebody made.
+    /// Copies of the database file.
     copies: Vec<DatabaseFile>,
-    /// What each transaction changed, and the size after it: what compactions are made from.
+    /// The pages that each transaction changed, and the size after it. Compactions are made from them.
     changes: BTreeMap<Txid, PageChange>,
     wal_salt: u32,
     wal_offset: i64,
@@ -41,7 +42,7 @@ struct DatabaseFile {
     schema: ModelSchema,
 }
 
-/// The primary's machine as it was once, and the replica as it was then.
+/// An earlier state of the primary's machine, and of the replica.
 struct Image {
     history: usize,
     txid: Txid,
@@ -87,7 +88,7 @@ impl Primary {
         &self.oracle
     }
 
-    /// Does one thing.
+    /// Performs one random action.
     pub(in crate::replica) fn act(&mut self) {
         self.clock_ms += self.random.below(2000) as i64;
         match self.random.below(22) {
@@ -113,19 +114,7 @@ impl Primary {
     }
 
     fn header(&self, min: Txid, max: Txid, commit: u32, ms: i64, page_size: usize) -> Header {
-        Header {
-            flags: Header::NO_CHECKSUMS,
-            page_size: PageSize::new(page_size as u32).expect("a page size"),
-            commit,
-            min_txid: min,
-            max_txid: max,
-            timestamp_ms: ms,
-            pre_apply_checksum: 0,
-            wal_offset: 0,
-            wal_size: 0,
-            wal_salt: [0, 0],
-            node_id: 0,
-        }
+        Header { timestamp_ms: ms, ..header(page_size, commit, min, max) }
     }
 
     fn upload(&self, level: Level, header: Header, pages: &BTreeMap<u32, PageContent>) {
@@ -135,17 +124,17 @@ impl Primary {
         self.world.put(level, name, encoder.finish());
     }
 
-    /// Merges what a level has beyond the next one into a file there. As Litestream does, it goes by what lies in the
+    /// Compacts the files of a level that the next level does not cover. Like Litestream, it decides by the files in the
     /// replica.
     fn compact(&mut self, from: u8) {
         let (from, to) = (Level::new(from).expect("a level"), Level::new(from + 1).expect("a level"));
         let reached = self.world.files(to).last().map_or(Txid(0), |file| file.max);
         let inputs: Vec<FileName> = self.world.files(from).into_iter().filter(|file| file.min > reached).collect();
         let wanted = 1 + self.random.below(inputs.len() as u64) as usize;
-        // Files with pages of two sizes are never merged.
+        // Files of two page sizes are never compacted together.
         let page_size = |file: &FileName| self.changes[&file.max].page_size;
-        let alike = inputs.iter().take_while(|file| page_size(file) == page_size(&inputs[0])).count();
-        let inputs = &inputs[..wanted.min(alike)];
+        let same_size = inputs.iter().take_while(|file| page_size(file) == page_size(&inputs[0])).count();
+        let inputs = &inputs[..wanted.min(same_size)];
         if let (Some(first), Some(last)) = (inputs.first(), inputs.last()) {
             self.merge(to, first.min, last.max);
         }
@@ -161,7 +150,7 @@ impl Primary {
         self.upload(level, self.header(min, max, newest.commit, newest.ms, newest.page_size), &pages);
     }
 
-    /// The store loses a file of level 0 that nothing else covers, and there is a hole until it is bridged.
+    /// Deletes a file of level 0, which leaves a hole until a file of a higher level covers it.
     fn lose_file(&mut self) {
         let files = self.world.files(Level::ZERO);
         if let Some(file) = self.random.choose(&files).copied() {
@@ -170,13 +159,13 @@ impl Primary {
         }
     }
 
-    /// The replica is wiped under the primary, whose transactions go on without a base there.
+    /// Deletes all files of the replica. The primary continues without a snapshot there.
     fn lose_replica(&mut self) {
         self.world.wipe();
         self.commit();
     }
 
-    /// The replica is wiped and the primary knows nothing of it: another history begins at the same place.
+    /// Deletes the replica and the primary's position, so that another history begins at the same URL.
     fn lose_everything(&mut self) {
         self.world.wipe();
         self.oracle.begin();
@@ -197,7 +186,7 @@ impl Primary {
         });
     }
 
-    /// A twin out of the image goes on elsewhere, with a copy of the replica of then, and takes this one's place.
+    /// Replaces the primary by one that starts from the image, with a copy of the replica at that time.
     fn start_from_image(&mut self) {
         let Some(image) = self.image.take() else { return };
         self.oracle.branch(image.history, image.txid);
@@ -213,7 +202,7 @@ impl Primary {
         }
     }
 
-    /// Writes a snapshot, if there is anything.
+    /// Writes a snapshot if there is a transaction.
     pub(in crate::replica) fn ensure_base(&mut self) {
         if self.txid > Txid(0) {
             self.snapshot();
@@ -227,22 +216,24 @@ impl Primary {
         self.upload(Level::SNAPSHOT, header, &pages);
     }
 
-    /// Level 0 loses files that level 1 has, never its newest: the oldest first, or now and then any, as when somebody
-    /// tidies up by hand.
+    /// Deletes files of level 0 that level 1 covers, never the newest: the oldest ones, or sometimes any, as a manual cleanup
+    /// may do.
     fn expire_level_0(&mut self) {
         let compacted = self.world.files(Level::new(1).expect("a level")).last().map_or(Txid(0), |file| file.max);
         let files = self.world.files(Level::ZERO);
         let old: Vec<_> = files.iter().filter(|file| file.max <= compacted && file.max < self.txid).collect();
         let keep_from = self.random.below(old.len() as u64 + 1) as usize;
-        let untidy = self.random.one_in(4);
-        for (place, file) in old.into_iter().enumerate() {
-            if if untidy { self.random.one_in(2) } else { place < keep_from } {
+        let is_manual = self.random.one_in(4);
+        for (index, file) in old.into_iter().enumerate() {
+            let is_deleted = if is_manual { self.random.one_in(2) } else { index < keep_from };
+            if is_deleted {
                 self.world.delete(Level::ZERO, *file);
             }
         }
     }
 
-    /// Old snapshots go, then what only they needed, but never level 0 or the newest file of a level.
+    /// Deletes old snapshots and the files of levels 1 to 8 that end before the oldest remaining one, but never the newest
+    /// file of a level.
     fn expire_higher_levels(&mut self) {
         let snapshots = self.world.files(Level::SNAPSHOT);
         let Some(kept) = snapshots.len().checked_sub(1 + self.random.below(2) as usize) else { return };

@@ -1,4 +1,4 @@
-//! Numbers that a seed decides: SplitMix64.
+//! Pseudo-random numbers from a seed (SplitMix64).
 
 pub(in crate::replica) struct Random(u64);
 
@@ -15,7 +15,7 @@ impl Random {
         mixed ^ mixed >> 31
     }
 
-    /// A number from 0 up to, but not including, `bound`.
+    /// Returns a number below `bound`, or 0 if `bound` is 0.
     pub(in crate::replica) fn below(&mut self, bound: u64) -> u64 {
         self.next() % bound.max(1)
     }
@@ -28,7 +28,7 @@ impl Random {
         from.get(self.below(from.len() as u64) as usize)
     }
 
-    /// A source that goes its own way, so that one part of a run does not shift the numbers of another.
+    /// Returns an independent generator, so that one part of a run does not change the numbers of another.
     pub(in crate::replica) fn fork(&mut self) -> Random {
         Random(self.next())
     }

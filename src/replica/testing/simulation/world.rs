@@ -1,9 +1,9 @@
-//! A store in memory that delays, fails, cuts off, and lists what was there a moment ago.
+//! A store in memory with delays, failures, partly written files and stale listings.
 
 use crate::lock::Mutex;
 use crate::ltx::{FileName, Level, Txid};
 use crate::replica::testing::simulation::random::Random;
-use crate::store::{Chunk, Listed, Store, StoreError, StoreErrorKind, Version};
+use crate::store::{Chunk, Listed, Store, StoreError, StoreErrorKind, Version, read_range};
 use async_trait::async_trait;
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -25,16 +25,18 @@ pub(in crate::replica) struct World {
 
 struct WorldState {
     files: Files,
-    /// What a stale listing shows.
+    /// The files in a stale listing.
     before: Files,
     random: Random,
+    /// The number of writes, of which each makes a version.
     written: u64,
+    /// Set when no more faults occur.
     calm: bool,
-    /// Listings do not tell versions.
+    /// Listings contain no versions.
     untagged: bool,
-    /// How many requests find nothing, before everything is there again.
+    /// How many more requests find no files.
     vanished: u64,
-    /// The rest of a file that is there by half.
+    /// The complete bytes of a partly written file.
     unwritten: Option<(FileName, Bytes)>,
 }
 
@@ -46,12 +48,12 @@ impl World {
         World { state: Mutex::new(state) }
     }
 
-    /// No more faults.
+    /// Ends all faults.
     pub(in crate::replica) fn calm(&self) {
         let mut state = self.state.lock();
         state.calm = true;
         state.vanished = 0;
-        state.write_out();
+        state.complete_write();
     }
 
     pub(in crate::replica) fn is_calm(&self) -> bool {
@@ -60,29 +62,29 @@ impl World {
 
     pub(in crate::replica) fn put(&self, level: Level, name: FileName, bytes: Vec<u8>) {
         let mut state = self.state.lock();
-        state.write_out();
+        state.complete_write();
         state.remember();
         let bytes = Bytes::from(bytes);
-        let by_half = level == Level::ZERO && !state.calm && state.random.one_in(8);
-        let length = if by_half { state.random.below(bytes.len() as u64) as usize } else { bytes.len() };
+        let is_partial = level == Level::ZERO && !state.calm && state.random.one_in(8);
+        let length = if is_partial { state.random.below(bytes.len() as u64) as usize } else { bytes.len() };
         state.write(level, name, bytes.slice(..length));
-        state.unwritten = by_half.then_some((name, bytes));
+        state.unwritten = is_partial.then_some((name, bytes));
     }
 
     pub(in crate::replica) fn delete(&self, level: Level, name: FileName) {
         let mut state = self.state.lock();
-        state.write_out();
+        state.complete_write();
         state.remember();
         state.files.remove(&(level, name));
     }
 
-    /// Nothing is found for a while.
+    /// Lets some requests find no files.
     pub(in crate::replica) fn vanish(&self) {
         let mut state = self.state.lock();
         state.vanished = state.random.below(40);
     }
 
-    /// Deletes everything. What stale listings show is gone too: it belongs to another life.
+    /// Deletes all files, also from stale listings.
     pub(in crate::replica) fn wipe(&self) {
         let mut state = self.state.lock();
         state.unwritten = None;
@@ -90,20 +92,20 @@ impl World {
         state.before.clear();
     }
 
-    /// All that is there.
+    /// Returns all files.
     pub(in crate::replica) fn copy(&self) -> Vec<(Level, FileName, Bytes)> {
         let mut state = self.state.lock();
-        state.write_out();
+        state.complete_write();
         state.files.iter().map(|((level, name), object)| (*level, *name, object.bytes.clone())).collect()
     }
 
-    /// Puts a copy in the place of what is there.
+    /// Replaces all files.
     pub(in crate::replica) fn replace(&self, files: &[(Level, FileName, Bytes)]) {
         self.wipe();
         files.iter().for_each(|(level, name, bytes)| self.put(*level, *name, bytes.to_vec()));
     }
 
-    /// What lies at a level now, ascending.
+    /// Returns the files of a level in ascending order.
     pub(in crate::replica) fn files(&self, level: Level) -> Vec<FileName> {
         self.state.lock().files.keys().filter(|(at, _)| *at == level).map(|(_, name)| *name).collect()
     }
@@ -115,41 +117,42 @@ impl WorldState {
         self.files.insert((level, name), StoredObject { bytes, version: self.written });
     }
 
-    /// What is there by half is there whole now.
-    fn write_out(&mut self) {
+    /// Completes a partly written file.
+    fn complete_write(&mut self) {
         if let Some((name, bytes)) = self.unwritten.take() {
             self.write(Level::ZERO, name, bytes);
         }
     }
 
-    /// Whether the next request finds nothing.
+    /// Returns true if this request finds no files.
     fn is_vanished(&mut self) -> bool {
         let vanished = self.vanished > 0;
         self.vanished = self.vanished.saturating_sub(1);
         vanished
     }
 
+    /// Sometimes makes the current files those of stale listings.
     fn remember(&mut self) {
         if self.random.one_in(3) {
             self.before = self.files.clone();
         }
     }
 
-    /// How long the next request takes, and whether it fails.
-    fn fate(&mut self) -> (Duration, bool) {
+    /// Returns how long this request takes, and whether it fails.
+    fn outcome(&mut self) -> (Duration, bool) {
         let delay = Duration::from_millis(self.random.below(200));
         (delay, !self.calm && self.random.one_in(25))
     }
 }
 
 fn unreachable() -> StoreError {
-    StoreError::new(StoreErrorKind::Unreachable, "the model store", "the connection broke off")
+    StoreError::new(StoreErrorKind::Unreachable, "the model store", "the connection was closed")
 }
 
 #[async_trait]
 impl Store for World {
     async fn list(&self, level: Level, from: Txid) -> Result<Vec<Listed>, StoreError> {
-        let (delay, fails) = self.state.lock().fate();
+        let (delay, fails) = self.state.lock().outcome();
         tokio::time::sleep(delay).await;
         if fails {
             return Err(unreachable());
@@ -177,7 +180,7 @@ impl Store for World {
         range: Range<u64>,
         expected: Option<&Version>,
     ) -> Result<Chunk, StoreError> {
-        let (delay, fails) = self.state.lock().fate();
+        let (delay, fails) = self.state.lock().outcome();
         tokio::time::sleep(delay).await;
         if fails {
             return Err(unreachable());
@@ -189,12 +192,7 @@ impl Store for World {
             return Err(missing());
         }
         let object = state.files.get(&(level, name)).ok_or_else(missing)?;
-        if expected.is_some_and(|expected| *expected != version(object)) {
-            return Err(StoreError::new(StoreErrorKind::Changed, format!("{name} at level {level}"), "another file"));
-        }
-        let size = object.bytes.len();
-        let bytes = object.bytes.slice((range.start as usize).min(size)..(range.end as usize).min(size));
-        Ok(Chunk { bytes, file_size: size as u64, version: version(object), modified_ms: 0 })
+        read_range(&object.bytes, version(object), range, expected, &format!("{name} at level {level}"))
     }
 }
 

@@ -1,20 +1,20 @@
-//! What happens to the primary's database: transactions, changes of its schema, and other files that take its place.
+//! Changes of the primary's database: transactions, changes of its schema, and its replacement by another file.
 
 use crate::ltx::{Header, Level};
 use crate::replica::testing::simulation::pages::{ModelSchema, PageContent};
-use crate::replica::testing::simulation::primary::{DatabaseFile, MOST_PAGES, PAGE_SIZE, PageChange, Primary};
+use crate::replica::testing::simulation::primary::{DatabaseFile, MAX_PAGES, PAGE_SIZE, PageChange, Primary};
 use std::collections::BTreeMap;
 
-/// Schema cookies are lower than this, so that many schemas have the same.
+/// Schema cookies are lower than this, so that many schemas share one.
 const COOKIES: u32 = 4;
 
 impl Primary {
     pub(in crate::replica) fn commit(&mut self) {
         let mut changed = BTreeMap::new();
-        let (size, least) = (self.file.database.pages.len() as u64, 1 + u64::from(self.file.schema.pages));
+        let (size, min) = (self.file.database.pages.len() as u64, 1 + u64::from(self.file.schema.pages));
         let commit = match self.random.below(6) {
-            0 => least + self.random.below(size + 1 - least),
-            1..=2 => (size + self.random.below(8)).min(MOST_PAGES),
+            0 => min + self.random.below(size + 1 - min),
+            1..=2 => (size + self.random.below(8)).min(MAX_PAGES),
             _ => size,
         };
         for pgno in size + 1..=commit {
@@ -27,39 +27,39 @@ impl Primary {
         self.write(commit as u32, changed);
     }
 
-    /// A page with other rows. A page of the schema holds the same schema.
+    /// Returns a new version of a page. A page of the schema keeps its schema.
     fn rewritten(&mut self, pgno: u32) -> PageContent {
         let DatabaseFile { cookie, schema, .. } = self.file;
         match pgno {
             1 => PageContent::First { cookie, schema, number: self.random.next() },
             _ if pgno <= 1 + schema.pages => {
-                PageContent::Behind { place: pgno - 2, schema, number: self.random.next() }
+                PageContent::Schema { index: pgno - 2, schema, number: self.random.next() }
             }
             _ => PageContent::Rows(self.random.next()),
         }
     }
 
-    /// Changes the schema, and with it the cookie.
+    /// Changes the schema and the cookie.
     pub(in crate::replica) fn alter(&mut self) {
         self.file.schema = ModelSchema::any(&mut self.random);
         self.file.cookie = (self.file.cookie + 1) % COOKIES;
         let commit = (self.file.database.pages.len() as u32).max(1 + self.file.schema.pages);
         let changed =
-            (1..=1 + ModelSchema::MOST_PAGES.min(commit - 1)).map(|pgno| (pgno, self.rewritten(pgno))).collect();
+            (1..=1 + ModelSchema::MAX_PAGES.min(commit - 1)).map(|pgno| (pgno, self.rewritten(pgno))).collect();
         self.write(commit, changed);
     }
 
-    /// The first transaction of a replica, or the one after a reset: every page, in another WAL.
+    /// Writes every page in a new WAL: the first transaction of a replica, or the first after a reset.
     pub(in crate::replica) fn commit_all(&mut self) {
-        let commit = (1 + self.random.below(MOST_PAGES)).max(1 + u64::from(self.file.schema.pages));
+        let commit = (1 + self.random.below(MAX_PAGES)).max(1 + u64::from(self.file.schema.pages));
         self.wal_salt += 1;
         self.wal_offset = 32;
         let pages = (1..=commit as u32).map(|pgno| (pgno, self.rewritten(pgno))).collect();
         self.write(commit as u32, pages);
     }
 
-    /// Another file takes the place of the database, often under the same cookie: one that was built anew, maybe with other
-    /// pages; a copy of an older state, which may have gone another way since; or what `VACUUM INTO` made of this one.
+    /// Replaces the database by another file, often with the same cookie: a newly created one, which may have another page
+    /// size; a copy of an older state, which may have changed since; or the result of `VACUUM INTO`.
     pub(in crate::replica) fn replace_file(&mut self) {
         match self.random.below(4) {
             0 | 1 => {
@@ -88,7 +88,7 @@ impl Primary {
         self.commit_all();
     }
 
-    /// Replicates the file as it is.
+    /// Writes every page of the file unchanged in a new WAL.
     fn write_file(&mut self) {
         self.wal_salt += 1;
         self.wal_offset = 32;
@@ -112,7 +112,7 @@ impl Primary {
         };
         self.wal_offset += wal_size;
         if self.random.one_in(10) {
-            // A checkpoint: the WAL begins anew.
+            // A checkpoint: the WAL restarts.
             self.wal_salt += 1;
             self.wal_offset = 32;
         }

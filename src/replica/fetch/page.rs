@@ -1,0 +1,106 @@
+//! Fetches the page that a reader waits for.
+
+use crate::error::Error;
+use crate::replica::cache::{Page, PageKey};
+use crate::replica::dbformat::freelist::FreeList;
+use crate::replica::fetch::in_flight::{Claimed, Fetched};
+use crate::replica::fetch::run::{self, FetchRun, FrameRange};
+use crate::replica::fetch::speculation::PendingPages;
+use crate::replica::fetch::{FetchError, Fetcher, request};
+use crate::replica::view::{Extent, View};
+use std::sync::Arc;
+use tokio::runtime::Handle;
+
+/// The maximum number of requests for a page that a reader waits for, including those it shares with other readers.
+const MAX_ATTEMPTS: u32 = 6;
+
+impl Fetcher {
+    /// Returns a page from the cache, or fetches it with its neighbours except those in `free`. Returns None if the view
+    /// does not have the page.
+    pub(in crate::replica) async fn page(
+        self: &Arc<Self>,
+        view: &View,
+        pgno: u32,
+        free: &FreeList,
+    ) -> Result<Option<Page>, FetchError> {
+        self.runtime.get_or_init(Handle::current);
+        let Some(extent) = view.locate(pgno) else { return Ok(None) };
+        if extent.file.body.is_some() {
+            return self.page_in_memory(view, pgno, &extent).map(Some);
+        }
+        if let Some(cause) = extent.file.integrity.spoiled() {
+            return Err(request::spoiled(&*self.store, extent.file, cause));
+        }
+        let mut is_retry = false;
+        for _ in 0..MAX_ATTEMPTS {
+            let (request, is_own) = match self.claim(view, pgno, &extent, is_retry, free) {
+                Claimed::Cached(page) => return Ok(Some(page)),
+                Claimed::Own(request) => (request, true),
+                Claimed::Joined(request) => (request, false),
+            };
+            match self.fetched_page(request.await, pgno) {
+                // The transport may have corrupted the bytes, so a damaged page is requested a second time.
+                Err(FetchError::Damaged(error)) if is_own && is_retry => {
+                    extent.file.integrity.doubt();
+                    return Err(FetchError::Damaged(error));
+                }
+                Err(FetchError::Damaged(_)) => is_retry = true,
+                // Another reader's request may have been larger. One for this page may succeed.
+                Err(FetchError::Other(_)) if !is_own => {}
+                result => return result.map(Some),
+            }
+        }
+        Err(FetchError::Other(Error::internal("a page was not received in six attempts")))
+    }
+
+    /// Finds a page in the result of a request.
+    fn fetched_page(&self, result: Result<Arc<Fetched>, FetchError>, pgno: u32) -> Result<Page, FetchError> {
+        let fetched = result?;
+        match fetched.pages.iter().find(|fetched| fetched.pgno == pgno).map(|fetched| fetched.page.clone()) {
+            Some(Ok(page)) => Ok(page),
+            Some(Err(cause)) => Err(request::damaged(&*self.store, &fetched.run, cause)),
+            None => self
+                .cache
+                .get(PageKey { file: fetched.run.file.number, pgno })
+                .ok_or_else(|| FetchError::Other(Error::internal("a page left the cache before it was read"))),
+        }
+    }
+
+    /// Returns the page if it is cached, else the request for it: the one in flight, or a new one.
+    fn claim(
+        self: &Arc<Self>,
+        view: &View,
+        pgno: u32,
+        extent: &Extent<'_>,
+        is_retry: bool,
+        free: &FreeList,
+    ) -> Claimed {
+        let key = PageKey { file: extent.file.number, pgno };
+        let mut in_flight = self.in_flight.lock();
+        // Checked under the lock: a request fills the cache before its pages leave the table.
+        if let Some(page) = self.cache.get(key) {
+            return Claimed::Cached(page);
+        }
+        if let Some(request) = in_flight.get(&key) {
+            return Claimed::Joined(request.clone());
+        }
+        let is_wanted =
+            |key: PageKey| !self.cache.contains(key) && !in_flight.contains_key(&key) && !free.contains(key.pgno);
+        let max_pages = usize::try_from(self.max_neighbours(view.page_size())).unwrap_or(usize::MAX);
+        let limits = (self.pace.neighbour_bytes(), max_pages);
+        let run = FetchRun { is_retry, ..run::around(view, pgno, extent, limits, is_wanted) };
+        let pending = PendingPages::new(self, run.frames.len() - 1);
+        Claimed::Own(self.send(run, pending, &mut in_flight))
+    }
+
+    /// Decodes a page of a file whose bytes are in memory.
+    fn page_in_memory(&self, view: &View, pgno: u32, extent: &Extent<'_>) -> Result<Page, FetchError> {
+        let frame = FrameRange::of(pgno, extent);
+        let run = FetchRun::new(view, extent.file, vec![frame]);
+        let bytes = run.file.body.as_deref().and_then(|body| body.get(frame.offset as usize..frame.end() as usize));
+        let page = self.decode(bytes.unwrap_or_default(), pgno, run.page_size, 0).map(|(page, _)| page);
+        let page = page.map_err(|cause| request::damaged(&*self.store, &run, cause))?;
+        self.cache.insert(run.key(&frame), page.clone());
+        Ok(page)
+    }
+}
