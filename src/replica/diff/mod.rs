@@ -1,9 +1,9 @@
 //! The pages that differ between two states, by table and index.
 //!
 //! Pages that both states have at the same position in the same file are equal. Of the others, the indexes of the files
-//! between the two states show which were written. The contents of those are compared, because a write can leave a page as
-//! it was. Each page that differs is counted for the b-tree to which it belongs, in both states: a page that moved from one
-//! table to another counts for both.
+//! between the two states show which were written. The contents of those are compared, because a write can leave a page
+//! as it was. Each page that differs is counted for the b-tree to which it belongs, in both states: a page that moved
+//! from one table to another counts for both.
 //!
 //! | module | contents |
 //! |---|---|
@@ -90,8 +90,8 @@ impl Diff {
         Ok(differing)
     }
 
-    /// Returns the pages that were written between two states of one history. Returns None if the remaining files do not
-    /// cover exactly the transactions between them.
+    /// Returns the pages that were written between two states of one history. Returns None if the remaining files do
+    /// not cover exactly the transactions between them.
     async fn written_between(&self, older: &View, newer: &View) -> Result<Option<BTreeSet<u32>>, Error> {
         if older.epoch() != newer.epoch() {
             return Ok(None);

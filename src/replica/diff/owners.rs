@@ -1,9 +1,10 @@
 //! Which table or index each page of a state belongs to.
 //!
-//! The search walks the inner pages of all tables and indexes, from the roots in the schema. Inner pages contain the numbers
-//! of the leaves, so leaves need not be read. A page outside the b-trees is free, a pointer map or an overflow page. Only
-//! leaves refer to overflow pages. The leaves that differ themselves are read first, because a write of a long value usually
-//! writes its leaf too. All others are read only if pages without an owner remain.
+//! The search walks the inner pages of all tables and indexes, from the roots in the schema. Inner pages contain the
+//! numbers of the leaves, so leaves need not be read. A page outside the b-trees is free, a pointer map or an overflow
+//! page. Only cells refer to overflow pages, so these are found by reading b-tree pages: first those that differ
+//! themselves, because a write of a long value usually writes its leaf too, and all others only if pages without an
+//! owner remain.
 
 use crate::error::Error;
 use crate::replica::dbformat::btree;
@@ -132,7 +133,8 @@ impl OwnerSearch<'_> {
         Ok(())
     }
 
-    /// Assigns the pointer maps. The first is page 2. Each has five bytes for every page after it, up to the next pointer map.
+    /// Assigns the pointer maps. The first is page 2. Each has five bytes for every page after it, up to the next
+    /// pointer map.
     fn assign_pointer_maps(&mut self) {
         if self.trees.page_1[LARGEST_ROOT..LARGEST_ROOT + 4] == [0; 4] {
             return;

@@ -44,7 +44,8 @@ impl<'a> TreeReader<'a> {
         Ok(self.reader.pages(self.view, &[pgno]).await?.into_iter().next().flatten())
     }
 
-    /// Returns the pages of the b-tree with this root. Leaves are not read, except for one: all leaves have the same depth.
+    /// Returns the pages of the b-tree with this root. Leaves are not read, except for one: all leaves have the same
+    /// depth.
     pub(super) async fn walk(&self, root: u32) -> Result<Tree, Error> {
         let commit = self.view.commit();
         let mut tree = Tree { inner: Vec::new(), leaves: Vec::new() };

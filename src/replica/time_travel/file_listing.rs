@@ -12,8 +12,8 @@ use futures_util::future::FutureExt;
 pub struct FileListingRow {
     /// Its level, its transactions and its length.
     pub file: Listed,
-    /// When its last transaction was written, in milliseconds since 1970. For a snapshot, when the snapshot was made. None
-    /// if times were not requested.
+    /// When its last transaction was written, in milliseconds since 1970. For a snapshot, when the snapshot was made.
+    /// None if times were not requested.
     pub time_ms: Option<i64>,
 }
 

@@ -60,13 +60,13 @@ impl TimeTravel {
         Ok(header)
     }
 
-    /// Returns the header with the earliest time among the files that end at a state. Ignores files that have vanished or are
-    /// damaged if another can be read.
+    /// Returns the header with the earliest time among the files that end at a state. Ignores files that have vanished
+    /// or are damaged if another can be read.
     pub(super) async fn state_header(&self, state: &ReachableState) -> Result<HeaderSummary, LoadError> {
         let mut files = state.files.clone();
         if files.iter().all(|file| file.level == Level::SNAPSHOT) {
-            // The time of a snapshot is when it was made. If this part of level 0 was not listed, it may contain a file with
-            // the time of the transaction.
+            // The time of a snapshot is when it was made. If this part of level 0 was not listed, it may contain a file
+            // with the time of the transaction.
             let name = FileName { min: state.txid, max: state.txid };
             files.push(Listed { level: Level::ZERO, name, size: 0, version: None, modified_ms: 0 });
         }

@@ -1,8 +1,8 @@
 //! Past states: which states the replica has, and the views of them.
 //!
-//! A state is available at a transaction at which files end, if files lead there without a hole. Levels 1 to 9 are listed
-//! completely and give the coarse states. Level 0 can contain a file for every second of the replica's life, so only the
-//! part of it between two coarse states is listed.
+//! A state is available at a transaction at which files end, if files lead there without a hole. Levels 1 to 9 are
+//! listed completely and give the coarse states. Level 0 can contain a file for every second of the replica's life, so
+//! only the part of it between two coarse states is listed.
 //!
 //! | module | contents |
 //! |---|---|
@@ -74,7 +74,8 @@ impl TimeTravel {
         }
     }
 
-    /// Returns the view of `target`, or None for [`Target::Latest`] and for a time in the future: such a reader follows.
+    /// Returns the view of `target`, or None for [`Target::Latest`] and for a time in the future: such a reader
+    /// follows.
     pub(super) async fn view_of(&self, target: Target) -> Result<Option<Arc<View>>, Error> {
         match target {
             Target::Latest => return Ok(None),
@@ -108,8 +109,8 @@ impl TimeTravel {
         }
     }
 
-    /// Whether a time is later than both this host's clock and the newest state. The primary's clock, which wrote the time of
-    /// that state, may be ahead of this host's.
+    /// Whether a time is later than both this host's clock and the newest state. The primary's clock, which wrote the
+    /// time of that state, may be ahead of this host's.
     async fn is_in_future(&self, ms: i64) -> bool {
         let is_after_head = || self.head.view().is_none_or(|head| head.time_ms() < ms);
         if ms <= time::now_ms() || !is_after_head() {

@@ -14,7 +14,8 @@ pub(super) struct ReachableState {
 }
 
 impl ReachableState {
-    /// The earliest modification time of its files in the store. This is only a hint, because copying a replica changes it.
+    /// The earliest modification time of its files in the store. This is only a hint, because copying a replica changes
+    /// it.
     pub(super) fn modified_ms(&self) -> i64 {
         self.files.iter().map(|file| file.modified_ms).min().unwrap_or_default()
     }
@@ -22,8 +23,9 @@ impl ReachableState {
 
 /// Returns the available states after `base` in ascending order, provided that the state at `base` is available.
 ///
-/// A state is available if files cover every transaction up to it, without a hole, from `base`, from the first transaction,
-/// or from a transaction in `complete`: the files that begin there contain every page. Takes one pass over the sorted files.
+/// A state is available if files cover every transaction up to it, without a hole, from `base`, from the first
+/// transaction, or from a transaction in `complete`: the files that begin there contain every page. Takes one pass over
+/// the sorted files.
 pub(super) fn reachable(
     files: impl IntoIterator<Item = Listed>,
     base: Txid,

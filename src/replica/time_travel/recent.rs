@@ -43,7 +43,7 @@ impl RecentStates {
         let fitting = fitting.count().max(1);
         let evicted = kept.split_off(fitting);
         drop(kept);
-        // Without the lock, because freeing a large view takes time.
+        // Views are freed after the lock is released.
         drop(evicted);
         let mut views = self.views.lock();
         views.retain(|_, view| view.strong_count() > 0);

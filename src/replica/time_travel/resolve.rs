@@ -82,8 +82,8 @@ impl TimeTravel {
         if range.is_empty() { Ok(Vec::new()) } else { self.files.store.list_range(Level::ZERO, range).await }
     }
 
-    /// Joins the parts of a listing, and adds the files of level 0 from the newest view's transaction on: they show whether
-    /// the replica still has the history of that view.
+    /// Joins the parts of a listing, and adds the files of level 0 from the newest view's transaction on: they show
+    /// whether the replica still has the history of that view.
     async fn with_head(&self, mut compacted: Vec<Listed>, fine: Vec<Listed>) -> Result<Vec<Listed>, store::StoreError> {
         if let Some(head) = self.head.view() {
             let newest = self.list_level_0(head.txid()..Txid(u64::MAX)).await?;

@@ -1,14 +1,15 @@
 //! Finds the last state at or before a time.
 //!
-//! The clock of a primary can be set back, so times do not always grow with transactions. Therefore the running maximum of
-//! the times counts: a state is at or before a time if neither it nor any earlier state is later. The search looks for the
-//! first state that is later. Each round reads a few headers, evenly spaced over the states that remain, until none remain.
+//! The clock of a primary can be set back, so times do not always grow with transactions. Therefore the running maximum
+//! of the times counts: a state is at or before a time if neither it nor any earlier state is later. The search looks
+//! for the first state that is later. Each round reads a few headers, evenly spaced over the states that remain, until
+//! none remain.
 //!
-//! The upper bound of the search is always right, because it is a state whose header is later. The lower bound is right if
-//! clocks only go forward. If a clock ran ahead and was set back, the search is sure to notice this only if at least a
-//! sixteenth of the searched states are later, or if the modification times in the listing show it. In a directory that
-//! Litestream wrote, these are the times in the headers and lead directly to the right state, even if only one state is
-//! later. Elsewhere (the clock of an object store, a copied replica) they cost two more headers in a round.
+//! The upper bound of the search is always right, because it is a state whose header is later. The lower bound is right
+//! if clocks only go forward. If a clock ran ahead and was set back, the search is sure to notice this only if at least
+//! a sixteenth of the searched states are later, or if the modification times in the listing show it. In a directory
+//! that Litestream wrote, these are the times in the headers and lead directly to the right state, even if only one
+//! state is later. Elsewhere (the clock of an object store, a copied replica) they cost two more headers in a round.
 
 use crate::replica::files::loader::LoadError;
 use crate::replica::time_travel::TimeTravel;
@@ -43,8 +44,8 @@ fn count_by_modification(states: &[ReachableState], ms: i64) -> usize {
     states.iter().position(|state| state.modified_ms() > ms).unwrap_or(states.len())
 }
 
-/// Returns the indexes in `low..high` to read next, in ascending order: evenly spaced ones, and those on both sides of the
-/// hint.
+/// Returns the indexes in `low..high` to read next, in ascending order: evenly spaced ones, and those on both sides of
+/// the hint.
 fn probes(low: usize, high: usize, hint: usize) -> Vec<usize> {
     let remaining = high - low;
     let spaced = (1..=PROBES).map(|probe| low + remaining * probe / (PROBES + 1));

@@ -1,9 +1,9 @@
 //! The states of a listing, including those that begin after a hole.
 //!
-//! After a hole, states begin again with a file that contains every page, for example if the primary was reset because its
-//! replica was lost. File names do not show which files are complete, so the first file after each hole is read. A healthy
-//! replica has no holes. Transactions that a longer file bridges are not a hole, even if the only state there is at the end
-//! of that file: `litestream restore` refuses the others too.
+//! After a hole, states begin again with a file that contains every page, for example if the primary was reset because
+//! its replica was lost. File names do not show which files are complete, so the first file after each hole is read. A
+//! healthy replica has no holes. Transactions that a longer file bridges are not a hole, even if the only state there
+//! is at the end of that file: `litestream restore` refuses the others too.
 
 use crate::ltx::Txid;
 use crate::replica::files::loader::LoadError;
@@ -14,9 +14,9 @@ use crate::store::Listed;
 use std::collections::BTreeSet;
 
 impl TimeTravel {
-    /// Returns the states after `base` and before `end` that files lead to, in ascending order, provided that the state at
-    /// `base` is available. `files` should include those that begin before `end` and end after it: they show where there
-    /// is no hole.
+    /// Returns the states after `base` and before `end` that files lead to, in ascending order, provided that the state
+    /// at `base` is available. `files` should include those that begin before `end` and end after it: they show where
+    /// there is no hole.
     pub(super) async fn states_in(
         &self,
         mut files: Vec<Listed>,

@@ -83,8 +83,8 @@ proptest! {
         })?;
     }
 
-    /// A clock ran ahead for a while and was set back. A time that it showed only in that period leads to the state before
-    /// the period, and a time that it showed twice leads to the first of the two states.
+    /// A clock ran ahead for a while and was set back. A time that it showed only in that period leads to the state
+    /// before the period, and a time that it showed twice leads to the first of the two states.
     #[test]
     fn a_clock_that_was_set_back_is_noticed(
         transactions in 100u64..400,

@@ -128,7 +128,8 @@ impl DatedReplica {
         self.put(level, min, max, ms, ms);
     }
 
-    /// A replica with all files of level 0, files of levels 1 and 2 that each join 16 files of the level below, and a snapshot.
+    /// A replica with all files of level 0, files of levels 1 and 2 that each join 16 files of the level below, and a
+    /// snapshot.
     pub(super) fn healthy(transactions: u64) -> DatedReplica {
         let mut replica = DatedReplica::new((1..=transactions as i64).map(|number| number * 1000).collect());
         for txid in 1..=transactions {
@@ -149,8 +150,8 @@ impl DatedReplica {
         replica
     }
 
-    /// Returns the transaction at a time by definition: the newest if this is its time, otherwise the last one up to which no
-    /// transaction at which files end is later.
+    /// Returns the transaction at a time by definition: the newest if this is its time, otherwise the last one up to
+    /// which no transaction at which files end is later.
     pub(super) fn expected_txid(&self, ms: i64) -> Option<Txid> {
         let mut ends = self.ends.clone();
         ends.sort_unstable();

@@ -57,8 +57,8 @@ async fn states_begin_again_with_a_complete_file_after_a_hole() {
     }
 }
 
-/// Retention deletes level 0 file by file, so its first remaining file can contain every page (after VACUUM) while a file of
-/// level 1 bridges the gap before it. A search by time once found a state there that neither the history nor
+/// Retention deletes level 0 file by file, so its first remaining file can contain every page (after VACUUM) while a
+/// file of level 1 bridges the gap before it. A search by time once found a state there that neither the history nor
 /// `litestream restore` knows.
 #[tokio::test]
 async fn no_states_begin_with_a_complete_file_in_a_gap_that_another_file_bridges() {
