@@ -1,82 +1,95 @@
-//! Errors as an application sees them: one sentence that names the place, the cause and what to do.
+//! The errors that an application sees: one sentence with the object, the cause and the remedy.
 
 use crate::{ltx, store};
+use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
 
-/// What an error means to the host.
+/// The category of an [`Error`], which decides the result code that SQLite returns.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub enum ErrorKind {
-    /// A setting is missing or cannot be read.
+    /// A setting is missing or invalid.
     Config,
-    /// The replica holds no database yet, or not the moment asked for.
+    /// The replica contains no database yet, or not the requested state.
     Empty,
-    /// Credentials are missing or refused.
+    /// Credentials are missing or were rejected.
     Denied,
-    /// The store does not answer.
+    /// The store does not respond.
     Unreachable,
-    /// A file of the replica is not what the format says.
+    /// A file of the replica violates the LTX format.
     Damaged,
-    /// No file holds the pages of this view any more.
+    /// The pages of this view are no longer in any file.
     TooOld,
-    /// The system has no thread or file descriptor left for this process.
+    /// The process has reached its limit on threads or file descriptors.
     Exhausted,
-    /// The host asked to stop.
+    /// The application interrupted the operation.
     Interrupted,
-    /// Our own mistake.
+    /// A bug in this crate.
     Internal,
 }
 
-/// Why an operation failed. Cheap to clone.
+/// The reason why an operation failed. Cheap to clone.
 #[derive(Clone)]
 pub struct Error {
-    inner: Arc<Inner>,
+    inner: Arc<ErrorDetails>,
 }
 
-struct Inner {
+#[derive(Clone)]
+struct ErrorDetails {
     kind: ErrorKind,
     message: String,
     remedy: Option<String>,
+    source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
 impl Error {
-    /// `message` names the place and the cause, without a full stop.
+    /// Creates an error. `message` names the object and the cause, without a full stop.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Error {
-        Error { inner: Arc::new(Inner { kind, message: message.into(), remedy: None }) }
+        Error { inner: Arc::new(ErrorDetails { kind, message: message.into(), remedy: None, source: None }) }
     }
 
-    /// The same error with what a person can do about it, as a clause.
+    /// Adds what the user can do about the error, as a clause.
     pub fn remedy(self, remedy: impl Into<String>) -> Error {
-        let inner = Inner { kind: self.kind(), message: self.inner.message.clone(), remedy: Some(remedy.into()) };
-        Error { inner: Arc::new(inner) }
+        self.with(|details| details.remedy = Some(remedy.into()))
     }
 
-    /// The same error, of what was tried: `cannot open …: <error>`.
-    pub fn context(self, tried: impl fmt::Display) -> Error {
-        let message = format!("{tried}: {}", self.inner.message);
-        Error { inner: Arc::new(Inner { kind: self.kind(), message, remedy: self.inner.remedy.clone() }) }
+    /// Puts the operation that failed before the message: `cannot open …: <message>`.
+    pub fn context(self, operation: impl fmt::Display) -> Error {
+        self.with(|details| details.message = format!("{operation}: {}", details.message))
     }
 
-    /// What it means to the host.
+    /// Sets the error that [`source`](StdError::source) returns. The message must contain its text already.
+    pub(crate) fn caused_by(self, source: impl StdError + Send + Sync + 'static) -> Error {
+        self.with(|details| details.source = Some(Arc::new(source)))
+    }
+
+    fn with(mut self, change: impl FnOnce(&mut ErrorDetails)) -> Error {
+        change(Arc::make_mut(&mut self.inner));
+        self
+    }
+
+    /// Returns the category of the error.
     pub fn kind(&self) -> ErrorKind {
         self.inner.kind
     }
 
-    /// A defect of ours.
+    /// Creates an error for a bug in this crate.
     pub(crate) fn internal(what: &str) -> Error {
-        Error::new(ErrorKind::Internal, what).remedy("please report this as a defect of litestream-vfs")
+        Error::new(ErrorKind::Internal, what).remedy("please report this as a bug of litestream-vfs")
     }
 
-    /// A file whose header names other transactions than its name.
-    pub(crate) fn misnamed(file: impl fmt::Display, says: ltx::FileName) -> Error {
-        Error::new(ErrorKind::Damaged, format!("the file {file} is damaged: its header belongs to {says}"))
-            .remedy("restore it from where it was copied")
+    /// Creates an error for a file whose header contains other transactions than its name.
+    pub(crate) fn misnamed(file: impl fmt::Display, in_header: ltx::FileName) -> Error {
+        Error::new(ErrorKind::Damaged, format!("the file {file} is damaged: its header belongs to {in_header}"))
+            .remedy("copy it again from its source")
     }
 
-    /// A file whose content breaks the format.
+    /// Creates an error for a file that violates the LTX format.
     pub fn damaged(file: impl fmt::Display, cause: ltx::LtxError) -> Error {
         Error::new(ErrorKind::Damaged, format!("the file {file} is damaged: {cause}"))
-            .remedy("run `litestream restore` to see if another copy of the data is whole, then force a new snapshot")
+            .remedy("run `litestream restore` to see if another copy of the data is intact, then force a new snapshot")
+            .caused_by(cause)
     }
 }
 
@@ -96,7 +109,11 @@ impl fmt::Debug for Error {
     }
 }
 
-impl std::error::Error for Error {}
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.inner.source.as_deref().map(|source| source as &(dyn StdError + 'static))
+    }
+}
 
 impl From<store::StoreError> for Error {
     fn from(error: store::StoreError) -> Error {
@@ -105,16 +122,37 @@ impl From<store::StoreError> for Error {
             NotFound | Changed => (ErrorKind::TooOld, None),
             Denied => (
                 ErrorKind::Denied,
-                Some("check the credentials or permissions: they must allow to list the replica and to read it"),
+                Some("check the credentials and permissions: they must allow listing and reading the replica"),
             ),
             Unreachable => (ErrorKind::Unreachable, Some("check the endpoint and the network")),
             Config => (ErrorKind::Config, None),
             Protocol => (ErrorKind::Unreachable, Some("check that the endpoint is the object store itself")),
         };
-        let converted = Error::new(kind, error.to_string());
+        let converted = Error::new(kind, error.to_string()).caused_by(error);
         match remedy {
             Some(remedy) => converted.remedy(remedy),
             None => converted,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_source_leads_to_the_first_cause() {
+        let fault = ltx::LtxError::Page { pgno: 7, fault: ltx::PageFault::Cut };
+        let error = Error::damaged("a.ltx", fault.clone()).context("cannot open it").remedy("copy it");
+        let source: &ltx::LtxError = error.source().and_then(|source| source.downcast_ref()).expect("an LtxError");
+        assert_eq!(source, &fault);
+        assert_eq!(source.source().map(|fault| fault.to_string()).as_deref(), Some("its frame is truncated"));
+
+        let system = std::io::Error::from(std::io::ErrorKind::TimedOut);
+        let error = store::StoreError::new(store::StoreErrorKind::Unreachable, "file:///r", "it timed out");
+        let error = Error::from(error.caused_by(system));
+        let source = error.source().expect("a StoreError");
+        assert_eq!(source.to_string(), "file:///r: it timed out");
+        assert!(source.source().is_some_and(|system| system.is::<std::io::Error>()));
     }
 }

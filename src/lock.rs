@@ -1,16 +1,16 @@
-//! Locks that a forked child can use.
+//! Locks that work in a forked child.
 //!
-//! `parking_lot` keeps one table of waiting threads for the whole process. A child inherits it with the threads of its
-//! parent in it, which do not exist, and whose memory its own threads get: the first to wait there follows pointers into
-//! nothing. The standard library's locks keep all they need in themselves.
+//! `parking_lot` has one table of waiting threads per process. A child inherits the table with the threads of its parent, which do not
+//! exist in the child and whose memory is reused by the child's own threads: the first thread that waits follows dangling pointers. The
+//! locks of the standard library have no state outside themselves.
 //!
-//! They answer as `parking_lot`'s do, without poison: what a panicking thread leaves behind is as whole as after any other
-//! return, since nothing is changed in steps under a lock here, and the panic itself is reported where it is caught.
+//! Unlike those of the standard library, these locks are never poisoned. No value is changed in several steps under a lock, so it is
+//! consistent after a panic too, and the panic itself is reported where it is caught.
 
 use std::fmt;
 use std::sync::{MutexGuard, PoisonError, RwLockReadGuard, RwLockWriteGuard};
 
-/// Lets one in at a time.
+/// A mutual exclusion lock.
 #[derive(Default)]
 pub(crate) struct Mutex<T>(std::sync::Mutex<T>);
 
@@ -19,13 +19,13 @@ impl<T> Mutex<T> {
         Mutex(std::sync::Mutex::new(value))
     }
 
-    /// Waits until nobody is in.
+    /// Acquires the lock.
     pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Lets in many who look, or one who changes.
+/// A lock for many readers or one writer.
 #[derive(Default)]
 pub(crate) struct RwLock<T>(std::sync::RwLock<T>);
 
@@ -34,12 +34,12 @@ impl<T> RwLock<T> {
         RwLock(std::sync::RwLock::new(value))
     }
 
-    /// Waits until nobody changes it.
+    /// Acquires the lock for reading.
     pub(crate) fn read(&self) -> RwLockReadGuard<'_, T> {
         self.0.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until nobody is in.
+    /// Acquires the lock for writing.
     pub(crate) fn write(&self) -> RwLockWriteGuard<'_, T> {
         self.0.write().unwrap_or_else(PoisonError::into_inner)
     }
@@ -63,14 +63,14 @@ mod tests {
     use std::panic::{AssertUnwindSafe, catch_unwind};
 
     #[test]
-    fn a_panic_poisons_nothing() {
+    fn a_panic_does_not_poison_the_locks() {
         let (mutex, lock) = (Mutex::new(1), RwLock::new(1));
-        let under_both = || {
+        let panic_under_locks = || {
             let (mut one, mut other) = (mutex.lock(), lock.write());
             (*one, *other) = (2, 2);
             panic!("on purpose");
         };
-        assert!(catch_unwind(AssertUnwindSafe(under_both)).is_err());
+        assert!(catch_unwind(AssertUnwindSafe(panic_under_locks)).is_err());
         assert_eq!((*mutex.lock(), *lock.read()), (2, 2));
         assert_eq!(*lock.write(), 2);
     }

@@ -1,4 +1,4 @@
-//! Where log lines go: stderr, or the file that `LITESTREAM_LOG_FILE` names. Never stdout, which is the host's.
+//! The log: lines on stderr, or in the file in `LITESTREAM_LOG_FILE`. Never on stdout, which belongs to the host.
 
 use crate::runtime::PerProcess;
 use crate::store::one_line;
@@ -11,25 +11,26 @@ use tracing::Level;
 use tracing_subscriber::fmt;
 use tracing_subscriber::fmt::MakeWriter;
 
-/// Starts logging at the first open of the process, as the environment says then. A host in Rust that has set a
-/// subscriber of its own keeps it.
+/// Starts logging, at the first open in the process, with the settings in the environment. If the host is a Rust program with a global
+/// subscriber, that subscriber stays.
 pub(crate) fn start() {
     static STARTED: Once = Once::new();
     STARTED.call_once(|| {
-        let (level, unreadable) = level(std::env::var("LITESTREAM_LOG_LEVEL").ok());
+        let (level, invalid_level) = parse_level(std::env::var("LITESTREAM_LOG_LEVEL").ok());
         let path = std::env::var_os("LITESTREAM_LOG_FILE").filter(|path| !path.is_empty());
         let log = Log { path: path.map(PathBuf::from), file: PerProcess::new() };
-        let unwritable = log.file().err();
+        let file_error = log.file().err();
         let subscriber = fmt::Subscriber::builder().with_max_level(level).with_writer(log);
-        // What cannot be logged is lost: a complaint on stderr would panic where that cannot be written either.
+        // A line that cannot be written is lost: reporting it on stderr would panic if stderr cannot be written either.
         let subscriber = subscriber.with_ansi(false).with_target(false).log_internal_errors(false).finish();
         if tracing::subscriber::set_global_default(subscriber).is_ok() {
-            unreadable.iter().chain(&unwritable).for_each(|complaint| tracing::warn!("{complaint}"));
+            invalid_level.iter().chain(&file_error).for_each(|warning| tracing::warn!("{warning}"));
         }
     });
 }
 
-fn level(name: Option<String>) -> (Level, Option<String>) {
+/// Parses the value of `LITESTREAM_LOG_LEVEL`. Returns a warning too if it is invalid.
+fn parse_level(name: Option<String>) -> (Level, Option<String>) {
     match name.as_deref().filter(|name| !name.is_empty()).map(Level::from_str) {
         None => (Level::WARN, None),
         Some(Ok(level)) => (level, None),
@@ -40,15 +41,15 @@ fn level(name: Option<String>) -> (Level, Option<String>) {
     }
 }
 
-/// The log of this process.
+/// The destination of log lines.
 struct Log {
     path: Option<PathBuf>,
-    /// The file, once it could be opened. Until then lines go to stderr.
+    /// The file after it was opened. Until then lines go to stderr.
     file: PerProcess<File>,
 }
 
 impl Log {
-    /// The file, if there is one; or why it cannot be opened.
+    /// Returns the log file; None if none is set, or a warning if it cannot be opened.
     fn file(&self) -> Result<Option<&File>, String> {
         let Some(path) = &self.path else { return Ok(None) };
         let opened = self.file.get_or_try_init(|| OpenOptions::new().create(true).append(true).open(path));
@@ -64,14 +65,14 @@ impl<'a> MakeWriter<'a> for Log {
     }
 }
 
-/// An event as one line, whatever is in it.
-fn line_of(event: &[u8]) -> Vec<u8> {
+/// Formats an event as one line, without control characters.
+fn one_log_line(event: &[u8]) -> Vec<u8> {
     let text = String::from_utf8_lossy(event);
     format!("{}\n", one_line(text.strip_suffix('\n').unwrap_or(&text))).into_bytes()
 }
 
-/// Takes a line, in one write. Neither takes a lock: another thread may hold one while the process forks, and the child would wait for
-/// it for ever. Neither needs a file descriptor of its own, so that a line can say that there are none left.
+/// A writer of one line, with one system call. It takes no lock, because another thread may hold the lock while the process forks, and the
+/// child would wait forever. It needs no new file descriptor, so that it can report that none is left.
 enum Line<'a> {
     File(&'a File),
     Stderr,
@@ -81,7 +82,7 @@ impl Write for Line<'_> {
     #[cfg(unix)]
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {
         use std::os::fd::AsFd;
-        let bytes = &line_of(event);
+        let bytes = &one_log_line(event);
         let written = match self {
             Line::File(file) => append(file.as_fd(), bytes),
             Line::Stderr => append(rustix::stdio::stderr(), bytes),
@@ -91,7 +92,7 @@ impl Write for Line<'_> {
 
     #[cfg(not(unix))]
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {
-        let bytes = &line_of(event);
+        let bytes = &one_log_line(event);
         let written = match self {
             Line::File(file) => file.write(bytes),
             Line::Stderr => io::stderr().write(bytes),
@@ -104,6 +105,7 @@ impl Write for Line<'_> {
     }
 }
 
+/// Appends to a file, if the limit on the size of files allows it.
 #[cfg(unix)]
 fn append(to: std::os::fd::BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
     let metadata = rustix::fs::fstat(to)?;
@@ -121,13 +123,13 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn an_event_is_one_line_whatever_is_in_it() {
-        let line = line_of("ERROR a\nb\r\u{1b}[2J\u{2028}c\n".as_bytes());
+    fn an_event_is_one_line_without_control_characters() {
+        let line = one_log_line("ERROR a\nb\r\u{1b}[2J\u{2028}c\n".as_bytes());
         assert_eq!(String::from_utf8(line).expect("text"), "ERROR a\u{fffd}b\u{fffd}\u{fffd}[2J\u{fffd}c\n");
     }
 
     #[test]
-    fn a_line_waits_for_no_lock() {
+    fn writing_a_line_takes_no_lock() {
         let _held = io::stderr().lock();
         let (done, written) = mpsc::channel();
         std::thread::spawn(move || done.send(Line::Stderr.write(b"").is_ok()));
@@ -135,16 +137,16 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_can_be_opened_later_is_used_from_then_on() {
+    fn a_file_that_can_be_opened_later_is_used_then() {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("later/log");
         let log = Log { path: Some(path.clone()), file: PerProcess::new() };
-        let complaint = log.file().expect_err("its directory is not there");
-        assert!(complaint.contains("LITESTREAM_LOG_FILE") && complaint.contains("later/log"), "{complaint}");
+        let warning = log.file().expect_err("its directory does not exist");
+        assert!(warning.contains("LITESTREAM_LOG_FILE") && warning.contains("later/log"), "{warning}");
         assert!(matches!(log.make_writer(), Line::Stderr));
         std::fs::create_dir(dir.path().join("later")).expect("a directory");
-        log.make_writer().write_all(b"a line\n").expect("it is written");
-        log.make_writer().write_all(b"another\n").expect("it is written");
+        log.make_writer().write_all(b"a line\n").expect("a write");
+        log.make_writer().write_all(b"another\n").expect("a write");
         assert_eq!(std::fs::read_to_string(path).expect("text"), "a line\nanother\n");
     }
 }

@@ -1,24 +1,24 @@
-//! Temporary files, and reading and writing a file at a place in it, so that threads can share it.
+//! Temporary files, and positioned reads and writes, with which threads can share a file.
 
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 
-/// A file without a name, in the first of SQLite's directories for temporary files where one can be made.
+/// Creates an unnamed temporary file, in the first of the [`temporary_directories`] in which this is possible.
 pub(crate) fn temporary() -> io::Result<File> {
-    let made = temporary_directories().find_map(|directory| tempfile::tempfile_in(directory).ok());
-    made.map_or_else(tempfile::tempfile, Ok)
+    let file = temporary_directories().find_map(|directory| tempfile::tempfile_in(directory).ok());
+    file.map_or_else(tempfile::tempfile, Ok)
 }
 
-/// SQLite's directories for temporary files, in the order in which it tries them; the system's own at the end.
+/// Returns SQLite's directories for temporary files, in the order in which SQLite tries them, and then the system's.
 pub(crate) fn temporary_directories() -> impl Iterator<Item = PathBuf> {
     let named = ["SQLITE_TMPDIR", "TMPDIR"].into_iter().filter_map(std::env::var_os).map(PathBuf::from);
     let usual = ["/var/tmp", "/usr/tmp", "/tmp"].map(PathBuf::from).into_iter().filter(|_| cfg!(unix));
     named.chain(usual).chain(std::iter::once_with(std::env::temp_dir))
 }
 
-/// Whether the process may have a file of that many bytes. To write beyond that limit sends the signal `SIGXFSZ`, which ends a
-/// process that does not ignore it.
+/// Checks that the process may write a file of this size. A write beyond the limit sends the signal `SIGXFSZ`, which ends the process
+/// unless it is ignored.
 #[cfg(unix)]
 pub(crate) fn may_grow_to(bytes: u64) -> io::Result<()> {
     match rustix::process::getrlimit(rustix::process::Resource::Fsize).current {
@@ -30,7 +30,7 @@ pub(crate) fn may_grow_to(bytes: u64) -> io::Result<()> {
     }
 }
 
-/// Fills `bytes` from `offset` on. A file that ends before is an error.
+/// Reads `bytes.len()` bytes at `offset`. Fails if the file is too short.
 #[cfg(unix)]
 pub(crate) fn read_exact_at(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<()> {
     std::os::unix::fs::FileExt::read_exact_at(file, bytes, offset)

@@ -1,34 +1,35 @@
-//! Values that belong to one process, and the fork that makes another.
+//! Values that exist once per process, also after a fork.
 //!
-//! A fork copies memory but no threads: in the child the runtime, every connection it made and every lock that another
-//! thread held are dead. So nothing process-wide is reached but through [`PerProcess`], which builds a fresh value in
-//! the child and leaves the inherited one untouched for ever (dropping it would join threads that do not exist).
+//! A fork copies memory but no threads. In the child, the runtime, its connections and every lock that another thread held are unusable.
+//! Global state is therefore only accessed through [`PerProcess`], which builds a new value in the child and never touches or drops the
+//! inherited one (dropping it would join threads that do not exist).
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// How many forks lie between the process that loaded us and this one.
+/// The number of forks between the process that loaded this library and the current one.
 static GENERATION: AtomicU64 = AtomicU64::new(0);
 
-/// Grows by one in the child of every fork, so that whoever holds something of the parent's notices.
+/// Returns the generation of this process, which is one higher in the child of a fork. A value from another generation belongs to the
+/// parent.
 #[inline]
 pub(crate) fn generation() -> u64 {
-    // Relaxed: it changes only while the process has a single thread, in the child's half of fork().
+    // Relaxed: the value only changes in the child during fork(), when the process has a single thread.
     GENERATION.load(Ordering::Relaxed)
 }
 
-/// To be called in the child of a fork, before it does anything else.
+/// Increments the generation. Must be called in the child of a fork before anything else.
 #[cfg(any(unix, test))]
 pub(crate) fn forked() {
     GENERATION.fetch_add(1, Ordering::Relaxed);
 }
 
-/// A value that every process builds for itself, at its first use.
+/// A value that each process builds at its first use.
 ///
-/// A chain with one cell a generation. A process only ever touches its own generation's cell, so no cell is
-/// inherited half-built, whatever the other threads of the parent were doing.
+/// The value is stored in a linked list with one cell per generation. A process only accesses the cell of its own generation, so it never
+/// sees a cell that another thread of the parent was initialising during the fork.
 pub(crate) struct PerProcess<T> {
-    born: u64,
+    created_in: u64,
     first: ProcessCell<T>,
 }
 
@@ -44,35 +45,39 @@ impl<T> ProcessCell<T> {
 }
 
 impl<T> PerProcess<T> {
-    /// For statics.
+    /// Creates an empty value, for statics.
     pub(crate) const fn new() -> PerProcess<T> {
-        PerProcess { born: 0, first: ProcessCell::new() }
+        PerProcess { created_in: 0, first: ProcessCell::new() }
     }
 
-    /// With this process's value already there.
+    /// Creates a value that this process already has.
     pub(crate) fn with(value: T) -> PerProcess<T> {
-        PerProcess { born: generation(), first: ProcessCell { value: OnceLock::from(value), next: OnceLock::new() } }
+        PerProcess {
+            created_in: generation(),
+            first: ProcessCell { value: OnceLock::from(value), next: OnceLock::new() },
+        }
     }
 
+    /// Returns the cell of this process.
     fn cell(&self) -> &ProcessCell<T> {
         let mut cell = &self.first;
-        for _ in self.born..generation() {
+        for _ in self.created_in..generation() {
             cell = cell.next.get_or_init(|| Box::new(ProcessCell::new()));
         }
         cell
     }
 
-    /// This process's value, if it was built.
+    /// Returns the value of this process, if it was built.
     pub(crate) fn get(&self) -> Option<&T> {
         self.cell().value.get()
     }
 
-    /// This process's value, built now if it is not there.
+    /// Returns the value of this process, and builds it if necessary.
     pub(crate) fn get_or_init(&self, build: impl FnOnce() -> T) -> &T {
         self.cell().value.get_or_init(build)
     }
 
-    /// This process's value, built now if it is not there; what `build` could not make is tried again next time.
+    /// Returns the value of this process, and builds it if necessary. If `build` fails, the next call tries again.
     #[inline]
     pub(crate) fn get_or_try_init<E>(&self, build: impl FnOnce() -> Result<T, E>) -> Result<&T, E> {
         let cell = self.cell();
@@ -88,9 +93,9 @@ impl<T> PerProcess<T> {
 
 impl<T> Drop for PerProcess<T> {
     fn drop(&mut self) {
-        // This process's value is the last of the chain; all before it are the parents' and must not be dropped.
+        // The value of this process is in the last cell. The others belong to its ancestors and must not be dropped.
         let mut cell = std::mem::replace(&mut self.first, ProcessCell::new());
-        for _ in self.born..generation() {
+        for _ in self.created_in..generation() {
             std::mem::forget(cell.value.take());
             match cell.next.take() {
                 Some(next) => cell = *next,
@@ -106,10 +111,10 @@ mod tests {
     use std::sync::Arc;
 
     #[test]
-    fn the_child_of_a_fork_builds_its_own_value_and_keeps_the_inherited_one_alive() {
+    fn the_child_of_a_fork_builds_its_own_value_and_never_drops_the_inherited_one() {
         let inherited = Arc::new("parent");
         let slot = PerProcess {
-            born: generation(),
+            created_in: generation(),
             first: ProcessCell { value: OnceLock::from(inherited.clone()), next: OnceLock::new() },
         };
         forked();

@@ -1,4 +1,4 @@
-//! What arrives for a job while a thread of the host waits for it.
+//! Counts the responses of the store for a job, so that the thread that waits for the job can tell a slow store from a silent one.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -8,31 +8,31 @@ tokio::task_local! {
     static CURRENT: Progress;
 }
 
-/// Counts the answers of a store that arrive for one job, in whichever task.
+/// A counter of the responses that arrive for one job, in all its tasks.
 #[derive(Clone, Default, Debug)]
 pub(crate) struct Progress(Arc<AtomicU64>);
 
 impl Progress {
-    /// The job, whose answers are counted here.
-    pub(crate) fn of<F: Future>(&self, job: F) -> impl Future<Output = F::Output> + use<F> {
+    /// Runs a job whose responses are counted here.
+    pub(crate) fn track<F: Future>(&self, job: F) -> impl Future<Output = F::Output> + use<F> {
         CURRENT.scope(self.clone(), job)
     }
 
-    /// How many answers have arrived.
+    /// Returns the number of responses so far.
     pub(crate) fn count(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
 }
 
-/// Counts an answer, or a part of one, for the job under way. Does nothing where nobody waits.
+/// Counts a response, or a part of one, for the current job. Has no effect if there is no current job.
 pub(crate) fn arrived() {
     let _ = CURRENT.try_with(|progress| progress.0.fetch_add(1, Ordering::Relaxed));
 }
 
-/// A part of the job under way that runs in a task of its own.
+/// Makes a future part of the current job, for a task of its own.
 pub(crate) fn part_of_current<F: Future>(part: F) -> impl Future<Output = F::Output> + use<F> {
     let progress = CURRENT.try_with(Progress::clone).unwrap_or_default();
-    progress.of(part)
+    progress.track(part)
 }
 
 #[cfg(test)]
@@ -40,16 +40,16 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_arrives_counts_for_the_job_it_was_asked_by_in_every_task() {
+    async fn responses_in_every_task_of_a_job_are_counted() {
         let (one, other) = (Progress::default(), Progress::default());
-        let job = one.of(async {
+        let job = one.track(async {
             arrived();
             let part = tokio::spawn(part_of_current(async { arrived() }));
-            let stranger = tokio::spawn(async { arrived() });
-            part.await.and(stranger.await).expect("no panic");
+            let unrelated = tokio::spawn(async { arrived() });
+            part.await.and(unrelated.await).expect("no panic");
         });
         job.await;
-        other.of(async {}).await;
+        other.track(async {}).await;
         arrived();
         assert_eq!((one.count(), other.count()), (2, 0));
     }

@@ -1,4 +1,4 @@
-//! The threads that run async code, and the way host threads wait for them.
+//! The threads that run asynchronous code, and how threads of the host wait for them.
 
 pub(crate) use crate::process::PerProcess;
 #[cfg(any(unix, test))]
@@ -16,65 +16,66 @@ use tokio::runtime::{Builder, Runtime};
 
 static RUNTIME: PerProcess<Runtime> = PerProcess::new();
 
-/// Held by the thread that starts the runtime.
+/// Locked by the thread that starts the runtime.
 static STARTING: PerProcess<Mutex<()>> = PerProcess::new();
 
-/// Two threads: one decodes while another waits on the network; requests in flight need no threads of their own.
+/// The number of threads: one can decode pages while the other handles the network. Pending requests need no thread.
 const THREADS: usize = 2;
 
-/// The process's runtime, started now if this is the first open. A start that fails is tried again at the next.
+/// Returns the runtime of this process, and starts it if necessary. After a failure the next call tries again.
 fn runtime() -> Result<&'static Runtime, Error> {
     if let Some(runtime) = RUNTIME.get() {
         return Ok(runtime);
     }
-    let _starting = STARTING.get_or_init(Mutex::default).lock();
-    RUNTIME.get_or_try_init(|| start().map_err(|cause| not_started(&cause)))
+    let _guard = STARTING.get_or_init(Mutex::default).lock();
+    RUNTIME.get_or_try_init(|| start().map_err(start_error))
 }
 
 fn start() -> io::Result<Runtime> {
-    try_threads()?;
+    check_threads()?;
     let build =
         || Builder::new_multi_thread().worker_threads(THREADS).thread_name("litestream-vfs").enable_all().build();
-    // It panics when it cannot start a thread, and another may have started one since they were tried.
+    // The builder panics if it cannot start a thread, and threads may have been started elsewhere since the check.
     catch_unwind(build).unwrap_or_else(|panic| {
         std::mem::forget(panic);
         Err(io::Error::other("no thread can be started"))
     })
 }
 
-/// Starts as many threads as the runtime will, and ends them.
-fn try_threads() -> io::Result<()> {
+/// Checks that the threads of the runtime can be started, by starting the same number and ending them.
+fn check_threads() -> io::Result<()> {
     let gate = Mutex::new(());
-    let closed = gate.lock();
+    let held = gate.lock();
     std::thread::scope(|scope| {
         let start = |_| std::thread::Builder::new().spawn_scoped(scope, || drop(gate.lock()));
         let started: Vec<_> = (0..THREADS).map(start).collect();
-        drop(closed);
-        // Joining a thread waits until the system counts it no more; the end of the scope does not.
+        drop(held);
+        // After a join the system no longer counts the thread. The end of the scope does not guarantee that.
         started.into_iter().try_for_each(|started| started.map(|thread| drop(thread.join())))
     })
 }
 
-fn not_started(cause: &io::Error) -> Error {
+fn start_error(cause: io::Error) -> Error {
     let message = format!("the threads that read replicas cannot be started: {cause}");
-    Error::new(ErrorKind::Exhausted, message).remedy(match cause.raw_os_error() {
+    let remedy = match cause.raw_os_error() {
         #[cfg(unix)]
         Some(libc::EMFILE | libc::ENFILE) => "raise the limit on open files (ulimit -n)",
         _ => "raise the limit on threads (ulimit -u, or the container's)",
-    })
+    };
+    Error::new(ErrorKind::Exhausted, message).remedy(remedy).caused_by(cause)
 }
 
-/// Starts `task` in the background.
+/// Starts a background task.
 pub(crate) fn spawn(task: impl Future<Output = ()> + Send + 'static) -> Result<tokio::task::AbortHandle, Error> {
     Ok(runtime()?.spawn(task).abort_handle())
 }
 
-/// How often a waiting host thread looks whether it was interrupted.
+/// The interval at which a waiting thread of the host checks whether it was interrupted.
 const INTERRUPT_CHECK: Duration = Duration::from_millis(50);
 
-/// Runs `job` on the runtime's threads while the host's thread waits, and gives up when `interrupted` says so.
+/// Runs `job` on the threads of the runtime and waits for its result, until `interrupted` returns true.
 ///
-/// Jobs bound themselves. The host's thread never polls a future, so it may be a thread of another runtime.
+/// The job must have its own time limit. The calling thread does not poll a future, so it may be a thread of another runtime.
 pub(crate) fn wait<T: Send + 'static>(
     job: impl Future<Output = Result<T, Error>> + Send + 'static,
     interrupted: &dyn Fn() -> bool,
@@ -82,13 +83,13 @@ pub(crate) fn wait<T: Send + 'static>(
     wait_within(None, job, interrupted)
 }
 
-/// How long a thread waits while no answer of the store arrives, and the error when that was too long.
+/// The maximum time that a thread waits while nothing arrives from the store, and the error after that time.
 pub(crate) struct ReadTimeout<'a> {
     pub limit: Duration,
     pub error: &'a dyn Fn() -> Error,
 }
 
-/// As [`wait`], within a limit.
+/// As [`wait`], with a limit on the time in which nothing arrives.
 pub(crate) fn wait_within<T: Send + 'static>(
     timeout: Option<ReadTimeout<'_>>,
     job: impl Future<Output = Result<T, Error>> + Send + 'static,
@@ -96,18 +97,18 @@ pub(crate) fn wait_within<T: Send + 'static>(
 ) -> Result<T, Error> {
     let (sender, receiver) = sync_channel(1);
     let progress = Progress::default();
-    let job = progress.of(job);
+    let job = progress.track(job);
     let task = runtime()?.spawn(async move {
-        // The host's thread may have given up; nobody is left to tell.
+        // Sending fails if the waiting thread has given up.
         let _ = sender.send(job.await);
     });
-    let (mut arrived, mut since) = (0, Instant::now());
+    let (mut arrived, mut last_arrival) = (0, Instant::now());
     let error = loop {
-        let left = timeout.as_ref().map(|timeout| timeout.limit.saturating_sub(since.elapsed()));
+        let left = timeout.as_ref().map(|timeout| timeout.limit.saturating_sub(last_arrival.elapsed()));
         match receiver.recv_timeout(left.map_or(INTERRUPT_CHECK, |left| left.min(INTERRUPT_CHECK))) {
             Ok(result) => return result,
             Err(RecvTimeoutError::Disconnected) => {
-                return Err(Error::new(ErrorKind::Internal, "a background job ended without an answer"));
+                return Err(Error::new(ErrorKind::Internal, "a background job ended without a result"));
             }
             Err(RecvTimeoutError::Timeout) => {}
         }
@@ -115,8 +116,8 @@ pub(crate) fn wait_within<T: Send + 'static>(
             break Error::new(ErrorKind::Interrupted, "interrupted");
         }
         match (&timeout, progress.count()) {
-            (_, count) if count > arrived => (arrived, since) = (count, Instant::now()),
-            (Some(timeout), _) if since.elapsed() >= timeout.limit => break (timeout.error)(),
+            (_, count) if count > arrived => (arrived, last_arrival) = (count, Instant::now()),
+            (Some(timeout), _) if last_arrival.elapsed() >= timeout.limit => break (timeout.error)(),
             _ => {}
         }
     };
@@ -129,16 +130,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_job_is_answered_an_interrupted_one_is_not_and_a_panic_is_an_error() {
+    fn a_job_returns_its_result_or_an_error_after_an_interrupt_or_a_panic() {
         assert_eq!(wait(async { Ok(7) }, &|| false).ok(), Some(7));
         let endless = std::future::pending::<Result<(), Error>>();
         let kind = |result: Result<(), Error>| result.map_err(|error| error.kind());
         assert_eq!(kind(wait(endless, &|| true)), Err(ErrorKind::Interrupted));
-        assert_eq!(kind(wait(async { panic!("a defect") }, &|| false)), Err(ErrorKind::Internal));
+        assert_eq!(kind(wait(async { panic!("a bug") }, &|| false)), Err(ErrorKind::Internal));
     }
 
     #[test]
-    fn a_wait_ends_when_nothing_arrives_for_its_limit_and_goes_on_while_something_does() {
+    fn a_wait_ends_if_nothing_arrives_within_the_limit() {
         let late = || Error::new(ErrorKind::Unreachable, "late");
         let timeout = || Some(ReadTimeout { limit: Duration::from_millis(300), error: &late });
         let begun = Instant::now();
@@ -160,11 +161,11 @@ mod tests {
     }
 
     #[test]
-    fn the_threads_that_cannot_be_started_are_named_with_the_limit_to_raise() {
-        let said = |code| not_started(&io::Error::from_raw_os_error(code)).to_string();
+    fn a_failed_start_names_the_limit_to_raise() {
+        let message = |code| start_error(io::Error::from_raw_os_error(code)).to_string();
         #[cfg(unix)]
-        assert!(said(libc::EMFILE).contains("ulimit -n"), "{}", said(libc::EMFILE));
+        assert!(message(libc::EMFILE).contains("ulimit -n"), "{}", message(libc::EMFILE));
         #[cfg(unix)]
-        assert!(said(libc::EAGAIN).contains("limit on threads"), "{}", said(libc::EAGAIN));
+        assert!(message(libc::EAGAIN).contains("limit on threads"), "{}", message(libc::EAGAIN));
     }
 }

@@ -20,13 +20,15 @@ use std::fmt;
 pub struct ReplicaUri(String);
 
 impl ReplicaUri {
-    /// A URI of the newest state of the replica at `replica_url`, which is written as in Litestream's configuration: `s3://bucket/path`,
-    /// `file:///path`, and so on. Whether the URL is valid shows when the database is opened.
+    /// Creates a URI that opens the newest state of the replica at `replica_url` and follows the primary.
+    ///
+    /// The URL has the same form as in Litestream's configuration, for example `s3://bucket/path` or `file:///path`. It is checked when the
+    /// database is opened.
     pub fn new(replica_url: &str) -> ReplicaUri {
         ReplicaUri("file:replica.db?vfs=litestream".to_owned()).parameter("replica_url", replica_url)
     }
 
-    /// Opens the state at a time: RFC 3339, or relative such as `1 hour ago`.
+    /// Opens the state at a time, in RFC 3339 or relative, such as `1 hour ago`.
     #[must_use]
     pub fn time(self, time: &str) -> ReplicaUri {
         self.parameter("time", time)
@@ -38,12 +40,12 @@ impl ReplicaUri {
         self.parameter("txid", txid)
     }
 
-    /// Sets any parameter of `docs/configuration.md`, for example `cache_size` to `256MB`. Of a parameter that is set twice, SQLite
-    /// reads the first value.
+    /// Sets any parameter in `docs/configuration.md`, for example `cache_size` to `256MB`. If a parameter is set twice, SQLite uses the
+    /// first value.
     #[must_use]
     pub fn parameter(mut self, name: &str, value: &str) -> ReplicaUri {
         let encoded = |text: &str| percent_encode(text.as_bytes(), NON_ALPHANUMERIC).to_string();
-        // The underscores of names are legal in a URI.
+        // Underscores in names need no encoding.
         self.0 += &format!("&{}={}", encoded(name).replace("%5F", "_"), encoded(value));
         self
     }
@@ -56,7 +58,7 @@ impl fmt::Display for ReplicaUri {
 }
 
 impl fmt::Debug for ReplicaUri {
-    /// Without the value of any parameter, which may be a secret.
+    /// Omits the parameters, whose values may be secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("ReplicaUri(…)")
     }

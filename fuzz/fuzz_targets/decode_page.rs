@@ -1,4 +1,4 @@
-//! A frame of any bytes, as page 1 of a database with pages of 512 bytes.
+//! Decodes arbitrary bytes as the frame of page 1 of a database with pages of 512 bytes.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,4 @@
-//! The index of a file with a sound header, from any bytes: an error or entries within bounds.
+//! Parses arbitrary bytes as the index of a file with a valid header: an error, or entries within bounds.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,4 @@
-//! A whole file of any bytes: an error or a file of which every page can be decoded.
+//! Verifies arbitrary bytes as a whole file: an error, or a file in which every page can be decoded.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -9,6 +9,6 @@ fuzz_target!(|file: &[u8]| {
     let mut page = vec![0; verified.header.page_size.get() as usize];
     for entry in verified.entries {
         let frame = &file[entry.offset as usize..entry.range().end as usize];
-        decode_page(frame, entry.pgno, &mut page).expect("verify has decoded it");
+        decode_page(frame, entry.pgno, &mut page).expect("verify decoded this page");
     }
 });

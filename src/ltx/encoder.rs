@@ -1,21 +1,22 @@
-//! Writing a file.
+//! Writing LTX files.
 
 use super::checksum::{Checksum, FLAG, with_page};
 use super::frame::{END_OF_PAGES, encode_page};
 use super::index::encode_index;
 use super::{Header, IndexEntry, Trailer};
 
-/// How pages are compressed.
+/// The compression format of pages.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
 pub enum Form {
-    /// One LZ4 block behind its size, as it is written today.
+    /// The size of the data and one LZ4 block, as ltx 0.5.2 and later write it.
     #[default]
     Block,
-    /// One LZ4 frame, as ltx before 0.5.2 wrote it. For tests of reading old replicas.
+    /// One LZ4 frame, as ltx before 0.5.2 wrote it. Only tests write it.
     Frame,
 }
 
-/// Builds a file in memory.
+/// Writes a file into memory.
 ///
 /// ```
 /// use litestream_vfs::ltx::{Encoder, Form, Header, PageSize, Txid, verify};
@@ -45,17 +46,17 @@ pub struct Encoder {
     file: Vec<u8>,
     entries: Vec<IndexEntry>,
     checksum: Checksum,
-    /// Of the pages so far.
+    /// The checksum of the database so far.
     database: u64,
     post_apply: Option<u64>,
 }
 
 impl Encoder {
-    /// Begins a file. Its flags say whether it keeps checksums of the database.
+    /// Starts a file. The flags of the header decide whether it contains checksums of the database.
     ///
     /// # Panics
     ///
-    /// If the header is not valid, see [`Header::validate`].
+    /// If the header is invalid, see [`Header::validate`].
     pub fn new(header: Header, form: Form) -> Encoder {
         if let Err(error) = header.validate() {
             panic!("no file can be written: {error}");
@@ -66,17 +67,17 @@ impl Encoder {
         Encoder { header, form, file, entries: Vec::new(), checksum, database: FLAG, post_apply: None }
     }
 
-    /// Adds a page: in ascending order, in a file from transaction 1 on all of them but the lock page.
+    /// Adds a page. Pages must be in ascending order. A file that starts at transaction 1 must contain all pages except the lock page.
     ///
     /// # Panics
     ///
-    /// If it is the lock page, not above the page before, above commit, or of another length than the page size.
+    /// If the page is the lock page, is not above the previous page, is above `commit`, or does not have the page size.
     pub fn page(&mut self, pgno: u32, page: &[u8]) {
         let previous = self.entries.last().map_or(0, |entry| entry.pgno);
         assert!(pgno > previous, "page {pgno} comes after page {previous}");
         assert!(pgno <= self.header.commit, "page {pgno} is above the commit of {}", self.header.commit);
-        assert_ne!(pgno, self.header.page_size.lock_page(), "the lock page is in no file");
-        assert_eq!(page.len(), self.header.page_size.get() as usize, "page {pgno} has another length");
+        assert_ne!(pgno, self.header.page_size.lock_page(), "no file contains the lock page");
+        assert_eq!(page.len(), self.header.page_size.get() as usize, "page {pgno} does not have the page size");
         let offset = self.file.len();
         let head = encode_page(pgno, page, self.form, &mut self.file);
         self.checksum.update(&self.file[offset..offset + head]);
@@ -88,43 +89,45 @@ impl Encoder {
         self.entries.push(IndexEntry { pgno, offset: offset as u64, size });
     }
 
-    /// Gives the checksum of the database after the file, with bit 63 set. A file that keeps checksums needs it,
-    /// unless it begins at transaction 1: then it is that of its pages.
+    /// Sets the checksum of the database after the file, with bit 63 set. A file with checksums needs it, unless it starts at
+    /// transaction 1: then the checksum is computed from its pages.
     pub fn post_apply_checksum(&mut self, checksum: u64) {
         self.post_apply = Some(checksum);
     }
 
-    /// Ends the file and gives its bytes.
+    /// Ends the file and returns its bytes.
     ///
     /// # Panics
     ///
-    /// If the file keeps checksums and was not given the one after it, or begins at transaction 1 and lacks pages.
+    /// If the file has checksums but [`post_apply_checksum`](Encoder::post_apply_checksum) was not called, or if it starts at
+    /// transaction 1 and lacks pages.
     pub fn finish(mut self) -> Vec<u8> {
-        let post_apply_checksum = self.post_apply_of_pages();
-        let from = self.file.len();
+        let post_apply_checksum = self.final_checksum();
+        let start = self.file.len();
         self.file.extend_from_slice(&END_OF_PAGES);
-        let index = self.file.len();
+        let index_start = self.file.len();
         encode_index(&self.entries, &mut self.file);
-        let length = (self.file.len() - index) as u64;
+        let length = (self.file.len() - index_start) as u64;
         self.file.extend_from_slice(&length.to_be_bytes());
         self.file.extend_from_slice(&post_apply_checksum.to_be_bytes());
-        self.checksum.update(&self.file[from..]);
+        self.checksum.update(&self.file[start..]);
         let trailer = Trailer { post_apply_checksum, file_checksum: self.checksum.finish() };
         self.file.truncate(self.file.len() - size_of_val(&post_apply_checksum));
         self.file.extend_from_slice(&trailer.encode());
         self.file
     }
 
-    fn post_apply_of_pages(&self) -> u64 {
+    /// Returns the checksum of the database after the file.
+    fn final_checksum(&self) -> u64 {
         if self.header.is_snapshot() {
             let lock_page = u32::from(self.header.commit >= self.header.page_size.lock_page());
             let (pages, commit) = (self.entries.len() as u32, self.header.commit);
-            assert_eq!(pages + lock_page, commit, "a file from transaction 1 on has every page");
+            assert_eq!(pages + lock_page, commit, "a file that starts at transaction 1 has every page");
         }
         match (self.header.has_checksums(), self.header.is_snapshot()) {
             (false, _) => 0,
             (true, true) => self.database,
-            (true, false) => self.post_apply.expect("the checksum of the database after the file was given"),
+            (true, false) => self.post_apply.expect("post_apply_checksum was called"),
         }
     }
 }

@@ -1,151 +1,154 @@
-//! What can be wrong with a file.
+//! The ways in which a file can violate the format.
 
 use super::Txid;
 
-/// What is wrong with a file, as a clause that fits behind "the file … is damaged:".
+/// The fault of a file, as a clause that continues "the file … is damaged:".
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum LtxError {
-    /// Fewer bytes than the part that was to be read has, or than any file has.
-    #[error("it breaks off after {0} bytes")]
+    /// The file, or the part that was passed, is shorter than the format requires.
+    #[error("it is truncated after {0} bytes")]
     TooShort(u64),
-    /// Another kind of file.
-    #[error("it does not begin with LTX1, so it is no LTX file")]
+    /// The file does not start with the magic number.
+    #[error("it does not start with LTX1, so it is not an LTX file")]
     Magic,
-    /// A later version of the format, or a flipped bit.
-    #[error("its header has the flags {0:#010x}, of which some are unknown")]
+    /// The header has unknown flags: a later version of the format, or a flipped bit.
+    #[error("its header has the flags {0:#010x}, some of which are unknown")]
     HeaderFlags(u32),
-    /// The page size is none of SQLite's.
-    #[error("its header gives a page size of {0} bytes, not a power of two from 512 to 65536")]
+    /// The page size is not one of SQLite's.
+    #[error("its header has a page size of {0} bytes, not a power of two from 512 to 65536")]
     PageSize(u32),
-    /// The range of transactions is empty, reversed or begins at 0.
-    #[error("its header gives the transactions {min} to {max}, which is no range")]
+    /// The range of transactions is empty, reversed or starts at 0.
+    #[error("its header has the transactions {min} to {max}, which is not a valid range")]
     Txids {
         /// First transaction.
         min: Txid,
         /// Last transaction.
         max: Txid,
     },
-    /// The place in the write-ahead log cannot be one.
-    #[error("its header gives {size} bytes of a write-ahead log from byte {offset}, which cannot be")]
+    /// The position in the write-ahead log is impossible.
+    #[error("its header has {size} bytes of the write-ahead log from byte {offset} on, which is impossible")]
     WalRange {
-        /// Where the range begins.
+        /// Start of the range.
         offset: i64,
-        /// How long it is.
+        /// Length of the range.
         size: i64,
     },
-    /// The checksum of the database before the file is there where it must not be, or the other way around.
-    #[error("its header gives {0:016x} as the checksum of the database before it, which such a file cannot have")]
+    /// The checksum of the database before the file is set although it must not be, or the reverse.
+    #[error("its header has {0:016x} as the checksum of the database before it, which is invalid for such a file")]
     PreApplyChecksum(u64),
     /// The index does not fit into the file.
-    #[error("its page index claims {length} bytes, which do not fit into its {file_size}")]
+    #[error("its page index has a length of {length} bytes, which does not fit into a file of {file_size}")]
     IndexLength {
-        /// Length the file gives.
+        /// Length according to the file.
         length: u64,
         /// Length of the whole file.
         file_size: u64,
     },
-    /// The index ends before its closing 0.
-    #[error("its page index breaks off")]
+    /// The index ends before its terminating 0.
+    #[error("its page index is truncated")]
     IndexCut,
-    /// The index goes on behind its closing 0.
-    #[error("its page index goes on for {0} bytes behind its end")]
+    /// The index continues after its terminating 0.
+    #[error("its page index has {0} bytes after its end")]
     IndexLeftover(usize),
-    /// A number in the index needs more bits than it can have.
-    #[error("its page index holds a number that is too large")]
+    /// A number in the index has more bits than allowed.
+    #[error("its page index contains a number that is too large")]
     IndexNumber,
     /// Pages are not in ascending order.
-    #[error("its page index lists page {pgno} behind page {previous}")]
+    #[error("its page index lists page {pgno} after page {previous}")]
     IndexOrder {
-        /// The page listed before.
+        /// The previous page.
         previous: u32,
-        /// The page listed.
+        /// The page after it.
         pgno: u32,
     },
-    /// The page that SQLite locks bytes of has no content and is never stored.
-    #[error("its page index lists page {0}, which SQLite keeps for its locks")]
+    /// The index contains the page that SQLite reserves for its locks, which has no content and is never stored.
+    #[error("its page index lists page {0}, which SQLite reserves for its locks")]
     LockPage(u32),
-    /// A frame outside of the file's pages, inside the frame before, or of an impossible length.
-    #[error("its page index puts page {pgno} into {size} bytes from byte {offset}, where it cannot be")]
+    /// A frame outside the page area, overlapping the previous frame, or of an impossible length.
+    #[error("its page index has page {pgno} at byte {offset} with {size} bytes, which is impossible")]
     IndexFrame {
-        /// The page listed.
+        /// The page.
         pgno: u32,
-        /// Where its frame is said to begin.
+        /// Start of its frame according to the index.
         offset: u64,
-        /// How long its frame is said to be.
+        /// Length of its frame according to the index.
         size: u64,
     },
-    /// One page cannot be had.
+    /// A page cannot be decoded.
     #[error("page {pgno} cannot be decoded: {fault}")]
     Page {
         /// The page.
         pgno: u32,
-        /// Why not.
+        /// The reason.
+        #[source]
         fault: PageFault,
     },
-    /// Bytes that belong to no page, or no end mark behind the last page.
-    #[error("the bytes from {0} on are not what its page index says")]
+    /// Bytes that belong to no page, or a missing end mark after the last page.
+    #[error("the bytes from {0} on do not match its page index")]
     Gap(u64),
-    /// A file that starts at transaction 1 holds every page.
-    #[error("it begins at the first transaction, but page {0} is not where it must be")]
+    /// A file that starts at transaction 1 does not contain every page.
+    #[error("it starts at the first transaction, but page {0} is missing or not part of the database")]
     Incomplete(u32),
     /// The content is not what was written.
-    #[error("its checksum is {stored:016x}, but its content gives {computed:016x}")]
+    #[error("its checksum is {stored:016x}, but the checksum of its content is {computed:016x}")]
     FileChecksum {
-        /// As the file has it.
+        /// The checksum in the file.
         stored: u64,
-        /// As its content gives it.
+        /// The checksum of the content.
         computed: u64,
     },
-    /// A page came twice, and its content was not the same.
+    /// A page was read twice with different content.
     #[error("page {0} was read twice with different content")]
     PageDiffers(u32),
-    /// The checksum of the database after the file is not what the pages give, or is there where it must not be.
-    #[error("its trailer gives {0:016x} as the checksum of the database after it, which is not right")]
+    /// The checksum of the database after the file does not match the pages, or is set although it must not be.
+    #[error("its trailer has {0:016x} as the checksum of the database after it, which is wrong")]
     PostApplyChecksum(u64),
 }
 
-/// Why one page cannot be decoded.
+/// The reason why a page cannot be decoded.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum PageFault {
-    /// Fewer bytes than the frame has.
-    #[error("its frame breaks off")]
+    /// The frame is shorter than the format requires.
+    #[error("its frame is truncated")]
     Cut,
-    /// The frame of another page.
+    /// The frame belongs to another page.
     #[error("its frame belongs to page {0}")]
     Pgno(u32),
-    /// A later version of the format, or a flipped bit.
-    #[error("its frame has the flags {0:#06x}, of which some are unknown")]
+    /// The frame has unknown flags: a later version of the format, or a flipped bit.
+    #[error("its frame has the flags {0:#06x}, some of which are unknown")]
     Flags(u16),
-    /// The size in the frame does not agree with the frame.
-    #[error("its frame gives a size of {said} bytes where there are {real}")]
+    /// The size in the frame differs from the size of the frame.
+    #[error("its frame has a size field of {said} bytes, but contains {real}")]
     Size {
-        /// As the frame gives it.
+        /// The size according to the frame.
         said: u32,
-        /// As it is.
+        /// The real size.
         real: usize,
     },
     /// An LZ4 frame with an unknown version, a reserved bit, a dictionary, or a flipped bit in its header.
-    #[error("its LZ4 frame has a header that cannot be read")]
+    #[error("its LZ4 frame has an invalid header")]
     Lz4Header,
-    /// LZ4 data that refers to what is not there, or gives more than a page.
-    #[error("its compressed data is not valid")]
+    /// LZ4 data with a reference to data that does not exist, or longer than a page when decompressed.
+    #[error("its compressed data is invalid")]
     Lz4,
-    /// Too little comes out.
-    #[error("it has {0} bytes, not a page's")]
+    /// The decompressed content is shorter than a page.
+    #[error("its length is {0} bytes, which is not the page size")]
     Length(u64),
-    /// The checksum of an LZ4 frame or of a block in it is not that of its content.
-    #[error("its content does not have its checksum")]
+    /// The checksum of an LZ4 frame, or of a block in it, does not match the content.
+    #[error("its content does not match its checksum")]
     Checksum,
-    /// It decodes, and what comes out looks like no page of a database.
-    #[error("its content looks like no page of a database")]
+    /// The page was decoded, but its content cannot be a page of a database.
+    #[error("its content is not a page of a database")]
     Implausible,
-    /// Bytes behind the end of an LZ4 frame.
-    #[error("its frame goes on for {0} bytes behind its end")]
+    /// The LZ4 frame is followed by more bytes.
+    #[error("its frame has {0} bytes after its end")]
     Leftover(usize),
 }
 
 impl PageFault {
-    /// The error of a file whose page `pgno` has this fault.
+    /// Returns the error for a file whose page `pgno` has this fault.
     pub(super) fn of(self, pgno: u32) -> LtxError {
         LtxError::Page { pgno, fault: self }
     }

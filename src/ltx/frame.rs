@@ -1,26 +1,26 @@
-//! One page as a file holds it.
+//! The frame of a page: the form in which a file contains it.
 
 use super::checksum::Checksum;
 use super::sums::PageSum;
 use super::{Form, LtxError, PageFault, lz4_frame};
 use lz4_flex::block;
 
-/// Length of a page header in bytes: the page number and the flags.
+/// Length of a page header in bytes: page number and flags.
 pub(super) const PAGE_HEADER: usize = 6;
-/// Stands behind the last page, in place of a page header.
+/// The end mark, which follows the last page in place of a page header.
 pub const END_OF_PAGES: [u8; PAGE_HEADER] = [0; PAGE_HEADER];
-/// The flag of a page header that a size follows, and behind it one LZ4 block. Else an LZ4 frame follows.
+/// The flag in a page header that means that a size and one LZ4 block follow. Without it, an LZ4 frame follows.
 const SIZED: u16 = 1;
 
-/// Decodes the frame of page `pgno`, exactly as the index delimits it, into `page`, as long as the page size.
+/// Decodes the frame of page `pgno` into `page`, whose length is the page size. The frame has exactly the bytes that the index specifies.
 ///
-/// On an error `page` holds anything.
+/// After an error the content of `page` is unspecified.
 pub fn decode_page(frame: &[u8], pgno: u32, page: &mut [u8]) -> Result<(), LtxError> {
     let decoded = Frame::parse(frame, pgno).and_then(|frame| frame.decode(page));
     decoded.map_err(|fault| fault.of(pgno))
 }
 
-/// As [`decode_page`], with what the page adds to the checksum of its file.
+/// As [`decode_page`], and returns what the page contributes to the checksum of its file.
 pub fn decode_and_sum(frame: &[u8], pgno: u32, page: &mut [u8]) -> Result<PageSum, LtxError> {
     let frame = Frame::parse(frame, pgno).map_err(|fault| fault.of(pgno))?;
     frame.decode(page).map_err(|fault| fault.of(pgno))?;
@@ -30,26 +30,26 @@ pub fn decode_and_sum(frame: &[u8], pgno: u32, page: &mut [u8]) -> Result<PageSu
     Ok(PageSum { crc: checksum.crc(), length: (frame.head.len() + page.len()) as u32 })
 }
 
-/// The parts of a page's frame.
+/// A frame, split into its parts.
 pub(super) struct Frame<'a> {
-    /// The page header, and the size if there is one: what the checksum of the file covers as it stands.
+    /// The page header, and the size if there is one. The checksum of the file covers these bytes.
     pub(super) head: &'a [u8],
     data: &'a [u8],
     form: Form,
 }
 
 impl<'a> Frame<'a> {
-    /// Takes the frame of page `pgno` apart. What its page is compressed to is not looked at.
+    /// Parses the frame of page `pgno`. The compressed data is not checked.
     pub(super) fn parse(frame: &'a [u8], pgno: u32) -> Result<Frame<'a>, PageFault> {
-        let ([p0, p1, p2, p3, f0, f1], behind) = frame.split_first_chunk::<PAGE_HEADER>().ok_or(PageFault::Cut)?;
+        let ([p0, p1, p2, p3, f0, f1], rest) = frame.split_first_chunk::<PAGE_HEADER>().ok_or(PageFault::Cut)?;
         let found = u32::from_be_bytes([*p0, *p1, *p2, *p3]);
         if found != pgno {
             return Err(PageFault::Pgno(found));
         }
         match u16::from_be_bytes([*f0, *f1]) {
-            0 => Ok(Frame { head: &frame[..PAGE_HEADER], data: behind, form: Form::Frame }),
+            0 => Ok(Frame { head: &frame[..PAGE_HEADER], data: rest, form: Form::Frame }),
             SIZED => {
-                let (size, data) = behind.split_first_chunk::<4>().ok_or(PageFault::Cut)?;
+                let (size, data) = rest.split_first_chunk::<4>().ok_or(PageFault::Cut)?;
                 let said = u32::from_be_bytes(*size);
                 if said as usize != data.len() {
                     return Err(PageFault::Size { said, real: data.len() });
@@ -72,7 +72,7 @@ impl<'a> Frame<'a> {
     }
 }
 
-/// Appends the frame of a page to a file. Answers the length of its head, see [`Frame::head`].
+/// Appends the frame of a page to a file. Returns the length of its head, see [`Frame::head`].
 pub(super) fn encode_page(pgno: u32, page: &[u8], form: Form, file: &mut Vec<u8>) -> usize {
     file.extend_from_slice(&pgno.to_be_bytes());
     match form {
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn both_forms_give_the_page_back() {
+    fn both_forms_round_trip() {
         for form in [Form::Block, Form::Frame] {
             let mut page = [0; 512];
             assert_eq!(decode_page(&frame(form), 3, &mut page), Ok(()));
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_must_be_the_one_asked_for() {
+    fn the_frame_of_another_page_is_rejected() {
         for form in [Form::Block, Form::Frame] {
             let mut other = frame(form);
             other[3] = 4;
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn every_cut_and_every_extension_is_noticed() {
+    fn every_other_length_is_rejected() {
         for form in [Form::Block, Form::Frame] {
             let whole = frame(form);
             for length in 0..whole.len() {
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn the_size_field_must_agree_with_the_index() {
+    fn a_wrong_size_field_is_rejected() {
         let mut frame = frame(Form::Block);
         let real = frame.len() - 10;
         frame[6..10].copy_from_slice(&u32::MAX.to_be_bytes());
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_of_another_length_is_no_page() {
+    fn a_page_of_another_size_is_rejected() {
         assert_eq!(fault(&frame(Form::Block), 1024), PageFault::Length(512));
         assert_eq!(fault(&frame(Form::Block), 511), PageFault::Lz4);
         for size in [511, 513, 1024, 0] {

@@ -1,46 +1,46 @@
-//! The start of a file.
+//! The header of a file.
 
 use super::checksum::FLAG;
 use super::{LtxError, PageSize, Txid};
 
-/// The first bytes of a file: what it holds, of which database, written when and from where.
+/// The header of a file: its transactions, the size of the database, and where the data came from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Header {
-    /// [`Header::NO_CHECKSUMS`] or nothing.
+    /// [`Header::NO_CHECKSUMS`] or 0.
     pub flags: u32,
     /// Page size of the database.
     pub page_size: PageSize,
-    /// Size of the database after the file, in pages. 0 after a transaction that leaves no database.
+    /// Size of the database after the file, in pages. 0 if the database is empty then.
     pub commit: u32,
     /// First transaction in the file, at least 1.
     pub min_txid: Txid,
     /// Last transaction in the file, at least `min_txid`.
     pub max_txid: Txid,
-    /// When the file was made, in milliseconds since 1970; of a compaction, when its newest input was.
+    /// Time at which the file was written, in milliseconds since 1970. For a compaction, the time of its newest input.
     pub timestamp_ms: i64,
-    /// Checksum of the database before the file; 0 in files that keep none, and in those from transaction 1 on.
+    /// Checksum of the database before the file; 0 in files without checksums and in files that start at transaction 1.
     pub pre_apply_checksum: u64,
-    /// Where the changes began in the write-ahead log, in bytes; 0 after a compaction.
+    /// Offset of the changes in the write-ahead log, in bytes; 0 after a compaction.
     pub wal_offset: i64,
-    /// How many bytes of the write-ahead log they took; 0 after a compaction.
+    /// Length of the changes in the write-ahead log, in bytes; 0 after a compaction.
     pub wal_size: i64,
-    /// The salts of that write-ahead log; 0 after a compaction.
+    /// Salts of that write-ahead log; 0 after a compaction.
     pub wal_salt: [u32; 2],
-    /// Which node made the file; 0 if that is not known, as Litestream leaves it.
+    /// The node that wrote the file; 0 if unknown, which is what Litestream writes.
     pub node_id: u64,
 }
 
 impl Header {
     /// Length in bytes.
     pub const SIZE: usize = 100;
-    /// The file keeps no checksums of the database. Litestream sets it always.
+    /// The flag that means that the file has no checksums of the database. Litestream always sets it.
     pub const NO_CHECKSUMS: u32 = 1 << 1;
     /// The first four bytes of every file.
     const MAGIC: [u8; 4] = *b"LTX1";
 
-    /// Reads the first [`Header::SIZE`] bytes and checks them as [`Header::validate`] does.
+    /// Parses the first [`Header::SIZE`] bytes of `bytes` and checks them as [`Header::validate`] does.
     ///
-    /// The last 20 of them are reserved and may be anything, as for Litestream.
+    /// The last 20 bytes are reserved. They are ignored, as Litestream does.
     pub fn parse(bytes: &[u8]) -> Result<Header, LtxError> {
         let bytes: &[u8; Header::SIZE] = bytes.first_chunk().ok_or(LtxError::TooShort(bytes.len() as u64))?;
         if !bytes.starts_with(&Self::MAGIC) {
@@ -63,7 +63,7 @@ impl Header {
         header.validate().map(|()| header)
     }
 
-    /// The bytes of this header.
+    /// Returns the header as bytes.
     pub fn encode(&self) -> [u8; Header::SIZE] {
         let mut bytes = [0; Header::SIZE];
         let mut put = |at: usize, field: &[u8]| bytes[at..at + field.len()].copy_from_slice(field);
@@ -83,14 +83,14 @@ impl Header {
         bytes
     }
 
-    /// Whether this file holds what followed `before` in the same write-ahead log. Compactions carry no position in it, so
-    /// nothing is known to continue them, nor they anything.
-    pub fn continues(&self, before: &Header) -> bool {
-        let end = before.wal_offset.checked_add(before.wal_size);
-        self.wal_salt != [0, 0] && self.wal_salt == before.wal_salt && end == Some(self.wal_offset)
+    /// Returns whether this file starts where `previous` ends in the same write-ahead log. Compactions have no position in a log, so this
+    /// is false if one of the two is a compaction.
+    pub fn continues(&self, previous: &Header) -> bool {
+        let end = previous.wal_offset.checked_add(previous.wal_size);
+        self.wal_salt != [0, 0] && self.wal_salt == previous.wal_salt && end == Some(self.wal_offset)
     }
 
-    /// Checks that the fields agree with each other, as far as Litestream demands it of a file that it reads whole.
+    /// Checks that the fields are consistent. These are the checks of Litestream for a file that it reads completely.
     pub fn validate(&self) -> Result<(), LtxError> {
         if self.flags & !Self::NO_CHECKSUMS != 0 {
             return Err(LtxError::HeaderFlags(self.flags));
@@ -98,31 +98,31 @@ impl Header {
         if self.min_txid.0 == 0 || self.min_txid > self.max_txid {
             return Err(LtxError::Txids { min: self.min_txid, max: self.max_txid });
         }
-        if !self.wal_range_is_sound() {
+        if !self.wal_range_is_valid() {
             return Err(LtxError::WalRange { offset: self.wal_offset, size: self.wal_size });
         }
-        if !self.pre_apply_checksum_is_sound() {
+        if !self.pre_apply_checksum_is_valid() {
             return Err(LtxError::PreApplyChecksum(self.pre_apply_checksum));
         }
         Ok(())
     }
 
-    /// Whether the file keeps checksums of the database.
+    /// Returns whether the file has checksums of the database.
     pub fn has_checksums(&self) -> bool {
         self.flags & Self::NO_CHECKSUMS == 0
     }
 
-    /// Whether the file begins at transaction 1 and therefore holds every page. Others may hold every page too.
+    /// Returns whether the file starts at transaction 1 and therefore contains every page. Other files may contain every page too.
     pub fn is_snapshot(&self) -> bool {
         self.min_txid == Txid(1)
     }
 
-    fn wal_range_is_sound(&self) -> bool {
-        let is_there = self.wal_size != 0 || self.wal_salt != [0, 0];
-        self.wal_offset >= 0 && self.wal_size >= 0 && (self.wal_offset != 0 || !is_there)
+    fn wal_range_is_valid(&self) -> bool {
+        let has_range = self.wal_size != 0 || self.wal_salt != [0, 0];
+        self.wal_offset >= 0 && self.wal_size >= 0 && (self.wal_offset != 0 || !has_range)
     }
 
-    fn pre_apply_checksum_is_sound(&self) -> bool {
+    fn pre_apply_checksum_is_valid(&self) -> bool {
         if self.is_snapshot() || !self.has_checksums() {
             self.pre_apply_checksum == 0
         } else {
@@ -131,7 +131,7 @@ impl Header {
     }
 }
 
-/// The `N` bytes from `at` on, which lie within the header.
+/// Returns the `N` bytes from `at` on, which must be within the header.
 fn field<const N: usize>(bytes: &[u8; Header::SIZE], at: usize) -> [u8; N] {
     std::array::from_fn(|i| bytes[at + i])
 }
@@ -156,15 +156,15 @@ mod tests {
         }
     }
 
-    /// A header with one field made different, and what is said of it.
-    fn assert_refused(change: impl FnOnce(&mut Header), error: LtxError) {
+    /// Asserts the error for a header with changed fields.
+    fn assert_rejected(change: impl FnOnce(&mut Header), error: LtxError) {
         let mut bad = header();
         change(&mut bad);
         assert_eq!(Header::parse(&bad.encode()), Err(error));
     }
 
     #[test]
-    fn headers_round_trip_whatever_stands_in_the_reserved_bytes() {
+    fn headers_round_trip_and_reserved_bytes_are_ignored() {
         let mut bytes = header().encode();
         assert_eq!(bytes[80..], [0; 20]);
         bytes[80..].fill(0xff);
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_header_and_another_kind_of_file_are_refused() {
+    fn a_truncated_header_and_another_kind_of_file_are_rejected() {
         let bytes = header().encode();
         for length in 0..Header::SIZE {
             assert_eq!(Header::parse(&bytes[..length]), Err(LtxError::TooShort(length as u64)));
@@ -185,18 +185,18 @@ mod tests {
     }
 
     #[test]
-    fn flags_and_transactions_that_cannot_be_are_refused() {
-        assert_refused(|header| header.flags = 3, LtxError::HeaderFlags(3));
-        assert_refused(|header| header.min_txid = Txid(0), LtxError::Txids { min: Txid(0), max: Txid(4) });
-        assert_refused(|header| header.min_txid = Txid(5), LtxError::Txids { min: Txid(5), max: Txid(4) });
+    fn invalid_flags_and_transactions_are_rejected() {
+        assert_rejected(|header| header.flags = 3, LtxError::HeaderFlags(3));
+        assert_rejected(|header| header.min_txid = Txid(0), LtxError::Txids { min: Txid(0), max: Txid(4) });
+        assert_rejected(|header| header.min_txid = Txid(5), LtxError::Txids { min: Txid(5), max: Txid(4) });
     }
 
     #[test]
-    fn a_wal_range_without_a_place_is_refused() {
-        assert_refused(|header| header.wal_offset = -1, LtxError::WalRange { offset: -1, size: 4120 });
-        assert_refused(|header| header.wal_size = -1, LtxError::WalRange { offset: 32, size: -1 });
-        assert_refused(|header| header.wal_offset = 0, LtxError::WalRange { offset: 0, size: 4120 });
-        assert_refused(
+    fn an_impossible_wal_range_is_rejected() {
+        assert_rejected(|header| header.wal_offset = -1, LtxError::WalRange { offset: -1, size: 4120 });
+        assert_rejected(|header| header.wal_size = -1, LtxError::WalRange { offset: 32, size: -1 });
+        assert_rejected(|header| header.wal_offset = 0, LtxError::WalRange { offset: 0, size: 4120 });
+        assert_rejected(
             |header| (header.wal_offset, header.wal_size) = (0, 0),
             LtxError::WalRange { offset: 0, size: 0 },
         );
@@ -205,14 +205,14 @@ mod tests {
     }
 
     #[test]
-    fn the_checksum_before_the_file_is_there_exactly_where_it_must_be() {
+    fn the_checksum_before_the_file_is_set_if_and_only_if_required() {
         let checksum = FLAG | 7;
-        assert_refused(|header| header.pre_apply_checksum = checksum, LtxError::PreApplyChecksum(checksum));
-        assert_refused(|header| header.flags = 0, LtxError::PreApplyChecksum(0));
-        assert_refused(|header| (header.flags, header.pre_apply_checksum) = (0, 7), LtxError::PreApplyChecksum(7));
-        let kept = Header { flags: 0, pre_apply_checksum: checksum, ..header() };
-        assert_eq!(Header::parse(&kept.encode()), Ok(kept));
-        let snapshot = Header { min_txid: Txid(1), ..kept };
+        assert_rejected(|header| header.pre_apply_checksum = checksum, LtxError::PreApplyChecksum(checksum));
+        assert_rejected(|header| header.flags = 0, LtxError::PreApplyChecksum(0));
+        assert_rejected(|header| (header.flags, header.pre_apply_checksum) = (0, 7), LtxError::PreApplyChecksum(7));
+        let with_checksum = Header { flags: 0, pre_apply_checksum: checksum, ..header() };
+        assert_eq!(Header::parse(&with_checksum.encode()), Ok(with_checksum));
+        let snapshot = Header { min_txid: Txid(1), ..with_checksum };
         assert_eq!(snapshot.validate(), Err(LtxError::PreApplyChecksum(checksum)));
         assert_eq!(Header { pre_apply_checksum: 0, ..snapshot }.validate(), Ok(()));
     }

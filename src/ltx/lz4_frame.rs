@@ -1,31 +1,30 @@
-//! LZ4 frames: what ltx before 0.5.2 wrapped each page in. The container is read here, the blocks in it by `lz4_flex`.
+//! LZ4 frames, in which ltx before 0.5.2 stored each page. This module parses the frame; `lz4_flex` decompresses the blocks in it.
 //!
-//! The layout is that of the LZ4 frame format, version 1.6.4, little-endian. A page is one frame; a writer may have
-//! split it into blocks, linked or not. Dictionaries, skippable frames and frames behind the first are refused: no
-//! writer of LTX files makes them.
+//! The layout is the LZ4 frame format, version 1.6.4, little-endian. A page is one frame, which can have several blocks, linked or
+//! independent. Dictionaries, skippable frames and further frames are rejected, because no writer of LTX files produces them.
 
 use super::PageFault;
 use super::xxh32::xxh32;
 use lz4_flex::block;
 
 const MAGIC: [u8; 4] = 0x184d_2204u32.to_le_bytes();
-/// The set bit says that a block is not compressed.
+/// The bit in the size of a block that means that the block is not compressed.
 const STORED: u32 = 1 << 31;
 
 /// The flags of a frame.
 mod flag {
     pub const VERSION_MASK: u8 = 0b1100_0000;
     pub const VERSION: u8 = 0b0100_0000;
-    /// No block refers to the one before.
+    /// No block refers to the previous ones.
     pub const INDEPENDENT: u8 = 1 << 5;
     pub const BLOCK_CHECKSUMS: u8 = 1 << 4;
     pub const CONTENT_SIZE: u8 = 1 << 3;
     pub const CONTENT_CHECKSUM: u8 = 1 << 2;
-    /// A reserved bit, and the one that asks for a dictionary.
-    pub const REFUSED: u8 = 0b11;
+    /// A reserved bit, and the bit that requires a dictionary.
+    pub const UNSUPPORTED: u8 = 0b11;
 }
 
-/// Decodes one frame that fills `page` exactly. Every checksum it carries is verified.
+/// Decodes a frame that fills `page` exactly. Verifies every checksum in it.
 pub(super) fn decode(frame: &[u8], page: &mut [u8]) -> Result<(), PageFault> {
     let mut rest = frame;
     let Descriptor { flags, content_size } = Descriptor::parse(&mut rest)?;
@@ -33,10 +32,10 @@ pub(super) fn decode(frame: &[u8], page: &mut [u8]) -> Result<(), PageFault> {
         return Err(PageFault::Length(size));
     }
     let mut filled = 0;
-    while let Some(data) = Block::next(&mut rest, flags & flag::BLOCK_CHECKSUMS != 0)? {
+    while let Some(block) = Block::next(&mut rest, flags & flag::BLOCK_CHECKSUMS != 0)? {
         let (before, free) = page.split_at_mut(filled);
         let before = if flags & flag::INDEPENDENT == 0 { before } else { &mut [] };
-        filled += data.decode(before, free)?;
+        filled += block.decode(before, free)?;
     }
     if filled != page.len() {
         return Err(PageFault::Length(filled as u64));
@@ -47,7 +46,7 @@ pub(super) fn decode(frame: &[u8], page: &mut [u8]) -> Result<(), PageFault> {
     if rest.is_empty() { Ok(()) } else { Err(PageFault::Leftover(rest.len())) }
 }
 
-/// Appends a frame as ltx before 0.5.2 wrote it: one block of at most 64 KiB and a checksum of the content.
+/// Appends a frame as ltx before 0.5.2 wrote it: one block of at most 64 KiB, and a checksum of the content.
 pub(super) fn encode(page: &[u8], file: &mut Vec<u8>) {
     const LARGEST_BLOCK: u8 = 4 << 4;
     let descriptor = [flag::VERSION | flag::INDEPENDENT | flag::CONTENT_CHECKSUM, LARGEST_BLOCK];
@@ -62,8 +61,8 @@ pub(super) fn encode(page: &[u8], file: &mut Vec<u8>) {
     file.extend_from_slice(&xxh32(page).to_le_bytes());
 }
 
-/// What a frame says of itself. Its block maximum is checked but not used: the page bounds what comes out of a block,
-/// the frame what goes in.
+/// The descriptor of a frame. The maximum block size is checked but not used: the page size limits the output of a block, and the length
+/// of the frame its input.
 struct Descriptor {
     flags: u8,
     content_size: Option<u64>,
@@ -78,7 +77,7 @@ impl Descriptor {
         let [flags, block_maximum] = take(rest)?;
         let version_is_known = flags & flag::VERSION_MASK == flag::VERSION;
         let maximum_is_known = block_maximum & 0b1000_1111 == 0 && block_maximum >> 4 >= 4;
-        if !version_is_known || !maximum_is_known || flags & flag::REFUSED != 0 {
+        if !version_is_known || !maximum_is_known || flags & flag::UNSUPPORTED != 0 {
             return Err(PageFault::Lz4Header);
         }
         let has_size = flags & flag::CONTENT_SIZE != 0;
@@ -92,33 +91,33 @@ impl Descriptor {
     }
 }
 
-/// The byte that closes a frame's header.
+/// Returns the checksum byte at the end of a frame's header.
 fn header_checksum(descriptor: &[u8]) -> u8 {
     (xxh32(descriptor) >> 8) as u8
 }
 
-/// A part of the page.
+/// A block of a frame.
 struct Block<'a> {
     data: &'a [u8],
     is_stored: bool,
 }
 
 impl<'a> Block<'a> {
-    /// Takes the next block off the front, None at the end mark.
+    /// Takes the next block from the start of `rest`. Returns None at the end mark.
     fn next(rest: &mut &'a [u8], has_checksum: bool) -> Result<Option<Block<'a>>, PageFault> {
         let size = u32::from_le_bytes(take(rest)?);
         if size == 0 {
             return Ok(None);
         }
-        let (data, behind) = rest.split_at_checked((size & !STORED) as usize).ok_or(PageFault::Cut)?;
-        *rest = behind;
+        let (data, after) = rest.split_at_checked((size & !STORED) as usize).ok_or(PageFault::Cut)?;
+        *rest = after;
         if has_checksum && u32::from_le_bytes(take(rest)?) != xxh32(data) {
             return Err(PageFault::Checksum);
         }
         Ok(Some(Block { data, is_stored: size & STORED != 0 }))
     }
 
-    /// Decodes to the start of `free`; a linked block refers back into `before`. Answers how many bytes came out.
+    /// Decodes the block to the start of `free`, and returns its decoded length. A linked block refers to the content in `before`.
     fn decode(&self, before: &[u8], free: &mut [u8]) -> Result<usize, PageFault> {
         if self.is_stored {
             free.get_mut(..self.data.len()).ok_or(PageFault::Lz4)?.copy_from_slice(self.data);
@@ -128,7 +127,7 @@ impl<'a> Block<'a> {
     }
 }
 
-/// Takes `N` bytes off the front.
+/// Takes `N` bytes from the start of `bytes`.
 fn take<const N: usize>(bytes: &mut &[u8]) -> Result<[u8; N], PageFault> {
     let (taken, rest) = bytes.split_first_chunk().ok_or(PageFault::Cut)?;
     *bytes = rest;
@@ -139,7 +138,7 @@ fn take<const N: usize>(bytes: &mut &[u8]) -> Result<[u8; N], PageFault> {
 mod tests {
     use super::*;
 
-    /// A frame with the descriptor's two bytes, its optional fields, and what follows the header.
+    /// Builds a frame from the two bytes of the descriptor, its optional fields, and the bytes after the header.
     fn frame(flags: u8, block_maximum: u8, optional: &[u8], body: &[u8]) -> Vec<u8> {
         let descriptor = [&[flags, block_maximum], optional].concat();
         [&MAGIC[..], &descriptor, &[header_checksum(&descriptor)], body].concat()
@@ -164,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn every_option_a_writer_can_choose_is_read() {
+    fn every_option_of_the_format_is_decoded() {
         let page = *b"eight by";
         let block = stored(&page);
         let checked = [&block[..], &xxh32(&page).to_le_bytes()].concat();
@@ -178,7 +177,7 @@ mod tests {
         assert_eq!(decoded(&frame(0x7c, 0x40, &size, &[&checked[..], &end, &sum].concat())), Ok(page));
     }
 
-    /// The second block copies four bytes from four bytes back, and in a frame of linked blocks that is the first.
+    /// The second block copies four bytes from four bytes back, which are the first block if the blocks are linked.
     #[test]
     fn linked_blocks_refer_back_and_independent_ones_do_not() {
         let back = [5, 0, 0, 0, 0x00, 4, 0, 0x10, b'!'];
@@ -188,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_that_cannot_be_read_are_refused() {
+    fn invalid_headers_are_rejected() {
         let body = [&stored(b"abcd")[..], &[0; 4]].concat();
         assert_eq!(decoded(&frame(0x60, 0x40, &[], &body)), Ok(*b"abcd"));
         let with_dictionary = frame(0x61, 0x40, &[1, 2, 3, 4], &body);

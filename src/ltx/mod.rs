@@ -1,8 +1,7 @@
-//! The LTX file format: bytes in, values out, and back. No I/O, no async, no SQLite.
+//! The LTX file format: parsing and encoding. No I/O, no async, no SQLite.
 //!
-//! `docs/format.md` shows the format as tables. Everything here takes bytes as they come from storage and trusts none
-//! of them: a file that breaks the format gives an [`LtxError`], never a panic, and no number read from a file decides
-//! how much memory is taken.
+//! `docs/format.md` describes the format. The functions of this module accept untrusted bytes: a file that violates the format results in
+//! an [`LtxError`], never in a panic, and no number in a file determines how much memory is allocated.
 
 mod checksum;
 mod encoder;

@@ -1,29 +1,29 @@
-//! Levels and the names of files.
+//! Levels and file names.
 
 use super::Txid;
 use std::fmt;
 
-/// The level of a file: 0 for one sync of the primary, 1–8 for compactions, 9 for snapshots.
+/// The level of a file: 0 for a sync of the primary, 1 to 8 for compactions, 9 for snapshots.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Level(u8);
 
 impl Level {
-    /// One file per sync of the primary.
+    /// The level that has one file per sync of the primary.
     pub const ZERO: Level = Level(0);
-    /// Files that hold the whole database (min TXID 1).
+    /// The level of files that contain the whole database. They start at TXID 1.
     pub const SNAPSHOT: Level = Level(9);
 
-    /// The level of that number, 0 to 9.
+    /// Creates a level from its number. Returns None above 9.
     pub fn new(number: u8) -> Option<Level> {
         (number <= Level::SNAPSHOT.0).then_some(Level(number))
     }
 
-    /// Every level, from 0 upwards.
+    /// Returns all levels in ascending order.
     pub fn all() -> impl DoubleEndedIterator<Item = Level> {
         (0..=Level::SNAPSHOT.0).map(Level)
     }
 
-    /// Its number, 0 to 9.
+    /// Returns its number, from 0 to 9.
     pub fn number(self) -> u8 {
         self.0
     }
@@ -41,7 +41,7 @@ impl fmt::Debug for Level {
     }
 }
 
-/// The name of a file: the range of transactions it holds, as `<min>-<max>.ltx`.
+/// The name of a file, which is its range of transactions: `<min>-<max>.ltx`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct FileName {
     /// First transaction in the file, at least 1.
@@ -51,9 +51,9 @@ pub struct FileName {
 }
 
 impl FileName {
-    /// Reads a name. None for whatever else lies in the directory (temporary files, other software's).
+    /// Parses a file name. Returns None for other files in the directory, such as temporary files.
     ///
-    /// Litestream writes lower case alone; a name in another spelling would be another object, so it is not ours.
+    /// Litestream writes lower-case digits only. A name with upper-case digits is another object, so it is not accepted.
     pub fn parse(name: &str) -> Option<FileName> {
         let (min, max) = name.strip_suffix(".ltx")?.split_once('-')?;
         let file = FileName { min: min.parse().ok()?, max: max.parse().ok()? };
@@ -72,9 +72,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_round_trip_and_foreign_names_are_none() {
+    fn names_round_trip_and_other_names_are_none() {
         let name = "0000000000000001-00000000000000ff.ltx";
-        let file = FileName::parse(name).expect("a name of Litestream's");
+        let file = FileName::parse(name).expect("a valid name");
         assert_eq!(file, FileName { min: Txid(1), max: Txid(255) });
         assert_eq!(file.to_string(), name);
         for other in [

@@ -1,13 +1,13 @@
-//! The end of a file.
+//! The trailer of a file.
 
 use super::LtxError;
 
-/// The last bytes of a file.
+/// The trailer of a file, which is its last bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Trailer {
-    /// Checksum of the database after the file; 0 in files that keep none, as Litestream's are.
+    /// Checksum of the database after the file; 0 in files without checksums, such as Litestream's.
     pub post_apply_checksum: u64,
-    /// Checksum of the file, with its pages as they are before compression.
+    /// Checksum of the file with uncompressed pages.
     pub file_checksum: u64,
 }
 
@@ -15,7 +15,7 @@ impl Trailer {
     /// Length in bytes.
     pub const SIZE: usize = 16;
 
-    /// Reads a trailer: exactly the last [`Trailer::SIZE`] bytes of a file.
+    /// Parses a trailer, which is exactly the last [`Trailer::SIZE`] bytes of a file.
     pub fn parse(bytes: &[u8]) -> Result<Trailer, LtxError> {
         let Ok(bytes) = <&[u8; Trailer::SIZE]>::try_from(bytes) else {
             return Err(LtxError::TooShort(bytes.len() as u64));
@@ -25,7 +25,7 @@ impl Trailer {
         Ok(Trailer { post_apply_checksum, file_checksum })
     }
 
-    /// The bytes of this trailer.
+    /// Returns the trailer as bytes.
     pub fn encode(&self) -> [u8; Trailer::SIZE] {
         let mut bytes = [0; Trailer::SIZE];
         bytes[..8].copy_from_slice(&self.post_apply_checksum.to_be_bytes());

@@ -3,14 +3,14 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// A Litestream transaction ID: the number of one sync of the primary, from 1 upwards.
+/// A Litestream transaction ID: the number of a sync of the primary, starting at 1.
 ///
-/// Written as 16 lower-case hexadecimal digits, as in file names and in `litestream restore -txid`.
+/// Its text form has 16 lower-case hexadecimal digits, as in file names and in `litestream restore -txid`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Txid(pub u64);
 
 impl Txid {
-    /// The ID after this one, or this one if there is none higher.
+    /// Returns the next ID, or this one if it is the highest.
     pub fn next(self) -> Txid {
         Txid(self.0.saturating_add(1))
     }
@@ -28,7 +28,7 @@ impl fmt::Debug for Txid {
     }
 }
 
-/// The text is not 16 hexadecimal digits.
+/// The error for a text that is not 16 hexadecimal digits.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("a TXID has 16 hexadecimal digits, as in 000000000000002a")]
 pub struct ParseTxidError;
@@ -36,7 +36,7 @@ pub struct ParseTxidError;
 impl FromStr for Txid {
     type Err = ParseTxidError;
 
-    /// Accepts exactly 16 hexadecimal digits of either case.
+    /// Parses exactly 16 hexadecimal digits of either case.
     fn from_str(text: &str) -> Result<Txid, ParseTxidError> {
         if text.len() != 16 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
             return Err(ParseTxidError);
@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_form_round_trips_and_rejects_everything_else() {
+    fn the_text_form_round_trips_and_other_texts_are_rejected() {
         assert_eq!("000000000000002a".parse(), Ok(Txid(42)));
         assert_eq!(Txid(42).to_string(), "000000000000002a");
         assert_eq!("ffffffffffffffff".parse(), Ok(Txid(u64::MAX)));

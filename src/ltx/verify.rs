@@ -1,24 +1,24 @@
-//! Reading a whole file, and every check there is.
+//! Verification of a whole file.
 
 use super::checksum::{Checksum, FLAG, with_page};
 use super::frame::{END_OF_PAGES, Frame};
 use super::{Header, IndexEntry, LtxError, Trailer, index_range, parse_index};
 
-/// A file that is what its writer wrote.
+/// A file that passed all checks.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Verified {
     /// Its header.
     pub header: Header,
-    /// Where its pages lie. Each of them can be decoded.
+    /// Its page index. Each page can be decoded.
     pub entries: Vec<IndexEntry>,
     /// Its trailer.
     pub trailer: Trailer,
 }
 
-/// Checks a whole file: its header, every page of it, that its index is the one of its pages, and its checksums.
+/// Verifies a whole file: its header, every page, that the index matches the pages, and its checksums.
 ///
-/// A file that begins at transaction 1 must hold every page but the lock page; only of such a file can the checksum
-/// of the database after it be computed.
+/// A file that starts at transaction 1 must contain every page except the lock page. Only for such a file can the checksum of the database
+/// after it be computed.
 pub fn verify(file: &[u8]) -> Result<Verified, LtxError> {
     let header = Header::parse(file)?;
     let file_size = file.len() as u64;
@@ -42,18 +42,18 @@ pub fn verify(file: &[u8]) -> Result<Verified, LtxError> {
     Ok(Verified { header, entries, trailer })
 }
 
-/// Decodes every page of the bytes before the index and adds them to the checksum of the file. The frames must follow
-/// each other without a gap, from the header to the end mark. Answers the checksum of a database of these pages.
+/// Decodes every page, adds it to the checksum of the file, and returns the checksum of a database of these pages. `bytes` is the part of
+/// the file before the index. The frames must follow each other without a gap, from the header to the end mark.
 fn add_pages(bytes: &[u8], header: &Header, entries: &[IndexEntry], checksum: &mut Checksum) -> Result<u64, LtxError> {
     let mut page = vec![0; header.page_size.get() as usize];
     let mut database = FLAG;
-    let mut seen = Header::SIZE;
+    let mut position = Header::SIZE;
     for entry in entries {
         let (offset, end) = (entry.offset as usize, entry.range().end as usize);
-        if offset != seen {
-            return Err(LtxError::Gap(seen as u64));
+        if offset != position {
+            return Err(LtxError::Gap(position as u64));
         }
-        seen = end;
+        position = end;
         let frame = Frame::parse(&bytes[offset..end], entry.pgno).map_err(|fault| fault.of(entry.pgno))?;
         frame.decode(&mut page).map_err(|fault| fault.of(entry.pgno))?;
         checksum.update(frame.head);
@@ -62,10 +62,10 @@ fn add_pages(bytes: &[u8], header: &Header, entries: &[IndexEntry], checksum: &m
             database = with_page(database, entry.pgno, &page);
         }
     }
-    if bytes[seen..] == END_OF_PAGES { Ok(database) } else { Err(LtxError::Gap(seen as u64)) }
+    if bytes[position..] == END_OF_PAGES { Ok(database) } else { Err(LtxError::Gap(position as u64)) }
 }
 
-/// Checks that the pages are 1 to commit without the lock page.
+/// Checks that the pages are 1 to `commit` without the lock page.
 fn check_complete(header: &Header, entries: &[IndexEntry]) -> Result<(), LtxError> {
     let lock_page = header.page_size.lock_page();
     let mut found = entries.iter().map(|entry| entry.pgno);
@@ -79,13 +79,13 @@ fn check_complete(header: &Header, entries: &[IndexEntry]) -> Result<(), LtxErro
     }
 }
 
-/// Checks the checksum of the database after the file, given that of a database of its pages alone.
+/// Checks the checksum of the database after the file. `database` is the checksum of a database that consists of its pages.
 fn check_post_apply(header: &Header, trailer: &Trailer, database: u64) -> Result<(), LtxError> {
     let stored = trailer.post_apply_checksum;
-    let is_right = match (header.has_checksums(), header.is_snapshot()) {
+    let is_valid = match (header.has_checksums(), header.is_snapshot()) {
         (false, _) => stored == 0,
         (true, true) => stored == database,
         (true, false) => stored & FLAG != 0,
     };
-    if is_right { Ok(()) } else { Err(LtxError::PostApplyChecksum(stored)) }
+    if is_valid { Ok(()) } else { Err(LtxError::PostApplyChecksum(stored)) }
 }

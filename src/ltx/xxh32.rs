@@ -1,8 +1,8 @@
-//! xxHash32 with seed 0, the checksum inside LZ4 frames.
+//! xxHash32 with seed 0, which is the checksum in LZ4 frames.
 
 const PRIMES: [u32; 5] = [0x9e37_79b1, 0x85eb_ca77, 0xc2b2_ae3d, 0x27d4_eb2f, 0x1656_67b1];
 
-/// The hash of `bytes`.
+/// Returns the hash of `bytes`.
 pub(super) fn xxh32(bytes: &[u8]) -> u32 {
     let (stripes, rest) = bytes.as_chunks::<16>();
     let (words, tail) = rest.as_chunks::<4>();
@@ -21,7 +21,7 @@ pub(super) fn xxh32(bytes: &[u8]) -> u32 {
     hash ^ hash >> 16
 }
 
-/// Four lanes, each over every fourth word.
+/// Mixes the stripes in four lanes, each of which takes every fourth word.
 fn mix_stripes(stripes: &[[u8; 16]]) -> u32 {
     let [mut a, mut b, mut c, mut d] = [PRIMES[0].wrapping_add(PRIMES[1]), PRIMES[1], 0, PRIMES[0].wrapping_neg()];
     for [a0, a1, a2, a3, b0, b1, b2, b3, c0, c1, c2, c3, d0, d1, d2, d3] in stripes {
@@ -43,9 +43,9 @@ fn mix(lane: u32, word: [u8; 4]) -> u32 {
 mod tests {
     use super::xxh32;
 
-    /// Values that the reference implementation gives; they take each path: tail, words, stripes.
+    /// The values are from the reference implementation. They cover each path: tail, words, stripes.
     #[test]
-    fn known_values() {
+    fn known_hashes_are_reproduced() {
         assert_eq!(xxh32(b""), 0x02cc_5d05);
         assert_eq!(xxh32(b"a"), 0x550d_7456);
         assert_eq!(xxh32(b"abc"), 0x32d1_53ff);

@@ -55,12 +55,18 @@ pub fn register() -> Result<(), RegisterError> {
     if code == 0 { Ok(()) } else { Err(RegisterError { code }) }
 }
 
-/// SQLite refused to register the VFS.
+/// The error of [`register`]: SQLite refused to register the VFS.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("SQLite refused to register litestream-vfs (result code {code})")]
 pub struct RegisterError {
-    #[doc(hidden)]
-    pub code: c_int,
+    code: c_int,
+}
+
+impl RegisterError {
+    /// Returns the result code of SQLite, for example `SQLITE_NOMEM` (7).
+    pub fn code(&self) -> c_int {
+        self.code
+    }
 }
 
 /// An entry point as `sqlite3_auto_extension` takes it.

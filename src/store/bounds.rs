@@ -1,7 +1,7 @@
 //! How much is taken from a server, whatever it sends.
 //!
 //! A server can send names and bytes without end, by mistake or on purpose. Each answer is therefore bounded in bytes, each
-//! listing in names, and both in time (see [`patience`](super::patience)). The bounds are far above what a replica needs:
+//! listing in names, and both in time (see [`timeouts`](super::timeouts)). The bounds are far above what a replica needs:
 //! without retention level 0 gains a file per second at most, so a million files are twelve days of writing without a pause.
 
 /// The most names that one listing may bring, those of foreign files included.

@@ -1,10 +1,12 @@
 //! Why a store could not answer.
 
+use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
 
 /// What went wrong, by what a caller can do about it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub enum StoreErrorKind {
     /// There is no such file. Listings are a moment's truth, so this is an ordinary answer.
     NotFound,
@@ -26,12 +28,18 @@ pub struct StoreError {
     kind: StoreErrorKind,
     place: Arc<str>,
     cause: Arc<str>,
+    source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
 impl StoreError {
     /// `place` is the URL of the object or replica with credentials masked; `cause` a clause without a full stop.
     pub fn new(kind: StoreErrorKind, place: impl Into<Arc<str>>, cause: impl Into<Arc<str>>) -> StoreError {
-        StoreError { kind, place: place.into(), cause: cause.into() }
+        StoreError { kind, place: place.into(), cause: cause.into(), source: None }
+    }
+
+    /// Sets the error that [`source`](StdError::source) returns. It must not contain a secret.
+    pub(crate) fn caused_by(self, source: impl StdError + Send + Sync + 'static) -> StoreError {
+        StoreError { source: Some(Arc::new(source)), ..self }
     }
 
     pub(super) fn missing(place: impl Into<Arc<str>>) -> StoreError {
@@ -50,7 +58,11 @@ impl fmt::Display for StoreError {
     }
 }
 
-impl std::error::Error for StoreError {}
+impl StdError for StoreError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.source.as_deref().map(|source| source as &(dyn StdError + 'static))
+    }
+}
 
 /// One line of a foreign text, of a length for a clause.
 pub(super) fn short(text: &str) -> String {

@@ -103,7 +103,7 @@ impl FileStore {
         FileStore { shown, place: Arc::new(place), blocking: Blocking::new() }
     }
 
-    fn error(&self, below: &str, error: &io::Error) -> StoreError {
+    fn error(&self, below: &str, error: io::Error) -> StoreError {
         let place = format!("{}/{below}", self.shown);
         let (kind, cause) = match error.kind() {
             io::ErrorKind::NotFound => return StoreError::missing(place),
@@ -116,7 +116,7 @@ impl FileStore {
             }
             _ => (StoreErrorKind::Unreachable, error.to_string()),
         };
-        StoreError::new(kind, place, cause)
+        StoreError::new(kind, place, cause).caused_by(error)
     }
 }
 
@@ -213,7 +213,7 @@ impl Store for FileStore {
         match listed {
             Ok(Some(files)) => Ok(files),
             Ok(None) => Err(StoreError::new(StoreErrorKind::Config, self.shown.clone(), "it is a file, no directory")),
-            Err(error) => Err(self.error(&Layout::Decimal.level(level), &error)),
+            Err(error) => Err(self.error(&Layout::Decimal.level(level), error)),
         }
     }
 
@@ -233,7 +233,7 @@ impl Store for FileStore {
         let buffer = if length < LARGE { vec![0; length as usize] } else { Vec::new() };
         let read = move |_: &Call| part(&place.directory().join(file), range, wanted.as_ref(), buffer);
         let read = self.blocking.run(&shown, length, read).await?;
-        let (version, chunk) = read.map_err(|error| self.error(&below, &error))?;
+        let (version, chunk) = read.map_err(|error| self.error(&below, error))?;
         version.check(expected, &shown)?;
         chunk.ok_or_else(|| StoreError::missing(shown))
     }
@@ -365,7 +365,7 @@ mod tests {
     fn what_the_system_answers_becomes_what_a_caller_can_do() {
         let place = FileConfig::parse("///srv/replica").expect("a place");
         let store = FileStore::new("file:///srv/replica".into(), place);
-        let told = |kind: io::ErrorKind| store.error("ltx/0", &kind.into());
+        let told = |kind: io::ErrorKind| store.error("ltx/0", kind.into());
         for (system, kind) in [
             (io::ErrorKind::NotFound, StoreErrorKind::NotFound),
             (io::ErrorKind::PermissionDenied, StoreErrorKind::Denied),

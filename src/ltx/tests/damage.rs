@@ -1,9 +1,9 @@
-//! Damaged and hostile files give errors: no panic, and never another page.
+//! Damaged and malicious files result in errors, never in a panic or a wrong page.
 
 use super::*;
 use proptest::prelude::*;
 
-/// Everything that reads, over bytes that may be anything.
+/// Runs every parser on arbitrary bytes.
 fn read_all<'a>(bytes: &[u8], header: &Header, entries: impl IntoIterator<Item = &'a IndexEntry>) {
     let _ = Header::parse(bytes);
     if let Ok(range) = index_range(bytes.len() as u64, bytes) {
@@ -12,14 +12,14 @@ fn read_all<'a>(bytes: &[u8], header: &Header, entries: impl IntoIterator<Item =
     }
     let mut page = vec![0; header.page_size.get() as usize];
     for entry in entries {
-        let cut = |at: u64| at.min(bytes.len() as u64) as usize;
-        let frame = &bytes[cut(entry.offset)..cut(entry.range().end)];
+        let clamp = |at: u64| at.min(bytes.len() as u64) as usize;
+        let frame = &bytes[clamp(entry.offset)..clamp(entry.range().end)];
         let _ = decode_page(frame, entry.pgno, &mut page);
     }
 }
 
 #[test]
-fn every_truncation_is_noticed() {
+fn every_truncation_is_detected() {
     for golden in Golden::all() {
         let Verified { header, entries, .. } = verify(&golden.bytes).expect(&golden.name);
         for length in 0..golden.bytes.len() {
@@ -31,7 +31,7 @@ fn every_truncation_is_noticed() {
 }
 
 #[test]
-fn bytes_behind_the_end_are_noticed() {
+fn bytes_after_the_end_are_detected() {
     for golden in Golden::all() {
         for extra in [&[0][..], &[0; 24], &golden.bytes] {
             assert!(verify(&[&golden.bytes, extra].concat()).is_err(), "{}", golden.name);
@@ -39,25 +39,25 @@ fn bytes_behind_the_end_are_noticed() {
     }
 }
 
-/// The checksum covers pages as they are before compression. So a changed byte in compressed data may go unnoticed,
-/// but only if the very same page comes out; any other byte is always noticed.
+/// The checksum covers uncompressed pages. A changed byte in compressed data is therefore undetected if it decompresses to the same page;
+/// any other change is detected.
 ///
-/// The few golden files above 2.5 KB are left out: their pages of 64 KiB take most of a minute without optimisation,
-/// and they hold no part that the others do not.
+/// The few golden files above 2.5 KB are skipped: their pages of 64 KiB take most of a minute without optimisation, and they have the same
+/// parts as the others.
 #[test]
-fn every_changed_byte_is_noticed_or_changes_nothing() {
+fn every_changed_byte_is_detected_or_has_no_effect() {
     for golden in Golden::all().into_iter().filter(|golden| golden.bytes.len() <= 2500) {
         let whole = verify(&golden.bytes).expect(&golden.name);
         let content = pages(&golden.bytes, &whole.header, &whole.entries).expect(&golden.name);
         let head = if golden.form() == Form::Block { 10 } else { 6 };
         for at in 0..golden.bytes.len() {
-            let place = whole.entries.iter().find(|entry| entry.range().contains(&(at as u64)));
+            let entry = whole.entries.iter().find(|entry| entry.range().contains(&(at as u64)));
             for change in [0x01, 0x10, 0x80, 0xff] {
                 let mut bytes = golden.bytes.clone();
                 bytes[at] ^= change;
-                read_all(&bytes, &whole.header, place);
+                read_all(&bytes, &whole.header, entry);
                 if let Ok(verified) = verify(&bytes) {
-                    let is_data = place.is_some_and(|entry| at as u64 >= entry.offset + head);
+                    let is_data = entry.is_some_and(|entry| at as u64 >= entry.offset + head);
                     assert!(is_data, "byte {at} of {}", golden.name);
                     assert_eq!(verified, whole, "byte {at} of {}", golden.name);
                     let decoded = pages(&bytes, &whole.header, &whole.entries);
@@ -68,9 +68,8 @@ fn every_changed_byte_is_noticed_or_changes_nothing() {
     }
 }
 
-/// The trailer keeps a checksum of the file that a repair of the damage would have to know; here it is made right
-/// again, so that only the checks of structure are left.
-fn with_checksum(mut file: Vec<u8>) -> Vec<u8> {
+/// Corrects the checksum of a changed file, so that only the structural checks can fail.
+fn with_correct_checksum(mut file: Vec<u8>) -> Vec<u8> {
     if let Err(LtxError::FileChecksum { computed, .. }) = verify(&file) {
         let at = file.len() - 8;
         file[at..].copy_from_slice(&computed.to_be_bytes());
@@ -86,24 +85,24 @@ fn small(flags: u32) -> Vec<u8> {
 }
 
 #[test]
-fn a_file_from_transaction_1_on_must_hold_every_page() {
+fn a_file_that_starts_at_transaction_1_must_contain_every_page() {
     let whole = small(Header::NO_CHECKSUMS);
     for (commit, missing) in [(1, 2), (3, 3), (u32::MAX, 3)] {
         let mut file = whole.clone();
         file[12..16].copy_from_slice(&u32::to_be_bytes(commit));
-        assert_eq!(verify(&with_checksum(file)), Err(LtxError::Incomplete(missing)));
+        assert_eq!(verify(&with_correct_checksum(file)), Err(LtxError::Incomplete(missing)));
     }
     let mut later = whole;
     (later[23], later[15]) = (2, 9);
-    assert_eq!(verify(&with_checksum(later)).map(|verified| verified.entries.len()), Ok(2));
+    assert_eq!(verify(&with_correct_checksum(later)).map(|verified| verified.entries.len()), Ok(2));
 }
 
-/// Shrinking leaves such files nowhere, but Litestream would read them, and so does this.
+/// No writer produces such files, even when a database shrinks. Litestream reads them.
 #[test]
 fn a_page_above_commit_stays_in_the_index() {
     let mut file = small(Header::NO_CHECKSUMS);
     (file[23], file[15]) = (2, 1);
-    let verified = verify(&with_checksum(file)).expect("a sound file");
+    let verified = verify(&with_correct_checksum(file)).expect("a valid file");
     assert_eq!(verified.header.commit, 1);
     assert_eq!(verified.entries.iter().map(|entry| entry.pgno).collect::<Vec<_>>(), [1, 2]);
 }
@@ -112,22 +111,22 @@ fn a_page_above_commit_stays_in_the_index() {
 fn checksums_of_the_database_are_verified() {
     let file = small(0);
     let database = (page_checksum(1, &[1; 512]) ^ page_checksum(2, &[2; 512])) | 1 << 63;
-    let trailer = verify(&file).expect("a sound file").trailer;
+    let trailer = verify(&file).expect("a valid file").trailer;
     assert_eq!(trailer.post_apply_checksum, database);
     let at = file.len() - Trailer::SIZE;
     for (flags, stored) in [(0, database ^ 1), (0, 0), (Header::NO_CHECKSUMS, database)] {
         let mut bad = file.clone();
         bad[4..8].copy_from_slice(&flags.to_be_bytes());
         bad[at..at + 8].copy_from_slice(&stored.to_be_bytes());
-        assert_eq!(verify(&with_checksum(bad)), Err(LtxError::PostApplyChecksum(stored)));
+        assert_eq!(verify(&with_correct_checksum(bad)), Err(LtxError::PostApplyChecksum(stored)));
     }
 }
 
-/// A frame of its own length between two pages, or behind them, that the index does not know.
+/// A frame between two pages, or after them, that is not in the index.
 #[test]
-fn bytes_between_the_pages_are_noticed() {
+fn bytes_between_the_pages_are_detected() {
     let whole = small(Header::NO_CHECKSUMS);
-    let Verified { header, entries, .. } = verify(&whole).expect("a sound file");
+    let Verified { header, entries, .. } = verify(&whole).expect("a valid file");
     let first = &whole[..entries[1].offset as usize];
     let end = first.len() as u64;
     for (kept, gap) in [(&entries[..1], end), (&entries[1..], Header::SIZE as u64), (&[], Header::SIZE as u64)] {
@@ -145,7 +144,7 @@ fn bytes_between_the_pages_are_noticed() {
 
 proptest! {
     #[test]
-    fn nothing_panics_on_bytes_of_any_kind(mut bytes in prop::collection::vec(any::<u8>(), 0..600), size in 9u32..=16) {
+    fn arbitrary_bytes_do_not_panic(mut bytes in prop::collection::vec(any::<u8>(), 0..600), size in 9u32..=16) {
         let header = header(1 << size, 3, 2, 2);
         let entry = IndexEntry { pgno: 1, offset: 0, size: bytes.len() as u32 };
         read_all(&bytes, &header, [&entry]);
@@ -158,13 +157,13 @@ proptest! {
     }
 
     #[test]
-    fn a_hostile_index_gives_only_entries_within_bounds(
+    fn a_malicious_index_has_only_entries_within_bounds(
         bytes in prop::collection::vec(prop_oneof![0u8..8, any::<u8>()], 0..60),
         start in prop_oneof![0..300u64, any::<u64>()],
     ) {
         let header = header(512, 3, 2, 2);
-        let ended = [&bytes[..], &[0]].concat();
-        for bytes in [bytes, ended] {
+        let terminated = [&bytes[..], &[0]].concat();
+        for bytes in [bytes, terminated] {
             let Ok(entries) = parse_index(&bytes, &header, start) else { continue };
             let mut free = Header::SIZE as u64;
             for entry in &entries {

@@ -1,4 +1,4 @@
-//! Files that a real Litestream wrote are read as it reads them.
+//! Files written by a real Litestream are read as Litestream reads them.
 
 use super::*;
 use crc_fast::CrcAlgorithm;
@@ -8,7 +8,7 @@ fn crc32(page: &[u8]) -> u32 {
 }
 
 #[test]
-fn their_pages_are_those_that_litestream_restores() {
+fn pages_equal_those_that_litestream_restores() {
     for golden in Golden::all() {
         let Verified { header, entries, .. } = verify(&golden.bytes).expect(&golden.name);
         let restored = golden.restored_at(header.max_txid);
@@ -17,13 +17,13 @@ fn their_pages_are_those_that_litestream_restores() {
         for (pgno, page) in &decoded {
             assert!(restored.contains(&(*pgno, crc32(page))), "page {pgno} of {}", golden.name);
         }
-        let holds_all = header.is_snapshot();
-        assert_eq!(holds_all, decoded.len() == restored.len(), "{}", golden.name);
+        let is_complete = header.is_snapshot();
+        assert_eq!(is_complete, decoded.len() == restored.len(), "{}", golden.name);
     }
 }
 
 #[test]
-fn their_headers_are_what_their_writer_meant() {
+fn headers_and_trailers_are_parsed_and_encoded_again() {
     for golden in Golden::all() {
         let Verified { header, trailer, .. } = verify(&golden.bytes).expect(&golden.name);
         let kind = golden.name.split_once('/').expect("a directory").1;
@@ -42,9 +42,9 @@ fn their_headers_are_what_their_writer_meant() {
     }
 }
 
-/// A reader of a large file sees its two ends only.
+/// Of a large file, only the start and the end are read.
 #[test]
-fn their_indexes_can_be_read_from_their_ends() {
+fn indexes_are_found_from_the_end_of_the_file() {
     for golden in Golden::all() {
         let verified = verify(&golden.bytes).expect(&golden.name);
         let size = golden.bytes.len() as u64;
@@ -56,10 +56,9 @@ fn their_indexes_can_be_read_from_their_ends() {
     }
 }
 
-/// Two compressors differ in what they choose, so that the bytes of pages and the offsets in the index may differ;
-/// nothing else does.
+/// The compressed bytes and the offsets in the index may differ, because compressors make different choices. Nothing else may differ.
 #[test]
-fn written_again_they_hold_the_same() {
+fn files_that_are_encoded_again_have_the_same_content() {
     for golden in Golden::all() {
         let verified = verify(&golden.bytes).expect(&golden.name);
         let content = pages(&golden.bytes, &verified.header, &verified.entries).expect(&golden.name);
@@ -77,9 +76,9 @@ fn written_again_they_hold_the_same() {
     }
 }
 
-/// The bytes behind the pages are determined by where the pages lie: the encoder gives the writer's own.
+/// The positions of the pages determine the bytes of the index, so the encoder writes the same ones as Litestream.
 #[test]
-fn index_and_trailer_are_written_byte_for_byte() {
+fn indexes_are_encoded_byte_for_byte() {
     for golden in Golden::all() {
         let verified = verify(&golden.bytes).expect(&golden.name);
         let range = index_range(golden.bytes.len() as u64, &golden.bytes).expect(&golden.name);
@@ -89,16 +88,16 @@ fn index_and_trailer_are_written_byte_for_byte() {
     }
 }
 
-/// The page on the format shows one of these files whole.
+/// `docs/format.md` shows one of these files completely.
 #[test]
 fn the_example_in_the_documentation_is_a_golden_file() {
     let page =
         std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/format.md")).expect("format.md");
     let (_, dump) = page.split_once("```hex").expect("an example");
-    let (dump, _) = dump.split_once("```").expect("its end");
+    let (dump, _) = dump.split_once("```").expect("the end of the example");
     let lines = dump.lines().filter_map(|line| line.split_once(": "));
     let bytes = lines.flat_map(|(_, bytes)| bytes.split_whitespace());
     let example: Vec<u8> = bytes.map(|byte| u8::from_str_radix(byte, 16).expect("a byte")).collect();
     let golden = Golden::all().into_iter().find(|golden| golden.name == "0.5.17-4096/level-0-last.ltx");
-    assert_eq!(example, golden.expect("the file shown").bytes);
+    assert_eq!(example, golden.expect("the file in the example").bytes);
 }

@@ -1,4 +1,4 @@
-//! The whole layer over whole files.
+//! Tests of the whole module with whole files.
 
 mod damage;
 mod golden;
@@ -8,17 +8,17 @@ mod sums;
 use super::*;
 use std::path::Path;
 
-/// A file that a real Litestream wrote, see `tests/golden/README.md`.
+/// A file written by a real Litestream, see `tests/golden/README.md`.
 struct Golden {
-    /// Version of Litestream and page size, kind of file.
+    /// Version of Litestream, page size and kind of file.
     name: String,
     bytes: Vec<u8>,
-    /// What `litestream restore` gives: TXID, page, CRC-32 of its content.
+    /// The output of `litestream restore`: TXID, page number, CRC-32 of the page.
     restored: Vec<(Txid, u32, u32)>,
 }
 
 impl Golden {
-    /// All of them.
+    /// Loads all golden files.
     fn all() -> Vec<Golden> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
         let versions = ["0.5.17", "0.5.5"];
@@ -37,12 +37,12 @@ impl Golden {
         all
     }
 
-    /// How its pages are compressed: ltx changed that in 0.5.2, between these two versions of Litestream.
+    /// Returns the compression format, which ltx changed in 0.5.2, between these two versions of Litestream.
     fn form(&self) -> Form {
         if self.name.starts_with("0.5.5-") { Form::Frame } else { Form::Block }
     }
 
-    /// The pages that `litestream restore` gives at `txid`, with the CRC-32 of their content.
+    /// Returns the pages that `litestream restore` writes at `txid`, with their CRC-32.
     fn restored_at(&self, txid: Txid) -> Vec<(u32, u32)> {
         let pages = self.restored.iter().filter(|(at, ..)| *at == txid);
         pages.map(|(_, pgno, crc)| (*pgno, *crc)).collect()
@@ -56,7 +56,7 @@ fn restored_page(line: &str) -> (Txid, u32, u32) {
     (txid.parse().expect("a TXID"), pgno.parse().expect("a page"), crc)
 }
 
-/// Every page of a whole file.
+/// Decodes every page of a whole file.
 fn pages(file: &[u8], header: &Header, entries: &[IndexEntry]) -> Result<Vec<(u32, Vec<u8>)>, LtxError> {
     let decode = |entry: &IndexEntry| {
         let mut page = vec![0; header.page_size.get() as usize];
@@ -66,7 +66,7 @@ fn pages(file: &[u8], header: &Header, entries: &[IndexEntry]) -> Result<Vec<(u3
     entries.iter().map(decode).collect()
 }
 
-/// A header without checksums and without a place in a write-ahead log.
+/// Creates a header without checksums and without a position in the write-ahead log.
 pub(super) fn header(page_size: u32, commit: u32, min: u64, max: u64) -> Header {
     Header {
         flags: Header::NO_CHECKSUMS,

@@ -1,9 +1,9 @@
-//! What the encoder writes is read back, byte for byte.
+//! Encoded files are decoded again, byte for byte.
 
 use super::*;
 use proptest::prelude::*;
 
-/// A page of `size` bytes, from one that LZ4 makes tiny to one that it makes longer.
+/// Generates pages of `size` bytes, from highly compressible to incompressible.
 fn page(size: usize) -> impl Strategy<Value = Vec<u8>> {
     let dense = any::<u64>().prop_map(move |seed| noise(seed, size));
     let mixed = (any::<u64>(), 0..=size).prop_map(move |(seed, rest)| {
@@ -14,7 +14,7 @@ fn page(size: usize) -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![any::<u8>().prop_map(move |byte| vec![byte; size]), dense, mixed]
 }
 
-/// Bytes that no compressor makes shorter.
+/// Returns incompressible bytes.
 fn noise(seed: u64, size: usize) -> Vec<u8> {
     let mut state = seed | 1;
     let mut step = || {
@@ -26,7 +26,7 @@ fn noise(seed: u64, size: usize) -> Vec<u8> {
     (0..size).map(|_| step()).collect()
 }
 
-/// A file with some pages of a database.
+/// Generates the header and pages of a file.
 fn file() -> impl Strategy<Value = (Header, Vec<(u32, Vec<u8>)>)> {
     let shape = (9u32..=16, any::<bool>(), 2u64..1 << 40, 0u64..1000, any::<i64>());
     shape.prop_flat_map(|(bits, checksums, min, more, timestamp_ms)| {
@@ -48,9 +48,9 @@ fn encode(header: Header, pages: &[(u32, Vec<u8>)], form: Form) -> Vec<u8> {
 
 proptest! {
     #[test]
-    fn files_of_every_page_size_and_form((header, content) in file(), form in prop_oneof![Just(Form::Block), Just(Form::Frame)]) {
+    fn files_of_every_page_size_and_form_round_trip((header, content) in file(), form in prop_oneof![Just(Form::Block), Just(Form::Frame)]) {
         let file = encode(header, &content, form);
-        let verified = verify(&file).expect("what was written is sound");
+        let verified = verify(&file).expect("a valid file");
         prop_assert_eq!(verified.header, header);
         prop_assert_eq!(verified.trailer.post_apply_checksum, if header.has_checksums() { 1 << 63 | 9 } else { 0 });
         prop_assert!(verified.entries.iter().all(|entry| entry.size <= header.page_size.max_frame()));
@@ -59,13 +59,13 @@ proptest! {
 }
 
 #[test]
-fn a_page_that_lz4_makes_longer_stays_below_the_bound_at_every_page_size() {
+fn the_frame_of_an_incompressible_page_is_within_the_limit_for_every_page_size() {
     for size in (9..=16).map(|bits| 1 << bits) {
         let header = header(size, 7, 2, 2);
         for form in [Form::Block, Form::Frame] {
             let content = [(7, noise(u64::from(size), size as usize))];
             let file = encode(header, &content, form);
-            let entries = verify(&file).expect("what was written is sound").entries;
+            let entries = verify(&file).expect("a valid file").entries;
             assert!((size..=header.page_size.max_frame()).contains(&entries[0].size), "{:?}", entries[0]);
             assert_eq!(pages(&file, &header, &entries), Ok(content.to_vec()));
         }
@@ -73,20 +73,20 @@ fn a_page_that_lz4_makes_longer_stays_below_the_bound_at_every_page_size() {
 }
 
 #[test]
-fn a_file_may_hold_no_page() {
+fn a_file_may_contain_no_page() {
     for header in [header(4096, 0, 1, 1), header(4096, 8, 2, 2), Header { flags: 0, ..header(4096, 0, 1, 1) }] {
         let file = encode(header, &[], Form::Block);
         assert_eq!(file.len(), 100 + 6 + 1 + 8 + 16);
-        let verified = verify(&file).expect("what was written is sound");
+        let verified = verify(&file).expect("a valid file");
         assert_eq!((verified.header, verified.entries.len()), (header, 0));
-        let database_of_nothing = if header.has_checksums() { 1 << 63 } else { 0 };
-        assert_eq!(verified.trailer.post_apply_checksum, database_of_nothing);
+        let empty_database = if header.has_checksums() { 1 << 63 } else { 0 };
+        assert_eq!(verified.trailer.post_apply_checksum, empty_database);
     }
 }
 
-/// A database over 1 GiB: the file goes from the page before the lock page to the one behind it.
+/// The database is larger than 1 GiB, so the lock page is within it.
 #[test]
-fn a_snapshot_leaves_out_the_lock_page() {
+fn a_snapshot_omits_the_lock_page() {
     let lock_page = 16385;
     let header = header(65536, lock_page + 1, 1, 1);
     assert_eq!(header.page_size.lock_page(), lock_page);
@@ -96,29 +96,29 @@ fn a_snapshot_leaves_out_the_lock_page() {
         page[..4].copy_from_slice(&pgno.to_be_bytes());
         encoder.page(pgno, &page);
     }
-    let verified = verify(&encoder.finish()).expect("what was written is sound");
+    let verified = verify(&encoder.finish()).expect("a valid file");
     let last_two: Vec<u32> = verified.entries[lock_page as usize - 2..].iter().map(|entry| entry.pgno).collect();
     assert_eq!(last_two, [lock_page - 1, lock_page + 1]);
 }
 
 #[test]
-fn the_encoder_refuses_what_no_file_may_hold() {
+fn the_encoder_panics_on_invalid_content() {
     let encoder = || Encoder::new(header(65536, 1 << 20, 2, 2), Form::Block);
     let page = vec![0; 65536];
-    let refuses = |write: &dyn Fn()| {
+    let panics = |write: &dyn Fn()| {
         assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(write)).is_err());
     };
-    refuses(&|| encoder().page(0, &page));
-    refuses(&|| encoder().page(16385, &page));
-    refuses(&|| encoder().page((1 << 20) + 1, &page));
-    refuses(&|| encoder().page(1, &page[1..]));
-    refuses(&|| {
+    panics(&|| encoder().page(0, &page));
+    panics(&|| encoder().page(16385, &page));
+    panics(&|| encoder().page((1 << 20) + 1, &page));
+    panics(&|| encoder().page(1, &page[1..]));
+    panics(&|| {
         let mut encoder = encoder();
         encoder.page(5, &page);
         encoder.page(5, &page);
     });
-    refuses(&|| drop(Encoder::new(header(512, 1, 2, 1), Form::Block)));
-    refuses(&|| drop(Encoder::new(header(512, 1, 1, 1), Form::Block).finish()));
-    let keeps_checksums = Header { flags: 0, pre_apply_checksum: 1 << 63, ..header(512, 1, 2, 2) };
-    refuses(&|| drop(Encoder::new(keeps_checksums, Form::Block).finish()));
+    panics(&|| drop(Encoder::new(header(512, 1, 2, 1), Form::Block)));
+    panics(&|| drop(Encoder::new(header(512, 1, 1, 1), Form::Block).finish()));
+    let with_checksums = Header { flags: 0, pre_apply_checksum: 1 << 63, ..header(512, 1, 2, 2) };
+    panics(&|| drop(Encoder::new(with_checksums, Form::Block).finish()));
 }

@@ -1,9 +1,9 @@
-//! Checking files whose pages come in any order.
+//! Verification of files whose pages are read in any order.
 
 use super::*;
 use proptest::prelude::*;
 
-/// A file that holds some pages.
+/// Encodes a file with these pages.
 fn file(pages: &[u32], form: Form) -> Vec<u8> {
     let mut encoder = Encoder::new(header(512, 4000, 2, 3), form);
     pages.iter().for_each(|pgno| encoder.page(*pgno, &[*pgno as u8; 512]));
@@ -12,10 +12,10 @@ fn file(pages: &[u32], form: Form) -> Vec<u8> {
 
 fn outline(file: &[u8]) -> (Outline, Vec<(u32, PageSum)>) {
     let index = index_range(file.len() as u64, file).expect("an index");
-    let entries = verify(file).map(|file| file.entries).expect("a sound file");
+    let entries = verify(file).map(|file| file.entries).expect("a valid file");
     let mut reader = OutlineReader::new(file).expect("a header");
     let index = &file[index.start as usize..index.end as usize];
-    // In two pieces, as a large one comes.
+    // In two pieces, as the index of a large file is read.
     let (first, second) = index.split_at(index.len() / 2);
     reader.index(first, &entries);
     reader.index(second, &[]);
@@ -36,7 +36,7 @@ proptest! {
         pages in numbers(),
         blocks: bool,
         keys in prop::collection::vec(any::<u32>(), 60),
-        lot in 1usize..9,
+        batch in 1usize..9,
         wrong in prop::option::of((any::<prop::sample::Index>(), 0u32..64)),
     ) {
         let file = file(&pages, if blocks { Form::Block } else { Form::Frame });
@@ -54,11 +54,11 @@ proptest! {
         let shuffled: Vec<(u32, PageSum)> = order.iter().map(|at| sums[*at]).collect();
         let mut file = FileSums::new(outline);
         let mut result = Ok(());
-        for (came, lot) in shuffled.chunks(lot).enumerate() {
-            prop_assert_eq!(&result, &Ok(()), "before lot {}", came);
-            prop_assert!(lot.iter().all(|(pgno, _)| !file.has(*pgno)));
-            result = file.add(lot);
-            prop_assert!(lot.iter().all(|(pgno, _)| file.has(*pgno)));
+        for (i, batch) in shuffled.chunks(batch).enumerate() {
+            prop_assert_eq!(&result, &Ok(()), "before batch {}", i);
+            prop_assert!(batch.iter().all(|(pgno, _)| !file.has(*pgno)));
+            result = file.add(batch);
+            prop_assert!(batch.iter().all(|(pgno, _)| file.has(*pgno)));
         }
         prop_assert_eq!(file.missing(), Some(0));
         prop_assert_eq!(result.is_err(), wrong.is_some());
@@ -66,7 +66,7 @@ proptest! {
 }
 
 #[test]
-fn a_page_that_comes_again_must_be_the_same() {
+fn a_page_that_is_read_again_must_be_the_same() {
     let (outline, sums) = outline(&file(&[1, 2, 3, 7], Form::Block));
     let mut file = FileSums::new(outline);
     assert_eq!(file.add(&sums[..2]), Ok(()));
@@ -75,15 +75,15 @@ fn a_page_that_comes_again_must_be_the_same() {
     let other = PageSum { crc: sums[1].1.crc ^ 1, ..sums[1].1 };
     assert_eq!(file.add(&[(2, other)]), Err(LtxError::PageDiffers(2)));
     assert_eq!(file.add(&sums[3..]), Ok(()));
-    // It is whole, and so it stays.
+    // Reading pages again after all were read changes nothing.
     assert_eq!(file.add(&sums), Ok(()));
     assert_eq!(file.add(&[(2, other)]), Err(LtxError::PageDiffers(2)));
     assert!(!file.has(4) && !file.has(8) && !file.has(0));
 }
 
-/// No writer mixes both forms of frames. Where one stands does not follow from how many come before it then.
+/// No writer mixes both forms of frames. In such a file the number of pages before a page does not determine its offset in the checksum.
 #[test]
-fn pages_of_different_lengths_are_compared_and_not_summed() {
+fn pages_of_different_lengths_are_compared_but_not_summed() {
     let (outline, mut sums) = outline(&file(&[1, 2], Form::Block));
     sums[1].1.length -= 4;
     let mut file = FileSums::new(outline);
@@ -94,11 +94,11 @@ fn pages_of_different_lengths_are_compared_and_not_summed() {
 }
 
 #[test]
-fn a_flipped_bit_anywhere_but_in_the_pages_is_found() {
+fn a_flipped_bit_outside_the_pages_is_detected() {
     let whole = file(&[2, 3], Form::Block);
     let index = index_range(whole.len() as u64, &whole).expect("an index");
     let (_, sums) = outline(&whole);
-    let entries = verify(&whole).expect("a sound file").entries;
+    let entries = verify(&whole).expect("a valid file").entries;
     let tail = index.start as usize..whole.len();
     for at in (0..Header::SIZE).chain(tail) {
         let mut bytes = whole.clone();

@@ -5,63 +5,66 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// A decoded page, as it lies in the cache.
+/// A decoded page. Clones share its memory.
 #[derive(Clone)]
-pub struct Page(Arc<Held<[u8]>>);
+pub struct Page(Arc<PageBuffer<[u8]>>);
 
-/// A page's bytes, and behind how many bytes of a file they were fetched as a guess that nobody has read yet; 0 once
-/// somebody has, or if the page was asked for.
-struct Held<B: ?Sized> {
+/// The bytes of a page, and whether it was fetched speculatively and has not been read.
+struct PageBuffer<B: ?Sized> {
+    /// The size in bytes of the frame that the page was decoded from, if the page was fetched speculatively and has not
+    /// been read yet; otherwise 0.
     unread: AtomicU32,
     bytes: B,
 }
 
 impl Page {
-    /// A page of `size` bytes, which `fill` writes. `guess` is the length of its frame if nobody asked for it, else 0.
-    pub(super) fn new<E>(size: u32, guess: u32, fill: impl FnOnce(&mut [u8]) -> Result<(), E>) -> Result<Page, E> {
-        fn sized<const SIZE: usize>(guess: u32) -> Arc<Held<[u8]>> {
-            Arc::new(Held { unread: AtomicU32::new(guess), bytes: [0; SIZE] })
+    /// Creates a page of `size` bytes with content that `fill` writes. `unread` is the size in bytes of the page's
+    /// frame if it was fetched speculatively, or 0 if a reader requested it.
+    pub(super) fn new<E>(size: u32, unread: u32, fill: impl FnOnce(&mut [u8]) -> Result<(), E>) -> Result<Page, E> {
+        fn sized<const SIZE: usize>(unread: u32) -> Arc<PageBuffer<[u8]>> {
+            Arc::new(PageBuffer { unread: AtomicU32::new(unread), bytes: [0; SIZE] })
         }
-        // One allocation for count and bytes alike, which needs the size at compile time.
-        let held = match size {
-            512 => sized::<512>(guess),
-            1024 => sized::<1024>(guess),
-            2048 => sized::<2048>(guess),
-            4096 => sized::<4096>(guess),
-            8192 => sized::<8192>(guess),
-            16384 => sized::<16384>(guess),
-            32768 => sized::<32768>(guess),
-            _ => sized::<65536>(guess),
+        // A single allocation for the counters and the bytes needs a size that is known at compile time.
+        let buffer = match size {
+            512 => sized::<512>(unread),
+            1024 => sized::<1024>(unread),
+            2048 => sized::<2048>(unread),
+            4096 => sized::<4096>(unread),
+            8192 => sized::<8192>(unread),
+            16384 => sized::<16384>(unread),
+            32768 => sized::<32768>(unread),
+            _ => sized::<65536>(unread),
         };
-        Page(held).refill(guess, fill)
+        Page(buffer).refill(unread, fill)
     }
 
-    /// Another page, in the memory of one that nobody else holds.
-    pub(super) fn refill<E>(mut self, guess: u32, fill: impl FnOnce(&mut [u8]) -> Result<(), E>) -> Result<Page, E> {
-        if let Some(held) = Arc::get_mut(&mut self.0) {
-            *held.unread.get_mut() = guess;
-            fill(&mut held.bytes)?;
+    /// Reuses the memory of a page for another one. The page must be [unique](Page::is_unique).
+    pub(super) fn refill<E>(mut self, unread: u32, fill: impl FnOnce(&mut [u8]) -> Result<(), E>) -> Result<Page, E> {
+        if let Some(buffer) = Arc::get_mut(&mut self.0) {
+            *buffer.unread.get_mut() = unread;
+            fill(&mut buffer.bytes)?;
         }
         Ok(self)
     }
 
-    /// Whether nobody else holds it.
-    pub(super) fn is_alone(&mut self) -> bool {
+    /// Returns whether this is the only reference to the page.
+    pub(super) fn is_unique(&mut self) -> bool {
         Arc::get_mut(&mut self.0).is_some()
     }
 
-    /// Whether it was fetched as a guess and nobody has read it.
+    /// Returns whether the page was fetched speculatively and has not been read yet.
     #[inline]
     pub(in crate::replica) fn is_unread(&self) -> bool {
-        self.guess() != 0
+        self.unread_frame_size() != 0
     }
 
-    /// The length of its frame if it was a guess and nobody has read it, else 0.
-    pub(super) fn guess(&self) -> u32 {
+    /// Returns the size in bytes of the page's frame if it was fetched speculatively and has not been read yet,
+    /// otherwise 0.
+    pub(super) fn unread_frame_size(&self) -> u32 {
         self.0.unread.load(Ordering::Relaxed)
     }
 
-    /// As [`Page::guess`], if this is its first use.
+    /// Marks the page as read. Returns the previous [`Page::unread_frame_size`].
     #[inline]
     pub(super) fn first_use(&self) -> u32 {
         if self.is_unread() { self.0.unread.swap(0, Ordering::Relaxed) } else { 0 }

@@ -1,47 +1,51 @@
-//! Cells of b-tree pages. Facts from SQLite's file format.
+//! The payloads in the cells of b-tree pages.
 
-use crate::replica::dbformat::btree;
-use crate::replica::dbformat::btree::{PageKind, local, start, u16_at, u32_at, varint};
+use crate::replica::dbformat::btree::{
+    self, INDEX_INTERIOR, INDEX_LEAF, INTERIOR_HEADER, LEAF_HEADER, PageKind, TABLE_LEAF, header_offset, local_size,
+    pgno_at, u16_at, varint,
+};
 
-/// Kinds of b-tree pages whose cells hold payloads.
-const INDEX_INTERIOR: u8 = 2;
-const INDEX_LEAF: u8 = 10;
-const TABLE_LEAF: u8 = 13;
+/// Offset in page 1 of the number of bytes that are reserved at the end of each page.
+const RESERVED: usize = 20;
 
-/// What a cell of a table or an index holds, as far as its page has it.
+/// The smallest number of usable bytes per page that SQLite allows.
+const MIN_USABLE: usize = 480;
+
+/// A cell of a table or an index, as far as it is stored in its page.
 pub(in crate::replica) struct BtreeCell<'a> {
-    /// The first bytes of the payload.
+    /// The part of the payload that is stored in the page.
     pub local: &'a [u8],
-    /// Length of all of it.
+    /// Length of the whole payload in bytes.
     pub length: u64,
-    /// Where it goes on.
+    /// The first overflow page, which contains the rest of the payload.
     pub overflow: Option<u32>,
 }
 
-/// The cells of a page that hold payloads; None in the place of one that is damaged. `usable` is the size of the part of
-/// pages that SQLite uses.
+/// Returns the cells of a page that contain payloads, and None in place of a damaged cell. `usable` is the size in
+/// bytes of the part of each page that SQLite uses.
 pub(in crate::replica) fn each(
     page: &[u8],
     pgno: u32,
     usable: usize,
     commit: u32,
 ) -> impl Iterator<Item = Option<BtreeCell<'_>>> {
-    let start = start(pgno);
-    let kind = page.get(start).copied().unwrap_or_default();
-    let holds_payloads = [INDEX_INTERIOR, INDEX_LEAF, TABLE_LEAF].contains(&kind);
-    // An interior page has a pointer more in its header, and one in front of each cell.
-    let (header, left) = if btree::kind(page, pgno) == PageKind::Interior { (12, 4) } else { (8, 0) };
-    let count = u16_at(page, start + 3).filter(|_| holds_payloads).unwrap_or_default();
+    let header = header_offset(pgno);
+    let page_type = page.get(header).copied().unwrap_or_default();
+    let has_payloads = [INDEX_INTERIOR, INDEX_LEAF, TABLE_LEAF].contains(&page_type);
+    // On an interior page, each cell begins with the number of a child, which takes 4 bytes.
+    let is_interior = btree::kind(page, pgno) == PageKind::Interior;
+    let (header_size, child_size) = if is_interior { (INTERIOR_HEADER, 4) } else { (LEAF_HEADER, 0) };
+    let count = u16_at(page, header + 3).filter(|_| has_payloads).unwrap_or_default();
     let cell = move |number: usize| {
-        let cell = page.get(u16_at(page, start + header + 2 * number)? + left..)?;
+        let cell = page.get(u16_at(page, header + header_size + 2 * number)? + child_size..)?;
         let (length, mut at) = varint(cell)?;
-        if kind == TABLE_LEAF {
+        if page_type == TABLE_LEAF {
             at += varint(cell.get(at..)?)?.1;
         }
-        match local(length, usable, kind == TABLE_LEAF) {
-            Some(kept) => {
-                let overflow = u32_at(cell, at + kept).filter(|pgno| (2..=commit).contains(pgno));
-                Some(BtreeCell { local: cell.get(at..at + kept)?, length, overflow })
+        match local_size(length, usable, page_type == TABLE_LEAF) {
+            Some(local) => {
+                let overflow = pgno_at(cell, at + local, commit);
+                Some(BtreeCell { local: cell.get(at..at + local)?, length, overflow })
             }
             None => {
                 let end = at.checked_add(usize::try_from(length).ok()?)?;
@@ -50,4 +54,16 @@ pub(in crate::replica) fn each(
         }
     };
     (0..count).map(cell)
+}
+
+/// Returns the first overflow page of each cell of a leaf that has one, in key order. `page_1` contains the number of
+/// bytes that are reserved in each page.
+pub(in crate::replica) fn overflows(page: &[u8], pgno: u32, page_1: &[u8], commit: u32) -> Vec<u32> {
+    let reserved = page_1.get(RESERVED).map_or(0, |reserved| usize::from(*reserved));
+    match page.len().checked_sub(reserved).filter(|usable| *usable >= MIN_USABLE) {
+        Some(usable) if btree::kind(page, pgno) == PageKind::Leaf => {
+            each(page, pgno, usable, commit).filter_map(|cell| cell?.overflow).collect()
+        }
+        _ => Vec::new(),
+    }
 }

@@ -1,43 +1,46 @@
-//! The pages of a database that hold nothing: nobody reads them, so none is fetched beside others.
+//! The set of free pages of a database. SQLite does not read them, so they are not fetched along with other pages.
 //!
-//! SQLite keeps them in a list of trunk pages, each with the next one's number and up to a page full of free pages.
+//! The freelist is a linked list of trunk pages. A trunk page contains the number of the next one and the numbers of as
+//! many free pages as fit.
 
 use crate::replica::cache::PageKey;
 use crate::replica::dbformat::btree;
 
-/// So many trunks are followed at the most. One lists about a thousand pages of 4 KiB.
-const MOST_TRUNKS: usize = 1024;
+/// Upper bound of the number of trunk pages that are read. With 4 KiB pages, a trunk page lists about a thousand pages.
+const MAX_TRUNKS: usize = 1024;
 
-/// Free pages, one bit each.
+/// The free pages that are known, one bit each.
 #[derive(Default)]
 pub(in crate::replica) struct FreeList {
-    /// The page 1 that the list begins on.
-    of: Option<PageKey>,
+    /// The version of page 1 that the list starts at.
+    page_1: Option<PageKey>,
     commit: u32,
     bits: Vec<u64>,
+    /// How many trunk pages have been read.
     trunks: usize,
+    /// The next trunk page.
     next: Option<u32>,
 }
 
 impl FreeList {
-    /// The list of a database, before its first trunk is known.
+    /// Creates an empty set for the freelist that starts at a page 1.
     pub(in crate::replica) fn begin(key: PageKey, page_1: &[u8], commit: u32) -> FreeList {
         let next = btree::first_trunk(page_1, commit);
-        FreeList { of: Some(key), commit, next, ..FreeList::default() }
+        FreeList { page_1: Some(key), commit, next, ..FreeList::default() }
     }
 
-    /// Whether it was read from this page 1.
+    /// Returns whether the list starts at this version of page 1.
     pub(in crate::replica) fn is_of(&self, key: PageKey) -> bool {
-        self.of == Some(key)
+        self.page_1 == Some(key)
     }
 
-    /// The trunk to give to [`FreeList::take`] next.
+    /// Returns the trunk page to pass to [`FreeList::take`] next, or None at the end of the list.
     pub(in crate::replica) fn next_trunk(&self) -> Option<u32> {
-        // A list that comes back to itself is damaged.
-        self.next.filter(|next| self.trunks < MOST_TRUNKS && !self.contains(*next))
+        // A list with a cycle is damaged.
+        self.next.filter(|next| self.trunks < MAX_TRUNKS && !self.contains(*next))
     }
 
-    /// Takes a trunk and what it lists.
+    /// Adds the next trunk page and the pages that it lists.
     pub(in crate::replica) fn take(&mut self, page: &[u8]) {
         let Some(trunk) = self.next else { return };
         let (next, listed) = btree::trunk(page, self.commit);
@@ -54,7 +57,7 @@ impl FreeList {
         self.bits[word] |= 1 << (pgno % 64);
     }
 
-    /// Whether a page is free, as far as is known.
+    /// Returns whether a page is known to be free.
     pub(in crate::replica) fn contains(&self, pgno: u32) -> bool {
         self.bits.get(pgno as usize / 64).is_some_and(|word| word >> (pgno % 64) & 1 == 1)
     }

@@ -1,6 +1,22 @@
-//! The SQLite file format, as far as fetching needs it.
+//! The parts of the SQLite file format that fetching and comparing pages need.
+//!
+//! These functions read pages to decide what to fetch, so they skip content that violates the format instead of
+//! failing.
+//!
+//! | module | contents |
+//! |---|---|
+//! | `btree` | kinds of pages, children of interior pages, overflow chains, trunk pages of the freelist |
+//! | `plausible` | whether a page can belong to a database, which detects some corrupted pages |
+//! | `cells` | the payloads in the cells of a b-tree page, and their overflow pages |
+//! | `record` | the rows of `sqlite_schema` |
+//! | `freelist` | the set of free pages, which are never fetched ahead |
 
 pub(in crate::replica) mod btree;
 pub(in crate::replica) mod cells;
 pub(in crate::replica) mod freelist;
+mod plausible;
 pub(in crate::replica) mod record;
+#[cfg(test)]
+mod tests;
+
+pub(in crate::replica) use plausible::is_plausible;

@@ -1,11 +1,11 @@
-//! The rows of the schema. Facts from SQLite's file format.
+//! The rows of `sqlite_schema`.
 
 use crate::replica::dbformat::btree::{u32_at, varint};
 
-/// Offset in page 1 of the number that says how text is encoded.
-const ENCODING: usize = 56;
+/// Offset in page 1 of the text encoding.
+const TEXT_ENCODING: usize = 56;
 
-/// A row of the schema that has pages.
+/// A table or an index in the schema.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(in crate::replica) struct SchemaRow {
     pub is_index: bool,
@@ -13,8 +13,8 @@ pub(in crate::replica) struct SchemaRow {
     pub root: u32,
 }
 
-/// Reads a row of the schema: type, name, table, root page, SQL. None for a view or a trigger, which has no pages, and for
-/// what makes no sense. The payload may end behind the root page.
+/// Parses a row of the schema, whose columns are type, name, table, root page and SQL. Returns None for views and
+/// triggers, which have no pages, and for a payload that violates the format. The payload may end after the root page.
 pub(in crate::replica) fn entry(payload: &[u8], page_1: &[u8]) -> Option<SchemaRow> {
     let (header, mut at) = varint(payload)?;
     let mut body = usize::try_from(header).ok()?;
@@ -27,18 +27,18 @@ pub(in crate::replica) fn entry(payload: &[u8], page_1: &[u8]) -> Option<SchemaR
         body += size;
     }
     let [(_, kind), (_, name), _, (serial, root)] = values[..] else { return None };
-    let encoding = u32_at(page_1, ENCODING)?;
+    let encoding = u32_at(page_1, TEXT_ENCODING)?;
     let is_index = match text(kind, encoding).as_str() {
         "table" => false,
         "index" => true,
         _ => return None,
     };
-    // 8 and 9 are the numbers 0 and 1, without bytes.
+    // The serial types 8 and 9 are the integers 0 and 1 and take no bytes.
     let root = if serial == 9 { 1 } else { root.iter().fold(0, |number, byte| number << 8 | u32::from(*byte)) };
     (root > 0).then(|| SchemaRow { is_index, name: text(name, encoding), root })
 }
 
-/// Length in bytes of a value of a serial type.
+/// Returns the size in bytes of a value of a serial type.
 fn size(serial: u64) -> Option<usize> {
     Some(match serial {
         0 | 8 | 9 => 0,
@@ -50,7 +50,7 @@ fn size(serial: u64) -> Option<usize> {
     })
 }
 
-/// Text in the database's encoding: 1 is UTF-8, 2 and 3 are UTF-16, little and big endian.
+/// Decodes text in the encoding of the database: 1 is UTF-8, 2 is UTF-16 little-endian, 3 is UTF-16 big-endian.
 fn text(bytes: &[u8], encoding: u32) -> String {
     let units = |read: fn([u8; 2]) -> u16| -> Vec<u16> { bytes.as_chunks().0.iter().map(|unit| read(*unit)).collect() };
     match encoding {

@@ -2,7 +2,7 @@
 
 use crate::ltx::{self, PageFault, PageSum};
 use crate::replica::cache::Page;
-use crate::replica::dbformat::btree;
+use crate::replica::dbformat;
 use crate::replica::fetch::in_flight::FetchedPage;
 use crate::replica::fetch::run::{FetchRun, FrameRange};
 use crate::replica::fetch::{FetchError, Fetcher, key, request};
@@ -53,7 +53,7 @@ impl Fetcher {
         let page = self.decode(bytes.get(range).unwrap_or_default(), frame.pgno, run.page_size, guess);
         let page = page.and_then(|(page, sum)| {
             let is_last_word = frame.asked && run.is_again;
-            if !is_last_word && !btree::is_plausible(&page, frame.pgno, run.file.header.commit) {
+            if !is_last_word && !dbformat::is_plausible(&page, frame.pgno, run.file.header.commit) {
                 return Err(ltx::LtxError::Page { pgno: frame.pgno, fault: PageFault::Implausible });
             }
             sums.push((frame.pgno, sum));

@@ -5,7 +5,7 @@ use crate::ltx;
 use crate::replica::fetch::FetchError;
 use crate::replica::fetch::pace::Pace;
 use crate::replica::fetch::run::FetchRun;
-use crate::replica::files::loader::{LoadError, place};
+use crate::replica::files::loader::{LoadError, display_name};
 use crate::replica::files::ltx_file::LtxFile;
 use crate::store::{self, Chunk, Store, StoreErrorKind};
 use bytes::Bytes;
@@ -26,12 +26,12 @@ pub(super) async fn fetch(store: &dyn Store, pace: &Pace, run: &FetchRun) -> Res
 
 /// What is said of a page that could not be read.
 pub(super) fn damaged(store: &dyn Store, run: &FetchRun, cause: ltx::LtxError) -> FetchError {
-    FetchError::Damaged(Error::damaged(place(store, run.file.level, run.file.name), cause))
+    FetchError::Damaged(Error::damaged(display_name(store, run.file.level, run.file.name), cause))
 }
 
 /// What is said of a file of which wrong bytes came.
 pub(super) fn spoiled(store: &dyn Store, file: &LtxFile, cause: &ltx::LtxError) -> FetchError {
-    let place = place(store, file.level, file.name);
+    let place = display_name(store, file.level, file.name);
     let message = format!("wrong bytes were read of the file {place}, and rows may be wrong: {cause}");
     let error = Error::new(ErrorKind::Damaged, message);
     FetchError::Spoiled(

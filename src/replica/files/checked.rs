@@ -30,7 +30,7 @@ impl FileLoader {
             return self.check_whole(file).await;
         }
         if was_right == Some(true) {
-            file.integrity.verified();
+            file.integrity.mark_verified();
         }
         if file.integrity.is_verified() || !self.verifies.load(Ordering::Relaxed) {
             return Ok(());
@@ -43,7 +43,7 @@ impl FileLoader {
         let checked = whole::check(&*self.store, file).await;
         let damage = match &checked {
             Ok(()) => {
-                file.integrity.verified();
+                file.integrity.mark_verified();
                 None
             }
             Err(LoadError::Other(error)) if error.kind() == ErrorKind::Damaged => Some(error.clone()),

@@ -1,4 +1,4 @@
-//! Damaged files: they are planned around where others give the same state, as files that are missing are.
+//! Damaged files. Plans treat them like missing files: they avoid them if other files give the same state.
 
 use crate::error::{Error, ErrorKind};
 use crate::lock::Mutex;
@@ -10,7 +10,7 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// A damaged file, and what is wrong with it.
+/// A damaged file, with the error that reading it failed with.
 #[derive(Clone, Debug)]
 pub(in crate::replica) struct Damage {
     pub file: Listed,
@@ -18,7 +18,7 @@ pub(in crate::replica) struct Damage {
 }
 
 impl Damage {
-    /// What an error says of a file; the error itself if it is not about damage.
+    /// Returns the damage that an error of reading `file` describes. Fails with the error itself if it describes none.
     pub(in crate::replica) fn of(file: &Listed, error: LoadError) -> Result<Damage, LoadError> {
         match error {
             LoadError::Other(cause) if cause.kind() == ErrorKind::Damaged => {
@@ -29,76 +29,76 @@ impl Damage {
     }
 }
 
-/// Leaves damaged files out of a listing.
+/// Removes damaged files from a listing.
 pub(in crate::replica) fn leave_out(listed: &mut Cow<'_, [Listed]>, damaged: &[Damage]) {
     listed.to_mut().retain(|file| !damaged.iter().any(|damage| damage.file == *file));
 }
 
-/// For how long a file counts as damaged without being read again. One that is repaired has another version and is read
-/// at once.
-const REMEMBERED: Duration = Duration::from_secs(600);
+/// Returns the error of the first of some damaged files.
+pub(in crate::replica) fn first_error(damaged: &[Damage]) -> Option<LoadError> {
+    damaged.first().map(|damage| LoadError::Other(damage.error.clone()))
+}
 
-/// More files are not remembered.
-const MOST: usize = 1024;
+/// How long a file counts as damaged before it is read again. A repaired file has another version and is read at once.
+const DAMAGE_TTL: Duration = Duration::from_secs(600);
+
+/// Upper bound of the number of files that are remembered.
+const MAX_FILES: usize = 1024;
 
 type FileKey = (Level, FileName);
 
-/// The large files of a replica that were read whole.
+/// The large files of a replica that were read whole, with the results.
 #[derive(Default)]
 pub(in crate::replica) struct CheckedFiles {
-    verdicts: Mutex<HashMap<FileKey, Checked>>,
-    /// Damaged files, large or not, that a warning was written about.
-    told: Mutex<HashSet<FileKey>>,
+    results: Mutex<HashMap<FileKey, CheckResult>>,
+    /// Damaged files, small ones included, for which a warning has been logged.
+    reported: Mutex<HashSet<FileKey>>,
 }
 
-struct Checked {
+struct CheckResult {
     version: Version,
-    /// What is wrong with it.
+    /// The error, if the file is damaged.
     damage: Option<Error>,
-    since: Instant,
+    checked_at: Instant,
 }
 
 impl CheckedFiles {
-    /// What is wrong with a file, if that was found a short while ago.
+    /// Returns the error of this version of a file if it was found damaged within the last ten minutes.
     pub(in crate::replica) fn damage(&self, level: Level, name: FileName, version: &Version) -> Option<Error> {
-        let verdicts = self.verdicts.lock();
-        let known = verdicts.get(&(level, name)).filter(|known| known.version == *version);
-        known.filter(|known| known.since.elapsed() < REMEMBERED)?.damage.clone()
+        let results = self.results.lock();
+        let result = results.get(&(level, name)).filter(|result| result.version == *version);
+        result.filter(|result| result.checked_at.elapsed() < DAMAGE_TTL)?.damage.clone()
     }
 
-    /// Whether a file was right when it was last read whole, or damaged, in whatever version. None if it never was read.
+    /// Returns the result of the last time a file was read whole: `Some(true)` if this version was right, `Some(false)`
+    /// if any version was damaged, None if there is no result for this version.
     pub(in crate::replica) fn was_right(&self, level: Level, name: FileName, version: &Version) -> Option<bool> {
-        let verdicts = self.verdicts.lock();
-        let known = verdicts.get(&(level, name))?;
-        match known.damage {
+        let results = self.results.lock();
+        let result = results.get(&(level, name))?;
+        match result.damage {
             Some(_) => Some(false),
-            None => (known.version == *version).then_some(true),
+            None => (result.version == *version).then_some(true),
         }
     }
 
-    /// Remembers how a file was found.
+    /// Remembers the result of reading a file whole.
     pub(in crate::replica) fn note(&self, level: Level, name: FileName, version: Version, damage: Option<Error>) {
         if damage.is_none() {
-            self.told.lock().remove(&(level, name));
+            self.reported.lock().remove(&(level, name));
         }
-        let mut verdicts = self.verdicts.lock();
-        if verdicts.len() >= MOST {
-            verdicts.clear();
+        let mut results = self.results.lock();
+        if results.len() >= MAX_FILES {
+            results.clear();
         }
-        verdicts.insert((level, name), Checked { version, damage, since: Instant::now() });
+        results.insert((level, name), CheckResult { version, damage, checked_at: Instant::now() });
     }
 
-    /// Whether nobody was told of a file.
-    pub(in crate::replica) fn is_news(&self, level: Level, name: FileName) -> bool {
-        let mut told = self.told.lock();
-        if told.len() >= MOST {
-            told.clear();
+    /// Returns whether a damaged file has not been reported before, and remembers that it has now.
+    pub(in crate::replica) fn is_first_report(&self, level: Level, name: FileName) -> bool {
+        let mut reported = self.reported.lock();
+        if reported.len() >= MAX_FILES {
+            reported.clear();
         }
-        told.insert((level, name))
+        reported.insert((level, name))
     }
-}
-
-/// The error of the first of some damaged files.
-pub(in crate::replica) fn first_error(damaged: &[Damage]) -> Option<LoadError> {
-    damaged.first().map(|damage| LoadError::Other(damage.error.clone()))
 }

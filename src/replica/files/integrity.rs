@@ -1,59 +1,55 @@
-//! What is known of a file's bytes: whether they have the checksum that the file ends with.
+//! Whether the bytes of a file match its checksum.
 //!
-//! A frame has no checksum of its own, so a page can be wrong and still decode. Every page that is fetched is therefore
-//! added to the sum of its file ([`FileSums`]), which is compared with the file's checksum once all pages came, in whatever order
-//! and for whomever. A page that comes again is compared with what came before.
+//! A frame has no checksum of its own, so a page can be decoded and still be wrong. Therefore every page that is
+//! fetched is added to the sum of its file ([`FileSums`]), in any order and whichever reader fetched it. Once all pages
+//! have been added, the sum is compared with the checksum of the file. A page that is fetched again is compared with
+//! the first fetch.
 
 use crate::lock::Mutex;
 use crate::ltx::{self, FileSums, Outline, PageSum};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
-/// What is known of one file, shared by all who read it.
-#[derive(Debug)]
+/// What is known about the bytes of one file. All readers of the file share it.
+#[derive(Default, Debug)]
 pub(in crate::replica) struct Integrity {
     state: AtomicU8,
-    /// Why nothing of it may be served any more: pages that came do not have its checksum.
+    /// Set if pages were read that do not match the checksum: nothing of the file may be served any more.
     spoiled: OnceLock<ltx::LtxError>,
     sums: Mutex<Option<FileSums>>,
-    /// The pages that nobody asked for are being fetched, or were.
+    /// Whether fetching the pages that no reader requested has begun.
     completing: AtomicBool,
 }
 
-/// Not all of it came yet.
+/// Not all pages have been fetched.
 const UNKNOWN: u8 = 0;
-/// All of it came once and was right.
+/// All bytes have been read and match the checksum.
 const VERIFIED: u8 = 1;
-/// Something of it was wrong: it is to be read whole before more of it is believed.
+/// Some bytes were wrong: the file must be read whole before more of it is used.
 const DOUBTED: u8 = 2;
 
-/// Once this share of a file's pages came the others are fetched too, so that it can be checked: as few as one in eight.
+/// Once no more than one of this many pages of a file is missing, the missing ones are fetched too, so that the file
+/// can be verified.
 const NEARLY_ALL: u32 = 8;
 
-/// What pages that came say about their file.
+/// The result of adding pages to the sum of their file.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::replica) enum IntegrityVerdict {
-    /// Nothing is wrong so far.
+    /// No page is known to be wrong.
     Sound,
-    /// So, and few pages are missing. Said once.
+    /// No page is known to be wrong, and few pages are missing. Returned once per file.
     NearlyWhole,
-    /// They, or pages that came before, are not those of the file.
+    /// These pages, or pages that were added before, do not match the checksum of the file.
     Spoiled(ltx::LtxError),
 }
 
 impl Integrity {
-    /// Of a file of which nothing came, or of one that came whole and was right.
-    pub(in crate::replica) fn new(verified: bool) -> Integrity {
-        let state = AtomicU8::new(if verified { VERIFIED } else { UNKNOWN });
-        Integrity { state, spoiled: OnceLock::new(), sums: Mutex::default(), completing: AtomicBool::new(false) }
-    }
-
-    /// Begins to sum up pages, if that was not begun.
+    /// Starts the sum of the file's pages, unless it was started before.
     pub(in crate::replica) fn track(&self, outline: Outline) {
         self.sums.lock().get_or_insert_with(|| FileSums::new(outline));
     }
 
-    /// Takes pages that came.
+    /// Adds fetched pages to the sum.
     pub(in crate::replica) fn add(&self, pages: &[(u32, PageSum)]) -> IntegrityVerdict {
         let mut sums = self.sums.lock();
         let Some(sums) = sums.as_mut() else { return IntegrityVerdict::Sound };
@@ -63,49 +59,50 @@ impl Integrity {
         }
         match sums.missing() {
             Some(0) if before != Some(0) => {
-                // A doubt stays.
+                // A doubted file stays doubted until it is read whole.
                 let _ = self.state.compare_exchange(UNKNOWN, VERIFIED, Ordering::Relaxed, Ordering::Relaxed);
                 IntegrityVerdict::Sound
             }
             Some(missing) if !self.is_verified() && missing <= sums.pages() / NEARLY_ALL => {
-                let began = self.completing.swap(true, Ordering::Relaxed);
-                if began { IntegrityVerdict::Sound } else { IntegrityVerdict::NearlyWhole }
+                let has_begun = self.completing.swap(true, Ordering::Relaxed);
+                if has_begun { IntegrityVerdict::Sound } else { IntegrityVerdict::NearlyWhole }
             }
             _ => IntegrityVerdict::Sound,
         }
     }
 
-    /// Whether a page came.
+    /// Returns whether a page has been added to the sum.
     pub(in crate::replica) fn has(&self, pgno: u32) -> bool {
         self.sums.lock().as_ref().is_some_and(|sums| sums.has(pgno))
     }
 
-    /// Whether all of the file came once and was right.
+    /// Returns whether the whole file has been read and matches its checksum.
     pub(in crate::replica) fn is_verified(&self) -> bool {
         self.state.load(Ordering::Relaxed) == VERIFIED && self.spoiled.get().is_none()
     }
 
-    /// Why nothing of it may be served any more; None if it may.
+    /// Returns why nothing of the file may be served any more, or None if it may.
     pub(in crate::replica) fn spoiled(&self) -> Option<&ltx::LtxError> {
         self.spoiled.get()
     }
 
-    /// Whether it has to be read whole before it is used again.
+    /// Returns whether the file must be read whole before it is used again.
     pub(in crate::replica) fn is_doubted(&self) -> bool {
         self.state.load(Ordering::Relaxed) == DOUBTED || self.spoiled.get().is_some()
     }
 
-    /// It was read whole and is right.
-    pub(in crate::replica) fn verified(&self) {
+    /// Records that the whole file has been read and matches its checksum.
+    pub(in crate::replica) fn mark_verified(&self) {
         self.state.store(VERIFIED, Ordering::Relaxed);
     }
 
-    /// Something of it is wrong.
+    /// Records that some bytes were wrong.
     pub(in crate::replica) fn doubt(&self) {
         self.state.store(DOUBTED, Ordering::Relaxed);
     }
 
-    /// Its content does not have its checksum. That is final: who reads the file again begins anew.
+    /// Records that the content does not match the checksum. This is final: reading the file again creates a new
+    /// [`LtxFile`](super::ltx_file::LtxFile).
     pub(in crate::replica) fn spoil(&self, cause: ltx::LtxError) -> &ltx::LtxError {
         self.spoiled.get_or_init(|| cause)
     }
@@ -122,7 +119,7 @@ mod tests {
     use std::time::Duration;
 
     #[tokio::test]
-    async fn a_file_that_came_whole_is_verified_and_a_doubt_stays_until_it_is_read_whole_again() {
+    async fn a_file_read_whole_is_verified_and_a_doubted_one_stays_doubted_until_then() {
         let store = Arc::new(Memory::new());
         store.insert(Level::ZERO, name(1), file(1));
         let replica = Arc::new(Replica::new(store, CacheLimits { memory: 0, disk: 0 }, Duration::from_secs(1)));
@@ -132,11 +129,11 @@ mod tests {
         assert!(integrity.is_verified() && !integrity.is_doubted());
         integrity.doubt();
         assert!(integrity.is_doubted() && !integrity.is_verified() && !view.is_spoiled());
-        integrity.verified();
+        integrity.mark_verified();
         assert!(integrity.is_verified() && !integrity.is_doubted());
         integrity.spoil(ltx::LtxError::PageDiffers(1));
         assert!(integrity.is_doubted() && view.is_spoiled());
-        integrity.verified();
+        integrity.mark_verified();
         assert!(integrity.is_doubted() && view.is_spoiled());
     }
 }

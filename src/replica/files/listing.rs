@@ -1,15 +1,16 @@
-//! Listings: what files lie in the replica, as of about now.
+//! Lists the files of a replica.
 
 use crate::ltx::{Level, Txid};
 use crate::replica::files::plan;
 use crate::store::{self, Listed, Store};
 use futures_util::future::try_join_all;
 
-/// The files that the newest state can be made of.
+/// Lists the files that the newest state can consist of.
 ///
-/// Levels 1–9 at once, then of level 0 only the last that they cover and what they do not: retention may be off, and level
-/// 0 then holds a file for every second of the replica's life. And from `seen` on, the transaction of a view, whose file
-/// shows whether this is still the same history. Two round trips, and a third if the higher levels have a hole.
+/// Lists levels 1–9 concurrently. Of level 0, lists only the last file that they cover and the files after it, because
+/// with retention turned off level 0 contains one file for every second of the replica's life. If `seen`, the TXID of a
+/// view, is lower, level 0 is listed from there: the file of that transaction shows whether the replica still has the
+/// same history. Takes two round trips, and a third if the higher levels have a hole.
 pub(in crate::replica) async fn newest(
     store: &dyn Store,
     seen: Option<Txid>,
@@ -20,7 +21,7 @@ pub(in crate::replica) async fn newest(
         files.retain(|file| file.level != Level::ZERO);
         let from = seen.map_or(covered, |seen| seen.min(covered));
         files.extend(store.list(Level::ZERO, from).await?);
-        // With a hole below what was listed, level 0 may hold what fills it.
+        // If there is a hole below the listed part, level 0 may contain the files that fill it.
         match plan::newest(&files).get(1).map(plan::FileChain::end) {
             Some(end) if end < covered => covered = end,
             _ => return Ok(files),
@@ -28,14 +29,14 @@ pub(in crate::replica) async fn newest(
     }
 }
 
-/// Every file there is.
+/// Lists all files.
 pub(in crate::replica) async fn all(store: &dyn Store) -> Result<Vec<Listed>, store::StoreError> {
     let mut files = compacted(store).await?;
     files.extend(store.list(Level::ZERO, Txid(1)).await?);
     Ok(files)
 }
 
-/// The files of all levels but 0.
+/// Lists the files of all levels except level 0.
 pub(in crate::replica) async fn compacted(store: &dyn Store) -> Result<Vec<Listed>, store::StoreError> {
     let levels = Level::all().filter(|level| *level != Level::ZERO);
     let listings: Vec<_> = levels.map(|level| store.list(level, Txid(1))).collect();

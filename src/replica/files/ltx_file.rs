@@ -1,4 +1,5 @@
-//! What is read of a file before any of its pages is asked for: its header, its index, and what comes along.
+//! A file of the replica, and what is read of it before its pages are fetched: the header, the index, and the bytes
+//! around them.
 
 use crate::lock::Mutex;
 use crate::ltx::{FileName, Header, IndexEntry, Level};
@@ -8,125 +9,124 @@ use bytes::Bytes;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// A file of the replica: where it lies, and which bytes it has.
+/// A file of the replica, identified by its content.
 #[derive(Debug)]
 pub(in crate::replica) struct LtxFile {
-    /// Stands for the file's content in this process.
+    /// Identifies the content of the file within this process.
     pub number: u32,
-    /// Its level.
     pub level: Level,
-    /// Its name.
     pub name: FileName,
-    /// The version that stood there when its index was read; its pages are read from no other.
+    /// The version whose index was read. Pages are read from this version only.
     pub version: Version,
-    /// The version that listings show of the same bytes, where it is another.
+    /// The version that listings show for the same bytes, if it is a different one.
     pub listed: Mutex<Option<Version>>,
-    /// Its header.
     pub header: Header,
-    /// All of it, if it is a small file of level 0. Those are deleted within minutes, while views still refer to them.
+    /// The whole file, if it is a small file of level 0. Those are deleted within minutes, while views still refer to
+    /// them.
     pub body: Option<Bytes>,
-    /// Of all of its content.
+    /// Checksum of the whole content.
     pub checksum: u64,
-    /// How long it is, in bytes.
+    /// Size in bytes.
     pub size: u64,
-    /// Whether its bytes have that checksum, as far as that is known.
+    /// Whether the bytes are known to match the checksum.
     pub integrity: Arc<Integrity>,
 }
 
 impl LtxFile {
-    /// Whether a listing shows these bytes.
+    /// Returns whether a listing that shows `version` shows these bytes.
     pub(in crate::replica) fn is_listed_as(&self, version: &Version) -> bool {
         self.version == *version || self.listed.lock().as_ref() == Some(version)
     }
 
-    /// A listing shows these bytes as that version.
+    /// Remembers the version that a listing shows for these bytes.
     pub(in crate::replica) fn note_listed(&self, version: Option<&Version>) {
         if let Some(version) = version.filter(|version| !self.is_listed_as(version)) {
             *self.listed.lock() = Some(version.clone());
         }
     }
 
-    /// Bytes of the file that are kept in memory.
+    /// Returns how many bytes of the file are kept in memory.
     pub(in crate::replica) fn held(&self) -> u64 {
         self.body.as_ref().map_or(0, |body| body.len() as u64)
     }
 }
 
-/// A file with its index, as it is applied to a view.
+/// A file with its index, ready to be applied to a view.
 pub(in crate::replica) struct LoadedFile {
-    /// The file.
     pub file: Arc<LtxFile>,
-    /// Its index, if it is not left out.
+    /// The index. If reading it was deferred, only the entries whose frames have been fetched.
     pub entries: Vec<IndexEntry>,
-    /// Which bytes of the file are its index, if that is too large to be in memory at once.
-    pub left_out: Option<Range<u64>>,
-    /// What was fetched of it on the way: all of it, or its ends.
+    /// The byte range of the index, if that is too large to be in memory at once and has not been read yet.
+    pub deferred_index: Option<Range<u64>>,
+    /// The parts that were fetched to read the header and the index: the whole file, or its head and its tail.
     pub parts: Vec<FilePart>,
 }
 
-/// Bytes of a file that are here.
+/// A part of a file that has been fetched.
 pub(in crate::replica) struct FilePart {
-    /// Where they begin in the file.
+    /// Offset of the part in the file.
     pub offset: u64,
-    /// The bytes.
     pub bytes: Bytes,
 }
 
 impl LoadedFile {
-    /// The pages whose frames came whole, with those frames.
+    /// Returns the pages whose frames have been fetched, with those frames.
     pub(in crate::replica) fn frames(&self) -> impl Iterator<Item = (u32, &[u8])> {
         self.entries
             .iter()
             .filter_map(|entry| Some((entry.pgno, self.parts.iter().find_map(|part| part.frame(entry))?)))
     }
 
-    /// Forgets the index but for the pages whose frames came. Answers how many bytes came.
-    pub(in crate::replica) fn shorten(&mut self) -> u64 {
+    /// Drops the index entries whose frames have not been fetched. Returns how many bytes of the file have been
+    /// fetched.
+    pub(in crate::replica) fn retain_fetched_entries(&mut self) -> u64 {
         let entries = std::mem::take(&mut self.entries);
-        self.note(entries.into_iter());
+        self.add_fetched_entries(entries.into_iter());
         self.parts.iter().map(|part| part.bytes.len() as u64).sum()
     }
 
-    /// Takes those of some entries whose frames came.
-    pub(in crate::replica) fn note(&mut self, entries: impl Iterator<Item = IndexEntry>) {
+    /// Adds those of some index entries whose frames have been fetched.
+    pub(in crate::replica) fn add_fetched_entries(&mut self, entries: impl Iterator<Item = IndexEntry>) {
         let parts = &self.parts;
         self.entries.extend(entries.filter(|entry| parts.iter().any(|part| part.frame(entry).is_some())));
     }
 }
 
 impl FilePart {
+    /// Returns the frame of an index entry, or None if this part does not contain all of it.
     fn frame(&self, entry: &IndexEntry) -> Option<&[u8]> {
         let start = usize::try_from(entry.offset.checked_sub(self.offset)?).ok()?;
         self.bytes.get(start..start.checked_add(entry.size as usize)?)
     }
 }
 
-/// What is fetched of a file at once, in bytes. A second round trip costs more than some bytes too many.
+/// How much of a file is fetched at once, in bytes. A second round trip costs more than some unneeded bytes.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::replica) struct FetchSizes {
-    /// Of a file that may not be there: most syncs of a primary are smaller.
+    /// First read of a file that may not exist. Most files that a primary writes are smaller.
     pub probe: u64,
-    /// Files of level 0 up to this size are fetched whole, and kept while a view refers to them: they are deleted soon,
-    /// and hold what is read next.
+    /// Files of level 0 up to this size are fetched whole and kept while a view refers to them: they are deleted soon,
+    /// and contain the pages that are likely to be read next.
     pub whole_sync: u64,
     /// Other files up to this size are fetched whole.
     pub whole: u64,
-    /// Of a larger file's beginning: in a snapshot page 1 and what lies beside it.
+    /// First read at the start of a larger file. In a snapshot it contains page 1 and the pages next to it.
     pub head: u64,
-    /// Of its end, at the least, in the hope that the index fits.
+    /// Smallest read at the end of a larger file, which usually contains the index.
     pub tail: u64,
-    /// An index larger than this is fetched and read in pieces of half as much.
+    /// An index larger than this is fetched and parsed in pieces of half this size.
     pub index: u64,
 }
 
-/// An index takes about a four-hundredth of its file. As much again before it holds the newest pages.
+/// An index takes about 1/400 of its file. The tail is twice as long, so that it also contains the newest pages.
 const TAIL_SHARE: u64 = 200;
 
-/// But no more than this: most of a very large index comes with a second request, which hardly shows beside its bytes.
+/// Upper bound of the tail. The rest of a larger index takes a second request, which costs little compared with the
+/// transfer of such an index.
 const LARGEST_TAIL: u64 = 4 << 20;
 
 impl FetchSizes {
-    /// How much to fetch of the end of a file of `size` bytes.
+    /// Returns how many bytes to fetch at the end of a file of `size` bytes.
     pub(in crate::replica) fn tail_of(&self, size: u64) -> u64 {
         self.tail.max((size / TAIL_SHARE).min(LARGEST_TAIL))
     }

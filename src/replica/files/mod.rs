@@ -1,13 +1,15 @@
-//! The files of a replica: which there are, which of them make a state, and their headers and indexes.
+//! The LTX files of a replica: lists them, selects those that make up a state, reads their headers and indexes, and
+//! verifies their checksums.
 //!
 //! | module | contents |
 //! |---|---|
 //! | `listing` | lists the files of all levels |
-//! | `plan` | chooses the files that make a state (a pure function) |
-//! | `ltx_file` | a file whose header and index have been read |
-//! | `loader` | reads headers and indexes |
-//! | `integrity`, `whole`, `checked` | checks the bytes of a file against its checksums |
-//! | `damage` | remembers damaged files, so that plans avoid them |
+//! | `plan` | selects the files that make up a state; a pure function of a listing |
+//! | `ltx_file` | a file whose header and index have been read, and how many bytes a first request reads |
+//! | `loader` | reads headers and indexes, and recognizes files that were read before |
+//! | `integrity` | compares the pages that have been fetched with the checksum of their file |
+//! | `whole`, `checked` | reads a file from start to end to verify it |
+//! | `damage` | remembers damaged files, so that `plan` can avoid them |
 
 mod checked;
 pub(in crate::replica) mod damage;

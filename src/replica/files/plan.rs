@@ -1,49 +1,52 @@
-//! Which files make a state: a pure function of a listing.
+//! Selects the files that make up a state. A pure function of a listing.
 //!
-//! Files are intervals of transactions. A file holds the newest version that its interval gives each page it changed,
-//! so files that together cover an interval without a hole, applied in the order of their ends, give the state at its
-//! end, however they overlap. Nothing here assumes that levels line up: compaction, retention and snapshots
-//! each run by their own clock.
+//! A file is an interval of transactions and contains the last version of each page that they changed. So if files
+//! cover an interval without a hole and are applied in the order of their ends, they give the state at the end of the
+//! interval, however they overlap. Nothing here assumes that the intervals of different levels share boundaries,
+//! because compaction, retention and snapshots run on independent schedules.
 
 use crate::ltx::Txid;
 use crate::store::Listed;
 use std::cmp::Reverse;
 
-/// A gapless run of transactions, and the fewest files that cover it, in the order in which they are applied.
+/// The smallest set of files that covers an interval of transactions without a hole, in the order in which they are
+/// applied.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct FileChain {
-    /// Overlapping is allowed, a hole is not. Never empty.
+    /// The files. They may overlap, but leave no hole. Never empty.
     pub files: Vec<Listed>,
 }
 
 impl FileChain {
-    /// The first transaction it covers. At 1 it holds every page by definition; above that it may.
+    /// Returns the first transaction that the chain covers. If that is 1, the chain contains every page; if it is
+    /// higher, the chain may.
     pub fn start(&self) -> Txid {
         self.files.first().map(|file| file.name.min).unwrap_or_default()
     }
 
-    /// The transaction after which its state stands.
+    /// Returns the last transaction that the chain covers, which is the TXID of its state.
     pub fn end(&self) -> Txid {
         self.files.last().map(|file| file.name.max).unwrap_or_default()
     }
 }
 
-/// Chains that may give the newest state, the one that ends latest first.
+/// Returns the chains that may give the newest state, latest end first.
 ///
-/// There is one for each gapless run of transactions in the listing. More than one means a hole: then the later run is
-/// of use only if it holds every page, which its files' indexes tell and their names do not.
+/// There is one chain per gapless interval of transactions in the listing. If there are several, there is a hole
+/// between them. A chain after a hole is usable only if it contains every page, which only the indexes of its files
+/// show.
 pub fn newest(files: &[Listed]) -> Vec<FileChain> {
     let mut chains = Vec::new();
     let mut bound = Txid(u64::MAX);
     while let Some(chain) = ending_at_most(files, bound) {
-        // The next run ends before the hole below this one.
+        // The next interval ends before the hole below this one.
         bound = Txid(chain.start().0 - 1);
         chains.push(chain);
     }
     chains
 }
 
-/// The chain that ends exactly at `txid`.
+/// Returns the chain that ends exactly at `txid`.
 pub fn at(files: &[Listed], txid: Txid) -> Result<FileChain, NoChain> {
     match ending_at_most(files, txid) {
         Some(chain) if chain.end() == txid => Ok(chain),
@@ -51,8 +54,8 @@ pub fn at(files: &[Listed], txid: Txid) -> Result<FileChain, NoChain> {
     }
 }
 
-/// The files that carry a state at `from` on, as far as they go, in the order in which they are applied. Empty if
-/// nothing continues it.
+/// Returns the files that extend a state at `from` as far as possible, in the order in which they are applied. Empty if
+/// no file does.
 pub fn onwards(files: &[Listed], from: Txid) -> Vec<Listed> {
     let mut useful: Vec<&Listed> = files.iter().filter(|file| file.name.max > from).collect();
     useful.sort_unstable_by_key(|file| (file.name.min, file.name.max));
@@ -62,7 +65,7 @@ pub fn onwards(files: &[Listed], from: Txid) -> Vec<Listed> {
     let mut steps = Vec::new();
     loop {
         while let Some(file) = next.next_if(|file| file.name.min <= reached.next()) {
-            // Of those that reach equally far the one that starts last is the smallest.
+            // Of files with the same end, the one that starts last is the smallest.
             furthest = furthest.filter(|furthest| furthest.name.max > file.name.max).or(Some(file));
         }
         match furthest.filter(|furthest| furthest.name.max > reached) {
@@ -73,20 +76,20 @@ pub fn onwards(files: &[Listed], from: Txid) -> Vec<Listed> {
     }
 }
 
-/// The first and the last of the transactions that are missing between where the files carry a state at `from`, and the
-/// next file. None if there is no later file.
+/// Returns the first and the last missing transaction of the hole after the files that extend a state at `from`. None
+/// if no file follows.
 pub fn missing_after(files: &[Listed], from: Txid) -> Option<(Txid, Txid)> {
     let reached = onwards(files, from).last().map_or(from, |last| last.name.max);
     let next = files.iter().filter(|file| file.name.max > reached).map(|file| file.name.min).min()?;
     Some((reached.next(), Txid(next.0 - 1)))
 }
 
-/// No files end exactly there. The nearest transactions at which files do.
+/// No file ends exactly at the requested transaction. Contains the nearest transactions at which files end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct NoChain {
-    /// The highest end below.
+    /// The highest end below the requested transaction.
     pub below: Option<Txid>,
-    /// The lowest end above.
+    /// The lowest end above the requested transaction.
     pub above: Option<Txid>,
 }
 
@@ -98,9 +101,11 @@ fn end_above(files: &[Listed], txid: Txid) -> Option<Txid> {
     files.iter().map(|file| file.name.max).filter(|end| *end > txid).min()
 }
 
-/// From the highest end at or below `bound` backwards, always by the file that reaches back furthest: so the chain has
-/// the fewest files. Of files that reach back equally far the one that ends latest has been written last and is
-/// deleted last. One pass over the files, latest end first.
+/// Returns the chain that ends at the highest end at or below `bound`.
+///
+/// Proceeds backwards and always selects the file that starts first, so that the chain has the fewest files. Of files
+/// with the same start, selects the one that ends last, because it was written last and is deleted last. Takes one pass
+/// over the files, latest end first.
 fn ending_at_most(files: &[Listed], bound: Txid) -> Option<FileChain> {
     let mut usable: Vec<&Listed> = files.iter().filter(|file| file.name.max <= bound).collect();
     usable.sort_unstable_by_key(|file| (Reverse(file.name.max), file.name.min, file.level));
@@ -116,7 +121,7 @@ fn ending_at_most(files: &[Listed], bound: Txid) -> Option<FileChain> {
         start = step.name.min;
         chain.push(step.clone());
     }
-    // Each file ends before the one taken before it, or it would have been taken in its place.
+    // Each file ends before the file selected before it; otherwise it would have been selected instead.
     chain.reverse();
     Some(FileChain { files: chain })
 }
@@ -138,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn a_snapshot_and_what_follows_it_make_the_newest_state() {
+    fn a_snapshot_and_the_files_after_it_give_the_newest_state() {
         let files = [file(0, 9, 9), file(0, 10, 10), file(1, 4, 6), file(1, 7, 9), file(9, 1, 6), file(9, 1, 3)];
         let chains = newest(&files);
         assert_eq!(chains.len(), 1);
@@ -146,14 +151,14 @@ mod tests {
     }
 
     #[test]
-    fn a_straddling_file_is_as_good_as_one_that_lines_up() {
+    fn a_file_that_straddles_the_end_of_another_extends_it() {
         let files = [file(9, 1, 5), file(2, 3, 8), file(0, 9, 9)];
         assert_eq!(ranges(&newest(&files)[0].files), [(1, 5), (3, 8), (9, 9)]);
         assert_eq!(ranges(&onwards(&files, Txid(6))), [(3, 8), (9, 9)]);
     }
 
     #[test]
-    fn a_hole_splits_the_runs_and_the_later_one_comes_first() {
+    fn a_hole_separates_two_chains_and_the_later_one_comes_first() {
         let files = [file(9, 1, 5), file(0, 8, 8), file(0, 9, 9)];
         let chains = newest(&files);
         assert_eq!(ranges(&chains[0].files), [(8, 8), (9, 9)]);
@@ -164,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_state_that_no_file_ends_at_names_its_neighbours() {
+    fn a_transaction_that_no_file_ends_at_fails_with_its_neighbors() {
         let files = [file(9, 1, 5), file(1, 6, 9)];
         assert_eq!(at(&files, Txid(7)), Err(NoChain { below: Some(Txid(5)), above: Some(Txid(9)) }));
         assert_eq!(at(&files, Txid(10)), Err(NoChain { below: Some(Txid(9)), above: None }));
@@ -174,9 +179,9 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever lies in the replica: chains have no hole, and every transaction that can be reached is.
+        /// For any set of files, chains have no hole, and together they reach every transaction that the files contain.
         #[test]
-        fn chains_cover_what_the_files_cover(raw in prop::collection::vec((0u8..10, 1u64..40, 0u64..12), 0..40)) {
+        fn chains_cover_all_transactions_that_files_cover(raw in prop::collection::vec((0u8..10, 1u64..40, 0u64..12), 0..40)) {
             let files: Vec<Listed> = raw.iter().map(|(level, min, len)| file(*level, *min, min + len)).collect();
             let covered: Vec<bool> =
                 (0..60).map(|t| files.iter().any(|f| f.name.min.0 <= t && t <= f.name.max.0)).collect();
@@ -200,10 +205,11 @@ mod tests {
 
     type Pages = BTreeMap<u32, u64>;
 
-    /// What a transaction wrote, and the size of the database after it.
+    /// The pages that a transaction wrote, and the size of the database after it, in pages.
     type Written = (Pages, u32);
 
-    /// The pages that a file of these transactions holds: of each the newest version, as far as the size after them goes.
+    /// Returns the pages of the file of these transactions: the newest version of each, up to the final size of the
+    /// database.
     fn content(history: &[Written], name: FileName) -> Pages {
         let mut pages = Pages::new();
         for (written, commit) in &history[name.min.0 as usize - 1..name.max.0 as usize] {
@@ -213,7 +219,7 @@ mod tests {
         pages
     }
 
-    /// Transactions that write some pages of a database of up to 12, and all that they add to it.
+    /// Transactions that write some pages of a database of less than 12 pages, and all pages that they add to it.
     fn history() -> impl Strategy<Value = Vec<Written>> {
         let transaction = (1u32..12, prop::collection::btree_set(1u32..12, 0..4));
         prop::collection::vec(transaction, 1..30).prop_map(|transactions| {
@@ -229,7 +235,7 @@ mod tests {
     }
 
     proptest! {
-        /// Files of any intervals, laid over each other as a chain says, give the state that the transactions gave.
+        /// Files of any intervals, applied in the order of a chain, give the state that the transactions gave.
         #[test]
         fn a_chain_gives_the_state_at_its_end(
             history in history(),

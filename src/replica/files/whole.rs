@@ -1,63 +1,60 @@
-//! Reading all of a file to check it, in pieces, so that a file of any size takes a few megabytes of memory.
+//! Reads a whole file to verify it, in pieces, so that a file of any size takes only a few megabytes of memory.
 
-use crate::error::Error;
 use crate::ltx::{self, END_OF_PAGES, Header, IndexEntry, IndexReader, OutlineReader, PageSum, PagesInOrder};
 use crate::replica::files::integrity::IntegrityVerdict;
-use crate::replica::files::loader::{LoadError, place};
+use crate::replica::files::loader::LoadError;
 use crate::replica::files::ltx_file::LtxFile;
 use crate::store::{self, Store};
 use bytes::Bytes;
 use futures_util::stream::{self, StreamExt};
 use std::ops::Range;
 
-/// Bytes of one request, for frames and for the index.
-const PIECE: u64 = 1 << 20;
+/// Bytes per request, for frames and for the index.
+const PIECE_SIZE: u64 = 1 << 20;
 
 /// Requests in flight at once.
 const IN_FLIGHT: usize = 4;
 
-/// The bytes behind the index that say how long it is, and the trailer.
-const BEHIND: u64 = 24;
+/// Bytes after the index: its size (8 bytes) and the trailer (16 bytes).
+const TAIL_SIZE: u64 = 24;
 
-/// Checks a whole file as it is in the store: header, index, pages, checksum. Damage is believed once a second reading finds
-/// it too, since a byte can go wrong on the way.
+/// Verifies a whole file in the store: its header, index, pages and checksum. Reports damage only if a second read
+/// finds it too, because bytes can be corrupted in transit.
 pub(in crate::replica) async fn check(store: &dyn Store, file: &LtxFile) -> Result<(), LoadError> {
     let checked = match WholeReader::new(store, file).check().await {
         Err(WholeReadError::Damage(_)) => WholeReader::new(store, file).check().await,
         checked => checked,
     };
     if let Err(WholeReadError::Damage(cause)) = &checked {
-        // Any page can be the wrong one if only the checksum tells, otherwise the one that cannot be decoded.
+        // If only the checksum differs, any page may be wrong. Otherwise it is the part that cannot be decoded.
         match cause {
             ltx::LtxError::FileChecksum { .. } => drop(file.integrity.spoil(cause.clone())),
             _ => file.integrity.doubt(),
         }
     }
-    checked.map_err(|failure| failure.of(store, file))
+    checked.map_err(|failure| failure.into_load_error(store, file))
 }
 
-/// Fetches the pages of a file that did not come yet and adds them to its sum.
+/// Fetches the pages of a file that have not been fetched yet and adds them to its sum.
 pub(in crate::replica) async fn complete(store: &dyn Store, file: &LtxFile) -> Result<IntegrityVerdict, LoadError> {
     let completed = WholeReader::new(store, file).complete().await;
-    completed.map_err(|failure| failure.of(store, file))
+    completed.map_err(|failure| failure.into_load_error(store, file))
 }
 
-/// Why a file could not be read whole.
+/// Why a whole file could not be verified.
 enum WholeReadError {
     Store(store::StoreError),
-    /// Its header is another one.
+    /// The file has another header than before.
     Replaced,
     Damage(ltx::LtxError),
 }
 
 impl WholeReadError {
-    fn of(self, store: &dyn Store, file: &LtxFile) -> LoadError {
+    fn into_load_error(self, store: &dyn Store, file: &LtxFile) -> LoadError {
         match self {
             WholeReadError::Store(error) => error.into(),
             WholeReadError::Replaced => LoadError::Moved,
-            WholeReadError::Damage(cause) => {
-                LoadError::Other(Error::damaged(place(store, file.level, file.name), cause))
-            }
+            WholeReadError::Damage(cause) => LoadError::damaged(store, file.level, file.name, cause),
         }
     }
 }
@@ -74,20 +71,20 @@ impl From<ltx::LtxError> for WholeReadError {
     }
 }
 
-/// Reads a file from its index on.
+/// Reads the index of a file in pieces, and the pages of each piece.
 struct WholeReader<'a> {
     store: &'a dyn Store,
     file: &'a LtxFile,
-    /// What is left of the index.
-    rest: Range<u64>,
+    /// The part of the index that has not been read.
+    unread_index: Range<u64>,
     index: IndexReader,
-    /// The end of the file.
+    /// The last [`TAIL_SIZE`] bytes of the file.
     tail: Bytes,
 }
 
 impl<'a> WholeReader<'a> {
     fn new(store: &'a dyn Store, file: &'a LtxFile) -> WholeReader<'a> {
-        WholeReader { store, file, rest: 0..0, index: IndexReader::new(&file.header, 0), tail: Bytes::new() }
+        WholeReader { store, file, unread_index: 0..0, index: IndexReader::new(&file.header, 0), tail: Bytes::new() }
     }
 
     async fn read(&self, range: Range<u64>) -> Result<Bytes, WholeReadError> {
@@ -95,35 +92,35 @@ impl<'a> WholeReader<'a> {
         Ok(self.store.read(file.level, file.name, range, Some(&file.version)).await?.bytes)
     }
 
-    /// Finds the index.
+    /// Reads the tail and finds the index.
     async fn begin(&mut self) -> Result<(), WholeReadError> {
         let size = self.file.size;
-        self.tail = self.read(size.saturating_sub(BEHIND)..size).await?;
-        self.rest = ltx::index_range(size, &self.tail)?;
-        self.index = IndexReader::new(&self.file.header, self.rest.start);
+        self.tail = self.read(size.saturating_sub(TAIL_SIZE)..size).await?;
+        self.unread_index = ltx::index_range(size, &self.tail)?;
+        self.index = IndexReader::new(&self.file.header, self.unread_index.start);
         Ok(())
     }
 
-    /// The next piece of the index, and the entries that end in it. None behind its end.
+    /// Returns the next piece of the index and the entries that end in it, or None at the end of the index.
     async fn next_entries(&mut self) -> Result<Option<(Bytes, Vec<IndexEntry>)>, WholeReadError> {
-        if self.rest.is_empty() {
+        if self.unread_index.is_empty() {
             return Ok(None);
         }
-        let piece = self.rest.start..(self.rest.start + PIECE).min(self.rest.end);
-        self.rest.start = piece.end;
+        let piece = self.unread_index.start..(self.unread_index.start + PIECE_SIZE).min(self.unread_index.end);
+        self.unread_index.start = piece.end;
         let (bytes, mut entries) = (self.read(piece).await?, Vec::new());
         self.index.read(&bytes, |entry| entries.push(entry))?;
         Ok(Some((bytes, entries)))
     }
 
-    /// Fetches and decodes pages, and hands over the sum of each.
-    async fn pages(
+    /// Fetches and decodes the pages of some entries and passes the sum of each to `each`.
+    async fn read_pages(
         &self,
         entries: &[IndexEntry],
         mut each: impl FnMut(u32, PageSum) + Send,
     ) -> Result<(), WholeReadError> {
         let mut page = vec![0; self.file.header.page_size.get() as usize];
-        let pieces = entries.chunk_by(|one, other| one.range().end == other.offset && !ends_a_piece(one, other));
+        let pieces = entries.chunk_by(|one, other| one.range().end == other.offset && !is_piece_boundary(one, other));
         let requests = pieces.map(|piece| async move {
             let range = piece[0].offset..piece[piece.len() - 1].range().end;
             self.read(range).await.map(|bytes| (piece, bytes))
@@ -140,39 +137,40 @@ impl<'a> WholeReader<'a> {
         Ok(())
     }
 
+    /// Verifies the whole file.
     async fn check(mut self) -> Result<(), WholeReadError> {
         let header = self.read(0..Header::SIZE as u64).await?;
         if Header::parse(&header)? != self.file.header {
             return Err(WholeReadError::Replaced);
         }
         self.begin().await?;
-        let index_start = self.rest.start;
+        let index_start = self.unread_index.start;
         let mut outline = OutlineReader::new(&header)?;
-        let (mut pages, mut seen) = (PagesInOrder::default(), Header::SIZE as u64);
+        let (mut pages, mut end) = (PagesInOrder::default(), Header::SIZE as u64);
         while let Some((bytes, entries)) = self.next_entries().await? {
             outline.index(&bytes, &entries);
             for entry in &entries {
-                if entry.offset != seen {
-                    return Err(ltx::LtxError::Gap(seen).into());
+                if entry.offset != end {
+                    return Err(ltx::LtxError::Gap(end).into());
                 }
-                seen = entry.range().end;
+                end = entry.range().end;
             }
-            self.pages(&entries, |_, sum| pages.add(sum)).await?;
+            self.read_pages(&entries, |_, sum| pages.add(sum)).await?;
         }
-        if self.read(seen..index_start).await? != END_OF_PAGES.as_slice() {
-            return Err(ltx::LtxError::Gap(seen).into());
+        if self.read(end..index_start).await? != END_OF_PAGES.as_slice() {
+            return Err(ltx::LtxError::Gap(end).into());
         }
         self.index.finish()?;
         Ok(pages.check(&outline.finish(&self.tail)?)?)
     }
 
-    /// Adds the pages that did not come yet to the sum of the file.
+    /// Fetches the pages that have not been fetched yet and adds them to the sum of the file.
     async fn complete(mut self) -> Result<IntegrityVerdict, WholeReadError> {
         self.begin().await?;
         while let Some((_, mut entries)) = self.next_entries().await? {
             entries.retain(|entry| !self.file.integrity.has(entry.pgno));
             let mut sums = Vec::with_capacity(entries.len());
-            self.pages(&entries, |pgno, sum| sums.push((pgno, sum))).await?;
+            self.read_pages(&entries, |pgno, sum| sums.push((pgno, sum))).await?;
             if let spoiled @ IntegrityVerdict::Spoiled(_) = self.file.integrity.add(&sums) {
                 return Ok(spoiled);
             }
@@ -181,7 +179,7 @@ impl<'a> WholeReader<'a> {
     }
 }
 
-/// Whether a request ends between two frames that follow each other: at each multiple of its size.
-fn ends_a_piece(one: &IndexEntry, other: &IndexEntry) -> bool {
-    one.offset / PIECE != other.offset / PIECE
+/// Returns whether two adjacent frames belong to different requests. Requests end at multiples of [`PIECE_SIZE`].
+fn is_piece_boundary(one: &IndexEntry, other: &IndexEntry) -> bool {
+    one.offset / PIECE_SIZE != other.offset / PIECE_SIZE
 }

@@ -14,9 +14,9 @@ use crate::store::Listed;
 use std::borrow::Cow;
 use std::sync::Arc;
 
-/// The most bytes, read together with indexes, that are searched for pages: those of the first files of a chain, which are
-/// the largest.
-const CAME_ALONG: u64 = 16 << 20;
+/// How many of the bytes that were fetched with the indexes are searched for pages, at most. They are those of the
+/// first files of a chain, which are the largest.
+const MAX_FETCHED_BYTES: u64 = 16 << 20;
 
 /// Reads the files that a plan names and builds views from them.
 pub(in crate::replica) struct ViewLoader {
@@ -35,8 +35,9 @@ impl ViewLoader {
         !view.is_spoiled() && (!self.files.loader.verifies_all() || view.is_verified())
     }
 
-    /// Builds the view at the end of a chain, a state of `epoch`. `listed` is the listing that the chain was planned from, `known` a view
-    /// that may be of the same state. Pages that were read together with the indexes go into the cache.
+    /// Builds the view at the end of a chain, a state of `epoch`. `listed` is the listing that the chain was selected
+    /// from, `known` a view that may be of the same state. Pages that were fetched with the indexes are added to the
+    /// cache.
     async fn build(
         &self,
         chain: &FileChain,
@@ -44,41 +45,42 @@ impl ViewLoader {
         epoch: Epoch,
         known: Option<&View>,
     ) -> Result<View, BuildError> {
-        let witnesses = build::witnesses(&self.files.loader, chain, listed).await;
-        let mut draft = ViewBuilder::default();
-        let (mut came, mut bytes) = (Vec::new(), 0);
-        // A few files at a time: the indexes of a large chain need not all be in memory at once.
+        let times = build::commit_times(&self.files.loader, chain, listed).await;
+        let mut builder = ViewBuilder::default();
+        let (mut with_pages, mut bytes) = (Vec::new(), 0);
+        // A few files at a time, so that the indexes of a long chain are not all in memory at once.
         for files in chain.files.chunks(IN_FLIGHT) {
-            for (file, mut reading) in files.iter().zip(build::read_sound(&self.files.loader, files).await?) {
-                let laid = self.lay(&mut draft, &mut reading).await;
-                laid.or_else(|error| Err(BuildError::Damaged(vec![Damage::of(file, error)?])))?;
-                // Pages of a file that is kept come from there.
-                if reading.file.body.is_none() && bytes < CAME_ALONG {
-                    bytes += reading.shorten();
-                    came.push(reading);
+            for (file, mut loaded) in files.iter().zip(build::read_all_or_damage(&self.files.loader, files).await?) {
+                let applied = self.apply(&mut builder, &mut loaded).await;
+                applied.or_else(|error| Err(BuildError::Damaged(vec![Damage::of(file, error)?])))?;
+                // The pages of a file that is kept in memory need no cache.
+                if loaded.file.body.is_none() && bytes < MAX_FETCHED_BYTES {
+                    bytes += loaded.retain_fetched_entries();
+                    with_pages.push(loaded);
                 }
             }
         }
-        witnesses.into_iter().for_each(|ms| draft.written_by(ms));
-        draft.witnessed_by(listed);
-        let view = draft.finish(epoch, known).map_err(|_| BuildError::NoBase)?;
-        came.iter().for_each(|reading| self.fetcher.admit(&view, reading));
+        times.into_iter().for_each(|ms| builder.limit_time(ms));
+        builder.set_witness_from(listed);
+        let view = builder.finish(epoch, known).map_err(|_| BuildError::NoBase)?;
+        with_pages.iter().for_each(|loaded| self.fetcher.admit(&view, loaded));
         Ok(view)
     }
 
-    async fn lay(&self, draft: &mut ViewBuilder, reading: &mut LoadedFile) -> Result<(), LoadError> {
-        if reading.left_out.is_none() {
-            draft.apply(reading);
+    /// Applies a file to a view, and reads its index first if that was deferred.
+    async fn apply(&self, builder: &mut ViewBuilder, loaded: &mut LoadedFile) -> Result<(), LoadError> {
+        if loaded.deferred_index.is_none() {
+            builder.apply(loaded);
             return Ok(());
         }
-        let laying = draft.begin(&reading.file);
-        self.files.loader.read_left_out(reading, |entries| draft.lay(&laying, entries)).await?;
-        draft.end(laying);
+        let overlay = builder.begin_file(&loaded.file);
+        self.files.loader.read_deferred_index(loaded, |entries| builder.add_pages(&overlay, entries)).await?;
+        builder.end_file(overlay);
         Ok(())
     }
 
-    /// Builds the view at a transaction. Avoids damaged files if others give the same state. Returns None if no files give the state,
-    /// and an error if only damaged files do.
+    /// Builds the view at a transaction, and avoids damaged files if others give the same state. Returns None if no
+    /// files lead to the transaction. Fails if only damaged files do.
     pub(in crate::replica) async fn build_around(
         &self,
         txid: Txid,
@@ -104,11 +106,11 @@ impl ViewLoader {
         first_error(&damaged).map_or(Ok(None), Err)
     }
 
-    /// Records that a state was read without these files.
+    /// Records that a state was built without these damaged files. Logs a warning the first time.
     fn record_read_around(&self, damaged: &[Damage]) {
         for Damage { file, error } in damaged {
             let text = format!("{error}; the state is read from other files");
-            if self.files.loader.checked.is_news(file.level, file.name) {
+            if self.files.loader.checked.is_first_report(file.level, file.name) {
                 tracing::warn!("{text}");
             }
             self.health.record_error(text);
@@ -178,7 +180,7 @@ impl ViewLoader {
     /// Applies the files that follow a view to a copy of it. Returns None if a page would be missing, or if a file is so large that the
     /// view is better planned again.
     pub(super) fn extend(&self, view: &View, readings: &[LoadedFile]) -> Option<View> {
-        if readings.iter().any(|reading| reading.left_out.is_some()) {
+        if readings.iter().any(|reading| reading.deferred_index.is_some()) {
             return None;
         }
         let mut draft = ViewBuilder::from(view);

@@ -3,8 +3,8 @@
 //! Each page names the next, so only pages that are here tell. But SQLite lays down a long value page by page, so that
 //! the next page most often follows in number as well; and the leaf tells where the values after this one begin.
 
-use crate::replica::dbformat::btree;
 use crate::replica::dbformat::btree::PageKind;
+use crate::replica::dbformat::{btree, cells};
 use crate::replica::fetch::SpeculationToken;
 use crate::replica::prefetch::Source;
 use crate::replica::prefetch::window::Window;
@@ -26,7 +26,7 @@ impl OverflowChain {
         let size = source.view.locate(pgno)?.size;
         let heads = source.fetcher.peek(source.view, leaf).zip(source.fetcher.peek(source.view, 1));
         let mut heads =
-            heads.map_or_else(Vec::new, |(page, page_1)| btree::overflows(&page, leaf, &page_1, source.view.commit()));
+            heads.map_or_else(Vec::new, |(page, page_1)| cells::overflows(&page, leaf, &page_1, source.view.commit()));
         let this = heads.iter().position(|head| *head == pgno);
         heads.drain(..this.map_or(heads.len(), |this| this + 1));
         let (window, wish) = (Window::after(size.into()), SpeculationToken::default());

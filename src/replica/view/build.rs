@@ -1,4 +1,4 @@
-//! From a listing to a view: reading the files that a plan names, all at once.
+//! Builds the view of a chain: loads its files concurrently and applies them.
 
 use crate::ltx::{Level, Txid};
 use crate::replica::files::damage::Damage;
@@ -9,17 +9,18 @@ use crate::store::Listed;
 use futures_util::future::{FutureExt, join_all};
 use futures_util::stream::{self, Stream, StreamExt, TryStreamExt};
 
-/// Requests for headers and indexes in flight at once. Nobody reads pages before a view is there, so these may be more.
+/// Requests for headers and indexes in flight at once. More than for pages, because no page can be read before there is
+/// a view.
 pub(in crate::replica) const IN_FLIGHT: usize = 48;
 
-/// Why there is no view.
+/// Why a view could not be built.
 #[derive(Debug)]
 pub(in crate::replica) enum BuildError {
     /// A file could not be read.
     Load(LoadError),
-    /// Files are there, and their content is not what the format says.
+    /// These files exist, but their content violates the file format.
     Damaged(Vec<Damage>),
-    /// The files do not hold every page: they start above TXID 1, and none of them is whole.
+    /// The files do not contain every page: they start above TXID 1, and none of them is a full copy of the database.
     NoBase,
 }
 
@@ -29,43 +30,44 @@ impl From<LoadError> for BuildError {
     }
 }
 
-/// Reads files in parallel, in their order.
-pub(in crate::replica) async fn read_all(library: &FileLoader, files: &[Listed]) -> Result<Vec<LoadedFile>, LoadError> {
-    in_parallel(library, files).try_collect().await
+/// Reads files concurrently and returns them in their order. Fails with the first error.
+pub(in crate::replica) async fn read_all(loader: &FileLoader, files: &[Listed]) -> Result<Vec<LoadedFile>, LoadError> {
+    read_concurrently(loader, files).try_collect().await
 }
 
-/// As [`read_all`], but each damaged file is named.
-pub(in crate::replica) async fn read_sound(
-    library: &FileLoader,
+/// Like [`read_all`], but fails with all damaged files.
+pub(in crate::replica) async fn read_all_or_damage(
+    loader: &FileLoader,
     files: &[Listed],
 ) -> Result<Vec<LoadedFile>, BuildError> {
-    let (mut readings, mut damaged) = (Vec::with_capacity(files.len()), Vec::new());
-    let read: Vec<_> = in_parallel(library, files).collect().await;
-    for (file, read) in files.iter().zip(read) {
-        match read {
-            Ok(reading) => readings.push(reading),
+    let (mut loaded, mut damaged) = (Vec::with_capacity(files.len()), Vec::new());
+    let results: Vec<_> = read_concurrently(loader, files).collect().await;
+    for (file, result) in files.iter().zip(results) {
+        match result {
+            Ok(file) => loaded.push(file),
             Err(error) => damaged.push(Damage::of(file, error)?),
         }
     }
-    if damaged.is_empty() { Ok(readings) } else { Err(BuildError::Damaged(damaged)) }
+    if damaged.is_empty() { Ok(loaded) } else { Err(BuildError::Damaged(damaged)) }
 }
 
-fn in_parallel<'a>(
-    library: &'a FileLoader,
+fn read_concurrently<'a>(
+    loader: &'a FileLoader,
     files: &'a [Listed],
 ) -> impl Stream<Item = Result<LoadedFile, LoadError>> + Send + use<'a> {
-    let reading: Vec<_> = files.iter().map(|file| library.read(file).boxed()).collect();
-    stream::iter(reading).buffered(IN_FLIGHT)
+    let reads: Vec<_> = files.iter().map(|file| loader.read(file).boxed()).collect();
+    stream::iter(reads).buffered(IN_FLIGHT)
 }
 
-/// What other files that end where the chain does say about the time, if it ends with a snapshot: a snapshot is stamped
-/// with the time it was made. Those files are not needed, so one that cannot be read is passed over.
-pub(in crate::replica) async fn witnesses(library: &FileLoader, chain: &FileChain, listed: &[Listed]) -> Vec<i64> {
+/// If a chain ends with a snapshot, returns the times of the other files with the same end. A snapshot contains the
+/// time at which it was made, not the time of its last transaction. The other files are not needed for the view, so
+/// those that cannot be read are skipped.
+pub(in crate::replica) async fn commit_times(loader: &FileLoader, chain: &FileChain, listed: &[Listed]) -> Vec<i64> {
     let end: Txid = chain.end();
     if chain.files.last().is_none_or(|last| last.level != Level::SNAPSHOT) {
         return Vec::new();
     }
     let others = listed.iter().filter(|file| file.name.max == end && file.level != Level::SNAPSHOT);
-    let headers: Vec<_> = others.map(|file| library.header(file).boxed()).collect();
+    let headers: Vec<_> = others.map(|file| loader.header(file).boxed()).collect();
     join_all(headers).await.into_iter().flatten().map(|header| header.timestamp_ms).collect()
 }

@@ -1,0 +1,189 @@
+//! The settings of a connection: URI parameters override environment variables, which override the defaults.
+
+mod setting;
+mod values;
+
+use crate::error::{Error, ErrorKind};
+use crate::ltx::Txid;
+use crate::time::{self, Moment};
+use setting::Setting;
+use std::time::Duration;
+use values::{boolean, bytes, duration, positive_duration, verification};
+
+/// The state of the database that a connection reads.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Target {
+    /// The newest state, following the primary.
+    Latest,
+    /// The state that is the newest now, without following the primary.
+    Now,
+    /// The state after this transaction.
+    Txid(Txid),
+    /// The state at this time, in milliseconds since 1970.
+    Time(i64),
+}
+
+impl From<Moment> for Target {
+    fn from(moment: Moment) -> Target {
+        match moment {
+            Moment::Latest => Target::Latest,
+            Moment::Now => Target::Now,
+            Moment::At(ms) => Target::Time(ms),
+        }
+    }
+}
+
+/// The settings of a connection.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct Settings {
+    /// URL of the replica, as the user wrote it.
+    pub replica_url: String,
+    /// Time between two polls of the replica.
+    pub poll_interval: Duration,
+    /// Maximum size of the page cache in memory, in bytes.
+    pub cache_size: u64,
+    /// Maximum size of the temporary file for pages that do not fit into memory, in bytes; 0 for no file.
+    pub disk_cache_size: u64,
+    /// The state to read.
+    pub target: Target,
+    /// Whether SQL may move the connection to another state.
+    pub time_travel: bool,
+    /// Whether SQL may attach replicas to a connection whose main database is this one.
+    pub attach: bool,
+    /// Maximum age of the last successful poll when a read transaction starts.
+    pub max_staleness: Option<Duration>,
+    /// Maximum time for opening, including the wait for a first backup. With 0, opening does not wait for a backup.
+    pub open_timeout: Duration,
+    /// How long a read or an SQL function waits while nothing arrives from the store; None for no limit besides the timeouts of
+    /// its requests.
+    pub read_timeout: Option<Duration>,
+    /// Whether every file is read completely and verified before its first page is used.
+    pub verify: bool,
+}
+
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
+const CACHE_SIZE: u64 = 64 << 20;
+const DISK_CACHE_SIZE: u64 = 1 << 30;
+const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
+const READ_TIMEOUT: Duration = Duration::from_secs(30);
+
+impl Settings {
+    /// Reads the settings for one open. `parameter` returns the value of a URI parameter. The environment is read now.
+    /// An empty value counts as missing.
+    pub fn read(parameter: impl Fn(&str) -> Option<String>) -> Result<Settings, Error> {
+        Settings::resolve(&parameter, &in_environment)
+    }
+
+    fn resolve(
+        parameter: &dyn Fn(&str) -> Option<String>,
+        environment: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Settings, Error> {
+        let setting = |name: &'static str| Setting::find(name, parameter, environment);
+        setting("write_enabled").reject_write_access()?;
+        setting("hydration_enabled").warn_about_hydration()?;
+        Ok(Settings {
+            replica_url: setting("replica_url").value.ok_or_else(missing_url)?,
+            poll_interval: setting("poll_interval").parse(positive_duration)?.unwrap_or(POLL_INTERVAL),
+            cache_size: setting("cache_size").parse(bytes)?.unwrap_or(CACHE_SIZE),
+            disk_cache_size: setting("disk_cache_size").parse(bytes)?.unwrap_or(DISK_CACHE_SIZE),
+            target: target(setting("time"), setting("txid"))?,
+            time_travel: setting("time_travel").parse(boolean)?.unwrap_or(true),
+            attach: setting("attach").parse(boolean)?.unwrap_or(true),
+            max_staleness: setting("max_staleness").parse(duration)?,
+            open_timeout: setting("open_timeout").parse(duration)?.unwrap_or(OPEN_TIMEOUT),
+            read_timeout: Some(setting("read_timeout").parse(duration)?.unwrap_or(READ_TIMEOUT))
+                .filter(|timeout| !timeout.is_zero()),
+            verify: setting("verify").parse(verification)?.unwrap_or(false),
+        })
+    }
+}
+
+/// Returns the value of an environment variable; None if it is unset or empty.
+pub fn in_environment(name: &str) -> Option<String> {
+    std::env::var_os(name).filter(|value| !value.is_empty()).map(|value| value.to_string_lossy().into_owned())
+}
+
+/// Returns whether the environment allows SQL to attach replicas. Applies if the main database is not a replica.
+pub fn attach_in_environment() -> Result<bool, Error> {
+    Ok(Setting::find("attach", &|_| None, &in_environment).parse(boolean)?.unwrap_or(true))
+}
+
+fn missing_url() -> Error {
+    Error::new(ErrorKind::Config, "no replica is named")
+        .remedy("add replica_url=s3://bucket/path to the URI, or set LITESTREAM_REPLICA_URL")
+}
+
+/// Returns the state that the parameters `time` and `txid` select.
+fn target(time: Setting, txid: Setting) -> Result<Target, Error> {
+    if time.value.is_some() && txid.value.is_some() {
+        return Err(Error::new(ErrorKind::Config, "time and txid are both set").remedy("set one of them"));
+    }
+    if let Some(txid) = txid.parse(|text| text.parse().map_err(|_| "a TXID has 16 hexadecimal digits"))? {
+        return Ok(Target::Txid(txid));
+    }
+    match time.value {
+        Some(text) => Ok(time::parse(&text).map_err(|error| error.context(time.origin))?.into()),
+        None => Ok(Target::Latest),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resolve(uri: &[(&str, &str)], environment: &[(&str, &str)]) -> Result<Settings, Error> {
+        let find = |pairs: &[(&str, &str)], name: &str| {
+            pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| value.to_string())
+        };
+        Settings::resolve(&|name| find(uri, name), &|name| find(environment, name))
+    }
+
+    #[test]
+    fn a_uri_parameter_overrides_the_environment_which_overrides_the_default() {
+        let environment = [("LITESTREAM_REPLICA_URL", "file:///env"), ("LITESTREAM_POLL_INTERVAL", "2s")];
+        let defaults = resolve(&[], &environment[..1]).expect("defaults");
+        assert_eq!((defaults.poll_interval, defaults.cache_size), (Duration::from_secs(1), 64 << 20));
+        assert_eq!((defaults.target, defaults.max_staleness, defaults.time_travel), (Target::Latest, None, true));
+        assert_eq!(defaults.read_timeout, Some(Duration::from_secs(30)));
+        let from_environment = resolve(&[], &environment).expect("environment");
+        assert_eq!(from_environment.poll_interval, Duration::from_secs(2));
+        let uri = [("replica_url", "file:///uri"), ("poll_interval", "250ms"), ("cache_size", "")];
+        let both = resolve(&uri, &environment).expect("both");
+        assert_eq!((both.replica_url.as_str(), both.poll_interval), ("file:///uri", Duration::from_millis(250)));
+    }
+
+    #[test]
+    fn an_invalid_value_is_an_error_with_the_setting_the_value_and_the_form() {
+        let url = ("replica_url", "file:///r");
+        for (name, value) in [
+            ("poll_interval", "fast"),
+            ("poll_interval", "0s"),
+            ("cache_size", "-1"),
+            ("txid", "12"),
+            ("open_timeout", "5"),
+            ("read_timeout", "soon"),
+            ("time", "some day"),
+            ("time_travel", "sometimes"),
+            ("verify", "some"),
+        ] {
+            let error = resolve(&[url, (name, value)], &[]).expect_err(name).to_string();
+            assert!(error.contains(name) && error.contains(value), "{error}");
+        }
+        let error = resolve(&[url], &[("LITESTREAM_CACHE_SIZE", "lots")]).expect_err("environment").to_string();
+        assert!(error.contains("LITESTREAM_CACHE_SIZE") && error.contains("64MB"), "{error}");
+        assert!(resolve(&[], &[]).expect_err("no URL").to_string().contains("LITESTREAM_REPLICA_URL"));
+        assert!(resolve(&[url, ("time", "2026-01-31"), ("txid", "0000000000000001")], &[]).is_err());
+        assert!(resolve(&[url, ("write_enabled", "true")], &[]).is_err());
+        assert!(resolve(&[url], &[("LITESTREAM_HYDRATION_ENABLED", "true")]).is_ok());
+        assert!(resolve(&[url], &[("LITESTREAM_VERIFY", "full")]).expect("a word").verify);
+        assert!(!resolve(&[url, ("verify", "off")], &[("LITESTREAM_VERIFY", "full")]).expect("a word").verify);
+        assert!(!resolve(&[url], &[("LITESTREAM_TIME_TRAVEL", "off")]).expect("a word").time_travel);
+        assert!(!resolve(&[url, ("time_travel", "0")], &[]).expect("a number").time_travel);
+        assert!(!resolve(&[url], &[("LITESTREAM_ATTACH", "off")]).expect("a word").attach);
+        assert!(resolve(&[url, ("attach", "on")], &[("LITESTREAM_ATTACH", "off")]).expect("a word").attach);
+        let read_timeout = |value| resolve(&[url], &[("LITESTREAM_READ_TIMEOUT", value)]).expect(value).read_timeout;
+        assert_eq!((read_timeout("0"), read_timeout("2s")), (None, Some(Duration::from_secs(2))));
+    }
+}

@@ -1,0 +1,124 @@
+//! Compares what is read from pages with what SQLite itself says about databases that it wrote.
+
+use super::btree::*;
+use super::cells::overflows;
+use super::plausible::is_plausible;
+use proptest::prelude::*;
+use rusqlite::Connection;
+use std::collections::{BTreeMap, HashSet};
+
+/// Returns the pages of a database that SQLite wrote, from page 1 on.
+fn pages(page_size: usize, sql: &str) -> (Vec<Vec<u8>>, Connection) {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("db");
+    let conn = Connection::open(&path).expect("a database");
+    conn.execute_batch(&format!("PRAGMA page_size = {page_size}; {sql}")).expect("the statements run");
+    let bytes = std::fs::read(&path).expect("a file");
+    (bytes.chunks(page_size).map(<[u8]>::to_vec).collect(), conn)
+}
+
+/// Returns the page at each path of each b-tree, from the `dbstat` table.
+fn dbstat(conn: &Connection) -> BTreeMap<(String, String), u32> {
+    let mut statement = conn.prepare("SELECT name, path, pageno FROM dbstat").expect("a statement");
+    let rows = statement.query_map([], |row| Ok(((row.get(0)?, row.get(1)?), row.get(2)?))).expect("rows");
+    rows.map(|row| row.expect("a row")).collect()
+}
+
+/// Returns the pages whose path starts with the path of `at`, is `longer` characters longer, and ends with `end`.
+fn below(stat: &BTreeMap<(String, String), u32>, at: &(String, String), longer: usize, end: &str) -> Vec<u32> {
+    let all = stat.range(at.clone()..).take_while(|((name, path), _)| *name == at.0 && path.starts_with(&at.1));
+    let these = all.filter(|((_, path), _)| path.len() == at.1.len() + longer && path.ends_with(end));
+    these.map(|(_, pgno)| *pgno).collect()
+}
+
+const ROWS: &str = "
+    CREATE TABLE t (id INTEGER PRIMARY KEY, word TEXT, value BLOB);
+    WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 9000)
+    INSERT INTO t SELECT i, hex(i * 7919 % 9001), zeroblob(CASE i % 50 WHEN 0 THEN 70000 ELSE 5 END) FROM n;
+    CREATE INDEX by_word ON t (word, value);";
+
+#[test]
+fn pages_written_by_sqlite_are_plausible_and_corrupted_ones_are_not() {
+    for (bits, setting) in (9..=16).flat_map(|bits| ["", "PRAGMA auto_vacuum = FULL;"].map(|setting| (bits, setting))) {
+        let gone = "CREATE TABLE gone AS SELECT * FROM t; DROP TABLE gone;";
+        let (pages, conn) = pages(1 << bits, &[setting, ROWS, gone].concat());
+        let (live, commit) = (dbstat(&conn).into_values(), pages.len() as u32);
+        for pgno in live {
+            let page = &pages[pgno as usize - 1];
+            assert!(is_plausible(page, pgno, commit), "page {pgno} of {}", 1 << bits);
+            if kind(page, pgno) != PageKind::Other {
+                let header = header_offset(pgno);
+                for (at, flip) in [(header, 0x40), (header + 3, 0x80), (header + 5, 0x80)] {
+                    let mut corrupted = page.clone();
+                    corrupted[at] ^= flip;
+                    let is_unchanged = bits == 16 && at == header + 5;
+                    assert!(
+                        is_unchanged || !is_plausible(&corrupted, pgno, commit),
+                        "page {pgno}, byte {at}, {}",
+                        1 << bits
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn children_and_overflow_pages_match_dbstat() {
+    for bits in 9..=16 {
+        let (pages, conn) = pages(1 << bits, ROWS);
+        let (stat, commit) = (dbstat(&conn), pages.len() as u32);
+        let (mut interior, mut long) = (0, 0);
+        for (at, pgno) in stat.iter().filter(|((_, path), _)| path.ends_with('/')) {
+            let page = &pages[*pgno as usize - 1];
+            let expected = below(&stat, at, 4, "/");
+            assert_eq!(children(page, *pgno, commit).unwrap_or_default(), expected, "page {pgno} of {}", 1 << bits);
+            interior += usize::from(!expected.is_empty());
+            if kind(page, *pgno) == PageKind::Leaf {
+                let expected = below(&stat, at, 10, "+000000");
+                assert_eq!(overflows(page, *pgno, &pages[0], commit), expected, "page {pgno} of {}", 1 << bits);
+                long += expected.len();
+            }
+        }
+        assert!(long > 100 && (interior > 1 || bits == 16), "{interior}, {long}");
+    }
+}
+
+#[test]
+fn an_overflow_chain_and_the_freelist_are_followed_to_their_ends() {
+    let sql = format!("{ROWS} DELETE FROM t WHERE id > 100;");
+    let (pages, conn) = pages(1024, &sql);
+    let (stat, commit) = (dbstat(&conn), pages.len() as u32);
+    let page = |pgno: u32| &pages[pgno as usize - 1];
+    let ((name, path), head) = stat.iter().find(|((_, path), _)| path.ends_with("+000000")).expect("a long value");
+    let chain: Vec<u32> = std::iter::successors(Some(*head), |pgno| next_overflow(page(*pgno), commit)).collect();
+    let value = (name.clone(), path.trim_end_matches('0').to_owned());
+    assert_eq!(chain, below(&stat, &value, 6, ""));
+    let mut free = Vec::new();
+    let mut next = first_trunk(page(1), commit);
+    while let Some(pgno) = next {
+        let (after, listed) = trunk(page(pgno), commit);
+        free.extend(listed.chain([pgno]));
+        next = after;
+    }
+    free.sort_unstable();
+    let live: HashSet<u32> = stat.into_values().collect();
+    let expected: Vec<u32> = (1..=commit).filter(|pgno| !live.contains(pgno)).collect();
+    assert_eq!(free, expected);
+}
+
+proptest! {
+    /// Arbitrary bytes give pages of the database or nothing.
+    #[test]
+    fn arbitrary_bytes_give_only_pages_of_the_database(mut page in prop::collection::vec(any::<u8>(), 512), first in 0u8..16, pgno in 1u32..3) {
+        page[header_offset(pgno)] = first;
+        let found = children(&page, pgno, 1000).unwrap_or_default().into_iter()
+            .chain(overflows(&page, pgno, &page, 1000))
+            .chain(next_overflow(&page, 1000))
+            .chain(trunk(&page, 1000).1);
+        is_plausible(&page, pgno, 1000);
+        for pgno in found {
+            prop_assert!((2..=1000).contains(&pgno));
+        }
+    }
+}

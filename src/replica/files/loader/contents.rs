@@ -1,0 +1,119 @@
+//! Reads a whole small file, or the head and the tail of a large one.
+
+use crate::error::Error;
+use crate::ltx::{self, FileName, Header, IndexEntry, Level, Outline, OutlineReader, Trailer};
+use crate::replica::files::loader::{FileLoader, LoadError, display_name};
+use crate::replica::files::ltx_file::{FilePart, LoadedFile};
+use crate::store::{Chunk, Listed, Version};
+use bytes::Bytes;
+use futures_util::future::try_join;
+use std::ops::Range;
+
+impl FileLoader {
+    /// Reads a whole file and verifies its checksum.
+    pub(super) async fn read_whole(&self, listed: &Listed, version: Option<&Version>) -> Result<LoadedFile, LoadError> {
+        let chunk = self.fetch_listed(listed, 0..listed.size, version).await?;
+        self.parse_whole(listed, chunk)
+    }
+
+    /// Parses and verifies a file of which `chunk` is the whole content.
+    pub(super) fn parse_whole(&self, listed: &Listed, chunk: Chunk) -> Result<LoadedFile, LoadError> {
+        let header = self.parse_header(listed, &chunk.bytes)?;
+        let verified = ltx::verify(&chunk.bytes).map_err(|cause| self.damaged(listed, cause))?;
+        let body = Some(chunk.bytes.clone()).filter(|_| listed.level == Level::ZERO);
+        let file = self.known.find_or_insert(listed, &chunk, header, verified.trailer, body);
+        file.integrity.mark_verified();
+        if file.body.is_none() {
+            let outline = outline(&chunk.bytes, &verified.entries);
+            file.integrity.track(outline.map_err(|cause| self.damaged(listed, cause))?);
+        }
+        Ok(LoadedFile {
+            file,
+            entries: verified.entries,
+            deferred_index: None,
+            parts: vec![FilePart { offset: 0, bytes: chunk.bytes }],
+        })
+    }
+
+    /// Reads the head and the tail of a large file concurrently. Defers reading the index if it is too large to be in
+    /// memory at once.
+    pub(super) async fn read_ends(&self, listed: &Listed, version: Option<&Version>) -> Result<LoadedFile, LoadError> {
+        let tail_start = listed.size.saturating_sub(self.sizes.tail_of(listed.size));
+        let head = self.fetch_listed(listed, 0..self.sizes.head.min(listed.size), version);
+        let tail = self.fetch_listed(listed, tail_start..listed.size, version);
+        let (head, tail) = try_join(head, tail).await?;
+        if head.version != tail.version || head.file_size != listed.size {
+            return Err(LoadError::Moved);
+        }
+        let header = self.parse_header(listed, &head.bytes)?;
+        let damaged = |cause| self.damaged(listed, cause);
+        let range = ltx::index_range(listed.size, &tail.bytes).map_err(damaged)?;
+        let is_deferred = range.end - range.start > self.sizes.index;
+        let index =
+            if is_deferred { Bytes::new() } else { self.index_bytes(listed, &tail, tail_start, range.clone()).await? };
+        let entries =
+            if is_deferred { Vec::new() } else { ltx::parse_index(&index, &header, range.start).map_err(damaged)? };
+        let trailer = tail.bytes.len().checked_sub(Trailer::SIZE).map(|start| &tail.bytes[start..]);
+        let trailer = Trailer::parse(trailer.unwrap_or_default()).map_err(damaged)?;
+        let file = self.known.find_or_insert(listed, &head, header, trailer, None);
+        if !is_deferred {
+            let mut outline = OutlineReader::new(&head.bytes).map_err(damaged)?;
+            outline.index(&index, &entries);
+            file.integrity.track(outline.finish(&tail.bytes).map_err(damaged)?);
+        }
+        let parts = vec![FilePart { offset: 0, bytes: head.bytes }, FilePart { offset: tail_start, bytes: tail.bytes }];
+        Ok(LoadedFile { file, entries, deferred_index: is_deferred.then_some(range), parts })
+    }
+
+    /// Returns the bytes of the index. Fetches those that lie before the tail.
+    async fn index_bytes(
+        &self,
+        listed: &Listed,
+        tail: &Chunk,
+        tail_start: u64,
+        range: Range<u64>,
+    ) -> Result<Bytes, LoadError> {
+        let offset_in_tail = |offset: u64| offset.saturating_sub(tail_start) as usize;
+        let fetched = tail.bytes.slice(offset_in_tail(range.start)..offset_in_tail(range.end));
+        if range.start >= tail_start {
+            return Ok(fetched);
+        }
+        let missing = range.start..tail_start.min(range.end);
+        let missing = self.fetch(listed, missing, Some(&tail.version)).await?;
+        Ok([missing.bytes, fetched].concat().into())
+    }
+
+    /// Reads a range of a listed file: of `version` if that is given. If it is not but the listing has a version, fails
+    /// with [`LoadError::Moved`] unless length and modification time are the listed ones.
+    async fn fetch_listed(
+        &self,
+        listed: &Listed,
+        range: Range<u64>,
+        version: Option<&Version>,
+    ) -> Result<Chunk, LoadError> {
+        let chunk = self.fetch(listed, range, version).await?;
+        let must_compare = version.is_none() && listed.version.is_some();
+        // Reads return the time in whole seconds, listings in smaller units.
+        let is_same = chunk.file_size == listed.size && chunk.modified_ms.abs_diff(listed.modified_ms) < 1000;
+        if must_compare && !is_same { Err(LoadError::Moved) } else { Ok(chunk) }
+    }
+
+    /// Parses a header and checks that it belongs to the name of the file.
+    pub(super) fn parse_header(&self, listed: &Listed, bytes: &[u8]) -> Result<Header, LoadError> {
+        let header = Header::parse(bytes).map_err(|cause| self.damaged(listed, cause))?;
+        if (header.min_txid, header.max_txid) != (listed.name.min, listed.name.max) {
+            let named = FileName { min: header.min_txid, max: header.max_txid };
+            let file = display_name(&*self.store, listed.level, listed.name);
+            return Err(LoadError::Other(Error::misnamed(file, named)));
+        }
+        Ok(header)
+    }
+}
+
+/// Returns the outline of a whole file.
+fn outline(bytes: &[u8], entries: &[IndexEntry]) -> Result<Outline, ltx::LtxError> {
+    let index = ltx::index_range(bytes.len() as u64, bytes)?;
+    let mut outline = OutlineReader::new(bytes)?;
+    outline.index(&bytes[index.start as usize..index.end as usize], entries);
+    outline.finish(bytes)
+}

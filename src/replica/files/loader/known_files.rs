@@ -1,0 +1,68 @@
+//! The files that are in use.
+//!
+//! A file is identified by its content, not by its name: a name can be reused for other bytes, and the same bytes can
+//! appear under another ETag (in a copied replica, or if a file's modification time is set after it appeared). Two
+//! reads return the same file if level, name and checksum are equal. Both then have the same number, which is part of
+//! the key under which pages are cached.
+
+use crate::lock::Mutex;
+use crate::ltx::{FileName, Header, Level, Trailer};
+use crate::replica::files::ltx_file::LtxFile;
+use crate::store::{Chunk, Listed};
+use bytes::Bytes;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Weak};
+
+/// The number of the next new file. Numbers are unique within the process.
+static NEXT_NUMBER: AtomicU32 = AtomicU32::new(0);
+
+/// The files that are in use, by level and name.
+#[derive(Default)]
+pub(super) struct KnownFiles(Mutex<HashMap<(Level, FileName), Weak<LtxFile>>>);
+
+impl KnownFiles {
+    /// Returns the known file that has this content, or remembers and returns a new one.
+    ///
+    /// If the known file has another version, the new one gets its number and its integrity. If wrong bytes were read
+    /// of the known file, the new one gets a new number, so that it shares no cached pages, and must be read whole
+    /// before it is used.
+    pub(super) fn find_or_insert(
+        &self,
+        listed: &Listed,
+        chunk: &Chunk,
+        header: Header,
+        trailer: Trailer,
+        body: Option<Bytes>,
+    ) -> Arc<LtxFile> {
+        let mut files = self.0.lock();
+        let known = files.get(&(listed.level, listed.name)).and_then(Weak::upgrade);
+        let same = known.filter(|known| known.checksum == trailer.file_checksum);
+        let (is_spoiled, same) = match same {
+            Some(same) if same.integrity.spoiled().is_some() => (true, None),
+            same => (false, same),
+        };
+        if let Some(same) = same.as_ref().filter(|same| same.version == chunk.version) {
+            return same.clone();
+        }
+        let integrity = same.as_ref().map_or_else(Arc::default, |same| same.integrity.clone());
+        if is_spoiled {
+            integrity.doubt();
+        }
+        let file = Arc::new(LtxFile {
+            number: same.map_or_else(|| NEXT_NUMBER.fetch_add(1, Ordering::Relaxed), |same| same.number),
+            level: listed.level,
+            name: listed.name,
+            version: chunk.version.clone(),
+            listed: Mutex::default(),
+            header,
+            body,
+            checksum: trailer.file_checksum,
+            size: chunk.file_size,
+            integrity,
+        });
+        files.retain(|_, file| file.strong_count() > 0);
+        files.insert((listed.level, listed.name), Arc::downgrade(&file));
+        file
+    }
+}
