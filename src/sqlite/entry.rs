@@ -1,23 +1,23 @@
-//! What the entry points of the loadable library (`crates/extension`) and of linking programs do.
+//! The entry points of the loadable library (`crates/extension`) and of programs that link this crate.
 //!
-//! Each registers the VFS, creates functions and tables on the connection, and has SQLite call [`connection_opened`] for
+//! Each registers the VFS, creates functions and tables on the connection, and makes SQLite call [`connection_opened`] for
 //! every connection opened later. Nothing else happens before the first replica is opened: no thread is started, no
 //! environment variable is read, there is no I/O.
 
 use super::api::Api;
 pub use super::api::Routines;
-use super::errors::{Complaint, During, code};
+use super::errors::{During, SqlError, code};
 pub use super::ffi::Sqlite3;
 use super::ffi::*;
 use super::guard::guard;
 use super::registration::Registration;
-use super::undecided;
+use super::{open, vfs};
 use std::ffi::{c_char, c_int};
 
 /// The signature of an extension's entry point.
 type EntryPoint = unsafe extern "C" fn(*mut Sqlite3, *mut *mut c_char, *const Routines) -> c_int;
 
-/// The type under which SQLite takes an entry point.
+/// The type of an entry point in the declaration of `sqlite3_auto_extension`.
 type AutoExtension = unsafe extern "C" fn();
 
 /// Registers the VFS `litestream` with the SQLite library that is linked into this program, for example by `rusqlite`.
@@ -40,7 +40,7 @@ pub fn register() -> Result<(), RegisterError> {
         fn sqlite3_open(filename: *const c_char, db: *mut *mut Sqlite3) -> c_int;
         fn sqlite3_close(db: *mut Sqlite3) -> c_int;
     }
-    // SAFETY: the declarations are SQLite's. It calls the entry point with the arguments of its real type.
+    // SAFETY: the declarations are those of `sqlite3.h`. SQLite calls the entry point with the arguments of its real type.
     let mut code = unsafe { sqlite3_auto_extension(as_auto_extension(connection_opened)) };
     if code == 0 {
         // SQLite looks for the VFS of a connection before it calls the entry point, so one connection has to come first.
@@ -69,10 +69,11 @@ impl RegisterError {
     }
 }
 
-/// An entry point as `sqlite3_auto_extension` takes it.
+/// Converts an entry point to the type that `sqlite3_auto_extension` takes.
 #[doc(hidden)]
 pub fn as_auto_extension(entry: EntryPoint) -> AutoExtension {
-    // SAFETY: both are pointers to functions. SQLite documents that it calls the function with the arguments of `EntryPoint`.
+    // SAFETY: both types are function pointers of the same size. SQLite documents that it calls the function with the arguments of
+    // `EntryPoint`.
     unsafe { std::mem::transmute::<EntryPoint, AutoExtension>(entry) }
 }
 
@@ -92,7 +93,7 @@ pub unsafe extern "C" fn connection_opened(
     let body = |api: Api| {
         // SAFETY: `db` is null or an open connection of the library of `api`, by the contract of this function.
         match unsafe { prepare(api, db) } {
-            // SAFETY: the same `db`, and `registration` is that of its library.
+            // SAFETY: the same `db`, which is null or open, and `registration` is that of its library.
             Ok(registration) => unsafe { check(registration, db) }?,
             Err(text) => api.log(SQLITE_ERROR, &text),
         }
@@ -102,8 +103,9 @@ pub unsafe extern "C" fn connection_opened(
     unsafe { run(error, routines, body) }
 }
 
-/// What each entry point of the loadable library does. Returns `SQLITE_OK_LOAD_PERMANENTLY`, because SQLite must never unload a
-/// VFS, or an error code with its text in `error`.
+/// The common implementation of the entry points of the loadable library.
+///
+/// Returns `SQLITE_OK_LOAD_PERMANENTLY`, because SQLite must never unload a VFS, or an error code with its text in `error`.
 ///
 /// # Safety
 /// As for [`connection_opened`].
@@ -126,7 +128,7 @@ pub unsafe fn load(db: *mut Sqlite3, error: *mut *mut c_char, routines: *const R
 /// # Safety
 /// `db` is null or an open connection of the library of `api`.
 unsafe fn prepare(api: Api, db: *mut Sqlite3) -> Result<&'static Registration, String> {
-    let registration = Registration::in_library(api)?;
+    let registration = vfs::find_or_register(api)?;
     if !db.is_null() {
         // SAFETY: `db` is not null, so it is an open connection of this library.
         let created = unsafe {
@@ -143,14 +145,14 @@ unsafe fn prepare(api: Api, db: *mut Sqlite3) -> Result<&'static Registration, S
 ///
 /// # Safety
 /// `db` is null or an open connection of the library of `registration`.
-unsafe fn check(registration: &Registration, db: *mut Sqlite3) -> Result<(), Complaint> {
+unsafe fn check(registration: &Registration, db: *mut Sqlite3) -> Result<(), SqlError> {
     if db.is_null() {
         return Ok(());
     }
     // SAFETY: `db` is not null, so it is an open connection of this library, and no other thread has it yet.
-    let error = unsafe { undecided::failure(registration, db).or_else(|| undecided::without_vfs(registration, db)) };
+    let error = unsafe { open::open_failure(registration, db).or_else(|| open::missing_vfs(registration, db)) };
     match error {
-        Some(error) => Err(Complaint { code: code(error.kind(), During::Open), text: error.to_string() }),
+        Some(error) => Err(SqlError { code: code(error.kind(), During::Open), text: error.to_string() }),
         None => Ok(()),
     }
 }
@@ -162,7 +164,7 @@ unsafe fn check(registration: &Registration, db: *mut Sqlite3) -> Result<(), Com
 unsafe fn run(
     error: *mut *mut c_char,
     routines: *const Routines,
-    body: impl FnOnce(Api) -> Result<c_int, Complaint>,
+    body: impl FnOnce(Api) -> Result<c_int, SqlError>,
 ) -> c_int {
     guard("loading", SQLITE_ERROR, || {
         // SAFETY: `routines` is null or points to SQLite's routines, which live as long as the process.
@@ -170,15 +172,15 @@ unsafe fn run(
             tracing::error!("litestream-vfs was loaded without SQLite's routines");
             return SQLITE_ERROR;
         };
-        let complaint = match api.check().map_err(Complaint::from).and_then(|()| body(api)) {
+        let failure = match api.check().map_err(SqlError::from).and_then(|()| body(api)) {
             Ok(code) => return code,
-            Err(complaint) => complaint,
+            Err(failure) => failure,
         };
         // SAFETY: `error` is null or points to room for an address; SQLite frees the text, which comes from its allocator.
         if let Some(error) = unsafe { error.as_mut() } {
-            *error = api.allocate(&complaint.text);
+            *error = api.allocate(&failure.text);
         }
-        complaint.code
+        failure.code
     })
 }
 
@@ -192,7 +194,7 @@ mod tests {
         let mut error = ptr::null_mut();
         // SAFETY: `error` points to room for an address, and null is allowed for the others.
         let loaded = unsafe { load(ptr::null_mut(), &mut error, ptr::null()) };
-        // SAFETY: as above.
+        // SAFETY: as in the call above, `error` points to room for an address, and null is allowed for the others.
         let opened = unsafe { connection_opened(ptr::null_mut(), &mut error, ptr::null()) };
         assert_eq!((loaded, opened), (SQLITE_ERROR, SQLITE_ERROR));
         assert!(error.is_null());

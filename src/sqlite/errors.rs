@@ -1,4 +1,4 @@
-//! Where errors become SQLite codes, and where those that a code alone cannot tell are written down.
+//! Conversion of errors to SQLite result codes, and logging of errors that SQLite would reduce to a code.
 
 use super::api::Api;
 use super::ffi::*;
@@ -6,20 +6,20 @@ use crate::error::{Error, ErrorKind};
 use crate::store::one_line;
 use std::ffi::c_int;
 
-/// What SQLite was doing.
+/// The stage at which an error occurred.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum During {
     /// `xOpen`.
     Open,
-    /// Anything on an open file.
+    /// Any method of an open file.
     Use,
 }
 
-/// The code for an error.
+/// Returns the SQLite result code for an error.
 ///
-/// Never one of `SQLITE_BUSY`, `SQLITE_LOCKED` ("database is locked": the host would wait for nobody). A damaged replica
-/// is `SQLITE_CORRUPT` ("database disk image is malformed"), also at open: it is there, and no other try will read it,
-/// which an I/O error or "unable to open" would deny. `SQLITE_IOERR_CORRUPTFS` means a file system that cut a file.
+/// Never `SQLITE_BUSY` or `SQLITE_LOCKED`, which would make the host retry although no lock is held. A damaged replica is
+/// `SQLITE_CORRUPT` ("database disk image is malformed") even at open: an I/O error or "unable to open" would suggest that the replica is
+/// missing or that another try could succeed. `SQLITE_IOERR_CORRUPTFS` is not used, because it means that a file system truncated a file.
 pub fn code(kind: ErrorKind, during: During) -> c_int {
     match (kind, during) {
         (ErrorKind::Interrupted, _) => SQLITE_INTERRUPT,
@@ -33,9 +33,9 @@ pub fn code(kind: ErrorKind, during: During) -> c_int {
     }
 }
 
-/// Writes an error that reaches the host as a bare code to the log and to `sqlite3_log`; answers the code.
+/// Writes an error to the log and to `sqlite3_log`, and returns its result code. For errors that the host sees only as a code.
 ///
-/// A host that asked to stop knows why: that is not logged.
+/// An interrupt is not logged, because the host requested it.
 pub fn report(api: Api, error: &Error, during: During) -> c_int {
     let code = code(error.kind(), during);
     if error.kind() != ErrorKind::Interrupted {
@@ -46,26 +46,25 @@ pub fn report(api: Api, error: &Error, during: During) -> c_int {
     code
 }
 
-/// What a pragma, a function or a table tells instead of an answer. It carries its own text, so its code says no more than whether
-/// the host asked for it to end.
+/// An error of a pragma, a function or a table, which SQLite passes to the application as text.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Complaint {
-    /// `SQLITE_ERROR` or `SQLITE_INTERRUPT`.
+pub struct SqlError {
+    /// `SQLITE_ERROR`, or `SQLITE_INTERRUPT` if the host interrupted the call.
     pub code: c_int,
-    /// For the person behind the host.
+    /// The error message.
     pub text: String,
 }
 
-impl From<String> for Complaint {
-    fn from(text: String) -> Complaint {
-        Complaint { code: SQLITE_ERROR, text }
+impl From<String> for SqlError {
+    fn from(text: String) -> SqlError {
+        SqlError { code: SQLITE_ERROR, text }
     }
 }
 
-impl From<Error> for Complaint {
-    fn from(error: Error) -> Complaint {
+impl From<Error> for SqlError {
+    fn from(error: Error) -> SqlError {
         let code = if error.kind() == ErrorKind::Interrupted { SQLITE_INTERRUPT } else { SQLITE_ERROR };
-        Complaint { code, text: error.to_string() }
+        SqlError { code, text: error.to_string() }
     }
 }
 
@@ -74,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_kind_has_its_code() {
+    fn every_kind_has_a_code() {
         let table = [
             (ErrorKind::Config, 14, 266),
             (ErrorKind::Empty, 14, 266),
@@ -92,9 +91,9 @@ mod tests {
     }
 
     #[test]
-    fn a_complaint_says_whether_the_host_asked_for_it() {
+    fn an_sql_error_is_an_interrupt_only_if_the_host_interrupted() {
         for (kind, code) in [(ErrorKind::Interrupted, 9), (ErrorKind::Damaged, 1), (ErrorKind::Config, 1)] {
-            assert_eq!(Complaint::from(Error::new(kind, "why")), Complaint { code, text: "why".to_owned() });
+            assert_eq!(SqlError::from(Error::new(kind, "why")), SqlError { code, text: "why".to_owned() });
         }
     }
 }

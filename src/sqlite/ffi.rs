@@ -1,38 +1,38 @@
-//! SQLite's C types and constants, as `sqlite3.h` gives them.
+//! SQLite's C types and constants, as declared in `sqlite3.h`.
 
 use std::ffi::{c_char, c_int, c_void};
 
-/// A database connection; only ever a pointer.
+/// `sqlite3`: a database connection. Only used behind a pointer.
 #[repr(C)]
 pub struct Sqlite3 {
     _opaque: [u8; 0],
 }
 
-/// The state of one call of an SQL function; only ever a pointer.
+/// `sqlite3_context`: one call of an SQL function. Only used behind a pointer.
 #[repr(C)]
 pub struct Context {
     _opaque: [u8; 0],
 }
 
-/// An argument of an SQL function; only ever a pointer.
+/// `sqlite3_value`: an argument of an SQL function. Only used behind a pointer.
 #[repr(C)]
 pub struct Value {
     _opaque: [u8; 0],
 }
 
-/// A prepared statement; only ever a pointer.
+/// `sqlite3_stmt`: a prepared statement. Only used behind a pointer.
 #[repr(C)]
 pub struct Statement {
     _opaque: [u8; 0],
 }
 
-/// `sqlite3_file`: what every VFS's own file starts with.
+/// `sqlite3_file`: the first member of the file type of every VFS.
 #[repr(C)]
 pub struct SqliteFile {
     pub methods: *const IoMethods,
 }
 
-/// `sqlite3_io_methods`, version 1: without shared memory there is no WAL, without `xFetch` no memory mapping.
+/// `sqlite3_io_methods`, version 1. Later versions add shared memory for a WAL and memory mapping, which replicas do not have.
 #[repr(C)]
 pub struct IoMethods {
     pub version: c_int,
@@ -50,13 +50,13 @@ pub struct IoMethods {
     pub device_characteristics: unsafe extern "C" fn(*mut SqliteFile) -> c_int,
 }
 
-/// What `xDlSym` answers: a function of unknown type.
+/// The result of `xDlSym`: a function of unknown type.
 pub type Symbol = Option<unsafe extern "C" fn()>;
 
 /// `xOpen`.
 pub type OpenMethod = unsafe extern "C" fn(*mut Vfs, *const c_char, *mut SqliteFile, c_int, *mut c_int) -> c_int;
 
-/// `sqlite3_vfs`, version 2. Members that a host may leave out are optional.
+/// `sqlite3_vfs`, version 2. Methods that a VFS may leave out are optional.
 #[repr(C)]
 pub struct Vfs {
     pub version: c_int,
@@ -77,17 +77,18 @@ pub struct Vfs {
     pub sleep: Option<unsafe extern "C" fn(*mut Vfs, c_int) -> c_int>,
     pub current_time: Option<unsafe extern "C" fn(*mut Vfs, *mut f64) -> c_int>,
     pub get_last_error: Option<unsafe extern "C" fn(*mut Vfs, c_int, *mut c_char) -> c_int>,
-    /// Only there from version 2 on.
+    /// Not present in version 1.
     pub current_time_int64: Option<unsafe extern "C" fn(*mut Vfs, *mut i64) -> c_int>,
 }
 
-/// A row of `sqlite3_exec`.
+/// The callback of `sqlite3_exec`, called for each row.
 pub type ExecCallback = unsafe extern "C" fn(*mut c_void, c_int, *mut *mut c_char, *mut *mut c_char) -> c_int;
 
-/// The body of an SQL function.
+/// `xFunc`: the implementation of an SQL function.
 pub type ScalarFunction = unsafe extern "C" fn(*mut Context, c_int, *mut *mut Value);
 
-/// `xCreate`, `xConnect`: the connection, the module's data, arguments and their number, the table, room for an error text.
+/// `xCreate` and `xConnect`: the connection, the data of the module, the number of arguments and the arguments, the resulting table, and
+/// the resulting error text.
 pub type ConnectMethod = unsafe extern "C" fn(
     *mut Sqlite3,
     *mut c_void,
@@ -97,7 +98,7 @@ pub type ConnectMethod = unsafe extern "C" fn(
     *mut *mut c_char,
 ) -> c_int;
 
-/// `xFilter`: the cursor, number and name of the plan that `xBestIndex` made, values and their number.
+/// `xFilter`: the cursor, the number and the name of the plan that `xBestIndex` chose, the number of values and the values.
 pub type FilterMethod = unsafe extern "C" fn(*mut VtabCursor, c_int, *const c_char, c_int, *mut *mut Value) -> c_int;
 
 /// `sqlite3_module`, version 1: the methods of a virtual table.
@@ -116,26 +117,26 @@ pub struct Module {
     pub eof: unsafe extern "C" fn(*mut VtabCursor) -> c_int,
     pub column: unsafe extern "C" fn(*mut VtabCursor, *mut Context, c_int) -> c_int,
     pub rowid: unsafe extern "C" fn(*mut VtabCursor, *mut i64) -> c_int,
-    /// `xUpdate`, the transactions, `xFindFunction` and `xRename`: a table that cannot be written has none.
+    /// `xUpdate`, the transaction methods, `xFindFunction` and `xRename`, which a read-only table does not have.
     pub writing: [Option<unsafe extern "C" fn()>; 7],
 }
 
-/// `sqlite3_vtab`: what every virtual table starts with.
+/// `sqlite3_vtab`: the first member of every virtual table type.
 #[repr(C)]
 pub struct Vtab {
     pub module: *const Module,
     pub references: c_int,
-    /// The text of an error, in the host's memory, which the host takes.
+    /// The error text, allocated by SQLite's allocator. SQLite frees it.
     pub error: *mut c_char,
 }
 
-/// `sqlite3_vtab_cursor`: what every cursor starts with.
+/// `sqlite3_vtab_cursor`: the first member of every cursor type.
 #[repr(C)]
 pub struct VtabCursor {
     pub table: *mut Vtab,
 }
 
-/// `sqlite3_index_info`, up to the members that 3.31 has: what `xBestIndex` is asked, and answers.
+/// `sqlite3_index_info`, up to the members that 3.31 has: the input and the output of `xBestIndex`.
 #[repr(C)]
 pub struct IndexInfo {
     pub constraint_count: c_int,
@@ -153,29 +154,29 @@ pub struct IndexInfo {
     pub columns_used: u64,
 }
 
-/// A term of ORDER BY.
+/// A term of an ORDER BY clause.
 #[repr(C)]
 pub struct IndexOrder {
     pub column: c_int,
     pub descending: u8,
 }
 
-/// A term of WHERE: a column, compared with something.
+/// A term of a WHERE clause that compares a column with a value.
 #[repr(C)]
 pub struct IndexConstraint {
     pub column: c_int,
     pub operator: u8,
-    /// 0 if the other side is not known in this order of joins.
+    /// 0 if the value is not known in this join order.
     pub usable: u8,
     pub offset: c_int,
 }
 
-/// What `xBestIndex` makes of a term.
+/// How the plan of `xBestIndex` uses a term.
 #[repr(C)]
 pub struct ConstraintUsage {
-    /// Where `xFilter` gets its value, from 1 on; 0 if it does not.
+    /// The position of the value among the arguments of `xFilter`, counted from 1. 0 if the value is not passed.
     pub argument: c_int,
-    /// 1 if SQLite need not check it again.
+    /// 1 if SQLite need not check the term itself.
     pub omit: u8,
 }
 
@@ -193,7 +194,7 @@ pub const SQLITE_CONSTRAINT: c_int = 19;
 pub const SQLITE_MISUSE: c_int = 21;
 pub const SQLITE_ROW: c_int = 100;
 pub const SQLITE_OK_LOAD_PERMANENTLY: c_int = 1 << 8;
-/// `xFullPathname` met a symbolic link on the way; not an error.
+/// `xFullPathname` resolved a symbolic link. Not an error.
 pub const SQLITE_OK_SYMLINK: c_int = 2 << 8;
 pub const SQLITE_IOERR_READ: c_int = SQLITE_IOERR | 1 << 8;
 pub const SQLITE_IOERR_SHORT_READ: c_int = SQLITE_IOERR | 2 << 8;

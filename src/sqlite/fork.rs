@@ -1,17 +1,17 @@
-//! Noticing a fork: the child has none of the parent's threads, so it must build everything anew.
+//! Fork detection: a child has none of the threads of its parent, so it must build all of its state anew.
 
-/// Sees to it that every later fork of this process, and of its children, is noticed. Cheap after the first call.
+/// Registers a handler that counts every later fork of this process and of its children. Cheap after the first call.
 ///
-/// By a handler rather than by asking for the process's number: a read from the cache makes no system call. The handler stays
-/// for good, and so does the library, which SQLite is told to keep loaded.
+/// A handler is used rather than a comparison of process IDs, because a read from the cache must not make a system call. The handler
+/// cannot be removed, but SQLite never unloads this library either.
 #[cfg(unix)]
 pub fn watch() {
     use std::sync::atomic::{AtomicBool, Ordering};
 
     static WATCHED: AtomicBool = AtomicBool::new(false);
     if !WATCHED.swap(true, Ordering::Relaxed) {
-        // SAFETY: the handler is a function of this library, which is never unloaded, and it does nothing but add to an
-        // atomic, which is allowed between fork and exec.
+        // SAFETY: `child` lives as long as the process, because this library is never unloaded. It only increments an atomic, which is
+        // async-signal-safe and therefore allowed in a forked child.
         unsafe {
             libc::pthread_atfork(None, None, Some(child));
         }
@@ -23,6 +23,6 @@ unsafe extern "C" fn child() {
     crate::runtime::forked();
 }
 
-/// Processes do not fork here.
+/// Does nothing, because processes of this system do not fork.
 #[cfg(not(unix))]
 pub fn watch() {}

@@ -1,10 +1,12 @@
-//! Memory that goes back to the system.
+//! Returning free memory to the system.
 
-/// Has the allocator return to the system what is free. It keeps what many small pieces leave behind, and those are what a cache
-/// of pages is made of: without this a process that reads many replicas, one after the other, stays as large as it ever was.
-pub fn give_back() {
+/// Makes the allocator return its free memory to the system.
+///
+/// A page cache consists of many small allocations, whose memory the allocator keeps when they are freed. Without this call a process
+/// that reads many replicas one after the other would stay at its largest size.
+pub fn release_free() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    // SAFETY: it takes the allocator's own locks, moves nothing that is in use, and may be called from any thread.
+    // SAFETY: `malloc_trim` is thread-safe, and does not move or free allocated memory.
     unsafe {
         libc::malloc_trim(0);
     }

@@ -1,35 +1,30 @@
-//! The VFS: SQLite's calls in, [`crate::replica`]'s views out. The only unsafe code.
+//! The SQLite side: the VFS, its files, and the SQL functions, pragmas and tables. The only layer with unsafe code.
 //!
-//! `entry` registers a VFS in the SQLite library that loads the extension; `vfs` decides whose a name is (`names`) and opens
-//! it; `file` answers SQLite's reads and locks from a pinned view; `pragma`, `functions` and `tables` ask the same file
-//! about itself. Nothing here is global but two tables of addresses and paths, and neither is ever locked, so that a fork finds
-//! nothing held: every SQLite library in the process has its own `registration::Registration`.
+//! | module | contents |
+//! |---|---|
+//! | `entry` | the entry points, and [`register`](entry::register) for programs that link SQLite |
+//! | `vfs` | the methods of the VFS, and its registration in a SQLite library |
+//! | `names` | which database a name means, and the full path that SQLite knows it by |
+//! | `open` | opening a replica, and whether the connection may open it |
+//! | `file` | an open replica: reads, locks and file controls |
+//! | `sql` | SQL functions and virtual tables |
+//! | `control` | the operations that functions, tables and pragmas run on a file |
+//! | `api`, `ffi` | SQLite's routines and C types |
+//!
+//! Each SQLite library in the process has its own `registration::Registration`. The few tables that all of them share use atomics instead
+//! of locks, so that a fork at any moment leaves them usable in the child.
 
-mod access;
-mod anchor;
 mod api;
-mod argument;
 mod control;
 pub mod entry;
 mod errors;
 mod ffi;
 mod file;
 mod fork;
-mod functions;
 mod guard;
-mod interrupt;
-mod journal_names;
 mod memory;
-mod methods;
 mod names;
-mod page_one;
-mod path_identity;
-mod pathname;
-mod pragma;
+mod open;
 mod registration;
-mod report;
-mod role;
-mod tables;
-mod undecided;
-mod unresolved;
+mod sql;
 mod vfs;

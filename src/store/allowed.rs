@@ -1,61 +1,61 @@
-//! Which URLs may be opened: the prefixes in `LITESTREAM_ALLOWED_URLS`.
+//! The allowlist of URLs: the prefixes in `LITESTREAM_ALLOWED_URLS`.
 //!
-//! Prefixes are compared by parts and not as text: scheme, user, host and port, the path by whole segments, and the parameters
-//! that decide which server is asked and how it is verified.
+//! Prefixes are compared part by part and not as text: scheme, user, host and port, the path by whole segments, and the
+//! parameters that determine the server and how it is verified.
 
-use super::backend::known;
 use super::file::FileConfig;
 use super::parameters::Parameters;
 use super::s3;
+use super::schemes;
 use super::url::{self, UrlParts};
 use std::path::PathBuf;
 
-/// A list of prefixes.
+/// A list of URL prefixes.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Allowed(Vec<Prefix>);
 
-/// What a list says of a URL.
+/// The result of checking a URL against the list.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum UrlVerdict {
-    /// No prefix covers it.
+    /// No prefix covers the URL.
     Refused,
-    /// A prefix covers it that names no server, such as `s3://` or `https://`.
+    /// A prefix covers the URL, but does not name a server. Examples are `s3://` and `https://`.
     Covered,
-    /// A prefix covers it that names its server or bucket.
+    /// A prefix that names the server or the bucket covers the URL.
     Named,
 }
 
-/// A URL by its parts, or the beginning of one.
+/// A URL, or the beginning of one, in its parts.
 #[derive(Clone, PartialEq, Eq, Debug)]
 struct Prefix {
     scheme: String,
     user: Option<String>,
-    /// Buckets or servers; empty for any.
+    /// Buckets or servers. If empty, any is allowed.
     hosts: Vec<String>,
-    /// The paths that it may mean, of which one is for all but directories.
+    /// The paths that the URL may refer to: exactly one, except for directories.
     paths: Vec<PathBuf>,
-    /// What decides which server is asked: the endpoint, and how it is verified.
+    /// The parameters that determine the server and how it is verified.
     server: Vec<Option<String>>,
     tls: bool,
 }
 
 impl Allowed {
-    /// Reads prefixes that are separated by commas or white space.
+    /// Parses prefixes that are separated by commas or white space.
     ///
-    /// Fails with a clause about the entry that is no URL, which is named by its number and not shown.
+    /// Fails if an entry is not a URL. The error identifies the entry by its number and does not show it.
     pub fn parse(text: &str) -> Result<Allowed, String> {
-        let entries = text.split_whitespace().flat_map(separated);
+        let entries = text.split_whitespace().flat_map(split_entries);
         let prefixes = entries.enumerate().map(|(number, entry)| {
-            Prefix::parse(&entry).map_err(|cause| format!("its entry {} is no prefix of a URL: {cause}", number + 1))
+            Prefix::parse(&entry).map_err(|cause| format!("entry {} is not a URL prefix: {cause}", number + 1))
         });
         prefixes.collect::<Result<_, _>>().map(Allowed)
     }
 
-    /// Whether a URL may be opened.
+    /// Checks whether a URL may be opened.
     pub fn verdict(&self, url: &str) -> UrlVerdict {
         let Ok(url) = Prefix::parse(url) else { return UrlVerdict::Refused };
         let covering: Vec<&Prefix> = self.0.iter().filter(|prefix| prefix.covers(&url)).collect();
-        match covering.iter().any(|prefix| prefix.names_a_server()) {
+        match covering.iter().any(|prefix| prefix.names_server()) {
             true => UrlVerdict::Named,
             false if covering.is_empty() => UrlVerdict::Refused,
             false => UrlVerdict::Covered,
@@ -63,11 +63,12 @@ impl Allowed {
     }
 }
 
-/// The entries of a word. The hosts of a NATS URL are separated by commas, too: an entry begins with a known scheme.
-fn separated(word: &str) -> Vec<String> {
+/// Splits a word at its commas. The hosts of a NATS URL are also separated by commas, so a new entry begins only with a known
+/// scheme.
+fn split_entries(word: &str) -> Vec<String> {
     let mut entries: Vec<String> = Vec::new();
     for piece in word.split(',').filter(|piece| !piece.is_empty()) {
-        let begins = url::scheme(piece).is_some_and(|(scheme, _)| scheme == "gcs" || known(&scheme).is_some());
+        let begins = url::scheme(piece).is_some_and(|(scheme, _)| scheme == "gcs" || schemes::find(&scheme).is_some());
         match entries.last_mut().filter(|last| !begins && last.starts_with("nats:")) {
             Some(last) => last.extend([",", piece]),
             None => entries.push(piece.to_owned()),
@@ -83,7 +84,7 @@ impl Prefix {
             let paths = FileConfig::parse(rest)?.candidates().to_vec();
             return Ok(Prefix { scheme, user: None, hosts: Vec::new(), paths, server: Vec::new(), tls: false });
         }
-        let parts = UrlParts::of(rest).ok_or("two slashes are missing behind the scheme")?;
+        let parts = UrlParts::of(rest).ok_or("two slashes are missing after the scheme")?;
         let mut parameters = Parameters::of(&parts.query);
         let (host, own_endpoint) = match scheme.as_str() {
             "s3" | "oss" => s3::bucket_and_endpoint(&scheme, &parts),
@@ -99,7 +100,7 @@ impl Prefix {
             parameters.take("rootCas"),
         ];
         Ok(Prefix {
-            user: parts.userinfo.map(|info| url::cut(info, ':').0.to_owned()),
+            user: parts.user_info()?.and_then(|info| info.user),
             hosts: hosts(&scheme, &host),
             paths: vec![PathBuf::from(parts.path)],
             server,
@@ -109,7 +110,7 @@ impl Prefix {
     }
 
     fn covers(&self, url: &Prefix) -> bool {
-        // The account of a container is part of where it is.
+        // For Azure, the user is the account that the container belongs to.
         let same_user =
             if self.scheme == "abs" { self.user == url.user } else { self.user.is_none() || self.user == url.user };
         let covers_path = |path: &PathBuf| self.paths.iter().any(|prefix| path.starts_with(prefix));
@@ -122,12 +123,12 @@ impl Prefix {
             && url.paths.iter().all(covers_path)
     }
 
-    fn names_a_server(&self) -> bool {
+    fn names_server(&self) -> bool {
         !self.hosts.is_empty() || self.server.first().is_some_and(Option::is_some)
     }
 }
 
-/// The servers, each with its port and in lower case, or the bucket as it is.
+/// Returns the servers in lower case, each with its port, or the bucket unchanged.
 fn hosts(scheme: &str, host: &str) -> Vec<String> {
     let port = match scheme {
         _ if host.is_empty() => return Vec::new(),
@@ -153,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn a_prefix_covers_what_is_below_it_and_nothing_beside_it() {
+    fn a_prefix_covers_urls_below_it() {
         for (list, url) in [
             ("s3://bucket", "s3://bucket/app"),
             ("s3://bucket/", "S3://bucket//app?region=eu-west-1&partSize=7"),
@@ -186,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_looks_like_being_below_a_prefix_is_refused() {
+    fn urls_that_only_resemble_a_prefix_are_refused() {
         for (list, url) in [
             ("", "s3://bucket/app"),
             ("s3://bucket/app", "s3://bucket/application"),
@@ -229,9 +230,9 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_that_is_no_url_is_named_by_its_number() {
-        let complaint = Allowed::parse("s3://bucket, hush").expect_err("no URL");
-        assert_eq!(complaint, "its entry 2 is no prefix of a URL: it has no scheme");
-        assert!(Allowed::parse("s3://bucket/?endpoint=me:hush@host").expect_err("no endpoint").contains("entry 1"));
+    fn an_invalid_entry_is_reported_by_its_number() {
+        let error = Allowed::parse("s3://bucket, hush").expect_err("not a URL");
+        assert_eq!(error, "entry 2 is not a URL prefix: it has no scheme");
+        assert!(Allowed::parse("s3://bucket/?endpoint=me:hush@host").expect_err("not an endpoint").contains("entry 1"));
     }
 }

@@ -1,8 +1,8 @@
-//! Calls of the operating system that may not return for a long time, as those on a network file system whose server is gone.
+//! System calls that may block for a long time, such as those on a network file system whose server is unreachable.
 //!
-//! They run on threads of their own, a few at a time for each store, so that a store that hangs holds up no timer and no other store. Each
-//! has a deadline, which is put off as long as it gets on. A call that is given up keeps its thread until the system returns,
-//! and while all threads of a store are kept so, its next calls fail at once.
+//! They run on separate threads, at most [`THREADS`] per store, so that a store that hangs delays neither timers nor other stores.
+//! Each call has a deadline, which extends while the call makes progress. A call that has exceeded its deadline occupies its thread
+//! until the system returns. While all threads of a store are occupied this way, further calls fail immediately.
 
 use super::{StoreError, StoreErrorKind, timeouts};
 use crate::lock::Mutex;
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-/// How many threads a store may have.
+/// The maximum number of threads per store.
 const THREADS: usize = 8;
 
 /// The threads of one store.
@@ -20,42 +20,42 @@ const THREADS: usize = 8;
 pub(super) struct Blocking {
     permits: Arc<Semaphore>,
     running: Arc<Mutex<Vec<Arc<Call>>>>,
-    /// How long a call may take before its bytes are counted.
-    patience: Duration,
-    /// How long it may take while others are overdue.
-    little_patience: Duration,
+    /// How long a call may take, without the time for its bytes.
+    timeout: Duration,
+    /// The same while other calls are overdue.
+    short_timeout: Duration,
 }
 
-/// A call under way.
+/// A running call.
 #[derive(Debug)]
 pub(super) struct Call {
-    begun: Instant,
-    patience: Duration,
+    start: Instant,
+    timeout: Duration,
     has_started: AtomicBool,
-    /// When it last got on, in milliseconds since it began.
-    got_on: AtomicU64,
+    /// When the call last made progress, in milliseconds since its start.
+    last_progress: AtomicU64,
 }
 
 impl Call {
-    /// To be called where a call got on by a part of its work.
-    pub fn gets_on(&self) {
-        self.got_on.store(self.begun.elapsed().as_millis() as u64, Ordering::Relaxed);
+    /// Extends the deadline. The call does this after each part of its work.
+    pub fn progressed(&self) {
+        self.last_progress.store(self.start.elapsed().as_millis() as u64, Ordering::Relaxed);
     }
 
-    /// How much longer it may take.
-    fn left(&self) -> Duration {
-        let got_on = Duration::from_millis(self.got_on.load(Ordering::Relaxed));
-        got_on.saturating_add(self.patience).saturating_sub(self.begun.elapsed())
+    /// Returns the time until the deadline.
+    fn remaining(&self) -> Duration {
+        let last_progress = Duration::from_millis(self.last_progress.load(Ordering::Relaxed));
+        last_progress.saturating_add(self.timeout).saturating_sub(self.start.elapsed())
     }
 }
 
-/// Takes a call off the list when it ends, however it does.
-struct Ending {
+/// Removes a call from the list when it is dropped.
+struct RunningCall {
     running: Arc<Mutex<Vec<Arc<Call>>>>,
     call: Arc<Call>,
 }
 
-impl Drop for Ending {
+impl Drop for RunningCall {
     fn drop(&mut self) {
         self.running.lock().retain(|call| !Arc::ptr_eq(call, &self.call));
     }
@@ -63,63 +63,69 @@ impl Drop for Ending {
 
 impl Blocking {
     pub fn new() -> Blocking {
-        Blocking::with_patience(timeouts::deadline(0), Duration::from_secs(1))
+        Blocking::with_timeouts(timeouts::deadline(0), Duration::from_secs(1))
     }
 
-    fn with_patience(patience: Duration, little_patience: Duration) -> Blocking {
-        Blocking { permits: Arc::new(Semaphore::new(THREADS)), running: Arc::default(), patience, little_patience }
+    fn with_timeouts(timeout: Duration, short_timeout: Duration) -> Blocking {
+        Blocking { permits: Arc::new(Semaphore::new(THREADS)), running: Arc::default(), timeout, short_timeout }
     }
 
-    /// Runs `body`, which reads about `bytes`, on a thread that may block. `place` is what an error names.
+    /// Runs `body`, which reads about `bytes` bytes, on a thread that may block. `url` is the masked URL for errors.
+    ///
+    /// Fails with [`StoreErrorKind::Unreachable`] if the call exceeds its deadline.
     pub async fn run<T: Send + 'static>(
         &self,
-        place: &str,
+        url: &str,
         bytes: u64,
         body: impl FnOnce(&Call) -> T + Send + 'static,
     ) -> Result<T, StoreError> {
-        let failed = |cause: String| StoreError::new(StoreErrorKind::Unreachable, place, cause);
+        let failed = |cause: String| StoreError::new(StoreErrorKind::Unreachable, url, cause);
         let overdue = self.overdue();
         if overdue == THREADS {
-            return Err(failed(format!("the file system does not answer: {THREADS} calls have not returned")));
+            return Err(failed(format!("the file system does not respond: {THREADS} calls have not returned")));
         }
-        let patience = if overdue > 0 { self.little_patience } else { self.patience };
-        let late = || failed(format!("the file system has not answered for {patience:?}"));
+        let limit = if overdue > 0 { self.short_timeout } else { self.timeout };
+        let late = || failed(format!("the file system has not responded for {limit:?}"));
         let permit = match self.permits.clone().try_acquire_owned() {
             Ok(permit) => Ok(permit),
-            Err(_) => timeout(patience, self.permits.clone().acquire_owned()).await.map_err(|_| late())?,
+            Err(_) => timeout(limit, self.permits.clone().acquire_owned()).await.map_err(|_| late())?,
         };
-        let call = self.begin(patience.saturating_add(timeouts::transfer(bytes)));
-        let ending = Ending { running: self.running.clone(), call: call.clone() };
+        let call = self.begin(limit.saturating_add(timeouts::transfer(bytes)));
+        let running = RunningCall { running: self.running.clone(), call: call.clone() };
         let mut task = tokio::task::spawn_blocking(move || {
-            let _until_it_returns = (permit, &ending);
-            ending.call.has_started.store(true, Ordering::Relaxed);
-            body(&ending.call)
+            let _until_it_returns = (permit, &running);
+            running.call.has_started.store(true, Ordering::Relaxed);
+            body(&running.call)
         });
         loop {
-            match timeout(call.left(), &mut task).await {
+            match timeout(call.remaining(), &mut task).await {
                 Ok(Ok(result)) => return Ok(result),
-                Ok(Err(_)) => return Err(failed("a call of the file system ended without an answer".to_owned())),
-                Err(_) if !call.left().is_zero() => {}
+                Ok(Err(_)) => return Err(failed("a call of the file system panicked".to_owned())),
+                Err(_) if !call.remaining().is_zero() => {}
                 Err(_) if call.has_started.load(Ordering::Relaxed) => return Err(late()),
                 Err(_) => {
                     task.abort();
-                    return Err(failed("no thread can be started to read it; raise the limit on threads".to_owned()));
+                    return Err(failed("cannot start a thread for reading; raise the limit on threads".to_owned()));
                 }
             }
         }
     }
 
-    fn begin(&self, patience: Duration) -> Arc<Call> {
-        let call =
-            Call { begun: Instant::now(), patience, has_started: AtomicBool::new(false), got_on: AtomicU64::new(0) };
+    fn begin(&self, timeout: Duration) -> Arc<Call> {
+        let call = Call {
+            start: Instant::now(),
+            timeout,
+            has_started: AtomicBool::new(false),
+            last_progress: AtomicU64::new(0),
+        };
         let call = Arc::new(call);
         self.running.lock().push(call.clone());
         call
     }
 
-    /// How many calls should have returned.
+    /// Returns the number of calls that have exceeded their deadline.
     fn overdue(&self) -> usize {
-        self.running.lock().iter().filter(|call| call.left().is_zero()).count()
+        self.running.lock().iter().filter(|call| call.remaining().is_zero()).count()
     }
 }
 
@@ -128,53 +134,53 @@ mod tests {
     use super::*;
     use std::sync::mpsc;
 
-    fn impatient() -> Blocking {
-        Blocking::with_patience(Duration::from_millis(200), Duration::from_millis(20))
+    fn with_short_timeouts() -> Blocking {
+        Blocking::with_timeouts(Duration::from_millis(200), Duration::from_millis(20))
     }
 
     #[tokio::test]
-    async fn a_call_that_hangs_is_given_up_and_holds_up_nothing_else() {
-        let (blocking, (release, hang)) = (impatient(), mpsc::channel::<()>());
-        let error = blocking.run("place", 0, move |_| hang.recv()).await.expect_err("it hangs");
-        assert_eq!(error.to_string(), "place: the file system has not answered for 200ms");
-        assert_eq!(blocking.run("place", 0, |_| 7).await.ok(), Some(7));
+    async fn a_call_that_hangs_times_out_and_delays_no_other_call() {
+        let (blocking, (release, hang)) = (with_short_timeouts(), mpsc::channel::<()>());
+        let error = blocking.run("url", 0, move |_| hang.recv()).await.expect_err("it hangs");
+        assert_eq!(error.to_string(), "url: the file system has not responded for 200ms");
+        assert_eq!(blocking.run("url", 0, |_| 7).await.ok(), Some(7));
         release.send(()).expect("it waits");
     }
 
     #[tokio::test]
-    async fn a_hanging_file_system_keeps_a_few_threads_and_fails_further_calls_at_once() {
-        let blocking = impatient();
+    async fn calls_fail_immediately_while_all_threads_are_blocked() {
+        let blocking = with_short_timeouts();
         let (releases, hangs): (Vec<_>, Vec<_>) = (0..THREADS).map(|_| mpsc::channel::<()>()).unzip();
         for hang in hangs {
-            blocking.run("place", 0, move |_| hang.recv()).await.expect_err("it hangs");
+            blocking.run("url", 0, move |_| hang.recv()).await.expect_err("it hangs");
         }
-        let error = blocking.run("place", 0, |_| ()).await.expect_err("all threads are kept");
-        assert_eq!(error.to_string(), "place: the file system does not answer: 8 calls have not returned");
+        let error = blocking.run("url", 0, |_| ()).await.expect_err("all threads are blocked");
+        assert_eq!(error.to_string(), "url: the file system does not respond: 8 calls have not returned");
         drop(releases);
-        // The threads notice a moment later.
+        // The threads end shortly after.
         while blocking.overdue() > 0 {
             tokio::task::yield_now().await;
         }
-        assert_eq!(blocking.run("place", 0, |_| 7).await.ok(), Some(7));
+        assert_eq!(blocking.run("url", 0, |_| 7).await.ok(), Some(7));
     }
 
     #[tokio::test]
-    async fn a_call_that_gets_on_takes_as_long_as_it_needs() {
+    async fn the_deadline_extends_while_a_call_makes_progress() {
         let slow = |call: &Call| {
             for _ in 0..10 {
                 std::thread::sleep(Duration::from_millis(50));
-                call.gets_on();
+                call.progressed();
             }
             7
         };
-        assert_eq!(impatient().run("place", 0, slow).await.ok(), Some(7));
+        assert_eq!(with_short_timeouts().run("url", 0, slow).await.ok(), Some(7));
     }
 
     #[tokio::test]
-    async fn one_that_nobody_waits_for_any_more_keeps_its_thread_and_is_counted() {
-        let (blocking, (release, hang)) = (impatient(), mpsc::channel::<()>());
-        let given_up = timeout(Duration::from_millis(1), blocking.run("place", 0, move |_| hang.recv())).await;
-        assert!(given_up.is_err() && blocking.permits.available_permits() == THREADS - 1);
+    async fn an_abandoned_call_occupies_its_thread_and_is_counted() {
+        let (blocking, (release, hang)) = (with_short_timeouts(), mpsc::channel::<()>());
+        let abandoned = timeout(Duration::from_millis(1), blocking.run("url", 0, move |_| hang.recv())).await;
+        assert!(abandoned.is_err() && blocking.permits.available_permits() == THREADS - 1);
         while blocking.overdue() == 0 {
             tokio::task::yield_now().await;
         }

@@ -1,34 +1,35 @@
-//! A server whose answers were written before it was asked, for those that a well-behaved one never gives.
+//! A test server that sends prepared responses, including those that a correct server never sends.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-/// Gives one answer a connection. Ends with the process.
+/// A server that sends one response per connection. It runs until the process ends.
 pub(super) struct Canned {
     pub endpoint: String,
+    /// The number of requests.
     pub answered: Arc<AtomicUsize>,
     /// The first line of each request.
-    pub asked: Arc<Mutex<Vec<String>>>,
+    pub requests: Arc<Mutex<Vec<String>>>,
 }
 
 impl Canned {
-    /// Gives these answers, the last of them for ever.
-    pub fn start(answers: Vec<String>) -> Canned {
+    /// Starts a server that sends these responses in order, and repeats the last one.
+    pub fn start(responses: Vec<String>) -> Canned {
         Canned::start_with(move |number, stream| {
-            let answer = answers.get(number).or(answers.last()).expect("an answer");
-            stream.write_all(answer.as_bytes())
+            let response = responses.get(number).or(responses.last()).expect("a response");
+            stream.write_all(response.as_bytes())
         })
     }
 
-    /// Has each answer written by `write`, which is told the number of the request.
+    /// Starts a server whose responses `write` writes. Its first argument is the number of the request.
     pub fn start_with(write: impl Fn(usize, &mut TcpStream) -> std::io::Result<()> + Send + 'static) -> Canned {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let endpoint = format!("http://{}", listener.local_addr().expect("an address"));
         let answered = Arc::new(AtomicUsize::new(0));
-        let asked = Arc::<Mutex<Vec<String>>>::default();
-        let (count, log) = (answered.clone(), asked.clone());
+        let requests = Arc::<Mutex<Vec<String>>>::default();
+        let (count, log) = (answered.clone(), requests.clone());
         std::thread::spawn(move || {
             for stream in listener.incoming() {
                 let mut stream = stream.expect("a connection");
@@ -37,24 +38,26 @@ impl Canned {
                 let mut lines = request.lines().map_while(Result::ok).fuse();
                 log.lock().expect("no panic").extend(lines.next());
                 lines.find(|line| line.is_empty());
-                // A client that has read enough may close before all is written.
+                // A client may close the connection before the whole response is written.
                 let _ = write(number, &mut stream);
             }
         });
-        Canned { endpoint, answered, asked }
+        Canned { endpoint, answered, requests }
     }
 }
 
+/// Returns a response.
 pub(super) fn answer(status: &str, headers: &str, body: &str) -> String {
     let length = body.len();
     format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n{headers}\r\n{body}")
 }
 
+/// Returns a response with a range of a file.
 pub(super) fn part(range: &str, body: &str) -> String {
     answer("206 Partial Content", &format!("content-range: bytes {range}\r\netag: \"a\"\r\n"), body)
 }
 
-/// An answer whose body has no end.
+/// Sends a response whose body does not end.
 pub(super) fn endless(status: &str, headers: &str, stream: &mut TcpStream) -> std::io::Result<()> {
     const CHUNK: usize = 64 * 1024;
     write!(stream, "HTTP/1.1 {status}\r\ntransfer-encoding: chunked\r\nconnection: close\r\n{headers}\r\n")?;
@@ -64,11 +67,11 @@ pub(super) fn endless(status: &str, headers: &str, stream: &mut TcpStream) -> st
     }
 }
 
-/// An answer whose body comes byte by byte, too slowly for anybody to wait for it, but never pauses for long.
-pub(super) fn trickle(answer: &str, stream: &mut TcpStream) -> std::io::Result<()> {
-    let body = answer.find("\r\n\r\n").map_or(0, |at| at + 4);
-    stream.write_all(&answer.as_bytes()[..body])?;
-    answer.as_bytes()[body..].iter().try_for_each(|byte| {
+/// Sends the body of a response byte by byte: too slowly for the deadline, but without a long pause.
+pub(super) fn trickle(response: &str, stream: &mut TcpStream) -> std::io::Result<()> {
+    let body = response.find("\r\n\r\n").map_or(0, |at| at + 4);
+    stream.write_all(&response.as_bytes()[..body])?;
+    response.as_bytes()[body..].iter().try_for_each(|byte| {
         std::thread::sleep(std::time::Duration::from_millis(500));
         stream.write_all(&[*byte])
     })

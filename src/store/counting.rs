@@ -1,4 +1,4 @@
-//! A store that counts what is asked of another.
+//! A store that counts the requests to another store.
 
 use super::{Chunk, Listed, Store, StoreError, Version};
 use crate::lock::Mutex;
@@ -11,35 +11,35 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What a store was asked for since it was opened, whether it could answer or not.
+/// The requests to a store since it was opened, including those that failed.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Counts {
-    /// Listings of a level, however many pages each took.
+    /// Listings of a level. A listing of several pages counts once.
     pub lists: u64,
     /// Reads of a range of a file.
     pub reads: u64,
-    /// Bytes that reads brought.
+    /// Bytes returned by reads.
     pub bytes: u64,
 }
 
-/// Passes everything on to another store, and counts it.
+/// A store that forwards all requests to another store and counts them.
 #[derive(Debug)]
 pub struct Counting {
     inner: Arc<dyn Store>,
     lists: AtomicU64,
     reads: AtomicU64,
     bytes: AtomicU64,
-    under_way: Mutex<UnderWay>,
+    pending: Mutex<PendingRequests>,
 }
 
-/// Requests that have not been answered, by the order in which they were made.
+/// The requests without a response, in the order in which they were sent.
 #[derive(Default, Debug)]
-struct UnderWay {
-    made: u64,
+struct PendingRequests {
+    sent: u64,
     requests: BTreeMap<u64, CountedRequest>,
 }
 
-/// What was asked for.
+/// A request to the store.
 #[derive(Clone, Copy, Debug)]
 enum CountedRequest {
     List(Level),
@@ -55,38 +55,38 @@ impl fmt::Display for CountedRequest {
     }
 }
 
-/// A request, until it is answered or given up.
-struct Asking<'a>(&'a Counting, u64);
+/// A pending request. Dropping it removes it from the list.
+struct PendingRequest<'a>(&'a Counting, u64);
 
-impl Drop for Asking<'_> {
+impl Drop for PendingRequest<'_> {
     fn drop(&mut self) {
-        self.0.under_way.lock().requests.remove(&self.1);
+        self.0.pending.lock().requests.remove(&self.1);
     }
 }
 
 impl Counting {
-    /// Counts from zero.
+    /// Wraps a store, with all counts at zero.
     pub fn new(inner: Arc<dyn Store>) -> Counting {
         let zero = || AtomicU64::new(0);
-        Counting { inner, lists: zero(), reads: zero(), bytes: zero(), under_way: Mutex::default() }
+        Counting { inner, lists: zero(), reads: zero(), bytes: zero(), pending: Mutex::default() }
     }
 
-    /// The request that has been waiting for an answer longest, as a clause.
+    /// Describes the request that has been pending for the longest time. Returns None if there is none.
     pub fn oldest_request(&self) -> Option<String> {
-        self.under_way.lock().requests.values().next().map(CountedRequest::to_string)
+        self.pending.lock().requests.values().next().map(CountedRequest::to_string)
     }
 
-    fn asking(&self, request: CountedRequest) -> Asking<'_> {
+    fn begin(&self, request: CountedRequest) -> PendingRequest<'_> {
         let counter = if matches!(request, CountedRequest::List(_)) { &self.lists } else { &self.reads };
         counter.fetch_add(1, Ordering::Relaxed);
-        let mut under_way = self.under_way.lock();
-        under_way.made += 1;
-        let number = under_way.made;
-        under_way.requests.insert(number, request);
-        Asking(self, number)
+        let mut pending = self.pending.lock();
+        pending.sent += 1;
+        let number = pending.sent;
+        pending.requests.insert(number, request);
+        PendingRequest(self, number)
     }
 
-    /// The counts now. Each is right by itself; together they may be a moment apart.
+    /// Returns the current counts. Each is exact, but they are not read at the same instant.
     pub fn counts(&self) -> Counts {
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Counts { lists: load(&self.lists), reads: load(&self.reads), bytes: load(&self.bytes) }
@@ -102,14 +102,14 @@ impl fmt::Display for Counting {
 #[async_trait]
 impl Store for Counting {
     async fn list(&self, level: Level, from: Txid) -> Result<Vec<Listed>, StoreError> {
-        let _asking = self.asking(CountedRequest::List(level));
+        let _pending = self.begin(CountedRequest::List(level));
         let listed = self.inner.list(level, from).await?;
         progress::arrived();
         Ok(listed)
     }
 
     async fn list_range(&self, level: Level, range: Range<Txid>) -> Result<Vec<Listed>, StoreError> {
-        let _asking = self.asking(CountedRequest::List(level));
+        let _pending = self.begin(CountedRequest::List(level));
         let listed = self.inner.list_range(level, range).await?;
         progress::arrived();
         Ok(listed)
@@ -122,7 +122,7 @@ impl Store for Counting {
         range: Range<u64>,
         expected: Option<&Version>,
     ) -> Result<Chunk, StoreError> {
-        let _asking = self.asking(CountedRequest::Read(level, name));
+        let _pending = self.begin(CountedRequest::Read(level, name));
         let chunk = self.inner.read(level, name, range, expected).await?;
         self.bytes.fetch_add(chunk.bytes.len() as u64, Ordering::Relaxed);
         progress::arrived();

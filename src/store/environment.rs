@@ -1,28 +1,28 @@
-//! What the environment says about a place, and secrets that come from there.
+//! Environment variables, and secrets.
 
 use std::ffi::OsString;
 use std::fmt;
 
-/// The environment variables of one parse.
+/// The environment variables for parsing a URL. The function returns the value of a variable.
 pub(super) struct Environment<'a>(pub &'a dyn Fn(&str) -> Option<OsString>);
 
 impl Environment<'_> {
-    /// An environment in which nothing is set.
+    /// An environment without variables.
     #[cfg(any(feature = "azure", feature = "nats", feature = "http", feature = "webdav"))]
     pub const EMPTY: Environment<'static> = Environment(&|_| None);
 
-    /// What a variable holds; None if it is unset or empty.
+    /// Returns the value of a variable, or None if it is unset or empty.
     pub fn raw(&self, name: &str) -> Option<OsString> {
         (self.0)(name).filter(|value| !value.is_empty())
     }
 
-    /// [`Environment::raw`] as text.
+    /// Returns [`Environment::raw`] as text. Fails if it is not UTF-8.
     pub fn text(&self, name: &str) -> Result<Option<String>, String> {
         let text = self.raw(name).map(OsString::into_string).transpose();
-        text.map_err(|_| format!("the environment variable {name} is not text in UTF-8"))
+        text.map_err(|_| format!("the environment variable {name} is not UTF-8"))
     }
 
-    /// The first of these variables that is set.
+    /// Returns the value of the first of these variables that is set.
     pub fn first(&self, names: &[&str]) -> Result<Option<String>, String> {
         for name in names {
             if let Some(value) = self.text(name)? {
@@ -33,7 +33,7 @@ impl Environment<'_> {
     }
 }
 
-/// Text that is compared but never shown.
+/// A text that is compared but never displayed.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(super) struct Secret(pub String);
 

@@ -1,40 +1,40 @@
-//! Why a store could not answer.
+//! The errors of stores.
 
 use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
 
-/// What went wrong, by what a caller can do about it.
+/// The kind of a failure, by what the caller can do about it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum StoreErrorKind {
-    /// There is no such file. Listings are a moment's truth, so this is an ordinary answer.
+    /// The file does not exist. This is a normal result, because files may be deleted after a listing.
     NotFound,
-    /// Another version than the expected one stands under that name.
+    /// The file has another version than the expected one.
     Changed,
     /// Credentials are missing, wrong, expired, or lack a permission.
     Denied,
-    /// Nobody answered in time, or the answer broke off; another try may succeed.
+    /// The server did not respond in time, or the response was interrupted. A later request may succeed.
     Unreachable,
-    /// The URL or a setting cannot be right, so no try will succeed.
+    /// The URL or a setting is invalid, so no request can succeed.
     Config,
-    /// The store answered with something that makes no sense.
+    /// The response of the store is invalid.
     Protocol,
 }
 
-/// A failure of a store. Cheap to clone, since callers who asked for the same bytes share it.
+/// A failure of a store. It is cheap to clone, because callers that wait for the same bytes share it.
 #[derive(Clone, Debug)]
 pub struct StoreError {
     kind: StoreErrorKind,
-    place: Arc<str>,
+    url: Arc<str>,
     cause: Arc<str>,
     source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
 impl StoreError {
-    /// `place` is the URL of the object or replica with credentials masked; `cause` a clause without a full stop.
-    pub fn new(kind: StoreErrorKind, place: impl Into<Arc<str>>, cause: impl Into<Arc<str>>) -> StoreError {
-        StoreError { kind, place: place.into(), cause: cause.into(), source: None }
+    /// Creates an error. `url` is the URL of the object or replica with credentials masked; `cause` is a clause without a full stop.
+    pub fn new(kind: StoreErrorKind, url: impl Into<Arc<str>>, cause: impl Into<Arc<str>>) -> StoreError {
+        StoreError { kind, url: url.into(), cause: cause.into(), source: None }
     }
 
     /// Sets the error that [`source`](StdError::source) returns. It must not contain a secret.
@@ -42,11 +42,17 @@ impl StoreError {
         StoreError { source: Some(Arc::new(source)), ..self }
     }
 
-    pub(super) fn missing(place: impl Into<Arc<str>>) -> StoreError {
-        StoreError::new(StoreErrorKind::NotFound, place, "there is no such file")
+    /// Creates an error of the kind [`StoreErrorKind::NotFound`].
+    pub(super) fn missing(url: impl Into<Arc<str>>) -> StoreError {
+        StoreError::new(StoreErrorKind::NotFound, url, "there is no such file")
     }
 
-    /// What a caller can do about it.
+    /// Creates an error of the kind [`StoreErrorKind::Changed`].
+    pub(super) fn changed(url: impl Into<Arc<str>>) -> StoreError {
+        StoreError::new(StoreErrorKind::Changed, url, "the file was replaced by another version")
+    }
+
+    /// Returns the kind, by what the caller can do about it.
     pub fn kind(&self) -> StoreErrorKind {
         self.kind
     }
@@ -54,7 +60,7 @@ impl StoreError {
 
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.place, self.cause)
+        write!(f, "{}: {}", self.url, self.cause)
     }
 }
 
@@ -64,7 +70,7 @@ impl StdError for StoreError {
     }
 }
 
-/// One line of a foreign text, of a length for a clause.
+/// Shortens a text from outside to one line of at most 200 characters, for use in an error text.
 pub(super) fn short(text: &str) -> String {
     const LONGEST: usize = 200;
     let line = text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());

@@ -1,17 +1,18 @@
-//! Versions of files that HTTP tells apart: by ETags, and by length and time where a server gives none.
+//! Versions from HTTP headers: the ETag, or the size and time if there is no ETag.
 
 use super::Version;
 use std::fmt::Display;
 
-/// What stands for an ETag where there is none: no ETag begins with it.
+/// The beginning of a version without an ETag. No ETag begins with it.
 const WITHOUT_TAG: &str = "size ";
 
-/// The ETag without quotes and weakness: some servers quote it in one place and not in another, and some proxies call it weak.
+/// Removes the quotes and the weak marker of an ETag: some servers quote it in one response and not in another, and some proxies
+/// mark it as weak.
 fn bare(tag: &str) -> &str {
     tag.trim_start_matches("W/").trim_matches('"')
 }
 
-/// Which bytes a file has, by its ETag or what stands for it.
+/// Returns the version of a file: its ETag, or its size and time of modification if it has none.
 pub(super) fn version(tag: Option<&str>, size: u64, modified: impl Display) -> Version {
     match tag {
         Some(tag) => Version(bare(tag).into()),
@@ -19,12 +20,12 @@ pub(super) fn version(tag: Option<&str>, size: u64, modified: impl Display) -> V
     }
 }
 
-/// The ETag as If-Match wants it; None if there is none.
+/// Returns the value for an `If-Match` header, or None if the version has no ETag.
 pub(super) fn if_match(version: &Version) -> Option<String> {
     (!version.0.starts_with(WITHOUT_TAG)).then(|| quoted(&version.0))
 }
 
-/// An ETag as If-Match wants it, however it came.
+/// Returns an ETag in quotes, as `If-Match` requires it.
 pub(super) fn quoted(tag: &str) -> String {
     format!("\"{}\"", bare(tag))
 }
@@ -34,7 +35,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_tag_is_the_same_quoted_or_not_and_weak_or_not() {
+    fn quotes_and_weakness_of_a_tag_do_not_matter() {
         for tag in ["5e-1f", "\"5e-1f\"", "W/\"5e-1f\""] {
             let version = version(Some(tag), 7, "today");
             assert_eq!((&*version.0, if_match(&version).as_deref()), ("5e-1f", Some("\"5e-1f\"")));
@@ -42,7 +43,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_tag_length_and_time_tell_and_cannot_be_asked_for() {
+    fn without_a_tag_the_version_is_size_and_time() {
         let before = version(None, 7, "today");
         assert_eq!(if_match(&before), None);
         assert_eq!(version(None, 7, "today"), before);

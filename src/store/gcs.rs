@@ -2,40 +2,42 @@
 
 use super::cloud::{self, Bucket, ClientParts, CloudStore, Service};
 use super::environment::{Environment, Secret};
-use super::http::{Clients, Redirects};
+use super::http::Clients;
 use super::parameters::Parameters;
 use super::paths::Layout;
+use super::redirects::Redirects;
 use super::tls::Trust;
 use super::{recipient, url};
 use async_trait::async_trait;
 use object_store::gcp::{GoogleCloudStorage, GoogleCloudStorageBuilder};
 use std::sync::Arc;
 
-/// Where a replica lies in Google Cloud Storage, and how to ask for it.
+/// The bucket and path of a replica in Google Cloud Storage, and how to access it.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(super) struct GcsConfig {
     bucket: String,
     path: String,
-    /// With its scheme; None for Google's own.
+    /// The URL of the server; None for Google Cloud Storage itself.
     endpoint: Option<String>,
     skip_verify: bool,
     credentials: GcsCredentials,
 }
 
-/// What requests are signed with.
+/// The credentials that requests are signed with.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 enum GcsCredentials {
-    /// Nothing: the bucket is public, or the server an emulator.
+    /// None, because the bucket is public or the server is an emulator.
     None,
-    /// A file of a service account, or of a user whom `gcloud` let in.
+    /// A file with the credentials of a service account, or of a user who logged in with `gcloud`.
     File(String),
-    /// What such a file of a service account holds.
+    /// The content of such a file for a service account.
     Key(Secret),
-    /// The file that `gcloud` keeps at home, or else those of the machine.
+    /// The file of `gcloud` in the home directory, or else the credentials of the machine.
     Ambient,
 }
 
 impl GcsConfig {
+    /// Parses a `gs` URL. `shown` is its masked form, for warnings.
     pub fn parse(parts: &url::UrlParts<'_>, environment: &Environment<'_>, shown: &str) -> Result<GcsConfig, String> {
         let mut parameters = Parameters::of(&parts.query);
         let emulator = environment.text("STORAGE_EMULATOR_HOST")?;
@@ -53,7 +55,7 @@ impl GcsConfig {
         let skip_verify = parameters.flag("skipVerify")?.unwrap_or(false);
         parameters.warn_of_the_rest(&[], shown);
         if parts.host.is_empty() || parts.host.contains(':') || parts.path.is_empty() {
-            return Err("it names no bucket, or no path in it; write gs://bucket/path".to_owned());
+            return Err("the URL names no bucket or no path; write gs://bucket/path".to_owned());
         }
         if let Some(endpoint) = endpoint.as_deref().filter(|_| credentials != GcsCredentials::None) {
             recipient::warn_of_plain_http(endpoint, shown);
@@ -76,7 +78,7 @@ impl GcsConfig {
         }
     }
 
-    /// Makes a store of the place.
+    /// Creates the store. Fails if the settings are invalid.
     pub fn connect(self, shown: Arc<str>) -> Result<CloudStore<GcsConfig>, String> {
         let clients = Clients::of(self.server(), Trust::of(self.skip_verify, None, &shown)?, None, Redirects::Refused)?;
         CloudStore::new(shown, self, clients)
@@ -116,35 +118,39 @@ impl Service for GcsConfig {
             GcsCredentials::Ambient => builder,
         };
         let bucket = builder.build().map_err(|error| match &self.credentials {
-            GcsCredentials::File(path) => foreign(path, &error).unwrap_or_else(|| {
-                format!("{path} holds no credentials of a service account or of gcloud's: {}", cloud::unusable(&error))
+            GcsCredentials::File(path) => unsupported(path, &error).unwrap_or_else(|| {
+                let cause = cloud::invalid_settings(&error);
+                format!("{path} contains no credentials of a service account or of gcloud: {cause}")
             }),
-            // What is wrong with a key may quote it.
-            GcsCredentials::Key(_) => "GOOGLE_SERVICE_ACCOUNT_KEY holds no key of a service account".to_owned(),
-            _ => foreign("the file that gcloud keeps at home", &error).unwrap_or_else(|| cloud::unusable(&error)),
+            // The error of `object_store` may quote the key.
+            GcsCredentials::Key(_) => "GOOGLE_SERVICE_ACCOUNT_KEY contains no key of a service account".to_owned(),
+            _ => {
+                unsupported("the credentials file of gcloud", &error).unwrap_or_else(|| cloud::invalid_settings(&error))
+            }
         })?;
         Ok(Arc::new(bucket))
     }
 
-    fn lacks(&self) -> Option<&'static str> {
+    fn credentials_hint(&self) -> Option<&'static str> {
         match self.credentials {
             GcsCredentials::Ambient => Some(
-                "GOOGLE_APPLICATION_CREDENTIALS is not set, nor anonymous=true for a public bucket, and no machine gives any",
+                "GOOGLE_APPLICATION_CREDENTIALS is not set, nor anonymous=true for a public bucket, and the machine provides none",
             ),
-            GcsCredentials::File(_) => Some("the file that GOOGLE_APPLICATION_CREDENTIALS names gives none"),
-            GcsCredentials::Key(_) => Some("GOOGLE_SERVICE_ACCOUNT_KEY gives none"),
+            GcsCredentials::File(_) => Some("the file that GOOGLE_APPLICATION_CREDENTIALS names provides none"),
+            GcsCredentials::Key(_) => Some("GOOGLE_SERVICE_ACCOUNT_KEY provides none"),
             GcsCredentials::None => None,
         }
     }
 }
 
-/// What is to be said of credentials of a type that `object_store` does not read; it tells that in the words of serde.
-fn foreign(holder: &str, error: &object_store::Error) -> Option<String> {
+/// Returns the error text for credentials of a type that `object_store` does not support, which it reports as an error of serde.
+/// Returns None for any other error. `source` is where the credentials come from.
+fn unsupported(source: &str, error: &object_store::Error) -> Option<String> {
     let text = error.to_string();
     let kind = text.split("unknown variant `").nth(1)?.split('`').next()?;
     Some(format!(
-        "{holder} holds credentials of the type '{kind}', which are not read here; use the key of a service account, let a \
-         user in by gcloud auth application-default login, or run where Google gives the workload its own (GKE, Cloud Run)"
+        "{source} contains credentials of the type '{kind}', which is not supported; use the key of a service account, log in \
+         with gcloud auth application-default login, or run where Google provides credentials (GKE, Cloud Run)"
     ))
 }
 
@@ -167,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn credentials_are_those_that_google_names_and_none_for_an_emulator() {
+    fn credentials_come_from_the_environment_and_emulators_need_none() {
         let of = |url: &str, variables: &[(&str, &str)]| parse(url, variables).expect(url).credentials;
         let file = ("GOOGLE_APPLICATION_CREDENTIALS", "/key.json");
         assert_eq!(of("gs://b/p", &[]), GcsCredentials::Ambient);
@@ -181,11 +187,11 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_right_is_refused_with_its_name() {
+    fn invalid_urls_and_credentials_are_refused() {
         for (url, part) in [("gs:///path", "no bucket"), ("gs://b", "no path"), ("gs://b/p?endpoint=a%20b", "endpoint")]
         {
-            let complaint = parse(url, &[]).expect_err(url);
-            assert!(complaint.contains(part), "{complaint}");
+            let error = parse(url, &[]).expect_err(url);
+            assert!(error.contains(part), "{error}");
         }
         let dir = tempfile::tempdir().expect("a directory");
         for kind in ["external_account", "external_account_authorized_user", "impersonated_service_account"] {
@@ -193,16 +199,16 @@ mod tests {
             let path = file.to_str().expect("text");
             std::fs::write(&file, format!(r#"{{"type":"{kind}","audience":"x","client_secret":"hush"}}"#))
                 .expect("a file");
-            let place = parse("gs://b/p", &[("GOOGLE_APPLICATION_CREDENTIALS", path)]).expect("a place");
-            let complaint = place.connect("gs://b/p".into()).expect_err(kind);
-            let told =
-                format!("{path} holds credentials of the type '{kind}', which are not read here; use the key of");
-            assert!(complaint.starts_with(&told) && !complaint.contains("hush"), "{complaint}");
+            let config = parse("gs://b/p", &[("GOOGLE_APPLICATION_CREDENTIALS", path)]).expect("a configuration");
+            let error = config.connect("gs://b/p".into()).expect_err(kind);
+            let expected =
+                format!("{path} contains credentials of the type '{kind}', which is not supported; use the key of");
+            assert!(error.starts_with(&expected) && !error.contains("hush"), "{error}");
         }
-        let connect = |variable| parse("gs://b/p", &[variable]).expect("a place").connect("gs://b/p".into());
-        let complaint = connect(("GOOGLE_APPLICATION_CREDENTIALS", "/no/such/key.json")).expect_err("no file");
-        assert!(complaint.starts_with("/no/such/key.json holds no credentials"), "{complaint}");
-        let complaint = connect(("GOOGLE_SERVICE_ACCOUNT_KEY", "hush")).expect_err("no key");
-        assert!(complaint.contains("GOOGLE_SERVICE_ACCOUNT_KEY") && !complaint.contains("hush"), "{complaint}");
+        let connect = |variable| parse("gs://b/p", &[variable]).expect("a configuration").connect("gs://b/p".into());
+        let error = connect(("GOOGLE_APPLICATION_CREDENTIALS", "/no/such/key.json")).expect_err("no file");
+        assert!(error.starts_with("/no/such/key.json contains no credentials"), "{error}");
+        let error = connect(("GOOGLE_SERVICE_ACCOUNT_KEY", "hush")).expect_err("no key");
+        assert!(error.contains("GOOGLE_SERVICE_ACCOUNT_KEY") && !error.contains("hush"), "{error}");
     }
 }

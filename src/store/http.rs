@@ -1,78 +1,36 @@
-//! HTTP clients: TLS, timeouts, redirects, connections, and no surprises with bodies.
+//! HTTP clients: TLS, timeouts, redirects and connection pools.
 //!
-//! All replicas of a process that read from one server with the same TLS settings share a client, and with it a pool of
-//! connections: a process that reads a thousand replicas of a bucket needs no more connections than one that reads a few.
+//! All replicas of a process that read from one server with the same TLS settings share a client and its pool of connections, so
+//! a process that reads a thousand replicas of a bucket needs no more connections than one that reads a few.
 
+use super::redirects::Redirects;
 use super::timeouts::{CONNECT_TIMEOUT, IDLE_TIMEOUT};
 use super::tls::Trust;
 use crate::lock::Mutex;
 use crate::process::PerProcess;
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue, LOCATION};
-use reqwest::redirect::Policy;
-use reqwest::{Client, Url};
+use reqwest::Client;
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-/// Requests to one server that may be in flight at once, and so its connections. Others wait for their turn.
-const IN_FLIGHT: usize = 64;
+/// The maximum number of concurrent requests to one server, and so of connections. Further requests wait.
+const MAX_IN_FLIGHT: usize = 64;
 
-/// Connections to one host that are kept for the next request. One replica uses up to 16 while it is read.
-const IDLE: usize = 32;
+/// The maximum number of idle connections to one host. One replica uses up to 16 connections while it is read.
+const MAX_IDLE: usize = 32;
 
-/// How long they are kept. A poll a second keeps one of them in use.
+/// How long idle connections are kept. A poll every second keeps one of them in use.
 const IDLE_FOR: Duration = Duration::from_secs(10);
 
-/// Nobody listens at the address of a cloud's metadata outside of that cloud, and nobody says so.
-const TO_METADATA: Duration = Duration::from_secs(1);
-
-/// Which redirects a client follows. None ever leads to another server, which would get the request's credentials, tokens and keys.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub(super) enum Redirects {
-    /// None: a request to a bucket is signed for one path.
-    Refused,
-    /// At most [`MOST_REDIRECTS`], to the same scheme, host and port.
-    #[cfg(any(feature = "http", feature = "webdav"))]
-    WithinServer,
-}
-
-/// How many redirects of one request are followed.
-#[cfg(any(feature = "http", feature = "webdav"))]
-pub(super) const MOST_REDIRECTS: usize = 5;
-
-impl Redirects {
-    fn policy(self) -> Policy {
-        match self {
-            Redirects::Refused => Policy::none(),
-            #[cfg(any(feature = "http", feature = "webdav"))]
-            Redirects::WithinServer => Policy::custom(|attempt| {
-                let previous = attempt.previous();
-                let stays = previous.first().is_some_and(|first| first.origin() == attempt.url().origin());
-                // The answer itself then tells the caller where it leads.
-                if stays && previous.len() <= MOST_REDIRECTS { attempt.follow() } else { attempt.stop() }
-            }),
-        }
-    }
-}
-
-/// The server that an answer redirects to: scheme, host and port, and nothing of the path, which may hold secrets.
-/// None if the answer names no place.
-pub(super) fn destination(asked: &str, headers: &HeaderMap) -> Option<String> {
-    let location = headers.get(LOCATION)?;
-    let target = location.to_str().ok().and_then(|location| Url::parse(asked).ok()?.join(location).ok());
-    let is_server = |target: &Url| target.has_host() && target.host_str().is_some_and(|host| host.len() <= 255);
-    Some(
-        target
-            .filter(is_server)
-            .map_or_else(|| "a place that is no server".to_owned(), |url| url.origin().ascii_serialization()),
-    )
-}
+/// The timeout for connecting to a cloud's metadata service. Outside of the cloud, nothing responds at its address.
+const METADATA_TIMEOUT: Duration = Duration::from_secs(1);
 
 static SHARED: PerProcess<Mutex<HashMap<ClientKey, Weak<Clients>>>> = PerProcess::new();
 
-/// What replicas have in common that share their clients.
+/// The settings of clients. Replicas with equal settings share their clients.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 struct ClientKey {
     server: String,
@@ -88,17 +46,17 @@ pub(super) struct Clients {
     permits: Semaphore,
     usual: OnceLock<Client>,
     fresh: OnceLock<Client>,
-    to_metadata: OnceLock<Client>,
+    metadata: OnceLock<Client>,
 }
 
-/// What a client is for.
+/// The purpose of a client.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum ClientPurpose {
-    /// Everything that has no purpose of its own here.
+    /// All other requests.
     Usual,
-    /// A request that must not use a connection that was used before.
+    /// Requests that must use a new connection.
     Fresh,
-    /// A cloud's metadata.
+    /// Requests to a cloud's metadata service.
     Metadata,
 }
 
@@ -109,7 +67,9 @@ impl fmt::Debug for Clients {
 }
 
 impl Clients {
-    /// The clients for a server, which send `header` with every request.
+    /// Returns the clients for a server. They send `header` with every request.
+    ///
+    /// Fails if TLS cannot be configured.
     pub fn of(
         server: &str,
         trust: Trust,
@@ -123,10 +83,10 @@ impl Clients {
         }
         let clients = Arc::new(Clients {
             tls: key.trust.config()?,
-            permits: Semaphore::new(IN_FLIGHT),
+            permits: Semaphore::new(MAX_IN_FLIGHT),
             usual: OnceLock::new(),
             fresh: OnceLock::new(),
-            to_metadata: OnceLock::new(),
+            metadata: OnceLock::new(),
             key: key.clone(),
         });
         shared.retain(|_, clients| clients.strong_count() > 0);
@@ -134,35 +94,36 @@ impl Clients {
         Ok(clients)
     }
 
-    /// The server, as it was named.
+    /// Returns the server, as it was passed to [`Clients::of`].
     pub fn server(&self) -> &str {
         &self.key.server
     }
 
-    /// Waits for one's turn to send a request. The turn lasts until the answer has been read.
-    pub async fn turn(&self) -> Option<SemaphorePermit<'_>> {
-        // It fails only if the semaphore is closed, which nobody does.
+    /// Waits until another request may be sent. The caller keeps the permit until it has read the response.
+    pub async fn permit(&self) -> Option<SemaphorePermit<'_>> {
+        // Acquiring fails only if the semaphore is closed, and it is never closed.
         self.permits.acquire().await.ok()
     }
 
+    /// Returns the client for a purpose.
     pub fn client(&self, purpose: ClientPurpose) -> Result<Client, reqwest::Error> {
-        let (cell, connect_timeout, idle) = match purpose {
-            ClientPurpose::Usual => (&self.usual, CONNECT_TIMEOUT, IDLE),
+        let (cell, connect_timeout, max_idle) = match purpose {
+            ClientPurpose::Usual => (&self.usual, CONNECT_TIMEOUT, MAX_IDLE),
             ClientPurpose::Fresh => (&self.fresh, CONNECT_TIMEOUT, 0),
-            ClientPurpose::Metadata => (&self.to_metadata, TO_METADATA, 1),
+            ClientPurpose::Metadata => (&self.metadata, METADATA_TIMEOUT, 1),
         };
         match cell.get() {
             Some(client) => Ok(client.clone()),
             None => {
-                let client = self.build(connect_timeout, idle)?;
+                let client = self.build(connect_timeout, max_idle)?;
                 Ok(cell.get_or_init(|| client).clone())
             }
         }
     }
 
-    /// Bodies come as they are stored; HTTP/1.1, since reads in parallel are faster over connections of their own.
-    /// Proxies are those of the environment.
-    fn build(&self, connect_timeout: Duration, idle: usize) -> Result<Client, reqwest::Error> {
+    /// Builds a client. It does not decompress bodies, uses the proxies in the environment, and speaks HTTP/1.1, because parallel
+    /// reads are faster over separate connections.
+    fn build(&self, connect_timeout: Duration, max_idle: usize) -> Result<Client, reqwest::Error> {
         let header =
             self.key.header.map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
         Client::builder()
@@ -171,7 +132,7 @@ impl Clients {
             .tls_backend_preconfigured(self.tls.clone())
             .connect_timeout(connect_timeout)
             .read_timeout(IDLE_TIMEOUT)
-            .pool_max_idle_per_host(idle)
+            .pool_max_idle_per_host(max_idle)
             .pool_idle_timeout(IDLE_FOR)
             .http1_only()
             .redirect(self.key.redirects.policy())
@@ -189,7 +150,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn replicas_share_the_clients_of_a_server_if_they_trust_the_same() {
+    fn clients_are_shared_for_the_same_server_and_settings() {
         let of = |server: &str, trust, header| Clients::of(server, trust, header, Redirects::Refused).expect("clients");
         let system = || Trust::System(Vec::new());
         let one = of("http://one", system(), None);
@@ -203,6 +164,6 @@ mod tests {
         }
         let gone = Arc::downgrade(&one);
         drop(one);
-        assert!(gone.upgrade().is_none(), "clients stay while a replica needs them");
+        assert!(gone.upgrade().is_none(), "clients are dropped with the last replica that uses them");
     }
 }

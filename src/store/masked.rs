@@ -1,15 +1,15 @@
-//! The form of a URL that errors, logs and the status show.
+//! The masked form of a URL, for errors, logs and the status.
 //!
-//! It shows what tells one replica from another: scheme, user, host and path, and the values of parameters that are known to be
-//! harmless. Everything else is `***`. It works on any text, since what a complaint is about may be no URL at all.
+//! It shows the scheme, user, host and path, and the values of parameters that are known to be harmless. Everything else is
+//! replaced by `***`. It accepts any text, because an error may be about a text that is not a URL.
 
-use super::parameters::plain;
+use super::parameters::{is_name, plain};
 use super::url::cut;
 use percent_encoding::percent_decode_str;
 
 const MASK: &str = "***";
 
-/// Parameters whose values are no secrets, in the form of [`plain`].
+/// Parameters whose values are not secret, in the form that [`plain`] returns.
 const HARMLESS: [&str; 20] = [
     "anonymous",
     "clientcert",
@@ -33,11 +33,11 @@ const HARMLESS: [&str; 20] = [
     "tls",
 ];
 
-/// The whole URL.
+/// Masks the whole URL.
 pub(super) fn masked(url: &str) -> String {
     let (rest, fragment) = cut(url, '#');
-    let (place, query) = cut(rest, '?');
-    let mut shown = masked_place(place, url[place.len()..].contains('@'));
+    let (base, query) = cut(rest, '?');
+    let mut shown = mask_user_info(base, url[base.len()..].contains('@'));
     for (number, pair) in query.iter().flat_map(|query| query.split('&')).enumerate() {
         shown.push(if number == 0 { '?' } else { '&' });
         shown.push_str(&masked_pair(pair));
@@ -48,13 +48,13 @@ pub(super) fn masked(url: &str) -> String {
     one_line(&shown)
 }
 
-/// The URL of the replica alone, to which the name of a file can be added.
+/// Masks a URL and removes its query and fragment, so that the name of a file can be appended.
 pub(super) fn masked_base(url: &str) -> String {
-    let place = &url[..url.find(['?', '#']).unwrap_or(url.len())];
-    one_line(masked_place(place, url[place.len()..].contains('@')).trim_end_matches('/'))
+    let base = &url[..url.find(['?', '#']).unwrap_or(url.len())];
+    one_line(mask_user_info(base, url[base.len()..].contains('@')).trim_end_matches('/'))
 }
 
-/// The text with every control character, line breaks above all, replaced: names and answers of others cannot begin a line.
+/// Replaces every control character and line break, so that names and responses from outside cannot begin a new line in a log.
 pub fn one_line(text: &str) -> String {
     let breaks = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
     text.replace(breaks, "\u{fffd}")
@@ -72,33 +72,28 @@ fn masked_pair(pair: &str) -> String {
     }
 }
 
-/// Whether a text looks like the name of a parameter, and not like a secret.
-pub(super) fn is_name(text: &str) -> bool {
-    const LONGEST: usize = 24;
-    (1..=LONGEST).contains(&text.len()) && text.bytes().all(|c| c.is_ascii_alphabetic() || c == b'-' || c == b'_')
-}
-
-/// `at_follows` if there is an `@` behind the place: a password with a `?` or `#` in it may reach from a colon to there.
-fn masked_place(place: &str, at_follows: bool) -> String {
-    let start = place.find("://").map_or(0, |at| at + 3);
-    let (scheme, rest) = place.split_at(start);
+/// Masks the password in a URL without its query. `at_follows` is whether the query or the fragment contains an `@`: a password
+/// that contains an unencoded `?` or `#` extends up to it.
+fn mask_user_info(base: &str, at_follows: bool) -> String {
+    let start = base.find("://").map_or(0, |at| at + 3);
+    let (scheme, rest) = base.split_at(start);
     let end = rest.find('/').unwrap_or(rest.len());
-    // A password may hold a slash that should have been encoded: then the last `@` tells where it ends.
+    // If a password contains a slash that is not encoded, it ends at the last `@`.
     let at = rest[..end].rfind('@').or_else(|| rest[..end].contains(':').then(|| rest.rfind('@')).flatten());
     match at {
         Some(at) => format!("{scheme}{}{}", masked_user(scheme, &rest[..at]), &rest[at..]),
         None if at_follows && rest[..end].contains(':') => format!("{scheme}{}:{MASK}", cut(rest, ':').0),
-        None => place.to_owned(),
+        None => base.to_owned(),
     }
 }
 
-/// What stands before the `@`. Alone it is a user, but a token for NATS, and often one for web servers.
-fn masked_user(scheme: &str, userinfo: &str) -> String {
+/// Masks the text before the `@`. Without a colon it is a user, but for NATS a token, and often a token for web servers.
+fn masked_user(scheme: &str, user_info: &str) -> String {
     let is_plain = |user: &str| user.len() <= 64 && user.chars().all(|c| c.is_alphanumeric() || "._+-".contains(c));
     let is_token = ["nats://", "http://", "https://"].iter().any(|token| scheme.eq_ignore_ascii_case(token));
-    match userinfo.split_once(':') {
-        Some((user, _)) if is_plain(user) => format!("{user}:{MASK}"),
-        None if is_plain(userinfo) && !is_token => userinfo.to_owned(),
+    match cut(user_info, ':') {
+        (user, Some(_)) if is_plain(user) => format!("{user}:{MASK}"),
+        (user, None) if is_plain(user) && !is_token => user.to_owned(),
         _ => MASK.to_owned(),
     }
 }
@@ -110,7 +105,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn secrets_are_masked_and_nothing_else() {
+    fn only_secrets_are_masked() {
         for (url, shown) in [
             ("s3://bucket/app?region=eu-west-1", "s3://bucket/app?region=eu-west-1"),
             ("s3://bucket/app?sseCustomerKey=hush&region=x", "s3://bucket/app?sseCustomerKey=***&region=x"),
@@ -145,13 +140,13 @@ mod tests {
 
     const SECRET: &str = "h7u3s9h";
 
-    /// The secret as a person may write it.
+    /// The secret between arbitrary other characters.
     fn secret() -> impl Strategy<Value = String> {
         let around = "[a-zA-Z0-9!$*+,;~ %/?#&=:\n\"'\\\\-]{0,5}";
         (around, around).prop_map(|(before, behind)| format!("{before}{SECRET}{behind}"))
     }
 
-    /// URLs of every scheme with a secret in a place where one may be.
+    /// URLs of every scheme with a secret in one of the parts that may contain one.
     fn urls() -> impl Strategy<Value = String> {
         let schemes = ["s3", "gs", "abs", "oss", "nats", "sftp", "webdav", "webdavs", "http", "https", "S3", "ftp"];
         let scheme = prop::sample::select(schemes.to_vec());

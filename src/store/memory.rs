@@ -1,4 +1,4 @@
-//! A store in memory, for the tests of the layers above.
+//! A store in memory, for tests of other modules.
 
 use super::{Chunk, Listed, Store, StoreError, StoreErrorKind, Version};
 use crate::lock::Mutex;
@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
 
-/// Files in memory. Each insert makes another version, even of the same bytes.
+/// A replica in memory. Each insert creates a new version, even with the same bytes.
 #[derive(Default, Debug)]
 pub struct Memory {
     state: Mutex<MemoryState>,
@@ -17,7 +17,7 @@ pub struct Memory {
 
 #[derive(Default, Debug)]
 struct MemoryState {
-    files: BTreeMap<(Level, FileName), MemoryObject>,
+    objects: BTreeMap<(Level, FileName), MemoryObject>,
     inserts: u64,
 }
 
@@ -34,22 +34,22 @@ impl MemoryObject {
 }
 
 impl Memory {
-    /// A replica without files.
+    /// Creates a replica without files.
     pub fn new() -> Memory {
         Memory::default()
     }
 
-    /// Puts a file there, over one of the same name.
+    /// Inserts a file, or replaces one of the same name.
     pub fn insert(&self, level: Level, name: FileName, bytes: impl Into<Bytes>) {
         let mut state = self.state.lock();
         state.inserts += 1;
-        let file = MemoryObject { bytes: bytes.into(), insert: state.inserts };
-        state.files.insert((level, name), file);
+        let object = MemoryObject { bytes: bytes.into(), insert: state.inserts };
+        state.objects.insert((level, name), object);
     }
 
-    /// Takes a file away; false if it was not there.
+    /// Removes a file. Returns false if it did not exist.
     pub fn remove(&self, level: Level, name: FileName) -> bool {
-        self.state.lock().files.remove(&(level, name)).is_some()
+        self.state.lock().objects.remove(&(level, name)).is_some()
     }
 }
 
@@ -63,15 +63,15 @@ impl fmt::Display for Memory {
 impl Store for Memory {
     async fn list(&self, level: Level, from: Txid) -> Result<Vec<Listed>, StoreError> {
         let state = self.state.lock();
-        let listed = |(&(level, name), file): (&(Level, FileName), &MemoryObject)| Listed {
+        let listed = |(&(level, name), object): (&(Level, FileName), &MemoryObject)| Listed {
             level,
             name,
-            size: file.bytes.len() as u64,
-            version: Some(file.version()),
+            size: object.bytes.len() as u64,
+            version: Some(object.version()),
             modified_ms: 0,
         };
         let start = (level, FileName { min: from, max: Txid(0) });
-        Ok(state.files.range(start..).take_while(|((at, _), _)| *at == level).map(listed).collect())
+        Ok(state.objects.range(start..).take_while(|((at, _), _)| *at == level).map(listed).collect())
     }
 
     async fn read(
@@ -81,17 +81,18 @@ impl Store for Memory {
         range: Range<u64>,
         expected: Option<&Version>,
     ) -> Result<Chunk, StoreError> {
-        let file = self.state.lock().files.get(&(level, name)).cloned();
-        let place = format!("{self}{level}/{name}");
-        let Some(file) = file else { return Err(StoreError::missing(place)) };
-        let (version, file_size) = (file.version(), file.bytes.len() as u64);
-        version.check(expected, &place)?;
+        let object = self.state.lock().objects.get(&(level, name)).cloned();
+        let url = format!("{self}{level}/{name}");
+        let Some(object) = object else { return Err(StoreError::missing(url)) };
+        let (version, file_size) = (object.version(), object.bytes.len() as u64);
+        version.check(expected, &url)?;
         let end = range.end.min(file_size);
         let start = range.start.min(end);
-        let position = |at: u64| {
-            usize::try_from(at).map_err(|_| StoreError::new(StoreErrorKind::Protocol, place.clone(), "it is too large"))
+        let index = |position: u64| {
+            let too_large = |_| StoreError::new(StoreErrorKind::Protocol, url.clone(), "the file is too large");
+            usize::try_from(position).map_err(too_large)
         };
-        let bytes = file.bytes.slice(position(start)?..position(end)?);
+        let bytes = object.bytes.slice(index(start)?..index(end)?);
         Ok(Chunk { bytes, file_size, version, modified_ms: 0 })
     }
 }

@@ -1,6 +1,6 @@
-//! Object stores: a URL becomes a store that lists a level and reads ranges of files, and says exactly why not.
+//! Object stores: opens a replica URL as a store that lists the files of a level and reads byte ranges of them.
 //!
-//! A store knows where files lie and how to fetch bytes. It knows nothing of their content.
+//! A store knows where files are stored and how to fetch their bytes. It does not know their content.
 
 mod allowed;
 #[cfg(feature = "azure")]
@@ -19,6 +19,7 @@ mod file;
 #[cfg(feature = "gcs")]
 mod gcs;
 mod http;
+mod location;
 mod masked;
 mod memory;
 #[cfg(feature = "nats")]
@@ -28,7 +29,9 @@ mod paths;
 mod recipient;
 #[cfg(any(feature = "nats", feature = "sftp"))]
 mod reconnect;
+mod redirects;
 mod s3;
+mod schemes;
 #[cfg(feature = "sftp")]
 mod sftp;
 mod timeouts;
@@ -39,9 +42,9 @@ mod url;
 mod web;
 
 pub use allowed::{Allowed, UrlVerdict};
-pub use backend::{Location, LocationKey};
 pub use counting::{Counting, Counts};
 pub use error::{StoreError, StoreErrorKind};
+pub use location::{Location, LocationKey};
 pub use masked::one_line;
 pub use memory::Memory;
 
@@ -52,69 +55,94 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Which bytes an object has: an ETag, or what a file system offers in its place. Compared for equality alone.
+/// The version of an object: its ETag, or an equivalent such as inode, size and time of a file.
+///
+/// Versions are only compared for equality. Two objects of the same name with equal versions have the same bytes.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Version(pub Arc<str>);
 
 impl Version {
-    /// [`StoreErrorKind::Changed`] if another version was expected at `place`.
-    fn check(&self, expected: Option<&Version>, place: &str) -> Result<(), StoreError> {
+    /// Fails with [`StoreErrorKind::Changed`] if another version was expected. `url` is the masked URL of the object.
+    fn check(&self, expected: Option<&Version>, url: &str) -> Result<(), StoreError> {
         match expected {
-            Some(expected) if expected != self => {
-                Err(StoreError::new(StoreErrorKind::Changed, place, "another version stands there by now"))
-            }
+            Some(expected) if expected != self => Err(StoreError::changed(url)),
             _ => Ok(()),
         }
     }
 }
 
-/// A file as a listing shows it.
+/// An LTX file in a listing.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Listed {
-    /// Where it lies.
+    /// The level that the file belongs to.
     pub level: Level,
-    /// What it holds.
+    /// The name, which contains the range of transactions.
     pub name: FileName,
-    /// Length in bytes.
+    /// The length in bytes.
     pub size: u64,
-    /// Which bytes stand under this name, where a listing tells.
+    /// The version, or None if listings of this store contain no versions.
     pub version: Option<Version>,
-    /// When the object was last written, in milliseconds since 1970. Only a hint: copying a replica changes it.
+    /// When the object was last written, in milliseconds since 1970. Only a hint, because copying a replica changes it.
     pub modified_ms: i64,
 }
 
-/// What a read brought.
+/// The result of [`Store::read`].
 #[derive(Clone, Debug)]
 pub struct Chunk {
-    /// The bytes asked for, cut at the end of the file.
+    /// The requested bytes, up to the end of the file.
     pub bytes: Bytes,
-    /// Length of the whole file in bytes.
+    /// The length of the whole file in bytes.
     pub file_size: u64,
-    /// Which bytes stood under this name when they were read.
+    /// The version that the bytes were read from.
     pub version: Version,
-    /// When the object was last written, as [`Listed::modified_ms`]; 0 if the answer does not tell.
+    /// When the object was last written, in milliseconds since 1970, as [`Listed::modified_ms`]; 0 if it is unknown.
     pub modified_ms: i64,
 }
 
-/// A replica's files, wherever they lie. One implementation a backend.
+/// Read access to the LTX files of one replica. Each backend has one implementation.
+///
+/// # Files
+///
+/// A file is identified by its [`Level`] and its [`FileName`]. Files are written in one step by most backends, but not by all: over
+/// WebDAV, or if a person copies files, a file may be listed and read before it is complete. Files can be replaced under the same
+/// name and can be deleted at any time, so a listing may be outdated when it arrives.
+///
+/// # Errors
+///
+/// The [`StoreErrorKind`] of an error determines what the caller can do about it. Implementations retry transient failures themselves,
+/// within a deadline of 10 s plus the time for the transfer, so the caller should not retry immediately.
+///
+/// # Concurrency
+///
+/// All methods may be called concurrently. A future may be dropped at any time, which cancels the request.
+///
+/// `Display` writes the URL of the replica with secrets masked.
 #[async_trait]
 pub trait Store: fmt::Debug + fmt::Display + Send + Sync {
-    /// The files of a level whose min TXID is at least `from`, ascending by name. Foreign names are left out.
-    /// A level, or a replica, that is not there has no files.
+    /// Lists the files of `level` whose min TXID is at least `from`, in ascending order of their names.
+    ///
+    /// Objects whose names are not names of LTX files are left out. Returns an empty list if the level or the replica does not
+    /// exist. Fails with [`StoreErrorKind::Protocol`] if a listing has more names than any replica should have.
     async fn list(&self, level: Level, from: Txid) -> Result<Vec<Listed>, StoreError>;
 
-    /// As [`Store::list`], of files whose min TXID is below `to`. A store that lists in order asks for no more.
+    /// Lists the files of `level` whose min TXID is in `range`, in ascending order of their names.
+    ///
+    /// Otherwise the same as [`Store::list`]. Stores that list names in order stop at the end of `range`; by default, the rest of the
+    /// level is listed and discarded.
     async fn list_range(&self, level: Level, range: Range<Txid>) -> Result<Vec<Listed>, StoreError> {
         let mut files = self.list(level, range.start).await?;
         files.retain(|file| file.name.min < range.end);
         Ok(files)
     }
 
-    /// Bytes `range` of a file, or those of them that exist: a range that ends behind the file is cut, one that
-    /// begins at or behind its end is empty. Never a hole: fewer bytes than the file has there is an error.
+    /// Reads the bytes of a file at the positions `range`.
     ///
-    /// With `expected`, only of that version ([`StoreErrorKind::Changed`] if another stands there).
-    /// [`StoreErrorKind::NotFound`] if there is no such file.
+    /// A range that extends beyond the end of the file is shortened, and one that begins at or after the end returns no bytes, so
+    /// the length of the file need not be known. Otherwise all bytes of the range are returned: an incomplete response is an error.
+    /// An empty range returns the size and the version of the file without reading it.
+    ///
+    /// If `expected` is given, the bytes are of that version. Fails with [`StoreErrorKind::Changed`] if the file has another
+    /// version, and with [`StoreErrorKind::NotFound`] if it does not exist.
     async fn read(
         &self,
         level: Level,
@@ -123,16 +151,16 @@ pub trait Store: fmt::Debug + fmt::Display + Send + Sync {
         expected: Option<&Version>,
     ) -> Result<Chunk, StoreError>;
 
-    /// Whether a replica of Litestream 0.3 is there, which is another format. False where nobody can tell.
+    /// Returns whether there is a replica of Litestream 0.3, whose format differs. Returns false if this is unknown.
     async fn holds_older_format(&self) -> Result<bool, StoreError> {
         Ok(false)
     }
 }
 
-/// The folder that holds a replica of Litestream 0.3.
+/// The folder that contains a replica of Litestream 0.3.
 const OLDER_FORMAT: &str = "generations";
 
-/// The store at a URL, with the credentials that the environment holds now. Asks nothing of it yet.
+/// Opens the store at a URL, with the credentials in the current environment. Sends no request.
 pub fn open(url: &str) -> Result<Arc<dyn Store>, StoreError> {
     Location::parse(url)?.connect()
 }

@@ -1,14 +1,15 @@
-//! Which server would be sent credentials that the URL does not bring itself.
+//! The server that would receive credentials which are not part of the URL.
 //!
-//! Credentials of the environment (and of profiles, roles, agents and files that a URL points to) may be sent to the service
-//! they are for, and to servers that the environment names. Any other server is named by the URL alone, and whether it may have
-//! them depends on who wrote the URL. The name of a recipient is compared as text: it also tells how the server is verified.
+//! Credentials from the environment (and from profiles, roles, agents and files that a URL refers to) may be sent to the service
+//! they are for, and to servers that the environment names. If only the URL names the server, whether it may receive them depends
+//! on who wrote the URL. Recipients are compared as text, which therefore includes how the server is verified.
 
 use super::environment::Environment;
 use super::url;
 use ::url::Url;
 
-/// The recipient at `endpoint`: None if the service or the environment names it, and its certificate is verified.
+/// Returns the recipient at `endpoint`, or None if it is the service's own or the environment names it, and its certificate is
+/// verified.
 pub(super) fn at(endpoint: &str, is_named: bool, skip_verify: bool) -> Option<String> {
     match (is_named, skip_verify) {
         (true, false) => None,
@@ -17,22 +18,22 @@ pub(super) fn at(endpoint: &str, is_named: bool, skip_verify: bool) -> Option<St
     }
 }
 
-/// Whether one of these variables names the endpoint.
+/// Returns whether one of these variables names the endpoint.
 pub(super) fn is_named(endpoint: &str, environment: &Environment<'_>, variables: &[&str]) -> bool {
     let named = variables.iter().filter_map(|name| environment.text(name).ok().flatten());
     named.filter_map(|text| url::endpoint(&text).ok()).any(|named| named == endpoint)
 }
 
-/// The host of an `https` endpoint at the usual port.
+/// Returns the host of an `https` endpoint with the default port, or None for any other endpoint.
 pub(super) fn verified_host(endpoint: &str) -> Option<String> {
     let parsed = Url::parse(endpoint).ok().filter(|parsed| parsed.scheme() == "https" && parsed.port().is_none())?;
     parsed.host_str().map(str::to_owned)
 }
 
-/// Warns of credentials that go to another machine without encryption.
+/// Logs a warning if credentials would be sent to another machine without encryption.
 pub(super) fn warn_of_plain_http(endpoint: &str, shown: &str) {
     if endpoint.strip_prefix("http://").is_some_and(|host| !url::is_local(host)) {
-        tracing::warn!("{shown}: requests to {endpoint} are not encrypted, nor are the tokens in them; use https");
+        tracing::warn!("{shown}: requests to {endpoint}, including their credentials, are not encrypted; use https");
     }
 }
 
@@ -41,7 +42,7 @@ mod tests {
     use crate::store::Location;
     use std::ffi::OsString;
 
-    /// Variables that give every backend credentials.
+    /// Variables with credentials for every backend.
     const CREDENTIALS: [(&str, &str); 10] = [
         ("AWS_ACCESS_KEY_ID", "me"),
         ("AWS_SECRET_ACCESS_KEY", "hush"),
@@ -61,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn services_themselves_may_have_the_credentials_that_are_for_them() {
+    fn a_service_may_receive_its_own_credentials() {
         for url in [
             "s3://bucket/app",
             "s3://bucket/app?region=eu-west-1",
@@ -88,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_the_url_alone_names_is_a_recipient() {
+    fn a_server_that_only_the_url_names_is_a_recipient() {
         for (url, server) in [
             ("s3://bucket/app?endpoint=http://evil:9000", "http://evil:9000"),
             ("s3://b.localhost:9000/app", "http://localhost:9000"),
@@ -130,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_url_that_brings_its_own_credentials_or_none_has_no_recipient() {
+    fn a_url_with_its_own_credentials_or_none_has_no_recipient() {
         for url in [
             "s3://bucket/app?endpoint=http://evil:9000&anonymous=true",
             "oss://bucket/app?endpoint=https://evil&anonymous=true",
@@ -162,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_the_environment_names_is_no_recipient() {
+    fn a_server_that_the_environment_names_is_not_a_recipient() {
         let with = |pairs: &[(&'static str, &'static str)]| [&CREDENTIALS[..], pairs].concat();
         let url = "s3://bucket/app?endpoint=http://minio:9000/";
         for name in ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "LITESTREAM_S3_ENDPOINT"] {

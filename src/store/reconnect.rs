@@ -1,9 +1,9 @@
-//! The connection of a store that has one for all its questions.
+//! The connection of a store that sends all its requests over one connection.
 
 use std::sync::Arc;
 use tokio::sync::Mutex;
 
-/// A connection that is made when it is first needed, and anew when it broke.
+/// A connection that is opened when it is first needed, and again when it is lost.
 pub(super) struct Link<C>(Mutex<Option<Arc<C>>>);
 
 impl<C> Default for Link<C> {
@@ -13,7 +13,7 @@ impl<C> Default for Link<C> {
 }
 
 impl<C> Link<C> {
-    /// The connection, and whether it was made just now. Who comes while one is made waits for it.
+    /// Returns the connection, and whether it was opened by this call. Concurrent callers wait for the same attempt.
     pub async fn connected<E>(
         &self,
         has_ended: impl Fn(&C) -> bool,
@@ -23,21 +23,21 @@ impl<C> Link<C> {
         match &*connection {
             Some(connection) if !has_ended(connection) => Ok((connection.clone(), false)),
             _ => {
-                let made = Arc::new(open.await?);
-                *connection = Some(made.clone());
-                Ok((made, true))
+                let opened = Arc::new(open.await?);
+                *connection = Some(opened.clone());
+                Ok((opened, true))
             }
         }
     }
 
-    /// Whoever asks next gets another connection.
-    pub async fn cut(&self) {
+    /// Drops the connection. The next call of [`Link::connected`] opens another.
+    pub async fn disconnect(&self) {
         *self.0.lock().await = None;
     }
 
-    /// So, unless somebody has made another one already.
+    /// Drops the connection if it is still this one.
     #[cfg(feature = "nats")]
-    pub async fn give_up(&self, broken: &Arc<C>) {
+    pub async fn discard(&self, broken: &Arc<C>) {
         let mut connection = self.0.lock().await;
         if connection.as_ref().is_some_and(|connection| Arc::ptr_eq(connection, broken)) {
             *connection = None;

@@ -1,4 +1,4 @@
-//! How long a store waits, whatever it speaks.
+//! Timeouts and deadlines of all stores.
 
 use std::future::Future;
 use std::pin::pin;
@@ -6,71 +6,71 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
-/// A handshake takes three round trips: far more than any network on this planet needs for them.
+/// The timeout for connecting, which takes up to three round trips.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A server that sends nothing for so long has lost the connection. Slow bodies may take longer as a whole.
+/// How long a server may send nothing before the connection is considered lost. A slow body may take longer in total.
 pub(super) const IDLE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long a whole request may take, tries and all, before its bytes are counted.
+/// How long a request may take including its retries, without the time for its bytes.
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// How long one try may take before its bytes are counted, so that an answer that trickles leaves time for another try.
+/// How long one try may take without the time for its bytes. Shorter than [`DEADLINE`], so that a slow try leaves time for another.
 const ONE_TRY: Duration = Duration::from_secs(7);
 
-/// Bytes a second at which a network is too slow for this to make sense.
-const SLOWEST: u64 = 128 * 1024;
+/// The minimum transfer rate in bytes per second.
+const MIN_RATE: u64 = 128 * 1024;
 
-/// How long a request for so many bytes may take, tries and all.
+/// Returns how long a request for so many bytes may take, including its retries.
 pub(super) fn deadline(bytes: u64) -> Duration {
     DEADLINE.saturating_add(transfer(bytes))
 }
 
-/// How much of a deadline is there for its bytes.
+/// Returns the part of a deadline that is for the transfer of so many bytes.
 pub(super) fn transfer(bytes: u64) -> Duration {
-    Duration::from_secs(bytes / SLOWEST)
+    Duration::from_secs(bytes / MIN_RATE)
 }
 
-/// How long one try of a request for so many bytes may take.
+/// Returns how long one try of a request for so many bytes may take.
 pub(super) fn one_try(bytes: u64) -> Duration {
-    ONE_TRY.saturating_add(Duration::from_secs(bytes / SLOWEST))
+    ONE_TRY.saturating_add(transfer(bytes))
 }
 
-/// The time for an answer whose length is not known beforehand: its deadline moves with the bytes that came.
+/// The deadline of a response whose length is not known in advance. It extends with every byte received.
 #[derive(Debug)]
 pub(super) struct Allowance {
-    begun: Instant,
+    start: Instant,
     bytes: AtomicU64,
 }
 
 impl Allowance {
-    /// Begins now, for an answer of at least so many bytes.
+    /// Starts the time now, for a response of at least so many bytes.
     pub fn of(bytes: u64) -> Allowance {
-        Allowance { begun: Instant::now(), bytes: AtomicU64::new(bytes) }
+        Allowance { start: Instant::now(), bytes: AtomicU64::new(bytes) }
     }
 
-    /// So many bytes more came.
-    pub fn earn(&self, bytes: u64) {
+    /// Extends the deadline for so many received bytes.
+    pub fn extend(&self, bytes: u64) {
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// How long the answer may take, as far as it came.
+    /// Returns how long the response may take, by the bytes received so far.
     pub fn deadline(&self) -> Duration {
         deadline(self.bytes.load(Ordering::Relaxed))
     }
 
-    /// What `work` brings; None once the time is over.
+    /// Runs `work` until it is finished or the time is over. Returns None in the latter case.
     pub async fn limit<T>(&self, work: impl Future<Output = T>) -> Option<T> {
-        let over = pin!(async {
+        let expired = pin!(async {
             loop {
-                let end = self.begun + self.deadline();
+                let end = self.start + self.deadline();
                 if Instant::now() >= end {
                     return;
                 }
                 sleep_until(end).await;
             }
         });
-        match futures_util::future::select(pin!(work), over).await {
+        match futures_util::future::select(pin!(work), expired).await {
             futures_util::future::Either::Left((result, _)) => Some(result),
             futures_util::future::Either::Right(_) => None,
         }
@@ -83,21 +83,21 @@ mod tests {
     use tokio::time::sleep;
 
     #[tokio::test(start_paused = true)]
-    async fn an_answer_may_take_as_long_as_its_bytes_come_fast_enough() {
-        let begun = Instant::now();
-        let trickle = |bytes: u64| async move {
+    async fn the_deadline_extends_with_received_bytes() {
+        let start = Instant::now();
+        let receive = |bytes: u64| async move {
             let allowance = Allowance::of(0);
             let work = async {
                 for _ in 0..60 {
                     sleep(Duration::from_secs(1)).await;
-                    allowance.earn(bytes);
+                    allowance.extend(bytes);
                 }
             };
             allowance.limit(work).await
         };
-        assert_eq!(trickle(1).await, None);
-        assert_eq!(begun.elapsed(), DEADLINE);
-        assert_eq!(trickle(SLOWEST).await, Some(()));
-        assert_eq!(begun.elapsed(), DEADLINE + Duration::from_secs(60));
+        assert_eq!(receive(1).await, None);
+        assert_eq!(start.elapsed(), DEADLINE);
+        assert_eq!(receive(MIN_RATE).await, Some(()));
+        assert_eq!(start.elapsed(), DEADLINE + Duration::from_secs(60));
     }
 }

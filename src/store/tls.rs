@@ -1,4 +1,4 @@
-//! Whom to believe that it is the server it says.
+//! Verification of server certificates.
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring};
@@ -10,30 +10,32 @@ use std::ffi::OsStr;
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock};
 
-/// Whose certificates are good.
+/// Which certificates are accepted.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(super) enum Trust {
-    /// Those of the system's authorities, and of these.
+    /// Certificates issued by the system's authorities or by these.
     System(Vec<CertificateDer<'static>>),
-    /// Anybody's.
+    /// All certificates.
     Anyone,
 }
 
 impl Trust {
-    /// The system's, and those in the file that the variable `AWS_CA_BUNDLE` names; or anyone's, with a warning.
+    /// Returns which certificates to accept. `bundle` is the file of additional authorities that the variable `AWS_CA_BUNDLE` names.
+    ///
+    /// Logs a warning if certificates are not verified. Fails if the file cannot be read.
     pub fn of(skip_verify: bool, bundle: Option<&OsStr>, shown: &str) -> Result<Trust, String> {
         if skip_verify {
-            tracing::warn!("{shown}: skipVerify=true, so nobody checks that the server is the right one");
+            tracing::warn!("{shown}: skipVerify=true, so the certificate of the server is not verified");
             return Ok(Trust::Anyone);
         }
         let Some(path) = bundle.map(Path::new) else { return Ok(Trust::System(Vec::new())) };
-        let failed = |cause: String| format!("AWS_CA_BUNDLE names {}: {cause}", path.display());
+        let failed = |cause: String| format!("cannot read {}, which AWS_CA_BUNDLE names: {cause}", path.display());
         let bundle = std::fs::read(path).map_err(|error| failed(error.to_string()))?;
         let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bundle).collect();
         certificates.map(Trust::System).map_err(|error| failed(error.to_string()))
     }
 
-    /// What a client speaks TLS with. Nothing is read from the system before somebody speaks it.
+    /// Returns the TLS configuration for a client. The system's authorities are read when the first certificate is verified.
     pub fn config(&self) -> Result<ClientConfig, String> {
         let provider = Arc::new(ring::default_provider());
         let verifier: Arc<dyn ServerCertVerifier> = match self {
@@ -43,29 +45,32 @@ impl Trust {
             Trust::Anyone => Arc::new(Anyone(provider.clone())),
         };
         let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-        let builder = builder.map_err(|error| format!("TLS cannot be spoken: {error}"))?;
+        let builder = builder.map_err(|error| format!("cannot configure TLS: {error}"))?;
         let mut config = builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(config)
     }
 }
 
-/// The system's authorities, read once a process. Locked for a moment at a time, and never waited for: a forked child
-/// may inherit it locked by a thread that it does not have, and reads them for itself.
-static READ: Mutex<Option<Arc<Verifier>>> = Mutex::new(None);
+/// The system's authorities, read once per process.
+///
+/// The mutex is only held briefly and only taken with `try_lock`: a forked child may inherit it locked by a thread that does not
+/// exist in the child. It then reads the authorities again.
+static SYSTEM_VERIFIER: Mutex<Option<Arc<Verifier>>> = Mutex::new(None);
 
-fn of_the_system(provider: &Arc<CryptoProvider>) -> Result<Arc<Verifier>, Error> {
-    if let Some(verifier) = READ.try_lock().ok().and_then(|read| read.clone()) {
+/// Returns the verifier for the system's authorities.
+fn system_verifier(provider: &Arc<CryptoProvider>) -> Result<Arc<Verifier>, Error> {
+    if let Some(verifier) = SYSTEM_VERIFIER.try_lock().ok().and_then(|verifier| verifier.clone()) {
         return Ok(verifier);
     }
     let verifier = Arc::new(Verifier::new(provider.clone())?);
-    if let Ok(mut read) = READ.try_lock() {
-        *read = Some(verifier.clone());
+    if let Ok(mut shared) = SYSTEM_VERIFIER.try_lock() {
+        *shared = Some(verifier.clone());
     }
     Ok(verifier)
 }
 
-/// Asks the system's authorities, which are read when the first server shows a certificate.
+/// A verifier for the system's authorities, which are read when the first certificate is verified.
 #[derive(Debug)]
 struct System {
     extra: Vec<CertificateDer<'static>>,
@@ -79,7 +84,7 @@ impl System {
             return Ok(verifier);
         }
         let verifier = match self.extra.is_empty() {
-            true => of_the_system(&self.provider)?,
+            true => system_verifier(&self.provider)?,
             false => Verifier::new_with_extra_roots(self.extra.iter().cloned(), self.provider.clone())?.into(),
         };
         Ok(self.verifier.get_or_init(|| verifier))
@@ -121,7 +126,7 @@ impl ServerCertVerifier for System {
     }
 }
 
-/// Takes every certificate. That whoever shows it has its key is still checked.
+/// A verifier that accepts every certificate. It still checks that the server has the certificate's key.
 #[derive(Debug)]
 struct Anyone(Arc<CryptoProvider>);
 

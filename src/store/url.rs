@@ -1,11 +1,11 @@
-//! A replica URL taken apart, and the form of it that may be shown.
+//! Parsing of replica URLs and of endpoints.
 
 use percent_encoding::percent_decode_str;
 use url::{Url, form_urlencoded};
 
-/// What stands before the colon, in lower case, and what follows it.
+/// Splits a URL into its scheme, in lower case, and the text after the colon. Returns None if there is no scheme.
 ///
-/// One letter is no scheme but a drive, as in `C:\replica`.
+/// A single letter is not a scheme but a drive, as in `C:\replica`.
 pub(super) fn scheme(url: &str) -> Option<(String, &str)> {
     let (scheme, rest) = url.split_once(':')?;
     let valid = scheme.len() >= 2
@@ -16,38 +16,68 @@ pub(super) fn scheme(url: &str) -> Option<(String, &str)> {
 
 /// The parts of a URL whose host is a bucket or a server.
 pub(super) struct UrlParts<'a> {
-    /// What stands before an `@`.
-    pub userinfo: Option<&'a str>,
+    /// The text before the `@`, still encoded.
+    user_info: Option<&'a str>,
     /// Host and port, as written.
     pub host: &'a str,
     /// The path, decoded and cleaned, without a slash at either end.
     pub path: String,
-    /// The query's pairs, decoded. Pairs without a value are left out, as Litestream does.
+    /// The pairs of the query, decoded. Pairs without a value are left out, as Litestream does.
     pub query: Vec<(String, String)>,
 }
 
+/// The user and the password in a URL, decoded.
+#[derive(PartialEq, Eq)]
+pub(super) struct UserInfo {
+    /// None if it is empty.
+    pub user: Option<String>,
+    /// None if it is empty or there is no colon.
+    pub password: Option<String>,
+}
+
 impl<'a> UrlParts<'a> {
-    /// Takes apart what follows the colon of the scheme. None without `//`.
+    /// Parses the part of a URL after the colon of the scheme. Returns None if it does not begin with `//`.
     pub fn of(rest: &'a str) -> Option<UrlParts<'a>> {
         let rest = rest.strip_prefix("//")?;
         let (rest, _fragment) = cut(rest, '#');
         let (rest, query) = cut(rest, '?');
         let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-        let (userinfo, host) = match authority.rsplit_once('@') {
-            Some((userinfo, host)) => (Some(userinfo), host),
+        let (user_info, host) = match authority.rsplit_once('@') {
+            Some((user_info, host)) => (Some(user_info), host),
             None => (None, authority),
         };
         let pairs = form_urlencoded::parse(query.unwrap_or_default().as_bytes()).into_owned();
         Some(UrlParts {
-            userinfo,
+            user_info,
             host,
             path: clean(&percent_decode_str(path).decode_utf8_lossy()),
             query: pairs.filter(|(_, value)| !value.is_empty()).collect(),
         })
     }
+
+    /// Returns the user and the password before the host, or None if there is no `@`.
+    ///
+    /// Fails if either is not UTF-8 once it is decoded, and if the user contains a colon: it could not be told from the
+    /// colon before a password.
+    pub fn user_info(&self) -> Result<Option<UserInfo>, String> {
+        let Some(text) = self.user_info else { return Ok(None) };
+        let decode = |text: &str| match percent_decode_str(text).decode_utf8() {
+            Ok(decoded) => Ok(Some(decoded.into_owned()).filter(|decoded| !decoded.is_empty())),
+            Err(_) => Err("the user or password in the URL is not UTF-8 after percent-decoding".to_owned()),
+        };
+        let (user, password) = cut(text, ':');
+        let info = UserInfo { user: decode(user)?, password: decode(password.unwrap_or_default())? };
+        match info.user.as_deref().is_some_and(|user| user.contains(':')) {
+            true => {
+                Err("the user in the URL contains an encoded colon; write user:password with a plain colon".to_owned())
+            }
+            false => Ok(Some(info)),
+        }
+    }
 }
 
-/// A value for a complaint, in quotes behind a blank; nothing of it if it looks like more than a word or a host.
+/// Formats a value for an error text: a blank and the value in quotes. Returns an empty string if the value is not a plain
+/// word or host, because it may contain a secret.
 pub(super) fn quoted(value: &str) -> String {
     const LONGEST: usize = 40;
     let is_plain = |c: char| c.is_ascii_alphanumeric() || ".:/-_".contains(c);
@@ -57,19 +87,13 @@ pub(super) fn quoted(value: &str) -> String {
     }
 }
 
-/// Whether a text may be the host of a URL, or several. Parsers of URLs take more, and do not agree where such a host ends.
+/// Returns whether a text has only characters of a host or of a list of hosts. URL parsers accept more characters, and disagree
+/// about where such a host ends.
 pub(super) fn is_host(text: &str) -> bool {
     text.chars().all(|c| c.is_alphanumeric() || ".-_:[],%~".contains(c))
 }
 
-/// The user or the password that the part before a host spells.
-#[cfg(any(feature = "nats", feature = "sftp"))]
-pub(super) fn decoded(text: &str) -> Result<String, String> {
-    let decoded = percent_decode_str(text).decode_utf8();
-    decoded.map(Into::into).map_err(|_| "its user or password is not text in UTF-8".to_owned())
-}
-
-/// The text before the first `at`, and that after it.
+/// Splits a text at the first `at`. The second part is None if there is no `at`.
 pub(super) fn cut(text: &str, at: char) -> (&str, Option<&str>) {
     match text.split_once(at) {
         Some((before, after)) => (before, Some(after)),
@@ -77,7 +101,7 @@ pub(super) fn cut(text: &str, at: char) -> (&str, Option<&str>) {
     }
 }
 
-/// The same path without empty segments, `.` and `..`, and without a slash at either end.
+/// Removes empty segments, `.`, `..`, and the slashes at both ends of a path.
 pub(super) fn clean(path: &str) -> String {
     let mut segments = Vec::new();
     for segment in path.split('/') {
@@ -90,7 +114,7 @@ pub(super) fn clean(path: &str) -> String {
     segments.join("/")
 }
 
-/// An endpoint as a person writes it, with a scheme: `http` for names that only mean something locally.
+/// Completes an endpoint with a scheme if it has none: `http` for local hosts, `https` for all others.
 pub(super) fn endpoint(text: &str) -> Result<String, String> {
     let text = text.trim().trim_end_matches('/');
     let (is_complete, host) = match scheme(text) {
@@ -98,7 +122,7 @@ pub(super) fn endpoint(text: &str) -> Result<String, String> {
         _ => (false, text),
     };
     if text.contains('@') {
-        return Err("the endpoint holds credentials; set them in the environment".to_owned());
+        return Err("the endpoint contains credentials; set them in the environment instead".to_owned());
     }
     let complete = match (is_complete, is_local(host)) {
         (true, _) => text.to_owned(),
@@ -107,11 +131,14 @@ pub(super) fn endpoint(text: &str) -> Result<String, String> {
     };
     match Url::parse(&complete) {
         Ok(parsed) if parsed.has_host() && parsed.query().is_none() && parsed.fragment().is_none() => Ok(complete),
-        _ => Err(format!("the endpoint{} is no URL of a server, as in http://localhost:9000", quoted(text))),
+        _ => Err(format!(
+            "the endpoint{} is not the URL of a server; write for example http://localhost:9000",
+            quoted(text)
+        )),
     }
 }
 
-/// Whether a host, with or without a port and a path, is this machine or one of a private network.
+/// Returns whether a host is this machine or belongs to a private network. The host may be followed by a port and a path.
 pub(super) fn is_local(host: &str) -> bool {
     let host = host.split('/').next().unwrap_or_default();
     let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
@@ -128,12 +155,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_url_is_taken_apart_as_litestream_does() {
+    fn a_url_is_parsed_as_litestream_parses_it() {
         let (name, rest) =
             scheme("S3://user:pw@bucket/a%20b//./c/../d/?region=&endpoint=http%3A%2F%2Fx#f").expect("a URL");
         let parts = UrlParts::of(rest).expect("parts");
         assert_eq!((name.as_str(), parts.host, parts.path.as_str()), ("s3", "bucket", "a b/d"));
-        assert_eq!(parts.userinfo, Some("user:pw"));
+        let info = parts.user_info().expect("UTF-8").expect("a user");
+        assert_eq!((info.user.as_deref(), info.password.as_deref()), (Some("user"), Some("pw")));
         assert_eq!(parts.query, [("endpoint".to_owned(), "http://x".to_owned())]);
         assert!(scheme(r"C:\replica").is_none());
         assert!(scheme("/srv/replica").is_none());
@@ -141,7 +169,30 @@ mod tests {
     }
 
     #[test]
-    fn an_endpoint_gets_the_scheme_that_its_host_suggests() {
+    fn user_and_password_are_decoded_or_refused() {
+        let info = |rest: &str| UrlParts::of(rest).expect("parts").user_info();
+        let expect = |user: &str, password: &str| {
+            let text = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
+            Some(UserInfo { user: text(user), password: text(password) })
+        };
+        for (rest, expected) in [
+            ("//host/p", None),
+            ("//me@host/p", expect("me", "")),
+            ("//me:@host/p", expect("me", "")),
+            ("//:pw@host/p", expect("", "pw")),
+            ("//m%65:p%40:s@host/p", expect("me", "p@:s")),
+            ("//me:p@ss@host/p", expect("me", "p@ss")),
+        ] {
+            assert!(info(rest) == Ok(expected), "{rest}");
+        }
+        for (rest, part) in [("//m%ff@host", "not UTF-8"), ("//me:%ff@host", "not UTF-8"), ("//me%3Apw@host", "colon")]
+        {
+            assert!(info(rest).err().is_some_and(|error| error.contains(part)), "{rest}");
+        }
+    }
+
+    #[test]
+    fn an_endpoint_without_a_scheme_gets_one_by_its_host() {
         for (text, complete) in [
             ("localhost:9000", "http://localhost:9000"),
             ("127.0.0.1:9000/", "http://127.0.0.1:9000"),
@@ -163,8 +214,8 @@ mod tests {
             assert_eq!(endpoint(text).as_deref(), Ok(complete));
         }
         for text in ["http://", "a b", "host:port", "http://host/?x", "http://me:hush@host"] {
-            let complaint = endpoint(text).expect_err(text);
-            assert!(!complaint.contains("hush"), "{complaint}");
+            let error = endpoint(text).expect_err(text);
+            assert!(!error.contains("hush"), "{error}");
         }
     }
 }

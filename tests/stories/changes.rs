@@ -162,7 +162,7 @@ fn what_changed_since_the_deploy() {
     for (arguments, why) in [
         ("", "needs a moment"),
         ("NULL", "needs a moment"),
-        ("-1", "-1 is no TXID"),
+        ("-1", "-1 is not a TXID"),
         ("'whenever'", "1 hour ago"),
         ("'2000-01-01', NULL, 'main'", "the earliest"),
         ("99, NULL, 'past'", "the newest state is at TXID"),

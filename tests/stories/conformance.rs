@@ -465,7 +465,7 @@ async fn without_permission_to_list_the_complaint_says_so() {
     assert_eq!(store.read(Level::ZERO, name(1, 1), 0..9, None).await.expect("a file").bytes, "file");
     let error = store.read(Level::ZERO, name(2, 2), 0..9, None).await.expect_err("no file");
     assert_eq!(error.kind(), StoreErrorKind::Denied);
-    assert!(error.to_string().contains("without permission to list, so does a missing file"), "{error}");
+    assert!(error.to_string().contains("without permission to list, this may mean a missing file"), "{error}");
 }
 
 /// Nobody listens there: a privileged port of a protocol that died out.

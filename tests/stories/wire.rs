@@ -112,7 +112,7 @@ fn each_provider_is_asked_at_its_host_for_its_path_in_its_region() {
             // Google's servers see another one than was signed.
             assert_eq!(header("accept-encoding"), None, "{url}");
         }
-        let warning = said.lines().filter(|line| line.contains("skipVerify=true, so nobody checks")).count();
+        let warning = said.lines().filter(|line| line.contains("skipVerify=true, so the certificate")).count();
         assert_eq!((warning, said.lines().count()), (1, 1), "{url}: {said}");
     }
 }
@@ -171,10 +171,10 @@ fn parameters_of_writers_are_taken_quietly_others_are_told_and_secrets_never() {
     of_writers.iter().for_each(|name| url += &format!("&{name}=3"));
     let (_, said) = wire.read(&url, &variables);
     for name in of_writers {
-        let told = format!("'{}' matters to writers alone", name.replace('-', "").to_lowercase());
+        let told = format!("'{}' applies only to writing", name.replace('-', "").to_lowercase());
         assert!(said.lines().any(|line| line.contains("DEBUG") && line.contains(&told)), "{told}: {said}");
     }
-    let told = "nothing is known of the parameter 'colour', it is ignored";
+    let told = "the parameter 'colour' is unknown and is ignored";
     assert!(said.lines().any(|line| line.contains("WARN") && line.contains(told)), "{said}");
 
     let mut session = Host::session(&Place {

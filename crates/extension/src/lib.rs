@@ -1,7 +1,7 @@
 //! The entry points of the loadable library, and of the static library for C.
 //!
-//! SQLite derives the name of an entry point from the name of the file that it loads: `litestream-vfs.so` gives
-//! `sqlite3_litestreamvfs_init`. If that is missing it tries `sqlite3_extension_init`.
+//! SQLite derives the name of the entry point from the name of the file that it loads, such as `sqlite3_litestreamvfs_init` from
+//! `litestream-vfs.so`. Before that it tries `sqlite3_extension_init`.
 
 use std::ffi::{c_char, c_int};
 use vfs::entry::{Routines, Sqlite3};
@@ -12,14 +12,14 @@ use vfs::entry::{Routines, Sqlite3};
 ///
 /// # Safety
 /// `db` is null or an open connection, `error` is null or points to room for the address of an error text, and `routines` is null or
-/// points to the routines of the SQLite library that owns `db`. SQLite calls it so.
+/// points to the routines of the SQLite library that owns `db`. SQLite calls the function in this way.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sqlite3_litestreamvfs_init(
     db: *mut Sqlite3,
     error: *mut *mut c_char,
     routines: *const Routines,
 ) -> c_int {
-    // SAFETY: `load` has the same contract as this function.
+    // SAFETY: the contract of `load` is that of this function, and the arguments are passed unchanged.
     unsafe { vfs::entry::load(db, error, routines) }
 }
 
@@ -33,7 +33,7 @@ pub unsafe extern "C" fn sqlite3_litestream_init(
     error: *mut *mut c_char,
     routines: *const Routines,
 ) -> c_int {
-    // SAFETY: `load` has the same contract as this function.
+    // SAFETY: the contract of `load` is that of this function, and the arguments are passed unchanged.
     unsafe { vfs::entry::load(db, error, routines) }
 }
 
@@ -47,7 +47,7 @@ pub unsafe extern "C" fn sqlite3_extension_init(
     error: *mut *mut c_char,
     routines: *const Routines,
 ) -> c_int {
-    // SAFETY: `load` has the same contract as this function.
+    // SAFETY: the contract of `load` is that of this function, and the arguments are passed unchanged.
     unsafe { vfs::entry::load(db, error, routines) }
 }
 
@@ -62,6 +62,6 @@ pub unsafe extern "C" fn litestream_vfs_static_init(
     error: *mut *mut c_char,
     routines: *const Routines,
 ) -> c_int {
-    // SAFETY: `connection_opened` has the same contract as this function.
+    // SAFETY: the contract of `connection_opened` is that of this function, and the arguments are passed unchanged.
     unsafe { vfs::entry::connection_opened(db, error, routines) }
 }

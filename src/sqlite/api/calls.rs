@@ -1,35 +1,36 @@
-//! What a call of a function or a table is given, and what it answers.
+//! Arguments and results of SQL functions and virtual tables.
 
-use super::super::ffi::*;
 use super::routines::TRANSIENT;
 use super::{Api, c_string, routine};
+use crate::sqlite::ffi::*;
 use std::ffi::{CStr, CString, c_int};
 
 impl Api {
-    /// The connection that calls a function.
+    /// Returns the connection that calls a function.
     ///
     /// # Safety
-    /// `context` is that of the call under way.
+    /// `context` is that of the current call of a function of this library.
     pub unsafe fn connection(self, context: *mut Context) -> *mut Sqlite3 {
-        // SAFETY: as promised.
+        // SAFETY: `context` is valid until the current call returns, by the contract of this function.
         unsafe { routine!(self, context_db_handle)(context) }
     }
 
-    /// Whether an argument is an integer. To be asked before [`Api::text`], which may change what it is.
+    /// Whether an argument is an integer. Must be called before [`Api::text`], which can change the type.
     ///
     /// # Safety
-    /// `value` is an argument of the call under way.
+    /// `value` is an argument of the current call of a function or of `xFilter`.
     pub unsafe fn is_integer(self, value: *mut Value) -> bool {
-        // SAFETY: as promised.
+        // SAFETY: SQLite keeps the arguments until the current call returns.
         unsafe { routine!(self, value_type)(value) == SQLITE_INTEGER }
     }
 
-    /// An argument as text; None for NULL.
+    /// Returns an argument as text, or None if it is NULL.
     ///
     /// # Safety
-    /// `value` is an argument of the call under way.
+    /// `value` is an argument of the current call of a function or of `xFilter`.
     pub unsafe fn text(self, value: *mut Value) -> Option<CString> {
-        // SAFETY: as promised; the text stays until the value is next looked at.
+        // SAFETY: SQLite keeps the arguments until the current call returns. The text is valid until the next routine takes the same
+        // value, and is copied before.
         unsafe {
             if routine!(self, value_type)(value) == SQLITE_NULL {
                 return None;
@@ -39,48 +40,49 @@ impl Api {
         }
     }
 
-    /// Answers a call with text.
+    /// Sets the result of a call to a text.
     ///
     /// # Safety
-    /// As for [`Api::connection`].
+    /// `context` is that of the current call of a function or of `xColumn`.
     pub unsafe fn result_text(self, context: *mut Context, text: &str) {
-        // SAFETY: as promised; SQLite copies the text.
+        // SAFETY: `context` is valid until the current call returns. SQLite copies the text (`TRANSIENT`), which ends with a NUL.
         unsafe { routine!(self, result_text)(context, c_string(text).as_ptr(), -1, TRANSIENT) }
     }
 
-    /// Answers a call with an integer.
+    /// Sets the result of a call to an integer.
     ///
     /// # Safety
-    /// As for [`Api::connection`].
+    /// As for [`Api::result_text`].
     pub unsafe fn result_integer(self, context: *mut Context, number: i64) {
-        // SAFETY: as promised.
+        // SAFETY: `context` is valid until the current call returns.
         unsafe { routine!(self, result_int64)(context, number) }
     }
 
-    /// Answers a call with a number that need not be whole.
+    /// Sets the result of a call to a floating-point number.
     ///
     /// # Safety
-    /// As for [`Api::connection`].
+    /// As for [`Api::result_text`].
     pub unsafe fn result_real(self, context: *mut Context, number: f64) {
-        // SAFETY: as promised.
+        // SAFETY: `context` is valid until the current call returns.
         unsafe { routine!(self, result_double)(context, number) }
     }
 
-    /// Answers a call with NULL.
+    /// Sets the result of a call to NULL.
     ///
     /// # Safety
-    /// As for [`Api::connection`].
+    /// As for [`Api::result_text`].
     pub unsafe fn result_null(self, context: *mut Context) {
-        // SAFETY: as promised.
+        // SAFETY: `context` is valid until the current call returns.
         unsafe { routine!(self, result_null)(context) }
     }
 
-    /// Answers a call with an error of this code and text.
+    /// Makes a call fail with a result code and an error text.
     ///
     /// # Safety
-    /// As for [`Api::connection`].
+    /// As for [`Api::result_text`].
     pub unsafe fn result_error(self, context: *mut Context, code: c_int, text: &str) {
-        // SAFETY: as promised; SQLite copies the text, and keeps it when it gets the code.
+        // SAFETY: `context` is valid until the current call returns. SQLite copies the text, which ends with a NUL, and keeps the copy
+        // when the code is set.
         unsafe {
             routine!(self, result_error)(context, c_string(text).as_ptr(), -1);
             routine!(self, result_error_code)(context, code);

@@ -1,15 +1,16 @@
-//! The table of routines, laid out as `sqlite3_api_routines` of `sqlite3ext.h`. It only ever grew at its end, so that a
-//! host's table is a prefix of a newer one.
+//! SQLite's table of routines, `sqlite3_api_routines` of `sqlite3ext.h`.
+//!
+//! New versions of SQLite only append to the table, so that the table of an older host is a prefix of this one.
 
 use super::super::ffi::*;
 use std::ffi::{c_char, c_int, c_void};
 
 type Unused = *const c_void;
 pub type TextDestructor = isize;
-/// `SQLITE_TRANSIENT`: SQLite copies the text.
+/// `SQLITE_TRANSIENT`: SQLite copies the text before the call returns.
 pub const TRANSIENT: TextDestructor = -1;
 
-/// `sqlite3_api_routines` up to the newest routine in use. Arrays stand for the routines between those in use.
+/// `sqlite3_api_routines`, up to the newest routine in use. Arrays take the place of routines that are not used.
 #[repr(C)]
 pub struct Routines {
     _aggregate_context_to_db_handle: [Unused; 50],
@@ -106,7 +107,7 @@ pub mod tests {
     use std::ptr;
     use std::sync::OnceLock;
 
-    /// The table that the bundled SQLite hands to extensions, as an address.
+    /// The address of the table that the bundled SQLite passes to extensions.
     static TABLE: OnceLock<usize> = OnceLock::new();
 
     unsafe extern "C" fn remember(
@@ -119,20 +120,20 @@ pub mod tests {
     }
 
     pub fn bundled() -> *const Routines {
-        // SAFETY: the entry has the signature it declares.
+        // SAFETY: `remember` has the signature of an entry point and lives as long as the process.
         unsafe { rusqlite::auto_extension::register_auto_extension(remember) }.unwrap();
         rusqlite::Connection::open_in_memory().unwrap();
         ptr::with_exposed_provenance(*TABLE.get().unwrap())
     }
 
-    /// Every routine must stand where the library's own table has it.
+    /// Every routine must be at the offset that it has in the library's own table.
     #[test]
-    fn the_table_is_laid_out_as_sqlite_s() {
+    fn the_table_has_the_layout_of_sqlite() {
         let table = bundled();
         macro_rules! assert_routines {
             ($($name:ident = $linked:ident),* $(,)?) => {
                 $(
-                    // SAFETY: the bundled library is newer than every routine here.
+                    // SAFETY: the table lives as long as the process, and the bundled library is new enough to have this routine.
                     assert_eq!(unsafe { (*table).$name } as *const (), ffi::$linked as *const (), stringify!($name));
                 )*
             };

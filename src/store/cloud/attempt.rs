@@ -1,43 +1,43 @@
-//! What one try of a request leaves for the next.
+//! The state that is passed from one try of a request to the next.
 
 use crate::lock::Mutex;
 use bytes::{Bytes, BytesMut};
 use std::sync::Arc;
 
-/// How a request is to be sent. Travels with it through `object_store` to [`Transport`](super::transport::Transport).
+/// How a request is sent. It is passed through `object_store` to [`Transport`](super::transport::Transport) as an extension.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Attempt {
-    /// Over a connection that was not used before.
+    /// Whether a new connection must be used.
     pub fresh: bool,
-    /// Where the beginning of a body goes that breaks off. Only for reads of files.
+    /// Receives the bytes of an interrupted response. Only for reads of files.
     pub partial: Option<Arc<Partial>>,
 }
 
-/// The beginning of a range of a file, of which the rest did not come.
+/// The beginning of a range of a file whose response was interrupted.
 #[derive(Debug, Default)]
-pub(super) struct Partial(Mutex<AttemptState>);
+pub(super) struct Partial(Mutex<PartialState>);
 
 #[derive(Clone, Debug, Default)]
-struct AttemptState {
+struct PartialState {
     bytes: BytesMut,
     tag: String,
 }
 
 impl Partial {
-    /// How many bytes came, and the ETag of the file that they are of. None if none came.
-    pub fn reached(&self) -> Option<(u64, String)> {
+    /// Returns the number of bytes received, and the ETag of the file. Returns None if no bytes were received.
+    pub fn received(&self) -> Option<(u64, String)> {
         let state = self.0.lock();
         (!state.bytes.is_empty()).then(|| (state.bytes.len() as u64, state.tag.clone()))
     }
 
-    /// Keeps bytes that follow those which came before.
+    /// Appends bytes.
     pub fn keep(&self, bytes: &[u8], tag: &str) {
         let mut state = self.0.lock();
         state.bytes.extend_from_slice(bytes);
         tag.clone_into(&mut state.tag);
     }
 
-    /// All that came, and then `rest`.
+    /// Returns all bytes kept, followed by `rest`.
     pub fn complete(&self, rest: Bytes) -> Bytes {
         let mut state = self.0.lock();
         if state.bytes.is_empty() {

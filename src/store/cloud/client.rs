@@ -1,6 +1,6 @@
-//! The client of a bucket: what is particular to a service, and what every service has alike.
+//! The client of a bucket, and the trait that each service implements.
 
-use super::error::{CloudError, What};
+use super::error::{CloudError, CloudErrorKind};
 use super::transport::Connector;
 use crate::store::http::Clients;
 use crate::store::paths::Layout;
@@ -11,23 +11,24 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What is particular to a service and a place there.
+/// A bucket of a service, with its settings.
 pub(in crate::store) trait Service: fmt::Debug + Send + Sync {
-    /// How keys are made.
+    /// Returns the layout of the keys.
     fn layout(&self) -> Layout;
-    /// The replica's path below the bucket.
+    /// Returns the path of the replica in the bucket.
     fn path(&self) -> &str;
-    /// Whom complaints name when nobody answered.
+    /// Returns the server or the name of the service, for error texts.
     fn server(&self) -> &str;
-    /// Where the bucket is taken to be.
+    /// Returns the region that the bucket is assumed to be in.
     fn region(&self) -> &str;
-    /// A client for the bucket in that region, made with these.
+    /// Creates a client for the bucket in that region. Fails if the settings are invalid.
     fn client(&self, region: &str, parts: ClientParts) -> Result<Arc<dyn Bucket>, String>;
-    /// What is to be said if nobody gives the credentials that have to be asked for; None if there are some for good.
-    fn lacks(&self) -> Option<&'static str>;
+    /// Returns the error text for the case that no credentials are found. Returns None if none have to be requested, because they are
+    /// fixed or the bucket is public.
+    fn credentials_hint(&self) -> Option<&'static str>;
 }
 
-/// What every client is made with.
+/// The settings that all clients have in common.
 pub(in crate::store) struct ClientParts {
     pub connector: Connector,
     pub options: ClientOptions,
@@ -37,11 +38,11 @@ pub(in crate::store) struct ClientParts {
 /// A client of `object_store`.
 #[async_trait]
 pub(in crate::store) trait Bucket: ObjectStore + PaginatedListStore {
-    /// Finds credentials if there are none yet, or those there are end soon.
+    /// Fetches credentials if there are none yet, or if they expire soon.
     async fn authorize(&self) -> Result<(), object_store::Error>;
 }
 
-/// A client, and the region it signs for. Another takes its place once the server says where the bucket is.
+/// A client, and the region that it signs requests for. It is replaced if the bucket turns out to be in another region.
 #[derive(Clone)]
 pub(super) struct Client {
     pub region: Arc<str>,
@@ -53,23 +54,24 @@ impl Client {
         let connector = Connector(clients.clone());
         let mut options = ClientOptions::new().with_timeout_disabled().with_connect_timeout_disabled();
         options = options.with_allow_http(true);
-        let bucket = service.client(region, ClientParts { connector, options, retry: no_tries() })?;
+        let bucket = service.client(region, ClientParts { connector, options, retry: no_retries() })?;
         Ok(Client { region: region.into(), bucket })
     }
 }
 
-/// The failure of one who was to give credentials.
-pub(in crate::store) fn unsigned(cause: String) -> object_store::Error {
-    let failure = CloudError { server: String::new(), what: What::Unsigned { cause, is_passing: false } };
-    object_store::Error::Generic { store: "credentials", source: failure.into() }
+/// Creates the error of a provider that has no credentials.
+pub(in crate::store) fn no_credentials(cause: String) -> object_store::Error {
+    let kind = CloudErrorKind::NoCredentials { cause, is_transient: false };
+    let error = CloudError { server: String::new(), kind };
+    object_store::Error::Generic { store: "credentials", source: error.into() }
 }
 
-/// What `object_store` says of settings that make no client.
-pub(in crate::store) fn unusable(error: &object_store::Error) -> String {
-    format!("no client can be made: {}", error.to_string().trim_end_matches('.'))
+/// Returns the error text for settings that `object_store` does not accept.
+pub(in crate::store) fn invalid_settings(error: &object_store::Error) -> String {
+    format!("cannot create a client: {}", error.to_string().trim_end_matches('.'))
 }
 
-/// `object_store` tries nothing again: it knows neither a deadline nor what a server asks for.
-fn no_tries() -> RetryConfig {
+/// Disables the retries of `object_store`, because they consider neither the deadline nor `Retry-After`.
+fn no_retries() -> RetryConfig {
     RetryConfig { backoff: BackoffConfig::default(), max_retries: 0, retry_timeout: Duration::ZERO }
 }

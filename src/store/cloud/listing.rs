@@ -1,8 +1,9 @@
-//! Listings of a bucket, page by page, with an end.
+//! Listings of a bucket, which come in pages.
 
 use super::client::{Bucket, Service};
-use super::error::{CloudError, CloudOperation};
-use super::{CloudStore, version};
+use super::error::CloudError;
+use super::refusal::CloudOperation;
+use super::store::{CloudStore, version};
 use crate::ltx::{FileName, Level, Txid};
 use crate::store::bounds::{MOST_EMPTY_PAGES, MOST_NAMES, too_many_names};
 use crate::store::timeouts::Allowance;
@@ -12,36 +13,36 @@ use object_store::list::PaginatedListOptions;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// About the length of what a listing says of an object.
+/// The approximate length of an entry in bytes.
 const ENTRY: u64 = 512;
 
-/// About the length of a page of 1000 objects.
+/// The approximate length of a page of 1000 entries in bytes.
 const PAGE: u64 = 1024 * ENTRY;
 
-/// The most keys that a service gives at once.
+/// The maximum number of keys in a page.
 const PAGE_KEYS: u64 = 1000;
 
 impl<S: Service> CloudStore<S> {
-    /// The files of a level whose min TXID is in the range, ascending.
-    pub(super) async fn listing(&self, level: Level, range: Range<Txid>) -> Result<Vec<Listed>, StoreError> {
+    /// Lists the files of a level whose min TXID is in the range, in ascending order.
+    pub(super) async fn list_level(&self, level: Level, range: Range<Txid>) -> Result<Vec<Listed>, StoreError> {
         let prefix = format!("{}/{}/", self.service.path(), self.service.layout().level(level));
         let start = paths::start(range.start);
-        // One more than can be in it, which shows that there are no more.
+        // One more than the range can contain, so that the first key after the range ends the listing.
         let most = range.end.0.saturating_sub(range.start.0).saturating_add(1).min(PAGE_KEYS) as usize;
         let allowance = Allowance::of(PAGE);
-        let pages = self.pages(level, &prefix, start.as_deref(), most, &range, &allowance);
+        let pages = self.list_pages(level, &prefix, start.as_deref(), most, &range, &allowance);
         let files = match allowance.limit(pages).await {
             Some(files) => files,
-            None => Err(CloudError::late(self.server(), allowance.deadline().as_secs())),
+            None => Err(CloudError::timed_out(self.server(), allowance.deadline().as_secs())),
         };
-        let mut files = files.map_err(|failure| failure.error(&self.shown, CloudOperation::Listing))?;
+        let mut files = files.map_err(|error| error.to_store_error(&self.shown, CloudOperation::Listing))?;
         files.retain(|file| file.name.min < range.end);
         files.sort_unstable_by_key(|file| file.name);
         Ok(files)
     }
 
-    /// One page of a listing: its objects, and where the next page begins.
-    pub(super) async fn page(
+    /// Lists one page. Returns its objects, and the token for the next page, or None if there is none.
+    pub(super) async fn list_page(
         &self,
         prefix: &str,
         start: Option<&str>,
@@ -54,17 +55,17 @@ impl<S: Service> CloudStore<S> {
             page_token: token,
             ..PaginatedListOptions::default()
         };
-        let question = |bucket: Arc<dyn Bucket>, attempt| {
+        let list = |bucket: Arc<dyn Bucket>, attempt| {
             let mut options = options.clone();
             options.extensions.insert(attempt);
             async move { bucket.list_paginated(Some(prefix), options).await }
         };
-        let page = self.ask(PAGE, question).await?;
+        let page = self.request(PAGE, list).await?;
         Ok((page.result.objects, page.page_token))
     }
 
-    /// All pages of a listing, up to the end of the range at least.
-    async fn pages(
+    /// Lists pages up to the end of the range. The last page may contain files after it.
+    async fn list_pages(
         &self,
         level: Level,
         prefix: &str,
@@ -76,19 +77,21 @@ impl<S: Service> CloudStore<S> {
         let (mut files, mut token) = (Vec::new(), None);
         let (mut names, mut empty) = (0, 0);
         loop {
-            let (objects, next) = self.page(prefix, start, token.clone(), most).await?;
-            allowance.earn(objects.len() as u64 * ENTRY);
+            let (objects, next) = self.list_page(prefix, start, token.clone(), most).await?;
+            allowance.extend(objects.len() as u64 * ENTRY);
             names += objects.len();
             empty = if objects.is_empty() { empty + 1 } else { 0 };
             files.extend(objects.iter().filter_map(|object| listed(level, range.start, prefix, object)));
-            // Keys come in their order.
-            let is_behind = files.last().is_some_and(|last| last.name.min >= range.end);
+            // Keys are listed in ascending order.
+            let is_complete = files.last().is_some_and(|last| last.name.min >= range.end);
             match next {
                 None => return Ok(files),
-                Some(_) if is_behind => return Ok(files),
-                Some(_) if names > MOST_NAMES => return Err(CloudError::nonsense(self.server(), too_many_names())),
+                Some(_) if is_complete => return Ok(files),
+                Some(_) if names > MOST_NAMES => {
+                    return Err(CloudError::invalid_response(self.server(), too_many_names()));
+                }
                 Some(next) if Some(&next) == token.as_ref() || empty > MOST_EMPTY_PAGES => {
-                    return Err(CloudError::nonsense(self.server(), "a listing without an end".to_owned()));
+                    return Err(CloudError::invalid_response(self.server(), "the listing does not end".to_owned()));
                 }
                 Some(next) => token = Some(next),
             }

@@ -1,11 +1,12 @@
-//! The HTTP client below `object_store`: what it receives is bounded, read to its end and looked at before it goes up.
+//! The HTTP client that `object_store` uses. It limits, reads and checks each response before it returns it.
 //!
-//! `object_store` reads bodies of any length, and keeps the status of a failed answer to itself, as text. Here every body is
-//! bounded by what was asked for, and every failure becomes a [`CloudError`] that is found again at the end.
+//! `object_store` reads bodies of any length, and returns the status of a failed response only as text. Here each body is limited to
+//! what was requested, and each failure becomes a [`CloudError`], which [`CloudError::from_source`] extracts later.
 
 use super::attempt::Attempt;
 use super::checksum;
-use super::error::{CloudError, CloudRefusal, What};
+use super::error::{CloudError, CloudErrorKind};
+use super::refusal::CloudRefusal;
 use crate::store::bounds::{LONGEST_OTHER, LONGEST_PAGE};
 use crate::store::http::{ClientPurpose, Clients};
 use async_trait::async_trait;
@@ -21,19 +22,20 @@ use std::ops::Range;
 use std::sync::Arc;
 use url::Url;
 
-/// Makes HTTP clients whose failures are [`CloudError`]s.
+/// Creates HTTP clients whose errors are [`CloudError`]s.
 #[derive(Debug)]
 pub(in crate::store) struct Connector(pub Arc<Clients>);
 
 impl HttpConnector for Connector {
     fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
-        // What `object_store` sets for the address of a cloud's metadata alone.
+        // `object_store` sets this timeout only for a cloud's metadata service.
         let is_metadata = options.get_config_value(&ClientConfigKey::ConnectTimeout).is_some();
         let purpose = if is_metadata { ClientPurpose::Metadata } else { ClientPurpose::Usual };
         Ok(HttpClient::new(Transport { clients: self.0.clone(), purpose }))
     }
 }
 
+/// The HTTP client of one bucket.
 #[derive(Debug)]
 pub(super) struct Transport {
     clients: Arc<Clients>,
@@ -43,43 +45,46 @@ pub(super) struct Transport {
 #[async_trait]
 impl HttpService for Transport {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
-        let wanted = WantedBody::by(&request, self.clients.server());
-        let answer = self.answer(request, &wanted).await;
-        // `object_store` is told to try nothing again, so the kind does not matter to it.
-        answer.map_err(|what| HttpError::new(HttpErrorKind::Unknown, CloudError { server: wanted.server, what }))
+        let wanted = WantedBody::of(&request, self.clients.server());
+        let response = self.send(request, &wanted).await;
+        // The retries of `object_store` are disabled, so it ignores the kind.
+        response.map_err(|kind| HttpError::new(HttpErrorKind::Unknown, CloudError { server: wanted.server, kind }))
     }
 }
 
 impl Transport {
-    async fn answer(&self, request: HttpRequest, wanted: &WantedBody) -> Result<HttpResponse, What> {
+    async fn send(&self, request: HttpRequest, wanted: &WantedBody) -> Result<HttpResponse, CloudErrorKind> {
         let purpose = if wanted.attempt.fresh { ClientPurpose::Fresh } else { self.purpose };
-        let client = self.clients.client(purpose).map_err(|error| What::Nonsense(error.to_string()))?;
-        let _turn = self.clients.turn().await;
+        let client = self.clients.client(purpose);
+        let client = client.map_err(|error| CloudErrorKind::InvalidResponse(error.to_string()))?;
+        let _permit = self.clients.permit().await;
         match HttpClient::new(client).execute(request).await {
-            Ok(response) if response.status().is_success() => wanted.take(response).await,
+            Ok(response) if response.status().is_success() => wanted.read(response).await,
             Ok(response) => {
-                Err(What::CloudRefusal(CloudRefusal::read(&wanted.url, wanted.is_of_bucket, response).await))
+                Err(CloudErrorKind::Refused(CloudRefusal::read(&wanted.url, wanted.is_of_bucket, response).await))
             }
-            Err(error) => Err(What::silence(&error)),
+            Err(error) => Err(CloudErrorKind::unreachable(&error)),
         }
     }
 }
 
-/// What a request asks for.
+/// The response that a request expects.
 struct WantedBody {
     /// Scheme, host and port.
     server: String,
     url: String,
-    /// The server of the bucket is asked, and not one that gives credentials. It is known where it is not the service's own.
+    /// Whether the request is for the server of the bucket, and not for one that issues credentials. False if the endpoint is not a
+    /// URL, but the name of a service.
     is_of_bucket: bool,
     kind: BodyKind,
     attempt: Attempt,
-    /// A file with an ETag is expected.
+    /// Whether the file is expected to have an ETag.
     has_tag: bool,
 }
 
+/// The kind of a body.
 enum BodyKind {
-    /// What has no body.
+    /// No body.
     Nothing,
     /// A page of a listing.
     Listing,
@@ -90,20 +95,20 @@ enum BodyKind {
 }
 
 impl WantedBody {
-    /// `endpoint` is the server of the bucket, or the name of the service.
-    fn by(request: &HttpRequest, endpoint: &str) -> WantedBody {
+    /// Derives the expected response from a request. `endpoint` is the server of the bucket, or the name of the service.
+    fn of(request: &HttpRequest, endpoint: &str) -> WantedBody {
         let uri = request.uri();
         let url = uri.to_string();
-        // The bucket may stand in front of the host.
+        // The host may begin with the bucket.
         let is_of_bucket = host_and_port(endpoint)
             .zip(host_and_port(&url))
-            .is_some_and(|((host, port), (asked, at))| asked.ends_with(host.as_str()) && at == port);
+            .is_some_and(|((host, port), (requested, at))| requested.ends_with(host.as_str()) && at == port);
         let server = match (uri.scheme_str(), uri.authority()) {
             (Some(scheme), Some(authority)) => format!("{scheme}://{authority}"),
             _ => uri.path().to_owned(),
         };
         let is_listing = uri.query().is_some_and(|query| query.contains("list-type=2") || query.contains("comp=list"));
-        let range = request.headers().get(RANGE).and_then(|range| range.to_str().ok()).and_then(range);
+        let range = request.headers().get(RANGE).and_then(|range| range.to_str().ok()).and_then(parse_range);
         let kind = match range {
             _ if request.method() == "HEAD" => BodyKind::Nothing,
             Some(range) => BodyKind::Part(range),
@@ -114,51 +119,66 @@ impl WantedBody {
         WantedBody { server, url, is_of_bucket, kind, attempt, has_tag: request.headers().contains_key(IF_MATCH) }
     }
 
-    /// The answer with its whole body, if it can be what was asked for.
-    async fn take(&self, response: HttpResponse) -> Result<HttpResponse, What> {
+    /// Reads the whole body. Fails if it cannot be the requested one.
+    async fn read(&self, response: HttpResponse) -> Result<HttpResponse, CloudErrorKind> {
         let (parts, body) = response.into_parts();
         let bytes = match &self.kind {
             BodyKind::Nothing => Bytes::new(),
-            BodyKind::Other => collect(body, &parts.headers, LONGEST_OTHER).await.map_err(|cut| cut.what)?,
+            BodyKind::Other => {
+                collect(body, &parts.headers, LONGEST_OTHER).await.map_err(|interrupted| interrupted.kind)?
+            }
             BodyKind::Listing => {
-                let bytes = collect(body, &parts.headers, LONGEST_PAGE).await.map_err(|cut| cut.what)?;
+                let bytes =
+                    collect(body, &parts.headers, LONGEST_PAGE).await.map_err(|interrupted| interrupted.kind)?;
                 check_listing(&bytes)?;
                 bytes
             }
-            // `object_store` says what is wrong with it. What is not read closes the connection.
+            // `object_store` reports the error. The connection is closed because the body is not read.
             BodyKind::Part(_) if parts.status != StatusCode::PARTIAL_CONTENT => Bytes::new(),
-            BodyKind::Part(range) => self.part(range, &parts.headers, body).await?,
+            BodyKind::Part(range) => self.read_part(range, &parts.headers, body).await?,
         };
         Ok(HttpResponse::from_parts(parts, bytes.into()))
     }
 
-    async fn part(&self, asked: &Range<u64>, headers: &HeaderMap, body: HttpResponseBody) -> Result<Bytes, What> {
+    /// Reads and checks a range of a file.
+    async fn read_part(
+        &self,
+        requested: &Range<u64>,
+        headers: &HeaderMap,
+        body: HttpResponseBody,
+    ) -> Result<Bytes, CloudErrorKind> {
         let tag = text(headers, ETAG.as_str()).next();
         if tag.is_none() && self.has_tag && !self.attempt.fresh {
-            return Err(What::Nonsense("a file without an ETag, which it had before".to_owned()));
+            return Err(invalid("the ETag is missing, which the file had before"));
         }
-        // Where it makes no sense, `object_store` says so.
-        let sent = text(headers, CONTENT_RANGE.as_str()).next().and_then(content_range);
-        let is_asked = sent.as_ref().is_some_and(|(sent, _)| sent.start == asked.start && sent.end <= asked.end);
-        let bytes = match collect(body, headers, asked.end - asked.start).await {
+        // If it is invalid, `object_store` reports the error.
+        let sent = text(headers, CONTENT_RANGE.as_str()).next().and_then(parse_content_range);
+        let is_requested =
+            sent.as_ref().is_some_and(|(sent, _)| sent.start == requested.start && sent.end <= requested.end);
+        let bytes = match collect(body, headers, requested.end - requested.start).await {
             Ok(bytes) => bytes,
-            Err(cut) => {
-                if let (Some(partial), Some(tag), true) = (&self.attempt.partial, tag, is_asked) {
-                    partial.keep(&cut.came, tag);
+            Err(interrupted) => {
+                if let (Some(partial), Some(tag), true) = (&self.attempt.partial, tag, is_requested) {
+                    partial.keep(&interrupted.received, tag);
                 }
-                return Err(cut.what);
+                return Err(interrupted.kind);
             }
         };
-        let Some((sent, size)) = sent.filter(|_| is_asked) else { return Ok(bytes) };
+        let Some((sent, size)) = sent.filter(|_| is_requested) else { return Ok(bytes) };
         let (length, announced) = (bytes.len() as u64, sent.end - sent.start);
         if length != announced {
-            return Err(What::Nonsense(format!("{length} bytes as a part of {announced}")));
+            return Err(invalid(&format!("{length} bytes for a range of {announced}")));
         }
         if sent == (0..size) && checksum::contradicts(&bytes, |name| text(headers, name)) {
-            return Err(What::Nonsense("a file that has not the checksum that is sent with it".to_owned()));
+            return Err(invalid("the checksum differs from the one in the header"));
         }
         Ok(bytes)
     }
+}
+
+/// Returns the error for a response with a successful status that is invalid.
+fn invalid(cause: &str) -> CloudErrorKind {
+    CloudErrorKind::InvalidResponse(cause.to_owned())
 }
 
 fn host_and_port(url: &str) -> Option<(String, u16)> {
@@ -166,52 +186,57 @@ fn host_and_port(url: &str) -> Option<(String, u16)> {
     Some((url.host_str()?.to_owned(), url.port_or_known_default()?))
 }
 
-/// `object_store` would take any XML, such as the page of a proxy that wants a password, for the listing of an empty bucket.
-fn check_listing(body: &[u8]) -> Result<(), What> {
+/// Fails if a body is not a listing. `object_store` accepts any XML as the listing of an empty bucket, such as the sign-in page of a
+/// proxy.
+fn check_listing(body: &[u8]) -> Result<(), CloudErrorKind> {
     let beginning = String::from_utf8_lossy(&body[..body.len().min(1024)]);
     match ["<ListBucketResult", "<EnumerationResults"].iter().any(|root| beginning.contains(root)) {
         true => Ok(()),
-        false => Err(What::Nonsense("what came is no listing".to_owned())),
+        false => Err(invalid("the body is not a listing")),
     }
 }
 
 /// A body that was not read to its end.
-struct Cut {
-    came: BytesMut,
-    what: What,
+struct InterruptedBody {
+    received: BytesMut,
+    kind: CloudErrorKind,
 }
 
-/// Reads a body of at most so many bytes.
-async fn collect(body: HttpResponseBody, headers: &HeaderMap, most: u64) -> Result<Bytes, Cut> {
+/// Reads a body of at most `most` bytes.
+async fn collect(body: HttpResponseBody, headers: &HeaderMap, most: u64) -> Result<Bytes, InterruptedBody> {
     let announced = text(headers, CONTENT_LENGTH.as_str()).next().and_then(|length| length.parse().ok());
-    let too_long = |came| Cut { came, what: What::Nonsense(format!("more than the {most} bytes that were asked for")) };
+    let too_long = || InterruptedBody {
+        received: BytesMut::new(),
+        kind: invalid(&format!("more than the {most} bytes that were requested")),
+    };
     if announced.is_some_and(|announced: u64| announced > most) {
-        return Err(too_long(BytesMut::new()));
+        return Err(too_long());
     }
-    let mut came = BytesMut::with_capacity(announced.unwrap_or(0) as usize);
+    let mut received = BytesMut::with_capacity(announced.unwrap_or(0) as usize);
     let mut stream = body.bytes_stream();
     while let Some(chunk) = stream.next().await {
         match chunk {
-            Ok(chunk) if (came.len() + chunk.len()) as u64 > most => return Err(too_long(BytesMut::new())),
-            Ok(chunk) => came.extend_from_slice(&chunk),
-            Err(error) => return Err(Cut { came, what: What::silence(&error) }),
+            Ok(chunk) if (received.len() + chunk.len()) as u64 > most => return Err(too_long()),
+            Ok(chunk) => received.extend_from_slice(&chunk),
+            Err(error) => return Err(InterruptedBody { received, kind: CloudErrorKind::unreachable(&error) }),
         }
     }
-    Ok(came.freeze())
+    Ok(received.freeze())
 }
 
+/// Returns the values of a header that are text.
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> impl Iterator<Item = &'a str> {
     headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok())
 }
 
-/// The range of a header `Range`, as `object_store` writes it.
-fn range(header: &str) -> Option<Range<u64>> {
+/// Parses a `Range` header in the form that `object_store` writes.
+fn parse_range(header: &str) -> Option<Range<u64>> {
     let (start, last) = header.strip_prefix("bytes=")?.split_once('-')?;
     Some(start.parse().ok()?..last.parse::<u64>().ok()?.checked_add(1)?)
 }
 
-/// The range of a header `Content-Range`, and the length of the whole.
-fn content_range(header: &str) -> Option<(Range<u64>, u64)> {
+/// Parses a `Content-Range` header. Returns the range and the length of the whole object.
+fn parse_content_range(header: &str) -> Option<(Range<u64>, u64)> {
     let (part, size) = header.trim().strip_prefix("bytes ")?.split_once('/')?;
     let (start, last) = part.split_once('-')?;
     let (start, end) = (start.parse().ok()?, last.parse::<u64>().ok()?.checked_add(1)?);

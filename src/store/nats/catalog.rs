@@ -118,7 +118,7 @@ impl Mirror {
         if let Some(last) = connection.last_told().await? {
             let mut messages = connection.objects_from(1).await?;
             while let Some((sequence, object)) = messages.next_object().await? {
-                allowance.earn(ENTRY);
+                allowance.extend(ENTRY);
                 if let Some(object) = object {
                     known.insert(connection.subject(&object.name));
                     check_names(known.len()).map_err(|what| NatsError::nonsense(&what))?;

@@ -2,7 +2,7 @@
 
 use crate::store::environment::{Environment, Secret};
 use crate::store::parameters::Parameters;
-use crate::store::url::{UrlParts, decoded};
+use crate::store::url::{UrlParts, UserInfo};
 use async_nats::ServerAddr;
 use std::path::PathBuf;
 
@@ -48,7 +48,7 @@ const USUAL_SERVER: &str = "127.0.0.1:4222";
 impl NatsConfig {
     pub fn parse(parts: &UrlParts<'_>, environment: &Environment<'_>, shown: &str) -> Result<NatsConfig, String> {
         let mut parameters = Parameters::of(&parts.query);
-        let credentials = credentials(parts.userinfo, &mut parameters, environment)?;
+        let credentials = credentials(parts.user_info()?, &mut parameters, environment)?;
         let tls = parameters.flag("tls")?.unwrap_or(false);
         let authorities = parameters.take("rootCas").unwrap_or_default();
         let certificate = match (parameters.take("clientCert"), parameters.take("clientKey")) {
@@ -74,7 +74,7 @@ impl NatsConfig {
 
     /// As [`Location::recipient`](crate::store::Location::recipient). A file that the URL points to is one of this machine.
     pub fn recipient(&self, parts: &UrlParts<'_>) -> Option<String> {
-        let own = credentials(parts.userinfo, &mut Parameters::of(&parts.query), &Environment::EMPTY);
+        let own = credentials(parts.user_info().ok()?, &mut Parameters::of(&parts.query), &Environment::EMPTY);
         let is_own = own.as_ref() == Ok(&self.credentials) && !matches!(self.credentials, NatsCredentials::File(_));
         if is_own && self.certificate.is_none() {
             return None;
@@ -114,7 +114,7 @@ fn bucket(path: &str) -> Result<String, String> {
 
 /// In the order in which Litestream prefers them.
 fn credentials(
-    userinfo: Option<&str>,
+    user_info: Option<UserInfo>,
     parameters: &mut Parameters,
     environment: &Environment<'_>,
 ) -> Result<NatsCredentials, String> {
@@ -124,11 +124,7 @@ fn credentials(
     };
     let (jwt, seed) = (setting("jwt")?, setting("seed")?);
     let (file, token) = (setting("creds")?, setting("token")?);
-    let (user, password) = match userinfo.map(|info| info.split_once(':').unwrap_or((info, ""))) {
-        Some((user, password)) => (Some(decoded(user)?), Some(decoded(password)?)),
-        None => (None, None),
-    };
-    let (user, password) = (user.filter(|user| !user.is_empty()), password.filter(|word| !word.is_empty()));
+    let (user, password) = user_info.map_or((None, None), |info| (info.user, info.password));
     let is_named = user.is_some();
     let user = user.map_or_else(|| environment.text("LITESTREAM_NATS_USERNAME"), |user| Ok(Some(user)))?;
     let password = password.map_or_else(|| environment.text("LITESTREAM_NATS_PASSWORD"), |word| Ok(Some(word)))?;

@@ -64,7 +64,7 @@ impl NatsStore {
             let (connection, is_new) = self.connected().await?;
             match connection.ask(question(connection.clone())).await {
                 Err(failure) if failure.is_passing() => {
-                    self.link.give_up(&connection).await;
+                    self.link.discard(&connection).await;
                     if is_new {
                         return Err(failure);
                     }
@@ -77,7 +77,7 @@ impl NatsStore {
         match allowance.limit(tries).await {
             Some(answer) => answer,
             None => {
-                self.link.cut().await;
+                self.link.disconnect().await;
                 Err(NatsError::late(allowance.deadline().as_secs()))
             }
         }

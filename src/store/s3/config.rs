@@ -1,8 +1,8 @@
-//! The bucket, path, options and credentials that an `s3` URL and the environment give.
+//! The configuration of an S3 bucket, from an `s3` URL and the environment.
 
-use super::host::{AccessPoint, Host, is_amazons};
-use super::oss::is_alibabas;
-use super::profile;
+use super::chain;
+use super::credentials::S3Credentials;
+use super::host::{AccessPoint, Host, is_alibaba, is_amazon};
 use crate::store::cloud::is_region;
 use crate::store::environment::{Environment, Secret};
 use crate::store::parameters::Parameters;
@@ -11,39 +11,26 @@ use crate::store::url::{self, UrlParts};
 use object_store::path::Path;
 use std::ffi::OsString;
 
-/// Where a replica lies in S3, and how to ask for it.
+/// The bucket and path of a replica in S3, and how to access it.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(in crate::store) struct S3Config {
     pub bucket: String,
     /// The replica's path below the bucket, never empty.
     pub path: String,
     pub region: Option<String>,
-    /// With its scheme; None for Amazon's own.
+    /// The URL of the server; None for Amazon S3.
     pub endpoint: Option<String>,
     pub path_style: bool,
     pub skip_verify: bool,
-    /// The key that the customer encrypts objects with, in Base64.
+    /// The customer-provided encryption key, in Base64.
     pub customer_key: Option<Secret>,
     pub credentials: S3Credentials,
-    /// A file of certificates to trust besides the system's.
+    /// A file with certificate authorities to trust in addition to the system's.
     pub authorities: Option<OsString>,
 }
 
-/// What requests are signed with.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub(in crate::store) enum S3Credentials {
-    /// Keys that somebody set.
-    Static { id: Secret, secret: Secret, token: Option<Secret> },
-    /// Where to ask for the keys of a role: variables of the environment.
-    Role(Vec<(&'static str, Secret)>),
-    /// A program that prints them.
-    Process(Secret),
-    /// Nothing: the bucket is public.
-    None,
-}
-
-/// What Litestream reads when it writes. Accepted, so that one URL serves both.
-const FOR_WRITERS: [&str; 8] = [
+/// Parameters that Litestream uses when it writes. They are accepted so that the same URL can be used for writing and reading.
+const WRITE_ONLY: [&str; 8] = [
     "signpayload",
     "requirecontentmd5",
     "concurrency",
@@ -54,13 +41,11 @@ const FOR_WRITERS: [&str; 8] = [
     "ssekmskeyid",
 ];
 
-/// Variables that name a server other than Amazon's.
+/// Variables with the URL of a server other than Amazon S3.
 const ENDPOINTS: [&str; 3] = ["LITESTREAM_S3_ENDPOINT", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"];
 
-/// Where an instance is asked, as `object_store` calls it.
-const METADATA: &str = "AWS_METADATA_ENDPOINT";
-
 impl S3Config {
+    /// Parses an `s3` URL. `shown` is its masked form, for warnings.
     pub fn parse(parts: &UrlParts<'_>, environment: &Environment<'_>, shown: &str) -> Result<S3Config, String> {
         let mut parameters = Parameters::of(&parts.query);
         let (host, path) = match AccessPoint::parse(parts)? {
@@ -76,9 +61,9 @@ impl S3Config {
         let region = parameters.take("region").or(host.region);
         let (credentials, regional) = match parameters.flag("anonymous")? {
             Some(true) => (S3Credentials::None, None),
-            _ => S3Credentials::find(environment)?,
+            _ => chain::find(environment)?,
         };
-        let place = S3Config {
+        let config = S3Config {
             bucket: host.bucket,
             path,
             region: match region {
@@ -92,133 +77,67 @@ impl S3Config {
             credentials,
             authorities: environment.raw("AWS_CA_BUNDLE"),
         };
-        parameters.warn_of_the_rest(&FOR_WRITERS, shown);
-        if let Some(endpoint) = place.endpoint.as_deref().filter(|_| place.credentials != S3Credentials::None) {
+        parameters.warn_of_the_rest(&WRITE_ONLY, shown);
+        if let Some(endpoint) = config.endpoint.as_deref().filter(|_| config.credentials != S3Credentials::None) {
             recipient::warn_of_plain_http(endpoint, shown);
         }
-        if parts.userinfo.is_some() {
-            tracing::warn!("{shown}: credentials in an s3 URL are ignored, set AWS_ACCESS_KEY_ID and so on");
+        if parts.user_info()?.is_some() {
+            tracing::warn!(
+                "{shown}: credentials in an s3 URL are ignored; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+            );
         }
-        place.check()
+        config.check()
     }
 
+    /// Fails if the URL cannot refer to a replica.
     fn check(self) -> Result<S3Config, String> {
         if self.bucket.is_empty() {
-            return Err("it names no bucket; write s3://bucket/path, and a server of your own as \
+            return Err("the URL names no bucket; write s3://bucket/path, or for another server \
                         s3://bucket/path?endpoint=http://localhost:9000"
                 .to_owned());
         }
         if self.bucket.contains(':') {
-            return Err("its host has a port, so it is no bucket at Amazon's; name a server of your own as in \
+            return Err("the host has a port, so it is not a bucket of Amazon S3; for another server write \
                         s3://bucket/path?endpoint=https://minio.example.com:9000"
                 .to_owned());
         }
         self.check_host()?;
         if self.path.is_empty() {
-            return Err("it names no path below the bucket, and what Litestream writes without one has keys that \
-                        cannot be read; give the replica a path on both sides, as in s3://bucket/path"
-                .to_owned());
+            return Err(
+                "the URL names no path, and the keys that Litestream writes without a path cannot be read; add a \
+                        path for writing and reading, as in s3://bucket/path"
+                    .to_owned(),
+            );
         }
-        Path::parse(&self.path).map_err(|_| "its path holds control characters".to_owned())?;
+        Path::parse(&self.path).map_err(|_| "the path contains control characters".to_owned())?;
         Ok(self)
     }
 
-    /// Bucket and region become parts of the names of hosts, and must not lead to another host.
+    /// Fails if the bucket or the region is invalid. Both become part of a host name and must not change it to another host.
     pub fn check_host(&self) -> Result<(), String> {
         if !self.bucket.bytes().all(|c| c.is_ascii_alphanumeric() || b".-_".contains(&c)) {
-            return Err("its bucket has characters that no bucket has".to_owned());
+            return Err("the bucket contains characters that are not allowed in a bucket name".to_owned());
         }
         match &self.region {
-            Some(region) if !is_region(region) => Err("its region is no region, as eu-central-1 is".to_owned()),
+            Some(region) if !is_region(region) => {
+                Err("the region is invalid; write for example eu-central-1".to_owned())
+            }
             _ => Ok(()),
         }
     }
 
     /// As [`Location::recipient`](crate::store::Location::recipient).
     pub fn recipient(&self, environment: &Environment<'_>) -> Option<String> {
-        let is_own = |endpoint: &str| {
-            recipient::verified_host(endpoint).is_some_and(|host| is_amazons(&host) || is_alibabas(&host))
+        let is_own_service = |endpoint: &str| {
+            recipient::verified_host(endpoint).is_some_and(|host| is_amazon(&host) || is_alibaba(&host))
         };
         match (&self.credentials, &self.endpoint) {
             (S3Credentials::None, _) => None,
             (_, None) => recipient::at("Amazon S3", true, self.skip_verify),
             (_, Some(endpoint)) => {
-                let is_named = is_own(endpoint) || recipient::is_named(endpoint, environment, &ENDPOINTS);
+                let is_named = is_own_service(endpoint) || recipient::is_named(endpoint, environment, &ENDPOINTS);
                 recipient::at(endpoint, is_named, self.skip_verify)
             }
-        }
-    }
-}
-
-impl S3Credentials {
-    /// As Amazon's own tools look for them, and with them the region of a profile. Keys come in pairs: halves of two
-    /// pairs are never mixed.
-    fn find(environment: &Environment<'_>) -> Result<(S3Credentials, Option<String>), String> {
-        let mut half = None;
-        for family in ["AWS", "LITESTREAM"] {
-            let name = |rest: &str| format!("{family}_{rest}");
-            let read = |rest: &str| Ok::<_, String>(environment.text(&name(rest))?.map(Secret));
-            let (id, secret) = (read("ACCESS_KEY_ID")?, read("SECRET_ACCESS_KEY")?);
-            match (id, secret) {
-                (Some(id), Some(secret)) => {
-                    return Ok((S3Credentials::Static { id, secret, token: read("SESSION_TOKEN")? }, None));
-                }
-                (None, None) => {}
-                (Some(_), None) => half = half.or(Some([name("ACCESS_KEY_ID"), name("SECRET_ACCESS_KEY")])),
-                (None, Some(_)) => half = half.or(Some([name("SECRET_ACCESS_KEY"), name("ACCESS_KEY_ID")])),
-            }
-        }
-        if let Some([set, unset]) = half {
-            return Err(format!("{set} is set but {unset} is not; set both or neither"));
-        }
-        if environment.raw("AWS_WEB_IDENTITY_TOKEN_FILE").is_some() {
-            return Ok((S3Credentials::role(environment)?, None));
-        }
-        let (region, credentials) = profile::read(environment)?;
-        Ok((credentials.map_or_else(|| S3Credentials::role(environment), Ok)?, region))
-    }
-
-    fn role(environment: &Environment<'_>) -> Result<S3Credentials, String> {
-        const VARIABLES: [&str; 9] = [
-            "AWS_WEB_IDENTITY_TOKEN_FILE",
-            "AWS_ROLE_ARN",
-            "AWS_ROLE_SESSION_NAME",
-            "AWS_ENDPOINT_URL_STS",
-            "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
-            "AWS_CONTAINER_CREDENTIALS_FULL_URI",
-            "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
-            METADATA,
-            "AWS_IMDSV1_FALLBACK",
-        ];
-        let mut set = Vec::new();
-        for name in VARIABLES {
-            set.extend(environment.text(name)?.map(|value| (name, Secret(value))));
-        }
-        if let Some(endpoint) = environment.text("AWS_EC2_METADATA_SERVICE_ENDPOINT")? {
-            set.retain(|(name, _)| *name != METADATA);
-            set.push((METADATA, Secret(endpoint.trim_end_matches('/').to_owned())));
-        }
-        let is_set = |name: &str| set.iter().any(|(set, _)| *set == name);
-        for (one, other) in [
-            ("AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_ROLE_ARN"),
-            ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"),
-        ] {
-            if is_set(one) && !is_set(other) {
-                return Err(format!("{one} is set but {other} is not, which it needs; set both or neither"));
-            }
-        }
-        let of_others = [
-            "AWS_WEB_IDENTITY_TOKEN_FILE",
-            "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
-            "AWS_CONTAINER_CREDENTIALS_FULL_URI",
-        ];
-        let is_off = environment.text("AWS_EC2_METADATA_DISABLED")?.is_some_and(|off| off.eq_ignore_ascii_case("true"));
-        match is_off && !of_others.into_iter().any(is_set) {
-            true => Err("there are no credentials: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not set, and \
-                         AWS_EC2_METADATA_DISABLED forbids to ask the instance; set them, or anonymous=true for a \
-                         public bucket"
-                .to_owned()),
-            false => Ok(S3Credentials::Role(set)),
         }
     }
 }
@@ -233,17 +152,13 @@ mod tests {
         S3Config::parse(&UrlParts::of(rest).expect("parts"), &Environment(&find), url)
     }
 
-    fn secret(text: &str) -> Secret {
-        Secret(text.to_owned())
-    }
-
     #[test]
-    fn an_endpoint_comes_from_the_url_then_its_host_then_the_environment() {
+    fn the_order_for_the_endpoint_is_parameter_host_environment() {
         let variables = [("AWS_ENDPOINT_URL", "http://c"), ("AWS_ENDPOINT_URL_S3", "http://b"), ("AWS_REGION", "mars")];
         let litestream = ("LITESTREAM_S3_ENDPOINT", "a.local");
         let of = |url: &str, variables: &[(&str, &str)]| {
-            let place = parse(url, variables).expect(url);
-            (place.endpoint.unwrap_or_default(), place.path_style, place.region.unwrap_or_default())
+            let config = parse(url, variables).expect(url);
+            (config.endpoint.unwrap_or_default(), config.path_style, config.region.unwrap_or_default())
         };
         let expect = |endpoint: &str, path_style, region: &str| (endpoint.to_owned(), path_style, region.to_owned());
         assert_eq!(of("s3://b/p", &[]), expect("", false, ""));
@@ -254,7 +169,7 @@ mod tests {
         assert_eq!(of("s3://b.s3.us-west-1.amazonaws.com/p?force-path-style=t", &[]), expect("", true, "us-west-1"));
         let arn = "s3://arn:aws:s3:eu-west-1:123:accesspoint/mine/p/q?region=mars";
         assert_eq!(of(arn, &variables), expect("https://s3-accesspoint.eu-west-1.amazonaws.com", false, "mars"));
-        let point = parse(arn, &[]).expect("a place");
+        let point = parse(arn, &[]).expect("a configuration");
         assert_eq!((&*point.bucket, &*point.path), ("mine-123", "p/q"));
         assert_eq!(
             of("s3://b.s3.fr-par.scw.cloud/p", &variables),
@@ -263,97 +178,35 @@ mod tests {
     }
 
     #[test]
-    fn keys_come_in_pairs() {
-        let of = |variables: &[(&str, &str)]| parse("s3://b/p", variables).map(|place| place.credentials);
-        let (id, key, token) = (("AWS_ACCESS_KEY_ID", "a"), ("AWS_SECRET_ACCESS_KEY", "b"), ("AWS_SESSION_TOKEN", "c"));
-        let other = [("LITESTREAM_ACCESS_KEY_ID", "x"), ("LITESTREAM_SECRET_ACCESS_KEY", "y")];
-        let first = |token| Ok(S3Credentials::Static { id: secret("a"), secret: secret("b"), token });
-        let second = || Ok(S3Credentials::Static { id: secret("x"), secret: secret("y"), token: None });
-        assert_eq!(of(&[id, key, other[0], other[1]]), first(None));
-        assert_eq!(of(&[id, key, token]), first(Some(secret("c"))));
-        assert_eq!(of(&[other[0], other[1], token]), second());
-        assert_eq!(of(&[id, other[0], other[1]]), second());
-        let complaint = of(&[id, other[1]]).expect_err("two halves");
-        assert!(complaint.starts_with("AWS_ACCESS_KEY_ID is set but AWS_SECRET_ACCESS_KEY is not"), "{complaint}");
-        let role = ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/role");
-        assert_eq!(of(&[role]), Ok(S3Credentials::Role(vec![(role.0, secret("/role"))])));
-    }
-
-    #[test]
-    fn a_role_is_asked_for_where_the_environment_says_and_half_of_a_setting_is_none() {
-        let of = |variables: &[(&str, &str)]| parse("s3://b/p", variables).map(|place| place.credentials);
-        let asked_at = |endpoint: &str| Ok(S3Credentials::Role(vec![(METADATA, secret(endpoint))]));
-        let amazons = ("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://[fd00:ec2::254]/");
-        assert_eq!(of(&[amazons]), asked_at("http://[fd00:ec2::254]"));
-        assert_eq!(of(&[(METADATA, "http://other")]), asked_at("http://other"));
-        assert_eq!(of(&[(METADATA, "http://other"), amazons]), asked_at("http://[fd00:ec2::254]"));
-        let off = ("AWS_EC2_METADATA_DISABLED", "True");
-        let (uri, file) =
-            (("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://x"), ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "t"));
-        assert_eq!(
-            of(&[uri, file, off]),
-            Ok(S3Credentials::Role(vec![(uri.0, secret(uri.1)), (file.0, secret(file.1))]))
-        );
-        for (variables, complaint) in [
-            (&[off][..], "there are no credentials: AWS_ACCESS_KEY_ID and"),
-            (&[uri], "AWS_CONTAINER_CREDENTIALS_FULL_URI is set but AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE is not"),
-            (
-                &[("AWS_WEB_IDENTITY_TOKEN_FILE", "t")],
-                "AWS_WEB_IDENTITY_TOKEN_FILE is set but AWS_ROLE_ARN is not, which it needs; set both or neither",
-            ),
-        ] {
-            let text = of(variables).expect_err(complaint);
-            assert!(text.starts_with(complaint), "{text}");
-        }
-    }
-
-    #[test]
-    fn keys_come_before_a_web_identity_that_before_a_profile_and_that_before_a_container() {
+    fn the_region_of_the_environment_precedes_that_of_the_profile() {
         let home = tempfile::tempdir().expect("a directory");
         std::fs::create_dir(home.path().join(".aws")).expect("a directory");
-        let lines = "[default]\naws_access_key_id = p\naws_secret_access_key = q\nregion = mars\n[profile bare]\n";
-        std::fs::write(home.path().join(".aws/config"), lines).expect("a file");
-        let home = [("HOME", home.path().to_str().expect("text"))];
-        let of = |variables: &[&[(&str, &str)]]| {
-            let place = parse("s3://b/p", &[&[home[0]][..], &variables.concat()].concat()).expect("a place");
-            let kind = match place.credentials {
-                S3Credentials::Static { id, .. } => id.0,
-                S3Credentials::Role(variables) => variables[0].0.to_owned(),
-                other => panic!("{other:?}"),
-            };
-            (kind, place.region)
-        };
-        let expect = |kind: &str, region: Option<&str>| (kind.to_owned(), region.map(str::to_owned));
-        let keys = [("AWS_ACCESS_KEY_ID", "a"), ("AWS_SECRET_ACCESS_KEY", "b")];
-        let identity = [("AWS_WEB_IDENTITY_TOKEN_FILE", "t"), ("AWS_ROLE_ARN", "r")];
-        let container = [("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/task")];
-        assert_eq!(of(&[&keys, &identity, &container]), expect("a", None));
-        assert_eq!(of(&[&identity, &container]), expect(identity[0].0, None));
-        assert_eq!(of(&[&container]), expect("p", Some("mars")));
-        assert_eq!(of(&[&container, &[("AWS_REGION", "eu-west-1")]]), expect("p", Some("eu-west-1")));
-        assert_eq!(of(&[&container, &[("AWS_PROFILE", "bare")]]), expect(container[0].0, None));
-        assert_eq!(of(&[&container, &[("AWS_CONFIG_FILE", "/nowhere")]]), expect(container[0].0, None));
+        std::fs::write(home.path().join(".aws/config"), "[default]\nregion = mars\n").expect("a file");
+        let home = ("HOME", home.path().to_str().expect("text"));
+        let of = |variables: &[(&str, &str)]| parse("s3://b/p", variables).expect("a configuration").region;
+        assert_eq!(of(&[home]).as_deref(), Some("mars"));
+        assert_eq!(of(&[home, ("AWS_REGION", "eu-west-1")]).as_deref(), Some("eu-west-1"));
     }
 
     #[test]
-    fn what_cannot_be_right_is_refused_with_its_name() {
+    fn invalid_urls_are_refused() {
         for (url, part) in [
             ("s3://b/p?skip-verify=perhaps", "skipVerify is 'perhaps'"),
             ("s3://localhost:9000/b/p", "no bucket"),
             ("s3://b.minio.example.com:9000/p", "has a port"),
-            ("s3://arn:aws:s3:eu-west-1:1:bucket/x/p", "no ARN of an access point"),
+            ("s3://arn:aws:s3:eu-west-1:1:bucket/x/p", "not the ARN of an access point"),
             ("s3://arn:aws:s3:eu-west-1:1:accesspoint/x", "no path"),
             ("s3://b/p%0A", "control characters"),
-            ("s3://b/p?region=x.evil/", "no region"),
-            ("s3://b/p?region=evil%23", "no region"),
-            ("s3://b%5c/p", "its bucket has characters"),
-            ("s3://b,c/p", "its bucket has characters"),
-            ("s3://arn:aws:s3:evil%5c:1:accesspoint/x/p", "its region is no region"),
-            ("s3://arn:aws:s3:eu-west-1:1%5c:accesspoint/x/p", "its bucket has characters"),
-            ("s3://b/p?endpoint=http://", "endpoint 'http:' is no URL"),
+            ("s3://b/p?region=x.evil/", "the region is invalid"),
+            ("s3://b/p?region=evil%23", "the region is invalid"),
+            ("s3://b%5c/p", "the bucket contains"),
+            ("s3://b,c/p", "the bucket contains"),
+            ("s3://arn:aws:s3:evil%5c:1:accesspoint/x/p", "the region is invalid"),
+            ("s3://arn:aws:s3:eu-west-1:1%5c:accesspoint/x/p", "the bucket contains"),
+            ("s3://b/p?endpoint=http://", "endpoint 'http:' is not the URL"),
         ] {
-            let complaint = parse(url, &[]).expect_err(url);
-            assert!(complaint.contains(part), "{complaint}");
+            let error = parse(url, &[]).expect_err(url);
+            assert!(error.contains(part), "{error}");
         }
     }
 }

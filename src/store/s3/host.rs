@@ -1,19 +1,19 @@
-//! Which bucket on which server the host of an `s3` URL names.
+//! The bucket and the server that the host of an `s3` URL names.
 
 use crate::store::url::{self, UrlParts};
 
-/// What a host says.
+/// The bucket and the server that a host names.
 #[derive(Default, PartialEq, Eq, Debug)]
 pub(super) struct Host {
-    /// Empty if the host names a server alone.
+    /// Empty if the host names only a server.
     pub bucket: String,
     pub region: Option<String>,
-    /// With its scheme; None for Amazon's own.
+    /// The URL of the server; None for Amazon S3.
     pub endpoint: Option<String>,
     pub path_style: bool,
 }
 
-/// A provider whose hosts Litestream knows: `<bucket>.<label><region>.<domain>`.
+/// A provider that Litestream recognizes by its hosts: `<bucket>.<label><region>.<domain>`.
 struct Provider {
     domain: &'static str,
     label: &'static str,
@@ -29,10 +29,10 @@ const PROVIDERS: [Provider; 4] = [
 ];
 
 impl Host {
-    /// Reads a host as Litestream does.
+    /// Parses a host as Litestream does.
     pub fn parse(host: &str) -> Host {
         if host.contains(':') && !host.contains(".com") {
-            // A server of one's own, in the form bucket.server:port.
+            // Another server, in the form bucket.server:port.
             let (bucket, server) = host.split_once('.').unwrap_or(("", host));
             let scheme = if url::is_local(server) { "http" } else { "https" };
             return Host {
@@ -42,21 +42,21 @@ impl Host {
                 path_style: true,
             };
         }
-        amazon(host)
+        parse_amazon(host)
             .or_else(|| PROVIDERS.iter().find_map(|provider| provider.parse(host)))
             .unwrap_or_else(|| Host { bucket: host.to_owned(), ..Host::default() })
     }
 }
 
-/// An access point, which has a host of its own in the place of a bucket.
+/// An access point, which is used instead of a bucket and has its own host.
 pub(super) struct AccessPoint {
     pub host: Host,
-    /// The path below it.
+    /// The path of the replica.
     pub path: String,
 }
 
 impl AccessPoint {
-    /// Reads `arn:aws:s3:<region>:<account>:accesspoint/<name>/<path>`; None if it is no ARN at all.
+    /// Parses `arn:aws:s3:<region>:<account>:accesspoint/<name>/<path>`. Returns None if it is not an ARN, and fails for other ARNs.
     pub fn parse(parts: &UrlParts<'_>) -> Result<Option<AccessPoint>, String> {
         let fields: Vec<&str> = parts.host.split(':').collect();
         if !fields[0].eq_ignore_ascii_case("arn") {
@@ -74,16 +74,15 @@ impl AccessPoint {
                 };
                 Ok(Some(AccessPoint { host, path: path.to_owned() }))
             }
-            _ => {
-                Err("its host is no ARN of an access point, as in arn:aws:s3:region:account:accesspoint/name"
-                    .to_owned())
-            }
+            _ => Err("the host is not the ARN of an access point; write arn:aws:s3:region:account:accesspoint/name"
+                .to_owned()),
         }
     }
 }
 
-/// Whether a host is one of S3 at Amazon's: `s3.<region>.amazonaws.com` and its kin. Other hosts below that domain may be anybody's.
-pub(super) fn is_amazons(host: &str) -> bool {
+/// Returns whether a host belongs to Amazon S3: `s3.<region>.amazonaws.com` and similar. Customers of Amazon control other hosts in
+/// that domain.
+pub(super) fn is_amazon(host: &str) -> bool {
     let labels = host.strip_suffix(".amazonaws.com").or_else(|| host.strip_suffix(".amazonaws.com.cn"));
     let labels: Vec<&str> = labels.map(|labels| labels.split('.').collect()).unwrap_or_default();
     let (service, region) = match labels[..] {
@@ -94,14 +93,20 @@ pub(super) fn is_amazons(host: &str) -> bool {
     ["s3", "s3-fips", "s3-accesspoint", "s3-accesspoint-fips"].contains(&service) && region != "elb"
 }
 
-/// Whether an endpoint is Tigris', which answers from the nearest copy, however old, unless told otherwise.
+/// Returns whether a host belongs to OSS of Alibaba Cloud.
+pub(super) fn is_alibaba(host: &str) -> bool {
+    let region = host.strip_prefix("s3.oss-").and_then(|host| host.strip_suffix(".aliyuncs.com"));
+    region.is_some_and(|region| !region.contains('.'))
+}
+
+/// Returns whether an endpoint belongs to Tigris. By default, it returns the nearest copy of an object, even if that is outdated.
 pub(super) fn is_tigris(endpoint: &str) -> bool {
     let host = endpoint.split_once("://").map_or(endpoint, |(_, host)| host);
     ["fly.storage.tigris.dev", "t3.storage.dev"].iter().any(|tigris| host.eq_ignore_ascii_case(tigris))
 }
 
-/// `bucket.s3.amazonaws.com` and `bucket.s3.region.amazonaws.com`.
-fn amazon(host: &str) -> Option<Host> {
+/// Parses `bucket.s3.amazonaws.com` and `bucket.s3.region.amazonaws.com`.
+fn parse_amazon(host: &str) -> Option<Host> {
     let host = host.strip_suffix(".amazonaws.com")?;
     let (bucket, region) = match host.strip_suffix(".s3") {
         Some(bucket) => (bucket, None),
@@ -119,13 +124,13 @@ impl Provider {
             "" if !self.has_region => "",
             rest => rest.strip_suffix('.')?,
         };
-        let (front, region) = match self.has_region {
-            true => rest.rsplit_once('.').map_or(("", rest), |(front, region)| (front, region)),
+        let (prefix, region) = match self.has_region {
+            true => rest.rsplit_once('.').unwrap_or(("", rest)),
             false => (rest, ""),
         };
         let bucket = match self.label.strip_suffix('.') {
-            Some(label) => front.strip_suffix(label)?,
-            None => front,
+            Some(label) => prefix.strip_suffix(label)?,
+            None => prefix,
         };
         let dot = if self.has_region { "." } else { "" };
         Some(Host {
@@ -137,7 +142,7 @@ impl Provider {
     }
 }
 
-/// The endpoint with the bucket in front of its host, as virtual-hosted requests address it.
+/// Returns the endpoint with the bucket before its host, for virtual-hosted requests.
 pub(super) fn with_bucket(endpoint: &str, bucket: &str) -> String {
     match endpoint.split_once("://") {
         Some((scheme, host)) => format!("{scheme}://{bucket}.{host}"),
@@ -150,7 +155,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hosts_name_buckets_as_litestream_reads_them() {
+    fn hosts_are_parsed_as_litestream_parses_them() {
         for (host, bucket, region, endpoint, path_style) in [
             ("bucket", "bucket", None, None, false),
             ("my.dotted.bucket", "my.dotted.bucket", None, None, false),
@@ -178,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bucket_goes_in_front_of_a_host() {
+    fn a_bucket_is_inserted_before_the_host() {
         assert_eq!(with_bucket("https://fra1.example.com", "b"), "https://b.fra1.example.com");
     }
 }

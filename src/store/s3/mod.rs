@@ -1,6 +1,9 @@
-//! Replicas in S3, and whatever speaks its language.
+//! Replicas in Amazon S3 and compatible services.
 
+mod chain;
 mod config;
+mod credential_process;
+mod credentials;
 mod host;
 mod oss;
 mod profile;
@@ -10,19 +13,21 @@ mod tests;
 pub(super) use config::S3Config;
 
 use super::cloud::{self, Bucket, ClientParts, CloudStore, Service};
-use super::http::{Clients, Redirects};
+use super::http::Clients;
 use super::paths::Layout;
+use super::redirects::Redirects;
 use super::tls::Trust;
 use super::url;
 use async_trait::async_trait;
-use config::S3Credentials;
+use credential_process::CredentialProcess;
+use credentials::S3Credentials;
 use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey};
 use std::sync::Arc;
 
-/// The region of a bucket of which nothing is known, as Amazon's own tools have it.
+/// The default region, as in Amazon's own tools.
 const DEFAULT_REGION: &str = "us-east-1";
 
-/// The bucket that a URL of the scheme `s3` or `oss` names, and the server where its host names one as well.
+/// Returns the bucket that a URL of the scheme `s3` or `oss` names, and the endpoint if its host names one.
 pub(super) fn bucket_and_endpoint(scheme: &str, parts: &url::UrlParts<'_>) -> (String, Option<String>) {
     if scheme == "oss" {
         return (oss::host(parts.host).0, None);
@@ -36,13 +41,13 @@ pub(super) fn bucket_and_endpoint(scheme: &str, parts: &url::UrlParts<'_>) -> (S
     }
 }
 
-/// Makes a store of the place.
-pub(super) fn connect(shown: Arc<str>, place: S3Config) -> Result<CloudStore<S3Config>, String> {
-    let trust = Trust::of(place.skip_verify, place.authorities.as_deref(), &shown)?;
-    let is_tigris = place.endpoint.as_deref().is_some_and(host::is_tigris);
-    let clients =
-        Clients::of(place.server(), trust, is_tigris.then_some(("x-tigris-consistent", "true")), Redirects::Refused)?;
-    CloudStore::new(shown, place, clients)
+/// Creates the store. Fails if the settings are invalid.
+pub(super) fn connect(shown: Arc<str>, config: S3Config) -> Result<CloudStore<S3Config>, String> {
+    let trust = Trust::of(config.skip_verify, config.authorities.as_deref(), &shown)?;
+    let is_tigris = config.endpoint.as_deref().is_some_and(host::is_tigris);
+    let header = is_tigris.then_some(("x-tigris-consistent", "true"));
+    let clients = Clients::of(config.server(), trust, header, Redirects::Refused)?;
+    CloudStore::new(shown, config, clients)
 }
 
 impl Service for S3Config {
@@ -80,15 +85,15 @@ impl Service for S3Config {
             builder = builder.with_ssec_encryption(&key.0);
         }
         let bucket = sign(builder, &self.credentials).build();
-        bucket.map(|bucket| Arc::new(bucket) as Arc<dyn Bucket>).map_err(|error| cloud::unusable(&error))
+        bucket.map(|bucket| Arc::new(bucket) as Arc<dyn Bucket>).map_err(|error| cloud::invalid_settings(&error))
     }
 
-    fn lacks(&self) -> Option<&'static str> {
+    fn credentials_hint(&self) -> Option<&'static str> {
         match self.credentials {
             S3Credentials::Role(_) => {
-                Some("AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not set, and no role gives any")
+                Some("AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not set, and no role provides any")
             }
-            S3Credentials::Process(_) => Some("the credential_process of the profile gives none"),
+            S3Credentials::Process(_) => Some("the credential_process of the profile provides none"),
             S3Credentials::Static { .. } | S3Credentials::None => None,
         }
     }
@@ -101,6 +106,7 @@ impl Bucket for AmazonS3 {
     }
 }
 
+/// Configures the credentials.
 fn sign(builder: AmazonS3Builder, credentials: &S3Credentials) -> AmazonS3Builder {
     match credentials {
         S3Credentials::Static { id, secret, token } => {
@@ -116,7 +122,7 @@ fn sign(builder: AmazonS3Builder, credentials: &S3Credentials) -> AmazonS3Builde
                 Err(_) => builder,
             }
         }),
-        S3Credentials::Process(command) => builder.with_credentials(Arc::new(profile::Process::new(command.clone()))),
+        S3Credentials::Process(command) => builder.with_credentials(Arc::new(CredentialProcess::new(command.clone()))),
         S3Credentials::None => builder.with_skip_signature(true),
     }
 }

@@ -1,15 +1,16 @@
-//! Alibaba's Object Storage Service, by the interface of S3 that it has beside its own.
+//! Alibaba Cloud's Object Storage Service (OSS), accessed through its S3-compatible interface.
 
-use super::config::{S3Config, S3Credentials};
+use super::config::S3Config;
+use super::credentials::S3Credentials;
 use crate::store::environment::{Environment, Secret};
 use crate::store::parameters::Parameters;
 use crate::store::url::{self, UrlParts};
 
-/// Where buckets are of which nothing is known, as Litestream has it.
+/// The default region, as in Litestream.
 const DEFAULT_REGION: &str = "cn-hangzhou";
 
 impl S3Config {
-    /// Reads an `oss` URL: `oss://bucket/path`, or with a host as in `oss://bucket.oss-cn-hangzhou.aliyuncs.com/path`.
+    /// Parses an `oss` URL: `oss://bucket/path`, or with a host as in `oss://bucket.oss-cn-hangzhou.aliyuncs.com/path`.
     pub fn parse_oss(parts: &UrlParts<'_>, environment: &Environment<'_>, shown: &str) -> Result<S3Config, String> {
         let mut parameters = Parameters::of(&parts.query);
         let (bucket, region, is_internal) = host(parts.host);
@@ -19,15 +20,15 @@ impl S3Config {
         };
         let region = region.trim_start_matches("oss-");
         let endpoint = parameters.take("endpoint").map(|text| url::endpoint(&text)).transpose()?;
-        let is_alibabas = endpoint.is_none();
+        let is_alibaba = endpoint.is_none();
         let internal = if is_internal { "-internal" } else { "" };
         let endpoint = endpoint.unwrap_or_else(|| format!("https://s3.oss-{region}{internal}.aliyuncs.com"));
-        let place = S3Config {
+        let config = S3Config {
             bucket,
             path: parts.path.clone(),
             region: Some(format!("oss-{region}")),
-            // Alibaba takes the bucket in the host alone.
-            path_style: parameters.flag("forcePathStyle")?.unwrap_or(!is_alibabas),
+            // Alibaba Cloud accepts the bucket only in the host.
+            path_style: parameters.flag("forcePathStyle")?.unwrap_or(!is_alibaba),
             endpoint: Some(endpoint),
             skip_verify: parameters.flag("skipVerify")?.unwrap_or(false),
             customer_key: None,
@@ -38,21 +39,15 @@ impl S3Config {
             authorities: environment.raw("AWS_CA_BUNDLE"),
         };
         parameters.warn_of_the_rest(&["concurrency", "partsize"], shown);
-        place.check_host()?;
-        if place.bucket.is_empty() || place.path.is_empty() {
-            return Err("it names no bucket, or no path in it; write oss://bucket/path".to_owned());
+        config.check_host()?;
+        if config.bucket.is_empty() || config.path.is_empty() {
+            return Err("the URL names no bucket or no path; write oss://bucket/path".to_owned());
         }
-        Ok(place)
+        Ok(config)
     }
 }
 
-/// Whether a host is one of OSS at Alibaba's.
-pub(super) fn is_alibabas(host: &str) -> bool {
-    let region = host.strip_prefix("s3.oss-").and_then(|host| host.strip_suffix(".aliyuncs.com"));
-    region.is_some_and(|region| !region.contains('.'))
-}
-
-/// The bucket and region that a host names, and whether it is one of those inside of Alibaba's network.
+/// Returns the bucket and the region that a host names, and whether the host is in Alibaba Cloud's internal network.
 pub(super) fn host(host: &str) -> (String, Option<String>, bool) {
     let labels = host.strip_suffix(".aliyuncs.com").map(|labels| labels.rsplit_once('.').unwrap_or(("", labels)));
     match labels.and_then(|(bucket, label)| Some((bucket, label.strip_prefix("oss-")?))) {
@@ -68,9 +63,11 @@ fn credentials(environment: &Environment<'_>) -> Result<S3Credentials, String> {
     let read = |name: &str| Ok::<_, String>(environment.text(name)?.map(Secret));
     match (read("OSS_ACCESS_KEY_ID")?, read("OSS_ACCESS_KEY_SECRET")?) {
         (Some(id), Some(secret)) => Ok(S3Credentials::Static { id, secret, token: read("OSS_SESSION_TOKEN")? }),
-        _ => Err("OSS_ACCESS_KEY_ID and OSS_ACCESS_KEY_SECRET are not both set, nor is anonymous=true for a public \
+        _ => Err(
+            "OSS_ACCESS_KEY_ID and OSS_ACCESS_KEY_SECRET are not both set; set them, or anonymous=true for a public \
                   bucket"
-            .to_owned()),
+                .to_owned(),
+        ),
     }
 }
 
@@ -87,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn a_url_names_bucket_region_and_endpoint_as_litestream_reads_it() {
+    fn urls_are_parsed_as_litestream_parses_them() {
         for (url, region, endpoint) in [
             ("oss://b/p", "oss-cn-hangzhou", "https://s3.oss-cn-hangzhou.aliyuncs.com"),
             ("oss://b/p?region=eu-central-1", "oss-eu-central-1", "https://s3.oss-eu-central-1.aliyuncs.com"),
@@ -99,10 +96,11 @@ mod tests {
             ),
             ("oss://b/p?endpoint=localhost:9000", "oss-cn-hangzhou", "http://localhost:9000"),
         ] {
-            let place = parse(url).expect(url);
+            let config = parse(url).expect(url);
             let expected = ("b", "p", Some(region), Some(endpoint), url.contains("localhost"));
-            let region = place.region.as_deref();
-            assert_eq!((&*place.bucket, &*place.path, region, place.endpoint.as_deref(), place.path_style), expected);
+            let region = config.region.as_deref();
+            let endpoint = config.endpoint.as_deref();
+            assert_eq!((&*config.bucket, &*config.path, region, endpoint, config.path_style), expected);
         }
         for url in ["oss://b", "oss:///p", "oss://oss-cn-hangzhou.aliyuncs.com/p"] {
             assert!(parse(url).expect_err(url).contains("no bucket"), "{url}");

@@ -2,7 +2,7 @@
 
 use crate::store::environment::{Environment, Secret};
 use crate::store::parameters::Parameters;
-use crate::store::url::{UrlParts, decoded};
+use crate::store::url::{UrlParts, UserInfo};
 use russh::keys::ssh_key::Fingerprint;
 use russh::keys::{HashAlg, PublicKey};
 use std::ffi::OsString;
@@ -45,15 +45,15 @@ pub(in crate::store) enum HostTrust {
 impl SftpConfig {
     pub fn parse(parts: &UrlParts<'_>, environment: &Environment<'_>, shown: &str) -> Result<SftpConfig, String> {
         let mut parameters = Parameters::of(&parts.query);
-        let (user, password) = match parts.userinfo.map(|info| info.split_once(':').unwrap_or((info, ""))) {
-            Some((user, password)) if !user.is_empty() => (decoded(user)?, decoded(password)?),
+        let (user, password) = match parts.user_info()? {
+            Some(UserInfo { user: Some(user), password }) => (user, password),
             _ => return Err("it names no user; write sftp://user@host/path".to_owned()),
         };
         let mut setting = |parameter: &str, variable: &str| match parameters.take(parameter) {
             None => environment.text(variable),
             value => Ok(value),
         };
-        let password = match Some(password).filter(|password| !password.is_empty()) {
+        let password = match password {
             None => setting("password", "LITESTREAM_SFTP_PASSWORD")?,
             password => password,
         };
@@ -89,7 +89,7 @@ impl SftpConfig {
 
     /// As [`Location::recipient`](crate::store::Location::recipient). A key that the URL points to is one of this machine.
     pub fn recipient(&self, parts: &UrlParts<'_>) -> Option<String> {
-        let password = parts.userinfo.and_then(|info| info.split_once(':')).is_some_and(|(_, word)| !word.is_empty());
+        let password = parts.user_info().ok()?.is_some_and(|info| info.password.is_some());
         let is_own = password || Parameters::of(&parts.query).take("password").is_some();
         if is_own && self.key.is_none() {
             return None;

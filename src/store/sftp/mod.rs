@@ -76,7 +76,7 @@ impl SftpStore {
             Some(answer) => answer,
             None => {
                 // Whatever is wrong with the connection, the next question gets another.
-                self.link.cut().await;
+                self.link.disconnect().await;
                 let (server, seconds) = (self.place.server(), allowance.deadline().as_secs());
                 let cause = format!("the connection to {server} failed: no answer within {seconds} seconds");
                 Err(SftpError::new(StoreErrorKind::Unreachable, cause))
@@ -198,7 +198,7 @@ async fn entries(
                 Ok(SftpResponse::Names(names)) => {
                     count += names.len();
                     check_names(count).map_err(|what| SftpError::nonsense(&what))?;
-                    allowance.earn(names.len() as u64 * ENTRY);
+                    allowance.extend(names.len() as u64 * ENTRY);
                     for (name, attributes) in names {
                         let name = std::str::from_utf8(&name).ok().and_then(FileName::parse);
                         let Some(name) = name.filter(|name| name.min >= from) else { continue };

@@ -4,7 +4,7 @@ use crate::store::environment::{Environment, Secret};
 use crate::store::parameters::Parameters;
 use crate::store::recipient;
 use crate::store::url::{UrlParts, endpoint};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use std::fmt;
 
 /// Where a replica lies behind a web server.
@@ -92,9 +92,8 @@ fn credentials(
     parts: &UrlParts<'_>,
     environment: &Environment<'_>,
 ) -> Result<(Option<String>, Option<Secret>), String> {
-    let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
-    let (user, password) = match parts.userinfo.map(|info| info.split_once(':').unwrap_or((info, ""))) {
-        Some((user, password)) => (Some(decoded(user)), Some(decoded(password)).filter(|text| !text.is_empty())),
+    let (user, password) = match parts.user_info()? {
+        Some(info) => (Some(info.user.unwrap_or_default()), info.password),
         None => (None, None),
     };
     let family = if server_is_plain(listing) { "HTTP" } else { "WEBDAV" };

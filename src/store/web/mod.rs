@@ -13,8 +13,9 @@ mod tests;
 
 pub(super) use config::{Listing, WebConfig};
 
-use super::http::{ClientPurpose, Clients, MOST_REDIRECTS, Redirects, destination};
+use super::http::{ClientPurpose, Clients};
 use super::paths::Layout;
+use super::redirects::{MOST_REDIRECTS, Redirects, destination};
 use super::timeouts::{Allowance, one_try};
 use super::tls::Trust;
 use super::tries::{Stop, Tries, Trouble};
@@ -100,7 +101,7 @@ impl WebStore {
                 };
                 match tries.next(failure.trouble()).await {
                     Ok(()) => {}
-                    Err(stop @ Stop::Asked { .. }) => return Err(WebError::Busy(stop.to_string())),
+                    Err(stop @ Stop::PauseTooLong { .. }) => return Err(WebError::Busy(stop.to_string())),
                     Err(Stop::Exhausted) => return Err(failure),
                 }
             }
@@ -116,7 +117,7 @@ impl WebStore {
         allowance: &Allowance,
     ) -> Result<WebResponse, WebError> {
         let answer = async {
-            let _turn = self.clients.turn().await;
+            let _turn = self.clients.permit().await;
             let mut response = request.send().await.map_err(|error| WebError::silent(&error))?;
             let (status, headers) = (response.status(), response.headers().clone());
             if status.is_redirection()
@@ -166,7 +167,7 @@ impl WebStore {
             WebError::Refused(status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN), _) => {
                 (StoreErrorKind::Denied, format!("{server} denies access ({status})"))
             }
-            WebError::Refused(status, _) if matches!(failure.trouble(), Trouble::Passing { .. }) => {
+            WebError::Refused(status, _) if matches!(failure.trouble(), Trouble::Transient { .. }) => {
                 (StoreErrorKind::Unreachable, format!("{server} cannot serve now ({status})"))
             }
             WebError::Refused(status, _) => {

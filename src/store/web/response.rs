@@ -3,7 +3,7 @@
 use crate::store::bounds::LONGEST_LISTING;
 use crate::store::error::short;
 use crate::store::timeouts::Allowance;
-use crate::store::tries::{Trouble, retry_after};
+use crate::store::tries::{Trouble, is_transient, retry_after};
 use bytes::{Bytes, BytesMut};
 use reqwest::header::{CONTENT_RANGE, DATE, HeaderMap, HeaderName, RETRY_AFTER};
 use reqwest::{Response, StatusCode};
@@ -84,15 +84,13 @@ impl WebError {
     /// What another try may bring.
     pub fn trouble(&self) -> Trouble {
         match self {
-            WebError::Refused(status, retry_after)
-                if status.is_server_error() || [408, 425, 429].contains(&status.as_u16()) =>
-            {
-                Trouble::Passing { retry_after: *retry_after }
+            WebError::Refused(status, retry_after) if is_transient(status.as_u16()) => {
+                Trouble::Transient { retry_after: *retry_after }
             }
-            WebError::Silent(_) => Trouble::Passing { retry_after: None },
+            WebError::Silent(_) => Trouble::Transient { retry_after: None },
             WebError::Nonsense(_) => Trouble::Nonsense,
             WebError::Redirected(_) | WebError::Refused(..) | WebError::Unfit(_) | WebError::Busy(_) => {
-                Trouble::Lasting
+                Trouble::Permanent
             }
         }
     }
@@ -114,7 +112,7 @@ pub(super) async fn body(response: &mut Response, length: Length, allowance: &Al
     }
     let mut body = BytesMut::with_capacity(announced.min(LONGEST_WHOLE) as usize);
     while let Some(chunk) = response.chunk().await.map_err(|error| WebError::silent(&error))? {
-        allowance.earn(chunk.len() as u64);
+        allowance.extend(chunk.len() as u64);
         if (body.len() + chunk.len()) as u64 > most {
             return Err(too_long());
         }

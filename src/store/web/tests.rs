@@ -91,6 +91,6 @@ async fn a_server_is_left_alone_as_long_as_it_asks_for() {
     let server = Canned::start(vec![busy(60)]);
     let error = server.read_of_site(0..4).await.expect_err("no time for that");
     assert_eq!(error.kind(), StoreErrorKind::Unreachable);
-    assert!(error.to_string().contains("asks for a pause of 60 seconds"), "{error}");
+    assert!(error.to_string().contains("requests a pause of 60 seconds"), "{error}");
     assert_eq!(server.answered.load(Ordering::Relaxed), 1);
 }

@@ -1,0 +1,87 @@
+//! The operations that functions, tables and pragmas run on an open replica file.
+
+mod call;
+mod report;
+
+pub use call::{CONTROL_CALL, ControlCall, ReachedFile, run};
+pub use report::{HeldBy, StatusReport};
+
+use crate::config::Target;
+use crate::ltx::Txid;
+use crate::replica::{Change, FileListing, FileListingRow, HistoryRow, MomentList, Verification, VerifiedFile};
+use std::cell::RefCell;
+use std::time::Duration;
+
+/// An operation on an open replica file.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum ControlOp {
+    /// Returns the TXID of the state that reads see.
+    Txid,
+    /// Returns the seconds since the replica last confirmed the newest state that it serves.
+    Lag,
+    /// Returns the time at which the state that reads see was written.
+    Time,
+    /// Moves to another moment, in the syntax of [`crate::time::parse`].
+    SetTime(String),
+    /// Moves to the state after a transaction.
+    SetTxid(Txid),
+    /// Waits until the replica has a transaction.
+    Wait {
+        /// The transaction.
+        txid: Txid,
+        /// The longest time to wait.
+        timeout: Duration,
+    },
+    /// Returns the status of the replica and of this reader.
+    Status,
+    /// Returns the next moments of the history, from the newest to the oldest.
+    History(RefCell<MomentList>),
+    /// Returns the next files of the replica.
+    Files(RefCell<FileListing>),
+    /// Reads the whole of the next file of the state that reads see, and verifies it.
+    Verify(RefCell<Verification>),
+    /// Returns the differences between two moments.
+    Changes {
+        /// The earlier moment.
+        since: Target,
+        /// The later moment. None means the state that reads see.
+        until: Option<Target>,
+    },
+}
+
+/// The result of a [`ControlOp`].
+#[derive(Debug)]
+pub enum ControlValue {
+    /// A text.
+    Text(String),
+    /// An integer.
+    Integer(i64),
+    /// A number of seconds, with a precision of milliseconds.
+    Seconds(f64),
+    /// The status of the replica and of the reader.
+    Status(Box<StatusReport>),
+    /// Moments. Empty at the end of the history.
+    History(Vec<HistoryRow>),
+    /// Files. Empty at the end of the list.
+    Files(Vec<FileListingRow>),
+    /// Files that were verified. Empty at the end of the list.
+    Verified(Vec<VerifiedFile>),
+    /// Differences.
+    Changes(Vec<Change>),
+}
+
+impl ControlValue {
+    /// Converts the value to text. Rows, which only tables use, get their debug form.
+    pub fn into_text(self) -> String {
+        match self {
+            ControlValue::Text(text) => text,
+            ControlValue::Integer(number) => number.to_string(),
+            ControlValue::Seconds(seconds) => format!("{seconds:.3}"),
+            ControlValue::Status(report) => report.to_string(),
+            ControlValue::History(rows) => format!("{rows:?}"),
+            ControlValue::Files(rows) => format!("{rows:?}"),
+            ControlValue::Verified(rows) => format!("{rows:?}"),
+            ControlValue::Changes(rows) => format!("{rows:?}"),
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! An open replica file: reads, locks and file controls, with pages from pinned views.
+//!
+//! | module | contents |
+//! |---|---|
+//! | `methods` | the I/O methods that SQLite calls |
+//! | `read`, `page1` | reads, and the header fields of page 1 that are replaced |
+//! | `transaction` | locks, and the view of the read transaction |
+//! | `operations`, `status`, `pragma` | what functions, tables and pragmas do with the file |
+//! | `interrupt` | detecting that the application interrupted a call |
+//! | `no_attach` | files that forbid SQL to attach replicas |
+//!
+//! SQLite lets only one thread at a time call the methods of a file, but an operation that runs SQL on the connection calls them again. So
+//! the state is in cells, and none of them stays borrowed during a call of anything else.
+
+mod interrupt;
+pub mod methods;
+mod no_attach;
+mod operations;
+mod page1;
+mod pragma;
+mod read;
+mod status;
+mod transaction;
+
+pub use no_attach::NoAttach;
+
+use super::api::Api;
+use super::control::ReachedFile;
+use super::ffi::Sqlite3;
+use super::names::journal_names::JournalNames;
+use crate::config::Settings;
+use crate::error::Error;
+use crate::replica::{Connection, View};
+use crate::store::Location;
+use interrupt::InterruptCheck;
+use std::cell::{Cell, RefCell};
+use std::ptr;
+use std::sync::Arc;
+
+/// An open replica file.
+#[derive(Debug)]
+pub struct DbFile {
+    api: Api,
+    connection: Connection,
+    /// The address at which SQLite keeps the connection that uses the file. Null before SQLite has passed it. With a shared cache, the
+    /// connection at this address changes from call to call.
+    db: Cell<*const *mut Sqlite3>,
+    /// Whether several connections use the file through a shared cache.
+    is_shared: Cell<bool>,
+    /// The view of the read transaction.
+    pinned: RefCell<Option<Arc<View>>>,
+    /// The error that was last logged in this read transaction. `PRAGMA quick_check` alone can fail with the same error at every page.
+    last_error: RefCell<Option<String>>,
+    /// Whether SQLite never locks this file. Then the view at the time of opening stays pinned.
+    unlocked: bool,
+    /// Whether SQL may move the file to another moment.
+    time_travel: bool,
+    /// Present if SQL may not attach replicas to a connection whose main database is this file.
+    no_attach: Option<NoAttach>,
+    _journal_names: JournalNames,
+}
+
+impl DbFile {
+    /// Opens the replica of `settings`, which is at `location`, and waits for its first view. `unlocked` if SQLite will not lock the file
+    /// (`nolock=1`, `immutable=1`).
+    pub fn open(
+        api: Api,
+        settings: &Settings,
+        location: &Location,
+        unlocked: bool,
+        journal_names: JournalNames,
+    ) -> Result<DbFile, Error> {
+        // The wait cannot be interrupted, because the connection is not known before the file is open.
+        let connection = Connection::open(settings, location, &|| false)?;
+        let pinned = if unlocked { Some(connection.view(&|| false)?) } else { None };
+        Ok(DbFile {
+            api,
+            connection,
+            db: Cell::new(ptr::null()),
+            is_shared: Cell::new(false),
+            pinned: RefCell::new(pinned),
+            last_error: RefCell::default(),
+            unlocked,
+            time_travel: settings.time_travel,
+            no_attach: (!settings.attach).then(NoAttach::new),
+            _journal_names: journal_names,
+        })
+    }
+
+    /// Returns what a control call reports about this file.
+    pub fn reached(&self) -> ReachedFile {
+        ReachedFile { address: ptr::from_ref(self).cast(), may_attach: self.no_attach.is_none() }
+    }
+
+    /// Stores the address at which SQLite keeps the connection that uses this file. Each connection that opens the file passes it once.
+    ///
+    /// # Safety
+    /// `db` is null or the argument of `SQLITE_FCNTL_PDB` for this file, so that it stays valid until the file is closed.
+    pub unsafe fn set_db(&self, db: *const *mut Sqlite3) {
+        if !self.db.replace(db).is_null() {
+            self.is_shared.set(true);
+        }
+    }
+
+    /// Whether an error differs from the previous one of this read transaction.
+    pub fn is_new_error(&self, error: &Error) -> bool {
+        let text = Some(error.to_string());
+        self.last_error.replace(text.clone()) != text
+    }
+
+    /// Returns the page size in bytes. None if there is no view.
+    pub fn page_size(&self) -> Option<u32> {
+        self.view().ok().map(|view| view.page_size())
+    }
+
+    /// Returns the pinned view, or the last view that this reader has seen: outside a transaction no newer view is fetched.
+    fn view(&self) -> Result<Arc<View>, Error> {
+        match self.pinned() {
+            Some(view) => Ok(view),
+            None => self.connection.last_view(),
+        }
+    }
+
+    fn pinned(&self) -> Option<Arc<View>> {
+        self.pinned.borrow().clone()
+    }
+
+    /// Returns the connection that is calling a method of this file. Null before SQLite has passed it.
+    ///
+    /// The connection is open, and this thread holds its mutex, until the current method returns.
+    fn db(&self) -> *mut Sqlite3 {
+        // SAFETY: the address is null or valid until the file is closed, by the contract of `set_db`. SQLite changes the connection there only
+        // between calls of this file's methods.
+        unsafe { self.db.get().as_ref() }.copied().unwrap_or(ptr::null_mut())
+    }
+
+    /// Returns a check for the current call, whether the application interrupted it.
+    fn interrupt_check(&self) -> InterruptCheck {
+        // SAFETY: `db` is null or the connection that is calling a method of this file, and the callers drop the check before the method
+        // returns.
+        unsafe { InterruptCheck::new(self.api, self.db(), !self.is_shared.get()) }
+    }
+}

@@ -1,0 +1,91 @@
+//! The operations of functions, tables and pragmas on an open replica file.
+
+use super::DbFile;
+use crate::config::Target;
+use crate::error::{Error, ErrorKind};
+use crate::ltx::Txid;
+use crate::replica::View;
+use crate::sqlite::control::{ControlOp, ControlValue};
+use crate::time;
+use std::ffi::CStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+impl DbFile {
+    /// Runs an operation. `schema` is the schema of the file in its connection, if the caller knows it.
+    pub fn run(&self, op: &ControlOp, schema: Option<&CStr>) -> Result<ControlValue, Error> {
+        let check = self.interrupt_check();
+        let interrupted = || check.interrupted();
+        match op {
+            ControlOp::Txid => Ok(ControlValue::Text(self.settled_view(schema)?.txid().to_string())),
+            ControlOp::Time => Ok(ControlValue::Text(time::format(self.settled_view(schema)?.time_ms()))),
+            ControlOp::Lag => {
+                // Rounded up, so that the lag of a replica that was just confirmed is not 0, which could be taken for a missing value.
+                let seconds = |lag: Duration| (lag.as_secs_f64() * 1000.0).ceil() / 1000.0;
+                Ok(ControlValue::Seconds(self.connection.lag().map_or(-1.0, seconds)))
+            }
+            ControlOp::SetTime(moment) => {
+                let view = self.move_to(time::parse(moment)?.into())?;
+                Ok(ControlValue::Text(time::format(view.time_ms())))
+            }
+            ControlOp::SetTxid(txid) => Ok(ControlValue::Text(self.move_to(Target::Txid(*txid))?.txid().to_string())),
+            ControlOp::Wait { txid, timeout } => self.wait(*txid, *timeout).map(ControlValue::Integer),
+            ControlOp::Status => Ok(ControlValue::Status(Box::new(self.status(schema)))),
+            ControlOp::History(moments) => {
+                let (rows, rest) = self.connection.older(moments.take(), &interrupted)?;
+                moments.replace(rest);
+                Ok(ControlValue::History(rows))
+            }
+            ControlOp::Files(listing) => {
+                let (rows, rest) = self.connection.further(listing.take(), &interrupted)?;
+                listing.replace(rest);
+                Ok(ControlValue::Files(rows))
+            }
+            ControlOp::Verify(verification) => {
+                let view = self.settled_view(schema)?;
+                let (rows, rest) = self.connection.verify(view, verification.take(), &interrupted)?;
+                verification.replace(rest);
+                Ok(ControlValue::Verified(rows))
+            }
+            ControlOp::Changes { since, until } => {
+                let until = match until {
+                    Some(until) => self.connection.view_of(*until, &interrupted)?,
+                    None => self.settled_view(schema)?,
+                };
+                Ok(ControlValue::Changes(self.connection.changes_to(until, *since, &interrupted)?))
+            }
+        }
+    }
+
+    /// Moves to another moment and returns its view. An open read transaction keeps its own view. Connections that use this file through a
+    /// shared cache move too.
+    fn move_to(&self, target: Target) -> Result<Arc<View>, Error> {
+        if !self.time_travel {
+            let text = "SQL may not move this database to another moment: time_travel is off";
+            return Err(Error::new(ErrorKind::Config, text)
+                .remedy("open or attach the replica again, with the URI parameter `time` or `txid`"));
+        }
+        if self.unlocked {
+            let text = "a database opened with nolock or immutable stays at the moment at which it was opened";
+            return Err(Error::new(ErrorKind::Config, text).remedy("open it with the URI parameter `time` instead"));
+        }
+        match self.view() {
+            // `litestream_time()` may have returned the time of this state. Then this state is meant, not another one of the same time.
+            Ok(current) if target == Target::Time(current.time_ms()) => Ok(self.connection.stay_at(current)),
+            _ => {
+                let check = self.interrupt_check();
+                self.connection.move_to(target, &|| check.interrupted())
+            }
+        }
+    }
+
+    /// Waits for a transaction. Returns 1 once a view that includes it is published, or 0 after the timeout.
+    fn wait(&self, txid: Txid, timeout: Duration) -> Result<i64, Error> {
+        if self.pinned().is_some() {
+            let text = "litestream_wait cannot wait inside a read transaction, which sees one state until it ends";
+            return Err(Error::new(ErrorKind::Config, text).remedy("call it before the transaction"));
+        }
+        let check = self.interrupt_check();
+        self.connection.wait_for(txid, timeout, &|| check.interrupted()).map(i64::from)
+    }
+}

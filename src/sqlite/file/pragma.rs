@@ -1,0 +1,112 @@
+//! Pragmas: `PRAGMA [schema.]litestream_…`.
+
+use crate::ltx::Txid;
+use crate::sqlite::control::ControlOp;
+
+/// A pragma of this extension.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Pragma {
+    /// Runs an operation on the file: `PRAGMA litestream_txid`, `PRAGMA litestream_lag`, `PRAGMA litestream_status`, `PRAGMA litestream_time`,
+    /// `PRAGMA litestream_time = '2024-05-01T12:00:00Z'`, `PRAGMA litestream_txid = '000000000000002a'`.
+    Run(ControlOp),
+    /// Returns a constant, because this extension neither hydrates nor writes: `PRAGMA litestream_hydration_progress`,
+    /// `PRAGMA litestream_hydration_file`, `PRAGMA litestream_write_enabled`, `PRAGMA litestream_write_enabled = 0`.
+    Fixed(&'static str),
+}
+
+impl Pragma {
+    /// Parses a pragma. Returns None if it does not belong to this extension. Fails with an error text.
+    pub fn parse(name: &str, value: Option<&str>) -> Option<Result<Pragma, String>> {
+        let name = name.to_ascii_lowercase();
+        let pragma = match (name.as_str(), value) {
+            ("litestream_time", Some(moment)) => Ok(Pragma::Run(ControlOp::SetTime(moment.to_owned()))),
+            ("litestream_txid", Some(txid)) => parse_txid(txid).map(|txid| Pragma::Run(ControlOp::SetTxid(txid))),
+            ("litestream_write_enabled", Some(value)) => write_enabled(value),
+            _ => match (parse_read(&name)?, value) {
+                (pragma, None) => Ok(pragma),
+                (_, Some(_)) => Err(format!("{name} is read-only")),
+            },
+        };
+        Some(pragma)
+    }
+}
+
+/// Parses a pragma without a value.
+fn parse_read(name: &str) -> Option<Pragma> {
+    Some(match name {
+        "litestream_txid" => Pragma::Run(ControlOp::Txid),
+        "litestream_lag" => Pragma::Run(ControlOp::Lag),
+        "litestream_time" => Pragma::Run(ControlOp::Time),
+        "litestream_status" => Pragma::Run(ControlOp::Status),
+        "litestream_hydration_progress" | "litestream_write_enabled" => Pragma::Fixed("0"),
+        "litestream_hydration_file" => Pragma::Fixed(""),
+        _ => return None,
+    })
+}
+
+fn parse_txid(value: &str) -> Result<Txid, String> {
+    value.trim().parse().map_err(|cause| {
+        format!("litestream_txid cannot be '{value}': {cause}; PRAGMA litestream_time = 'LATEST' returns to the newest state")
+    })
+}
+
+fn write_enabled(value: &str) -> Result<Pragma, String> {
+    match value.to_ascii_lowercase().as_str() {
+        "0" | "false" | "off" => Ok(Pragma::Fixed("0")),
+        "1" | "true" | "on" => {
+            Err("this extension reads replicas and does not write them; write to the primary database".to_owned())
+        }
+        _ => Err(format!("litestream_write_enabled is 0 or 1, not '{value}'")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(name: &str, value: Option<&str>) -> Result<Pragma, String> {
+        Pragma::parse(name, value).expect("a pragma of this extension")
+    }
+
+    #[test]
+    fn names_are_case_insensitive() {
+        for (name, pragma) in [
+            ("litestream_txid", Pragma::Run(ControlOp::Txid)),
+            ("LiteStream_Lag", Pragma::Run(ControlOp::Lag)),
+            ("LITESTREAM_TIME", Pragma::Run(ControlOp::Time)),
+            ("litestream_hydration_progress", Pragma::Fixed("0")),
+            ("litestream_hydration_file", Pragma::Fixed("")),
+            ("litestream_write_enabled", Pragma::Fixed("0")),
+        ] {
+            assert_eq!(parse(name, None), Ok(pragma));
+        }
+        for other in ["journal_mode", "litestream", "litestream_txids", ""] {
+            assert_eq!(Pragma::parse(other, None), None);
+            assert_eq!(Pragma::parse(other, Some("1")), None);
+        }
+    }
+
+    #[test]
+    fn only_the_time_and_the_txid_can_be_set() {
+        assert_eq!(parse("litestream_time", Some("LATEST")), Ok(Pragma::Run(ControlOp::SetTime("LATEST".into()))));
+        let txid = parse("Litestream_TXID", Some("000000000000002A"));
+        assert_eq!(txid, Ok(Pragma::Run(ControlOp::SetTxid(Txid(42)))));
+        for bad in ["", "42", "LATEST", "000000000000002g"] {
+            let error = parse("litestream_txid", Some(bad)).expect_err(bad);
+            assert!(error.contains("16 hexadecimal digits") && error.contains("'LATEST'"), "{error}");
+        }
+        for name in ["lag", "status", "hydration_progress", "hydration_file"].map(|end| format!("litestream_{end}")) {
+            assert_eq!(parse(&name.to_uppercase(), Some("")), Err(format!("{name} is read-only")));
+        }
+    }
+
+    #[test]
+    fn writing_can_only_be_disabled() {
+        for off in ["0", "false", "OFF"] {
+            assert_eq!(parse("litestream_write_enabled", Some(off)), Ok(Pragma::Fixed("0")));
+        }
+        for on in ["1", "True", "on", "2", ""] {
+            assert!(parse("litestream_write_enabled", Some(on)).is_err(), "{on}");
+        }
+    }
+}

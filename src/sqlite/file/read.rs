@@ -1,0 +1,77 @@
+//! Reads of an open replica file.
+
+use super::DbFile;
+use super::page1::Page1Header;
+use crate::error::Error;
+use crate::replica::{Page, View};
+use std::ops::Range;
+use std::sync::Arc;
+
+/// The extent of a read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Filled {
+    /// The whole buffer was filled from the file.
+    Whole,
+    /// The file ends before the end of the buffer, whose rest was filled with zeros.
+    Short,
+}
+
+impl DbFile {
+    /// Returns the size in bytes.
+    pub fn size(&self) -> Result<u64, Error> {
+        Ok(size(&*self.view()?))
+    }
+
+    /// Fills `buffer` with the bytes from `offset` on.
+    pub fn read(&self, buffer: &mut [u8], offset: u64) -> Result<Filled, Error> {
+        let view = self.view()?;
+        let available = size(&view).saturating_sub(offset);
+        let length = usize::try_from(available).unwrap_or(usize::MAX).min(buffer.len());
+        let (inside, beyond) = buffer.split_at_mut(length);
+        self.read_inside(&view, inside, offset)?;
+        beyond.fill(0);
+        Ok(if beyond.is_empty() { Filled::Whole } else { Filled::Short })
+    }
+
+    /// Fills `buffer` from pages that exist.
+    fn read_inside(&self, view: &Arc<View>, mut buffer: &mut [u8], mut offset: u64) -> Result<(), Error> {
+        let (page_size, check) = (u64::from(view.page_size()), self.interrupt_check());
+        while !buffer.is_empty() {
+            // Neither cast truncates: the offset is inside the file, whose page numbers are u32, and pages have at most 65536 bytes.
+            let (pgno, start) = ((offset / page_size + 1) as u32, (offset % page_size) as usize);
+            let page = self.connection.page(view, pgno, &|| check.interrupted())?;
+            let (part, rest) = buffer.split_at_mut(buffer.len().min(page_size as usize - start));
+            match page.as_ref().map(|page| page.get(start..start + part.len())) {
+                Some(Some(bytes)) => part.copy_from_slice(bytes),
+                Some(None) => return Err(Error::internal(&format!("page {pgno} is too short"))),
+                // The lock page.
+                None => part.fill(0),
+            }
+            if let (1, Some(page)) = (pgno, &page) {
+                self.header(view, page, start..start + part.len())?.patch(part, start);
+            }
+            offset += part.len() as u64;
+            buffer = rest;
+        }
+        Ok(())
+    }
+
+    /// Returns the header fields for a part of page 1.
+    fn header(&self, view: &Arc<View>, page_1: &Page, part: Range<usize>) -> Result<Page1Header, Error> {
+        let (counter, commit) = (view.counter(), view.commit());
+        let schema_cookie = match Page1Header::includes_schema_cookie(part) {
+            true => {
+                let check = self.interrupt_check();
+                Some(self.connection.schema_cookie(view, page_1, &|| check.interrupted())?)
+            }
+            // SQLite reads the change counter at the start of each transaction, which must not wait for pages of the schema.
+            false => None,
+        };
+        Ok(Page1Header { counter, commit, schema_cookie })
+    }
+}
+
+/// Returns the size of a view's database in bytes.
+fn size(view: &View) -> u64 {
+    u64::from(view.commit()) * u64::from(view.page_size())
+}

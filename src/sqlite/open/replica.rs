@@ -1,0 +1,80 @@
+//! Opening a replica by a name that SQLite passes to `xOpen`.
+
+use super::access::{self, AccessCondition};
+use crate::config::Settings;
+use crate::error::Error;
+use crate::sqlite::ffi::*;
+use crate::sqlite::file::DbFile;
+use crate::sqlite::file::methods::ReplicaFile;
+use crate::sqlite::names;
+use crate::sqlite::names::journal_names::JournalNames;
+use crate::sqlite::registration::Registration;
+use crate::store::Location;
+use std::ffi::{CStr, c_char, c_int};
+
+/// Converts the flags of `xOpen` to those of a file that was opened read-only.
+pub fn read_only(flags: c_int) -> c_int {
+    flags & !(SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE) | SQLITE_OPEN_READONLY
+}
+
+/// The replica to open, according to a name and the environment.
+pub struct OpenedName {
+    settings: Settings,
+    location: Location,
+}
+
+/// Reads the name of a replica. Also returns the condition under which the replica may be opened, or None if there is no condition. Sends no
+/// request to the replica.
+///
+/// # Safety
+/// `name` is a name that SQLite passed to `xOpen` for a main database file, and the file is not closed.
+pub unsafe fn read_name(
+    registration: &Registration,
+    name: *const c_char,
+) -> Result<(OpenedName, Option<AccessCondition>), Error> {
+    // SAFETY: SQLite passed `name` to `xOpen` for a main database file, by the contract of this function.
+    let parameter = |key: &str| unsafe { registration.api.uri_parameter(name, key) };
+    let read = Settings::read(parameter).and_then(|settings| {
+        let location = Location::parse(&settings.replica_url)?;
+        let url = parameter("replica_url").filter(|url| !url.is_empty());
+        let condition = access::check(url.as_deref(), &location)?;
+        Ok((OpenedName { settings, location }, condition))
+    });
+    // SAFETY: `name` is a string that SQLite keeps until the file is closed.
+    read.map_err(|error| unsafe { not_opened(name, error) })
+}
+
+/// Opens a replica and writes the file to `file`. `flags` are those that `xOpen` returns.
+///
+/// # Safety
+/// `name` is a name that SQLite passed to `xOpen` for a main database file, and `file` is the memory that it passed for this file.
+pub unsafe fn open(
+    registration: &Registration,
+    name: *const c_char,
+    opened_name: &OpenedName,
+    file: *mut SqliteFile,
+    flags: c_int,
+) -> Result<(), Error> {
+    let api = registration.api;
+    // SAFETY: SQLite passed `name` to `xOpen` for a main database file, by the contract of this function.
+    let unlocked = unsafe { api.uri_boolean(name, c"nolock") || api.uri_boolean(name, c"immutable") };
+    // SAFETY: as for `unlocked`. SQLite keeps both names until the file is closed, and `DbFile` is dropped when it is.
+    let [journal, wal] = unsafe { api.journal_and_wal(name) };
+    let journal_names = JournalNames::insert(journal, wal);
+    let opened = DbFile::open(api, &opened_name.settings, &opened_name.location, unlocked, journal_names);
+    // SAFETY: `name` is a string that SQLite keeps until the file is closed.
+    let opened = opened.map_err(|error| unsafe { not_opened(name, error) })?;
+    // SAFETY: the memory for a file is large enough for a `ReplicaFile`, because the VFS's `file_size` is.
+    unsafe { file.cast::<ReplicaFile>().write(ReplicaFile::new(api, opened, flags)) };
+    Ok(())
+}
+
+/// Adds the name of the database to an error.
+///
+/// # Safety
+/// `name` is a string.
+pub unsafe fn not_opened(name: *const c_char, error: Error) -> Error {
+    // SAFETY: `name` is a string by the contract of this function, and is copied.
+    let path = names::displayed(unsafe { CStr::from_ptr(name) });
+    error.context(format!("cannot open {path}"))
+}

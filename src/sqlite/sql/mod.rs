@@ -1,0 +1,5 @@
+//! The SQL functions and virtual tables.
+
+mod argument;
+pub mod functions;
+pub mod tables;
