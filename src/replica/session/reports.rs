@@ -14,7 +14,7 @@ impl Connection {
         interrupted: Interrupted<'_>,
     ) -> Result<(Vec<HistoryRow>, MomentList), Error> {
         self.ask(interrupted, async move |replica| {
-            let rows = replica.time_travel.older(&mut history).await?;
+            let rows = replica.time_travel.older_states(&mut history).await?;
             Ok((rows, history))
         })
     }
@@ -26,7 +26,7 @@ impl Connection {
         interrupted: Interrupted<'_>,
     ) -> Result<(Vec<FileListingRow>, FileListing), Error> {
         self.ask(interrupted, async move |replica| {
-            let rows = replica.time_travel.further(&mut inventory).await?;
+            let rows = replica.time_travel.next_files(&mut inventory).await?;
             Ok((rows, inventory))
         })
     }
