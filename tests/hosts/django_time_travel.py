@@ -64,7 +64,7 @@ def long_ago():
         pass
 
 
-refuses("the earliest it holds", long_ago)
+refuses("the earliest state is of", long_ago)
 equal(last(), now)
 equal(connections["default"].cursor().execute("SELECT 1").fetchall(), [(1,)])
 print("ok")

@@ -40,5 +40,5 @@ for txid, _ in history:
 later = datetime.fromisoformat(history[0][1].replace("Z", "+00:00")) + timedelta(milliseconds=1)
 one(bank, f"PRAGMA litestream_time = '{later.astimezone(timezone.utc).isoformat()}'")
 equal(one(bank, HELD_BY), None)
-refuses("the earliest it holds is of", bank.execute, "PRAGMA litestream_time = '1 second ago'")
+refuses("the earliest state is of", bank.execute, "PRAGMA litestream_time = '1 second ago'")
 print("ok")

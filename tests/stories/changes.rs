@@ -165,7 +165,7 @@ fn what_changed_since_the_deploy() {
         ("-1", "-1 is not a TXID"),
         ("'whenever'", "1 hour ago"),
         ("'2000-01-01', NULL, 'main'", "the earliest"),
-        ("99, NULL, 'past'", "the newest is"),
+        ("99, NULL, 'past'", "the newest state is at TXID"),
         ("99", "several schemas"),
         ("'LATEST', NULL, 'nowhere'", "no schema 'nowhere'"),
     ] {

@@ -353,8 +353,8 @@ fn sql_moves_no_connection_where_that_is_forbidden() {
     for (sql, why) in [
         ("PRAGMA litestream_write_enabled = 1", "write to the primary"),
         ("PRAGMA litestream_time = 'some day'", "1 hour ago"),
-        ("PRAGMA litestream_time = '2000-01-01'", "the earliest it holds is of"),
-        ("PRAGMA litestream_txid = '7fffffffffffffff'", "the newest is"),
+        ("PRAGMA litestream_time = '2000-01-01'", "the earliest state is of"),
+        ("PRAGMA litestream_txid = '7fffffffffffffff'", "the newest state is at TXID"),
         ("SELECT litestream_set_time('LATEST', 'own')", "'own' is not read through"),
         ("SELECT litestream_set_time('LATEST', 'nowhere')", "no schema 'nowhere'"),
         ("SELECT litestream_set_time(NULL)", "needs a moment"),

@@ -46,7 +46,7 @@ fn what_litestream_writes_over_webdav_is_served_byte_for_byte() {
     let place = Place { url, environment: Vec::new() };
     written::by_litestream(&place);
     let said = written::serves_what_is_restored(&place, &place);
-    assert!(said.contains("user and password travel in the open") && !said.contains("p%40ss"), "{said}");
+    assert!(said.contains("user and password are sent unencrypted") && !said.contains("p%40ss"), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -67,8 +67,7 @@ async fn a_web_server_that_cannot_serve_a_replica_says_what_it_lacks() {
     let server = nginx(dir.path(), "");
     let (kind, text) = complaint(&format!("http://127.0.0.1:{}/app", server.port), |_| None).await;
     assert_eq!(kind, StoreErrorKind::Config);
-    let lacks =
-        "shows no page for a directory; turn its index of directories on, or put a list of the files in ltx/index.txt";
+    let lacks = "does not list directories; enable directory listings, or put a list of the files into ltx/index.txt";
     assert!(text.ends_with(lacks), "{text}");
     let (kind, text) = complaint("http://127.0.0.1:1/app", |_| None).await;
     assert_eq!(kind, StoreErrorKind::Unreachable);
@@ -79,7 +78,7 @@ async fn a_web_server_that_cannot_serve_a_replica_says_what_it_lacks() {
     let server = nginx(dir.path(), "location / { try_files $uri /page.html; }");
     let (kind, text) = complaint(&format!("http://127.0.0.1:{}/app", server.port), |_| None).await;
     assert_eq!(kind, StoreErrorKind::Config);
-    assert!(text.ends_with("says of a file that is not there that it is; it has to answer 404"), "{text}");
+    assert!(text.ends_with("returns a page for a file that does not exist; it must return status 404"), "{text}");
     std::fs::remove_file(dir.path().join("app/ltx/index.txt")).expect("a file is deleted");
 
     let large = dir.path().join("app/ltx/9");
@@ -90,7 +89,7 @@ async fn a_web_server_that_cannot_serve_a_replica_says_what_it_lacks() {
     let store = at(&format!("http://127.0.0.1:{}/app", server.port), |_| None);
     let error = store.read(Level::SNAPSHOT, name(1, 1), 5..9, None).await.expect_err("a whole large file");
     assert_eq!(error.kind(), StoreErrorKind::Config);
-    assert!(error.to_string().ends_with("it has to serve ranges"), "{error}");
+    assert!(error.to_string().ends_with("it must support range requests"), "{error}");
     let chunk = store.read(Level::SNAPSHOT, name(1, 2), 5..9, None).await.expect("a part of a small file");
     assert_eq!((&chunk.bytes[..], chunk.file_size), (&[7u8; 4][..], 1 << 20));
 }

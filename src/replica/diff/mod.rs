@@ -1,16 +1,17 @@
-//! What differs between two moments, by table and index.
+//! The pages that differ between two states, by table and index.
 //!
-//! Pages that lie in the same file in both are the same. Of the others, the indexes of the files between the two moments tell
-//! which were written; what stands in those is compared, since a page can be written and stay what it was. Each
-//! page that differs is attributed to the b-tree it belongs to, at both moments: a page that a table gave up
-//! and another took counts for both.
+//! Pages that both states have at the same position in the same file are equal. Of the others, the indexes of the files
+//! between the two states show which were written. The contents of those are compared, because a write can leave a page
+//! as it was. Each page that differs is counted for the b-tree to which it belongs, in both states: a page that moved
+//! from one table to another counts for both.
 //!
-//! | module | what it knows |
+//! | module | contents |
 //! |---|---|
-//! | `records` | what the schema's rows say |
-//! | `owners` | which b-tree pages belong to, at one moment |
+//! | `trees` | reads the b-trees, the schema and the overflow chains of a state |
+//! | `owners` | which table or index each page of a state belongs to |
 
 mod owners;
+mod trees;
 
 use crate::error::Error;
 use crate::ltx::Level;
@@ -20,24 +21,24 @@ use crate::replica::files::{Files, listing, plan};
 use crate::replica::pages::PageReader;
 use crate::replica::view::{View, build};
 use crate::store::Store;
-use owners::{Owners, PageOwner};
+use owners::{PageOwner, PageOwners};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// Something in a database of which pages differ.
+/// A part of the database that differs between two states.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Change {
-    /// Of the table or index; none for pages that belong to neither.
+    /// The name of the table or index. None for pages that belong to neither.
     pub name: Option<String>,
-    /// `table`, `index`, `free` for pages that are free at both moments, or `pointer map`.
+    /// `table`, `index`, `free` for pages that are free in both states, or `pointer map`.
     pub kind: &'static str,
     /// How many pages differ.
     pub pages: u64,
 }
 
-/// Pages that are brought and compared at once.
-const PORTION: usize = 256;
+/// How many pages are fetched together.
+const BATCH: usize = 256;
 
 /// Compares two views of a replica.
 pub(super) struct Diff {
@@ -46,11 +47,13 @@ pub(super) struct Diff {
 }
 
 impl Diff {
-    /// What differs between two views, most pages first.
+    /// Returns what differs between two views. The part with the most pages comes first.
     pub(super) async fn changes(&self, one: Arc<View>, other: Arc<View>) -> Result<Vec<Change>, Error> {
         let differing = self.differing_pages(&one, &other).await?;
-        let owners =
-            [Owners::find(&self.pages, &one, &differing).await?, Owners::find(&self.pages, &other, &differing).await?];
+        let owners = [
+            PageOwners::find(&self.pages, &one, &differing).await?,
+            PageOwners::find(&self.pages, &other, &differing).await?,
+        ];
         let mut counts: BTreeMap<PageOwner, u64> = BTreeMap::new();
         for pgno in differing {
             let mut found: BTreeSet<PageOwner> = owners.iter().filter_map(|owners| owners.of(pgno)).collect();
@@ -64,11 +67,12 @@ impl Diff {
         Ok(changes)
     }
 
-    /// The pages that have other bytes in one view than in another, or are in one of them alone.
+    /// Returns the pages whose bytes differ between two views, and those that only one of them has.
     async fn differing_pages(&self, one: &Arc<View>, other: &Arc<View>) -> Result<BTreeSet<u32>, Error> {
-        let place = |view: &View, pgno| view.locate(pgno).map(|extent| (extent.file.number, extent.offset));
+        let position = |view: &View, pgno| view.locate(pgno).map(|extent| (extent.file.number, extent.offset));
         let last = one.commit().max(other.commit());
-        let mut candidates: Vec<u32> = (1..=last).filter(|pgno| place(one, *pgno) != place(other, *pgno)).collect();
+        let mut candidates: Vec<u32> =
+            (1..=last).filter(|pgno| position(one, *pgno) != position(other, *pgno)).collect();
         if one.page_size() != other.page_size() {
             return Ok(candidates.into_iter().collect());
         }
@@ -78,16 +82,16 @@ impl Diff {
             candidates.retain(|pgno| *pgno > both || written.contains(pgno));
         }
         let mut differing = BTreeSet::new();
-        for portion in candidates.chunks(PORTION) {
-            let (left, right) = (self.pages.pages(one, portion).await?, self.pages.pages(other, portion).await?);
-            let pairs = portion.iter().zip(left.iter().zip(&right));
-            differing.extend(pairs.filter(|(_, (left, right))| !same(left, right)).map(|(pgno, _)| *pgno));
+        for batch in candidates.chunks(BATCH) {
+            let (left, right) = (self.pages.pages(one, batch).await?, self.pages.pages(other, batch).await?);
+            let pairs = batch.iter().zip(left.iter().zip(&right));
+            differing.extend(pairs.filter(|(_, (left, right))| !is_same(left, right)).map(|(pgno, _)| *pgno));
         }
         Ok(differing)
     }
 
-    /// The pages that were written between two moments of a history. None if files of those transactions alone are not there
-    /// any more.
+    /// Returns the pages that were written between two states of one history. Returns None if the remaining files do
+    /// not cover exactly the transactions between them.
     async fn written_between(&self, older: &View, newer: &View) -> Result<Option<BTreeSet<u32>>, Error> {
         if older.epoch() != newer.epoch() {
             return Ok(None);
@@ -100,8 +104,8 @@ impl Diff {
             return Ok(None);
         }
         match build::read_all(&self.files.loader, &steps).await {
-            Ok(readings) => {
-                let entries = readings.iter().flat_map(|reading| &reading.entries);
+            Ok(loaded) => {
+                let entries = loaded.iter().flat_map(|loaded| &loaded.entries);
                 Ok(Some(entries.map(|entry| entry.pgno).collect()))
             }
             Err(LoadError::Moved) => Ok(None),
@@ -110,7 +114,7 @@ impl Diff {
     }
 }
 
-fn same(one: &Option<Page>, other: &Option<Page>) -> bool {
+fn is_same(one: &Option<Page>, other: &Option<Page>) -> bool {
     match (one, other) {
         (Some(one), Some(other)) => **one == **other,
         (one, other) => one.is_none() && other.is_none(),

@@ -1,19 +1,23 @@
-//! Which b-tree pages belong to.
+//! Which table or index each page of a state belongs to.
 //!
-//! The inner pages of every table and index are walked, from the roots that the schema names; leaves are named there, and need
-//! not be read. What is no page of a b-tree is free, a pointer map, or overflow, which only the leaves know of: of those
-//! the ones in question are read first, since whatever writes a long value mostly writes its leaf too, and all others
-//! only if that does not explain every page.
+//! The search walks the inner pages of all tables and indexes, from the roots in the schema. Inner pages contain the
+//! numbers of the leaves, so leaves need not be read. A page outside the b-trees is free, a pointer map or an overflow
+//! page. Only cells refer to overflow pages, so these are found by reading b-tree pages: first those that differ
+//! themselves, because a write of a long value usually writes its leaf too, and all others only if pages without an
+//! owner remain.
 
-use crate::error::{Error, ErrorKind};
-use crate::replica::dbformat::btree::PageKind;
+use crate::error::Error;
+use crate::replica::dbformat::btree;
 use crate::replica::dbformat::record::SchemaRow;
-use crate::replica::dbformat::{btree, cells, record};
-use crate::replica::diff::{Change, PORTION};
+use crate::replica::diff::trees::{Tree, TreeReader};
+use crate::replica::diff::{BATCH, Change};
 use crate::replica::pages::PageReader;
 use crate::replica::view::View;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
+
+/// Offset in page 1 of the largest root page. It is zero in a database without pointer maps.
+const LARGEST_ROOT: usize = 52;
 
 /// What a page belongs to.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -41,198 +45,117 @@ impl PageOwner {
 }
 
 /// The owners of some pages of a view.
-pub(super) struct Owners {
-    found: HashMap<u32, PageOwner>,
+pub(super) struct PageOwners {
+    owners: HashMap<u32, PageOwner>,
 }
 
-impl Owners {
-    /// What a page belongs to. None if the view does not have it.
+impl PageOwners {
+    /// Returns what a page belongs to. None if the view does not have it.
     pub(super) fn of(&self, pgno: u32) -> Option<PageOwner> {
-        self.found.get(&pgno).cloned()
+        self.owners.get(&pgno).cloned()
     }
 
-    pub(super) async fn find(reader: &PageReader, view: &Arc<View>, wanted: &BTreeSet<u32>) -> Result<Owners, Error> {
-        let wanted: HashSet<u32> = wanted.iter().copied().filter(|pgno| *pgno <= view.commit()).collect();
-        if wanted.is_empty() {
-            return Ok(Owners { found: HashMap::new() });
+    /// Finds the owners of `wanted` pages.
+    pub(super) async fn find(
+        reader: &PageReader,
+        view: &Arc<View>,
+        wanted: &BTreeSet<u32>,
+    ) -> Result<PageOwners, Error> {
+        let remaining: HashSet<u32> = wanted.iter().copied().filter(|pgno| *pgno <= view.commit()).collect();
+        if remaining.is_empty() {
+            return Ok(PageOwners { owners: HashMap::new() });
         }
-        let page_1 = reader.pages(view, &[1]).await?.into_iter().next().flatten();
-        let page_1 = page_1.ok_or_else(|| Error::internal("a database has no first page"))?;
-        let usable = page_1.len() - usize::from(page_1[RESERVED]);
-        let mut search = Search { reader, view, page_1: &page_1, usable, wanted, found: HashMap::new() };
+        let trees = TreeReader::new(reader, view).await?;
+        let mut search = OwnerSearch { view, trees, remaining, owners: HashMap::new() };
         search.run().await?;
-        // What nothing leads to holds nothing.
-        let lost = search.wanted.iter().map(|pgno| (*pgno, PageOwner::Free));
-        search.found.extend(lost.collect::<Vec<_>>());
-        Ok(Owners { found: search.found })
+        let OwnerSearch { remaining, mut owners, .. } = search;
+        // Nothing refers to a page that remains, so it contains no data.
+        owners.extend(remaining.into_iter().map(|pgno| (pgno, PageOwner::Free)));
+        Ok(PageOwners { owners })
     }
 }
 
-/// Offsets in page 1: bytes that pages keep free at their ends, and the largest root page, which only databases with pointer
-/// maps have.
-const RESERVED: usize = 20;
-const LARGEST_ROOT: usize = 52;
-
-/// The search for the owners of a view's pages.
-struct Search<'a> {
-    reader: &'a PageReader,
+/// The search for the owners of some pages of a view.
+struct OwnerSearch<'a> {
     view: &'a Arc<View>,
-    page_1: &'a [u8],
-    usable: usize,
-    /// Those that have no owner yet.
-    wanted: HashSet<u32>,
-    found: HashMap<u32, PageOwner>,
+    trees: TreeReader<'a>,
+    /// The pages whose owner has not been found.
+    remaining: HashSet<u32>,
+    owners: HashMap<u32, PageOwner>,
 }
 
-/// The pages of a b-tree.
-struct Tree {
-    inner: Vec<u32>,
-    leaves: Vec<u32>,
-}
-
-impl Search<'_> {
+impl OwnerSearch<'_> {
     async fn run(&mut self) -> Result<(), Error> {
-        let mut trees = Vec::new();
-        let schema = self.walk(1).await?;
-        let entries = self.schema(&schema).await?;
-        let of_schema = PageOwner::Table("sqlite_schema".into());
-        self.take_tree(&schema, &of_schema);
-        trees.push((of_schema, schema));
-        for SchemaRow { is_index, name, root } in entries {
+        let mut owned_trees = Vec::new();
+        let schema = self.trees.walk(1).await?;
+        let rows = self.trees.schema_rows(&schema).await?;
+        let schema_owner = PageOwner::Table("sqlite_schema".into());
+        self.assign_tree(&schema, &schema_owner);
+        owned_trees.push((schema_owner, schema));
+        for SchemaRow { is_index, name, root } in rows {
             let owner = if is_index { PageOwner::Index(name.into()) } else { PageOwner::Table(name.into()) };
-            let tree = self.walk(root).await?;
-            self.take_tree(&tree, &owner);
-            trees.push((owner, tree));
+            let tree = self.trees.walk(root).await?;
+            self.assign_tree(&tree, &owner);
+            owned_trees.push((owner, tree));
         }
-        self.take_pointer_maps();
-        self.take_free_pages().await?;
-        // Those pages of b-trees that are in question, then all others.
-        for in_question in [true, false] {
-            for (owner, tree) in &trees {
+        self.assign_pointer_maps();
+        self.assign_free_pages().await?;
+        // First the b-tree pages that were searched for themselves, then all others.
+        for was_wanted in [true, false] {
+            for (owner, tree) in &owned_trees {
                 let pages = tree.leaves.iter().chain(&tree.inner).copied();
-                let pages: Vec<u32> = pages.filter(|pgno| self.found.contains_key(pgno) == in_question).collect();
-                self.take_overflow(&pages, owner).await?;
+                let pages: Vec<u32> = pages.filter(|pgno| self.owners.contains_key(pgno) == was_wanted).collect();
+                self.assign_overflow(&pages, owner).await?;
             }
         }
         Ok(())
     }
 
-    fn take(&mut self, pgno: u32, owner: &PageOwner) {
-        if self.wanted.remove(&pgno) {
-            self.found.insert(pgno, owner.clone());
+    fn assign(&mut self, pgno: u32, owner: &PageOwner) {
+        if self.remaining.remove(&pgno) {
+            self.owners.insert(pgno, owner.clone());
         }
     }
 
-    fn take_tree(&mut self, tree: &Tree, owner: &PageOwner) {
-        tree.inner.iter().chain(&tree.leaves).for_each(|pgno| self.take(*pgno, owner));
+    fn assign_tree(&mut self, tree: &Tree, owner: &PageOwner) {
+        tree.inner.iter().chain(&tree.leaves).for_each(|pgno| self.assign(*pgno, owner));
     }
 
-    /// The pages of the b-tree with this root. All leaves are equally deep, so that one of them tells of all.
-    async fn walk(&self, root: u32) -> Result<Tree, Error> {
-        let commit = self.view.commit();
-        let mut tree = Tree { inner: Vec::new(), leaves: Vec::new() };
-        let mut depth = vec![root];
-        // A b-tree is never so deep that this ends it, unless its pages lead in a circle.
-        for _ in 0..MOST_DEPTHS {
-            let first = self.reader.pages(self.view, &depth[..1]).await?.into_iter().next().flatten();
-            if first.is_none_or(|page| btree::kind(&page, depth[0]) != PageKind::Interior) {
-                tree.leaves = depth;
-                return Ok(tree);
-            }
-            let mut below = Vec::new();
-            for portion in depth.chunks(PORTION) {
-                let pages = self.reader.pages(self.view, portion).await?;
-                for (pgno, page) in portion.iter().zip(pages) {
-                    let children = page.and_then(|page| btree::children(&page, *pgno, commit));
-                    below.extend(children.ok_or_else(|| damaged(*pgno))?);
-                }
-            }
-            tree.inner.append(&mut depth);
-            depth = below;
-        }
-        Err(damaged(root))
-    }
-
-    /// The tables and indexes that the schema names.
-    async fn schema(&self, tree: &Tree) -> Result<Vec<SchemaRow>, Error> {
-        let mut entries = Vec::new();
-        for pgno in &tree.leaves {
-            let Some(page) = self.reader.pages(self.view, &[*pgno]).await?.into_iter().next().flatten() else {
-                continue;
-            };
-            for cell in cells::each(&page, *pgno, self.usable, self.view.commit()).flatten() {
-                let mut payload = cell.local.to_vec();
-                for overflow in self.chain(cell.overflow, cell.length).await? {
-                    payload.extend_from_slice(overflow.1.get(4..self.usable).unwrap_or_default());
-                }
-                entries.extend(record::entry(&payload, self.page_1));
-            }
-        }
-        Ok(entries)
-    }
-
-    /// The pages of an overflow chain that continues a payload of `length` bytes.
-    async fn chain(&self, first: Option<u32>, length: u64) -> Result<Vec<(u32, crate::replica::Page)>, Error> {
-        let most = length / (self.usable as u64 - 4) + 1;
-        let (mut pages, mut next) = (Vec::new(), first);
-        while let Some(pgno) = next
-            && (pages.len() as u64) < most
-        {
-            let Some(page) = self.reader.pages(self.view, &[pgno]).await?.into_iter().next().flatten() else { break };
-            next = btree::next_overflow(&page, self.view.commit());
-            pages.push((pgno, page));
-        }
-        Ok(pages)
-    }
-
-    /// Finds the overflow of what stands in these pages, unless every page has an owner.
-    async fn take_overflow(&mut self, pages: &[u32], owner: &PageOwner) -> Result<(), Error> {
-        for portion in pages.chunks(PORTION) {
-            if self.wanted.is_empty() {
+    /// Assigns the overflow pages of `pages`, unless every page has an owner.
+    async fn assign_overflow(&mut self, pages: &[u32], owner: &PageOwner) -> Result<(), Error> {
+        for batch in pages.chunks(BATCH) {
+            if self.remaining.is_empty() {
                 return Ok(());
             }
-            for (pgno, page) in portion.iter().zip(self.reader.pages(self.view, portion).await?) {
-                let page = page.as_deref().unwrap_or_default();
-                for cell in cells::each(page, *pgno, self.usable, self.view.commit()).flatten() {
-                    for (pgno, _) in self.chain(cell.overflow, cell.length).await? {
-                        self.take(pgno, owner);
-                    }
-                }
-            }
+            let overflow = self.trees.overflow_pages(batch).await?;
+            overflow.into_iter().for_each(|pgno| self.assign(pgno, owner));
         }
         Ok(())
     }
 
-    /// The first pointer map is page 2; each tells of the pages behind it, five bytes a page, up to the next.
-    fn take_pointer_maps(&mut self) {
-        if self.page_1[LARGEST_ROOT..LARGEST_ROOT + 4] == [0; 4] {
+    /// Assigns the pointer maps. The first is page 2. Each has five bytes for every page after it, up to the next
+    /// pointer map.
+    fn assign_pointer_maps(&mut self) {
+        if self.trees.page_1[LARGEST_ROOT..LARGEST_ROOT + 4] == [0; 4] {
             return;
         }
-        let (lock_page, step) = (self.view.lock_page(), self.usable / 5 + 1);
+        let (lock_page, step) = (self.view.lock_page(), self.trees.usable / 5 + 1);
         for pgno in (2..=self.view.commit()).step_by(step) {
-            self.take(if pgno == lock_page { pgno + 1 } else { pgno }, &PageOwner::PointerMap);
+            self.assign(if pgno == lock_page { pgno + 1 } else { pgno }, &PageOwner::PointerMap);
         }
     }
 
-    async fn take_free_pages(&mut self) -> Result<(), Error> {
+    async fn assign_free_pages(&mut self) -> Result<(), Error> {
         let commit = self.view.commit();
-        let mut next = btree::first_trunk(self.page_1, commit);
+        let mut next = btree::first_trunk(&self.trees.page_1, commit);
         let mut trunks = HashSet::new();
-        while let Some(trunk) = next.filter(|trunk| trunks.insert(*trunk) && !self.wanted.is_empty()) {
-            self.take(trunk, &PageOwner::Free);
-            let Some(page) = self.reader.pages(self.view, &[trunk]).await?.into_iter().next().flatten() else { break };
+        while let Some(trunk) = next.filter(|trunk| trunks.insert(*trunk) && !self.remaining.is_empty()) {
+            self.assign(trunk, &PageOwner::Free);
+            let Some(page) = self.trees.page(trunk).await? else { break };
             let (after, listed) = btree::trunk(&page, commit);
-            listed.for_each(|pgno| self.take(pgno, &PageOwner::Free));
+            listed.for_each(|pgno| self.assign(pgno, &PageOwner::Free));
             next = after;
         }
         Ok(())
     }
-}
-
-/// More depths than a b-tree can have.
-const MOST_DEPTHS: usize = 32;
-
-fn damaged(pgno: u32) -> Error {
-    Error::new(ErrorKind::Damaged, format!("page {pgno} of the database is no page of a table or an index"))
-        .remedy("run `PRAGMA integrity_check`")
 }

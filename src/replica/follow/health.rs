@@ -43,8 +43,8 @@ impl StallReason {
                     format!("TXIDs {first} to {last} are missing, and later ones are there")
                 };
                 format!(
-                    "{missing}; the last state before the gap is kept, and `litestream restore` fails too, until a \
-                     snapshot or a compaction covers the gap"
+                    "{missing}; the last state before the hole is kept, and `litestream restore` fails too, until a \
+                     snapshot or a compaction covers the hole"
                 )
             }
         }

@@ -8,25 +8,25 @@ use std::sync::Arc;
 
 impl Connection {
     /// Returns the next older states of the history. Returns no rows after the oldest.
-    pub fn older(
+    pub fn older_states(
         &self,
         mut history: MomentList,
         interrupted: Interrupted<'_>,
     ) -> Result<(Vec<HistoryRow>, MomentList), Error> {
         self.run(interrupted, async move |replica| {
-            let rows = replica.time_travel.older(&mut history).await?;
+            let rows = replica.time_travel.older_states(&mut history).await?;
             Ok((rows, history))
         })
     }
 
     /// Returns the next files of the replica. Returns no rows after the last.
-    pub fn more_files(
+    pub fn next_files(
         &self,
         mut listing: FileListing,
         interrupted: Interrupted<'_>,
     ) -> Result<(Vec<FileListingRow>, FileListing), Error> {
         self.run(interrupted, async move |replica| {
-            let rows = replica.time_travel.further(&mut listing).await?;
+            let rows = replica.time_travel.next_files(&mut listing).await?;
             Ok((rows, listing))
         })
     }

@@ -1,22 +1,23 @@
-//! All moments, newest first, a few at a time: whoever wants the last ten does not have a year of level 0 listed.
+//! Lists all states in batches, newest first, so that a query for the last ten does not list a year of level 0.
 
 use crate::error::Error;
 use crate::ltx::{Level, Txid};
 use crate::replica::files::loader::LoadError;
 use crate::replica::files::{StaleListings, listing};
-use crate::replica::time_travel::stamps::or_gone;
-use crate::replica::time_travel::{ReachableMoment, TimeTravel};
+use crate::replica::time_travel::TimeTravel;
+use crate::replica::time_travel::headers::existing_headers;
+use crate::replica::time_travel::reachable::ReachableState;
 use crate::store::{Listed, Store};
 use futures_util::future::FutureExt;
 
-/// A moment that one can go to.
+/// An available state.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct HistoryRow {
     /// Its transaction.
     pub txid: Txid,
-    /// When that was written, in milliseconds since 1970.
+    /// When the transaction was written, in milliseconds since 1970.
     pub time_ms: i64,
-    /// The lowest level at which a file ends there.
+    /// The lowest level with a file that ends at the transaction.
     pub level: Level,
     /// Size of the database, in pages.
     pub pages: u32,
@@ -24,40 +25,41 @@ pub struct HistoryRow {
     pub bytes: u64,
 }
 
-/// How far the moments of a replica have been told.
+/// How far the states of a replica have been listed.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct MomentList {
-    /// The files of levels 1 to 9, once they are listed.
+    /// The files of levels 1 to 9. None before they are listed.
     compacted: Option<Vec<Listed>>,
-    /// The moments that those lead to by themselves.
+    /// The states that those files lead to without level 0.
     coarse: Vec<Txid>,
-    /// What has been listed and not told, ascending.
-    pending: Vec<ReachableMoment>,
-    /// Everything from here on has been listed.
+    /// The states that have been listed but not returned, in ascending order.
+    pending: Vec<ReachableState>,
+    /// Level 0 has been listed from this transaction on.
     listed_from: Txid,
-    /// How many transactions of level 0 are listed next, and how many moments told.
+    /// How many transactions of level 0 are listed next.
     window: u64,
-    portion: usize,
+    /// How many states are returned next.
+    batch: usize,
 }
 
 const FIRST_WINDOW: u64 = 64;
-const FIRST_PORTION: usize = 16;
-const LARGEST_PORTION: usize = 256;
+const FIRST_BATCH: usize = 16;
+const MAX_BATCH: usize = 256;
 
 impl TimeTravel {
-    /// The next moments towards the past. None are left where none come.
-    pub(in crate::replica) async fn older(&self, history: &mut MomentList) -> Result<Vec<HistoryRow>, Error> {
+    /// Returns the next older states, newest first. Returns no rows at the end of the history.
+    pub(in crate::replica) async fn older_states(&self, history: &mut MomentList) -> Result<Vec<HistoryRow>, Error> {
         let mut listings = StaleListings::default();
         loop {
-            if let Some(rows) = listings.settle(self.tell_older(history).await, || self.files.too_fast()) {
+            if let Some(rows) = listings.settle(self.next_batch(history).await, || self.files.too_fast()) {
                 return rows;
             }
         }
     }
 
-    async fn tell_older(&self, history: &mut MomentList) -> Result<Vec<HistoryRow>, LoadError> {
+    async fn next_batch(&self, history: &mut MomentList) -> Result<Vec<HistoryRow>, LoadError> {
         if history.compacted.is_none() {
-            self.begin(history).await?;
+            self.list_compacted(history).await?;
         }
         loop {
             while history.pending.is_empty() {
@@ -66,28 +68,28 @@ impl TimeTravel {
                 }
                 self.list_older(history).await?;
             }
-            let first = history.pending.len().saturating_sub(history.portion);
-            let told = history.pending.split_off(first);
-            history.portion = (history.portion * 2).min(LARGEST_PORTION);
-            let rows = self.rows(&told).await?;
-            // Files can go between the listing and now.
+            let rest = history.pending.len().saturating_sub(history.batch);
+            let batch = history.pending.split_off(rest);
+            history.batch = (history.batch * 2).min(MAX_BATCH);
+            let rows = self.rows(&batch).await?;
+            // All files of the batch may have been deleted since they were listed.
             if !rows.is_empty() {
                 return Ok(rows);
             }
         }
     }
 
-    async fn begin(&self, history: &mut MomentList) -> Result<(), LoadError> {
+    async fn list_compacted(&self, history: &mut MomentList) -> Result<(), LoadError> {
         let compacted = listing::compacted(&*self.files.store).await?;
-        let coarse = self.moments_of(compacted.clone(), Txid(0), Txid(u64::MAX)).await?;
-        history.coarse = coarse.iter().map(|moment| moment.txid).collect();
+        let coarse = self.states_in(compacted.clone(), Txid(0), Txid(u64::MAX)).await?;
+        history.coarse = coarse.iter().map(|state| state.txid).collect();
         history.compacted = Some(compacted);
         history.listed_from = Txid(u64::MAX);
-        (history.window, history.portion) = (FIRST_WINDOW, FIRST_PORTION);
+        (history.window, history.batch) = (FIRST_WINDOW, FIRST_BATCH);
         Ok(())
     }
 
-    /// Lists the part of level 0 before what has been listed.
+    /// Lists the next older part of level 0, and finds the states in it.
     async fn list_older(&self, history: &mut MomentList) -> Result<(), LoadError> {
         let files = history.compacted.as_deref().unwrap_or_default();
         let end = history.listed_from;
@@ -96,18 +98,18 @@ impl TimeTravel {
         let mut start = Txid(below.0.saturating_sub(history.window - 1).max(1));
         let mut fine = self.files.store.list_range(Level::ZERO, start..end).await?;
         let mut base = history.coarse.iter().copied().filter(|txid| *txid < start).max().unwrap_or_default();
-        let is_cut = start > base.next() && fine.first().is_some_and(|first| first.name.min == start);
-        if is_cut && self.is_at_level_0(base.next()).await? {
-            // Level 0 has no holes, so that it leads from the moment to here.
+        let may_continue_below = start > base.next() && fine.first().is_some_and(|first| first.name.min == start);
+        if may_continue_below && self.is_at_level_0(base.next()).await? {
+            // Level 0 has no holes, so its files lead from the coarse state to `start`.
             base = Txid(start.0 - 1);
-        } else if is_cut {
-            // Where it begins decides what can be had of it.
+        } else if may_continue_below {
+            // Level 0 begins between the coarse state and `start`. Which states are available depends on where.
             start = Txid(1);
             fine = self.files.store.list_range(Level::ZERO, start..end).await?;
             base = Txid(0);
         }
         let compacted = files.iter().filter(|file| file.name.max >= start).cloned();
-        history.pending = self.moments_of(compacted.chain(fine).collect(), base, end).await?;
+        history.pending = self.states_in(compacted.chain(fine).collect(), base, end).await?;
         history.listed_from = start;
         history.window = history.window.saturating_mul(2);
         Ok(())
@@ -117,18 +119,18 @@ impl TimeTravel {
         Ok(!self.files.store.list_range(Level::ZERO, txid..txid.next()).await?.is_empty())
     }
 
-    /// The rows of moments that come in their order, the other way round.
-    async fn rows(&self, moments: &[ReachableMoment]) -> Result<Vec<HistoryRow>, LoadError> {
-        let mut rows = Vec::with_capacity(moments.len());
-        let stamps = or_gone(moments.iter().map(|moment| self.stamp_of(moment).boxed()).collect()).await;
-        let stamps = stamps.map_err(LoadError::Other)?;
-        for (moment, stamp) in moments.iter().zip(stamps).rev() {
-            let finest = &moment.files[0];
-            rows.extend(stamp.map(|stamp| HistoryRow {
-                txid: moment.txid,
-                time_ms: stamp.ms,
+    /// Reads the headers of states in ascending order, and returns their rows in descending order.
+    async fn rows(&self, states: &[ReachableState]) -> Result<Vec<HistoryRow>, LoadError> {
+        let mut rows = Vec::with_capacity(states.len());
+        let headers = existing_headers(states.iter().map(|state| self.state_header(state).boxed()).collect()).await;
+        let headers = headers.map_err(LoadError::Other)?;
+        for (state, header) in states.iter().zip(headers).rev() {
+            let finest = &state.files[0];
+            rows.extend(header.map(|header| HistoryRow {
+                txid: state.txid,
+                time_ms: header.time_ms,
                 level: finest.level,
-                pages: stamp.commit,
+                pages: header.commit,
                 bytes: finest.size,
             }));
         }

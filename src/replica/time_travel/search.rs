@@ -1,56 +1,60 @@
-//! Finding a time among moments.
+//! Finds the last state at or before a time.
 //!
-//! A primary's clock can be set back, so times need not grow with the transactions. What counts is the running maximum:
-//! a moment is at or before a time if no moment up to it is later. So the search looks for the first one that is later,
-//! by reading a few headers at once, evenly spread over what is left, until nothing is.
+//! The clock of a primary can be set back, so times do not always grow with transactions. Therefore the running maximum
+//! of the times counts: a state is at or before a time if neither it nor any earlier state is later. The search looks
+//! for the first state that is later. Each round reads a few headers, evenly spaced over the states that remain, until
+//! none remain.
 //!
-//! What was read and is later bounds the answer from above for certain. From below it is certain while clocks go forward.
-//! Where one ran ahead and was set back, it has to be later for a sixteenth of what is searched to be met for certain, or to
-//! show in the modification times that the listing brought along: where these are the files' own times (a directory that
-//! Litestream wrote) they lead to the right moment at once, however short it stands out among those searched. Where they
-//! are not (an object store's clock, a copied replica) they are two more headers to read.
+//! The upper bound of the search is always right, because it is a state whose header is later. The lower bound is right
+//! if clocks only go forward. If a clock ran ahead and was set back, the search is sure to notice this only if at least
+//! a sixteenth of the searched states are later, or if the modification times in the listing show it. In a directory
+//! that Litestream wrote, these are the times in the headers and lead directly to the right state, even if only one
+//! state is later. Elsewhere (the clock of an object store, a copied replica) they cost two more headers in a round.
 
 use crate::replica::files::loader::LoadError;
-use crate::replica::time_travel::{ReachableMoment, TimeTravel};
+use crate::replica::time_travel::TimeTravel;
+use crate::replica::time_travel::reachable::ReachableState;
 
-/// Headers read in a round, besides those that modification times suggest.
+/// Headers read in a round, in addition to those that modification times suggest.
 const PROBES: usize = 15;
 
 impl TimeTravel {
-    /// How many of these moments, which come in their order, are at or before a time.
-    pub(super) async fn count_until(&self, moments: &[ReachableMoment], ms: i64) -> Result<usize, LoadError> {
-        let hint = hint(moments, ms);
-        let (mut low, mut high) = (0, moments.len());
+    /// Returns how many of `states`, which are in ascending order, are at or before a time.
+    pub(super) async fn count_until(&self, states: &[ReachableState], ms: i64) -> Result<usize, LoadError> {
+        let hint = count_by_modification(states, ms);
+        let (mut low, mut high) = (0, states.len());
         while low < high {
-            let places = places(low, high, hint);
-            let stamps = self.stamps_of(places.iter().map(|place| &moments[*place])).await?;
-            let later = stamps.iter().position(|stamp| stamp.ms > ms);
-            let before = later.unwrap_or(places.len());
+            let probes = probes(low, high, hint);
+            let headers = self.state_headers(probes.iter().map(|index| &states[*index])).await?;
+            let later = headers.iter().position(|header| header.time_ms > ms);
+            let before = later.unwrap_or(probes.len());
             if let Some(later) = later {
-                high = places[later];
+                high = probes[later];
             }
             if let Some(last) = before.checked_sub(1) {
-                low = places[last] + 1;
+                low = probes[last] + 1;
             }
         }
         Ok(low)
     }
 }
 
-/// How many moments are at or before a time by modification times.
-fn hint(moments: &[ReachableMoment], ms: i64) -> usize {
-    moments.iter().position(|moment| moment.modified_ms() > ms).unwrap_or(moments.len())
+/// Returns how many states are at or before a time according to modification times.
+fn count_by_modification(states: &[ReachableState], ms: i64) -> usize {
+    states.iter().position(|state| state.modified_ms() > ms).unwrap_or(states.len())
 }
 
-/// Where to look in `low..high`, ascending: evenly spread, and at both sides of the hint.
-fn places(low: usize, high: usize, hint: usize) -> Vec<usize> {
-    let left = high - low;
-    let spread = (1..=PROBES).map(|probe| low + left * probe / (PROBES + 1));
-    let beside = [hint.wrapping_sub(1), hint].into_iter().filter(|place| (low..high).contains(place));
-    let mut places: Vec<usize> = if left <= PROBES { (low..high).collect() } else { spread.chain(beside).collect() };
-    places.sort_unstable();
-    places.dedup();
-    places
+/// Returns the indexes in `low..high` to read next, in ascending order: evenly spaced ones, and those on both sides of
+/// the hint.
+fn probes(low: usize, high: usize, hint: usize) -> Vec<usize> {
+    let remaining = high - low;
+    let spaced = (1..=PROBES).map(|probe| low + remaining * probe / (PROBES + 1));
+    let beside = [hint.wrapping_sub(1), hint].into_iter().filter(|index| (low..high).contains(index));
+    let mut probes: Vec<usize> =
+        if remaining <= PROBES { (low..high).collect() } else { spaced.chain(beside).collect() };
+    probes.sort_unstable();
+    probes.dedup();
+    probes
 }
 
 #[cfg(test)]
@@ -58,12 +62,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn few_places_are_spread_over_what_is_left() {
-        assert_eq!(places(3, 6, 100), [3, 4, 5]);
-        let many = places(0, 1600, 777);
+    fn probes_are_evenly_spaced_and_include_the_hint() {
+        assert_eq!(probes(3, 6, 100), [3, 4, 5]);
+        let many = probes(0, 1600, 777);
         assert_eq!((many[0], many[many.len() - 1], many.len()), (100, 1500, 17));
         assert!(many.contains(&776) && many.contains(&777));
-        assert_eq!(places(0, 1600, 0)[0], 0);
-        assert_eq!(places(0, 1600, 1600).last(), Some(&1599));
+        assert_eq!(probes(0, 1600, 0)[0], 0);
+        assert_eq!(probes(0, 1600, 1600).last(), Some(&1599));
     }
 }

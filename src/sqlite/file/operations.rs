@@ -32,12 +32,12 @@ impl DbFile {
             ControlOp::Wait { txid, timeout } => self.wait(*txid, *timeout).map(ControlValue::Integer),
             ControlOp::Status => Ok(ControlValue::Status(Box::new(self.status(schema)))),
             ControlOp::History(moments) => {
-                let (rows, rest) = self.connection.older(moments.take(), &interrupted)?;
+                let (rows, rest) = self.connection.older_states(moments.take(), &interrupted)?;
                 moments.replace(rest);
                 Ok(ControlValue::History(rows))
             }
             ControlOp::Files(listing) => {
-                let (rows, rest) = self.connection.more_files(listing.take(), &interrupted)?;
+                let (rows, rest) = self.connection.next_files(listing.take(), &interrupted)?;
                 listing.replace(rest);
                 Ok(ControlValue::Files(rows))
             }

@@ -1,45 +1,45 @@
-//! Which files there are, kept up to date by what is new in the stream.
+//! A listing of the bucket, updated from the messages that were written since.
 //!
-//! There is no listing of a directory, only of the whole bucket, and that has a word of every object that was ever deleted: after a
-//! month of a file a second it would be gigabytes. So it is read once, and from then on only what came since. What vanishes without
-//! a word, as when somebody purges the stream, shows in the number of its subjects.
+//! A bucket can only be listed as a whole, and a listing includes the metadata of every object that was ever deleted: gigabytes after
+//! a month with one file per second. So the catalog reads all metadata once, and then only newer messages. Objects that disappear
+//! without a message, for example after somebody purged the stream, show in the number of the stream's subjects.
 //!
-//! Reading it all at once is not to be relied on (see [`Messages::next`](super::bucket::Messages::next)), so what came is compared
-//! with the subjects that there are. What is new is asked for one by one: each answer is whole.
+//! Receiving all metadata at once is not reliable (see [`Messages::next`](super::messages::Messages::next)), so the result is compared
+//! with the list of subjects. Newer messages are requested one by one, which is reliable.
 
-use super::bucket::NatsObject;
 use super::connection::NatsConnection;
 use super::error::NatsError;
-use crate::ltx::{FileName, Level, Txid};
+use super::object::NatsObject;
+use crate::ltx::{Level, Txid};
+use crate::store::Listed;
 use crate::store::bounds::check_names;
 use crate::store::timeouts::Allowance;
-use crate::store::{Listed, Version};
 use async_nats::jetstream::stream::Info;
 use futures_util::{StreamExt, stream};
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
 
-/// What a bucket holds, as of the last time that somebody asked.
+/// The objects of a bucket at the time of the last listing.
 #[derive(Default)]
 pub(super) struct Catalog {
-    mirror: Mutex<Option<Mirror>>,
+    objects: Mutex<Option<BucketObjects>>,
 }
 
-struct Mirror {
-    /// When the bucket was made: one that was made anew has nothing of what was there.
-    made: String,
-    /// Messages up to this one are known.
-    seen: u64,
-    /// Not before this moment.
+struct BucketObjects {
+    /// When the bucket was created. A bucket that was created again shares nothing with the earlier one.
+    created: String,
+    /// Sequence number of the last message that is taken into account.
+    sequence: u64,
+    /// The objects are at least as new as the bucket was at this time.
     as_of: Instant,
-    objects: HashMap<String, NatsObject>,
-    /// Objects that there ever were.
+    by_name: HashMap<String, NatsObject>,
+    /// Number of objects, deleted ones included.
     names: u64,
 }
 
 impl Catalog {
-    /// The files of a level whose min TXID is at least `from`, in any order.
+    /// Returns the files of a level whose min TXID is at least `from`, in any order.
     pub async fn list(
         &self,
         connection: &NatsConnection,
@@ -47,128 +47,119 @@ impl Catalog {
         from: Txid,
         allowance: &Allowance,
     ) -> Result<Vec<Listed>, NatsError> {
-        let asked = Instant::now();
-        let mut mirror = self.mirror.lock().await;
-        // Whoever waited while another asked, and asked after he did, has his answer.
-        match &*mirror {
-            Some(mirror) if mirror.as_of >= asked => {}
+        let requested = Instant::now();
+        let mut objects = self.objects.lock().await;
+        // An update that another caller began after this call is new enough.
+        match &*objects {
+            Some(objects) if objects.as_of >= requested => {}
             _ => {
-                let before = mirror.take();
-                *mirror = Some(Mirror::now(connection, before, allowance).await?);
+                let previous = objects.take();
+                *objects = Some(BucketObjects::load(connection, previous, allowance).await?);
             }
         }
-        let objects = mirror.iter().flat_map(|mirror| mirror.objects.values());
-        Ok(objects.filter_map(|object| listed(object, level)).filter(|file| file.name.min >= from).collect())
+        let objects = objects.iter().flat_map(|objects| objects.by_name.values());
+        Ok(objects.filter_map(|object| object.listed(level)).filter(|file| file.name.min >= from).collect())
     }
 }
 
-impl Mirror {
-    /// The bucket as it is now.
-    async fn now(
+impl BucketObjects {
+    /// Returns the current objects: an update of `previous` if that is possible, else a complete listing.
+    async fn load(
         connection: &NatsConnection,
-        before: Option<Mirror>,
+        previous: Option<BucketObjects>,
         allowance: &Allowance,
-    ) -> Result<Mirror, NatsError> {
+    ) -> Result<BucketObjects, NatsError> {
         let as_of = Instant::now();
         let info = connection.info().await?;
-        let before = before.filter(|mirror| mirror.made == made(&info) && mirror.seen <= info.state.last_sequence);
-        // Where objects end by themselves they go without a word, and the words of deleted ones go, too.
-        let before = before.filter(|_| info.config.max_age == Duration::ZERO);
-        if let Some(mut mirror) = before {
-            let (mut counted, mut is_near) = (info.state.subjects_count, true);
-            if mirror.seen < info.state.last_sequence {
-                is_near = mirror.follow(connection, &info).await?;
-                counted = connection.info().await?.state.subjects_count;
+        let previous = previous
+            .filter(|objects| objects.created == created(&info) && objects.sequence <= info.state.last_sequence);
+        // Objects that expire leave no message, and the metadata of deleted objects expires as well.
+        let previous = previous.filter(|_| info.config.max_age == Duration::ZERO);
+        if let Some(mut objects) = previous {
+            let (mut subjects, mut is_updated) = (info.state.subjects_count, true);
+            if objects.sequence < info.state.last_sequence {
+                is_updated = objects.update(connection, &info).await?;
+                subjects = connection.info().await?.state.subjects_count;
             }
-            // An object that is being written has a subject already, and more are no sign of anything.
-            if is_near && counted >= mirror.subjects() {
-                return Ok(Mirror { as_of, ..mirror });
+            // An object that is being written already has a subject, so additional subjects mean nothing.
+            if is_updated && subjects >= objects.fewest_subjects() {
+                return Ok(BucketObjects { as_of, ..objects });
             }
         }
-        Mirror::whole(connection, &info, as_of, allowance).await
+        BucketObjects::load_all(connection, &info, as_of, allowance).await
     }
 
-    /// Reads what came after what is known; `info` is from before. False if it is too much to be read one by one.
-    async fn follow(&mut self, connection: &NatsConnection, info: &Info) -> Result<bool, NatsError> {
-        const AT_MOST: usize = 64;
-        for _ in 0..AT_MOST {
-            let Some((sequence, object)) = connection.next_told(self.seen + 1).await? else {
-                self.seen = self.seen.max(info.state.last_sequence);
+    /// Reads the metadata messages after `sequence`; `info` was requested before the call. Returns false if there are too many to
+    /// request them one by one.
+    async fn update(&mut self, connection: &NatsConnection, info: &Info) -> Result<bool, NatsError> {
+        const MOST_REQUESTS: usize = 64;
+        for _ in 0..MOST_REQUESTS {
+            let Some((sequence, object)) = connection.next_metadata(self.sequence + 1).await? else {
+                self.sequence = self.sequence.max(info.state.last_sequence);
                 return Ok(true);
             };
-            object.into_iter().for_each(|object| self.note(object));
-            self.seen = sequence;
+            object.into_iter().for_each(|object| self.add(object));
+            self.sequence = sequence;
         }
         Ok(false)
     }
 
-    /// Reads what is told of each object in one go; `info` is from before. What may be missing in that is asked for one by one.
-    async fn whole(
+    /// Receives the metadata of all objects at once, then requests one by one what is missing; `info` was requested before the call.
+    async fn load_all(
         connection: &NatsConnection,
         info: &Info,
         as_of: Instant,
         allowance: &Allowance,
-    ) -> Result<Mirror, NatsError> {
-        const AT_ONCE: usize = 32;
-        /// About the length of what is told of an object.
-        const ENTRY: u64 = 512;
-        let seen = info.state.last_sequence;
-        let mut mirror = Mirror { made: made(info), seen, as_of, objects: HashMap::new(), names: 0 };
-        let mut known = HashSet::new();
-        if let Some(last) = connection.last_told().await? {
-            let mut messages = connection.objects_from(1).await?;
+    ) -> Result<BucketObjects, NatsError> {
+        const CONCURRENT_REQUESTS: usize = 32;
+        /// About the size of an object's metadata in bytes.
+        const METADATA_SIZE: u64 = 512;
+        let sequence = info.state.last_sequence;
+        let mut objects = BucketObjects { created: created(info), sequence, as_of, by_name: HashMap::new(), names: 0 };
+        let mut received = HashSet::new();
+        if let Some(last) = connection.last_metadata().await? {
+            let mut messages = connection.metadata_from(1).await?;
             while let Some((sequence, object)) = messages.next_object().await? {
-                allowance.extend(ENTRY);
+                allowance.extend(METADATA_SIZE);
                 if let Some(object) = object {
-                    known.insert(connection.subject(&object.name));
-                    check_names(known.len()).map_err(|what| NatsError::nonsense(&what))?;
-                    mirror.note(object);
+                    received.insert(connection.metadata_subject(&object.name));
+                    check_names(received.len()).map_err(|what| NatsError::invalid_response(&what))?;
+                    objects.add(object);
                 }
                 if sequence >= last {
                     break;
                 }
             }
         }
-        let subjects = connection.subjects().await?;
-        mirror.names = subjects.len() as u64;
-        let missing: Vec<String> = subjects.difference(&known).cloned().collect();
-        let mut missing = stream::iter(missing).map(|subject| connection.told(subject)).buffer_unordered(AT_ONCE);
+        let subjects = connection.metadata_subjects().await?;
+        objects.names = subjects.len() as u64;
+        let missing: Vec<String> = subjects.difference(&received).cloned().collect();
+        let missing = stream::iter(missing).map(|subject| connection.metadata(subject));
+        let mut missing = missing.buffer_unordered(CONCURRENT_REQUESTS);
         while let Some(object) = missing.next().await {
             object?.into_iter().filter(|object| !object.is_deleted).for_each(|object| {
-                mirror.objects.insert(object.name.clone(), object);
+                objects.by_name.insert(object.name.clone(), object);
             });
         }
-        Ok(mirror)
+        Ok(objects)
     }
 
-    fn note(&mut self, object: NatsObject) {
+    fn add(&mut self, object: NatsObject) {
         let known = match object.is_deleted {
-            true => self.objects.remove(&object.name),
-            false => self.objects.insert(object.name.clone(), object),
+            true => self.by_name.remove(&object.name),
+            false => self.by_name.insert(object.name.clone(), object),
         };
         if known.is_none() {
             self.names += 1;
         }
     }
 
-    /// How many subjects the stream has at the least: one for the word of each object, one for its bytes.
-    fn subjects(&self) -> u64 {
-        self.names + self.objects.values().filter(|object| object.pieces > 0).count() as u64
+    /// Returns the least number of subjects that the stream can have: one for the metadata of each object, one for its bytes.
+    fn fewest_subjects(&self) -> u64 {
+        self.names + self.by_name.values().filter(|object| object.pieces > 0).count() as u64
     }
 }
 
-fn made(info: &Info) -> String {
+fn created(info: &Info) -> String {
     info.created.to_string()
-}
-
-fn listed(object: &NatsObject, level: Level) -> Option<Listed> {
-    let (at, name) = object.name.strip_prefix("ltx/")?.split_once('/')?;
-    let is_here = at.parse() == Ok(level.number());
-    let name = FileName::parse(name).filter(|_| is_here)?;
-    Some(Listed { level, name, size: object.size, version: Some(version(object)), modified_ms: object.modified_ms })
-}
-
-/// Which bytes an object has.
-pub(super) fn version(object: &NatsObject) -> Version {
-    Version(object.id.as_str().into())
 }

@@ -1,4 +1,4 @@
-//! What went wrong between us and a NATS server, in a clause.
+//! Failures of requests to a NATS server.
 
 use crate::store::error::short;
 use crate::store::{StoreError, StoreErrorKind};
@@ -6,7 +6,7 @@ use async_nats::jetstream;
 use async_nats::jetstream::ErrorCode;
 use std::error::Error as StdError;
 
-/// A question that brought nothing.
+/// The reason why a request failed.
 #[derive(Clone, Debug)]
 pub(super) struct NatsError {
     kind: StoreErrorKind,
@@ -18,85 +18,86 @@ impl NatsError {
         NatsError { kind, cause: cause.into() }
     }
 
-    pub fn nonsense(what: &str) -> NatsError {
-        NatsError::new(StoreErrorKind::Protocol, format!("the server answers what JetStream would not: {what}"))
+    /// The response violates the protocol; `what` is the part that does.
+    pub fn invalid_response(what: &str) -> NatsError {
+        NatsError::new(StoreErrorKind::Protocol, format!("the server sends an invalid response: {what}"))
     }
 
-    /// What JetStream said, if that lies below; else there was no answer, or none that tells more.
-    pub fn below(error: Cause<'_>, bucket: &str) -> NatsError {
+    /// Returns the error of JetStream that caused `error`, or [`no_response`](Self::no_response) if none did.
+    pub fn from_cause(error: Cause<'_>, bucket: &str) -> NatsError {
         match causes(error).find_map(|cause| cause.downcast_ref::<jetstream::Error>()) {
-            Some(said) => NatsError::refusal(said, bucket),
-            None => NatsError::silence(error),
+            Some(rejection) => NatsError::rejected(rejection, bucket),
+            None => NatsError::no_response(error),
         }
     }
 
-    /// There was no answer, or one that tells of nothing but that.
-    pub fn silence(error: Cause<'_>) -> NatsError {
-        NatsError::new(StoreErrorKind::Unreachable, format!("the server does not answer: {}", root(error)))
+    /// The request got no response, or one that says only that it failed.
+    pub fn no_response(error: Cause<'_>) -> NatsError {
+        NatsError::new(StoreErrorKind::Unreachable, format!("the server does not respond: {}", root_cause(error)))
     }
 
-    /// The server took so long that nothing will come any more.
-    pub fn late(seconds: u64) -> NatsError {
-        NatsError::new(StoreErrorKind::Unreachable, format!("no answer within {seconds} seconds"))
+    /// The request did not complete in time.
+    pub fn timed_out(seconds: u64) -> NatsError {
+        NatsError::new(StoreErrorKind::Unreachable, format!("no response within {seconds} seconds"))
     }
 
-    /// What JetStream said.
-    pub fn refusal(error: &jetstream::Error, bucket: &str) -> NatsError {
-        /// The server is there, but those who keep the bucket are choosing whom to follow.
-        const CANNOT_NOW: usize = 503;
+    /// JetStream rejected the request.
+    pub fn rejected(error: &jetstream::Error, bucket: &str) -> NatsError {
+        /// The server runs, but the servers of the stream are electing a leader.
+        const UNAVAILABLE: usize = 503;
         match error.error_code() {
             ErrorCode::STREAM_NOT_FOUND => NatsError::new(
                 StoreErrorKind::Config,
-                format!("there is no bucket '{bucket}'; make it with `nats object add {bucket}`"),
+                format!("the bucket '{bucket}' does not exist; create it with `nats object add {bucket}`"),
             ),
             ErrorCode::JETSTREAM_NOT_ENABLED | ErrorCode::JETSTREAM_NOT_ENABLED_FOR_ACCOUNT => {
                 NatsError::no_jetstream()
             }
-            _ if error.code() == CANNOT_NOW => NatsError::new(
+            _ if error.code() == UNAVAILABLE => NatsError::new(
                 StoreErrorKind::Unreachable,
-                format!("the server cannot serve now ({})", short(&error.to_string())),
+                format!("the server is temporarily unavailable ({})", short(&error.to_string())),
             ),
-            _ => {
-                NatsError::new(StoreErrorKind::Protocol, format!("the server refuses ({})", short(&error.to_string())))
-            }
+            _ => NatsError::new(
+                StoreErrorKind::Protocol,
+                format!("the server rejects the request ({})", short(&error.to_string())),
+            ),
         }
     }
 
     pub fn no_jetstream() -> NatsError {
-        NatsError::new(StoreErrorKind::Config, "the server has no JetStream, or not for this account")
+        NatsError::new(StoreErrorKind::Config, "JetStream is not enabled on the server, or not for this account")
     }
 
-    /// The server does not let us say something: its words have the subject.
-    pub fn forbidden(words: &str) -> NatsError {
-        NatsError::new(StoreErrorKind::Denied, format!("the server denies it ({})", short(words)))
+    /// The server denied a permission; its message names the subject.
+    pub fn denied(message: &str) -> NatsError {
+        NatsError::new(StoreErrorKind::Denied, format!("the server denies a permission ({})", short(message)))
     }
 
-    pub fn is_missing(&self) -> bool {
+    pub fn is_not_found(&self) -> bool {
         self.kind == StoreErrorKind::NotFound
     }
 
-    /// Whether another connection may bring an answer.
-    pub fn is_passing(&self) -> bool {
+    pub fn is_unreachable(&self) -> bool {
         self.kind == StoreErrorKind::Unreachable
     }
 
-    /// The failure as callers know it.
-    pub fn error(self, place: impl Into<std::sync::Arc<str>>) -> StoreError {
-        StoreError::new(self.kind, place, self.cause)
+    /// Returns the failure as an error of the store, with the URL that it belongs to.
+    pub fn at(self, url: impl Into<std::sync::Arc<str>>) -> StoreError {
+        StoreError::new(self.kind, url, self.cause)
     }
 }
 
 type Cause<'a> = &'a (dyn StdError + 'static);
 
-/// An error, and what lies below it.
+/// Iterates over an error and its sources.
 fn causes<'a>(error: Cause<'a>) -> impl Iterator<Item = Cause<'a>> {
-    fn next<'a>(error: &Cause<'a>) -> Option<Cause<'a>> {
+    fn source<'a>(error: &Cause<'a>) -> Option<Cause<'a>> {
         (*error).source()
     }
-    std::iter::successors(Some(error), next)
+    std::iter::successors(Some(error), source)
 }
 
-/// What lies below all that was said of an error.
-pub(super) fn root(error: Cause<'_>) -> String {
+/// Returns the message of the innermost source of an error.
+pub(super) fn root_cause(error: Cause<'_>) -> String {
     short(&causes(error).last().unwrap_or(error).to_string())
 }

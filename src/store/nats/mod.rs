@@ -5,18 +5,21 @@ mod catalog;
 mod config;
 mod connection;
 mod error;
+mod messages;
+mod object;
 mod object_cache;
+mod options;
 
 pub(super) use config::NatsConfig;
 
 use super::paths::Layout;
-use super::reconnect::Link;
+use super::reconnect::Reconnecting;
 use super::timeouts::Allowance;
 use super::{Chunk, Listed, Store, StoreError, Version};
 use crate::ltx::{FileName, Level, Txid};
 use async_trait::async_trait;
 use bytes::Bytes;
-use catalog::{Catalog, version};
+use catalog::Catalog;
 use connection::NatsConnection;
 use error::NatsError;
 use object_cache::ObjectCache;
@@ -26,78 +29,58 @@ use std::sync::Arc;
 
 /// A replica in an object store, read over one connection.
 pub(super) struct NatsStore {
-    shown: Arc<str>,
-    place: NatsConfig,
-    link: Link<NatsConnection>,
+    /// The URL without secrets.
+    url: Arc<str>,
+    connection: Reconnecting<NatsConnection>,
     catalog: Catalog,
-    shelf: ObjectCache,
+    cache: ObjectCache,
 }
 
 impl fmt::Debug for NatsStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("NatsStore").field("place", &self.place).finish_non_exhaustive()
+        f.debug_struct("NatsStore").field("config", self.connection.config()).finish_non_exhaustive()
     }
 }
 
 impl fmt::Display for NatsStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.shown)
+        f.write_str(&self.url)
     }
 }
 
 impl NatsStore {
-    pub fn new(shown: Arc<str>, place: NatsConfig) -> NatsStore {
-        let (catalog, shelf) = (Catalog::default(), ObjectCache::default());
-        NatsStore { shown, place, link: Link::default(), catalog, shelf }
+    pub fn new(url: Arc<str>, config: NatsConfig) -> NatsStore {
+        let (catalog, cache) = (Catalog::default(), ObjectCache::default());
+        NatsStore { url, connection: Reconnecting::new(config), catalog, cache }
     }
 
-    /// Asks something, over a new connection if the one there was does not answer. It may take as long as `allowance` says.
-    async fn ask<T, F>(
+    /// Sends a request as [`Reconnecting::request`] does. Fails at once if the server denies a permission meanwhile.
+    async fn request<T, F>(
         &self,
         allowance: &Allowance,
-        question: impl Fn(Arc<NatsConnection>) -> F,
+        request: impl Fn(Arc<NatsConnection>) -> F,
     ) -> Result<T, NatsError>
     where
         F: Future<Output = Result<T, NatsError>>,
     {
-        let tries = async {
-            let (connection, is_new) = self.connected().await?;
-            match connection.ask(question(connection.clone())).await {
-                Err(failure) if failure.is_passing() => {
-                    self.link.discard(&connection).await;
-                    if is_new {
-                        return Err(failure);
-                    }
-                    let (connection, _) = self.connected().await?;
-                    connection.ask(question(connection.clone())).await
-                }
-                answer => answer,
-            }
+        let send = |connection: Arc<NatsConnection>| {
+            let response = request(connection.clone());
+            async move { connection.unless_denied(response).await }
         };
-        match allowance.limit(tries).await {
-            Some(answer) => answer,
-            None => {
-                self.link.disconnect().await;
-                Err(NatsError::late(allowance.deadline().as_secs()))
-            }
-        }
-    }
-
-    /// The connection, and whether it was made just now.
-    async fn connected(&self) -> Result<(Arc<NatsConnection>, bool), NatsError> {
-        self.link.connected(NatsConnection::has_ended, NatsConnection::open(&self.place)).await
+        self.connection.request(allowance, send).await
     }
 }
 
 #[async_trait]
 impl Store for NatsStore {
     async fn list(&self, level: Level, from: Txid) -> Result<Vec<Listed>, StoreError> {
-        let allowance = &Allowance::of(LISTING);
+        /// About the size of a listing of ten thousand files, in bytes.
+        const LISTING_SIZE: u64 = 4 * 1024 * 1024;
+        let allowance = &Allowance::of(LISTING_SIZE);
         let list = |connection: Arc<NatsConnection>| async move {
             self.catalog.list(&connection, level, from, allowance).await
         };
-        let listed = self.ask(allowance, list).await;
-        let mut files = listed.map_err(|failure| failure.error(self.shown.clone()))?;
+        let mut files = self.request(allowance, list).await.map_err(|error| error.at(self.url.clone()))?;
         files.sort_unstable_by_key(|file| file.name);
         Ok(files)
     }
@@ -109,35 +92,32 @@ impl Store for NatsStore {
         range: Range<u64>,
         expected: Option<&Version>,
     ) -> Result<Chunk, StoreError> {
-        let below = Layout::Decimal.file(level, name);
-        let shown = format!("{}/{below}", self.shown);
+        let object_name = Layout::Decimal.file(level, name);
+        let url = format!("{}/{object_name}", self.url);
         let allowance = Allowance::of(0);
-        let object = self.ask(&allowance, |connection| {
-            let below = &below;
-            async move { connection.object(below).await }
+        let object = self.request(&allowance, |connection| {
+            let object_name = &object_name;
+            async move { connection.object(object_name).await }
         });
         let object = match object.await {
             Ok(object) => object,
-            Err(failure) if failure.is_missing() => return Err(StoreError::missing(shown)),
-            Err(failure) => return Err(failure.error(shown)),
+            Err(error) if error.is_not_found() => return Err(StoreError::missing(url)),
+            Err(error) => return Err(error.at(url)),
         };
-        let version = version(&object);
-        version.check(expected, &shown)?;
+        let version = object.version();
+        version.check(expected, &url)?;
         let range = range.start..range.end.min(object.size);
         let bytes = if range.is_empty() {
             Bytes::new()
         } else {
-            let failed = |failure: NatsError| failure.error(shown.as_str());
-            let kept = self.shelf.object(&object).map_err(failed)?;
+            let failed = |error: NatsError| error.at(url.as_str());
+            let cached = self.cache.get(&object).map_err(failed)?;
             let read = |connection: Arc<NatsConnection>| {
-                let (kept, range) = (&kept, range.clone());
-                async move { kept.range(range, &connection).await }
+                let (cached, range) = (&cached, range.clone());
+                async move { cached.read(range, &connection).await }
             };
-            self.ask(&Allowance::of(kept.missing(range.end)), read).await.map_err(failed)?
+            self.request(&Allowance::of(cached.missing(range.end)), read).await.map_err(failed)?
         };
         Ok(Chunk { bytes, file_size: object.size, version, modified_ms: object.modified_ms })
     }
 }
-
-/// About the length of a listing of some ten thousand files.
-const LISTING: u64 = 4 * 1024 * 1024;

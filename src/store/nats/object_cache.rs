@@ -1,13 +1,13 @@
-//! Objects that were read, kept for whoever reads more of them.
+//! Objects as far as they were read, kept for later reads.
 //!
-//! Nobody can ask for a range of an object: it comes in pieces of unknown lengths, in their order. So it is read from its
-//! beginning up to what was asked for, and kept: who wants more of it goes on where the last one ended. A small object
-//! is kept in memory, a large one in a temporary file, since a snapshot may be larger than memory and each page
-//! of it would cost its whole way there again. Those that were read last stay, within bounds.
+//! JetStream cannot return a range of an object: the object's messages have unknown lengths and arrive in order. So an object is
+//! read from its beginning up to the end of the requested range, and kept; a later read continues where the last one stopped.
+//! Otherwise each page of a snapshot would cost everything in front of it again. A small object is kept in memory, a large one in a
+//! temporary file, because a snapshot can be larger than memory. The least recently used objects are dropped.
 
-use super::bucket::NatsObject;
 use super::connection::NatsConnection;
 use super::error::NatsError;
+use super::object::NatsObject;
 use crate::lock::{self, RwLock};
 use crate::pread;
 use crate::store::StoreErrorKind;
@@ -19,51 +19,55 @@ use std::pin::pin;
 use std::sync::Arc;
 use tokio::sync::{Mutex, watch};
 
-/// Longer objects are kept in files.
+/// Objects that are longer, in bytes, are kept in files.
 const LONGEST_IN_MEMORY: u64 = 1 << 20;
 
-/// Bytes of objects that are kept in memory.
-const MEMORY: u64 = 16 << 20;
+/// Total size of the objects in memory, in bytes.
+const MEMORY_LIMIT: u64 = 16 << 20;
 
-/// Bytes of objects that are kept in files. One that is longer is kept alone.
-const FILES: u64 = 1 << 30;
+/// Total size of the objects in files, in bytes. A larger object is kept if it is the only one.
+const FILE_LIMIT: u64 = 1 << 30;
 
-/// The objects that are kept.
+/// Bytes that are written to the cache at once, if the range does not end before: pieces can be a few bytes long.
+const WRITE_SIZE: usize = 256 * 1024;
+
+/// The recently used objects of a store.
 #[derive(Default)]
 pub(super) struct ObjectCache {
-    /// The last one was asked for last.
-    kept: lock::Mutex<Vec<Arc<Kept>>>,
+    /// The most recently used object is the last.
+    objects: lock::Mutex<Vec<Arc<CachedObject>>>,
 }
 
 impl ObjectCache {
-    /// An object that may have been read before.
-    pub fn object(&self, object: &NatsObject) -> Result<Arc<Kept>, NatsError> {
-        let mut kept = self.kept.lock();
-        let found = kept.iter().position(|other| other.object.id == object.id).map(|at| kept.remove(at));
-        let found = found.map_or_else(|| Kept::new(object.clone()).map(Arc::new), Ok)?;
-        kept.push(found.clone());
+    /// Returns the cached object, or a new empty one.
+    pub fn get(&self, object: &NatsObject) -> Result<Arc<CachedObject>, NatsError> {
+        let mut objects = self.objects.lock();
+        let found = objects.iter().position(|other| other.object.id == object.id).map(|index| objects.remove(index));
+        let found = found.map_or_else(|| CachedObject::new(object.clone()).map(Arc::new), Ok)?;
+        objects.push(found.clone());
         let (mut in_memory, mut in_files) = (0, 0);
-        // From the newest on, which always stays.
-        let stays = kept.iter().rev().take_while(|kept| {
-            let (sum, bound) = if kept.is_in_memory() { (&mut in_memory, MEMORY) } else { (&mut in_files, FILES) };
+        // From the most recently used object on, which is always kept.
+        let kept = objects.iter().rev().take_while(|cached| {
+            let (sum, limit) =
+                if cached.is_in_memory() { (&mut in_memory, MEMORY_LIMIT) } else { (&mut in_files, FILE_LIMIT) };
             let is_first = *sum == 0;
-            *sum += kept.object.size;
-            is_first || *sum <= bound
+            *sum += cached.object.size;
+            is_first || *sum <= limit
         });
-        let gone = kept.len() - stays.count();
-        kept.drain(..gone);
+        let dropped = objects.len() - kept.count();
+        objects.drain(..dropped);
         Ok(found)
     }
 }
 
-/// An object, as far as it was read.
-pub(super) struct Kept {
+/// An object whose first bytes are cached.
+pub(super) struct CachedObject {
     object: NatsObject,
     content: ObjectContent,
-    /// How many of its bytes are here.
-    here: watch::Sender<u64>,
-    /// One reads on at a time.
-    turn: Mutex<Next>,
+    /// Number of cached bytes.
+    length: watch::Sender<u64>,
+    /// Where the next message is read. Whoever holds the lock extends the content.
+    position: Mutex<Position>,
 }
 
 enum ObjectContent {
@@ -71,90 +75,95 @@ enum ObjectContent {
     File(File),
 }
 
-/// Where to read on.
 #[derive(Clone, Copy, Default)]
-struct Next {
-    /// The place in the stream.
+struct Position {
+    /// Sequence number in the stream.
     sequence: u64,
-    /// Pieces that are here.
+    /// Number of pieces before it.
     pieces: u64,
 }
 
-impl Kept {
-    fn new(object: NatsObject) -> Result<Kept, NatsError> {
+impl CachedObject {
+    fn new(object: NatsObject) -> Result<CachedObject, NatsError> {
         let content = if object.size <= LONGEST_IN_MEMORY {
             ObjectContent::Memory(RwLock::new(Vec::with_capacity(object.size as usize)))
         } else {
-            ObjectContent::File(pread::temporary().map_err(|error| unkept(&error))?)
+            ObjectContent::File(pread::temporary().map_err(|error| temporary_file_error(&error))?)
         };
-        Ok(Kept { object, content, here: watch::Sender::new(0), turn: Mutex::default() })
+        Ok(CachedObject { object, content, length: watch::Sender::new(0), position: Mutex::default() })
     }
 
     fn is_in_memory(&self) -> bool {
         matches!(self.content, ObjectContent::Memory(_))
     }
 
-    /// How many bytes have to come before all up to `end` are here.
+    /// Returns how many bytes before `end` are not cached yet.
     pub fn missing(&self, end: u64) -> u64 {
-        end.saturating_sub(*self.here.borrow())
+        end.saturating_sub(*self.length.borrow())
     }
 
-    /// Bytes of the object; `range` ends within it.
-    pub async fn range(&self, range: Range<u64>, connection: &NatsConnection) -> Result<Bytes, NatsError> {
+    /// Returns a range of the object, which must end within it, and reads what is missing.
+    pub async fn read(&self, range: Range<u64>, connection: &NatsConnection) -> Result<Bytes, NatsError> {
         let end = range.end;
-        let mut here = self.here.subscribe();
-        // Another who reads on may come by what is asked for long before he is done.
-        let comes_by = pin!(async { here.wait_for(|here| *here >= end).await.map(drop) });
-        let turn = pin!(self.turn.lock());
-        if let Either::Right((mut next, _)) = select(comes_by, turn).await {
-            self.read_on(end, &mut next, connection).await?;
+        let mut length = self.length.subscribe();
+        // Another caller that extends the content may pass the end of this range long before it finishes.
+        let is_cached = pin!(async { length.wait_for(|length| *length >= end).await.map(drop) });
+        let position = pin!(self.position.lock());
+        if let Either::Right((mut position, _)) = select(is_cached, position).await {
+            self.extend(end, &mut position, connection).await?;
         }
-        self.content(range)
+        self.cached(range)
     }
 
-    async fn read_on(&self, end: u64, next: &mut Next, connection: &NatsConnection) -> Result<(), NatsError> {
-        const IN_VAIN: u64 = 5;
-        let mut in_vain = 0;
-        while *self.here.borrow() < end {
-            let before = next.pieces;
-            self.read_some(end, next, connection).await?;
-            in_vain = if next.pieces > before { 0 } else { in_vain + 1 };
-            if in_vain == IN_VAIN {
-                return Err(NatsError::late(IN_VAIN));
+    /// Reads pieces until all bytes before `end` are cached.
+    async fn extend(&self, end: u64, position: &mut Position, connection: &NatsConnection) -> Result<(), NatsError> {
+        /// Attempts in a row that may receive nothing. Each waits for a second.
+        const MOST_EMPTY_ATTEMPTS: u64 = 5;
+        let mut empty_attempts = 0;
+        while *self.length.borrow() < end {
+            let before = position.pieces;
+            self.receive_pieces(end, position, connection).await?;
+            empty_attempts = if position.pieces > before { 0 } else { empty_attempts + 1 };
+            if empty_attempts == MOST_EMPTY_ATTEMPTS {
+                return Err(NatsError::timed_out(MOST_EMPTY_ATTEMPTS));
             }
         }
         Ok(())
     }
 
-    /// Reads on up to `end`, or until nothing comes for a while.
-    async fn read_some(&self, end: u64, next: &mut Next, connection: &NatsConnection) -> Result<(), NatsError> {
-        let mut pieces = connection.pieces_from(&self.object, next.sequence).await?;
-        if next.pieces.checked_add(pieces.count) != Some(self.object.pieces) {
+    /// Receives pieces until all bytes before `end` are cached, or no piece arrives for a second.
+    async fn receive_pieces(
+        &self,
+        end: u64,
+        position: &mut Position,
+        connection: &NatsConnection,
+    ) -> Result<(), NatsError> {
+        let mut pieces = connection.pieces_from(&self.object, position.sequence).await?;
+        if position.pieces.checked_add(pieces.count) != Some(self.object.pieces) {
             return Err(NatsError::new(
                 StoreErrorKind::Changed,
-                "some of its pieces are gone: it was deleted or rewritten",
+                "some pieces of the object are missing: it was deleted or rewritten",
             ));
         }
-        let (mut here, mut reached, mut bytes) = (*self.here.borrow(), *next, Vec::new());
-        while here < end {
+        let (mut length, mut reached, mut bytes) = (*self.length.borrow(), *position, Vec::new());
+        while length < end {
             if reached.pieces == self.object.pieces {
-                return Err(NatsError::nonsense("an object shorter than it is said to be"));
+                return Err(NatsError::invalid_response("an object shorter than its metadata says"));
             }
             let piece = pieces.next().await?;
             if let Some(piece) = &piece {
                 bytes.extend_from_slice(&piece.bytes);
-                reached = Next { sequence: piece.sequence + 1, pieces: reached.pieces + 1 };
+                reached = Position { sequence: piece.sequence + 1, pieces: reached.pieces + 1 };
             }
-            let through = here + bytes.len() as u64;
-            if through > self.object.size {
-                return Err(NatsError::nonsense("an object longer than it is said to be"));
+            let received = length + bytes.len() as u64;
+            if received > self.object.size {
+                return Err(NatsError::invalid_response("an object longer than its metadata says"));
             }
-            // Pieces of a few bytes are put down together.
-            if through >= end || bytes.len() >= AT_ONCE || piece.is_none() {
-                self.put(&bytes, here)?;
+            if received >= end || bytes.len() >= WRITE_SIZE || piece.is_none() {
+                self.append(&bytes, length)?;
                 bytes.clear();
-                (here, *next) = (through, reached);
-                self.here.send_replace(here);
+                (length, *position) = (received, reached);
+                self.length.send_replace(length);
             }
             if piece.is_none() {
                 break;
@@ -163,15 +172,18 @@ impl Kept {
         Ok(())
     }
 
-    fn put(&self, bytes: &[u8], at: u64) -> Result<(), NatsError> {
+    /// Appends bytes to the content, whose length is `length`.
+    fn append(&self, bytes: &[u8], length: u64) -> Result<(), NatsError> {
         match &self.content {
             ObjectContent::Memory(content) => content.write().extend_from_slice(bytes),
-            ObjectContent::File(file) => pread::write_all_at(file, bytes, at).map_err(|error| unkept(&error))?,
+            ObjectContent::File(file) => {
+                pread::write_all_at(file, bytes, length).map_err(|error| temporary_file_error(&error))?;
+            }
         }
         Ok(())
     }
 
-    fn content(&self, range: Range<u64>) -> Result<Bytes, NatsError> {
+    fn cached(&self, range: Range<u64>) -> Result<Bytes, NatsError> {
         match &self.content {
             ObjectContent::Memory(content) => {
                 let content = content.read();
@@ -179,17 +191,14 @@ impl Kept {
             }
             ObjectContent::File(file) => {
                 let mut bytes = vec![0; (range.end - range.start) as usize];
-                pread::read_exact_at(file, &mut bytes, range.start).map_err(|error| unkept(&error))?;
+                pread::read_exact_at(file, &mut bytes, range.start).map_err(|error| temporary_file_error(&error))?;
                 Ok(bytes.into())
             }
         }
     }
 }
 
-/// Bytes that are put down together.
-const AT_ONCE: usize = 256 * 1024;
-
-fn unkept(error: &std::io::Error) -> NatsError {
-    let cause = format!("it cannot be kept in a temporary file, which reading a part of it takes: {error}");
+fn temporary_file_error(error: &std::io::Error) -> NatsError {
+    let cause = format!("a temporary file is needed to read a part of this object, and it fails: {error}");
     NatsError::new(StoreErrorKind::Config, cause)
 }

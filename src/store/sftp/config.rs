@@ -1,26 +1,25 @@
-//! The server, path, and credentials that an `sftp` URL and the environment give.
+//! The configuration of an SFTP replica, from its URL and the environment.
 
+use super::host_key;
 use crate::store::environment::{Environment, Secret};
 use crate::store::parameters::Parameters;
 use crate::store::url::{UrlParts, UserInfo};
-use russh::keys::ssh_key::Fingerprint;
-use russh::keys::{HashAlg, PublicKey};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-/// Where a replica lies on an SSH server, and how to get in.
+/// Server, path and credentials of a replica.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(in crate::store) struct SftpConfig {
     pub user: String,
     pub host: String,
     pub port: u16,
-    /// The replica's path, never empty, without a slash at either end.
+    /// The path of the replica, never empty, without a slash at either end.
     pub path: String,
     pub password: Option<Secret>,
     pub key: Option<KeyFile>,
-    /// Keys that are tried where neither a password nor a key was given.
+    /// Key files that are tried if neither a password nor a key is set.
     pub default_keys: Vec<PathBuf>,
-    /// Where an agent listens.
+    /// The socket or pipe of the SSH agent.
     pub agent: Option<OsString>,
     pub trust: HostTrust,
 }
@@ -31,23 +30,24 @@ pub(in crate::store) struct KeyFile {
     pub passphrase: Option<Secret>,
 }
 
-/// Whom to take for the server.
+/// Which host key is accepted.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(in crate::store) enum HostTrust {
-    /// Who has a key that these files know under the server's name.
+    /// A key that these files contain for the server.
     KnownHosts(Vec<PathBuf>),
-    /// Who has this key: an authorized-keys line or a fingerprint.
+    /// This key: a line of an authorized-keys file, or a fingerprint.
     Key(String),
-    /// Anyone who answers.
-    Anyone,
+    /// Any key.
+    Any,
 }
 
 impl SftpConfig {
+    /// Parses a URL. `shown` is the URL without secrets, for warnings.
     pub fn parse(parts: &UrlParts<'_>, environment: &Environment<'_>, shown: &str) -> Result<SftpConfig, String> {
         let mut parameters = Parameters::of(&parts.query);
         let (user, password) = match parts.user_info()? {
             Some(UserInfo { user: Some(user), password }) => (user, password),
-            _ => return Err("it names no user; write sftp://user@host/path".to_owned()),
+            _ => return Err("the URL has no user; write sftp://user@host/path".to_owned()),
         };
         let mut setting = |parameter: &str, variable: &str| match parameters.take(parameter) {
             None => environment.text(variable),
@@ -65,14 +65,14 @@ impl SftpConfig {
             home.iter().flat_map(|home| names.iter().map(|name| home.join(".ssh").join(name))).collect()
         };
         let trust = match (parameters.flag("insecureHostKey")?, host_key) {
-            (Some(true), _) => HostTrust::Anyone,
-            (_, Some(key)) => HostTrust::Key(check_host_key(&key)?),
-            (_, None) => HostTrust::KnownHosts([in_home(&["known_hosts"]), vec![SYSTEM_WIDE.into()]].concat()),
+            (Some(true), _) => HostTrust::Any,
+            (_, Some(key)) => HostTrust::Key(host_key::parse_setting(&key)?),
+            (_, None) => HostTrust::KnownHosts([in_home(&["known_hosts"]), vec![SYSTEM_KNOWN_HOSTS.into()]].concat()),
         };
         let (host, port) = host_and_port(parts.host)?;
         parameters.warn_of_the_rest(&["concurrentwrites"], shown);
         if parts.path.is_empty() {
-            return Err("it names no path; write sftp://user@host/path".to_owned());
+            return Err("the URL has no path; write sftp://user@host/path".to_owned());
         }
         Ok(SftpConfig {
             user,
@@ -87,22 +87,23 @@ impl SftpConfig {
         })
     }
 
-    /// As [`Location::recipient`](crate::store::Location::recipient). A key that the URL points to is one of this machine.
+    /// See [`Location::recipient`](crate::store::Location::recipient). A key file that the URL points to belongs to this machine, so the
+    /// key does not count as part of the URL.
     pub fn recipient(&self, parts: &UrlParts<'_>) -> Option<String> {
-        let password = parts.user_info().ok()?.is_some_and(|info| info.password.is_some());
-        let is_own = password || Parameters::of(&parts.query).take("password").is_some();
-        if is_own && self.key.is_none() {
+        let has_password = parts.user_info().ok()?.is_some_and(|info| info.password.is_some());
+        let is_from_url = has_password || Parameters::of(&parts.query).take("password").is_some();
+        if is_from_url && self.key.is_none() {
             return None;
         }
         let verified = match &self.trust {
             HostTrust::KnownHosts(_) => String::new(),
             HostTrust::Key(key) => format!(" with the host key {key}"),
-            HostTrust::Anyone => " whatever its host key is".to_owned(),
+            HostTrust::Any => " whatever its host key is".to_owned(),
         };
         Some(format!("sftp://{}{verified}", self.server()))
     }
 
-    /// Host and port, as known_hosts and complaints show them.
+    /// Returns host and port in the form of known_hosts, which errors show as well.
     pub fn server(&self) -> String {
         match self.port {
             22 => self.host.clone(),
@@ -111,46 +112,19 @@ impl SftpConfig {
     }
 }
 
-const SYSTEM_WIDE: &str = "/etc/ssh/ssh_known_hosts";
+const SYSTEM_KNOWN_HOSTS: &str = "/etc/ssh/ssh_known_hosts";
 
 fn host_and_port(text: &str) -> Result<(String, u16), String> {
     let (host, port) = match text.rsplit_once(':') {
-        // The colons of an address, not one before a port.
+        // A colon inside the brackets of an IPv6 address does not separate a port.
         Some((host, port)) if !port.contains(']') => (host, Some(port)),
         _ => (text, None),
     };
-    let port = port.map_or(Ok(22), str::parse).map_err(|_| "its port is no number from 1 to 65535".to_owned())?;
+    let port = port.map_or(Ok(22), str::parse).map_err(|_| "the port is not a number from 1 to 65535".to_owned())?;
     match host.trim_start_matches('[').trim_end_matches(']') {
-        "" => Err("it names no host; write sftp://user@host/path".to_owned()),
+        "" => Err("the URL has no host; write sftp://user@host/path".to_owned()),
         host => Ok((host.to_owned(), port)),
     }
-}
-
-/// The key in a form that can be read, with the plus signs that a query turns into blanks.
-fn check_host_key(text: &str) -> Result<String, String> {
-    let text = text.trim();
-    let (algorithm, key) = text.split_once(' ').unwrap_or(("", text));
-    let candidates = [text.to_owned(), text.replace(' ', "+"), format!("{algorithm} {}", key.replace(' ', "+"))];
-    candidates
-        .into_iter()
-        .find(|text| text.parse::<Fingerprint>().is_ok() || PublicKey::from_openssh(text).is_ok())
-        .ok_or_else(|| {
-            "its host key is neither the line of an authorized-keys file (ssh-ed25519 AAAA…) nor a fingerprint (SHA256:…)"
-                .to_owned()
-        })
-}
-
-/// Whether this is the key, or has the fingerprint, of [`HostTrust::Key`].
-pub(super) fn is_key(given: &str, key: &PublicKey) -> bool {
-    match given.parse::<Fingerprint>() {
-        Ok(fingerprint) => key.fingerprint(fingerprint.algorithm()) == fingerprint,
-        Err(_) => PublicKey::from_openssh(given).is_ok_and(|given| given.key_data() == key.key_data()),
-    }
-}
-
-/// The fingerprint as OpenSSH shows it.
-pub(super) fn fingerprint(key: &PublicKey) -> String {
-    key.fingerprint(HashAlg::Sha256).to_string()
 }
 
 #[cfg(test)]
@@ -165,14 +139,14 @@ mod tests {
     }
 
     const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBacRMgKuIGKU+/VmFeHtjiDJ1T2uMT7vkmRgSnvSSVu";
-    const PRINT: &str = "SHA256:zlIUXYXk5PQQs35GRK370WyR+ng9zhahbZrn9ZOHsZI";
+    const FINGERPRINT: &str = "SHA256:zlIUXYXk5PQQs35GRK370WyR+ng9zhahbZrn9ZOHsZI";
 
     #[test]
-    fn a_url_names_user_host_port_and_path() {
+    fn a_url_has_user_host_port_and_path() {
         let of = |url: &str| {
-            let place = parse(url, &[]).expect(url);
-            let password = place.password.map(|password| password.0).unwrap_or_default();
-            (place.user, password, place.host, place.port, place.path)
+            let config = parse(url, &[]).expect(url);
+            let password = config.password.map(|password| password.0).unwrap_or_default();
+            (config.user, password, config.host, config.port, config.path)
         };
         let expect = |user: &str, password: &str, host: &str, port, path: &str| {
             (user.to_owned(), password.to_owned(), host.to_owned(), port, path.to_owned())
@@ -185,46 +159,41 @@ mod tests {
 
     #[test]
     fn credentials_come_from_the_url_or_the_environment() {
-        let place =
-            parse("sftp://me@h/p?key-path=/k&keyPassphrase=hush", &[("SSH_AUTH_SOCK", "/agent")]).expect("a place");
+        let config =
+            parse("sftp://me@h/p?key-path=/k&keyPassphrase=hush", &[("SSH_AUTH_SOCK", "/agent")]).expect("a config");
         let passphrase = Some(Secret("hush".to_owned()));
-        assert_eq!(place.key, Some(KeyFile { path: "/k".into(), passphrase }));
-        assert_eq!(place.agent, Some("/agent".into()));
+        assert_eq!(config.key, Some(KeyFile { path: "/k".into(), passphrase }));
+        assert_eq!(config.agent, Some("/agent".into()));
         let variables = [("LITESTREAM_SFTP_PASSWORD", "hush"), ("LITESTREAM_SFTP_KEY_PATH", "/k")];
-        let place = parse("sftp://me@h/p", &variables).expect("a place");
-        assert_eq!(place.password, Some(Secret("hush".to_owned())));
-        assert_eq!(place.key, Some(KeyFile { path: "/k".into(), passphrase: None }));
+        let config = parse("sftp://me@h/p", &variables).expect("a config");
+        assert_eq!(config.password, Some(Secret("hush".to_owned())));
+        assert_eq!(config.key, Some(KeyFile { path: "/k".into(), passphrase: None }));
     }
 
     #[test]
-    fn a_server_is_known_by_its_key_or_by_the_users_files() {
+    fn the_host_key_is_checked_against_the_setting_or_known_hosts() {
         let trust = |url: &str| parse(url, &[("HOME", "/home/me")]).expect(url).trust;
-        let files = vec!["/home/me/.ssh/known_hosts".into(), SYSTEM_WIDE.into()];
+        let files = vec!["/home/me/.ssh/known_hosts".into(), SYSTEM_KNOWN_HOSTS.into()];
         assert_eq!(trust("sftp://me@h/p"), HostTrust::KnownHosts(files));
-        assert_eq!(trust("sftp://me@h/p?insecure-host-key=true"), HostTrust::Anyone);
-        let key = PublicKey::from_openssh(KEY).expect("a key");
-        assert_eq!(fingerprint(&key), PRINT);
-        let other = PublicKey::from_openssh(&KEY.replacen('+', "/", 1)).expect("another key");
-        // A plus sign that was not encoded is a blank in a query.
-        for given in [KEY.to_owned(), format!("{KEY} a comment").replace('+', "%2B"), PRINT.to_owned()] {
-            let url = format!("sftp://me@h/p?host-key={}", given.replace(' ', "%20"));
-            let HostTrust::Key(given) = trust(&url) else { panic!("{url}") };
-            assert!(is_key(&given, &key) && !is_key(&given, &other), "{given}");
+        assert_eq!(trust("sftp://me@h/p?insecure-host-key=true"), HostTrust::Any);
+        for key in [KEY, FINGERPRINT] {
+            let url = format!("sftp://me@h/p?host-key={}", key.replace(' ', "%20").replace('+', "%2B"));
+            assert_eq!(trust(&url), HostTrust::Key(key.to_owned()));
         }
     }
 
     #[test]
-    fn what_cannot_be_right_is_refused_with_its_name() {
+    fn an_invalid_url_is_rejected_with_the_reason() {
         for (url, part) in [
             ("sftp://host/path", "no user"),
             ("sftp://me@/path", "no host"),
             ("sftp://me@host", "no path"),
             ("sftp://me@host:70000/path", "port"),
-            ("sftp://me@host/path?host-key=x", "host key is neither"),
+            ("sftp://me@host/path?host-key=x", "host-key is neither"),
             ("sftp://me@host/path?insecureHostKey=perhaps", "insecureHostKey is 'perhaps'"),
         ] {
-            let complaint = parse(url, &[]).expect_err(url);
-            assert!(complaint.contains(part), "{complaint}");
+            let error = parse(url, &[]).expect_err(url);
+            assert!(error.contains(part), "{error}");
         }
     }
 }

@@ -1,60 +1,68 @@
-//! What went wrong between us and an SSH server, in a clause.
+//! Failures of requests to an SFTP server.
 
 use crate::store::error::short;
 use crate::store::{StoreError, StoreErrorKind};
 
-/// A question that brought nothing.
+/// The reason why a request failed.
 #[derive(Clone, Debug)]
 pub(super) struct SftpError {
     kind: StoreErrorKind,
     cause: String,
-    /// Whether the connection ended, so that another one may bring an answer.
-    pub is_lost: bool,
-    /// Whether there is no more of what was asked for.
+    /// The connection ended, so the request may succeed over another one.
+    pub is_connection_lost: bool,
+    /// The end of the file or directory is reached.
     pub is_end: bool,
-    /// Whether the server refused the request, so that it may answer others.
-    pub is_refusal: bool,
+    /// The server rejected this request; others may succeed.
+    pub is_rejection: bool,
 }
 
 impl SftpError {
     pub fn new(kind: StoreErrorKind, cause: impl Into<String>) -> SftpError {
-        SftpError { kind, cause: cause.into(), is_lost: false, is_end: false, is_refusal: false }
+        SftpError { kind, cause: cause.into(), is_connection_lost: false, is_end: false, is_rejection: false }
     }
 
-    /// The connection ended while somebody waited for an answer.
-    pub fn lost() -> SftpError {
-        SftpError { is_lost: true, ..SftpError::new(StoreErrorKind::Unreachable, "the connection broke off") }
+    /// The connection ended before the response.
+    pub fn connection_lost() -> SftpError {
+        SftpError {
+            is_connection_lost: true,
+            ..SftpError::new(StoreErrorKind::Unreachable, "the connection to the server was lost")
+        }
     }
 
-    pub fn nonsense(what: &str) -> SftpError {
-        SftpError::new(StoreErrorKind::Protocol, format!("the server answers what SFTP would not: {what}"))
+    /// The response violates the protocol; `what` is the part that does.
+    pub fn invalid_response(what: &str) -> SftpError {
+        SftpError::new(StoreErrorKind::Protocol, format!("the server sends an invalid response: {what}"))
     }
 
-    /// What the status of a refused request means.
-    pub fn status(code: u32, message: &str) -> SftpError {
+    /// Returns the error that a status code means.
+    pub fn from_status(code: u32, message: &str) -> SftpError {
         const END: u32 = 1;
         const NO_SUCH_FILE: u32 = 2;
         const PERMISSION_DENIED: u32 = 3;
         const FAILURE: u32 = 4;
         let message = short(message);
-        let failure = match code {
-            END => SftpError { is_end: true, ..SftpError::nonsense("an end where none can be") },
-            NO_SUCH_FILE => SftpError::new(StoreErrorKind::NotFound, "there is no such file"),
-            PERMISSION_DENIED => SftpError::new(StoreErrorKind::Denied, "the server's user may not read it"),
-            FAILURE => {
-                SftpError::new(StoreErrorKind::Unreachable, format!("the server cannot read it now ({message})"))
-            }
-            _ => SftpError::new(StoreErrorKind::Protocol, format!("the server refuses (status {code}, {message})")),
+        let error = match code {
+            END => SftpError { is_end: true, ..SftpError::invalid_response("an unexpected end of file") },
+            NO_SUCH_FILE => SftpError::new(StoreErrorKind::NotFound, "the file does not exist"),
+            PERMISSION_DENIED => SftpError::new(StoreErrorKind::Denied, "the user has no permission to read it"),
+            FAILURE => SftpError::new(
+                StoreErrorKind::Unreachable,
+                format!("the server currently cannot read it (status {FAILURE}, {message})"),
+            ),
+            _ => SftpError::new(
+                StoreErrorKind::Protocol,
+                format!("the server rejects the request (status {code}, {message})"),
+            ),
         };
-        SftpError { is_refusal: true, ..failure }
+        SftpError { is_rejection: true, ..error }
     }
 
-    pub fn is_missing(&self) -> bool {
+    pub fn is_not_found(&self) -> bool {
         self.kind == StoreErrorKind::NotFound
     }
 
-    /// The failure as callers know it.
-    pub fn error(self, place: impl Into<std::sync::Arc<str>>) -> StoreError {
-        StoreError::new(self.kind, place, self.cause)
+    /// Returns the failure as an error of the store, with the URL that it belongs to.
+    pub fn at(self, url: impl Into<std::sync::Arc<str>>) -> StoreError {
+        StoreError::new(self.kind, url, self.cause)
     }
 }

@@ -1,7 +1,7 @@
-//! A conversation over one channel: any number of requests on their way, answered in whatever order.
+//! An SFTP session over one channel. Any number of requests can be in flight; responses arrive in any order.
 //!
-//! Written here rather than taken from a library, because what there is keeps its requests behind `parking_lot`, which
-//! does not survive a fork (`lock.rs`).
+//! No library is used for this, because the available ones keep the requests in flight behind locks of `parking_lot`, which do not
+//! survive a fork (see `lock.rs`).
 
 use super::error::SftpError;
 use super::wire::{self, Attributes, SftpRequest, SftpResponse};
@@ -14,67 +14,75 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, Wr
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-/// Who waits for the answer to which request; None once no answer will come.
+/// The requests in flight by their ids, and where their responses go; None once the session has ended.
 type WaitingReply = Arc<Mutex<Option<HashMap<u32, oneshot::Sender<SftpResponse>>>>>;
 
-/// An open conversation. Ends when it is dropped.
+/// An open session, which ends on drop.
 pub(super) struct Session {
     outgoing: mpsc::UnboundedSender<Vec<u8>>,
     waiting: WaitingReply,
-    next: AtomicU32,
+    next_id: AtomicU32,
     tasks: [JoinHandle<()>; 2],
 }
 
 impl Session {
-    /// Greets the server at the other end of `stream`.
+    /// Exchanges protocol versions over `stream`, and starts the tasks that send and receive packets.
     pub async fn begin<S>(stream: S) -> Result<Session, SftpError>
     where
         S: AsyncRead + AsyncWrite + Send + 'static,
     {
         let (mut incoming, mut outgoing) = split(stream);
-        outgoing.write_all(&wire::HELLO).await.map_err(|_| SftpError::lost())?;
-        outgoing.flush().await.map_err(|_| SftpError::lost())?;
-        let hello = packet(&mut incoming).await.ok_or_else(SftpError::lost)?;
-        if hello.first() != Some(&wire::HELLO_BACK) {
-            return Err(SftpError::nonsense("no version"));
+        outgoing.write_all(&wire::INIT).await.map_err(|_| SftpError::connection_lost())?;
+        outgoing.flush().await.map_err(|_| SftpError::connection_lost())?;
+        let version = read_packet(&mut incoming).await.ok_or_else(SftpError::connection_lost)?;
+        if version.first() != Some(&wire::VERSION) {
+            return Err(SftpError::invalid_response("no version"));
         }
         let (sender, receiver) = mpsc::unbounded_channel();
         let waiting = WaitingReply::new(Mutex::new(Some(HashMap::new())));
         let tasks = [tokio::spawn(send(receiver, outgoing)), tokio::spawn(receive(incoming, waiting.clone()))];
-        Ok(Session { outgoing: sender, waiting, next: AtomicU32::new(1), tasks })
+        Ok(Session { outgoing: sender, waiting, next_id: AtomicU32::new(1), tasks })
     }
 
     pub fn has_ended(&self) -> bool {
         self.tasks.iter().any(JoinHandle::is_finished)
     }
 
-    /// Sends a request at once, and waits for the answer to it when polled.
-    pub async fn ask(&self, request: SftpRequest) -> Result<SftpResponse, SftpError> {
-        let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let (answer, answered) = oneshot::channel();
-        self.waiting.lock().as_mut().ok_or_else(SftpError::lost)?.insert(number, answer);
-        self.outgoing.send(request.packet(number)).map_err(|_| SftpError::lost())?;
-        match answered.await {
-            Ok(SftpResponse::Status { code, message }) if code != OK => Err(SftpError::status(code, &message)),
-            Ok(answer) => Ok(answer),
-            Err(_) => Err(SftpError::lost()),
+    /// Sends a request and waits for its response. A status other than OK is an error.
+    pub async fn request(&self, request: SftpRequest) -> Result<SftpResponse, SftpError> {
+        const OK: u32 = 0;
+        let id = self.next_id();
+        let (sender, response) = oneshot::channel();
+        self.waiting.lock().as_mut().ok_or_else(SftpError::connection_lost)?.insert(id, sender);
+        self.outgoing.send(request.packet(id)).map_err(|_| SftpError::connection_lost())?;
+        match response.await {
+            Ok(SftpResponse::Status { code, message }) if code != OK => Err(SftpError::from_status(code, &message)),
+            Ok(response) => Ok(response),
+            Err(_) => Err(SftpError::connection_lost()),
         }
     }
 
-    /// Opens a file or directory; it is closed when the answer is dropped.
-    pub async fn open(&self, request: SftpRequest) -> Result<Open<'_>, SftpError> {
-        match self.ask(request).await? {
-            // Each request about the file repeats its handle.
-            SftpResponse::Handle(handle) if handle.len() <= wire::LONGEST_HANDLE => Ok(Open { session: self, handle }),
-            _ => Err(SftpError::nonsense("no handle")),
+    /// Opens a file or directory.
+    pub async fn open(&self, request: SftpRequest) -> Result<OpenHandle<'_>, SftpError> {
+        match self.request(request).await? {
+            // Each request about the file repeats its handle, so a long one is expensive.
+            SftpResponse::Handle(handle) if handle.len() <= wire::LONGEST_HANDLE => {
+                Ok(OpenHandle { session: self, handle })
+            }
+            _ => Err(SftpError::invalid_response("no handle")),
         }
     }
 
+    /// Requests the attributes of a file.
     pub async fn attributes(&self, request: SftpRequest) -> Result<Attributes, SftpError> {
-        match self.ask(request).await? {
+        match self.request(request).await? {
             SftpResponse::Attributes(attributes) => Ok(attributes),
-            _ => Err(SftpError::nonsense("no attributes")),
+            _ => Err(SftpError::invalid_response("no attributes")),
         }
+    }
+
+    fn next_id(&self) -> u32 {
+        self.next_id.fetch_add(1, Ordering::Relaxed)
     }
 }
 
@@ -84,25 +92,24 @@ impl Drop for Session {
     }
 }
 
-const OK: u32 = 0;
-
-/// An open file or directory of the server's.
-pub(super) struct Open<'a> {
+/// An open file or directory on the server, which is closed on drop.
+pub(super) struct OpenHandle<'a> {
     pub session: &'a Session,
     pub handle: Bytes,
 }
 
-impl Drop for Open<'_> {
+impl Drop for OpenHandle<'_> {
     fn drop(&mut self) {
-        // Nobody waits for the answer.
-        let number = self.session.next.fetch_add(1, Ordering::Relaxed);
-        let _ = self.session.outgoing.send(SftpRequest::Close(self.handle.clone()).packet(number));
+        // The response to this request is ignored.
+        let packet = SftpRequest::Close(self.handle.clone()).packet(self.session.next_id());
+        let _ = self.session.outgoing.send(packet);
     }
 }
 
+/// Sends packets until the session or the connection ends.
 async fn send<S: AsyncWrite>(mut packets: mpsc::UnboundedReceiver<Vec<u8>>, mut stream: WriteHalf<S>) {
     while let Some(mut batch) = packets.recv().await {
-        // Requests that were made together travel together.
+        // All packets that are ready are written at once.
         while let Ok(packet) = packets.try_recv() {
             batch.extend(packet);
         }
@@ -112,21 +119,22 @@ async fn send<S: AsyncWrite>(mut packets: mpsc::UnboundedReceiver<Vec<u8>>, mut 
     }
 }
 
+/// Receives responses until the connection ends or a packet is invalid, and then fails all requests in flight.
 async fn receive<S: AsyncRead>(mut stream: ReadHalf<S>, waiting: WaitingReply) {
-    while let Some((number, answer)) = packet(&mut stream).await.and_then(wire::answer) {
-        let asker = waiting.lock().as_mut().and_then(|waiting| waiting.remove(&number));
-        if let Some(asker) = asker {
-            // Who has stopped waiting does not mind.
-            let _ = asker.send(answer);
+    while let Some((id, response)) = read_packet(&mut stream).await.and_then(wire::parse_response) {
+        let sender = waiting.lock().as_mut().and_then(|waiting| waiting.remove(&id));
+        if let Some(sender) = sender {
+            // Fails if the caller no longer waits.
+            let _ = sender.send(response);
         }
     }
     waiting.lock().take();
 }
 
-/// The next packet without its length; None at the end of the stream, and where what comes is no packet.
-async fn packet(stream: &mut (impl AsyncRead + Unpin)) -> Option<Bytes> {
+/// Reads the next packet without its length. Returns None at the end of the stream and if the packet is too long.
+async fn read_packet(stream: &mut (impl AsyncRead + Unpin)) -> Option<Bytes> {
     let length = stream.read_u32().await.ok()?;
-    if length > wire::LONGEST {
+    if length > wire::LONGEST_PACKET {
         return None;
     }
     let mut packet = vec![0; length as usize];

@@ -1,36 +1,34 @@
-//! How answers that a well-behaved server never gives are taken.
+//! Responses that a correct server never sends.
 
 use super::*;
+use session::Session;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
-/// The packets that answer a request, given its kind and its number as four bytes; none once there is nothing more to say.
-type Answers = fn(u8, [u8; 4]) -> Vec<u8>;
+/// Returns the packets of the response to a request, given the type and the id of the request.
+type Responses = fn(u8, [u8; 4]) -> Vec<u8>;
 
-async fn serve(mut stream: DuplexStream, answers: Answers) -> std::io::Result<()> {
-    let mut hello = [0; 9];
-    stream.read_exact(&mut hello).await?;
-    stream.write_all(&packet(&[2, 0, 0, 0, 3])).await?;
+async fn serve(mut stream: DuplexStream, responses: Responses) -> std::io::Result<()> {
+    let mut init = [0; 9];
+    stream.read_exact(&mut init).await?;
+    stream.write_all(&string(&[2, 0, 0, 0, 3])).await?;
     loop {
         let length = stream.read_u32().await?;
         let mut request = vec![0; length as usize];
         stream.read_exact(&mut request).await?;
-        let number = request[1..5].try_into().expect("a number");
-        stream.write_all(&answers(request[0], number)).await?;
+        let id = request[1..5].try_into().expect("an id");
+        stream.write_all(&responses(request[0], id)).await?;
     }
 }
 
-fn packet(content: &[u8]) -> Vec<u8> {
+/// Returns the bytes after their length, which is the form of packets and of strings in them.
+fn string(content: &[u8]) -> Vec<u8> {
     [&(content.len() as u32).to_be_bytes(), content].concat()
 }
 
-fn text(text: &[u8]) -> Vec<u8> {
-    packet(text)
-}
-
-async fn session(answers: Answers) -> Session {
-    let (ours, theirs) = duplex(1 << 16);
-    tokio::spawn(serve(theirs, answers));
-    Session::begin(ours).await.expect("a conversation")
+async fn session(responses: Responses) -> Session {
+    let (client, server) = duplex(1 << 16);
+    tokio::spawn(serve(server, responses));
+    Session::begin(client).await.expect("a session")
 }
 
 const HANDLE: u8 = 102;
@@ -39,43 +37,43 @@ const NAMES: u8 = 104;
 const OPEN: u8 = 3;
 const OPEN_DIRECTORY: u8 = 11;
 
-fn handle(number: [u8; 4], handle: &[u8]) -> Vec<u8> {
-    packet(&[&[HANDLE][..], &number, &text(handle)].concat())
+fn handle(id: [u8; 4], handle: &[u8]) -> Vec<u8> {
+    string(&[&[HANDLE][..], &id, &string(handle)].concat())
 }
 
 #[tokio::test]
-async fn more_data_than_was_asked_for_is_an_error() {
-    let session = session(|kind, number| match kind {
-        OPEN => handle(number, b"h"),
-        _ => packet(&[&[DATA][..], &number, &text(b"abcdef")].concat()),
+async fn more_data_than_requested_is_an_error() {
+    let session = session(|packet_type, id| match packet_type {
+        OPEN => handle(id, b"h"),
+        _ => string(&[&[DATA][..], &id, &string(b"abcdef")].concat()),
     });
     let session = session.await;
     let file = session.open(SftpRequest::Open("file".to_owned())).await.map_err(|_| "no handle").expect("a file");
-    let error = piece(&file, 0..4).await.expect_err("too much").error("sftp://host");
+    let error = content::read_piece(&file, 0..4).await.expect_err("too much data").at("sftp://host");
     assert_eq!(error.kind(), StoreErrorKind::Protocol);
-    assert!(error.to_string().contains("more data than was asked for"), "{error}");
+    assert!(error.to_string().contains("more data than was requested"), "{error}");
 }
 
 #[tokio::test]
-async fn a_handle_that_is_longer_than_the_protocol_allows_is_refused() {
-    let session = session(|_, number| handle(number, &[b'h'; 257])).await;
-    let error = session.open(SftpRequest::Open("file".to_owned())).await.err().expect("no handle").error("sftp://host");
+async fn a_handle_longer_than_the_protocol_permits_is_rejected() {
+    let session = session(|_, id| handle(id, &[b'h'; 257])).await;
+    let error = session.open(SftpRequest::Open("file".to_owned())).await.err().expect("no handle").at("sftp://host");
     assert_eq!(error.kind(), StoreErrorKind::Protocol);
 }
 
 #[tokio::test]
-async fn a_directory_without_an_end_ends() {
-    let session = session(|kind, number| match kind {
-        OPEN_DIRECTORY => handle(number, b"h"),
+async fn an_endless_directory_is_an_error() {
+    let session = session(|packet_type, id| match packet_type {
+        OPEN_DIRECTORY => handle(id, b"h"),
         _ => {
-            let name = [text(b"name"), text(b""), vec![0; 4]].concat();
-            packet(&[&[NAMES][..], &number, &1000u32.to_be_bytes(), &name.repeat(1000)].concat())
+            let name = [string(b"name"), string(b""), vec![0; 4]].concat();
+            string(&[&[NAMES][..], &id, &1000u32.to_be_bytes(), &name.repeat(1000)].concat())
         }
     });
     let session = session.await;
     let allowance = Allowance::of(0);
-    let listed = entries(&session, "app", Level::ZERO, Txid(0), &allowance).await;
-    let error = listed.expect_err("no end").error("sftp://host");
+    let result = directory::list(&session, "app", Level::ZERO, Txid(0), &allowance).await;
+    let error = result.expect_err("too many names").at("sftp://host");
     assert_eq!(error.kind(), StoreErrorKind::Protocol);
     assert!(error.to_string().contains("turn Litestream's retention on"), "{error}");
 }

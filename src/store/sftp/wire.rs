@@ -1,59 +1,67 @@
-//! The packets of SFTP version 3, the one that every server speaks.
+//! The packets of SFTP version 3, which every server supports.
 //!
-//! Each begins with its length (u32), a kind (u8) and the number of the request that it is or answers (u32). A string is
-//! its length (u32) and its bytes. `draft-ietf-secsh-filexfer-02` has the rest.
+//! A packet begins with its length (u32), its type (u8) and the id of the request (u32), which the response repeats. A string is
+//! its length (u32) and its bytes. The specification is `draft-ietf-secsh-filexfer-02`.
 
+use crate::store::Version;
 use bytes::Bytes;
 
-/// Longest packet that is taken from a server. Ours ask for less than that at once.
-pub const LONGEST: u32 = 512 * 1024;
+/// Length in bytes of the longest packet that is accepted from a server. No request needs a longer response.
+pub const LONGEST_PACKET: u32 = 512 * 1024;
 
-/// Longest handle that a server may give.
+/// Length in bytes of the longest handle that the protocol permits.
 pub const LONGEST_HANDLE: usize = 256;
 
-/// A handle of a server's, or a path: any bytes.
-type Text = Bytes;
-
-/// What is asked.
+/// A request to the server.
 #[derive(Clone, Debug)]
 pub enum SftpRequest {
     Open(String),
-    Close(Text),
-    Read { handle: Text, offset: u64, length: u32 },
-    StatHandle(Text),
+    Close(Bytes),
+    Read { handle: Bytes, offset: u64, length: u32 },
+    StatHandle(Bytes),
     OpenDirectory(String),
-    ReadDirectory(Text),
+    ReadDirectory(Bytes),
     Stat(String),
 }
 
-/// What is answered.
+/// A response of the server.
 #[derive(Debug)]
 pub enum SftpResponse {
     Status { code: u32, message: String },
-    Handle(Text),
+    Handle(Bytes),
     Data(Bytes),
-    Names(Vec<(Text, Attributes)>),
+    Names(Vec<(Bytes, Attributes)>),
     Attributes(Attributes),
 }
 
-/// What a server tells of a file.
+/// The attributes of a file. An attribute that the server does not send is 0.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Attributes {
+    /// In bytes.
     pub size: u64,
-    /// As Unix has it; None if the server does not tell.
+    /// The mode of Unix; None if the server does not send it.
     pub mode: Option<u32>,
-    /// Seconds since 1970.
+    /// Time of the last modification in seconds since 1970.
     pub modified: u32,
 }
 
 impl Attributes {
-    /// Whether it is of that kind, as far as the server tells.
+    /// Returns true if the file is of this kind. A file without a mode counts as a regular file.
     pub fn is(&self, kind: FileKind) -> bool {
         self.mode.map_or(kind == FileKind::Regular, |mode| mode & 0o170_000 == kind as u32)
     }
+
+    /// Returns a version made of size and time. Litestream sets the time to that of the transaction, so it differs after a rewrite.
+    pub fn version(&self) -> Version {
+        Version(format!("{:x}-{:x}", self.size, self.modified).into())
+    }
+
+    pub fn modified_ms(&self) -> i64 {
+        i64::from(self.modified) * 1000
+    }
 }
 
-/// Kinds of files, as they stand in the mode.
+/// The kind of a file, as in the file type bits of its mode.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum FileKind {
     Regular = 0o100_000,
@@ -61,15 +69,15 @@ pub enum FileKind {
     Link = 0o120_000,
 }
 
-/// The packet that begins a conversation: version 3.
-pub const HELLO: [u8; 9] = [0, 0, 0, 5, 1, 0, 0, 0, 3];
-/// The kind of the packet that answers it.
-pub const HELLO_BACK: u8 = 2;
+/// The packet that begins a session, `SSH_FXP_INIT` with version 3.
+pub const INIT: [u8; 9] = [0, 0, 0, 5, 1, 0, 0, 0, 3];
+/// The type of the response to [`INIT`].
+pub const VERSION: u8 = 2;
 
 impl SftpRequest {
-    /// The packet, its length in front.
-    pub fn packet(&self, number: u32) -> Vec<u8> {
-        let kind = match self {
+    /// Returns the packet, including its length.
+    pub fn packet(&self, id: u32) -> Vec<u8> {
+        let packet_type = match self {
             SftpRequest::Open(_) => 3,
             SftpRequest::Close(_) => 4,
             SftpRequest::Read { .. } => 5,
@@ -78,22 +86,22 @@ impl SftpRequest {
             SftpRequest::ReadDirectory(_) => 12,
             SftpRequest::Stat(_) => 17,
         };
-        let mut packet = vec![0, 0, 0, 0, kind];
-        packet.extend(number.to_be_bytes());
+        let mut packet = vec![0, 0, 0, 0, packet_type];
+        packet.extend(id.to_be_bytes());
         match self {
             SftpRequest::Open(path) => {
                 const READ: u32 = 1;
                 const NO_ATTRIBUTES: u32 = 0;
-                text(&mut packet, path.as_bytes());
+                put_string(&mut packet, path.as_bytes());
                 packet.extend(READ.to_be_bytes());
                 packet.extend(NO_ATTRIBUTES.to_be_bytes());
             }
-            SftpRequest::OpenDirectory(path) | SftpRequest::Stat(path) => text(&mut packet, path.as_bytes()),
+            SftpRequest::OpenDirectory(path) | SftpRequest::Stat(path) => put_string(&mut packet, path.as_bytes()),
             SftpRequest::Close(handle) | SftpRequest::StatHandle(handle) | SftpRequest::ReadDirectory(handle) => {
-                text(&mut packet, handle);
+                put_string(&mut packet, handle);
             }
             SftpRequest::Read { handle, offset, length } => {
-                text(&mut packet, handle);
+                put_string(&mut packet, handle);
                 packet.extend(offset.to_be_bytes());
                 packet.extend(length.to_be_bytes());
             }
@@ -104,25 +112,25 @@ impl SftpRequest {
     }
 }
 
-fn text(packet: &mut Vec<u8>, text: &[u8]) {
-    packet.extend((text.len() as u32).to_be_bytes());
-    packet.extend(text);
+fn put_string(packet: &mut Vec<u8>, string: &[u8]) {
+    packet.extend((string.len() as u32).to_be_bytes());
+    packet.extend(string);
 }
 
-/// Takes a packet apart that follows its length: the number of the request, and the answer to it. None if it is none.
-pub fn answer(packet: Bytes) -> Option<(u32, SftpResponse)> {
+/// Parses a packet without its length. Returns the id of the request and the response, or None if the packet is invalid.
+pub fn parse_response(packet: Bytes) -> Option<(u32, SftpResponse)> {
     let mut rest = Unparsed(packet);
-    let (kind, number) = (rest.byte()?, rest.number()?);
-    let answer = match kind {
-        101 => SftpResponse::Status { code: rest.number()?, message: rest.message() },
-        102 => SftpResponse::Handle(rest.text()?),
-        103 => SftpResponse::Data(rest.text()?),
+    let (packet_type, id) = (rest.byte()?, rest.u32()?);
+    let response = match packet_type {
+        101 => SftpResponse::Status { code: rest.u32()?, message: rest.message() },
+        102 => SftpResponse::Handle(rest.string()?),
+        103 => SftpResponse::Data(rest.string()?),
         104 => {
-            let count = rest.number()?;
+            let count = rest.u32()?;
             let mut names = Vec::new();
             for _ in 0..count {
-                let name = rest.text()?;
-                let _as_ls_shows_it = rest.text()?;
+                let name = rest.string()?;
+                let _long_name = rest.string()?;
                 names.push((name, rest.attributes()?));
             }
             SftpResponse::Names(names)
@@ -130,10 +138,10 @@ pub fn answer(packet: Bytes) -> Option<(u32, SftpResponse)> {
         105 => SftpResponse::Attributes(rest.attributes()?),
         _ => return None,
     };
-    Some((number, answer))
+    Some((id, response))
 }
 
-/// What is left of a packet.
+/// The rest of a packet.
 struct Unparsed(Bytes);
 
 impl Unparsed {
@@ -145,22 +153,22 @@ impl Unparsed {
         self.take(1).map(|byte| byte[0])
     }
 
-    fn number(&mut self) -> Option<u32> {
+    fn u32(&mut self) -> Option<u32> {
         Some(u32::from_be_bytes(self.take(4)?[..].try_into().ok()?))
     }
 
-    fn long(&mut self) -> Option<u64> {
+    fn u64(&mut self) -> Option<u64> {
         Some(u64::from_be_bytes(self.take(8)?[..].try_into().ok()?))
     }
 
-    fn text(&mut self) -> Option<Bytes> {
-        let length = self.number()?;
+    fn string(&mut self) -> Option<Bytes> {
+        let length = self.u32()?;
         self.take(usize::try_from(length).ok()?)
     }
 
-    /// Old servers leave the text of a status out.
+    /// Returns the message of a status, which old servers omit.
     fn message(&mut self) -> String {
-        self.text().map(|text| String::from_utf8_lossy(&text).into_owned()).unwrap_or_default()
+        self.string().map(|message| String::from_utf8_lossy(&message).into_owned()).unwrap_or_default()
     }
 
     fn attributes(&mut self) -> Option<Attributes> {
@@ -168,26 +176,26 @@ impl Unparsed {
         const OWNERS: u32 = 2;
         const MODE: u32 = 4;
         const TIMES: u32 = 8;
-        const MORE: u32 = 1 << 31;
-        let flags = self.number()?;
+        const EXTENSIONS: u32 = 1 << 31;
+        let flags = self.u32()?;
         let mut attributes = Attributes::default();
         if flags & SIZE != 0 {
-            attributes.size = self.long()?;
+            attributes.size = self.u64()?;
         }
         if flags & OWNERS != 0 {
-            self.long()?;
+            self.u64()?;
         }
         if flags & MODE != 0 {
-            attributes.mode = Some(self.number()?);
+            attributes.mode = Some(self.u32()?);
         }
         if flags & TIMES != 0 {
-            self.number()?;
-            attributes.modified = self.number()?;
+            self.u32()?;
+            attributes.modified = self.u32()?;
         }
-        if flags & MORE != 0 {
-            for _ in 0..self.number()? {
-                self.text()?;
-                self.text()?;
+        if flags & EXTENSIONS != 0 {
+            for _ in 0..self.u32()? {
+                self.string()?;
+                self.string()?;
             }
         }
         Some(attributes)
@@ -199,7 +207,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_request_is_its_bytes() {
+    fn a_request_is_encoded() {
         let read = SftpRequest::Read { handle: Bytes::from_static(b"h"), offset: 0x102, length: 7 };
         let expected = [0, 0, 0, 22, 5, 0, 0, 0, 9, 0, 0, 0, 1, b'h', 0, 0, 0, 0, 0, 0, 1, 2, 0, 0, 0, 7];
         assert_eq!(read.packet(9), expected);
@@ -208,22 +216,22 @@ mod tests {
     }
 
     #[test]
-    fn names_come_with_what_is_told_of_them_and_a_cut_packet_is_none() {
+    fn names_are_parsed_with_their_attributes_and_a_truncated_packet_is_invalid() {
         let mut packet = vec![104, 0, 0, 0, 3, 0, 0, 0, 1];
-        text(&mut packet, b"name");
-        text(&mut packet, b"-rw-r--r-- name");
+        put_string(&mut packet, b"name");
+        put_string(&mut packet, b"-rw-r--r-- name");
         packet.extend([0x80, 0, 0, 0xf]);
         packet.extend(5u64.to_be_bytes());
         packet.extend([0; 8]);
         packet.extend(0o100_644u32.to_be_bytes());
         packet.extend([0, 0, 0, 1, 0, 0, 0, 2]);
         packet.extend([0, 0, 0, 1]);
-        text(&mut packet, b"more");
-        text(&mut packet, b"");
+        put_string(&mut packet, b"more");
+        put_string(&mut packet, b"");
         for length in 0..packet.len() {
-            assert!(answer(Bytes::copy_from_slice(&packet[..length])).is_none(), "{length} bytes of it");
+            assert!(parse_response(Bytes::copy_from_slice(&packet[..length])).is_none(), "the first {length} bytes");
         }
-        let Some((3, SftpResponse::Names(names))) = answer(packet.into()) else { panic!("no names") };
+        let Some((3, SftpResponse::Names(names))) = parse_response(packet.into()) else { panic!("no names") };
         let attributes = Attributes { size: 5, mode: Some(0o100_644), modified: 2 };
         assert_eq!(names, [(Bytes::from_static(b"name"), attributes)]);
         assert!(attributes.is(FileKind::Regular) && !attributes.is(FileKind::Link));

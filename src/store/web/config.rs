@@ -1,4 +1,4 @@
-//! The server, path and credentials that an `http` or `webdav` URL and the environment give.
+//! The configuration of a replica behind a web server, from its URL and the environment.
 
 use crate::store::environment::{Environment, Secret};
 use crate::store::parameters::Parameters;
@@ -7,12 +7,12 @@ use crate::store::url::{UrlParts, endpoint};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use std::fmt;
 
-/// Where a replica lies behind a web server.
+/// Server, path and credentials of a replica.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(in crate::store) struct WebConfig {
     /// Scheme, host and port.
     pub server: String,
-    /// The URL of the replica, without a slash at its end.
+    /// The URL of the replica, without a slash at the end.
     pub base: String,
     pub user: Option<String>,
     pub password: Option<Secret>,
@@ -22,27 +22,27 @@ pub(in crate::store) struct WebConfig {
 
 impl fmt::Debug for WebConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The path may hold a password that was not encoded.
-        f.debug_struct("WebPlace").field("listing", &self.listing).finish_non_exhaustive()
+        // The path is left out, because it can contain a password with an unencoded slash.
+        f.debug_struct("WebConfig").field("listing", &self.listing).finish_non_exhaustive()
     }
 }
 
-/// How a server tells which files there are.
+/// How the files of a directory are listed.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(in crate::store) enum Listing {
-    /// By WebDAV.
+    /// By a PROPFIND request of WebDAV.
     #[cfg(feature = "webdav")]
     Dav,
-    /// By a page for each directory.
+    /// By the page that the server shows for the directory, or by a manifest.
     #[cfg(feature = "http")]
     Index,
 }
 
-/// What stays as it is in the path of a URL.
-const KEPT: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'/');
+/// The characters that are percent-encoded in the path of a URL.
+const ENCODED: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'/');
 
 impl WebConfig {
-    /// `scheme` is `http` or `https`.
+    /// Parses a URL. `scheme` is `http` or `https`; `shown` is the URL without secrets, for warnings.
     pub fn parse(
         scheme: &str,
         listing: Listing,
@@ -51,19 +51,20 @@ impl WebConfig {
         shown: &str,
     ) -> Result<WebConfig, String> {
         if parts.host.is_empty() {
-            return Err("it names no host".to_owned());
+            return Err("the URL has no host".to_owned());
         }
-        // A password that begins with a slash would become the path.
+        // A slash at the beginning of a password ends the host after the colon.
         if parts.host.ends_with(':') {
-            return Err("its host ends with a colon; write %2F for a slash in a password".to_owned());
+            return Err("the host ends with a colon; write %2F for a slash in a password".to_owned());
         }
-        let server = endpoint(&format!("{scheme}://{}", parts.host)).map_err(|_| "its host is none".to_owned())?;
+        let server =
+            endpoint(&format!("{scheme}://{}", parts.host)).map_err(|_| "the URL has an invalid host".to_owned())?;
         let mut parameters = Parameters::of(&parts.query);
         let (user, password) = credentials(listing, parts, environment)?;
-        let place = WebConfig {
+        let config = WebConfig {
             base: match parts.path.as_str() {
                 "" => server.clone(),
-                path => format!("{server}/{}", utf8_percent_encode(path, &KEPT)),
+                path => format!("{server}/{}", utf8_percent_encode(path, &ENCODED)),
             },
             server,
             user,
@@ -72,21 +73,21 @@ impl WebConfig {
             listing,
         };
         parameters.warn_of_the_rest(&[], shown);
-        if place.user.is_some() && scheme == "http" {
-            tracing::warn!("{shown}: user and password travel in the open; use TLS");
+        if config.user.is_some() && scheme == "http" {
+            tracing::warn!("{shown}: user and password are sent unencrypted; use TLS");
         }
-        Ok(place)
+        Ok(config)
     }
 
-    /// As [`Location::recipient`](crate::store::Location::recipient).
+    /// See [`Location::recipient`](crate::store::Location::recipient).
     pub fn recipient(&self, parts: &UrlParts<'_>) -> Option<String> {
         let (user, password) = credentials(self.listing, parts, &Environment::EMPTY).ok()?;
-        let is_own = self.user.is_none() || (&user, &password) == (&self.user, &self.password);
-        recipient::at(&self.server, is_own, self.skip_verify && !is_own)
+        let is_from_url = self.user.is_none() || (&user, &password) == (&self.user, &self.password);
+        recipient::at(&self.server, is_from_url, self.skip_verify && !is_from_url)
     }
 }
 
-/// User and password of the URL, or of the environment where it has none.
+/// Returns user and password of the URL, or of the environment if the URL has none.
 fn credentials(
     listing: Listing,
     parts: &UrlParts<'_>,
@@ -96,19 +97,20 @@ fn credentials(
         Some(info) => (Some(info.user.unwrap_or_default()), info.password),
         None => (None, None),
     };
-    let family = if server_is_plain(listing) { "HTTP" } else { "WEBDAV" };
+    let family = variable_family(listing);
     let variable = |name: &str| environment.text(&format!("LITESTREAM_{family}_{name}"));
     let user = user.map_or_else(|| variable("USERNAME"), |user| Ok(Some(user)))?;
     let password = password.map_or_else(|| variable("PASSWORD"), |password| Ok(Some(password)))?;
     Ok((user, password.map(Secret)))
 }
 
-fn server_is_plain(listing: Listing) -> bool {
+/// Returns the part of the environment variables' names that depends on the scheme.
+fn variable_family(listing: Listing) -> &'static str {
     match listing {
         #[cfg(feature = "webdav")]
-        Listing::Dav => false,
+        Listing::Dav => "WEBDAV",
         #[cfg(feature = "http")]
-        Listing::Index => true,
+        Listing::Index => "HTTP",
     }
 }
 
@@ -119,12 +121,16 @@ mod tests {
     use std::ffi::OsString;
 
     #[test]
-    fn a_url_names_server_path_and_user() {
+    fn a_url_has_server_path_and_user() {
         let of = |scheme: &str, rest: &str| {
             let variable = |name: &str| (name == "LITESTREAM_WEBDAV_PASSWORD").then(|| OsString::from("hush"));
             let parts = UrlParts::of(rest).expect("parts");
-            let place = WebConfig::parse(scheme, Listing::Dav, &parts, &Environment(&variable), rest).expect(rest);
-            (place.base, place.user.unwrap_or_default(), place.password.map(|password| password.0).unwrap_or_default())
+            let config = WebConfig::parse(scheme, Listing::Dav, &parts, &Environment(&variable), rest).expect(rest);
+            (
+                config.base,
+                config.user.unwrap_or_default(),
+                config.password.map(|password| password.0).unwrap_or_default(),
+            )
         };
         let expect = |base: &str, user: &str, password: &str| (base.to_owned(), user.to_owned(), password.to_owned());
         assert_eq!(of("http", "//host:81/a%20b/./c/"), expect("http://host:81/a%20b/c", "", "hush"));
@@ -134,6 +140,6 @@ mod tests {
         let nothing = |_: &str| None;
         let parsed =
             WebConfig::parse("http", Listing::Dav, &UrlParts::of(rest).expect("parts"), &Environment(&nothing), "");
-        assert_eq!(parsed, Err("it names no host".to_owned()));
+        assert_eq!(parsed, Err("the URL has no host".to_owned()));
     }
 }

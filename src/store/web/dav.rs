@@ -1,68 +1,84 @@
 //! Listings by WebDAV: the properties of the files of a directory.
 
-use super::response::{Length, WebResponse, milliseconds};
-use super::{NEVER, WebError, WebStore, etag};
+use super::WebStore;
+use super::error::WebError;
+use super::request::NO_DATE;
+use super::response::{ResponseLength, WebResponse, parse_date};
 use crate::ltx::{FileName, Level, Txid};
-use crate::store::Listed;
 use crate::store::paths::Layout;
+use crate::store::{Listed, etag};
 use percent_encoding::percent_decode_str;
 use quick_xml::Reader;
 use quick_xml::events::Event;
 use reqwest::{Client, Method};
 use std::sync::atomic::Ordering;
 
-/// What is asked of every file.
-const QUESTION: &str = r#"<?xml version="1.0" encoding="utf-8"?><D:propfind xmlns:D="DAV:"><D:prop><D:resourcetype/><D:getcontentlength/><D:getetag/><D:getlastmodified/></D:prop></D:propfind>"#;
+/// The body of a PROPFIND request for the properties of a [`Resource`].
+const PROPFIND: &str = r#"<?xml version="1.0" encoding="utf-8"?><D:propfind xmlns:D="DAV:"><D:prop><D:resourcetype/><D:getcontentlength/><D:getetag/><D:getlastmodified/></D:prop></D:propfind>"#;
 
 impl WebStore {
-    pub(super) async fn properties(&self, level: Level, from: Txid) -> Result<Vec<Listed>, WebError> {
-        let method = Method::from_bytes(b"PROPFIND").map_err(|_| WebError::Unfit("takes no method".to_owned()))?;
-        let below = format!("{}/", Layout::Decimal.level(level));
+    pub(super) async fn list_by_propfind(&self, level: Level, from: Txid) -> Result<Vec<Listed>, WebError> {
+        let method = Method::from_bytes(b"PROPFIND")
+            .map_err(|_| WebError::UnsupportedServer("does not support PROPFIND".to_owned()))?;
+        let path = format!("{}/", Layout::Decimal.level(level));
         let request = |client: &Client| {
-            let request = self.request(client, method.clone(), &below).header("depth", "1");
-            request.header("content-type", "application/xml; charset=utf-8").body(QUESTION)
+            let request = self.request(client, method.clone(), &path).header("depth", "1");
+            request.header("content-type", "application/xml; charset=utf-8").body(PROPFIND)
         };
-        let read = |answer: WebResponse, _| {
-            let resources = resources(&String::from_utf8_lossy(&answer.body));
-            resources.ok_or_else(|| WebError::Nonsense("what came is no listing".to_owned()))
+        let parse = |response: WebResponse, _| {
+            let resources = parse_multistatus(&String::from_utf8_lossy(&response.body));
+            resources.ok_or_else(|| WebError::InvalidResponse("no WebDAV listing".to_owned()))
         };
-        let resources = self.ask(Length::Listing, request, read).await?;
-        if resources.iter().any(|resource| !resource.is_directory && resource.tag.is_empty()) {
-            self.has_tags.store(false, Ordering::Relaxed);
+        let resources = self.send(ResponseLength::Listing, request, parse).await?;
+        if resources.iter().any(|resource| !resource.is_directory && resource.etag.is_empty()) {
+            self.has_etags.store(false, Ordering::Relaxed);
         }
         Ok(resources.iter().filter_map(|resource| resource.listed(level, from)).collect())
     }
 }
 
-/// What a server tells of a file or directory.
+/// The properties of a file or directory. A property that the server does not send is empty.
 #[derive(Default, PartialEq, Eq, Debug)]
 struct Resource {
     href: String,
     length: String,
-    tag: String,
+    etag: String,
     modified: String,
     is_directory: bool,
 }
 
 impl Resource {
+    /// Returns the resource as a file of the replica, or None if it is not one or its min TXID is below `from`.
     fn listed(&self, level: Level, from: Txid) -> Option<Listed> {
         let href = percent_decode_str(&self.href).decode_utf8_lossy();
         let name = href.rsplit('/').next().and_then(FileName::parse)?;
         let size = self.length.parse().ok()?;
-        let told = |text: &'_ str| (!text.is_empty()).then(|| text.to_owned());
-        let (tag, modified) = (told(&self.tag), told(&self.modified));
+        let etag = Some(self.etag.as_str()).filter(|etag| !etag.is_empty());
+        let modified = Some(self.modified.as_str()).filter(|modified| !modified.is_empty());
         (!self.is_directory && name.min >= from).then(|| Listed {
             level,
             name,
             size,
-            version: Some(etag::version(tag.as_deref(), size, modified.as_deref().unwrap_or(NEVER))),
-            modified_ms: milliseconds(modified.as_deref()),
+            version: Some(etag::version(etag, size, modified.unwrap_or(NO_DATE))),
+            modified_ms: parse_date(modified),
         })
+    }
+
+    /// Appends text to the property of an XML element. The text of an element can arrive in several events.
+    fn append(&mut self, element: &[u8], text: &str) {
+        let property = match element {
+            b"href" => &mut self.href,
+            b"getcontentlength" => &mut self.length,
+            b"getetag" => &mut self.etag,
+            b"getlastmodified" => &mut self.modified,
+            _ => return,
+        };
+        property.push_str(text.trim());
     }
 }
 
-/// The resources of a multistatus; None if it is none.
-fn resources(body: &str) -> Option<Vec<Resource>> {
+/// Parses the body of a response with status 207. Returns None if it is no `multistatus` element.
+fn parse_multistatus(body: &str) -> Option<Vec<Resource>> {
     let mut reader = Reader::from_str(body);
     let (mut found, mut current, mut element) = (Vec::new(), Resource::default(), Vec::new());
     let mut is_multistatus = false;
@@ -80,8 +96,8 @@ fn resources(body: &str) -> Option<Vec<Resource>> {
             Event::Empty(empty) if empty.local_name().as_ref().eq_ignore_ascii_case(b"collection") => {
                 current.is_directory = true;
             }
-            Event::Text(text) => current.add(&element, &text.decode().ok()?),
-            Event::CData(text) => current.add(&element, &text.decode().ok()?),
+            Event::Text(text) => current.append(&element, &text.decode().ok()?),
+            Event::CData(text) => current.append(&element, &text.decode().ok()?),
             Event::GeneralRef(reference) => {
                 let character = match &*reference.decode().ok()? {
                     "quot" => '"',
@@ -91,7 +107,7 @@ fn resources(body: &str) -> Option<Vec<Resource>> {
                     "gt" => '>',
                     _ => reference.resolve_char_ref().ok()??,
                 };
-                current.add(&element, character.encode_utf8(&mut [0; 4]));
+                current.append(&element, character.encode_utf8(&mut [0; 4]));
             }
             Event::End(end) => {
                 element.clear();
@@ -105,26 +121,12 @@ fn resources(body: &str) -> Option<Vec<Resource>> {
     }
 }
 
-impl Resource {
-    /// Takes the text of an element; it may come in pieces.
-    fn add(&mut self, element: &[u8], text: &str) {
-        let field = match element {
-            b"href" => &mut self.href,
-            b"getcontentlength" => &mut self.length,
-            b"getetag" => &mut self.tag,
-            b"getlastmodified" => &mut self.modified,
-            _ => return,
-        };
-        field.push_str(text.trim());
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_multistatus_tells_of_files_however_it_is_written() {
+    fn files_of_a_multistatus_are_listed() {
         let body = r#"<?xml version="1.0"?><D:multistatus xmlns:D="DAV:">
             <D:response><D:href>/dav/ltx/0/</D:href><D:propstat><D:prop><D:resourcetype><D:collection/></D:resourcetype>
             </D:prop></D:propstat></D:response>
@@ -132,15 +134,15 @@ mod tests {
             <lp1:prop><lp1:resourcetype/><lp1:getcontentlength>7</lp1:getcontentlength><lp1:getetag>&quot;a&#38;b&quot;</lp1:getetag>
             <lp1:getlastmodified>Sat, 21 Nov 2026 12:00:00 GMT</lp1:getlastmodified></lp1:prop></lp1:propstat></lp1:response>
             </D:multistatus>"#;
-        let resources = resources(body).expect("a multistatus");
+        let resources = parse_multistatus(body).expect("a multistatus");
         let listed: Vec<Listed> =
             resources.iter().filter_map(|resource| resource.listed(Level::ZERO, Txid(0))).collect();
         assert_eq!((resources.len(), listed.len()), (2, 1));
         let version = listed[0].version.as_ref().expect("a version");
         assert_eq!((listed[0].name.max, listed[0].size, &*version.0), (Txid(1), 7, "a&b"));
         assert_eq!(listed[0].modified_ms, 1_795_262_400_000);
-        for nonsense in ["", "<html><body>Sign in</body></html>", "<D:multistatus><D:response>", "{}"] {
-            assert!(super::resources(nonsense).is_none_or(|resources| resources.is_empty()), "{nonsense}");
+        for invalid in ["", "<html><body>Sign in</body></html>", "<D:multistatus><D:response>", "{}"] {
+            assert!(parse_multistatus(invalid).is_none_or(|resources| resources.is_empty()), "{invalid}");
         }
     }
 }

@@ -1,122 +1,127 @@
-//! Hosts that list nothing: a file names the others, and what came since is asked for by its name.
+//! Listings by a manifest, for servers that do not list directories.
 //!
-//! The manifest is `ltx/index.txt` in the replica. Each line names a file by its path in the replica or below `ltx`, and may
-//! tell its length in bytes and its ETag behind that, apart from each other by white space. It may be older than the replica: names of
-//! level 0 follow each other, so those behind its last are tried until one is not there.
+//! The manifest is `ltx/index.txt` in the replica. Each line contains the path of a file, relative to the replica or to `ltx`, and
+//! optionally the file's length in bytes and its ETag, separated by white space. The manifest can be older than the replica: the names
+//! of level 0 are consecutive, so the names after its last one are requested until one does not exist.
 
-use super::index::{AT_ONCE, some};
-use super::response::Length;
-use super::{NEVER, Version, WebError, WebStore, etag};
+use super::WebStore;
+use super::error::WebError;
+use super::index::{CONCURRENT_REQUESTS, existing};
+use super::request::NO_DATE;
+use super::response::ResponseLength;
 use crate::ltx::{FileName, Level, Txid};
-use crate::store::Listed;
 use crate::store::paths::Layout;
+use crate::store::{Listed, Version, etag};
 use reqwest::header::CACHE_CONTROL;
 use reqwest::{Client, Method};
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
-/// Where it lies in a replica.
+/// The manifest's path in a replica.
 const PATH: &str = "ltx/index.txt";
 
-/// More are left for the next listing.
-const MOST: usize = 1 << 16;
-
-/// What is told of each file: its length and its version, where both are told.
+/// The files of a manifest, each with its length and version if the manifest contains both.
 #[derive(PartialEq, Debug)]
 pub(super) struct Manifest(BTreeMap<(Level, FileName), Option<(u64, Version)>>);
 
 impl WebStore {
-    /// The manifest, if there is one. From then on it is what listings are made of.
-    pub(super) async fn manifest(&self) -> Result<Option<Manifest>, WebError> {
+    /// Reads the manifest, or returns None if there is none. Once one was found, all listings are made of it.
+    pub(super) async fn load_manifest(&self) -> Result<Option<Manifest>, WebError> {
         let request = |client: &Client| self.request(client, Method::GET, PATH).header(CACHE_CONTROL, "no-cache");
-        let answer = match self.ask(Length::Listing, request, |answer, _| Ok(answer)).await {
-            Err(WebError::Refused(status, _)) if status.is_client_error() => return Ok(None),
-            answer => answer?,
+        let response = match self.send(ResponseLength::Listing, request, |response, _| Ok(response)).await {
+            Err(WebError::Status(status, _)) if status.is_client_error() => return Ok(None),
+            result => result?,
         };
-        // Some hosts show a page for whatever they are asked.
-        let manifest = Manifest::parse(&String::from_utf8_lossy(&answer.body));
+        // Some servers return a page of their own for any path, which is no manifest.
+        let manifest = Manifest::parse(&String::from_utf8_lossy(&response.body));
         if manifest.is_some() && !self.has_manifest.load(Ordering::Relaxed) {
-            self.tells_what_is_missing().await?;
+            self.check_missing_file().await?;
             self.has_manifest.store(true, Ordering::Relaxed);
         }
         Ok(manifest)
     }
 
-    /// A host that shows a page for whatever it is asked cannot be asked for the next file.
-    async fn tells_what_is_missing(&self) -> Result<(), WebError> {
-        let nobodys = Layout::Decimal.file(Level::ZERO, FileName { min: Txid(u64::MAX), max: Txid(u64::MAX) });
-        match self.head(&nobodys).await {
-            Err(WebError::Refused(..)) => Ok(()),
-            Err(failure @ WebError::Silent(_)) => Err(failure),
-            _ => Err(WebError::Unfit("says of a file that is not there that it is; it has to answer 404".to_owned())),
+    /// Fails if the server does not return an error for a file that does not exist, because then newer files cannot be found.
+    async fn check_missing_file(&self) -> Result<(), WebError> {
+        let unused = Layout::Decimal.file(Level::ZERO, FileName { min: Txid(u64::MAX), max: Txid(u64::MAX) });
+        match self.head(&unused).await {
+            Err(WebError::Status(..)) => Ok(()),
+            Err(error @ WebError::NoResponse(_)) => Err(error),
+            _ => Err(WebError::UnsupportedServer(
+                "returns a page for a file that does not exist; it must return status 404".to_owned(),
+            )),
         }
     }
 
-    pub(super) async fn listed_by(
+    /// Lists a level by a manifest, and level 0 by the names after its last one as well.
+    pub(super) async fn list_by_manifest(
         &self,
         manifest: Manifest,
         level: Level,
         from: Txid,
     ) -> Result<Vec<Listed>, WebError> {
-        let reached = manifest.0.keys().map(|(_, name)| name.max).max().unwrap_or_default();
-        let told = manifest.0.into_iter().filter(|((at, name), _)| *at == level && name.min >= from);
-        let files = told.map(|((_, name), told)| async move {
-            match told {
+        let last = manifest.0.keys().map(|(_, name)| name.max).max().unwrap_or_default();
+        let entries = manifest.0.into_iter().filter(|((other, name), _)| *other == level && name.min >= from);
+        let files = entries.map(|((_, name), properties)| async move {
+            match properties {
                 Some((size, version)) => Ok(Some(Listed { level, name, size, version: Some(version), modified_ms: 0 })),
-                None => self.listed(level, name).await,
+                None => self.file(level, name).await,
             }
         });
-        let mut files: Vec<Listed> = some(files).await?;
+        let mut files: Vec<Listed> = existing(files).await?;
         if level == Level::ZERO {
-            files.extend(self.listed_by_name(reached.next().max(from)).await?);
+            files.extend(self.list_by_name(last.next().max(from)).await?);
         }
         Ok(files)
     }
 
-    /// The files of level 0 from `from` on that were seen before, and those that follow the last of them.
-    async fn listed_by_name(&self, from: Txid) -> Result<Vec<Listed>, WebError> {
-        let seen = self.sizes.names(Level::ZERO, from);
-        let mut next = seen.last().map_or(from, |last| last.max.next());
-        let mut files = some(seen.into_iter().map(|name| self.listed_anew(Level::ZERO, name))).await?;
+    /// Returns the known files of level 0 from `from` on that still exist, and the files whose names follow.
+    async fn list_by_name(&self, from: Txid) -> Result<Vec<Listed>, WebError> {
+        /// The next listing finds the files after these.
+        const MOST_FILES: usize = 1 << 16;
+        let known = self.files.names(Level::ZERO, from);
+        let mut next = known.last().map_or(from, |last| last.max.next());
+        let mut files = existing(known.into_iter().map(|name| self.current_file(Level::ZERO, name))).await?;
+        // Usually there is no next file, so the first request is for a single one.
         let mut count = 1;
         loop {
-            let names =
-                (next.0..next.0.saturating_add(count)).map(|txid| FileName { min: Txid(txid), max: Txid(txid) });
-            let found = some(names.map(|name| self.listed_anew(Level::ZERO, name))).await?;
-            let are_all = found.len() as u64 == count;
+            let txids = next.0..next.0.saturating_add(count);
+            let names = txids.map(|txid| FileName { min: Txid(txid), max: Txid(txid) });
+            let found = existing(names.map(|name| self.current_file(Level::ZERO, name))).await?;
+            let are_all_found = found.len() as u64 == count;
             files.extend(found);
-            if !are_all || files.len() >= MOST {
+            if !are_all_found || files.len() >= MOST_FILES {
                 return Ok(files);
             }
             next = Txid(next.0.saturating_add(count));
-            count = AT_ONCE as u64;
+            count = CONCURRENT_REQUESTS as u64;
         }
     }
 }
 
 impl Manifest {
-    /// None if the text is none.
+    /// Returns None if a line is not a [`ManifestEntry`], an empty line, or a comment.
     fn parse(text: &str) -> Option<Manifest> {
         let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
-        lines.map(entry).collect::<Option<_>>().map(Manifest)
+        lines.map(parse_entry).collect::<Option<_>>().map(Manifest)
     }
 }
 
 type ManifestEntry = ((Level, FileName), Option<(u64, Version)>);
 
-fn entry(line: &str) -> Option<ManifestEntry> {
+fn parse_entry(line: &str) -> Option<ManifestEntry> {
     let mut words = line.split_ascii_whitespace();
     let path = words.next()?;
     let path = path.strip_prefix("./").unwrap_or(path);
     let (level, name) = path.strip_prefix("ltx/").unwrap_or(path).split_once('/')?;
     let file = (level.parse().ok().and_then(Level::new)?, FileName::parse(name)?);
-    // Only what is written as Litestream writes it can be asked for.
+    // Files are requested by the path that Litestream writes, so another spelling of it would not be found.
     if !format!("ltx/{path}").ends_with(&Layout::Decimal.file(file.0, file.1)) {
         return None;
     }
     let size = words.next().map(str::parse).transpose().ok()?;
-    let told = size.zip(words.next()).map(|(size, tag)| (size, etag::version(Some(tag), size, NEVER)));
-    words.next().is_none().then_some((file, told))
+    let properties = size.zip(words.next()).map(|(size, etag)| (size, etag::version(Some(etag), size, NO_DATE)));
+    words.next().is_none().then_some((file, properties))
 }
 
 #[cfg(test)]
@@ -124,16 +129,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_manifest_names_files_and_nothing_else_does() {
+    fn a_manifest_is_parsed_and_other_texts_are_rejected() {
         let file = |level, txid| (Level::new(level).expect("a level"), FileName { min: Txid(txid), max: Txid(txid) });
         let (one, two) = (file(0, 1).1, file(0, 2).1);
         let parsed =
             Manifest::parse(&format!("# made by find\n0/{one} 12\r\n\n./9/{one}\nltx/1/{two}\t34\t\"a-tag\"\n"));
-        let told = Some((34, etag::version(Some("a-tag"), 34, NEVER)));
-        let expected = [(file(0, 1), None), (file(1, 2), told), (file(9, 1), None)];
+        let properties = Some((34, etag::version(Some("a-tag"), 34, NO_DATE)));
+        let expected = [(file(0, 1), None), (file(1, 2), properties), (file(9, 1), None)];
         assert_eq!(parsed, Some(Manifest(expected.into())));
         assert_eq!(Manifest::parse("\n"), Some(Manifest(BTreeMap::new())));
-        for nonsense in [
+        for invalid in [
             "<html>Sign in</html>",
             &one.to_string(),
             &format!("00/{one}"),
@@ -141,7 +146,7 @@ mod tests {
             "0/a.ltx",
             &format!("0/{one} 1 b c"),
         ] {
-            assert_eq!(Manifest::parse(nonsense), None, "{nonsense}");
+            assert_eq!(Manifest::parse(invalid), None, "{invalid}");
         }
     }
 }

@@ -1,119 +1,74 @@
-//! What web servers answer, and what it says of a file.
+//! Responses of web servers, and what they contain.
 
+use super::error::WebError;
 use crate::store::bounds::LONGEST_LISTING;
 use crate::store::error::short;
 use crate::store::timeouts::Allowance;
-use crate::store::tries::{Trouble, is_transient, retry_after};
 use bytes::{Bytes, BytesMut};
-use reqwest::header::{CONTENT_RANGE, DATE, HeaderMap, HeaderName, RETRY_AFTER};
+use reqwest::header::{CONTENT_RANGE, HeaderMap, HeaderName};
 use reqwest::{Response, StatusCode};
-use std::error::Error as StdError;
 use std::ops::Range;
-use std::time::Duration;
 
-/// Longest file that is fetched whole from a server without ranges.
-const LONGEST_WHOLE: u64 = 16 * 1024 * 1024;
+/// Length in bytes of the longest file that is read as a whole from a server without range requests.
+const LONGEST_WHOLE_FILE: u64 = 16 * 1024 * 1024;
 
-/// Why there is no answer that helps.
-#[derive(Debug)]
-pub(super) enum WebError {
-    /// The server said no. It may say when to ask again.
-    Refused(StatusCode, Option<Duration>),
-    /// The answer is at this server, which is not asked; or the same one has redirected too often.
-    Redirected(String),
-    /// There was no answer, or not all of it.
-    Silent(String),
-    /// The answer makes no sense.
-    Nonsense(String),
-    /// The server lacks what reading a replica takes.
-    Unfit(String),
-    /// The server asks for a longer pause than there is time for.
-    Busy(String),
-}
-
-/// An answer that was read to its end.
+/// A response with its complete body.
 pub(super) struct WebResponse {
     pub status: StatusCode,
     pub headers: HeaderMap,
     pub body: Bytes,
 }
 
-/// What a request may bring.
+/// The length that a response may have.
 #[derive(Clone, Copy)]
-pub(super) enum Length {
-    /// So many bytes at the most, or a whole file of [`LONGEST_WHOLE`] from a server that gives no parts.
-    Part(u64),
-    /// A listing of any length up to [`LONGEST_LISTING`].
+pub(super) enum ResponseLength {
+    /// A range of at most this length, or a whole file of up to [`LONGEST_WHOLE_FILE`] from a server without range requests.
+    Range(u64),
+    /// A listing of up to [`LONGEST_LISTING`].
     Listing,
 }
 
-impl Length {
-    /// The most that an answer may have.
-    pub fn most(self, status: StatusCode) -> u64 {
+impl ResponseLength {
+    /// Returns the greatest permitted length of a response with this status, in bytes.
+    fn limit(self, status: StatusCode) -> u64 {
         match self {
-            Length::Listing => LONGEST_LISTING,
-            Length::Part(length) if status == StatusCode::PARTIAL_CONTENT => length,
-            Length::Part(_) => LONGEST_WHOLE,
+            ResponseLength::Listing => LONGEST_LISTING,
+            ResponseLength::Range(length) if status == StatusCode::PARTIAL_CONTENT => length,
+            ResponseLength::Range(_) => LONGEST_WHOLE_FILE,
         }
     }
 
-    /// What is known of the length beforehand.
-    pub fn at_least(self) -> u64 {
+    /// Returns the length in bytes that is known before the response; 0 for a listing.
+    pub fn known(self) -> u64 {
         match self {
-            Length::Listing => 0,
-            Length::Part(length) => length,
+            ResponseLength::Listing => 0,
+            ResponseLength::Range(length) => length,
         }
     }
 }
 
-impl WebError {
-    pub fn silent(error: &reqwest::Error) -> WebError {
-        let mut root: &dyn StdError = error;
-        while let Some(source) = root.source() {
-            root = source;
-        }
-        WebError::Silent(short(&root.to_string()))
-    }
-
-    /// The refusal of an answer.
-    pub fn refused(response: &Response) -> WebError {
-        let header = |name| header(response.headers(), name);
-        WebError::Refused(response.status(), header(RETRY_AFTER).and_then(|told| retry_after(told, header(DATE))))
-    }
-
-    /// What another try may bring.
-    pub fn trouble(&self) -> Trouble {
-        match self {
-            WebError::Refused(status, retry_after) if is_transient(status.as_u16()) => {
-                Trouble::Transient { retry_after: *retry_after }
-            }
-            WebError::Silent(_) => Trouble::Transient { retry_after: None },
-            WebError::Nonsense(_) => Trouble::Nonsense,
-            WebError::Redirected(_) | WebError::Refused(..) | WebError::Unfit(_) | WebError::Busy(_) => {
-                Trouble::Permanent
-            }
-        }
-    }
-}
-
-/// The body of an answer, if it is no longer than it may be. Its bytes earn it the time to go on.
-pub(super) async fn body(response: &mut Response, length: Length, allowance: &Allowance) -> Result<Bytes, WebError> {
-    let most = length.most(response.status());
+/// Reads the body of a response. Fails if it is longer than `length` permits. Each received byte extends the allowance.
+pub(super) async fn read_body(
+    response: &mut Response,
+    length: ResponseLength,
+    allowance: &Allowance,
+) -> Result<Bytes, WebError> {
+    let limit = length.limit(response.status());
     let too_long = || match length {
-        Length::Part(_) if most == LONGEST_WHOLE => WebError::Unfit(
-            "answers with a whole file of many megabytes where a range of it was asked for; it has to serve ranges"
+        ResponseLength::Range(_) if limit == LONGEST_WHOLE_FILE => WebError::UnsupportedServer(
+            "returns a whole file of more than 16 MiB instead of the requested range; it must support range requests"
                 .to_owned(),
         ),
-        _ => WebError::Nonsense(format!("more than the {most} bytes that there can be")),
+        _ => WebError::InvalidResponse(format!("more than the expected {limit} bytes")),
     };
     let announced = response.content_length().unwrap_or(0);
-    if announced > most {
+    if announced > limit {
         return Err(too_long());
     }
-    let mut body = BytesMut::with_capacity(announced.min(LONGEST_WHOLE) as usize);
-    while let Some(chunk) = response.chunk().await.map_err(|error| WebError::silent(&error))? {
+    let mut body = BytesMut::with_capacity(announced.min(LONGEST_WHOLE_FILE) as usize);
+    while let Some(chunk) = response.chunk().await.map_err(|error| WebError::no_response(&error))? {
         allowance.extend(chunk.len() as u64);
-        if (body.len() + chunk.len()) as u64 > most {
+        if (body.len() + chunk.len()) as u64 > limit {
             return Err(too_long());
         }
         body.extend_from_slice(&chunk);
@@ -121,39 +76,38 @@ pub(super) async fn body(response: &mut Response, length: Length, allowance: &Al
     Ok(body.freeze())
 }
 
-/// The bytes of a range in an answer, whether it has them alone or the whole file, and the length of the file.
-pub(super) fn part(
-    status: StatusCode,
-    headers: &HeaderMap,
-    body: Bytes,
-    range: &Range<u64>,
-) -> Result<(Bytes, u64), String> {
-    if status != StatusCode::PARTIAL_CONTENT {
+/// Returns the bytes of the requested range, whether the response contains only them or the whole file, and the length of the file.
+pub(super) fn range_of(response: &WebResponse, range: &Range<u64>) -> Result<(Bytes, u64), String> {
+    let body = &response.body;
+    if response.status != StatusCode::PARTIAL_CONTENT {
         let size = body.len() as u64;
         let (start, end) = (range.start.min(size) as usize, range.end.min(size) as usize);
         return Ok((body.slice(start..end), size));
     }
-    let told = header(headers, CONTENT_RANGE).unwrap_or_default();
-    let nonsense = || format!("a part that is not the one asked for ({})", short(told));
-    let parsed = told.strip_prefix("bytes ").and_then(|told| {
-        let (part, size) = told.split_once('/')?;
-        let (start, last) = part.split_once('-')?;
-        Some((start.parse::<u64>().ok()?, last.parse::<u64>().ok()?, size.parse::<u64>().ok()?))
-    });
-    let (start, last, size) = parsed.ok_or_else(nonsense)?;
-    let is_whole = start == range.start && last.checked_add(1) == Some(range.end.min(size));
-    match is_whole && body.len() as u64 == last - start + 1 {
-        true => Ok((body, size)),
-        false => Err(nonsense()),
+    let content_range = header(&response.headers, CONTENT_RANGE).unwrap_or_default();
+    let invalid = || format!("another range than the requested one ({})", short(content_range));
+    let (start, last, size) = parse_content_range(content_range).ok_or_else(invalid)?;
+    let is_complete = start == range.start && last.checked_add(1) == Some(range.end.min(size));
+    match is_complete && body.len() as u64 == last - start + 1 {
+        true => Ok((body.clone(), size)),
+        false => Err(invalid()),
     }
 }
 
+/// Parses the value of `Content-Range`: the first and the last byte of the range, and the length of the file.
+fn parse_content_range(value: &str) -> Option<(u64, u64, u64)> {
+    let (range, size) = value.strip_prefix("bytes ")?.split_once('/')?;
+    let (start, last) = range.split_once('-')?;
+    Some((start.parse().ok()?, last.parse().ok()?, size.parse().ok()?))
+}
+
+/// Returns the value of a header, or None if it is absent or not text.
 pub(super) fn header(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 
-/// A time of HTTP in milliseconds since 1970; 0 if it is none.
-pub(super) fn milliseconds(time: Option<&str>) -> i64 {
-    let parsed = time.and_then(|time| chrono::DateTime::parse_from_rfc2822(time).ok());
-    parsed.map_or(0, |time| time.timestamp_millis())
+/// Parses a date of HTTP. Returns milliseconds since 1970, or 0 if it is absent or invalid.
+pub(super) fn parse_date(date: Option<&str>) -> i64 {
+    let date = date.and_then(|date| chrono::DateTime::parse_from_rfc2822(date).ok());
+    date.map_or(0, |date| date.timestamp_millis())
 }

@@ -1,0 +1,121 @@
+//! Reads the b-trees, the schema and the overflow chains of one state.
+
+use crate::error::{Error, ErrorKind};
+use crate::replica::cache::Page;
+use crate::replica::dbformat::btree::PageKind;
+use crate::replica::dbformat::record::SchemaRow;
+use crate::replica::dbformat::{btree, cells, record};
+use crate::replica::diff::BATCH;
+use crate::replica::pages::PageReader;
+use crate::replica::view::View;
+use std::sync::Arc;
+
+/// Offset in page 1 of the number of bytes that are reserved at the end of each page.
+const RESERVED: usize = 20;
+
+/// More levels than a b-tree can have.
+const MAX_DEPTH: usize = 32;
+
+/// The page numbers of a b-tree.
+pub(super) struct Tree {
+    pub inner: Vec<u32>,
+    pub leaves: Vec<u32>,
+}
+
+/// Reads the structure of a view's database.
+pub(super) struct TreeReader<'a> {
+    reader: &'a PageReader,
+    view: &'a Arc<View>,
+    pub page_1: Page,
+    /// Bytes of each page that SQLite uses.
+    pub usable: usize,
+}
+
+impl<'a> TreeReader<'a> {
+    pub(super) async fn new(reader: &'a PageReader, view: &'a Arc<View>) -> Result<TreeReader<'a>, Error> {
+        let page_1 = reader.pages(view, &[1]).await?.into_iter().next().flatten();
+        let page_1 = page_1.ok_or_else(|| Error::internal("a database has no page 1"))?;
+        let usable = page_1.len() - usize::from(page_1[RESERVED]);
+        Ok(TreeReader { reader, view, page_1, usable })
+    }
+
+    /// Returns a page. None if the view does not have it.
+    pub(super) async fn page(&self, pgno: u32) -> Result<Option<Page>, Error> {
+        Ok(self.reader.pages(self.view, &[pgno]).await?.into_iter().next().flatten())
+    }
+
+    /// Returns the pages of the b-tree with this root. Leaves are not read, except for one: all leaves have the same
+    /// depth.
+    pub(super) async fn walk(&self, root: u32) -> Result<Tree, Error> {
+        let commit = self.view.commit();
+        let mut tree = Tree { inner: Vec::new(), leaves: Vec::new() };
+        let mut level = vec![root];
+        // Only pages that form a cycle reach the limit.
+        for _ in 0..MAX_DEPTH {
+            let first = self.page(level[0]).await?;
+            if first.is_none_or(|page| btree::kind(&page, level[0]) != PageKind::Interior) {
+                tree.leaves = level;
+                return Ok(tree);
+            }
+            let mut below = Vec::new();
+            for batch in level.chunks(BATCH) {
+                let pages = self.reader.pages(self.view, batch).await?;
+                for (pgno, page) in batch.iter().zip(pages) {
+                    let children = page.and_then(|page| btree::children(&page, *pgno, commit));
+                    below.extend(children.ok_or_else(|| not_in_tree(*pgno))?);
+                }
+            }
+            tree.inner.append(&mut level);
+            level = below;
+        }
+        Err(not_in_tree(root))
+    }
+
+    /// Returns the tables and indexes in the schema, whose b-tree is `tree`.
+    pub(super) async fn schema_rows(&self, tree: &Tree) -> Result<Vec<SchemaRow>, Error> {
+        let mut rows = Vec::new();
+        for pgno in &tree.leaves {
+            let Some(page) = self.page(*pgno).await? else { continue };
+            for cell in cells::each(&page, *pgno, self.usable, self.view.commit()).flatten() {
+                let mut payload = cell.local.to_vec();
+                for (_, page) in self.overflow_chain(cell.overflow, cell.length).await? {
+                    payload.extend_from_slice(page.get(4..self.usable).unwrap_or_default());
+                }
+                rows.extend(record::entry(&payload, &self.page_1));
+            }
+        }
+        Ok(rows)
+    }
+
+    /// Returns the numbers of the overflow pages of all cells in `pages`.
+    pub(super) async fn overflow_pages(&self, pages: &[u32]) -> Result<Vec<u32>, Error> {
+        let mut overflow = Vec::new();
+        for (pgno, page) in pages.iter().zip(self.reader.pages(self.view, pages).await?) {
+            let page = page.as_deref().unwrap_or_default();
+            for cell in cells::each(page, *pgno, self.usable, self.view.commit()).flatten() {
+                let chain = self.overflow_chain(cell.overflow, cell.length).await?;
+                overflow.extend(chain.into_iter().map(|(pgno, _)| pgno));
+            }
+        }
+        Ok(overflow)
+    }
+
+    /// Returns the overflow pages of a payload of `length` bytes.
+    async fn overflow_chain(&self, first: Option<u32>, length: u64) -> Result<Vec<(u32, Page)>, Error> {
+        let max_pages = length / (self.usable as u64 - 4) + 1;
+        let (mut pages, mut next) = (Vec::new(), first);
+        while let Some(pgno) = next
+            && (pages.len() as u64) < max_pages
+        {
+            let Some(page) = self.page(pgno).await? else { break };
+            next = btree::next_overflow(&page, self.view.commit());
+            pages.push((pgno, page));
+        }
+        Ok(pages)
+    }
+}
+
+fn not_in_tree(pgno: u32) -> Error {
+    Error::new(ErrorKind::Damaged, format!("page {pgno} of the database is not a page of a table or index"))
+        .remedy("run `PRAGMA integrity_check`")
+}

@@ -1,0 +1,106 @@
+//! Reads and caches the times and database sizes in file headers.
+
+use crate::error::Error;
+use crate::lock::Mutex;
+use crate::ltx::{FileName, Level};
+use crate::replica::files::loader::LoadError;
+use crate::replica::time_travel::TimeTravel;
+use crate::replica::time_travel::reachable::ReachableState;
+use crate::store::{Listed, Version};
+use futures_util::future::{BoxFuture, FutureExt, join_all};
+use futures_util::stream::{self, StreamExt, TryStreamExt};
+use std::collections::HashMap;
+
+/// How many files or states are read concurrently.
+const IN_FLIGHT: usize = 16;
+
+/// How many headers are cached.
+const MAX_CACHED: usize = 1 << 17;
+
+/// The fields of a header that time travel needs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct HeaderSummary {
+    /// When the last transaction was written, in milliseconds since 1970. For a snapshot, when the snapshot was made.
+    pub time_ms: i64,
+    /// Size of the database after it, in pages.
+    pub commit: u32,
+}
+
+/// The headers that were read. A file that is listed without a version is not cached.
+#[derive(Default)]
+pub(super) struct HeaderCache(Mutex<HashMap<(Level, FileName), (Version, HeaderSummary)>>);
+
+impl HeaderCache {
+    /// Returns the header of a file if the version that was read is the listed one.
+    fn get(&self, file: &Listed) -> Option<HeaderSummary> {
+        let headers = self.0.lock();
+        let (version, header) = headers.get(&(file.level, file.name))?;
+        (file.version.as_ref() == Some(version)).then_some(*header)
+    }
+
+    fn insert(&self, file: &Listed, header: HeaderSummary) {
+        let Some(version) = &file.version else { return };
+        let mut headers = self.0.lock();
+        if headers.len() >= MAX_CACHED {
+            headers.clear();
+        }
+        headers.insert((file.level, file.name), (version.clone(), header));
+    }
+}
+
+impl TimeTravel {
+    /// Returns the header of a file. Makes one request, or none if the header is cached.
+    pub(super) async fn header(&self, file: &Listed) -> Result<HeaderSummary, LoadError> {
+        if let Some(header) = self.headers.get(file) {
+            return Ok(header);
+        }
+        let header = self.files.loader.header(file).await?;
+        let header = HeaderSummary { time_ms: header.timestamp_ms, commit: header.commit };
+        self.headers.insert(file, header);
+        Ok(header)
+    }
+
+    /// Returns the header with the earliest time among the files that end at a state. Ignores files that have vanished
+    /// or are damaged if another can be read.
+    pub(super) async fn state_header(&self, state: &ReachableState) -> Result<HeaderSummary, LoadError> {
+        let mut files = state.files.clone();
+        if files.iter().all(|file| file.level == Level::SNAPSHOT) {
+            // The time of a snapshot is when it was made. If this part of level 0 was not listed, it may contain a file
+            // with the time of the transaction.
+            let name = FileName { min: state.txid, max: state.txid };
+            files.push(Listed { level: Level::ZERO, name, size: 0, version: None, modified_ms: 0 });
+        }
+        let reads: Vec<_> = files.iter().map(|file| self.header(file).boxed()).collect();
+        let mut earliest: Result<HeaderSummary, LoadError> = Err(LoadError::Moved);
+        for header in join_all(reads).await {
+            earliest = match (earliest, header) {
+                (Ok(one), Ok(other)) => Ok(if other.time_ms < one.time_ms { other } else { one }),
+                (Ok(one), Err(_)) => Ok(one),
+                (Err(LoadError::Other(error)), Err(_)) => Err(LoadError::Other(error)),
+                (Err(_), header) => header,
+            };
+        }
+        earliest
+    }
+
+    /// Returns the headers of states, in the order of `states`.
+    pub(super) async fn state_headers(
+        &self,
+        states: impl IntoIterator<Item = &ReachableState>,
+    ) -> Result<Vec<HeaderSummary>, LoadError> {
+        let reads: Vec<_> = states.into_iter().map(|state| self.state_header(state).boxed()).collect();
+        stream::iter(reads).buffered(IN_FLIGHT).try_collect().await
+    }
+}
+
+/// Awaits `reads` and returns the headers in the same order, with None for files that have vanished.
+pub(super) async fn existing_headers(
+    reads: Vec<BoxFuture<'_, Result<HeaderSummary, LoadError>>>,
+) -> Result<Vec<Option<HeaderSummary>>, Error> {
+    let if_exists = |header| match header {
+        Ok(header) => Ok(Some(header)),
+        Err(LoadError::Moved) => Ok(None),
+        Err(LoadError::Other(error)) => Err(error),
+    };
+    stream::iter(reads).buffered(IN_FLIGHT).map(if_exists).try_collect().await
+}

@@ -1,0 +1,96 @@
+//! Failures of requests to a web server.
+
+use super::response::header;
+use crate::store::error::short;
+use crate::store::redirects::MOST_REDIRECTS;
+use crate::store::tries::{Trouble, is_transient, retry_after};
+use crate::store::{StoreError, StoreErrorKind};
+use reqwest::header::{DATE, RETRY_AFTER};
+use reqwest::{Response, StatusCode};
+use std::error::Error as StdError;
+use std::time::Duration;
+
+/// The reason why a request failed.
+#[derive(Debug)]
+pub(super) enum WebError {
+    /// The server returned an error status, and maybe the pause before the next try.
+    Status(StatusCode, Option<Duration>),
+    /// The server redirects to this server, which is not followed; if it is the same server, it redirected too often.
+    Redirected(String),
+    /// There was no response, or only a part of it.
+    NoResponse(String),
+    /// The response violates the protocol.
+    InvalidResponse(String),
+    /// The server lacks a function that reading a replica needs.
+    UnsupportedServer(String),
+    /// The server demands a longer pause than the deadline permits.
+    Busy(String),
+}
+
+impl WebError {
+    /// Returns the failure of a request without a complete response.
+    pub fn no_response(error: &reqwest::Error) -> WebError {
+        let mut root: &dyn StdError = error;
+        while let Some(source) = root.source() {
+            root = source;
+        }
+        WebError::NoResponse(short(&root.to_string()))
+    }
+
+    /// Returns the failure that the status of a response means.
+    pub fn status(response: &Response) -> WebError {
+        let header = |name| header(response.headers(), name);
+        WebError::Status(response.status(), header(RETRY_AFTER).and_then(|value| retry_after(value, header(DATE))))
+    }
+
+    /// Returns whether another try may succeed.
+    pub fn trouble(&self) -> Trouble {
+        match self {
+            WebError::Status(status, retry_after) if is_transient(status.as_u16()) => {
+                Trouble::Transient { retry_after: *retry_after }
+            }
+            WebError::NoResponse(_) => Trouble::Transient { retry_after: None },
+            WebError::InvalidResponse(_) => Trouble::Nonsense,
+            WebError::Redirected(_) | WebError::Status(..) | WebError::UnsupportedServer(_) | WebError::Busy(_) => {
+                Trouble::Permanent
+            }
+        }
+    }
+
+    /// Returns the failure as an error of the store, with the URL that it belongs to.
+    pub fn at(&self, url: &str, server: &str) -> StoreError {
+        let (kind, cause) = match self {
+            WebError::Status(StatusCode::PRECONDITION_FAILED, _) => {
+                (StoreErrorKind::Changed, "the file was replaced by another version".to_owned())
+            }
+            WebError::Status(status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN), _) => {
+                (StoreErrorKind::Denied, format!("{server} denies access ({status})"))
+            }
+            WebError::Status(status, _) if matches!(self.trouble(), Trouble::Transient { .. }) => {
+                (StoreErrorKind::Unreachable, format!("{server} is temporarily unavailable ({status})"))
+            }
+            WebError::Status(status, _) => {
+                (StoreErrorKind::Protocol, format!("{server} rejects the request ({status})"))
+            }
+            WebError::Redirected(to) if to == server => {
+                (StoreErrorKind::Protocol, format!("{server} redirects more than {MOST_REDIRECTS} times"))
+            }
+            WebError::Redirected(to) => (
+                StoreErrorKind::Protocol,
+                format!(
+                    "{server} redirects to {to}, which is not followed, because the credentials are only for {server}; use \
+                     the URL of the target"
+                ),
+            ),
+            WebError::NoResponse(cause) => (StoreErrorKind::Unreachable, format!("cannot reach {server}: {cause}")),
+            WebError::InvalidResponse(cause) => {
+                (StoreErrorKind::Protocol, format!("{server} sends an invalid response: {cause}"))
+            }
+            WebError::UnsupportedServer(cause) => (StoreErrorKind::Config, format!("{server} {cause}")),
+            WebError::Busy(cause) => {
+                (StoreErrorKind::Unreachable, format!("{server} is temporarily unavailable: {cause}"))
+            }
+        };
+        StoreError::new(kind, url, cause)
+    }
+}

@@ -1,0 +1,107 @@
+//! Requests to a web server, with retries.
+
+use super::WebStore;
+use super::error::WebError;
+use super::response::{ResponseLength, WebResponse, header, read_body};
+use crate::store::http::ClientPurpose;
+use crate::store::redirects::destination;
+use crate::store::timeouts::{Allowance, one_try};
+use crate::store::tries::{Stop, Tries};
+use crate::store::{Version, etag};
+use reqwest::header::{CACHE_CONTROL, CONTENT_LENGTH, ETAG, HeaderMap, LAST_MODIFIED};
+use reqwest::{Client, Method, RequestBuilder};
+use std::sync::atomic::Ordering;
+use tokio::time::timeout;
+
+/// Stands for the time of a file in its version if the server sends none.
+pub(super) const NO_DATE: &str = "never";
+
+impl WebStore {
+    /// Returns a request for `path`, which is relative to the replica, with the credentials.
+    pub(super) fn request(&self, client: &Client, method: Method, path: &str) -> RequestBuilder {
+        let request = client.request(method, format!("{}/{path}", self.config.base));
+        match &self.config.user {
+            Some(user) => request.basic_auth(user, self.config.password.as_ref().map(|password| &password.0)),
+            None => request,
+        }
+    }
+
+    /// Sends a request and parses its response, and repeats that if another try may succeed. The second argument of `parse` is true
+    /// if the response arrived over a new connection, after which there is no further try for an invalid response.
+    pub(super) async fn send<T>(
+        &self,
+        length: ResponseLength,
+        request: impl Fn(&Client) -> RequestBuilder,
+        parse: impl Fn(WebResponse, bool) -> Result<T, WebError>,
+    ) -> Result<T, WebError> {
+        let allowance = Allowance::of(length.known());
+        let result = async {
+            let mut tries = Tries::within(allowance.deadline());
+            loop {
+                let purpose = if tries.is_fresh() { ClientPurpose::Fresh } else { ClientPurpose::Usual };
+                let client = self.clients.client(purpose).map_err(|error| WebError::no_response(&error))?;
+                let response = self.send_once(length, request(&client), &allowance).await;
+                let error = match response.and_then(|response| parse(response, tries.is_fresh())) {
+                    Err(error) => error,
+                    result => return result,
+                };
+                match tries.next(error.trouble()).await {
+                    Ok(()) => {}
+                    Err(stop @ Stop::PauseTooLong { .. }) => return Err(WebError::Busy(stop.to_string())),
+                    Err(Stop::Exhausted) => return Err(error),
+                }
+            }
+        };
+        match allowance.limit(result).await {
+            Some(result) => result,
+            None => {
+                let seconds = allowance.deadline().as_secs();
+                Err(WebError::NoResponse(format!("no response within {seconds} seconds")))
+            }
+        }
+    }
+
+    async fn send_once(
+        &self,
+        length: ResponseLength,
+        request: RequestBuilder,
+        allowance: &Allowance,
+    ) -> Result<WebResponse, WebError> {
+        let response = async {
+            let _permit = self.clients.permit().await;
+            let mut response = request.send().await.map_err(|error| WebError::no_response(&error))?;
+            let (status, headers) = (response.status(), response.headers().clone());
+            if status.is_redirection()
+                && let Some(server) = destination(response.url().as_str(), &headers)
+            {
+                return Err(WebError::Redirected(server));
+            }
+            if !status.is_success() {
+                return Err(WebError::status(&response));
+            }
+            Ok(WebResponse { status, headers, body: read_body(&mut response, length, allowance).await? })
+        };
+        // The length of a listing is unknown, so only `allowance` limits its time.
+        let ResponseLength::Range(bytes) = length else { return response.await };
+        let seconds = one_try(bytes).as_secs();
+        let timed_out = |_| WebError::NoResponse(format!("no response within {seconds} seconds"));
+        timeout(one_try(bytes), response).await.map_err(timed_out)?
+    }
+
+    /// Returns length and version of a file by a HEAD request.
+    pub(super) async fn head(&self, path: &str) -> Result<(u64, Version), WebError> {
+        let request = |client: &Client| self.request(client, Method::HEAD, path).header(CACHE_CONTROL, "no-cache");
+        let parse = |response: WebResponse, _| {
+            let length = header(&response.headers, CONTENT_LENGTH).and_then(|length| length.parse().ok());
+            let length = length.ok_or_else(|| WebError::InvalidResponse("a file without Content-Length".to_owned()))?;
+            Ok((length, self.version(&response.headers, length)))
+        };
+        self.send(ResponseLength::Range(0), request, parse).await
+    }
+
+    /// Returns the version of the file in a response.
+    pub(super) fn version(&self, headers: &HeaderMap, size: u64) -> Version {
+        let etag = header(headers, ETAG).filter(|_| self.has_etags.load(Ordering::Relaxed));
+        etag::version(etag, size, header(headers, LAST_MODIFIED).unwrap_or(NO_DATE))
+    }
+}
