@@ -1,6 +1,5 @@
 //! What SQL may attach: it may come from somebody else than the application.
 
-use crate::stories::sample::upload_sample;
 #[cfg(feature = "sftp")]
 use crate::support::extension::{connect, open};
 use crate::support::extension::{sample_url, uri};
@@ -9,6 +8,7 @@ use crate::support::litestream::Place;
 #[cfg(feature = "sftp")]
 use crate::support::programs::wait_until;
 use crate::support::s3::S3Server;
+use crate::support::sample::upload_sample;
 use crate::support::session::Session;
 use std::io::ErrorKind;
 use std::net::TcpListener;

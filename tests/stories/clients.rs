@@ -1,10 +1,10 @@
 //! Everyone who loads SQLite extensions: each in a process of its own, as its users run it.
 
-use crate::stories::sample::earlier;
 use crate::support::extension::{self, connect, sample_url, uri};
 use crate::support::hosts::Host;
 use crate::support::litestream::{Place, Primary, Schedule};
 use crate::support::pages::assert_whole;
+use crate::support::sample::earlier;
 use crate::support::workload;
 use rusqlite::{Connection, LoadExtensionGuard, OpenFlags};
 use std::env::consts::DLL_SUFFIX;

@@ -1,10 +1,10 @@
 //! Hosts open, share and close connections in every order.
 
-use crate::stories::sample::{earlier, upload_sample};
 use crate::support::extension::sample_url;
 use crate::support::hosts::Host;
 use crate::support::litestream::Place;
 use crate::support::s3::S3Server;
+use crate::support::sample::{earlier, upload_sample};
 
 #[test]
 fn hundreds_of_connections_and_fifty_threads() {

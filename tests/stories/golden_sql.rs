@@ -4,9 +4,9 @@
 //! otherwise in each of its versions; only the messages are compared, behind what is printed. All is of the sample: whoever
 //! makes another one has other sizes in `tables.out`.
 
-use crate::stories::sample::earlier;
 use crate::support::extension::{connect, library, sample_url};
 use crate::support::hosts::Host;
+use crate::support::sample::earlier;
 use std::fs;
 use std::path::Path;
 

@@ -1,10 +1,10 @@
 //! Waits that end because the application wants them to, and waits that end because nothing arrives.
 
-use crate::stories::sample::{earlier, upload_sample};
 use crate::support::extension::uri;
 use crate::support::hosts::Host;
 use crate::support::litestream::{Place, Primary, Schedule};
 use crate::support::s3::S3Server;
+use crate::support::sample::{earlier, upload_sample};
 use crate::support::workload;
 use std::fs;
 

@@ -17,10 +17,10 @@ fn the_release_library_is_small() {
 #[cfg(unix)]
 #[test]
 fn what_was_read_once_is_asked_for_once_however_many_connections_read_it() {
-    use crate::stories::sample::upload_sample;
     use crate::support::hosts::Host;
     use crate::support::litestream::Place;
     use crate::support::s3::S3Server;
+    use crate::support::sample::upload_sample;
 
     let server = S3Server::start();
     upload_sample(&server, "sample");
@@ -50,36 +50,18 @@ fn loading_starts_nothing() {
 #[test]
 fn ten_million_pages_open_in_less_than_200_megabytes() {
     use crate::support::hosts::Host;
-    use litestream_vfs::ltx::{Encoder, FileName, Form, Header, PageSize, Txid};
+    use crate::support::snapshot::snapshot;
 
     const PAGES: u32 = 10_000_000;
     let dir = tempfile::tempdir().expect("a directory");
     let empty = rusqlite::Connection::open(dir.path().join("empty.db")).expect("a database");
     empty.execute_batch("PRAGMA page_size = 512; CREATE TABLE t (x)").expect("a table");
     let content = std::fs::read(dir.path().join("empty.db")).expect("a database");
-    let page_size = PageSize::new(512).expect("a page size");
-    let header = Header {
-        flags: Header::NO_CHECKSUMS,
-        page_size,
-        commit: PAGES,
-        min_txid: Txid(1),
-        max_txid: Txid(1),
-        timestamp_ms: 1,
-        pre_apply_checksum: 0,
-        wal_offset: 0,
-        wal_size: 0,
-        wal_salt: [0, 0],
-        node_id: 0,
-    };
-    let mut encoder = Encoder::new(header, Form::Block);
-    let mut pages = content.chunks(512).chain(std::iter::repeat(&[0u8; 512][..]));
-    for pgno in (1..=PAGES).filter(|pgno| *pgno != page_size.lock_page()) {
-        encoder.page(pgno, pages.next().expect("they have no end"));
-    }
+    let pages = content.chunks(512).chain(std::iter::repeat(&[0u8; 512][..]));
+    let (name, content) = snapshot(512, PAGES, pages);
     let snapshots = dir.path().join("replica/ltx/9");
     std::fs::create_dir_all(&snapshots).expect("a directory");
-    let name = FileName { min: Txid(1), max: Txid(1) };
-    std::fs::write(snapshots.join(name.to_string()), encoder.finish()).expect("a snapshot");
+    std::fs::write(snapshots.join(name), content).expect("a snapshot");
 
     let url = format!("file://{}", dir.path().join("replica").display());
     let told = Host::python("large.py").arg(url).succeed();

@@ -1,36 +1,10 @@
 //! What the README shows runs as it is written. Only the bucket and the moment are others.
 
-use crate::stories::sample::{earlier, upload_sample};
-use crate::support::extension::{self, connect, sample_url};
+use crate::support::extension::{connect, sample_url};
 use crate::support::hosts::Host;
-use crate::support::litestream::Place;
-use crate::support::s3::S3Server;
-use std::env::consts::DLL_SUFFIX;
-use tempfile::TempDir;
+use crate::support::sample::{Machine, earlier};
 
-/// A machine on which someone follows the README: the library lies in the current directory, the sample in a bucket.
-struct Machine {
-    dir: TempDir,
-    place: Place,
-    _server: S3Server,
-}
-
-impl Machine {
-    fn new() -> Machine {
-        let (dir, server) = (tempfile::tempdir().expect("a directory"), S3Server::start());
-        extension::put_at(&dir.path().join(format!("litestream-vfs{DLL_SUFFIX}")));
-        upload_sample(&server, "app");
-        Machine { dir, place: Place::s3(&server, "app"), _server: server }
-    }
-
-    /// The README's blocks in a language.
-    fn blocks(&self, language: &str) -> Vec<String> {
-        let readme = include_str!("../../README.md");
-        let start = format!("```{language}\n");
-        let blocks = readme.split(&start).skip(1).map(|rest| rest.split_once("```").expect("a block ends").0);
-        blocks.map(|text| text.replace("s3://bucket/app", &self.place.url).replace(MOMENT, &earlier())).collect()
-    }
-}
+const README: &str = include_str!("../../README.md");
 
 /// The moment that the README speaks of.
 const MOMENT: &str = "2026-01-31T12:00:00Z";
@@ -38,7 +12,7 @@ const MOMENT: &str = "2026-01-31T12:00:00Z";
 #[test]
 fn sql_blocks_run_in_the_shell() {
     let machine = Machine::new();
-    let blocks = machine.blocks("sql");
+    let blocks = machine.blocks(README, "sql", MOMENT);
     assert_eq!(blocks.len(), 2);
     let shell = Host::shell().within(machine.dir.path()).credentials(&machine.place);
     let printed = blocks.iter().flat_map(|block| block.lines()).fold(shell, Host::arg).succeed();
@@ -59,11 +33,8 @@ fn sql_blocks_run_in_the_shell() {
 #[test]
 fn the_python_block_runs() {
     let machine = Machine::new();
-    let blocks = machine.blocks("python");
+    let blocks = machine.blocks(README, "python", MOMENT);
     assert_eq!(blocks.len(), 1);
-    let program = machine.dir.path().join("program.py");
-    std::fs::write(&program, &blocks[0]).expect("a file is written");
-    let host = Host::python_file(&program).within(machine.dir.path()).credentials(&machine.place);
-    let printed = host.succeed();
+    let printed = machine.run("program.py", &blocks[0], Host::python_file);
     assert!(printed.starts_with("(632,)\n('0000000000000016', '2026-"), "{printed}");
 }

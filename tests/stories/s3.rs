@@ -1,11 +1,11 @@
 //! The same replica in an S3 bucket, written there by Litestream itself, and as files.
 
-use crate::stories::sample::upload_sample;
 use crate::support::extension::connect;
 use crate::support::hosts::Host;
 use crate::support::litestream::{Place, Primary, Schedule};
 use crate::support::pages::{assert_same_bytes, served_bytes};
 use crate::support::s3::{Request, S3Server};
+use crate::support::sample::upload_sample;
 use crate::support::workload;
 use crate::support::written::serialize;
 use std::path::Path;

@@ -1,10 +1,10 @@
 //! Tables that tell of the replicas behind a connection.
 
-use crate::stories::sample::earlier;
 use crate::support::extension::{self, connect, open, sample_url, uri};
 use crate::support::hosts::Host;
 use crate::support::litestream::Place;
 use crate::support::programs::wait_until;
+use crate::support::sample::earlier;
 use rusqlite::types::Value;
 use rusqlite::{Connection, Row};
 use std::fs;

@@ -1,11 +1,11 @@
 //! Who is believed to be the server, and how often the system is asked for its authorities.
 
 use crate::stories::conformance::complaint;
-use crate::stories::sample::upload_sample;
 use crate::support::hosts::Host;
 use crate::support::litestream::Place;
 use crate::support::pages::assert_same_file;
 use crate::support::s3::S3Server;
+use crate::support::sample::upload_sample;
 use crate::support::servers::Server;
 use crate::support::session::Session;
 use crate::support::web::{nginx, nginx_with};

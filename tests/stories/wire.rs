@@ -1,12 +1,12 @@
 //! What really goes over the wire to each provider: which host is asked for which path, signed for which region, with
 //! which headers. A proxy leads all of them to one server, which checks the signatures.
 
-use crate::stories::sample::upload_sample;
 use crate::support::extension::uri;
 use crate::support::hosts::Host;
 use crate::support::keys::Issuer;
 use crate::support::litestream::Place;
 use crate::support::s3::{Request, S3Server};
+use crate::support::sample::upload_sample;
 use crate::support::wire::{Certificate, Proxy};
 use tempfile::TempDir;
 

@@ -23,9 +23,13 @@ pub mod reader;
 pub mod recorder;
 pub mod s3;
 #[cfg(unix)]
+pub mod sample;
+#[cfg(unix)]
 pub mod servers;
 #[cfg(unix)]
 pub mod session;
+#[cfg(target_os = "linux")]
+pub mod snapshot;
 #[cfg(all(unix, feature = "sftp"))]
 pub mod ssh;
 #[cfg(unix)]
