@@ -1,7 +1,7 @@
 //! What the extension reads is what `litestream restore` writes, byte for byte, at every TXID that can be restored.
 
 use crate::support::extension::connect;
-use crate::support::litestream::{Place, Primary, Schedule};
+use crate::support::litestream::{Destination, Primary, Schedule};
 use crate::support::pages::{Content, assert_same_bytes, assert_whole, content};
 use crate::support::programs::wait_until;
 use crate::support::{extension, workload};
@@ -14,10 +14,10 @@ use std::time::Duration;
 /// Lets a primary live through the whole workload, then compares every state that it left.
 fn every_state_is_served(before: &str, schedule: Schedule) {
     let dir = tempfile::tempdir().expect("a directory");
-    let place = Place::directory(&dir.path().join("replica"));
+    let destination = Destination::directory(&dir.path().join("replica"));
     let database = dir.path().join("app.db");
     let conn = workload::create(&database, before);
-    let primary = Primary::start(&database, &place, schedule);
+    let primary = Primary::start(&database, &destination, schedule);
     for step in workload::STEPS {
         workload::run(&conn, step);
         primary.sync();
@@ -28,9 +28,9 @@ fn every_state_is_served(before: &str, schedule: Schedule) {
     primary.stop();
 
     let restored = dir.path().join("restored.db");
-    let txids = place.txids();
-    let compared = txids.iter().filter(|txid| place.restore(**txid, &restored)).map(|txid| {
-        let conn = connect(&place.url, &[("txid", &txid.to_string())]);
+    let txids = destination.txids();
+    let compared = txids.iter().filter(|txid| destination.restore(**txid, &restored)).map(|txid| {
+        let conn = connect(&destination.url, &[("txid", &txid.to_string())]);
         assert_eq!(txid_of(&conn), *txid);
         assert_same_bytes(&conn, &restored);
         assert_whole(&conn);
@@ -57,20 +57,20 @@ fn every_state_under_full_auto_vacuum() {
 
 #[test]
 fn every_state_under_incremental_vacuum_when_level_0_is_deleted() {
-    every_state_is_served("PRAGMA auto_vacuum = INCREMENTAL", Schedule::FORGETFUL);
+    every_state_is_served("PRAGMA auto_vacuum = INCREMENTAL", Schedule::SHORT_RETENTION);
 }
 
 /// One connection stays open while the primary lives: each state it shows is the primary's at the TXID it says.
 #[test]
-fn a_connection_that_stays_open_shows_the_primary_at_each_txid() {
+fn an_open_connection_shows_the_primary_at_each_txid() {
     let dir = tempfile::tempdir().expect("a directory");
-    let place = Place::directory(&dir.path().join("replica"));
+    let destination = Destination::directory(&dir.path().join("replica"));
     let database = dir.path().join("app.db");
     let conn = workload::create(&database, "PRAGMA auto_vacuum = INCREMENTAL");
     workload::run(&conn, "CREATE TABLE first (a)");
-    let primary = Primary::start(&database, &place, Schedule::FORGETFUL);
+    let primary = Primary::start(&database, &destination, Schedule::SHORT_RETENTION);
     let mut states = BTreeMap::from([(primary.sync(), content(&conn))]);
-    let follower = extension::connect(&place.url, &[("poll_interval", "50ms")]);
+    let follower = extension::connect(&destination.url, &[("poll_interval", "50ms")]);
     for step in workload::STEPS {
         workload::run(&conn, step);
         let newest = primary.sync();

@@ -2,7 +2,7 @@
 //! itself says to which table or index each page belongs.
 
 use crate::support::extension::{connect, uri};
-use crate::support::litestream::{Place, Primary, Schedule};
+use crate::support::litestream::{Destination, Primary, Schedule};
 use crate::support::workload;
 use litestream_vfs::ltx::Txid;
 use rusqlite::Connection;
@@ -57,10 +57,10 @@ fn changes(conn: &Connection, arguments: &str) -> Changes {
 
 fn pages_are_told(before: &str, schedule: Schedule, pairs: usize) {
     let dir = tempfile::tempdir().expect("a directory");
-    let place = Place::directory(&dir.path().join("replica"));
+    let destination = Destination::directory(&dir.path().join("replica"));
     let database = dir.path().join("app.db");
     let conn = workload::create(&database, before);
-    let primary = Primary::start(&database, &place, schedule);
+    let primary = Primary::start(&database, &destination, schedule);
     for step in workload::STEPS {
         workload::run(&conn, step);
         primary.sync();
@@ -69,7 +69,7 @@ fn pages_are_told(before: &str, schedule: Schedule, pairs: usize) {
     primary.wait_for_levels(&[0, 1, 9]);
     primary.stop();
 
-    let replica = connect(&place.url, &[]);
+    let replica = connect(&destination.url, &[]);
     let mut history = replica.prepare("SELECT txid FROM litestream_history").expect("it compiles");
     let texts: Vec<String> = history.query_map([], |row| row.get(0)).and_then(Iterator::collect).expect("moments");
     let txids: Vec<Txid> = texts.iter().map(|text| text.parse().expect("a TXID")).collect();
@@ -77,7 +77,7 @@ fn pages_are_told(before: &str, schedule: Schedule, pairs: usize) {
         .iter()
         .map(|txid| {
             let path = dir.path().join(format!("{txid}.db"));
-            assert!(place.restore(*txid, &path), "{txid}");
+            assert!(destination.restore(*txid, &path), "{txid}");
             Restored::new(&path)
         })
         .collect();
@@ -99,12 +99,12 @@ fn pages_are_told(before: &str, schedule: Schedule, pairs: usize) {
 }
 
 #[test]
-fn of_a_plain_database() {
+fn changes_of_a_plain_database_match_the_restores() {
     pages_are_told("PRAGMA auto_vacuum = NONE; PRAGMA page_size = 1024", Schedule::BUSY, 60);
 }
 
 #[test]
-fn of_one_with_pointer_maps_when_level_0_is_deleted() {
+fn changes_with_pointer_maps_match_the_restores_after_level_0_is_deleted() {
     let before = "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA page_size = 512; PRAGMA encoding = 'UTF-16le'";
     let schedule = Schedule { l0_retention: Duration::from_secs(5), ..Schedule::BUSY };
     pages_are_told(before, schedule, 60);
@@ -112,16 +112,16 @@ fn of_one_with_pointer_maps_when_level_0_is_deleted() {
 
 /// The question that the table is for, and each way to write its arguments.
 #[test]
-fn what_changed_since_the_deploy() {
+fn changes_since_a_deploy_with_every_form_of_arguments() {
     let dir = tempfile::tempdir().expect("a directory");
-    let place = Place::directory(&dir.path().join("replica"));
+    let destination = Destination::directory(&dir.path().join("replica"));
     let database = dir.path().join("app.db");
     let conn = workload::create(&database, "");
     workload::run(
         &conn,
         "CREATE TABLE a (x); CREATE TABLE \"b's\" (x); CREATE VIEW v AS SELECT 1; CREATE INDEX i ON a (x)",
     );
-    let primary = Primary::start(&database, &place, Schedule::QUIET);
+    let primary = Primary::start(&database, &destination, Schedule::QUIET);
     workload::run(&conn, "INSERT INTO a VALUES (1)");
     let deploy = primary.sync();
     std::thread::sleep(Duration::from_millis(20));
@@ -131,7 +131,7 @@ fn what_changed_since_the_deploy() {
     let after = primary.sync();
     primary.stop();
 
-    let replica = connect(&place.url, &[]);
+    let replica = connect(&destination.url, &[]);
     let expected = changes(&replica, &format!("'{deploy}'"));
     assert!(expected[&Some("b's".to_owned())] >= 25, "{expected:?}");
     assert!(!expected.contains_key(&Some("a".to_owned())), "{expected:?}");
@@ -150,7 +150,7 @@ fn what_changed_since_the_deploy() {
     assert_eq!(changes(&replica, "'LATEST'"), Changes::new());
 
     // Up to what is read, of the schema that is asked for.
-    replica.execute("ATTACH ? AS past", [uri(&place.url, &[("txid", &deploy.to_string())])]).expect("attached");
+    replica.execute("ATTACH ? AS past", [uri(&destination.url, &[("txid", &deploy.to_string())])]).expect("attached");
     assert_eq!(changes(&replica, &format!("'{deploy}', NULL, 'past'")), Changes::new());
     assert_eq!(changes(&replica, "'LATEST', NULL, 'past'"), expected);
     let first: (String, String) = replica

@@ -2,7 +2,7 @@
 
 use crate::support::extension::{self, connect, sample_url, uri};
 use crate::support::hosts::Host;
-use crate::support::litestream::{Place, Primary, Schedule};
+use crate::support::litestream::{Destination, Primary, Schedule};
 use crate::support::pages::assert_whole;
 use crate::support::sample::earlier;
 use crate::support::workload;
@@ -16,7 +16,7 @@ fn directory() -> TempDir {
 
 /// A second replica, whose cities are those of the sample's customers.
 fn cities(dir: &TempDir) -> String {
-    let place = Place::directory(&dir.path().join("cities"));
+    let destination = Destination::directory(&dir.path().join("cities"));
     let database = dir.path().join("cities.db");
     let conn = workload::create(&database, "");
     workload::run(
@@ -26,24 +26,24 @@ fn cities(dir: &TempDir) -> String {
              ('Lima', 'Peru'), ('Dublin', 'Ireland'), ('Porto', 'Portugal (north)'), ('Hanoi', 'Vietnam'),
              ('Tallinn', 'Estonia'), ('Accra', 'Ghana')",
     );
-    Primary::start(&database, &place, Schedule::QUIET).sync();
-    place.url
+    Primary::start(&database, &destination, Schedule::QUIET).sync();
+    destination.url
 }
 
 #[test]
-fn python_reads_and_is_refused_to_write() {
+fn python_reads_and_cannot_write() {
     let dir = directory();
     assert_eq!(Host::python("basics.py").arg(sample_url()).arg(dir.path()).succeed(), "ok\n");
 }
 
 #[test]
-fn python_loads_it_again_under_other_names_and_keeps_plain_connections() {
+fn python_loads_it_again_under_other_names_and_plain_connections_work() {
     let dir = directory();
     assert_eq!(Host::python("loading.py").arg(sample_url()).arg(dir.path()).succeed(), "ok\n");
 }
 
 #[test]
-fn python_asks_pragmas_and_functions_of_every_schema() {
+fn pragmas_and_functions_work_for_every_schema() {
     let dir = directory();
     assert_eq!(Host::python("pragmas.py").arg(sample_url()).arg(earlier()).arg(cities(&dir)).succeed(), "ok\n");
 }
@@ -61,8 +61,8 @@ fn python_uses_plain_files_beside_a_replica() {
 }
 
 #[test]
-fn a_replica_of_the_environment_that_does_not_open_says_why_and_leaves_local_files_alone() {
-    let url = Place::directory(&directory().path().join("nowhere")).url;
+fn a_replica_in_the_environment_that_cannot_open_names_the_cause_and_local_files_work() {
+    let url = Destination::directory(&directory().path().join("nowhere")).url;
     let host = Host::python("unopened.py").arg(&url);
     let ended = host.env("LITESTREAM_REPLICA_URL", &url).env("LITESTREAM_OPEN_TIMEOUT", "0").run();
     assert_eq!(ended.stdout, "ok\n", "{}", ended.stderr);
@@ -71,7 +71,7 @@ fn a_replica_of_the_environment_that_does_not_open_says_why_and_leaves_local_fil
 }
 
 #[test]
-fn a_vfs_above_this_one_may_pass_on_plain_strings() {
+fn a_vfs_above_this_one_may_pass_plain_strings() {
     let dir = directory();
     assert_eq!(Host::python("shim.py").arg(sample_url()).arg(cities(&dir)).arg(dir.path()).succeed(), "ok\n");
 }
@@ -89,7 +89,7 @@ fn apsw_and_sqlite3_share_a_process() {
 }
 
 #[test]
-fn better_sqlite3_loads_it_and_keeps_plain_connections() {
+fn better_sqlite3_loads_it_and_plain_connections_work() {
     let dir = directory();
     assert_eq!(Host::node("better_sqlite3.js").arg(dir.path()).succeed(), "ok\n");
 }
@@ -115,7 +115,7 @@ fn sqlite3_shell_loads_it_and_opens_by_uri() {
 #[test]
 fn sqlite3_shell_loads_it_under_another_name_and_opens_what_the_environment_names() {
     let dir = directory();
-    extension::put_at(&dir.path().join(format!("backups-of-ours{DLL_SUFFIX}")));
+    extension::copy_to(&dir.path().join(format!("backups-of-ours{DLL_SUFFIX}")));
     let printed = Host::shell()
         .within(dir.path())
         .env("LITESTREAM_REPLICA_URL", &sample_url())
@@ -127,7 +127,7 @@ fn sqlite3_shell_loads_it_under_another_name_and_opens_what_the_environment_name
 }
 
 #[test]
-fn c_and_cpp_take_the_header() {
+fn the_header_compiles_as_c_and_cpp() {
     let header = concat!(env!("CARGO_MANIFEST_DIR"), "/include/litestream_vfs.h");
     for (compiler, language) in [("cc", "c"), ("c++", "c++")] {
         let checked = std::process::Command::new(compiler)

@@ -192,7 +192,7 @@ impl Writer for Shelf {
 }
 
 #[tokio::test]
-async fn memory() {
+async fn the_memory_store_passes() {
     let memory = Arc::new(Memory::new());
     check(&*memory, &Shelf(memory.clone())).await;
 }
@@ -224,7 +224,7 @@ fn file_url(path: &Path) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn directory() {
+async fn a_directory_passes() {
     let dir = tempfile::tempdir().expect("a directory");
     let replica = dir.path().join("replica of 100% my app");
     let store = at(&file_url(&replica), |_| None);
@@ -234,7 +234,7 @@ async fn directory() {
 }
 
 #[tokio::test]
-async fn a_directory_that_litestream_named_by_the_text_of_the_url() {
+async fn a_directory_with_the_encoded_name_of_the_url_has_precedence() {
     let dir = tempfile::tempdir().expect("a directory");
     let store = at(&file_url(&dir.path().join("my%20app")), |_| None);
     for called in ["my app", "my%20app"] {
@@ -246,7 +246,7 @@ async fn a_directory_that_litestream_named_by_the_text_of_the_url() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn links_are_followed_and_a_file_is_no_replica() {
+async fn links_are_followed_and_a_file_is_not_a_replica() {
     use std::os::unix::fs::symlink;
     let dir = tempfile::tempdir().expect("a directory");
     let directory = Directory(dir.path().to_owned());
@@ -343,14 +343,14 @@ impl Writer for Bucket {
 pub(super) const REPLICA: &str = "backups/my%20app";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn bucket() {
+async fn an_s3_bucket_passes() {
     let server = S3Server::start();
     let store = at(&server.url(REPLICA), |name| server.variable(name));
     check(&*store, &Bucket::of(&server)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn alibabas_bucket() {
+async fn an_oss_bucket_passes() {
     let server = S3Server::start();
     let url = format!("oss://bucket/{REPLICA}?endpoint={}", server.endpoint);
     let store = at(&url, |name| match name {
@@ -362,7 +362,7 @@ async fn alibabas_bucket() {
 }
 
 #[tokio::test]
-async fn a_long_listing_comes_in_pages_and_starts_where_it_should() {
+async fn a_long_listing_comes_in_pages_and_starts_at_the_requested_txid() {
     let server = S3Server::start();
     let store = at(&server.url("app"), |name| server.variable(name));
     std::fs::create_dir_all(server.path("app/0000")).expect("a directory");
@@ -385,7 +385,7 @@ async fn a_long_listing_comes_in_pages_and_starts_where_it_should() {
 }
 
 #[tokio::test]
-async fn a_read_is_one_bounded_request_for_the_version_expected() {
+async fn a_read_is_one_ranged_request_for_the_expected_version() {
     let server = S3Server::start();
     let counting = Counting::new(at(&server.url(REPLICA), |name| server.variable(name)));
     Bucket::of(&server).put(Level::ZERO, &name(5, 5).to_string(), &content(LENGTH, 0)).await;
@@ -421,7 +421,7 @@ pub(super) async fn complaint(url: &str, variable: impl Fn(&str) -> Option<OsStr
 }
 
 #[tokio::test]
-async fn wrong_credentials_are_told_from_missing_ones_and_a_missing_bucket() {
+async fn wrong_credentials_missing_credentials_and_a_missing_bucket_differ() {
     let server = S3Server::start();
     let url = server.url("app");
     let secret = |name: &str| match name {
@@ -454,7 +454,7 @@ async fn wrong_credentials_are_told_from_missing_ones_and_a_missing_bucket() {
 }
 
 #[tokio::test]
-async fn without_permission_to_list_the_complaint_says_so() {
+async fn a_missing_permission_to_list_is_reported() {
     let server = S3Server::start_with(Manner { unlistable: true, ..Manner::default() });
     let (kind, text) = complaint(&server.url("app"), |name| server.variable(name)).await;
     assert_eq!(kind, StoreErrorKind::Denied);
@@ -472,7 +472,7 @@ async fn without_permission_to_list_the_complaint_says_so() {
 const REFUSED: &str = "http://127.0.0.1:1";
 
 #[tokio::test]
-async fn a_server_that_is_not_there_is_unreachable() {
+async fn an_absent_server_is_unreachable() {
     let url = format!("s3://bucket/app?endpoint={REFUSED}");
     let keys = |name: &str| name.starts_with("AWS_").then(|| OsString::from("hush")).filter(|_| name.contains("KEY"));
     let (kind, text) = complaint(&url, keys).await;

@@ -89,7 +89,7 @@ impl Sandbox {
 }
 
 #[tokio::test]
-async fn keys_that_last_are_asked_for_once_and_those_that_end_soon_again() {
+async fn lasting_keys_are_fetched_once_and_expiring_keys_again() {
     for way in &WAYS {
         let sandbox = Sandbox::new(60);
         let store = sandbox.store(way);
@@ -113,7 +113,7 @@ async fn keys_that_last_are_asked_for_once_and_those_that_end_soon_again() {
 }
 
 #[tokio::test]
-async fn a_key_that_ended_is_refused_and_whoever_gives_none_any_more_is_named() {
+async fn an_expired_key_is_refused_and_a_failing_issuer_is_named() {
     for way in &WAYS {
         let sandbox = Sandbox::new(60);
         let store = sandbox.store(way);
@@ -139,7 +139,7 @@ async fn a_key_that_ended_is_refused_and_whoever_gives_none_any_more_is_named() 
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_a_token_is_told() {
+async fn errors_of_a_token_are_reported() {
     let sandbox = Sandbox::new(60);
     let answers = |token: &'static str| {
         std::fs::write(&sandbox.token, token).expect("a file is written");

@@ -4,7 +4,7 @@
 use crate::stories::conformance::{at, name};
 use crate::support::extension::uri;
 use crate::support::hosts::Host;
-use crate::support::litestream::{Place, Primary, Schedule};
+use crate::support::litestream::{Destination, Primary, Schedule};
 #[cfg(all(feature = "azure", feature = "gcs", feature = "http", feature = "webdav"))]
 use crate::support::recorder::Recorder;
 use crate::support::s3::S3Server;
@@ -58,7 +58,7 @@ fn an_unknown_scheme() {
 }
 
 #[test]
-fn a_setting_that_does_not_parse() {
+fn an_invalid_setting() {
     for (name, value) in [("poll_interval", "often"), ("cache_size", "much"), ("txid", "12"), ("time", "some day")] {
         let outcome = read_all(&uri("file:///nowhere", &[(name, value)]), &[]);
         assert_eq!(outcome.told, CANNOT_OPEN);
@@ -80,14 +80,14 @@ fn an_empty_replica() {
 #[test]
 fn a_replica_of_litestream_0_3() {
     let server = S3Server::start();
-    let place = Place::s3(&server, "app");
+    let destination = Destination::s3(&server, "app");
     let dir = tempfile::tempdir().expect("a directory");
     let below = "generations/0123456789abcdef/snapshots";
     fs::create_dir_all(dir.path().join(below)).expect("a directory is made");
     fs::create_dir_all(server.path("app").join(below)).expect("a directory is made");
     fs::write(server.path("app").join(below).join("00000000.snapshot.lz4"), b"old").expect("an object");
-    let environment: Vec<_> = place.environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    for url in [format!("file://{}", dir.path().display()), place.url.clone()] {
+    let environment: Vec<_> = destination.environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    for url in [format!("file://{}", dir.path().display()), destination.url.clone()] {
         let outcome = read_all(&uri(&url, &[("open_timeout", "0")]), &environment);
         assert!(outcome.told == CANNOT_OPEN || outcome.told.contains("Litestream 0.3"), "{}", outcome.told);
         outcome.says(&["Litestream 0.3", "generations", "0.5 or newer"]);
@@ -95,7 +95,7 @@ fn a_replica_of_litestream_0_3() {
 }
 
 #[test]
-fn a_moment_before_the_first_backup() {
+fn a_time_before_the_first_backup() {
     let url = crate::support::extension::sample_url();
     let outcome = read_all(&uri(&url, &[("time", "2001-01-01T00:00:00Z"), ("open_timeout", "0")]), &[]);
     assert_eq!(outcome.told, CANNOT_OPEN);
@@ -105,9 +105,9 @@ fn a_moment_before_the_first_backup() {
 #[test]
 fn wrong_credentials() {
     let server = S3Server::start();
-    let place = Place::s3(&server, "app");
+    let destination = Destination::s3(&server, "app");
     let environment = [("AWS_ACCESS_KEY_ID", server.access_key.as_str()), ("AWS_SECRET_ACCESS_KEY", "a-wrong-secret")];
-    let outcome = read_all(&uri(&place.url, &[("open_timeout", "0")]), &environment);
+    let outcome = read_all(&uri(&destination.url, &[("open_timeout", "0")]), &environment);
     assert!(outcome.told.contains("cannot open") && outcome.told.contains("SignatureDoesNotMatch"), "{}", outcome.told);
     outcome.says(&["s3://bucket/app", "SignatureDoesNotMatch", "credentials"]);
     assert!(!outcome.stderr.contains("a-wrong-secret"), "secrets are never printed: {}", outcome.stderr);
@@ -127,7 +127,7 @@ fn a_refused_connection() {
 /// A server that answers every request with a page of its own.
 #[cfg(all(feature = "azure", feature = "gcs", feature = "http", feature = "webdav"))]
 #[tokio::test]
-async fn pages_of_strangers_are_never_shown() {
+async fn response_bodies_of_unknown_servers_are_never_shown() {
     const KEYS: [(&str, &str); 3] =
         [("AWS_ACCESS_KEY_ID", "me"), ("AWS_SECRET_ACCESS_KEY", "x"), ("AZURE_STORAGE_KEY", "eA==")];
     for status in ["200 OK", "206 Partial Content\r\ncontent-range: hush", "403 Forbidden", "404 Not Found", "500 Oh"] {
@@ -158,7 +158,7 @@ async fn pages_of_strangers_are_never_shown() {
 }
 
 #[test]
-fn a_line_break_in_a_url_begins_no_line_of_the_log() {
+fn a_line_break_in_a_url_starts_no_log_line() {
     let outcome = read_all(&uri("ftp://host\nERROR forged: x/backups?pwd=hush#hush", &[]), &[]);
     assert_eq!(outcome.told, CANNOT_OPEN);
     assert_eq!(outcome.stderr.lines().count(), 1, "{}", outcome.stderr);
@@ -168,7 +168,7 @@ fn a_line_break_in_a_url_begins_no_line_of_the_log() {
 }
 
 #[test]
-fn a_path_that_is_no_directory() {
+fn a_path_that_is_not_a_directory() {
     let dir = tempfile::tempdir().expect("a directory");
     let file = dir.path().join("app.db");
     fs::write(&file, "not a replica").expect("a file is written");
@@ -180,7 +180,7 @@ fn a_path_that_is_no_directory() {
 }
 
 #[test]
-fn the_log_goes_to_a_file_or_says_why_it_cannot() {
+fn the_log_goes_to_a_file_or_the_failure_is_reported() {
     let dir = tempfile::tempdir().expect("a directory");
     let uri = uri("ftp://host.example/backups", &[]);
     let log = dir.path().join("log");
@@ -206,16 +206,16 @@ const FILE: &str = "0000000000000002-0000000000000002.ltx";
 impl Damaged {
     fn replica() -> Damaged {
         let dir = tempfile::tempdir().expect("a directory");
-        let place = Place::directory(&dir.path().join("replica"));
+        let destination = Destination::directory(&dir.path().join("replica"));
         let database = dir.path().join("app.db");
         let conn = workload::create(&database, "");
-        let primary = Primary::start(&database, &place, Schedule::QUIET);
+        let primary = Primary::start(&database, &destination, Schedule::QUIET);
         for step in &workload::STEPS[..4] {
             workload::run(&conn, step);
             primary.sync();
         }
         primary.stop();
-        Damaged { dir, url: place.url }
+        Damaged { dir, url: destination.url }
     }
 
     fn path(&self) -> PathBuf {

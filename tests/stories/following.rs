@@ -1,7 +1,7 @@
 //! A reader follows its primary from one transaction to the next, and never within one.
 
 use crate::support::extension::connect;
-use crate::support::litestream::{Place, Primary, Schedule};
+use crate::support::litestream::{Destination, Primary, Schedule};
 use crate::support::pages::{RawFile, assert_whole, content};
 use crate::support::programs::wait_until;
 use crate::support::workload;
@@ -13,24 +13,24 @@ use tempfile::TempDir;
 struct Followed {
     dir: TempDir,
     database: Connection,
-    place: Place,
+    destination: Destination,
     primary: Primary,
 }
 
 impl Followed {
     fn start(setup: &str) -> Followed {
         let dir = tempfile::tempdir().expect("a directory");
-        let place = Place::directory(&dir.path().join("replica"));
+        let destination = Destination::directory(&dir.path().join("replica"));
         let path: PathBuf = dir.path().join("app.db");
         let database = workload::create(&path, "");
         workload::run(&database, setup);
-        let primary = Primary::start(&path, &place, Schedule::BUSY);
+        let primary = Primary::start(&path, &destination, Schedule::BUSY);
         primary.sync();
-        Followed { dir, database, place, primary }
+        Followed { dir, database, destination, primary }
     }
 
     fn reader(&self) -> Connection {
-        connect(&self.place.url, &[("poll_interval", "50ms")])
+        connect(&self.destination.url, &[("poll_interval", "50ms")])
     }
 
     /// Changes the primary, and waits until the replica has it.
@@ -83,7 +83,7 @@ fn a_transaction_sees_one_state_from_begin_to_end() {
 
 /// The TXID that BEGIN's first statement tells must be the state that later statements read.
 #[test]
-fn asking_for_the_txid_first_in_a_transaction_holds_that_state() {
+fn reading_the_txid_first_pins_the_state_of_a_transaction() {
     for ask in ["PRAGMA litestream_txid", "SELECT litestream_txid()"] {
         let followed = Followed::start(TABLE);
         let (reader, other) = (followed.reader(), followed.reader());
@@ -99,7 +99,7 @@ fn asking_for_the_txid_first_in_a_transaction_holds_that_state() {
 }
 
 #[test]
-fn an_exclusive_reader_stays_until_it_is_exclusive_no_more() {
+fn an_exclusive_reader_keeps_its_state_until_normal_mode() {
     let followed = Followed::start(TABLE);
     let (reader, other) = (followed.reader(), followed.reader());
     assert_eq!(text(&reader, "PRAGMA locking_mode = EXCLUSIVE"), "exclusive");
@@ -119,7 +119,7 @@ fn an_exclusive_reader_stays_until_it_is_exclusive_no_more() {
 }
 
 #[test]
-fn growing_and_shrinking_is_followed() {
+fn a_growing_and_shrinking_database_is_followed() {
     let followed = Followed::start(TABLE);
     let reader = followed.reader();
     let mut sizes = Vec::new();
@@ -143,7 +143,7 @@ fn growing_and_shrinking_is_followed() {
 
 /// SQLite keeps its pages from one transaction to the next as long as page 1 says that nothing changed.
 #[test]
-fn sqlites_own_cache_lives_as_long_as_the_state() {
+fn sqlites_page_cache_is_kept_while_the_state_is_unchanged() {
     let followed = Followed::start(TABLE);
     let txid = followed.change("INSERT INTO t SELECT value, randomblob(9000) FROM json_each('[1,2,3,4,5,6,7,8]')");
     let (reader, other) = (followed.reader(), followed.reader());
@@ -175,7 +175,7 @@ fn misses(conn: &Connection) -> i32 {
 
 /// A replica that is read from the middle of its primary's life on, by a process that finds other files there.
 #[test]
-fn a_reader_that_comes_late_sees_what_one_that_stayed_sees() {
+fn a_late_reader_sees_the_same_state_as_an_early_one() {
     let followed = Followed::start(TABLE);
     let stayed = followed.reader();
     for i in 0..20 {
@@ -186,7 +186,7 @@ fn a_reader_that_comes_late_sees_what_one_that_stayed_sees() {
     // By a link to it, the directory is another replica to the process: it plans anew.
     let link = followed.dir.path().join("link");
     std::os::unix::fs::symlink("replica", &link).expect("a link is made");
-    let late = connect(&Place::directory(&link).url, &[]);
+    let late = connect(&Destination::directory(&link).url, &[]);
     assert_eq!(text(&late, "PRAGMA litestream_txid"), text(&stayed, "PRAGMA litestream_txid"));
     assert_eq!(content(&late), content(&stayed));
     assert_eq!(content(&late), content(&followed.database));

@@ -52,7 +52,7 @@ fn printed_by(file: &Path, names: &[(&str, String)]) -> String {
 }
 
 #[test]
-fn every_file_prints_what_stands_beside_it() {
+fn every_file_prints_its_expected_output() {
     let names = names();
     let mut files = 0;
     for entry in fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/sql")).expect("files").flatten() {

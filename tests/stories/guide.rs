@@ -41,7 +41,7 @@ fn python_blocks_run() {
 
 /// Each form that the guide lists is one that is read.
 #[test]
-fn every_form_of_the_guide_is_read() {
+fn every_time_format_of_the_guide_parses() {
     let (_, table) = GUIDE.split_once("### How to write a moment").expect("a table");
     let (table, _) = table.split_once("Letters may be small").expect("its end");
     let forms: Vec<&str> = table

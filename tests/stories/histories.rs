@@ -57,15 +57,15 @@ fn begin_anew(bank: &mut Bank) {
     fs::remove_dir_all(bank.replica()).expect("the replica is deleted");
     forget_machine(bank);
     let path = bank.dir.path().join("app.db");
-    bank.conn = bank::found(&path);
+    bank.conn = bank::create(&path);
     bank.states.insert(bank.state());
-    bank.primary = Some(Primary::start(&path, &bank.place, Schedule::QUIET));
+    bank.primary = Some(Primary::start(&path, &bank.destination, Schedule::QUIET));
     bank.transfer(1);
 }
 
 /// The machine of the primary was restored from an image: its write-ahead log goes on from where it was then.
 #[test]
-fn a_primary_that_was_set_back_is_followed() {
+fn a_primary_restored_from_an_image_is_followed() {
     let mut bank = Bank::start(Schedule::QUIET);
     let saved = bank.dir.path().join("saved");
     let stopped = bank.stop();
@@ -81,9 +81,9 @@ fn a_primary_that_was_set_back_is_followed() {
     bank.transfer(6);
     bank.primary = Some(stopped.start());
     bank.transfer(1);
-    reader.sees_the_newest(&bank);
+    reader.wait_for_newest_state(&bank);
     assert!(reader.txid() > txid, "Litestream goes on with what the replica has");
-    assert_eq!(within.look(&bank.states), Ok(seen));
+    assert_eq!(within.read_state(&bank.states), Ok(seen));
 }
 
 /// Both go on until the second is further and, if its primary is forgetful, level 0 has no name left that the first knew.
@@ -121,26 +121,26 @@ fn a_twin_overtakes(schedule: Schedule) {
     let (mut reader, mut within) = (Reader::open(&bank, &[]), Reader::open(&bank, &[("cache_size", "16KB")]));
     let (seen, txid) = (within.begin(&bank), reader.txid());
     overtake(&mut bank, &mut twin, schedule, txid);
-    reader.sees_the_newest(&twin);
-    within.look_or_fail(&bank.states).into_iter().for_each(|state| assert_eq!(state, seen));
-    within.leave();
-    within.sees_the_newest(&twin);
+    reader.wait_for_newest_state(&twin);
+    within.read_state_or_io_error(&bank.states).into_iter().for_each(|state| assert_eq!(state, seen));
+    within.roll_back();
+    within.wait_for_newest_state(&twin);
     assert_eq!(reader.txid(), bank.head());
 }
 
 #[test]
-fn a_twin_that_overtakes_is_noticed_though_its_write_ahead_log_began_alike() {
+fn a_diverged_copy_that_overtakes_is_detected_with_an_equal_wal_start() {
     a_twin_overtakes(Schedule::QUIET);
 }
 
 #[test]
-fn a_twin_that_overtakes_is_noticed_though_all_that_is_left_to_compare_is_what_they_share() {
-    a_twin_overtakes(Schedule::FORGETFUL);
+fn a_diverged_copy_that_overtakes_is_detected_with_only_common_files_to_compare() {
+    a_twin_overtakes(Schedule::SHORT_RETENTION);
 }
 
 /// Litestream's memory and the replica are lost, the database is not: its transactions are numbered from 1 again.
 #[test]
-fn a_database_whose_backup_began_again_is_followed() {
+fn a_restarted_backup_is_followed() {
     let mut bank = Bank::start(Schedule::QUIET);
     bank.transfer(3);
     let (mut reader, mut within) = (Reader::open(&bank, &[]), Reader::open(&bank, &[]));
@@ -152,31 +152,31 @@ fn a_database_whose_backup_began_again_is_followed() {
     bank.primary = Some(stopped.start());
     bank.transfer(1);
     assert!(bank.head() < txid, "{} < {txid}", bank.head());
-    reader.sees_the_newest(&bank);
+    reader.wait_for_newest_state(&bank);
     assert_eq!(reader.txid(), bank.head());
-    within.look_or_fail(&bank.states).into_iter().for_each(|state| assert_eq!(state, seen));
-    within.leave();
+    within.read_state_or_io_error(&bank.states).into_iter().for_each(|state| assert_eq!(state, seen));
+    within.roll_back();
     bank.transfer(1);
-    reader.sees_the_newest(&bank);
-    within.sees_the_newest(&bank);
+    reader.wait_for_newest_state(&bank);
+    within.wait_for_newest_state(&bank);
 }
 
 #[test]
-fn another_history_with_lower_txids_is_noticed_and_never_mixed_with_the_old_one() {
+fn another_history_with_lower_txids_is_detected_and_never_mixed_with_the_old_one() {
     let mut bank = Bank::start(Schedule::QUIET);
     bank.transfer(3);
     let (mut reader, mut within) = (Reader::open(&bank, &[]), Reader::open(&bank, &[("cache_size", "16KB")]));
     let (seen, txid) = (within.begin(&bank), reader.txid());
     begin_anew(&mut bank);
     assert!(bank.head() < txid, "{} < {txid}", bank.head());
-    reader.sees_the_newest(&bank);
+    reader.wait_for_newest_state(&bank);
     assert!(reader.txid() < txid);
-    within.look_or_fail(&bank.states).into_iter().for_each(|state| assert_eq!(state, seen));
-    within.leave();
-    within.sees_the_newest(&bank);
+    within.read_state_or_io_error(&bank.states).into_iter().for_each(|state| assert_eq!(state, seen));
+    within.roll_back();
+    within.wait_for_newest_state(&bank);
     bank.transfer(1);
-    reader.sees_the_newest(&bank);
-    within.sees_the_newest(&bank);
+    reader.wait_for_newest_state(&bank);
+    within.wait_for_newest_state(&bank);
     let told = reader.session.end().stderr;
     assert_eq!(told.matches("another history").count(), 1, "{told}");
 }
@@ -187,19 +187,19 @@ fn another_history_overtakes(schedule: Schedule) {
     let (mut reader, mut within) = (Reader::open(&bank, &[]), Reader::open(&bank, &[("cache_size", "16KB")]));
     let (seen, txid) = (within.begin(&bank), reader.txid());
     overtake(&mut bank, &mut other, schedule, txid);
-    reader.sees_the_newest(&other);
-    within.look_or_fail(&bank.states).into_iter().for_each(|state| assert_eq!(state, seen));
-    within.leave();
-    within.sees_the_newest(&other);
+    reader.wait_for_newest_state(&other);
+    within.read_state_or_io_error(&bank.states).into_iter().for_each(|state| assert_eq!(state, seen));
+    within.roll_back();
+    within.wait_for_newest_state(&other);
     assert_eq!(reader.txid(), bank.head());
 }
 
 #[test]
-fn another_history_that_overtakes_is_noticed_by_the_names_it_has_in_common() {
+fn another_history_that_overtakes_is_detected_by_common_names() {
     another_history_overtakes(Schedule::QUIET);
 }
 
 #[test]
-fn another_history_that_overtakes_is_noticed_where_level_0_has_no_name_in_common() {
-    another_history_overtakes(Schedule::FORGETFUL);
+fn another_history_that_overtakes_is_detected_without_common_names_at_level_0() {
+    another_history_overtakes(Schedule::SHORT_RETENTION);
 }

@@ -58,7 +58,7 @@ const IDENTITIES: [Identity; 5] = [
 
 /// Machines, workloads and principals of Google's and Microsoft's clouds ask for a token, and then ask with it.
 #[test]
-fn a_machine_or_workload_of_other_clouds_asks_with_the_token_it_is_given() {
+fn identity_tokens_of_google_and_azure_are_fetched_and_used() {
     let recorder = Recorder::start(|head| match head.target.contains("/token") {
         true => (
             "200 OK",

@@ -42,31 +42,31 @@ fn meets(limit: &str, words: &[&str]) {
 }
 
 #[test]
-fn a_first_open_without_descriptors_says_so_and_the_next_one_succeeds() {
+fn a_first_open_without_descriptors_reports_the_limit_and_the_next_one_succeeds() {
     meets("descriptors", &["replica.db", "Too many open files", "ulimit -n"]);
 }
 
 #[test]
-fn a_read_without_descriptors_says_so_and_the_next_one_succeeds() {
+fn a_read_without_descriptors_reports_the_limit_and_the_next_one_succeeds() {
     meets("descriptors_later", &["Too many open files"]);
 }
 
 #[test]
-fn a_first_open_without_threads_says_so_and_the_next_one_succeeds() {
+fn a_first_open_without_threads_reports_the_limit_and_the_next_one_succeeds() {
     meets("threads", &["replica.db", "threads", "cannot be started", "ulimit -u"]);
 }
 
 #[test]
-fn a_temporary_file_that_may_not_grow_is_done_without() {
+fn reads_continue_if_the_temporary_file_cannot_grow() {
     meets("file_size", &["ulimit -f", "disk_cache_size=0"]);
 }
 
 #[test]
-fn a_name_that_is_too_long_is_said_to_be_one() {
+fn a_name_that_is_too_long_is_reported() {
     meets("name", &["cannot open nnn", "too long"]);
 }
 
 #[test]
-fn a_current_directory_that_is_gone_is_missed() {
+fn a_deleted_current_directory_is_reported() {
     meets("directory", &["cannot open replica.db", "no current directory"]);
 }

@@ -3,7 +3,7 @@
 use crate::stories::conformance::{Dated, Writer, at, check};
 use crate::stories::web::txid_of;
 use crate::support::extension::connect;
-use crate::support::litestream::{Place, Primary, Schedule};
+use crate::support::litestream::{Destination, Primary, Schedule};
 use crate::support::pages::{assert_same_bytes, content};
 use crate::support::programs::wait_until;
 use crate::support::web::{nginx, nginx_cache};
@@ -52,7 +52,7 @@ impl Writer for Told {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_host_that_lists_nothing_is_a_store_by_its_manifest() {
+async fn a_server_without_listings_passes_the_conformance_tests_by_its_manifest() {
     let dir = tempfile::tempdir().expect("a directory");
     for missing in [404, 403] {
         let server = nginx(dir.path(), &format!("location / {{ try_files $uri ={missing}; }}"));
@@ -69,12 +69,12 @@ async fn a_host_that_lists_nothing_is_a_store_by_its_manifest() {
 const MAKE_A_MANIFEST: &str = "find ltx -name '*.ltx' > index.new && mv index.new ltx/index.txt";
 
 #[test]
-fn a_host_that_lists_nothing_is_followed_by_name_alone_behind_a_cache_that_keeps_everything() {
+fn a_server_without_listings_is_followed_by_name_behind_a_permanent_cache() {
     let guide = include_str!("../../docs/backends.md");
     assert!(guide.contains(MAKE_A_MANIFEST), "docs/backends.md shows the line that is tried here");
     let dir = tempfile::tempdir().expect("a directory");
     let (replica, log) = (dir.path().join("app"), dir.path().join("log"));
-    let (directory, database) = (Place::directory(&replica), dir.path().join("app.db"));
+    let (directory, database) = (Destination::directory(&replica), dir.path().join("app.db"));
     let local = workload::create(&database, "");
     let primary = Primary::start(&database, &directory, Schedule::QUIET);
     workload::run(&local, workload::STEPS[0]);

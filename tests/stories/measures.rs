@@ -16,18 +16,18 @@ fn the_release_library_is_small() {
 
 #[cfg(unix)]
 #[test]
-fn what_was_read_once_is_asked_for_once_however_many_connections_read_it() {
+fn repeated_reads_by_many_connections_cost_the_requests_of_one() {
     use crate::support::hosts::Host;
-    use crate::support::litestream::Place;
+    use crate::support::litestream::Destination;
     use crate::support::s3::S3Server;
     use crate::support::sample::upload_sample;
 
     let server = S3Server::start();
     upload_sample(&server, "sample");
-    let place = Place::s3(&server, "sample");
+    let destination = Destination::s3(&server, "sample");
     let requests = |connections: &str, times: &str| {
-        let host = Host::python("repeated.py").arg(&place.url).arg(connections).arg(times);
-        assert_eq!(host.credentials(&place).succeed(), "ok\n");
+        let host = Host::python("repeated.py").arg(&destination.url).arg(connections).arg(times);
+        assert_eq!(host.credentials(&destination).succeed(), "ok\n");
         server.take_requests().len()
     };
     let once = requests("1", "1");
@@ -38,7 +38,7 @@ fn what_was_read_once_is_asked_for_once_however_many_connections_read_it() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn loading_starts_nothing() {
+fn loading_starts_no_threads_and_opens_no_files() {
     use crate::support::extension::sample_url;
     use crate::support::hosts::Host;
 

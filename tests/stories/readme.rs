@@ -14,7 +14,7 @@ fn sql_blocks_run_in_the_shell() {
     let machine = Machine::new();
     let blocks = machine.blocks(README, "sql", MOMENT);
     assert_eq!(blocks.len(), 2);
-    let shell = Host::shell().within(machine.dir.path()).credentials(&machine.place);
+    let shell = Host::shell().within(machine.dir.path()).credentials(&machine.destination);
     let printed = blocks.iter().flat_map(|block| block.lines()).fold(shell, Host::arg).succeed();
 
     let (now, then) = (connect(&sample_url(), &[]), connect(&sample_url(), &[("time", &earlier())]));

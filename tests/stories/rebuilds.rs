@@ -3,7 +3,7 @@
 
 use crate::support::extension::{connect, uri};
 use crate::support::hosts::Host;
-use crate::support::litestream::{Place, Primary, Schedule, Stopped};
+use crate::support::litestream::{Destination, Primary, Schedule, Stopped};
 use crate::support::pages::{assert_whole, content};
 use crate::support::programs::wait_until;
 use crate::support::{bank, workload};
@@ -13,7 +13,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
-const LOOK: &str = "SELECT (SELECT min(v) FROM t1) || ', ' || (SELECT max(v) FROM t2)";
+const READ_SQL: &str = "SELECT (SELECT min(v) FROM t1) || ', ' || (SELECT max(v) FROM t2)";
 
 const OFTEN: (&str, &str) = ("poll_interval", "50ms");
 
@@ -34,13 +34,13 @@ fn build(path: &Path, before: &str, tables: &[&str], build: u32) {
     drop(conn);
 }
 
-/// What [`LOOK`] returns from a build.
+/// What [`READ_SQL`] returns from a build.
 fn seen(build: u32) -> String {
     format!("t1 of build {build}, t2 of build {build}")
 }
 
-fn look(conn: &Connection) -> String {
-    conn.query_row(LOOK, [], |row| row.get(0)).expect("the tables can be read")
+fn read(conn: &Connection) -> String {
+    conn.query_row(READ_SQL, [], |row| row.get(0)).expect("the tables can be read")
 }
 
 fn run_again(statement: &mut Statement<'_>) -> String {
@@ -67,7 +67,7 @@ enum Metadata {
 /// A database that is replicated now and then.
 struct Site {
     dir: TempDir,
-    place: Place,
+    destination: Destination,
     primary: Option<Stopped>,
 }
 
@@ -75,10 +75,10 @@ impl Site {
     /// With a database that `build` writes, replicated once.
     fn new(build: impl FnOnce(&Path)) -> Site {
         let dir = tempfile::tempdir().expect("a directory");
-        let place = Place::directory(&dir.path().join("replica"));
-        let mut site = Site { dir, place, primary: None };
+        let destination = Destination::directory(&dir.path().join("replica"));
+        let mut site = Site { dir, destination, primary: None };
         build(&site.database());
-        let primary = Primary::start(&site.database(), &site.place, Schedule::QUIET);
+        let primary = Primary::start(&site.database(), &site.destination, Schedule::QUIET);
         primary.sync();
         site.primary = Some(primary.stop());
         site
@@ -116,12 +116,12 @@ impl Site {
     /// What `litestream restore` writes for a transaction.
     fn restored(&self, txid: Txid) -> Connection {
         let path = self.dir.path().join(format!("{txid}.db"));
-        assert!(self.place.restore(txid, &path), "{txid} can be restored");
+        assert!(self.destination.restore(txid, &path), "{txid} can be restored");
         Connection::open(path).expect("a database")
     }
 
     fn connect(&self, parameters: &[(&str, &str)]) -> Connection {
-        connect(&self.place.url, &[&[OFTEN], parameters].concat())
+        connect(&self.destination.url, &[&[OFTEN], parameters].concat())
     }
 
     /// Compares all rows of all tables with those that were restored.
@@ -136,19 +136,19 @@ fn wait_for(conn: &Connection, wanted: Txid) {
 }
 
 /// The tables are created in another order, so that each has the root page that the other had.
-fn a_rebuilt_database_is_read_right(metadata: Metadata) {
+fn a_rebuilt_database_is_read_correctly(metadata: Metadata) {
     let mut site = Site::new(|path| build(path, "", &["t1", "t2"], 1));
     let first = site.head();
     let (reader, hopper) = (site.connect(&[]), site.connect(&[]));
     // Two connections that share one cache, and so one compiled schema.
     let shared = [0, 1].map(|_| site.connect(&[("cache", "shared")]));
     let attached = Connection::open_in_memory().expect("memory");
-    attached.execute("ATTACH ? AS app", [uri(&site.place.url, &[OFTEN])]).expect("it is attached");
+    attached.execute("ATTACH ? AS app", [uri(&site.destination.url, &[OFTEN])]).expect("it is attached");
     let mut of_attached = attached.prepare("SELECT min(v) FROM app.t1").expect("a statement");
-    let mut kept = reader.prepare(LOOK).expect("a statement");
-    let mut kept_and_shared = shared.each_ref().map(|conn| conn.prepare(LOOK).expect("a statement"));
+    let mut kept = reader.prepare(READ_SQL).expect("a statement");
+    let mut kept_and_shared = shared.each_ref().map(|conn| conn.prepare(READ_SQL).expect("a statement"));
     assert_eq!(run_again(&mut of_attached), "t1 of build 1");
-    assert_eq!((run_again(&mut kept), look(&hopper)), (seen(1), seen(1)));
+    assert_eq!((run_again(&mut kept), read(&hopper)), (seen(1), seen(1)));
     kept_and_shared.iter_mut().for_each(|statement| assert_eq!(run_again(statement), seen(1)));
     let primarys = schema_version(&Connection::open(site.database()).expect("a database"));
     assert_eq!(schema_version(&reader), primarys, "nothing was replaced yet");
@@ -162,12 +162,12 @@ fn a_rebuilt_database_is_read_right(metadata: Metadata) {
     kept_and_shared.iter_mut().for_each(|statement| assert_eq!(run_again(statement), seen(2), "{metadata:?}"));
     wait_until("the attached replica follows", || run_again(&mut of_attached) == "t1 of build 2");
     for conn in [&reader, &hopper, &site.connect(&[])].into_iter().chain(&shared) {
-        assert_eq!(look(conn), seen(2), "{metadata:?}");
+        assert_eq!(read(conn), seen(2), "{metadata:?}");
         site.assert_as_restored(conn);
     }
 
     // Before it and back, by statements that stay compiled.
-    let mut of_hopper = hopper.prepare(LOOK).expect("a statement");
+    let mut of_hopper = hopper.prepare(READ_SQL).expect("a statement");
     for _ in 0..2 {
         for (moment, number) in [(first, 1), (second, 2)] {
             let moved = hopper.query_row(&format!("PRAGMA litestream_txid = '{moment}'"), [], |_| Ok(()));
@@ -180,31 +180,31 @@ fn a_rebuilt_database_is_read_right(metadata: Metadata) {
 }
 
 #[test]
-fn a_rebuilt_database_is_read_right_if_litestream_notices() {
-    a_rebuilt_database_is_read_right(Metadata::Kept);
+fn a_rebuilt_database_is_read_correctly_if_litestream_detects_it() {
+    a_rebuilt_database_is_read_correctly(Metadata::Kept);
 }
 
 #[test]
-fn a_rebuilt_database_is_read_right_after_a_reset() {
-    a_rebuilt_database_is_read_right(Metadata::Reset);
+fn a_rebuilt_database_is_read_correctly_after_a_reset() {
+    a_rebuilt_database_is_read_correctly(Metadata::Reset);
 }
 
 #[test]
-fn a_rebuilt_database_is_read_right_if_litestream_lost_its_metadata() {
-    a_rebuilt_database_is_read_right(Metadata::Lost);
+fn a_rebuilt_database_is_read_correctly_if_litestream_lost_its_metadata() {
+    a_rebuilt_database_is_read_correctly(Metadata::Lost);
 }
 
 /// One file takes the place of another again and again: an older copy that went another way since, what `VACUUM INTO` wrote,
 /// a backup, other page sizes.
 #[test]
-fn whatever_file_takes_the_place_of_the_database_is_read_right() {
+fn any_file_that_replaces_the_database_is_read_correctly() {
     let mut site = Site::new(|path| build(path, "", &["t1", "t2"], 1));
     let saved = site.dir.path().join("saved.db");
     fs::copy(site.database(), &saved).expect("a copy");
     let reader = site.connect(&[]);
     let shared = site.connect(&[("cache", "shared")]);
     let (mut kept, mut kept_shared) =
-        (reader.prepare(LOOK).expect("a statement"), shared.prepare(LOOK).expect("a statement"));
+        (reader.prepare(READ_SQL).expect("a statement"), shared.prepare(READ_SQL).expect("a statement"));
     assert_eq!((run_again(&mut kept), run_again(&mut kept_shared)), (seen(1), seen(1)));
     let swap = "ALTER TABLE t1 RENAME TO t0; ALTER TABLE t2 RENAME TO t1; ALTER TABLE t0 RENAME TO t2;";
     let into = |path: &Path| format!("VACUUM INTO '{}'", path.display());
@@ -254,7 +254,7 @@ fn whatever_file_takes_the_place_of_the_database_is_read_right() {
 
 /// A schema that takes many pages: names and definitions come from interior, leaf and overflow pages.
 #[test]
-fn a_large_schema_is_told_from_another_under_the_same_cookie() {
+fn large_schemas_with_equal_cookies_are_distinguished() {
     let large = |path: &Path, number: u32| {
         let conn = workload::create(path, "PRAGMA page_size = 1024");
         workload::run(&conn, "BEGIN");
@@ -277,7 +277,7 @@ fn a_large_schema_is_told_from_another_under_the_same_cookie() {
     let mut site = Site::new(|path| large(path, 1));
     let first = site.head();
     let reader = site.connect(&[]);
-    let mut kept = reader.prepare(LOOK).expect("a statement");
+    let mut kept = reader.prepare(READ_SQL).expect("a statement");
     assert_eq!(run_again(&mut kept), seen(1));
     let second = site.replace(Metadata::Kept, |path| large(path, 2));
     wait_for(&reader, second);
@@ -295,23 +295,23 @@ fn a_large_schema_is_told_from_another_under_the_same_cookie() {
 fn a_copy_of_a_replica_reads_the_same_after_a_rebuild() {
     let mut site = Site::new(|path| build(path, "", &["t1", "t2"], 1));
     let reader = site.connect(&[]);
-    assert_eq!(look(&reader), seen(1));
+    assert_eq!(read(&reader), seen(1));
     let second = site.replace(Metadata::Kept, |path| build(path, "", &["t2", "t1"], 2));
     wait_for(&reader, second);
     let copy = site.dir.path().join("copy.db");
     reader.execute("VACUUM INTO ?", [copy.to_str()]).expect("a copy");
     let copy = Connection::open(copy).expect("a database");
-    assert_eq!(look(&copy), seen(2));
+    assert_eq!(read(&copy), seen(2));
     assert_eq!(content(&copy), content(&site.restored(second)));
 }
 
 /// The child of a fork finds the replica anew, and the first database that it sees there may be another one than its parent saw
 /// under the same cookie.
 #[test]
-fn a_connection_that_a_fork_inherits_reads_a_rebuilt_database_right() {
+fn an_inherited_connection_reads_a_rebuilt_database_correctly() {
     let mut site = Site::new(|path| build(path, "", &["t1", "t2"], 1));
     let (forked, replaced) = (site.dir.path().join("forked"), site.dir.path().join("replaced"));
-    let host = Host::python("fork_rebuilt.py").arg(&site.place.url).arg(&forked).arg(&replaced);
+    let host = Host::python("fork_rebuilt.py").arg(&site.destination.url).arg(&forked).arg(&replaced);
     let host = std::thread::spawn(|| host.succeed());
     wait_until("the host has forked", || forked.exists());
     site.replace(Metadata::Kept, |path| build(path, "", &["t2", "t1"], 2));

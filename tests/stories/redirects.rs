@@ -111,7 +111,7 @@ async fn no_client_follows_a_redirect_to_another_server() {
 
 #[cfg(feature = "http")]
 #[tokio::test]
-async fn a_web_server_may_redirect_to_itself_a_few_times() {
+async fn a_web_server_may_redirect_to_itself_up_to_five_times() {
     let server = Recorder::start(|head| match (head.header("authorization"), head.target.as_str()) {
         (Some("Basic bWU6aHVzaA=="), "/files/app/ltx/0/") => ("200 OK", String::new()),
         (Some(_), "/app/ltx/0/") => ("301 Moved Permanently\r\nlocation: /files/app/ltx/0/", String::new()),
@@ -131,7 +131,7 @@ async fn a_web_server_may_redirect_to_itself_a_few_times() {
 /// A scheme and a port belong to the server as well.
 #[cfg(feature = "http")]
 #[tokio::test]
-async fn a_redirect_from_http_to_https_or_back_is_not_followed() {
+async fn a_redirect_between_http_and_https_is_not_followed() {
     let server = Recorder::start(|head| {
         let host = head.header("host").unwrap_or_default();
         let line = format!("301 Moved Permanently\r\nlocation: https://{host}{}", head.target);

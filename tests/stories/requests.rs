@@ -2,7 +2,7 @@
 
 use crate::support::bank;
 use crate::support::hosts::Host;
-use crate::support::litestream::{Place, Primary, Schedule};
+use crate::support::litestream::{Destination, Primary, Schedule};
 use crate::support::programs::wait_until;
 use crate::support::s3::{Manner, Request, S3Server};
 use crate::support::session::Session;
@@ -14,8 +14,8 @@ const POLL: Duration = Duration::from_millis(100);
 /// A bank at two places of one server.
 struct Banks {
     server: S3Server,
-    one: Place,
-    many: Place,
+    one: Destination,
+    many: Destination,
     _dir: TempDir,
 }
 
@@ -23,28 +23,28 @@ impl Banks {
     fn start(untagged: bool) -> Banks {
         let manner = Manner { untagged, ..Manner::default() };
         let (dir, server) = (tempfile::tempdir().expect("a directory"), S3Server::start_with(manner));
-        let place = |name: &str| {
-            let place = Place::s3(&server, name);
+        let destination = |name: &str| {
+            let destination = Destination::s3(&server, name);
             let path = dir.path().join(name);
             std::fs::create_dir(&path).expect("a directory");
-            let conn = bank::found(&path.join("app.db"));
-            let primary = Primary::start(&path.join("app.db"), &place, Schedule::QUIET);
+            let conn = bank::create(&path.join("app.db"));
+            let primary = Primary::start(&path.join("app.db"), &destination, Schedule::QUIET);
             for _ in 0..3 {
                 bank::transfer(&conn);
                 primary.sync();
             }
             drop(primary);
-            place
+            destination
         };
-        let (one, many) = (place("one"), place("many"));
+        let (one, many) = (destination("one"), destination("many"));
         Banks { server, one, many, _dir: dir }
     }
 
     /// Opens that many connections, and reads with each.
-    fn open(&self, session: &mut Session, place: &Place, connections: usize) {
+    fn open(&self, session: &mut Session, destination: &Destination, connections: usize) {
         for _ in 0..connections {
-            let number = session.open(&place.url, &[("poll_interval", "100ms")]);
-            session.must(number, bank::LOOK);
+            let number = session.open(&destination.url, &[("poll_interval", "100ms")]);
+            session.query(number, bank::STATE_SQL);
         }
     }
 
@@ -82,7 +82,7 @@ fn assert_polls(requests: &[Request], elapsed: Duration) {
 
 /// With as many connections as there may be, with ETags in listings and without.
 #[test]
-fn an_idle_replica_is_asked_once_a_poll_and_its_state_is_not_published_again() {
+fn an_idle_replica_costs_one_request_per_poll_and_publishes_nothing() {
     for untagged in [false, true] {
         let banks = Banks::start(untagged);
         let mut session = Host::session(&banks.one);
@@ -94,7 +94,7 @@ fn an_idle_replica_is_asked_once_a_poll_and_its_state_is_not_published_again() {
             let has_listed = |requests: &[Request]| requests.iter().any(|request| request.operation == "ListObjectsV2");
             !has_listed(&one) && !has_listed(&many) && !one.is_empty() && !many.is_empty()
         });
-        let version = |session: &mut Session| session.must(0, "PRAGMA data_version");
+        let version = |session: &mut Session| session.query(0, "PRAGMA data_version");
         let before = version(&mut session);
         let started = Instant::now();
         let (mut of_one, mut of_many) = (Vec::new(), Vec::new());
@@ -111,7 +111,7 @@ fn an_idle_replica_is_asked_once_a_poll_and_its_state_is_not_published_again() {
 }
 
 #[test]
-fn nothing_is_asked_for_after_the_last_connection_is_closed() {
+fn no_request_is_sent_after_the_last_connection_is_closed() {
     let banks = Banks::start(false);
     let mut session = Host::session(&banks.one);
     banks.open(&mut session, &banks.one, 1);
@@ -129,7 +129,7 @@ fn nothing_is_asked_for_after_the_last_connection_is_closed() {
 }
 
 #[test]
-fn the_status_counts_what_the_server_sees() {
+fn the_status_counts_the_requests_that_the_server_sees() {
     let banks = Banks::start(false);
     banks.take_requests();
     let mut session = Host::session(&banks.one);
@@ -137,10 +137,12 @@ fn the_status_counts_what_the_server_sees() {
     // The second has every transaction look at the replica first.
     session.open(&banks.one.url, &[("poll_interval", "1h"), ("max_staleness", "1ms")]);
     let mut requests = Vec::new();
-    for (connection, sql) in [(0, bank::LOOK), (0, "PRAGMA integrity_check"), (1, bank::LOOK), (1, bank::LOOK)] {
-        session.must(connection, sql);
+    for (connection, sql) in
+        [(0, bank::STATE_SQL), (0, "PRAGMA integrity_check"), (1, bank::STATE_SQL), (1, bank::STATE_SQL)]
+    {
+        session.query(connection, sql);
         let told: serde_json::Value =
-            serde_json::from_str(&session.must(0, "PRAGMA litestream_status")).expect("it is JSON");
+            serde_json::from_str(&session.query(0, "PRAGMA litestream_status")).expect("it is JSON");
         requests.extend(banks.server.take_requests());
         let seen = |operation: &str| requests.iter().filter(|request| request.operation == operation).count() as u64;
         assert_eq!(told["reads"].as_u64(), Some(seen("GetObject")), "{sql}");

@@ -2,7 +2,7 @@
 
 use crate::support::extension::connect;
 use crate::support::hosts::Host;
-use crate::support::litestream::{Place, Primary, Schedule};
+use crate::support::litestream::{Destination, Primary, Schedule};
 use crate::support::pages::{assert_same_bytes, served_bytes};
 use crate::support::s3::{Request, S3Server};
 use crate::support::sample::upload_sample;
@@ -14,7 +14,7 @@ use std::path::Path;
 fn a_bucket_and_a_directory_show_the_same_database() {
     let dir = tempfile::tempdir().expect("a directory");
     let server = S3Server::start();
-    let bucket = Place::s3(&server, "app");
+    let bucket = Destination::s3(&server, "app");
     let database = dir.path().join("app.db");
     let conn = workload::create(&database, "PRAGMA auto_vacuum = FULL");
     let primary = Primary::start(&database, &bucket, Schedule::BUSY);
@@ -26,7 +26,7 @@ fn a_bucket_and_a_directory_show_the_same_database() {
     primary.wait_for_levels(&[0, 1, 2, 9]);
     primary.stop();
 
-    let directory = Place::directory(&dir.path().join("replica"));
+    let directory = Destination::directory(&dir.path().join("replica"));
     copy_to_directory(&bucket, &server, &dir.path().join("replica"));
     assert_eq!(directory.files(), bucket.files(), "the same files");
 
@@ -61,7 +61,7 @@ fn requests_with(server: &S3Server, credentials: &[(&str, &str)]) -> Vec<Request
 }
 
 #[test]
-fn credentials_are_those_of_the_environment() {
+fn credentials_come_from_the_environment() {
     let server = S3Server::start();
     upload_sample(&server, "sample");
     let (id, secret) = (server.access_key.as_str(), server.secret_key.as_str());
@@ -79,7 +79,7 @@ fn credentials_are_those_of_the_environment() {
 }
 
 #[test]
-fn credentials_are_those_of_a_profile() {
+fn credentials_come_from_a_profile() {
     let server = S3Server::start();
     upload_sample(&server, "sample");
     let home = tempfile::tempdir().expect("a directory");
@@ -106,7 +106,7 @@ fn differ_only_in_counters(a: &[u8], b: &[u8]) -> bool {
 }
 
 /// Lays the objects of a bucket out as Litestream lays out files: `ltx/<level>` for `<level in four hex digits>`.
-fn copy_to_directory(bucket: &Place, server: &S3Server, to: &Path) {
+fn copy_to_directory(bucket: &Destination, server: &S3Server, to: &Path) {
     for (level, min, max) in bucket.files() {
         let name = format!("{min}-{max}.ltx");
         let target = to.join("ltx").join(level.to_string());

@@ -10,7 +10,7 @@ fn number(conn: &Connection, sql: &str) -> i64 {
 }
 
 #[test]
-fn the_sample_shows_the_shop_now_and_before_its_prices_rose() {
+fn the_sample_shows_the_shop_before_and_after_the_price_rise() {
     let (now, before) = (connect(&sample_url(), &[]), connect(&sample_url(), &[("time", &earlier())]));
     for (conn, orders, coffee) in [(&now, SOLD_NOW, 1562), (&before, SOLD_BEFORE, 1250)] {
         assert_whole(conn);

@@ -5,7 +5,7 @@
 use crate::support::bank;
 use crate::support::extension::connect;
 use crate::support::hosts::Host;
-use crate::support::litestream::{Place, Primary, Schedule};
+use crate::support::litestream::{Destination, Primary, Schedule};
 use crate::support::programs::Ended;
 use crate::support::s3::S3Server;
 use litestream_vfs::ltx::Txid;
@@ -44,26 +44,26 @@ fn asked_for() -> Option<Duration> {
 }
 
 #[test]
-fn readers_of_a_restless_primary_see_whole_states_that_stay_and_are_new() {
+fn readers_of_a_busy_primary_see_consistent_and_recent_states() {
     let dir = tempfile::tempdir().expect("a directory");
     let replica = dir.path().join("replica");
-    soak(&Place::directory(&replica), &replica, READERS);
+    soak(&Destination::directory(&replica), &replica, READERS);
 }
 
 /// In a process of their own, which has the credentials.
 #[test]
-fn readers_of_a_restless_bucket_see_whole_states_that_stay_and_are_new() {
+fn readers_of_a_busy_bucket_see_consistent_and_recent_states() {
     let server = S3Server::start();
-    soak(&Place::s3(&server, "app"), &server.path("app"), 0);
+    soak(&Destination::s3(&server, "app"), &server.path("app"), 0);
 }
 
 /// Reads what a restless primary writes to a place, whose files lie in `replica`: with that many threads here, and with
 /// three of another process.
-fn soak(place: &Place, replica: &Path, threads: usize) {
+fn soak(destination: &Destination, replica: &Path, threads: usize) {
     let dir = tempfile::tempdir().expect("a directory");
     let database = dir.path().join("app.db");
-    let bank = bank::found(&database);
-    let primary = Primary::start(&database, place, Schedule::RESTLESS);
+    let bank = bank::create(&database);
+    let primary = Primary::start(&database, destination, Schedule::CONTINUOUS);
     primary.sync();
     let first = bank::head(replica).expect("the replica has a file");
     let (stop, watch) = (&AtomicBool::new(false), Watch::new(replica));
@@ -72,10 +72,10 @@ fn soak(place: &Place, replica: &Path, threads: usize) {
         scope.spawn(move || while_not(stop, PAUSE, || bank::transfer(&bank)));
         scope.spawn(|| while_not(stop, LOOK_EVERY, || watch.look()));
         let [seconds, behind] = [length(), behind()].map(|time| time.as_secs().to_string());
-        let host = Host::python("soak.py").arg(&place.url).arg(replica).arg(seconds).arg(behind);
-        let host = scope.spawn(|| host.credentials(place).longer(length()).run());
+        let host = Host::python("soak.py").arg(&destination.url).arg(replica).arg(seconds).arg(behind);
+        let host = scope.spawn(|| host.credentials(destination).longer(length()).run());
         let watch = &watch;
-        let start = |number| scope.spawn(move || Reader::open(number, place, watch).read_until(end));
+        let start = |number| scope.spawn(move || Reader::open(number, destination, watch).read_until(end));
         let readers: Vec<_> = (0..threads).map(start).collect();
         let readers: Vec<_> = readers.into_iter().map(ScopedJoinHandle::join).collect();
         let host = host.join();
@@ -176,11 +176,11 @@ struct Reader<'w> {
 impl<'w> Reader<'w> {
     /// Some share a replica whose cache holds everything, others one whose cache holds nothing. Some have a page cache of
     /// SQLite's own that holds nothing.
-    fn open(number: usize, place: &Place, watch: &'w Watch) -> Reader<'w> {
+    fn open(number: usize, destination: &Destination, watch: &'w Watch) -> Reader<'w> {
         let conn = match number % 2 {
-            0 => connect(&place.url, &[]),
+            0 => connect(&destination.url, &[]),
             // Another URL of the same directory is another replica to the process.
-            _ => connect(&place.url.replace("/replica", "/./replica"), &[("cache_size", "16KB")]),
+            _ => connect(&destination.url.replace("/replica", "/./replica"), &[("cache_size", "16KB")]),
         };
         if number < 3 {
             conn.execute_batch("PRAGMA cache_size = 4").expect("pragmas run");
@@ -219,7 +219,7 @@ impl<'w> Reader<'w> {
         if txid < due.to_string() {
             return Err(format!("the replica held {due} {:?} ago", behind()));
         }
-        let first = bank::look(&self.conn)?;
+        let first = bank::read_state(&self.conn)?;
         self.slow_cursor(length / 2)?;
         self.same(&first)?;
         thread::sleep(length / 2);
@@ -238,7 +238,7 @@ impl<'w> Reader<'w> {
     }
 
     fn same(&self, first: &str) -> Result<(), String> {
-        let again = bank::look(&self.conn)?;
+        let again = bank::read_state(&self.conn)?;
         if again == first { Ok(()) } else { Err(format!("first {first}, then {again}")) }
     }
 

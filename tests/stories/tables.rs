@@ -2,7 +2,7 @@
 
 use crate::support::extension::{self, connect, open, sample_url, uri};
 use crate::support::hosts::Host;
-use crate::support::litestream::Place;
+use crate::support::litestream::Destination;
 use crate::support::programs::wait_until;
 use crate::support::sample::earlier;
 use rusqlite::types::Value;
@@ -86,7 +86,7 @@ fn the_status_has_a_column_for_each_member_of_the_object() {
 }
 
 #[test]
-fn its_values_have_the_types_of_sql() {
+fn the_values_of_the_status_have_the_declared_types() {
     let conn = connect(&sample_url(), &[]);
     let names: Vec<String> = rows(&conn, "SELECT name FROM pragma_table_info('litestream_status')").concat();
     let types = names.iter().map(|name| format!("typeof({name})")).collect::<Vec<_>>().join(", ");
@@ -99,7 +99,7 @@ fn its_values_have_the_types_of_sql() {
 }
 
 #[test]
-fn each_replica_of_a_connection_has_a_row_and_plain_schemas_none() {
+fn each_replica_of_a_connection_has_a_row_and_plain_schemas_have_none() {
     let conn = reports();
     let all =
         "SELECT s.schema, s.held_by FROM litestream_status AS s JOIN pragma_database_list AS d ON d.name = s.schema";
@@ -122,7 +122,7 @@ fn each_replica_of_a_connection_has_a_row_and_plain_schemas_none() {
 }
 
 #[test]
-fn a_schema_that_is_no_replica_s_is_an_error_as_of_the_function() {
+fn a_schema_without_a_replica_gives_the_same_error_as_in_the_function() {
     let conn = reports();
     for (schema, text) in [("main", "is not read through"), ("nowhere", "there is no schema 'nowhere'")] {
         let found = failure(&conn, &format!("SELECT * FROM litestream_status('{schema}')"));
@@ -136,7 +136,7 @@ fn a_schema_that_is_no_replica_s_is_an_error_as_of_the_function() {
 }
 
 #[test]
-fn without_a_schema_the_tables_are_of_the_only_replica_whatever_its_schema() {
+fn without_a_schema_the_tables_read_the_only_replica() {
     let conn = open(":memory:").expect("memory");
     let tables = ["litestream_history", "litestream_files", "litestream_changes('LATEST')"];
     for table in tables {
@@ -166,7 +166,7 @@ fn without_a_schema_the_tables_are_of_the_only_replica_whatever_its_schema() {
 }
 
 #[test]
-fn it_tells_what_holds_a_view_and_is_no_reader_itself() {
+fn held_by_names_what_holds_a_view_and_the_table_holds_none() {
     let held = "SELECT held_by FROM litestream_status('main')";
     let conn = connect(&sample_url(), &[]);
     assert_eq!(one(&conn, held), "NULL", "before any read");
@@ -202,10 +202,10 @@ fn it_tells_what_holds_a_view_and_is_no_reader_itself() {
 /// The table asks the open files alone. SQLite itself locks the schema that a table belongs to: main, unless the table
 /// was created in another.
 #[test]
-fn it_answers_when_nothing_can_be_read() {
+fn the_status_table_works_when_nothing_can_be_read() {
     let dir = tempfile::tempdir().expect("a directory");
     let replica = copied_sample(dir.path());
-    let url = Place::directory(&replica).url;
+    let url = Destination::directory(&replica).url;
     let strict = [("max_staleness", "1ms")];
     let shop = connect(&url, &strict);
     shop.execute_batch("CREATE VIRTUAL TABLE temp.status USING litestream_status").expect("temp can be written");
@@ -231,7 +231,7 @@ fn it_answers_when_nothing_can_be_read() {
 }
 
 #[test]
-fn views_may_read_it_whoever_wrote_them() {
+fn untrusted_views_may_read_the_status() {
     let conn = reports();
     conn.execute_batch("PRAGMA trusted_schema = OFF; CREATE VIEW how AS SELECT schema FROM litestream_status")
         .expect("a view is made");
@@ -239,7 +239,7 @@ fn views_may_read_it_whoever_wrote_them() {
 }
 
 #[test]
-fn loading_again_leaves_a_query_under_way_alone() {
+fn loading_again_does_not_disturb_a_running_query() {
     let conn = reports();
     let mut statement = conn.prepare("SELECT schema FROM litestream_status").expect("a query");
     let mut under_way = statement.query([]).expect("it begins");

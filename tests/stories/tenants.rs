@@ -22,7 +22,7 @@ fn table_snapshot() -> (String, Vec<u8>, usize) {
 }
 
 #[test]
-fn a_thousand_replicas_of_a_bucket_need_few_sockets_and_their_memory_goes_back() {
+fn a_thousand_replicas_of_a_bucket_need_few_sockets_and_return_their_memory() {
     const TENANTS: u64 = 1000;
     let (name, content, total) = table_snapshot();
     let bucket = Bucket::start(Files::from([(format!("0009/{name}"), content)]));

@@ -1,9 +1,9 @@
 //! Any moment that a replica holds: exactly the one that was asked for, by every way to ask, and never moved unasked.
 
-use crate::support::bank::{self, Bank, look};
+use crate::support::bank::{self, Bank, read_state};
 use crate::support::extension::{connect, open, uri};
 use crate::support::hosts::Host;
-use crate::support::litestream::{Place, Primary, Schedule};
+use crate::support::litestream::{Destination, Primary, Schedule};
 use crate::support::pages::{assert_same_bytes, assert_whole, content};
 use crate::support::programs::wait_until;
 use crate::support::workload;
@@ -55,18 +55,18 @@ fn date_files(levels: &Path) {
 /// A replica of many states, some thinned and some not, and restores of them, made when they are asked for.
 struct Archive {
     dir: TempDir,
-    place: Place,
+    destination: Destination,
     restored: BTreeMap<Txid, PathBuf>,
 }
 
 impl Archive {
     fn new() -> Archive {
         let dir = tempfile::tempdir().expect("a directory");
-        let place = Place::directory(&dir.path().join("replica"));
+        let destination = Destination::directory(&dir.path().join("replica"));
         let database = dir.path().join("app.db");
         let conn = workload::create(&database, "PRAGMA auto_vacuum = INCREMENTAL");
         let schedule = Schedule { l0_retention: Duration::from_secs(5), ..Schedule::BUSY };
-        let primary = Primary::start(&database, &place, schedule);
+        let primary = Primary::start(&database, &destination, schedule);
         for (number, step) in workload::STEPS.iter().cycle().take(80).enumerate() {
             // When they come again, some rows and tables are there already.
             let _ = conn.execute_batch(step);
@@ -77,20 +77,20 @@ impl Archive {
         primary.wait_for_levels(&[0, 1, 2, 9]);
         primary.stop();
         date_files(&dir.path().join("replica/ltx"));
-        Archive { dir, place, restored: BTreeMap::new() }
+        Archive { dir, destination, restored: BTreeMap::new() }
     }
 
     /// What `litestream restore` makes of a moment, by its arguments; None if it refuses.
     fn restore(&self, arguments: &[&str], output: &Path) -> Option<Vec<u8>> {
-        self.place.restore_with(arguments, output).then(|| fs::read(output).expect("a database"))
+        self.destination.restore_with(arguments, output).then(|| fs::read(output).expect("a database"))
     }
 
     /// The restored database at a transaction.
     fn at(&mut self, txid: Txid) -> PathBuf {
-        let (dir, place) = (self.dir.path(), &self.place);
+        let (dir, destination) = (self.dir.path(), &self.destination);
         let restore = || {
             let path = dir.join(format!("{txid}.db"));
-            assert!(place.restore(txid, &path), "{txid} can be restored");
+            assert!(destination.restore(txid, &path), "{txid} can be restored");
             path
         };
         self.restored.entry(txid).or_insert_with(restore).clone()
@@ -111,9 +111,9 @@ impl Numbers {
 
 /// `restore -timestamp` gives the state strictly before a time, to the millisecond, and refuses one after the newest.
 #[test]
-fn hundreds_of_random_times_and_txids_are_what_litestream_restores() {
+fn random_times_and_txids_match_the_restores() {
     let mut archive = Archive::new();
-    let url = archive.place.url.clone();
+    let url = archive.destination.url.clone();
     let conn = connect(&url, &[]);
     let mut history = conn.prepare("SELECT txid, time, pages FROM litestream_history").expect("a query");
     let history: Vec<(Txid, i64, i64)> = history
@@ -190,7 +190,7 @@ fn hundreds_of_random_times_and_txids_are_what_litestream_restores() {
         for near in below.into_iter().chain(above) {
             assert!(error.to_string().contains(&near.to_string()), "{error}");
         }
-        assert!(!archive.place.restore(asked, &scratch), "Litestream cannot restore {asked} either");
+        assert!(!archive.destination.restore(asked, &scratch), "Litestream cannot restore {asked} either");
         refused += 1;
     }
     assert!(refused > 5 && whole < refused, "{refused} refused, {whole} of whole files");
@@ -202,7 +202,7 @@ fn number_of(conn: &Connection, pragma: &str) -> i64 {
 
 /// The same, of a replica that was copied, so that modification times say nothing.
 #[test]
-fn a_copied_replica_shows_the_same_moments() {
+fn a_copied_replica_shows_the_same_history() {
     let archive = Archive::new();
     let copied = archive.dir.path().join("copied");
     for level in fs::read_dir(archive.dir.path().join("replica/ltx")).expect("levels").flatten() {
@@ -212,7 +212,7 @@ fn a_copied_replica_shows_the_same_moments() {
             fs::write(to.join(file.file_name()), fs::read(file.path()).expect("a file")).expect("a copy");
         }
     }
-    let (conn, copy) = (connect(&archive.place.url, &[]), connect(&Place::directory(&copied).url, &[]));
+    let (conn, copy) = (connect(&archive.destination.url, &[]), connect(&Destination::directory(&copied).url, &[]));
     let all = "SELECT group_concat(txid || time || level || pages || bytes) FROM litestream_history";
     assert_eq!(text(&copy, all), text(&conn, all));
     let mut times = conn.prepare("SELECT time FROM litestream_history").expect("a query");
@@ -225,9 +225,9 @@ fn a_copied_replica_shows_the_same_moments() {
 }
 
 #[test]
-fn once_set_a_connection_keeps_its_transaction_whatever_retention_does() {
-    let bank = Bank::start(Schedule::FORGETFUL);
-    let url = &bank.place.url;
+fn a_connection_keeps_the_transaction_that_was_set_despite_retention() {
+    let bank = Bank::start(Schedule::SHORT_RETENTION);
+    let url = &bank.destination.url;
     let (primary, conn) = (bank.primary.as_ref().expect("it runs"), connect(url, &[("cache_size", "65536")]));
     let there = |txid: Txid| bank::names(&bank.replica()).iter().any(|(_, name)| name.max == txid);
     let park = || {
@@ -237,7 +237,7 @@ fn once_set_a_connection_keeps_its_transaction_whatever_retention_does() {
         let parked = if there(synced) { synced } else { Txid(synced.0 - 1) };
         text(&conn, &format!("PRAGMA litestream_txid = '{parked}'"));
         let time = text(&conn, "PRAGMA litestream_time");
-        let (state, all) = (look(&conn).expect("a state"), content(&conn));
+        let (state, all) = (read_state(&conn).expect("a state"), content(&conn));
         let begun = Instant::now();
         while there(parked) {
             if begun.elapsed() > Duration::from_secs(20) {
@@ -254,24 +254,24 @@ fn once_set_a_connection_keeps_its_transaction_whatever_retention_does() {
     // SQLite's own cache is to prove nothing.
     conn.execute_batch("PRAGMA cache_size = 1; PRAGMA shrink_memory").expect("pragmas run");
     assert_eq!((txid(&conn), text(&conn, "PRAGMA litestream_time")), (parked, time.clone()));
-    assert_eq!((look(&conn), content(&conn)), (Ok(state.clone()), all));
+    assert_eq!((read_state(&conn), content(&conn)), (Ok(state.clone()), all));
     assert_whole(&conn);
 
     // While it stands there, others can go there as well.
     let another = connect(url, &[("txid", &parked.to_string())]);
-    assert_eq!((txid(&another), look(&another)), (parked, Ok(state)));
+    assert_eq!((txid(&another), read_state(&another)), (parked, Ok(state)));
     text(&conn, "PRAGMA litestream_time = 'LATEST'");
     assert_ne!(txid(&conn), parked);
 }
 
 #[test]
-fn past_and_present_meet_in_one_statement_over_one_replica() {
+fn one_statement_reads_past_and_present_of_one_replica() {
     let mut bank = Bank::start(Schedule::QUIET);
     let then = bank.head();
     bank.transfer(7);
-    let conn = connect(&bank.place.url, &[]);
+    let conn = connect(&bank.destination.url, &[]);
     wait_until("the newest is there", || txid(&conn) == bank.head());
-    let past = uri(&bank.place.url, &[("txid", &then.to_string())]);
+    let past = uri(&bank.destination.url, &[("txid", &then.to_string())]);
     conn.execute("ATTACH ? AS past", [past]).expect("a moment can be attached");
     assert_eq!(number(&conn, "SELECT main.bank.transfers - past.bank.transfers FROM main.bank, past.bank"), 7);
     let new = "SELECT count(*) FROM (SELECT number FROM main.ledger EXCEPT SELECT number FROM past.ledger)";
@@ -285,7 +285,7 @@ fn past_and_present_meet_in_one_statement_over_one_replica() {
     assert_eq!(number(&conn, shared), 121, "one replica with two readers");
 
     // Each schema moves alone, and no other connection does.
-    let other = connect(&bank.place.url, &[]);
+    let other = connect(&bank.destination.url, &[]);
     let newest = txid(&conn);
     text(&conn, "SELECT litestream_set_time('LATEST', 'past')");
     assert_eq!(text(&conn, "SELECT litestream_txid('past')"), newest.to_string());
@@ -296,42 +296,42 @@ fn past_and_present_meet_in_one_statement_over_one_replica() {
     // The poll goes on; apart from it nothing is asked, and SQLite and the cache have the pages.
     for _ in 0..3 {
         text(&conn, "PRAGMA main.litestream_time = 'LATEST'");
-        look(&conn).expect("a state");
+        read_state(&conn).expect("a state");
         text(&conn, &format!("PRAGMA main.litestream_txid = '{then}'"));
-        look(&conn).expect("a state");
+        read_state(&conn).expect("a state");
     }
     let asked = number(&conn, "SELECT reads + lists FROM litestream_status('main')") - before;
     assert!(asked < 4, "{asked} requests for going back and forth");
 }
 
 #[test]
-fn a_move_inside_a_transaction_waits_for_the_next() {
+fn a_time_set_inside_a_transaction_applies_to_the_next() {
     let mut bank = Bank::start(Schedule::QUIET);
     let then = bank.head();
     bank.transfer(3);
-    let conn = connect(&bank.place.url, &[]);
+    let conn = connect(&bank.destination.url, &[]);
     wait_until("the newest is there", || txid(&conn) == bank.head());
-    let newest = look(&conn);
+    let newest = read_state(&conn);
     conn.execute_batch("BEGIN").expect("it begins");
-    assert_eq!(look(&conn), newest);
+    assert_eq!(read_state(&conn), newest);
     text(&conn, &format!("PRAGMA litestream_txid = '{then}'"));
-    assert_eq!((look(&conn), txid(&conn)), (newest.clone(), bank.head()));
+    assert_eq!((read_state(&conn), txid(&conn)), (newest.clone(), bank.head()));
     conn.execute_batch("COMMIT").expect("it ends");
-    assert_ne!(look(&conn), newest);
+    assert_ne!(read_state(&conn), newest);
     assert_eq!(txid(&conn), then);
     // SQLite runs the pragma of a file when it compiles it.
     conn.query_row("EXPLAIN PRAGMA litestream_time = 'LATEST'", [], |_| Ok(())).expect("a program");
-    assert_eq!(look(&conn), newest);
+    assert_eq!(read_state(&conn), newest);
 }
 
 #[test]
-fn sql_moves_no_connection_where_that_is_forbidden() {
+fn sql_cannot_set_a_time_if_time_travel_is_off() {
     let mut bank = Bank::start(Schedule::QUIET);
     workload::run(&bank.conn, "CREATE VIEW trap AS SELECT litestream_set_time('LATEST') AS moved");
     bank.transfer(1);
     let moment = bank.head().to_string();
     for born in [&[("time_travel", "off")][..], &[("time_travel", "off"), ("txid", &moment)]] {
-        let conn = connect(&bank.place.url, born);
+        let conn = connect(&bank.destination.url, born);
         let stands = txid(&conn);
         for sql in [
             "PRAGMA litestream_time = 'LATEST'",
@@ -346,7 +346,7 @@ fn sql_moves_no_connection_where_that_is_forbidden() {
         assert_eq!(txid(&conn), stands);
         assert_eq!(number(&conn, "SELECT count(*) > 0 FROM litestream_history"), 1, "looking is allowed");
     }
-    let conn = connect(&bank.place.url, &[]);
+    let conn = connect(&bank.destination.url, &[]);
     let error = failure(&conn, "SELECT moved FROM trap");
     assert!(error.contains("unsafe use of litestream_set_time"), "{error}");
     conn.execute_batch("ATTACH ':memory:' AS own").expect("memory can be attached");
@@ -371,9 +371,9 @@ fn sql_moves_no_connection_where_that_is_forbidden() {
 
 /// rusqlite, Django and Python name columns; SQLite names that of a file's pragma after its answer.
 #[test]
-fn a_pragma_that_moves_has_one_named_column() {
+fn a_pragma_that_sets_a_time_returns_one_named_column() {
     let bank = Bank::start(Schedule::QUIET);
-    let conn = connect(&bank.place.url, &[]);
+    let conn = connect(&bank.destination.url, &[]);
     for pragma in [
         "litestream_time = 'LATEST'".to_owned(),
         "litestream_time = 'now'".to_owned(),
@@ -389,14 +389,14 @@ fn a_pragma_that_moves_has_one_named_column() {
 }
 
 #[test]
-fn now_stays_and_the_future_follows() {
+fn now_is_fixed_and_a_future_time_follows() {
     let mut bank = Bank::start(Schedule::QUIET);
     let fast = [("poll_interval", "50ms")];
-    let (stays, follows) = (connect(&bank.place.url, &fast), connect(&bank.place.url, &fast));
+    let (stays, follows) = (connect(&bank.destination.url, &fast), connect(&bank.destination.url, &fast));
     let first = bank.head();
     text(&stays, "PRAGMA litestream_time = 'now'");
     text(&follows, "PRAGMA litestream_time = '2100-01-01'");
-    let born = connect(&bank.place.url, &[("time", "2100-01-01"), fast[0]]);
+    let born = connect(&bank.destination.url, &[("time", "2100-01-01"), fast[0]]);
     bank.transfer(2);
     wait_until("those who follow see the news", || txid(&follows) == bank.head() && txid(&born) == bank.head());
     assert_eq!(txid(&stays), first);
@@ -405,7 +405,7 @@ fn now_stays_and_the_future_follows() {
 /// A reader whose clock is an hour behind: `clock_gettime` is replaced in its process.
 #[cfg(target_os = "linux")]
 #[test]
-fn moments_are_those_of_the_primary_s_clock() {
+fn times_are_those_of_the_primarys_clock() {
     let dir = tempfile::tempdir().expect("a directory");
     let (source, library) = (dir.path().join("late.c"), dir.path().join("late.so"));
     let late = "#define _GNU_SOURCE\n#include <time.h>\n#include <dlfcn.h>
@@ -426,27 +426,27 @@ fn moments_are_those_of_the_primary_s_clock() {
     bank.transfer(4);
     bank.stop();
     let real = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("a time").as_secs();
-    let host = Host::python("late_clock.py").arg(&bank.place.url).arg(real.to_string());
+    let host = Host::python("late_clock.py").arg(&bank.destination.url).arg(real.to_string());
     assert_eq!(host.env("LD_PRELOAD", library.to_str().expect("text")).succeed(), "ok\n");
 }
 
 #[test]
-fn python_travels() {
+fn python_travels_in_time() {
     let mut bank = Bank::start(Schedule::QUIET);
     let then = bank.head().to_string();
     bank.transfer(4);
     bank.stop();
     for script in ["time_travel.py", "django_time_travel.py"] {
-        assert_eq!(Host::python(script).arg(&bank.place.url).arg(&then).succeed(), "ok\n", "{script}");
+        assert_eq!(Host::python(script).arg(&bank.destination.url).arg(&then).succeed(), "ok\n", "{script}");
     }
 }
 
 #[test]
-fn tables_read_no_more_than_a_statement_uses() {
+fn tables_read_only_what_a_statement_uses() {
     let mut bank = Bank::start(Schedule::QUIET);
     bank.transfer(45);
     bank.stop();
-    let conn = connect(&bank.place.url, &[("poll_interval", "1h")]);
+    let conn = connect(&bank.destination.url, &[("poll_interval", "1h")]);
     let reads = || number(&conn, "SELECT reads FROM litestream_status('main')");
     let mut before = reads();
     let mut costs = Vec::new();

@@ -3,7 +3,7 @@
 
 use crate::support::bank::names;
 use crate::support::extension::{connect, open, uri};
-use crate::support::litestream::{Place, Primary, Schedule};
+use crate::support::litestream::{Destination, Primary, Schedule};
 use crate::support::programs::wait_until;
 use crate::support::workload;
 use litestream_vfs::ltx::{FileName, Txid, index_range};
@@ -22,7 +22,7 @@ struct Replica {
 }
 
 /// The content of all rows.
-fn look(conn: &Connection) -> rusqlite::Result<u64> {
+fn read(conn: &Connection) -> rusqlite::Result<u64> {
     let mut hasher = DefaultHasher::new();
     let mut statement = conn.prepare("SELECT id, value FROM t ORDER BY id")?;
     let mut rows = statement.query([])?;
@@ -41,14 +41,15 @@ impl Replica {
                       INSERT INTO t SELECT i, randomblob(900) FROM n";
         workload::run(&conn, "CREATE TABLE t (id INTEGER PRIMARY KEY, value BLOB)");
         workload::run(&conn, insert);
-        let primary = Primary::start(&database, &Place::directory(&dir.path().join("replica")), Schedule::FORGETFUL);
+        let primary =
+            Primary::start(&database, &Destination::directory(&dir.path().join("replica")), Schedule::SHORT_RETENTION);
         primary.sync();
         primary.wait_for_levels(&[0, 1, 2, 9]);
-        let mut states = vec![look(&conn).expect("the primary can be read")];
+        let mut states = vec![read(&conn).expect("the primary can be read")];
         for _ in 0..2 {
             workload::run(&conn, "UPDATE t SET value = randomblob(900) WHERE id % 400 < 17");
             primary.sync();
-            states.push(look(&conn).expect("the primary can be read"));
+            states.push(read(&conn).expect("the primary can be read"));
         }
         let replica = dir.path().join("replica");
         wait_until("the first file goes", || {
@@ -116,12 +117,12 @@ fn a_flipped_bit_is_found_by_a_full_scan_or_changes_nothing() {
         // It reads every page. Damage in a value is nothing that it could find itself.
         let _ = conn.query_row("PRAGMA integrity_check", [], |row| row.get::<_, String>(0));
         // The last few pages of a file can come a moment later.
-        wait_until("wrong rows are no more", || look(&conn).map_or(true, |rows| replica.may_be(rows, (level, name))));
+        wait_until("wrong rows are no more", || read(&conn).map_or(true, |rows| replica.may_be(rows, (level, name))));
         // The pragma reads no page, so damage of the schema does not matter to it.
         let status: String = conn.query_row("PRAGMA litestream_status", [], |row| row.get(0)).expect("a status");
         let status: serde_json::Value = serde_json::from_str(&status).expect("JSON");
         let is_told = status["last_error"].as_str().is_some_and(|told| told.contains(&name.to_string()));
-        let is_found = is_told || look(&conn).is_err();
+        let is_found = is_told || read(&conn).is_err();
         found += u32::from(is_found);
         let is_large = fs::metadata(replica.dir.path().join("replica").join(&path)).expect("a file").len() > 256 << 10;
         large += u32::from(is_found && is_large && level > 0);
@@ -133,13 +134,13 @@ fn a_flipped_bit_is_found_by_a_full_scan_or_changes_nothing() {
 fn with_verify_full_no_flipped_bit_reaches_a_reader() {
     let mut replica = Replica::new();
     let sound = connect(&format!("file://{}", replica.dir.path().join("replica").display()), &[("verify", "full")]);
-    assert_eq!(look(&sound).ok(), replica.states.last().copied());
+    assert_eq!(read(&sound).ok(), replica.states.last().copied());
     let mut refused = 0;
     for (level, name, path, at) in replica.places() {
         let url = replica.damaged(&path, at);
         match open(&uri(&url, &[("verify", "full")])) {
             Ok(conn) => {
-                let rows = look(&conn).unwrap_or_else(|error| panic!("byte {at} of {}: {error}", path.display()));
+                let rows = read(&conn).unwrap_or_else(|error| panic!("byte {at} of {}: {error}", path.display()));
                 assert!(replica.may_be(rows, (level, name)), "byte {at} of {}", path.display());
             }
             Err(_) => refused += 1,
@@ -188,6 +189,6 @@ fn litestream_verify_reads_all_files_of_the_state_and_names_the_damaged_one() {
     assert!(error.contains(&largest.1.to_string()) && error.contains("is damaged"), "{error}");
     // From then on nothing wrong is read of it.
     wait_until("it is left out or refused", || {
-        look(&conn).map_or(true, |rows| replica.may_be(rows, (largest.0, largest.1)))
+        read(&conn).map_or(true, |rows| replica.may_be(rows, (largest.0, largest.1)))
     });
 }

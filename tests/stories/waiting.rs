@@ -1,6 +1,6 @@
 //! Reading one's own writes: `litestream_wait`, and `max_staleness`.
 
-use crate::support::bank::{Bank, look};
+use crate::support::bank::{Bank, read_state};
 use crate::support::extension::connect;
 use crate::support::litestream::Schedule;
 use litestream_vfs::ltx::Txid;
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 /// A reader that does not poll by itself as long as a test lasts.
 fn open(bank: &Bank, parameters: &[(&str, &str)]) -> Connection {
-    connect(&bank.place.url, &[&[("poll_interval", "1h")], parameters].concat())
+    connect(&bank.destination.url, &[&[("poll_interval", "1h")], parameters].concat())
 }
 
 fn wait(conn: &Connection, arguments: &[&dyn ToSql]) -> Result<i64, String> {
@@ -20,11 +20,11 @@ fn wait(conn: &Connection, arguments: &[&dyn ToSql]) -> Result<i64, String> {
 }
 
 fn seen(conn: &Connection) -> String {
-    look(conn).expect("it can be read")
+    read_state(conn).expect("it can be read")
 }
 
 #[test]
-fn a_writer_reads_what_it_wrote() {
+fn a_writer_reads_its_own_writes() {
     let mut bank = Bank::start(Schedule::QUIET);
     let conn = open(&bank, &[]);
     for _ in 0..3 {
@@ -40,14 +40,14 @@ fn a_writer_reads_what_it_wrote() {
     assert_eq!(wait(&conn, params![1, 0]), Ok(1), "it is there already");
 
     let other = Bank::start(Schedule::QUIET);
-    let uri = crate::support::extension::uri(&other.place.url, &[("poll_interval", "1h")]);
+    let uri = crate::support::extension::uri(&other.destination.url, &[("poll_interval", "1h")]);
     conn.execute("ATTACH ? AS other", [uri]).expect("it is attached");
     let beyond = other.head().next().to_string();
     assert_eq!(wait(&conn, params![beyond, 0, "other"]), Ok(0), "another schema's replica");
 }
 
 #[test]
-fn it_waits_until_the_transaction_comes_or_the_time_is_out() {
+fn wait_returns_at_the_transaction_or_at_the_timeout() {
     let mut bank = Bank::start(Schedule::QUIET);
     let conn = open(&bank, &[]);
     let next = bank.head().next();
@@ -68,7 +68,7 @@ fn requests(conn: &Connection) -> u64 {
 }
 
 #[test]
-fn a_hundred_who_wait_return_together_and_cost_as_much_as_one() {
+fn a_hundred_waits_return_together_and_cost_as_much_as_one() {
     let mut bank = Bank::start(Schedule::QUIET);
     let next = bank.head().next().to_string();
     let conns: Vec<Connection> = (0..100).map(|_| open(&bank, &[])).collect();
@@ -93,7 +93,7 @@ fn a_hundred_who_wait_return_together_and_cost_as_much_as_one() {
 }
 
 #[test]
-fn it_says_why_it_cannot_wait() {
+fn wait_reports_why_it_cannot_wait() {
     let bank = Bank::start(Schedule::QUIET);
     let conn = open(&bank, &[]);
     let head = bank.head().to_string();
@@ -120,7 +120,7 @@ fn it_says_why_it_cannot_wait() {
 }
 
 #[test]
-fn a_bound_on_staleness_has_each_transaction_ask_for_the_newest() {
+fn max_staleness_makes_each_transaction_check_for_newer_files() {
     let mut bank = Bank::start(Schedule::QUIET);
     let (fresh, other) = (open(&bank, &[("max_staleness", "1ms")]), open(&bank, &[]));
     for _ in 0..3 {

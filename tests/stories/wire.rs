@@ -4,7 +4,7 @@
 use crate::support::extension::uri;
 use crate::support::hosts::Host;
 use crate::support::keys::Issuer;
-use crate::support::litestream::Place;
+use crate::support::litestream::Destination;
 use crate::support::s3::{Request, S3Server};
 use crate::support::sample::upload_sample;
 use crate::support::wire::{Certificate, Proxy};
@@ -85,7 +85,7 @@ const PROVIDERS: [Provider; 14] = [
 ];
 
 #[test]
-fn each_provider_is_asked_at_its_host_for_its_path_in_its_region() {
+fn each_provider_gets_requests_at_its_host_for_its_path_in_its_region() {
     let wire = Wire::new();
     let (id, secret) = (wire.server.access_key.as_str(), wire.server.secret_key.as_str());
     let keys = [
@@ -121,7 +121,7 @@ fn each_provider_is_asked_at_its_host_for_its_path_in_its_region() {
 const CUSTOMER_KEY: [&str; 2] = ["MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=", "hRasmdxgYDKV3nvbahU1MA=="];
 
 #[test]
-fn the_key_of_objects_that_the_customer_encrypts_goes_with_every_read() {
+fn a_customer_key_is_sent_with_every_read() {
     let wire = Wire::new();
     let keys = [
         ("AWS_ACCESS_KEY_ID", wire.server.access_key.as_str()),
@@ -146,7 +146,7 @@ fn the_key_of_objects_that_the_customer_encrypts_goes_with_every_read() {
 }
 
 #[test]
-fn parameters_of_writers_are_taken_quietly_others_are_told_and_secrets_never() {
+fn writer_parameters_are_ignored_unknown_ones_reported_and_secrets_never_shown() {
     let wire = Wire::new();
     let [key, _] = CUSTOMER_KEY;
     let secret = wire.server.secret_key.as_str();
@@ -177,7 +177,7 @@ fn parameters_of_writers_are_taken_quietly_others_are_told_and_secrets_never() {
     let told = "nothing is known of the parameter 'colour', it is ignored";
     assert!(said.lines().any(|line| line.contains("WARN") && line.contains(told)), "{said}");
 
-    let mut session = Host::session(&Place {
+    let mut session = Host::session(&Destination {
         url: String::new(),
         environment: vec![("HTTPS_PROXY", wire.proxy.url.clone()), ("https_proxy", wire.proxy.url.clone())]
             .into_iter()
@@ -187,9 +187,9 @@ fn parameters_of_writers_are_taken_quietly_others_are_told_and_secrets_never() {
     let number = session.open(&url, &[]);
     let mut shown = said;
     for statement in ["SELECT group_concat(file) FROM pragma_database_list", "PRAGMA litestream_status"] {
-        shown += &session.must(number, statement);
+        shown += &session.query(number, statement);
     }
-    assert!(session.ask(number, "INSERT INTO orders DEFAULT VALUES").is_err_and(|error| !error.contains("hush")));
+    assert!(session.try_query(number, "INSERT INTO orders DEFAULT VALUES").is_err_and(|error| !error.contains("hush")));
     shown += &session.end().stderr;
     for hidden in [secret, "hush-token", key, &key[..20]] {
         assert!(!shown.contains(hidden), "{hidden} is shown: {shown}");
@@ -199,7 +199,7 @@ fn parameters_of_writers_are_taken_quietly_others_are_told_and_secrets_never() {
 
 /// The address of a container's service is always the same, so it is led to elsewhere as well.
 #[test]
-fn a_task_of_a_container_asks_the_containers_service() {
+fn a_container_task_gets_its_credentials_from_the_container_service() {
     let wire = Wire::new();
     let issuer = Issuer::start(&wire.server.keys, 60);
     let outcome = wire.dir.path().join("outcome");

@@ -1,6 +1,6 @@
 //! A database in which sums stay: money goes from account to account, and every transfer is written down.
 
-use super::litestream::{Place, Primary, Schedule, Stopped};
+use super::litestream::{Destination, Primary, Schedule, Stopped};
 use super::programs::wait_until;
 use super::workload;
 use litestream_vfs::ltx::{FileName, Txid};
@@ -18,12 +18,12 @@ const ACCOUNTS: i64 = 1000;
 pub const TOTAL: i64 = 1000 * ACCOUNTS;
 
 /// One row that shows every page's state: what never changes, what must agree across tables, and a mark of this state.
-pub const LOOK: &str = "SELECT (SELECT sum(balance) FROM accounts), (SELECT count(*) FROM accounts),
+pub const STATE_SQL: &str = "SELECT (SELECT sum(balance) FROM accounts), (SELECT count(*) FROM accounts),
     (SELECT transfers FROM bank), (SELECT max(number) FROM ledger), (SELECT sum(id * balance) FROM accounts),
     (SELECT count(*) + sum(length(note)) FROM ledger)";
 
 /// Founds a bank, with money for all. Others may use the database at the same time.
-pub fn found(path: &Path) -> Connection {
+pub fn create(path: &Path) -> Connection {
     let conn = workload::create(path, "");
     conn.busy_timeout(Duration::from_secs(60)).expect("there is a timeout");
     workload::run(
@@ -61,18 +61,21 @@ pub fn transfer(conn: &Connection) {
 }
 
 /// Looks at all of it. Equal looks are looks at the same state; an error says why it cannot be read, or what is torn.
-pub fn look(conn: &Connection) -> Result<String, String> {
-    let look: [i64; 6] = conn
-        .query_row(LOOK, [], |row| {
-            let mut look = [0; 6];
-            look.iter_mut().enumerate().try_for_each(|(column, value)| row.get(column).map(|found| *value = found))?;
-            Ok(look)
+pub fn read_state(conn: &Connection) -> Result<String, String> {
+    let read_state: [i64; 6] = conn
+        .query_row(STATE_SQL, [], |row| {
+            let mut read_state = [0; 6];
+            read_state
+                .iter_mut()
+                .enumerate()
+                .try_for_each(|(column, value)| row.get(column).map(|found| *value = found))?;
+            Ok(read_state)
         })
         .map_err(|error| error.to_string())?;
-    let [sum, accounts, transfers, last, ..] = look;
+    let [sum, accounts, transfers, last, ..] = read_state;
     match (sum, accounts) == (TOTAL, ACCOUNTS) && transfers == last {
-        true => Ok(look.map(|value| value.to_string()).join("|")),
-        false => Err(format!("a torn state: {look:?}")),
+        true => Ok(read_state.map(|value| value.to_string()).join("|")),
+        false => Err(format!("a torn state: {read_state:?}")),
     }
 }
 
@@ -98,7 +101,7 @@ pub fn head(replica: &Path) -> Option<Txid> {
 pub struct Bank {
     pub dir: TempDir,
     pub conn: Connection,
-    pub place: Place,
+    pub destination: Destination,
     pub primary: Option<Primary>,
     /// Every state there was, as looks at it.
     pub states: BTreeSet<String>,
@@ -108,10 +111,10 @@ impl Bank {
     /// One that has replicated a few transfers to a directory.
     pub fn start(schedule: Schedule) -> Bank {
         let dir = tempfile::tempdir().expect("a directory");
-        let conn = found(&dir.path().join("app.db"));
-        let place = Place::directory(&dir.path().join("replica"));
-        let primary = Some(Primary::start(&dir.path().join("app.db"), &place, schedule));
-        let mut bank = Bank { dir, conn, place, primary, states: BTreeSet::new() };
+        let conn = create(&dir.path().join("app.db"));
+        let destination = Destination::directory(&dir.path().join("replica"));
+        let primary = Some(Primary::start(&dir.path().join("app.db"), &destination, schedule));
+        let mut bank = Bank { dir, conn, destination, primary, states: BTreeSet::new() };
         bank.states.insert(bank.state());
         bank.transfer(5);
         bank
@@ -129,7 +132,7 @@ impl Bank {
 
     /// How it stands now.
     pub fn state(&self) -> String {
-        look(&self.conn).expect("the primary's database is whole")
+        read_state(&self.conn).expect("the primary's database is whole")
     }
 
     /// Commits, and replicates each if the primary runs.

@@ -12,7 +12,7 @@ pub fn library() -> &'static Path {
     static LINKED: OnceLock<PathBuf> = OnceLock::new();
     LINKED.get_or_init(|| {
         let named = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("litestream-vfs{DLL_SUFFIX}"));
-        put_at(&named);
+        copy_to(&named);
         named
     })
 }
@@ -43,7 +43,7 @@ fn built() -> &'static Path {
 }
 
 /// A copy of the library, under another name or as another file.
-pub fn put_at(path: &Path) {
+pub fn copy_to(path: &Path) {
     let built = built();
     // Another test process may be loading the file that stands there: it keeps the old one.
     let partial = path.with_extension(std::process::id().to_string());

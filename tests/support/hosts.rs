@@ -1,7 +1,7 @@
 //! Host programs: other languages' SQLite, each in a process of its own, loading the extension as its users do.
 
 use super::extension;
-use super::litestream::Place;
+use super::litestream::Destination;
 use super::programs::{Ended, program, run};
 use super::session::Session;
 use std::path::Path;
@@ -80,8 +80,8 @@ impl Host {
     }
 
     /// With what it takes to read that place.
-    pub fn credentials(mut self, place: &Place) -> Host {
-        self.command.envs(place.environment.iter().cloned());
+    pub fn credentials(mut self, destination: &Destination) -> Host {
+        self.command.envs(destination.environment.iter().cloned());
         self
     }
 
@@ -98,8 +98,8 @@ impl Host {
     }
 
     /// A process that does what it is told.
-    pub fn session(place: &Place) -> Session {
-        let Host { command, dir, .. } = Host::python("session.py").credentials(place);
+    pub fn session(destination: &Destination) -> Session {
+        let Host { command, dir, .. } = Host::python("session.py").credentials(destination);
         Session::start(command, dir)
     }
 

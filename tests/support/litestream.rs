@@ -12,26 +12,26 @@ const LIMIT: Duration = Duration::from_secs(120);
 
 /// Where a replica lies, and what one needs to know to read it.
 #[derive(Clone, Debug)]
-pub struct Place {
+pub struct Destination {
     /// As Litestream and the extension both read it.
     pub url: String,
     /// Credentials, as variables of the environment.
     pub environment: Vec<(&'static str, String)>,
 }
 
-impl Place {
+impl Destination {
     /// A directory.
-    pub fn directory(path: &Path) -> Place {
-        Place { url: format!("file://{}", path.display()), environment: Vec::new() }
+    pub fn directory(path: &Path) -> Destination {
+        Destination { url: format!("file://{}", path.display()), environment: Vec::new() }
     }
 
     /// A path on an S3 server.
-    pub fn s3(server: &S3Server, path: &str) -> Place {
+    pub fn s3(server: &S3Server, path: &str) -> Destination {
         let environment = vec![
             ("AWS_ACCESS_KEY_ID", server.access_key.clone()),
             ("AWS_SECRET_ACCESS_KEY", server.secret_key.clone()),
         ];
-        Place { url: server.url(path), environment }
+        Destination { url: server.url(path), environment }
     }
 
     /// The replica's files, as (level, min, max).
@@ -88,7 +88,7 @@ impl Place {
 #[derive(Clone, Copy, Debug)]
 pub struct Schedule {
     /// Between two looks at the database that nobody asked for; None if it only looks when it is told to.
-    pub look: Option<Duration>,
+    pub monitor_interval: Option<Duration>,
     /// Between two compactions into level 1, into level 2, and so on.
     pub compactions: &'static [Duration],
     /// Between two snapshots.
@@ -102,22 +102,26 @@ const NEVER: Duration = Duration::from_secs(3600);
 impl Schedule {
     /// All levels fill within seconds, and nothing is deleted.
     pub const BUSY: Schedule = Schedule {
-        look: None,
+        monitor_interval: None,
         compactions: &[Duration::from_secs(1), Duration::from_secs(3)],
         snapshot: Duration::from_secs(5),
         l0_retention: NEVER,
     };
 
     /// As [`Schedule::BUSY`], and level 0 is deleted as soon as it may be.
-    pub const FORGETFUL: Schedule = Schedule { l0_retention: Duration::from_secs(1), ..Schedule::BUSY };
+    pub const SHORT_RETENTION: Schedule = Schedule { l0_retention: Duration::from_secs(1), ..Schedule::BUSY };
 
     /// Level 0 alone.
-    pub const QUIET: Schedule =
-        Schedule { look: None, compactions: &[NEVER], snapshot: Duration::from_secs(24 * 3600), l0_retention: NEVER };
+    pub const QUIET: Schedule = Schedule {
+        monitor_interval: None,
+        compactions: &[NEVER],
+        snapshot: Duration::from_secs(24 * 3600),
+        l0_retention: NEVER,
+    };
 
     /// A file for nearly every commit, without being told, and everything rearranged and deleted all the time.
-    pub const RESTLESS: Schedule = Schedule {
-        look: Some(Duration::from_millis(50)),
+    pub const CONTINUOUS: Schedule = Schedule {
+        monitor_interval: Some(Duration::from_millis(50)),
         compactions: &[Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(5)],
         snapshot: Duration::from_secs(8),
         l0_retention: Duration::from_secs(1),
@@ -129,21 +133,21 @@ pub struct Primary {
     child: Child,
     dir: PathBuf,
     database: PathBuf,
-    place: Place,
+    destination: Destination,
     schedule: Schedule,
 }
 
 /// A primary that is not running.
 pub struct Stopped {
     database: PathBuf,
-    place: Place,
+    destination: Destination,
     schedule: Schedule,
 }
 
 impl Stopped {
     /// Starts it again.
     pub fn start(self) -> Primary {
-        Primary::start(&self.database, &self.place, self.schedule)
+        Primary::start(&self.database, &self.destination, self.schedule)
     }
 
     /// `litestream reset`: it forgets all that it knows of the database.
@@ -161,21 +165,21 @@ impl Stopped {
         let config = config.to_str().expect("the paths of tests are text");
         let database = database.map(|path| path.to_str().expect("the paths of tests are text"));
         let arguments: Vec<&str> = command.iter().copied().chain(["-config", config]).chain(database).collect();
-        let ended = self.place.litestream(&arguments);
+        let ended = self.destination.litestream(&arguments);
         assert!(ended.status.success(), "{arguments:?}: {ended:?}");
     }
 }
 
 impl Primary {
-    /// Replicates `database`, in WAL mode already, to `place`. Keeps its own files beside the database.
-    pub fn start(database: &Path, place: &Place, schedule: Schedule) -> Primary {
+    /// Replicates `database`, in WAL mode already, to `destination`. Keeps its own files beside the database.
+    pub fn start(database: &Path, destination: &Destination, schedule: Schedule) -> Primary {
         let dir = database.parent().expect("a database lies in a directory").to_owned();
         let socket = dir.join("socket");
         let _ = std::fs::remove_file(&socket);
-        std::fs::write(dir.join("litestream.yml"), config(database, &socket, place, schedule))
+        std::fs::write(dir.join("litestream.yml"), config(database, &socket, destination, schedule))
             .expect("a file is written");
         let log = File::create(dir.join("litestream.log")).expect("a log is created");
-        let mut child = place
+        let mut child = destination
             .command()
             .args(["replicate", "-config"])
             .arg(dir.join("litestream.yml"))
@@ -192,7 +196,7 @@ impl Primary {
             );
             socket.exists()
         });
-        Primary { child, dir, database: database.to_owned(), place: place.clone(), schedule }
+        Primary { child, dir, database: database.to_owned(), destination: destination.clone(), schedule }
     }
 
     /// Replicates all that is committed now, and answers the TXID which the replica then has.
@@ -200,7 +204,7 @@ impl Primary {
         let database = self.database.to_str().expect("the paths of tests are text");
         let socket = self.dir.join("socket");
         let socket = socket.to_str().expect("the paths of tests are text");
-        let ended = self.place.litestream(&["sync", "-wait", "-timeout", "100", "-socket", socket, database]);
+        let ended = self.destination.litestream(&["sync", "-wait", "-timeout", "100", "-socket", socket, database]);
         let txid = ended.stdout.lines().find_map(|line| line.strip_prefix("replica_txid: "));
         match txid {
             Some(txid) => Txid(txid.parse().expect("sync prints a decimal TXID")),
@@ -211,7 +215,7 @@ impl Primary {
     /// Waits until the replica has a file at each of these levels.
     pub fn wait_for_levels(&self, levels: &[u8]) {
         programs::wait_until("the primary fills its levels", || {
-            let files = self.place.files();
+            let files = self.destination.files();
             levels.iter().all(|level| files.iter().any(|file| file.0 == *level))
         });
     }
@@ -222,7 +226,7 @@ impl Primary {
 
     /// Ends it. The replica stays as it is.
     pub fn stop(self) -> Stopped {
-        Stopped { database: self.database.clone(), place: self.place.clone(), schedule: self.schedule }
+        Stopped { database: self.database.clone(), destination: self.destination.clone(), schedule: self.schedule }
     }
 }
 
@@ -237,9 +241,9 @@ impl Drop for Primary {
     }
 }
 
-fn config(database: &Path, socket: &Path, place: &Place, schedule: Schedule) -> String {
-    let Schedule { look, compactions, snapshot, l0_retention } = schedule;
-    let look = look.unwrap_or(NEVER);
+fn config(database: &Path, socket: &Path, destination: &Destination, schedule: Schedule) -> String {
+    let Schedule { monitor_interval, compactions, snapshot, l0_retention } = schedule;
+    let monitor_interval = monitor_interval.unwrap_or(NEVER);
     let levels: Vec<String> = compactions.iter().map(|interval| format!("{{interval: {interval:?}}}")).collect();
     format!(
         "socket: {{enabled: true, path: {socket:?}}}\n\
@@ -249,9 +253,9 @@ fn config(database: &Path, socket: &Path, place: &Place, schedule: Schedule) -> 
          l0-retention-check-interval: 1s\n\
          dbs:\n\
          - path: {database:?}\n  \
-           monitor-interval: {look:?}\n  \
-           replica: {{url: {:?}, sync-interval: {look:?}}}\n",
+           monitor-interval: {monitor_interval:?}\n  \
+           replica: {{url: {:?}, sync-interval: {monitor_interval:?}}}\n",
         levels.join(", "),
-        place.url,
+        destination.url,
     )
 }

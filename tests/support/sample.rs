@@ -2,7 +2,7 @@
 
 use super::extension;
 use super::hosts::Host;
-use super::litestream::Place;
+use super::litestream::Destination;
 use super::s3::S3Server;
 use std::env::consts::DLL_SUFFIX;
 use std::fs;
@@ -32,16 +32,16 @@ pub fn upload_sample(server: &S3Server, path: &str) {
 /// The machine of a reader who follows a document: the library is in the current directory, the sample in a bucket.
 pub struct Machine {
     pub dir: TempDir,
-    pub place: Place,
+    pub destination: Destination,
     _server: S3Server,
 }
 
 impl Machine {
     pub fn new() -> Machine {
         let (dir, server) = (tempfile::tempdir().expect("a directory"), S3Server::start());
-        extension::put_at(&dir.path().join(format!("litestream-vfs{DLL_SUFFIX}")));
+        extension::copy_to(&dir.path().join(format!("litestream-vfs{DLL_SUFFIX}")));
         upload_sample(&server, "app");
-        Machine { dir, place: Place::s3(&server, "app"), _server: server }
+        Machine { dir, destination: Destination::s3(&server, "app"), _server: server }
     }
 
     /// The code blocks of a document in a language, with the URL of this bucket, and the time of the sample in place of
@@ -49,13 +49,13 @@ impl Machine {
     pub fn blocks(&self, document: &str, language: &str, time: &str) -> Vec<String> {
         let start = format!("```{language}\n");
         let blocks = document.split(&start).skip(1).map(|rest| rest.split_once("```").expect("a block ends").0);
-        blocks.map(|text| text.replace("s3://bucket/app", &self.place.url).replace(time, &earlier())).collect()
+        blocks.map(|text| text.replace("s3://bucket/app", &self.destination.url).replace(time, &earlier())).collect()
     }
 
     /// Writes a block to a file, and returns what the host prints that `host` makes of the file.
     pub fn run(&self, name: &str, block: &str, host: impl FnOnce(&Path) -> Host) -> String {
         let path = self.dir.path().join(name);
         fs::write(&path, block).expect("a file is written");
-        host(&path).within(self.dir.path()).credentials(&self.place).succeed()
+        host(&path).within(self.dir.path()).credentials(&self.destination).succeed()
     }
 }

@@ -34,11 +34,11 @@ impl Session {
 
     /// Opens a replica, and answers the connection's number: 0, 1, 2, …
     pub fn open(&mut self, replica_url: &str, parameters: &[(&str, &str)]) -> usize {
-        self.ask_to_open(replica_url, parameters).unwrap_or_else(|error| panic!("cannot open {replica_url}: {error}"))
+        self.try_open(replica_url, parameters).unwrap_or_else(|error| panic!("cannot open {replica_url}: {error}"))
     }
 
     /// As [`Session::open`], of what may fail.
-    pub fn ask_to_open(&mut self, replica_url: &str, parameters: &[(&str, &str)]) -> Result<usize, String> {
+    pub fn try_open(&mut self, replica_url: &str, parameters: &[(&str, &str)]) -> Result<usize, String> {
         let number = self.order(&format!("open {}", extension::uri(replica_url, parameters)))?;
         Ok(number.parse().expect("connections have numbers"))
     }
@@ -49,13 +49,13 @@ impl Session {
     }
 
     /// The first row of what a statement answers, its columns separated by `|`.
-    pub fn ask(&mut self, connection: usize, sql: &str) -> Result<String, String> {
+    pub fn try_query(&mut self, connection: usize, sql: &str) -> Result<String, String> {
         self.order(&format!("{connection} {}", sql.replace('\n', " ")))
     }
 
     /// As [`Session::ask`], of what cannot fail.
-    pub fn must(&mut self, connection: usize, sql: &str) -> String {
-        self.ask(connection, sql).unwrap_or_else(|error| panic!("connection {connection}, {sql}: {error}"))
+    pub fn query(&mut self, connection: usize, sql: &str) -> String {
+        self.try_query(connection, sql).unwrap_or_else(|error| panic!("connection {connection}, {sql}: {error}"))
     }
 
     fn order(&mut self, line: &str) -> Result<String, String> {

@@ -4,8 +4,8 @@ use crate::support::hosts::Host;
 use std::path::Path;
 
 #[test]
-fn odd_names_relative_urls_and_a_directory_that_comes_later() {
+fn odd_names_relative_urls_and_a_late_first_backup_work() {
     let dir = tempfile::tempdir().expect("a directory");
     let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("sample/replica");
-    assert_eq!(Host::python("places.py").arg(sample).arg(dir.path()).succeed(), "ok\n");
+    assert_eq!(Host::python("urls.py").arg(sample).arg(dir.path()).succeed(), "ok\n");
 }
