@@ -104,7 +104,7 @@ async fn consumers_are_deleted_soon_after_a_read() {
     store.read(Level::ZERO, name(1, 1), 0..10, None).await.expect("a file");
     let mut left = usize::MAX;
     for _ in 0..100 {
-        left = server.readers("app").await;
+        left = server.consumers("app").await;
         if left == 0 {
             break;
         }

@@ -1,4 +1,4 @@
-//! The real Litestream: a primary that replicates a database, and the restores that the extension is measured against.
+//! The real Litestream: a primary that replicates a database, and the restores that the tests compare with.
 
 use super::programs::{self, program};
 use super::s3::S3Server;
@@ -10,12 +10,12 @@ use std::time::Duration;
 
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// Where a replica lies, and what one needs to know to read it.
+/// The URL of a replica, and the credentials for it.
 #[derive(Clone, Debug)]
 pub struct Destination {
-    /// As Litestream and the extension both read it.
+    /// As Litestream and the extension both accept it.
     pub url: String,
-    /// Credentials, as variables of the environment.
+    /// The credentials, as environment variables.
     pub environment: Vec<(&'static str, String)>,
 }
 
@@ -34,7 +34,7 @@ impl Destination {
         Destination { url: server.url(path), environment }
     }
 
-    /// The replica's files, as (level, min, max).
+    /// Returns the replica's files as (level, min, max).
     pub fn files(&self) -> Vec<(u8, Txid, Txid)> {
         let listed = self.litestream(&["ltx", "-level", "all", &self.url]);
         assert!(listed.status.success(), "cannot list {}: {}", self.url, listed.stderr);
@@ -43,11 +43,11 @@ impl Destination {
             let mut next = || words.next().unwrap_or_else(|| panic!("a file has a level and two TXIDs: {line:?}"));
             (next().parse().expect("a level"), next().parse().expect("a TXID"), next().parse().expect("a TXID"))
         };
-        // What a log says may stand before the table.
+        // Log lines may precede the table.
         listed.stdout.lines().skip_while(|line| !line.starts_with("level")).skip(1).map(file).collect()
     }
 
-    /// Every TXID that ends a file, ascending.
+    /// Returns the last TXID of every file in ascending order.
     pub fn txids(&self) -> Vec<Txid> {
         let mut txids: Vec<Txid> = self.files().into_iter().map(|(_, _, max)| max).collect();
         txids.sort_unstable();
@@ -55,19 +55,19 @@ impl Destination {
         txids
     }
 
-    /// Restores the database at exactly this TXID to `output`; false if the replica cannot show it.
+    /// Restores the database at exactly this TXID to `output`. Returns false if the replica does not contain it.
     pub fn restore(&self, txid: Txid, output: &Path) -> bool {
         self.restore_with(&["-txid", &txid.to_string()], output)
     }
 
-    /// Restores the database to `output` as these arguments say; false if the replica cannot show that.
-    pub fn restore_with(&self, moment: &[&str], output: &Path) -> bool {
+    /// Restores the database to `output` with these arguments. Returns false if the replica does not contain that state.
+    pub fn restore_with(&self, position: &[&str], output: &Path) -> bool {
         let output = output.to_str().expect("the paths of tests are text");
-        let arguments: Vec<&str> = ["restore", "-force"].iter().chain(moment).copied().collect();
+        let arguments: Vec<&str> = ["restore", "-force"].iter().chain(position).copied().collect();
         let ended = self.litestream(&[&arguments[..], &["-o", output, &self.url]].concat());
         if !ended.status.success() {
             let unavailable = ended.stderr.contains("no matching backup files available");
-            assert!(unavailable, "cannot restore {} at {moment:?}: {}{}", self.url, ended.stdout, ended.stderr);
+            assert!(unavailable, "cannot restore {} at {position:?}: {}{}", self.url, ended.stdout, ended.stderr);
         }
         ended.status.success()
     }
@@ -84,16 +84,16 @@ impl Destination {
     }
 }
 
-/// How often the primary looks at its database and rearranges its replica.
+/// How often the primary checks its database and compacts its replica.
 #[derive(Clone, Copy, Debug)]
 pub struct Schedule {
-    /// Between two looks at the database that nobody asked for; None if it only looks when it is told to.
+    /// The time between two checks of the database. None if only [`Primary::sync`] checks it.
     pub monitor_interval: Option<Duration>,
-    /// Between two compactions into level 1, into level 2, and so on.
+    /// The time between two compactions into level 1, into level 2, and so on.
     pub compactions: &'static [Duration],
-    /// Between two snapshots.
+    /// The time between two snapshots.
     pub snapshot: Duration,
-    /// How long files stay at level 0 once they are in level 1.
+    /// How long files stay at level 0 after they are compacted into level 1.
     pub l0_retention: Duration,
 }
 
@@ -108,10 +108,10 @@ impl Schedule {
         l0_retention: NEVER,
     };
 
-    /// As [`Schedule::BUSY`], and level 0 is deleted as soon as it may be.
+    /// As [`Schedule::BUSY`], but files of level 0 are deleted as soon as possible.
     pub const SHORT_RETENTION: Schedule = Schedule { l0_retention: Duration::from_secs(1), ..Schedule::BUSY };
 
-    /// Level 0 alone.
+    /// Only level 0.
     pub const QUIET: Schedule = Schedule {
         monitor_interval: None,
         compactions: &[NEVER],
@@ -119,7 +119,7 @@ impl Schedule {
         l0_retention: NEVER,
     };
 
-    /// A file for nearly every commit, without being told, and everything rearranged and deleted all the time.
+    /// A file for nearly every commit without a sync, and constant compactions and deletions.
     pub const CONTINUOUS: Schedule = Schedule {
         monitor_interval: Some(Duration::from_millis(50)),
         compactions: &[Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(5)],
@@ -128,7 +128,7 @@ impl Schedule {
     };
 }
 
-/// A running `litestream replicate`. It looks at the database when told to, so that each [`Primary::sync`] is one step.
+/// A running `litestream replicate`. It checks the database only on request, so that each [`Primary::sync`] is one step.
 pub struct Primary {
     child: Child,
     dir: PathBuf,
@@ -150,12 +150,12 @@ impl Stopped {
         Primary::start(&self.database, &self.destination, self.schedule)
     }
 
-    /// `litestream reset`: it forgets all that it knows of the database.
+    /// Runs `litestream reset`, which deletes Litestream's metadata of the database.
     pub fn reset(&self) {
         self.run(&["reset"], Some(&self.database));
     }
 
-    /// Replicates what is committed, and a snapshot of it.
+    /// Replicates all committed transactions and a snapshot.
     pub fn force_snapshot(&self) {
         self.run(&["replicate", "-once", "-force-snapshot"], None);
     }
@@ -171,9 +171,9 @@ impl Stopped {
 }
 
 impl Primary {
-    /// Replicates `database`, in WAL mode already, to `destination`. Keeps its own files beside the database.
+    /// Replicates `database`, which must be in WAL mode, to `destination`. Litestream keeps its own files next to the database.
     pub fn start(database: &Path, destination: &Destination, schedule: Schedule) -> Primary {
-        let dir = database.parent().expect("a database lies in a directory").to_owned();
+        let dir = database.parent().expect("a database is in a directory").to_owned();
         let socket = dir.join("socket");
         let _ = std::fs::remove_file(&socket);
         std::fs::write(dir.join("litestream.yml"), config(database, &socket, destination, schedule))
@@ -188,7 +188,7 @@ impl Primary {
             .spawn()
             .expect("litestream starts");
         programs::wait_until("litestream opens its control socket", || {
-            let ended = child.try_wait().expect("a child can be asked");
+            let ended = child.try_wait().expect("the state of a child can be read");
             assert!(
                 ended.is_none(),
                 "litestream ended: {}",
@@ -199,7 +199,7 @@ impl Primary {
         Primary { child, dir, database: database.to_owned(), destination: destination.clone(), schedule }
     }
 
-    /// Replicates all that is committed now, and answers the TXID which the replica then has.
+    /// Replicates all committed transactions, and returns the newest TXID of the replica.
     pub fn sync(&self) -> Txid {
         let database = self.database.to_str().expect("the paths of tests are text");
         let socket = self.dir.join("socket");
@@ -224,7 +224,7 @@ impl Primary {
         std::fs::read_to_string(self.dir.join("litestream.log")).unwrap_or_default()
     }
 
-    /// Ends it. The replica stays as it is.
+    /// Stops it. The replica is unchanged.
     pub fn stop(self) -> Stopped {
         Stopped { database: self.database.clone(), destination: self.destination.clone(), schedule: self.schedule }
     }
@@ -232,7 +232,7 @@ impl Primary {
 
 impl Drop for Primary {
     fn drop(&mut self) {
-        // Litestream writes files under a temporary name first, so this is as good as a signal it could catch.
+        // Litestream writes files under a temporary name first, so that killing it leaves no partial file.
         let _ = self.child.kill();
         let _ = self.child.wait();
         if std::thread::panicking() {

@@ -1,6 +1,6 @@
-//! What the stories share: the real primary, the programs that load the extension, and ways to look at what they read.
+//! Shared code of the tests: the primary, the host programs that load the extension, servers, and comparisons of data.
 
-// Litestream is not made for Windows, so the stories that need a primary are not told there.
+// Litestream does not run on Windows, so tests with a primary do not either.
 #[cfg(unix)]
 pub mod bank;
 #[cfg(target_os = "linux")]

@@ -1,4 +1,4 @@
-//! Replicas that Litestream wrote, wherever they lie, and the same databases as it restores them.
+//! Replicas that Litestream wrote to any backend, compared with its restores.
 
 use super::hosts::Host;
 use super::litestream::{Destination, Primary, Schedule};
@@ -9,7 +9,7 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-/// Has Litestream replicate a database through a whole life to that place.
+/// Runs the whole workload, and replicates it with Litestream.
 pub fn replicate_workload(destination: &Destination) {
     let dir = tempfile::tempdir().expect("a directory");
     let database = dir.path().join("app.db");
@@ -24,7 +24,7 @@ pub fn replicate_workload(destination: &Destination) {
     primary.stop();
 }
 
-/// Reads a whole database in a process of its own, since credentials come from the environment, into a file.
+/// Copies a whole database to a file, in a separate process because the credentials come from its environment.
 pub fn serialize(destination: &Destination, txid: &str, output: &Path) -> Ended {
     let host = Host::python("serialize.py").arg(&destination.url).arg(txid).arg(output);
     let ended = host.credentials(destination).run();
@@ -32,19 +32,19 @@ pub fn serialize(destination: &Destination, txid: &str, output: &Path) -> Ended 
     ended
 }
 
-/// Compares every byte of many states, as read from one place, with what Litestream restores from another. Answers what
-/// was said on the way.
+/// Compares every byte of many states that `reading` serves with those that Litestream restores from `restoring`. Returns
+/// what the extension wrote to stderr.
 pub fn assert_served_as_restored(reading: &Destination, restoring: &Destination) -> String {
     let dir = tempfile::tempdir().expect("a directory");
     let (restored, served) = (dir.path().join("restored.db"), dir.path().join("served.db"));
-    let mut said = Vec::new();
-    // A process for each state: every third and the newest are enough here.
+    let mut stderr = Vec::new();
+    // Each state takes a process, so only every third one and the newest are compared.
     for txid in restoring.txids().into_iter().rev().step_by(3) {
         if restoring.restore(txid, &restored) {
-            said.push(serialize(reading, &txid.to_string(), &served).stderr);
+            stderr.push(serialize(reading, &txid.to_string(), &served).stderr);
             assert_same_file(&served, &restored);
         }
     }
-    assert!(said.len() >= 5, "{} states compared", said.len());
-    said.concat()
+    assert!(stderr.len() >= 5, "{} states compared", stderr.len());
+    stderr.concat()
 }
