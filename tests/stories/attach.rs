@@ -1,4 +1,4 @@
-//! What SQL may attach: it may come from somebody else than the application.
+//! What ATTACH may open. The SQL may come from someone other than the application.
 
 #[cfg(feature = "sftp")]
 use crate::support::extension::{connect, open};
@@ -21,7 +21,7 @@ fn attach(session: &mut Session, connection: usize, url: &str) -> Result<String,
     session.try_query(connection, &format!("ATTACH '{uri}' AS other"))
 }
 
-/// A process with credentials for every backend, and these variables besides.
+/// Starts a process with credentials for every backend, and these variables.
 fn session(variables: &[(&'static str, String)]) -> Session {
     let credentials = [
         ("AWS_ACCESS_KEY_ID", "me"),
@@ -42,7 +42,7 @@ fn session(variables: &[(&'static str, String)]) -> Session {
     Host::session(&Destination { url: String::new(), environment })
 }
 
-/// A port of this machine, and whether somebody has connected to it.
+/// A local port that notices connections.
 struct Trap(TcpListener);
 
 impl Trap {
@@ -61,7 +61,7 @@ impl Trap {
     }
 }
 
-/// URLs whose server gets credentials of the environment.
+/// Returns URLs whose server would get credentials of the environment.
 fn urls_to(host: &str) -> Vec<String> {
     vec![
         format!("s3://bucket/app?endpoint=http://{host}"),
@@ -92,9 +92,9 @@ fn attach_sends_no_environment_credentials_to_a_server_named_only_in_sql() {
         attach(&mut session, connection, url).expect_err(url);
         let sql = format!("VACUUM INTO '{}'", uri(url, &[("open_timeout", "0")]));
         session.try_query(connection, &sql).expect_err(url);
-        assert!(!trap.was_reached(), "{url}: the server was asked");
+        assert!(!trap.was_reached(), "{url}: the server was contacted");
     }
-    assert_eq!(session.query(connection, COUNT), "632", "the main database is as it was");
+    assert_eq!(session.query(connection, COUNT), "632", "the main database still works");
     let said = session.end().stderr;
     let refusals = said.matches("ATTACH may not send the credentials of this environment to ").count();
     assert_eq!(refusals, urls.len() * 2, "{said}");
@@ -104,7 +104,7 @@ fn attach_sends_no_environment_credentials_to_a_server_named_only_in_sql() {
     );
 }
 
-/// A bucket with the sample at two paths, and the keys to it.
+/// Starts a bucket with the sample at two paths, and returns its credentials.
 fn bucket() -> (S3Server, Vec<(&'static str, String)>) {
     let server = S3Server::start();
     upload_sample(&server, "app");
@@ -118,7 +118,7 @@ fn sql_may_attach_what_the_application_has_opened() {
     let (server, keys) = bucket();
     let mut session = session(&keys);
     let local = session.open(&sample_url(), &[]);
-    attach(&mut session, local, &server.url("app")).expect_err("nobody but SQL has named the server");
+    attach(&mut session, local, &server.url("app")).expect_err("only SQL has named the server");
     assert_eq!(server.take_requests(), []);
 
     let main = session.open(&server.url("app"), &[]);
@@ -163,7 +163,7 @@ fn only_allowed_urls_are_opened() {
 #[test]
 fn attach_can_be_switched_off() {
     let (server, keys) = bucket();
-    // By the main database, whatever the URI of the other says.
+    // By the main database, even if the URI of the attached one differs.
     let mut session = self::session(&keys);
     let closed = session.open(&server.url("app"), &[("attach", "off")]);
     assert_eq!(session.query(closed, COUNT), "632");
@@ -173,14 +173,14 @@ fn attach_can_be_switched_off() {
         let sql = format!("ATTACH '{}' AS other", uri(&server.url("tenants/1"), parameters));
         session.try_query(closed, &sql).expect_err("it is off");
     }
-    assert!(server.take_requests().iter().all(|request| !request.uri.contains("tenants")), "nothing was asked");
+    assert!(server.take_requests().iter().all(|request| !request.uri.contains("tenants")), "no request was sent");
     session.query(closed, "ATTACH ':memory:' AS own");
-    attach(&mut session, open, &server.url("tenants/1")).expect("another connection may");
+    attach(&mut session, open, &server.url("tenants/1")).expect("another connection may attach");
     assert_eq!(session.query(open, COUNT_ATTACHED), "632");
     let said = session.end().stderr;
     assert_eq!(said.matches("may not attach replicas: attach is off").count(), 2, "{said}");
 
-    // By the environment, where the main database does not say otherwise.
+    // By the environment, unless the main database overrides it.
     let mut session = self::session(&[&keys[..], &[("LITESTREAM_ATTACH", "off".to_owned())]].concat());
     let closed = session.open(&sample_url(), &[]);
     let open = session.open(&sample_url(), &[("attach", "on"), ("txid", "")]);
@@ -189,19 +189,19 @@ fn attach_can_be_switched_off() {
     attach(&mut session, open, &sample_url()).expect("the application has it on");
 }
 
-/// What is looked at only once SQLite has told who asks fails all the same where it is opened.
+/// A file that is opened only after SQLite names the connection still reports its error from the open.
 #[test]
 fn an_open_that_fails_after_xopen_reports_its_error() {
     let mut session = session(&[]);
     let error = session.try_open("s3://bucket/app?endpoint=http://127.0.0.1:1", &[("open_timeout", "0")]);
-    let error = error.expect_err("nobody listens there");
+    let error = error.expect_err("no server listens there");
     assert!(error.contains("cannot open ") && error.contains("cannot connect to http://127.0.0.1:1"), "{error}");
-    // A file that went its way leaves nothing behind.
+    // The failed open leaves nothing behind.
     let connection = session.open(&sample_url(), &[]);
     assert_eq!(session.query(connection, COUNT), "632");
 }
 
-/// SQLite with `SQLITE_ENABLE_API_ARMOR`, as this process has it, answers nothing of a connection that it is still opening.
+/// With `SQLITE_ENABLE_API_ARMOR`, as in this process, SQLite's functions fail for a connection that is still being opened.
 #[cfg(feature = "sftp")]
 #[test]
 fn attach_is_recognised_in_builds_with_api_armor() {
@@ -209,15 +209,15 @@ fn attach_is_recognised_in_builds_with_api_armor() {
     let there = uri(&format!("sftp://me@{}/app?insecure-host-key=true", trap.host()), &[("open_timeout", "0")]);
     for conn in [connect(&sample_url(), &[]), open(":memory:").expect("memory can be opened")] {
         conn.execute("ATTACH ? AS other", [&there]).expect_err("only SQL names the server");
-        assert!(!trap.was_reached(), "the server was asked");
+        assert!(!trap.was_reached(), "the server was contacted");
     }
-    // Nobody speaks SSH there: the server was asked, and nothing came.
+    // The server is contacted, but it does not speak SSH.
     let listener = trap.0.try_clone().expect("a socket");
     let hangs_up = std::thread::spawn(move || {
         let reached = wait_for(|| listener.accept().ok());
         drop(reached);
     });
-    let error = open(&there).expect_err("it is no SSH server").to_string();
+    let error = open(&there).expect_err("it is not an SSH server").to_string();
     assert!(error.contains("cannot open "), "{error}");
     hangs_up.join().expect("the application may name any server");
 }
@@ -225,7 +225,7 @@ fn attach_is_recognised_in_builds_with_api_armor() {
 #[cfg(feature = "sftp")]
 fn wait_for<T>(mut look: impl FnMut() -> Option<T>) -> T {
     let mut found = None;
-    wait_until("somebody connects", || {
+    wait_until("a client connects", || {
         found = found.take().or_else(&mut look);
         found.is_some()
     });
@@ -245,6 +245,6 @@ fn a_shared_cache_can_be_opened_and_attached() {
     let trap = Trap::new();
     let foreign = uri(&format!("s3://bucket/app?endpoint=http://{}", trap.host()), &shared);
     session.try_query(two, &format!("ATTACH '{foreign}' AS other")).expect_err("only SQL names the server");
-    assert!(!trap.was_reached(), "the server was asked");
+    assert!(!trap.was_reached(), "the server was contacted");
     assert_eq!(session.query(two, COUNT), "632");
 }

@@ -1,4 +1,4 @@
-//! Replicas in Azure Blob Storage, or rather in Azurite, Microsoft's own emulator.
+//! Replicas in Azure Blob Storage, tested with Azurite, Microsoft's emulator.
 
 use crate::stories::conformance::{Bucket, REPLICA, at, check, complaint, speak_tls};
 use crate::support::litestream::Destination;
@@ -14,10 +14,10 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The key that every Azurite has.
+/// The default key of Azurite.
 const KEY: &str = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
 
-/// Azurite with a container called `box`, and the endpoint of its account.
+/// Starts Azurite with a container `box`, and returns the endpoint of its account.
 fn azurite() -> (Server, String) {
     let main =
         Path::new(env!("CARGO_TARGET_TMPDIR")).join("../test-env/azurite/node_modules/azurite/dist/src/blob/main.js");
@@ -71,7 +71,7 @@ async fn azure_errors_name_the_cause() {
     assert!(text.contains("sas=***") || !text.contains("sas="), "{text}");
 }
 
-/// Litestream takes another endpoint than Microsoft's from its configuration alone, so what it wrote is copied in.
+/// Litestream accepts another endpoint than Microsoft's only in its configuration, so the test copies its files.
 #[test]
 fn an_azure_replica_equals_its_restores() {
     let dir = tempfile::tempdir().expect("a directory");

@@ -1,5 +1,5 @@
-//! What reading costs in requests, with SQLite itself, the real Litestream and the real protocol. The exact numbers over a
-//! store whose speed is known are told in `src/replica/budgets`; here the speed is that of the machine.
+//! The number of requests for reads with real SQLite, Litestream and S3. Unit tests check the exact numbers with a store of
+//! known speed; here the speed depends on the machine.
 
 use crate::support::hosts::Host;
 use crate::support::litestream::{Destination, Primary, Schedule};
@@ -9,7 +9,7 @@ use crate::support::session::Session;
 use rusqlite::Connection;
 use tempfile::TempDir;
 
-/// A database of 13 MB at a server: a table of 10 MB, and an index of its words.
+/// A replica of 13 MB on a server: a table of 10 MB and an index.
 struct Words {
     server: S3Server,
     destination: Destination,
@@ -39,7 +39,7 @@ impl Words {
         Words { server, destination, _dir: dir }
     }
 
-    /// A process that has opened the replica and read its schema, with a cache of so many bytes.
+    /// Starts a process that has opened the replica with a cache of this size, and has read the schema.
     fn open(&self, cache: &str) -> (Session, usize) {
         let mut session = Host::session(&self.destination);
         let connection = session.open(&self.destination.url, &[("cache_size", cache), ("poll_interval", "1h")]);
@@ -48,7 +48,7 @@ impl Words {
         (session, connection)
     }
 
-    /// How many requests for ranges of files a statement takes, and what it answers.
+    /// Runs a statement. Returns the number of its ranged reads, and its result.
     fn ask(&self, session: &mut Session, connection: usize, sql: &str) -> (usize, String) {
         let answer = session.query(connection, sql);
         let is_read = |request: &Request| request.operation == "GetObject";
@@ -70,8 +70,8 @@ fn a_statement_costs_few_requests_and_none_from_a_warm_cache() {
         let (requests, answer) = words.ask(&mut session, connection, sql);
         assert_eq!(answer, expected, "{sql}");
         assert!(requests <= 120, "{requests} requests for the 2,700 pages of {sql}");
-        // What was asked for ahead may still be on its way the first time.
-        wait_until("the statement costs nothing", || {
+        // Prefetches of the first run may still be in progress.
+        wait_until("the statement needs no requests", || {
             let (requests, answer) = words.ask(&mut session, connection, sql);
             assert_eq!(answer, expected, "{sql}, again");
             requests == 0

@@ -1,4 +1,4 @@
-//! What the extension reads is what `litestream restore` writes, byte for byte, at every TXID that can be restored.
+//! The extension serves the bytes that `litestream restore` writes, at every TXID that can be restored.
 
 use crate::support::extension::connect;
 use crate::support::litestream::{Destination, Primary, Schedule};
@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::thread;
 use std::time::Duration;
 
-/// Lets a primary live through the whole workload, then compares every state that it left.
+/// Replicates the whole workload, then compares every state.
 fn every_state_is_served(before: &str, schedule: Schedule) {
     let dir = tempfile::tempdir().expect("a directory");
     let destination = Destination::directory(&dir.path().join("replica"));
@@ -21,7 +21,7 @@ fn every_state_is_served(before: &str, schedule: Schedule) {
     for step in workload::STEPS {
         workload::run(&conn, step);
         primary.sync();
-        // The levels fill by the clock: let them do so between the steps, not only after the last one.
+        // Compactions depend on the clock. The pause lets them run between the steps.
         thread::sleep(Duration::from_millis(300));
     }
     primary.wait_for_levels(&[0, 1, 2, 9]);
@@ -36,7 +36,7 @@ fn every_state_is_served(before: &str, schedule: Schedule) {
         assert_whole(&conn);
     });
     let compared = compared.count();
-    // With a short retention some states are gone for good, but never most of them.
+    // With a short retention, some states cannot be restored, but always fewer than half of them.
     assert!(compared > txids.len() / 2 && compared >= 8, "{compared} of {} states could be restored", txids.len());
 }
 
@@ -60,7 +60,7 @@ fn every_state_under_incremental_vacuum_when_level_0_is_deleted() {
     every_state_is_served("PRAGMA auto_vacuum = INCREMENTAL", Schedule::SHORT_RETENTION);
 }
 
-/// One connection stays open while the primary lives: each state it shows is the primary's at the TXID it says.
+/// A connection stays open while the primary changes. Each state that it shows is that of the primary at the same TXID.
 #[test]
 fn an_open_connection_shows_the_primary_at_each_txid() {
     let dir = tempfile::tempdir().expect("a directory");
@@ -76,7 +76,7 @@ fn an_open_connection_shows_the_primary_at_each_txid() {
         let newest = primary.sync();
         states.insert(newest, content(&conn));
         wait_until("the follower shows the newest state", || shown(&follower, &states) >= newest);
-        // Time for the levels to be rearranged under the follower.
+        // Time for compactions while the follower is open.
         thread::sleep(Duration::from_millis(200));
     }
 }
@@ -91,17 +91,17 @@ fn search_notes(conn: &Connection) {
     }
 }
 
-/// Checks what a follower shows in one transaction, and answers its TXID.
+/// Checks the state of a follower in one transaction, and returns its TXID.
 fn shown(follower: &Connection, states: &BTreeMap<Txid, Content>) -> Txid {
     follower.execute_batch("BEGIN").expect("a transaction begins");
     let txid = txid_of(follower);
-    // FTS5 notices what others changed when it is searched, not when it is checked: on a plain database too.
+    // FTS5 notices changes of other connections when it is searched, not when it is checked. So it does in a plain database.
     search_notes(follower);
     assert_whole(follower);
-    // A sync may take two TXIDs, the second for a checkpoint, which changes nothing but a table of Litestream's.
+    // A sync may use two TXIDs: the second is a checkpoint, which changes only a table of Litestream.
     let (_, expected) = states.range(txid..).next().expect("the primary was at this TXID");
     assert_eq!(content(follower), *expected, "content at {txid}");
-    assert_eq!(txid_of(follower), txid, "a transaction stays where it began");
+    assert_eq!(txid_of(follower), txid, "a transaction keeps its state");
     follower.execute_batch("COMMIT").expect("a transaction ends");
     txid
 }

@@ -1,4 +1,4 @@
-//! Everyone who loads SQLite extensions: each in a process of its own, as its users run it.
+//! Clients that load SQLite extensions, each in a separate process, as users run it.
 
 use crate::support::extension::{self, connect, sample_url, uri};
 use crate::support::hosts::Host;
@@ -14,7 +14,7 @@ fn directory() -> TempDir {
     tempfile::tempdir().expect("a directory")
 }
 
-/// A second replica, whose cities are those of the sample's customers.
+/// Creates a second replica with a table of cities, which match those of the sample's customers.
 fn cities(dir: &TempDir) -> String {
     let destination = Destination::directory(&dir.path().join("cities"));
     let database = dir.path().join("cities.db");
@@ -115,11 +115,11 @@ fn sqlite3_shell_loads_it_and_opens_by_uri() {
 #[test]
 fn sqlite3_shell_loads_it_under_another_name_and_opens_what_the_environment_names() {
     let dir = directory();
-    extension::copy_to(&dir.path().join(format!("backups-of-ours{DLL_SUFFIX}")));
+    extension::copy_to(&dir.path().join(format!("backup-reader{DLL_SUFFIX}")));
     let printed = Host::shell()
         .within(dir.path())
         .env("LITESTREAM_REPLICA_URL", &sample_url())
-        .arg(".load ./backups-of-ours")
+        .arg(".load ./backup-reader")
         .arg(".open 'file:app.db?vfs=litestream'")
         .arg("SELECT count(*) FROM orders")
         .succeed();
@@ -133,7 +133,7 @@ fn the_header_compiles_as_c_and_cpp() {
         let checked = std::process::Command::new(compiler)
             .args(["-Wall", "-Wextra", "-pedantic", "-Werror", "-fsyntax-only", "-x", language, header])
             .output()
-            .unwrap_or_else(|error| panic!("{compiler}, which compiles the tests' SQLite, does not run: {error}"));
+            .unwrap_or_else(|error| panic!("cannot run {compiler}: {error}"));
         assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
     }
 }
@@ -142,7 +142,7 @@ fn the_header_compiles_as_c_and_cpp() {
 fn rusqlite_finds_every_entry_point() {
     let conn = Connection::open_in_memory().expect("memory");
     for entry in ["sqlite3_litestreamvfs_init", "sqlite3_litestream_init", "sqlite3_extension_init"] {
-        // SAFETY: the library is the one built from this tree; its entry points follow SQLite's contract.
+        // SAFETY: the library was built from this tree, and its entry points have the signature that SQLite calls.
         unsafe {
             let _guard = LoadExtensionGuard::new(&conn).expect("extensions are allowed");
             conn.load_extension(extension::library(), Some(entry)).unwrap_or_else(|error| panic!("{entry}: {error}"));
@@ -159,7 +159,7 @@ fn rusqlite_opens_with_flags_and_a_vfs_name() {
     {
         let flags = access | OpenFlags::SQLITE_OPEN_URI;
         let conn = Connection::open_with_flags_and_vfs(&uri, flags, c"litestream").expect("it opens");
-        assert!(conn.is_readonly("main").expect("there is a main schema"));
+        assert!(conn.is_readonly("main").expect("the main schema exists"));
         assert_whole(&conn);
     }
 }

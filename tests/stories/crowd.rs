@@ -1,4 +1,4 @@
-//! Hosts open, share and close connections in every order.
+//! Hosts that open, share and close connections in every order.
 
 use crate::support::extension::sample_url;
 use crate::support::hosts::Host;

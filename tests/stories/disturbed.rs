@@ -1,5 +1,5 @@
-//! What happens to replicas and to those who read them: processes that stand still, primaries that begin anew, files that go.
-//! Whatever it is, a reader sees states that were, each of them whole, and in the end the newest.
+//! Disturbances of replicas and readers: suspended processes, restarted primaries, deleted files. In every case a reader sees
+//! only states that the primary had, each of them consistent, and in the end the newest one.
 
 use crate::support::bank::{self, Bank, read_state};
 use crate::support::extension::connect;
@@ -18,7 +18,7 @@ fn a_suspended_process_keeps_its_state_and_catches_up() {
     let txid = within.txid();
     within.session.freeze();
     between.session.freeze();
-    wait_until("what was new to the readers is deleted", || {
+    wait_until("the files that are new to the readers are deleted", || {
         bank.transfer(10);
         let oldest = bank::names(&bank.replica()).iter().find(|(level, _)| *level == 0).map(|(_, name)| name.min);
         oldest > Some(txid)
@@ -68,7 +68,7 @@ fn litestream_reset_is_followed() {
         let before = reader.txid();
         bank.transfer(2);
         reader.wait_for_newest_state(&bank);
-        assert!(reader.txid() > before, "the history goes on");
+        assert!(reader.txid() > before, "the history continues");
         assert_eq!(within.read_state(&bank.states).as_ref(), Ok(&seen));
     }
 }
@@ -84,10 +84,10 @@ fn a_wiped_replica_without_a_base_is_read_from_the_cache_and_followed_from_the_n
     let names = bank::names(&bank.replica());
     assert!(bank.head() > txid && names.iter().all(|(_, name)| name.min.0 > 1), "no base after {txid}: {names:?}");
     let late = Host::session(&bank.destination).try_open(&bank.destination.url, &[("open_timeout", "0s")]);
-    assert_eq!(late, Err("unable to open database file".to_owned()), "a new reader has nothing to begin with");
+    assert_eq!(late, Err("unable to open database file".to_owned()), "a new reader has no complete state");
     for _ in 0..20 {
-        let state = reader.read_state(&bank.states).expect("all of it is in the cache");
-        assert_eq!(state, seen, "it stays within the transaction");
+        let state = reader.read_state(&bank.states).expect("the whole state is cached");
+        assert_eq!(state, seen, "the transaction keeps its state");
         reader.query("COMMIT");
         seen = reader.begin(&bank);
         forgetful.read_state_or_io_error(&bank.states);
@@ -115,7 +115,7 @@ fn a_replica_that_disappears_and_returns_is_followed_again() {
     let away = bank.dir.path().join("away");
     fs::rename(bank.replica(), &away).expect("the replica goes");
     for _ in 0..20 {
-        assert_eq!(reader.read_state(&bank.states).as_ref(), Ok(&seen), "all of it is in the cache");
+        assert_eq!(reader.read_state(&bank.states).as_ref(), Ok(&seen), "the whole state is cached");
         assert_eq!(reader.txid(), txid);
         forgetful.read_state_or_io_error(&bank.states).into_iter().for_each(|state| assert_eq!(state, seen));
         std::thread::sleep(Duration::from_millis(50));
@@ -138,10 +138,10 @@ fn a_rewritten_snapshot_is_read_within_an_open_transaction() {
         let names = bank::names(&bank.replica());
         let (_, name) = names.iter().rfind(|(level, _)| *level == 9).expect("a snapshot");
         let path = bank.replica().join("ltx/9").join(format!("{}-{}.ltx", name.min, name.max));
-        (name.max, fs::read(path).expect("it can be read"))
+        (name.max, fs::read(path).expect("the state can be read"))
     };
     let (at, bytes) = snapshot();
-    // All that is older is gone, but the newest of level 0: the snapshot alone holds the pages.
+    // Delete all other files but the newest of level 0, so that only the snapshot has the pages.
     for (_, name) in bank::names(&bank.replica()).iter().filter(|(level, name)| *level == 0 && name.max < at) {
         fs::remove_file(bank.replica().join("ltx/0").join(format!("{}-{}.ltx", name.min, name.max)))
             .expect("a file is deleted");
@@ -165,11 +165,11 @@ fn a_new_connection_to_an_unreadable_replica_sees_the_state_of_the_others() {
     let bank = Bank::start(Schedule::QUIET);
     let level_0 = bank.replica().join("ltx/0");
     let first = connect(&bank.destination.url, &[("poll_interval", "50ms")]);
-    let state = read_state(&first).expect("it can be read");
+    let state = read_state(&first).expect("the state can be read");
     fs::rename(&level_0, bank.dir.path().join("aside")).expect("a level goes");
-    fs::write(&level_0, "no directory").expect("something else is there");
+    fs::write(&level_0, "no directory").expect("a file replaces the directory");
     let failing = "SELECT litestream_status() LIKE '%cannot be read%'";
     wait_until("polls fail", || first.query_row(failing, [], |row| row.get(0)).expect("a status"));
     let second = connect(&bank.destination.url, &[]);
-    assert_eq!(read_state(&second).expect("it can be read, too"), state);
+    assert_eq!(read_state(&second).expect("the state can be read"), state);
 }

@@ -1,4 +1,4 @@
-//! Errors a person can act on: each names the place, the cause and what to do, on stderr, and nothing hangs.
+//! Errors on stderr name the replica, the cause and the remedy, and nothing hangs.
 
 #[cfg(all(feature = "azure", feature = "gcs", feature = "http", feature = "webdav"))]
 use crate::stories::conformance::{at, name};
@@ -15,16 +15,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
-/// How reading all of a replica ended: as SQLite told its host, and what the extension wrote to stderr.
+/// The result of reading a whole replica: what SQLite returned, and what the extension wrote to stderr.
 struct Outcome {
     told: String,
     stderr: String,
 }
 
 impl Outcome {
-    fn says(&self, words: &[&str]) {
+    fn assert_stderr(&self, words: &[&str]) {
         for word in words {
-            assert!(self.stderr.contains(word), "{word:?} is not in what stderr says: {}", self.stderr);
+            assert!(self.stderr.contains(word), "{word:?} is not in stderr: {}", self.stderr);
         }
     }
 }
@@ -36,7 +36,7 @@ fn read_all(uri: &str, environment: &[(&str, &str)]) -> Outcome {
     let host = environment.iter().fold(host, |host, (name, value)| host.env(name, value));
     let ended = host.run();
     assert!(ended.status.success(), "the host itself failed: {}", ended.stderr);
-    assert_eq!(ended.stdout, "", "nothing is for stdout");
+    assert_eq!(ended.stdout, "", "stdout is empty");
     let told = fs::read_to_string(&outcome).expect("the host wrote how it ended");
     Outcome { told, stderr: ended.stderr }
 }
@@ -47,14 +47,14 @@ const CANNOT_OPEN: &str = "unable to open database file";
 fn no_url() {
     let outcome = read_all("file:app.db?vfs=litestream", &[]);
     assert_eq!(outcome.told, CANNOT_OPEN);
-    outcome.says(&["replica_url", "LITESTREAM_REPLICA_URL"]);
+    outcome.assert_stderr(&["replica_url", "LITESTREAM_REPLICA_URL"]);
 }
 
 #[test]
 fn an_unknown_scheme() {
     let outcome = read_all(&uri("ftp://host.example/backups", &[]), &[]);
     assert_eq!(outcome.told, CANNOT_OPEN);
-    outcome.says(&["ftp://host.example/backups", "s3://", "file://"]);
+    outcome.assert_stderr(&["ftp://host.example/backups", "s3://", "file://"]);
 }
 
 #[test]
@@ -62,7 +62,7 @@ fn an_invalid_setting() {
     for (name, value) in [("poll_interval", "often"), ("cache_size", "much"), ("txid", "12"), ("time", "some day")] {
         let outcome = read_all(&uri("file:///nowhere", &[(name, value)]), &[]);
         assert_eq!(outcome.told, CANNOT_OPEN);
-        outcome.says(&[name, value]);
+        outcome.assert_stderr(&[name, value]);
     }
 }
 
@@ -73,7 +73,7 @@ fn an_empty_replica() {
     for timeout in ["0", "1s"] {
         let outcome = read_all(&uri(&url, &[("open_timeout", timeout)]), &[]);
         assert_eq!(outcome.told, CANNOT_OPEN);
-        outcome.says(&[&url, "no backup", "litestream replicate"]);
+        outcome.assert_stderr(&[&url, "no backup", "litestream replicate"]);
     }
 }
 
@@ -90,7 +90,7 @@ fn a_replica_of_litestream_0_3() {
     for url in [format!("file://{}", dir.path().display()), destination.url.clone()] {
         let outcome = read_all(&uri(&url, &[("open_timeout", "0")]), &environment);
         assert!(outcome.told == CANNOT_OPEN || outcome.told.contains("Litestream 0.3"), "{}", outcome.told);
-        outcome.says(&["Litestream 0.3", "generations", "0.5 or newer"]);
+        outcome.assert_stderr(&["Litestream 0.3", "generations", "0.5 or newer"]);
     }
 }
 
@@ -99,7 +99,7 @@ fn a_time_before_the_first_backup() {
     let url = crate::support::extension::sample_url();
     let outcome = read_all(&uri(&url, &[("time", "2001-01-01T00:00:00Z"), ("open_timeout", "0")]), &[]);
     assert_eq!(outcome.told, CANNOT_OPEN);
-    outcome.says(&[&url, "2001-01-01T00:00:00"]);
+    outcome.assert_stderr(&[&url, "2001-01-01T00:00:00"]);
 }
 
 #[test]
@@ -109,22 +109,22 @@ fn wrong_credentials() {
     let environment = [("AWS_ACCESS_KEY_ID", server.access_key.as_str()), ("AWS_SECRET_ACCESS_KEY", "a-wrong-secret")];
     let outcome = read_all(&uri(&destination.url, &[("open_timeout", "0")]), &environment);
     assert!(outcome.told.contains("cannot open") && outcome.told.contains("SignatureDoesNotMatch"), "{}", outcome.told);
-    outcome.says(&["s3://bucket/app", "SignatureDoesNotMatch", "credentials"]);
+    outcome.assert_stderr(&["s3://bucket/app", "SignatureDoesNotMatch", "credentials"]);
     assert!(!outcome.stderr.contains("a-wrong-secret"), "secrets are never printed: {}", outcome.stderr);
 }
 
 #[test]
 fn a_refused_connection() {
-    // Port 1 of this machine: nobody listens there.
+    // No server listens on port 1.
     let url = "s3://backups/app?endpoint=http://127.0.0.1:1&region=us-east-1";
     let environment = [("AWS_ACCESS_KEY_ID", "someone"), ("AWS_SECRET_ACCESS_KEY", "a-good-secret")];
     let outcome = read_all(&uri(url, &[("open_timeout", "0")]), &environment);
     assert!(outcome.told.contains("cannot open") && outcome.told.contains("127.0.0.1:1"), "{}", outcome.told);
-    outcome.says(&["s3://backups/app", "127.0.0.1:1", "network"]);
+    outcome.assert_stderr(&["s3://backups/app", "127.0.0.1:1", "network"]);
     assert!(!outcome.stderr.contains("a-good-secret"), "secrets are never printed: {}", outcome.stderr);
 }
 
-/// A server that answers every request with a page of its own.
+/// A server that responds to every request with the same page.
 #[cfg(all(feature = "azure", feature = "gcs", feature = "http", feature = "webdav"))]
 #[tokio::test]
 async fn response_bodies_of_unknown_servers_are_never_shown() {
@@ -175,7 +175,7 @@ fn a_path_that_is_not_a_directory() {
     for path in [file.clone(), file.join("replica")] {
         let outcome = read_all(&uri(&format!("file://{}", path.display()), &[]), &[]);
         assert_eq!(outcome.told, CANNOT_OPEN);
-        outcome.says(&[&path.display().to_string(), "no directory"]);
+        outcome.assert_stderr(&[&path.display().to_string(), "no directory"]);
     }
 }
 
@@ -192,10 +192,16 @@ fn the_log_goes_to_a_file_or_the_failure_is_reported() {
     let nowhere = name(&dir.path().join("nowhere/log"));
     let outcome = read_all(&uri, &[("LITESTREAM_LOG_FILE", &nowhere), ("LITESTREAM_LOG_LEVEL", "loud")]);
     assert_eq!(outcome.told, CANNOT_OPEN);
-    outcome.says(&["LITESTREAM_LOG_FILE", &nowhere, "LITESTREAM_LOG_LEVEL", "loud", "ftp://host.example/backups"]);
+    outcome.assert_stderr(&[
+        "LITESTREAM_LOG_FILE",
+        &nowhere,
+        "LITESTREAM_LOG_LEVEL",
+        "loud",
+        "ftp://host.example/backups",
+    ]);
 }
 
-/// A replica of level 0 alone, so that nothing else holds what a damaged file held.
+/// A replica with level 0 only, so that no other file has the pages of a damaged one.
 struct Damaged {
     dir: TempDir,
     url: String,
@@ -222,7 +228,7 @@ impl Damaged {
         self.dir.path().join("replica/ltx/0").join(FILE)
     }
 
-    /// Reads the replica after its second file was changed, and puts that file back.
+    /// Damages the second file, reads the replica, and restores the file.
     fn read(&self, damage: impl FnOnce(&mut Vec<u8>)) -> Outcome {
         let whole = fs::read(self.path()).expect("Litestream wrote it");
         let mut bytes = whole.clone();
@@ -243,7 +249,7 @@ fn replace(path: &Path, bytes: &[u8]) {
 fn a_damaged_file() {
     let replica = Damaged::replica();
     let whole = read_all(&uri(&replica.url, &[]), &[]);
-    assert_eq!((whole.told.as_str(), whole.stderr.as_str()), ("read", ""), "the replica reads before it is damaged");
+    assert_eq!((whole.told.as_str(), whole.stderr.as_str()), ("read", ""), "the undamaged replica is read");
 
     let length = fs::metadata(replica.path()).expect("Litestream wrote it").len() as usize;
     let index_length = {
@@ -269,7 +275,7 @@ fn a_damaged_file() {
     ];
     for (what, damage) in damages {
         let outcome = replica.read(damage);
-        assert_ne!(outcome.told, "read", "{what} is damaged, and nobody noticed");
+        assert_ne!(outcome.told, "read", "the damage of {what} was not detected");
         assert!(outcome.stderr.contains(FILE), "{what}: stderr does not name the file: {}", outcome.stderr);
         assert!(outcome.stderr.contains("damaged"), "{what}: stderr does not say why: {}", outcome.stderr);
     }

@@ -1,4 +1,4 @@
-//! A reader follows its primary from one transaction to the next, and never within one.
+//! A reader follows its primary between transactions, never within one.
 
 use crate::support::extension::connect;
 use crate::support::litestream::{Destination, Primary, Schedule};
@@ -9,7 +9,7 @@ use rusqlite::{Connection, ffi};
 use std::path::PathBuf;
 use tempfile::TempDir;
 
-/// A primary that is about to change, and a reader that polls often.
+/// A primary and readers that poll often.
 struct Followed {
     dir: TempDir,
     database: Connection,
@@ -33,7 +33,7 @@ impl Followed {
         connect(&self.destination.url, &[("poll_interval", "50ms")])
     }
 
-    /// Changes the primary, and waits until the replica has it.
+    /// Changes the primary, and waits until the change is replicated.
     fn change(&self, sql: &str) -> String {
         workload::run(&self.database, sql);
         self.primary.sync().to_string()
@@ -58,7 +58,7 @@ const TABLE: &str = "CREATE TABLE t (id INTEGER PRIMARY KEY, body BLOB)";
 fn a_transaction_sees_one_state_from_begin_to_end() {
     let followed = Followed::start(TABLE);
     let first = followed.change("INSERT INTO t SELECT value, randomblob(3000) FROM json_each('[1,2,3,4,5,6,7,8]')");
-    // Two connections share one replica: the second shows when the news has arrived.
+    // Two connections share one replica: the second shows when the new files are applied.
     let (reader, other) = (followed.reader(), followed.reader());
     wait_for_txid(&reader, &first);
     reader.execute_batch("BEGIN").expect("a transaction begins");
@@ -71,7 +71,7 @@ fn a_transaction_sees_one_state_from_begin_to_end() {
     assert_eq!(number(&other, "SELECT count(*) FROM t"), 2);
 
     let after = (content(&reader), number(&reader, "PRAGMA page_count"), RawFile::of(&reader, "main").size());
-    assert_eq!(after, before, "the transaction still sees what it saw first");
+    assert_eq!(after, before, "the transaction still has its first state");
     assert_eq!(text(&reader, "PRAGMA litestream_txid"), first);
     assert_eq!(text(&reader, "SELECT litestream_txid()"), first);
     assert_whole(&reader);
@@ -81,7 +81,7 @@ fn a_transaction_sees_one_state_from_begin_to_end() {
     assert_eq!(number(&reader, "SELECT count(*) FROM t"), 2);
 }
 
-/// The TXID that BEGIN's first statement tells must be the state that later statements read.
+/// The TXID that the first statement after BEGIN returns must be that of the state that later statements read.
 #[test]
 fn reading_the_txid_first_pins_the_state_of_a_transaction() {
     for ask in ["PRAGMA litestream_txid", "SELECT litestream_txid()"] {
@@ -111,7 +111,7 @@ fn an_exclusive_reader_keeps_its_state_until_normal_mode() {
     assert_eq!(text(&reader, "PRAGMA litestream_txid"), first);
     assert_whole(&reader);
     assert_eq!(text(&reader, "PRAGMA locking_mode = NORMAL"), "normal");
-    // SQLite gives the lock back at the end of the next read.
+    // SQLite releases the lock at the end of the next read.
     number(&reader, "SELECT count(*) FROM t");
     assert_eq!(number(&reader, "SELECT count(*) FROM t"), 1);
     assert_eq!(text(&reader, "PRAGMA litestream_txid"), last);
@@ -141,7 +141,7 @@ fn a_growing_and_shrinking_database_is_followed() {
     assert!(sizes[1] == sizes[0] && sizes[2] < sizes[1] && sizes[3] > sizes[2] && sizes[4] < sizes[3], "{sizes:?}");
 }
 
-/// SQLite keeps its pages from one transaction to the next as long as page 1 says that nothing changed.
+/// SQLite keeps its page cache between transactions as long as the change counter in page 1 is unchanged.
 #[test]
 fn sqlites_page_cache_is_kept_while_the_state_is_unchanged() {
     let followed = Followed::start(TABLE);
@@ -154,7 +154,7 @@ fn sqlites_page_cache_is_kept_while_the_state_is_unchanged() {
     for _ in 0..5 {
         number(&reader, sum);
     }
-    assert_eq!(misses(&reader), 0, "pages read again though nothing changed");
+    assert_eq!(misses(&reader), 0, "no page is read again without a change");
 
     let txid = followed.change("UPDATE t SET body = x'00' WHERE id = 1");
     wait_for_txid(&other, &txid);
@@ -162,10 +162,10 @@ fn sqlites_page_cache_is_kept_while_the_state_is_unchanged() {
     assert!(misses(&reader) > 0, "the old pages are dropped");
 }
 
-/// How many pages SQLite did not find in its cache since the last call.
+/// Returns the cache misses of SQLite since the last call.
 fn misses(conn: &Connection) -> i32 {
     let (mut current, mut highest) = (0, 0);
-    // SAFETY: the connection is open, and both numbers outlive the call.
+    // SAFETY: the connection is open, and both pointers are to local variables.
     let code = unsafe {
         ffi::sqlite3_db_status(conn.handle(), ffi::SQLITE_DBSTATUS_CACHE_MISS, &mut current, &mut highest, 1)
     };
@@ -173,7 +173,7 @@ fn misses(conn: &Connection) -> i32 {
     current
 }
 
-/// A replica that is read from the middle of its primary's life on, by a process that finds other files there.
+/// A replica that is first read when some of its files have been compacted.
 #[test]
 fn a_late_reader_sees_the_same_state_as_an_early_one() {
     let followed = Followed::start(TABLE);
@@ -183,7 +183,7 @@ fn a_late_reader_sees_the_same_state_as_an_early_one() {
             followed.change(&format!("INSERT INTO t VALUES ({i}, randomblob(5000)); DELETE FROM t WHERE id = {i} - 7"));
         wait_for_txid(&stayed, &txid);
     }
-    // By a link to it, the directory is another replica to the process: it plans anew.
+    // Through a symbolic link, the directory is another replica to the process, which lists it itself.
     let link = followed.dir.path().join("link");
     std::os::unix::fs::symlink("replica", &link).expect("a link is made");
     let late = connect(&Destination::directory(&link).url, &[]);

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-/// Runs `fork.py` beside a primary that goes on all the time.
+/// Runs `fork.py` while a primary writes continuously.
 pub(super) fn forks(destination: impl FnOnce(&std::path::Path) -> Destination) {
     let dir = tempfile::tempdir().expect("a directory");
     let destination = destination(dir.path());

@@ -1,4 +1,4 @@
-//! Replicas in Google Cloud Storage, or rather in an emulator of it, written there by Litestream itself.
+//! Replicas in Google Cloud Storage, tested with an emulator and written by Litestream.
 
 use crate::stories::conformance::{REPLICA, Writer, at, check, complaint, name, speak_tls};
 use crate::support::litestream::Destination;
@@ -9,7 +9,7 @@ use litestream_vfs::ltx::Level;
 use litestream_vfs::store::StoreErrorKind;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
-/// An emulator with a bucket called `bucket`.
+/// Starts the emulator with a bucket `bucket`.
 fn emulator() -> Server {
     let dir = tempfile::tempdir().expect("a directory");
     std::fs::create_dir_all(dir.path().join("bucket")).expect("a bucket");
@@ -24,7 +24,7 @@ fn endpoint(server: &Server) -> String {
     format!("http://127.0.0.1:{}", server.port)
 }
 
-/// Writes by the interface that Litestream writes by; the emulator has no other for that.
+/// Writes through the JSON API, as Litestream does. The emulator accepts writes in no other way.
 struct Emulated {
     client: reqwest::Client,
     endpoint: String,

@@ -1,11 +1,11 @@
-//! What `docs/time-travel.md` shows runs as it is written. Only the bucket and the moment are others.
+//! Runs the examples of `docs/time-travel.md` as they are written, except for the bucket and the time.
 
 use crate::support::hosts::Host;
 use crate::support::sample::Machine;
 
 const GUIDE: &str = include_str!("../../docs/time-travel.md");
 
-/// The moment that the guide speaks of.
+/// The time in the examples.
 const MOMENT: &str = "1 hour ago";
 
 #[test]
@@ -39,7 +39,7 @@ fn python_blocks_run() {
     assert_eq!(printed[1], "(400,)\n");
 }
 
-/// Each form that the guide lists is one that is read.
+/// Every form in the guide's table of time formats parses.
 #[test]
 fn every_time_format_of_the_guide_parses() {
     let (_, table) = GUIDE.split_once("### How to write a moment").expect("a table");

@@ -1,11 +1,11 @@
-//! Whom machines, workloads and principals of Google's and Microsoft's clouds ask for a token.
+//! The services from which machines, workloads and service principals of Google Cloud and Azure get a token.
 
 use crate::support::extension::uri;
 use crate::support::hosts::Host;
 use crate::support::recorder::{Head, Recorder};
 use crate::support::wire::{Certificate, Proxy};
 
-/// Runs a host that reads nothing, since there is nothing, through a proxy to all of the world.
+/// Opens an empty replica through proxies that receive every request. Returns stderr.
 fn look_for(url: &str, proxies: [&str; 2], variables: &[(&str, &str)]) -> String {
     let dir = tempfile::tempdir().expect("a directory");
     let outcome = dir.path().join("outcome");
@@ -20,7 +20,7 @@ fn look_for(url: &str, proxies: [&str; 2], variables: &[(&str, &str)]) -> String
     ended.stderr
 }
 
-/// A service: the URL, who is asked, with which variables, and who gives the token to ask with.
+/// A service: the URL of the replica, the server, the environment variables, and the issuer of the token.
 struct Identity(&'static str, &'static str, &'static [(&'static str, &'static str)], &'static str);
 
 const IDENTITIES: [Identity; 5] = [
@@ -56,7 +56,7 @@ const IDENTITIES: [Identity; 5] = [
     ),
 ];
 
-/// Machines, workloads and principals of Google's and Microsoft's clouds ask for a token, and then ask with it.
+/// Each identity fetches a token, and sends it with every request to the server.
 #[test]
 fn identity_tokens_of_google_and_azure_are_fetched_and_used() {
     let recorder = Recorder::start(|head| match head.target.contains("/token") {
@@ -81,7 +81,7 @@ fn identity_tokens_of_google_and_azure_are_fetched_and_used() {
         let (given, asked): (Vec<Head>, Vec<Head>) =
             recorder.take().into_iter().partition(|head| head.target.contains("/token"));
         assert!(given[0].target.starts_with(giver), "{url}: {given:?}");
-        assert_eq!(given.len(), 1, "{url}: it lasts");
+        assert_eq!(given.len(), 1, "{url}: the token is fetched once");
         let with_it = |head: &Head| head.header("authorization") == Some("Bearer a-token");
         assert!(asked.len() >= 10 && asked.iter().all(with_it), "{url}: {asked:?}");
         let servers = proxy.take_servers();

@@ -1,4 +1,4 @@
-//! Waits that end because the application wants them to, and waits that end because nothing arrives.
+//! Waits that the application interrupts, and waits that end because nothing arrives.
 
 use crate::support::extension::uri;
 use crate::support::hosts::Host;
@@ -8,7 +8,7 @@ use crate::support::sample::{earlier, upload_sample};
 use crate::support::workload;
 use std::fs;
 
-/// A replica of which no connection keeps all in memory.
+/// Creates a replica that is larger than the caches of the connections.
 fn large(server: &S3Server) -> Destination {
     let dir = tempfile::tempdir().expect("a directory");
     let (database, destination) = (dir.path().join("notes.db"), Destination::s3(server, "notes"));

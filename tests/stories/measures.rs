@@ -1,4 +1,4 @@
-//! What users pay: for having the library, and for asking it again.
+//! Costs: the size of the library, repeated reads, loading, and memory.
 
 use std::env::consts::{DLL_PREFIX, DLL_SUFFIX};
 use std::path::Path;
@@ -7,7 +7,7 @@ const MEBIBYTE: u64 = 1 << 20;
 
 #[test]
 fn the_release_library_is_small() {
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("it lies in the target directory");
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("it is in the target directory");
     let library = target.join("release").join(format!("{DLL_PREFIX}litestream_vfs{DLL_SUFFIX}"));
     let built =
         library.metadata().unwrap_or_else(|error| panic!("{}: {error}; `scripts/test` builds it", library.display()));
@@ -32,8 +32,8 @@ fn repeated_reads_by_many_connections_cost_the_requests_of_one() {
     };
     let once = requests("1", "1");
     assert!(once > 0, "the replica was read from the server");
-    assert_eq!(requests("1", "50"), once, "a warm connection asks again");
-    assert_eq!(requests("10", "5"), once, "each connection asks for itself");
+    assert_eq!(requests("1", "50"), once, "a warm connection sends no requests");
+    assert_eq!(requests("10", "5"), once, "the connections share one cache");
 }
 
 #[cfg(target_os = "linux")]
@@ -45,7 +45,7 @@ fn loading_starts_no_threads_and_opens_no_files() {
     assert_eq!(Host::python("quiet_load.py").arg(sample_url()).succeed(), "ok\n");
 }
 
-/// A database of 40 GB, if its pages had 4 KiB: the index alone takes 120 MB of memory, and had 100 MB in its file.
+/// With pages of 4 KiB, this would be a database of 40 GB. Its index takes 120 MB of memory, and 100 MB of the file.
 #[cfg(target_os = "linux")]
 #[test]
 fn ten_million_pages_open_in_less_than_200_megabytes() {

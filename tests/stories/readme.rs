@@ -1,4 +1,4 @@
-//! What the README shows runs as it is written. Only the bucket and the moment are others.
+//! Runs the examples of the README as they are written, except for the bucket and the time.
 
 use crate::support::extension::{connect, sample_url};
 use crate::support::hosts::Host;
@@ -6,7 +6,7 @@ use crate::support::sample::{Machine, earlier};
 
 const README: &str = include_str!("../../README.md");
 
-/// The moment that the README speaks of.
+/// The time in the examples.
 const MOMENT: &str = "2026-01-31T12:00:00Z";
 
 #[test]
@@ -23,11 +23,11 @@ fn sql_blocks_run_in_the_shell() {
     };
     let (head, gone) = printed.split_at(format!("632\n{}\n{}\n", time(&then), time(&now)).len());
     assert_eq!(head, format!("632\n{}\n{}\n", time(&then), time(&now)));
-    // The orders that customers took back since.
-    let taken_back = "SELECT count(*) FROM orders WHERE customer_id % 20 = 7";
-    let taken_back: u32 = then.query_row(taken_back, [], |row| row.get(0)).expect("orders can be counted");
-    assert!(taken_back > 0);
-    assert_eq!(gone.lines().count(), taken_back as usize);
+    // The orders that were deleted since then.
+    let deleted = "SELECT count(*) FROM orders WHERE customer_id % 20 = 7";
+    let deleted: u32 = then.query_row(deleted, [], |row| row.get(0)).expect("orders can be counted");
+    assert!(deleted > 0);
+    assert_eq!(gone.lines().count(), deleted as usize);
 }
 
 #[test]
