@@ -1,4 +1,4 @@
-//! Replicas in JetStream: a real NATS server, and Litestream's own writing.
+//! Replicas in JetStream on a real NATS server, also written by Litestream.
 
 use crate::stories::conformance::{Writer, at, check, complaint, content, name, names};
 use crate::stories::fork::forks;
@@ -21,7 +21,7 @@ fn nothing(_: &str) -> Option<OsString> {
     None
 }
 
-/// Puts objects into a bucket, in pieces of this length.
+/// Writes objects to a bucket, in chunks of this length.
 struct Objects(ObjectStore, usize);
 
 #[async_trait]
@@ -85,7 +85,8 @@ async fn a_large_object_is_fetched_once_and_no_further_than_needed() {
     join_all((0..10).map(|part| read(part * 200_000, part * 200_000 + 300_000))).await;
     vanish().await;
     join_all((0..10).map(|part| read(part * 200_000, part * 200_000 + 300_000))).await;
-    let error = store.read(Level::SNAPSHOT, name(1, 9), 4_000_000..4_000_001, None).await.expect_err("it is not there");
+    let error =
+        store.read(Level::SNAPSHOT, name(1, 9), 4_000_000..4_000_001, None).await.expect_err("the chunk was purged");
     assert_eq!(error.kind(), StoreErrorKind::Changed);
     assert!(error.to_string().ends_with("some of its pieces are gone: it was deleted or rewritten"), "{error}");
     objects.put(Level::SNAPSHOT, &name(1, 9).to_string(), &whole).await;
@@ -127,12 +128,12 @@ async fn a_restarted_server_is_read_over_a_new_connection() {
         server.restart();
     }
     server.stop();
-    let error = store.list(Level::ZERO, Txid(0)).await.expect_err("nobody is there");
+    let error = store.list(Level::ZERO, Txid(0)).await.expect_err("the server is stopped");
     assert_eq!(error.kind(), StoreErrorKind::Unreachable);
     assert!(error.to_string().contains(&format!("cannot connect to {}: ", server.host())), "{error}");
 }
 
-/// A listing reads what is new, and still notices what went without a word.
+/// A listing reads only new messages, but still detects objects that were purged.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn listings_follow_added_deleted_and_purged_objects() {
     let server = Nats::start(&with_password());
@@ -153,13 +154,13 @@ async fn listings_follow_added_deleted_and_purged_objects() {
         assert_eq!(names(&*store, Level::ZERO, 0).await, range(txid + 1..=5));
     }
     put(2).await;
-    assert_eq!(names(&*store, Level::ZERO, 0).await, range(2..=5), "a name that comes back");
+    assert_eq!(names(&*store, Level::ZERO, 0).await, range(2..=5), "a name that was deleted and added again");
 
     let context = async_nats::jetstream::new(server.client().await);
     let said = context.publish("$O.app.M.nonsense", "no object".into()).await.expect("a message");
     said.await.expect("the stream has it");
     assert_eq!(names(&*store, Level::ZERO, 0).await, range(2..=5));
-    assert_eq!(names(&*store_of(&server, "app"), Level::ZERO, 0).await, range(2..=5), "to who comes later, too");
+    assert_eq!(names(&*store_of(&server, "app"), Level::ZERO, 0).await, range(2..=5), "in a new store as well");
 
     context.get_stream("OBJ_app").await.expect("a stream").purge().await.expect("everything goes");
     assert_eq!(names(&*store, Level::ZERO, 0).await, []);
@@ -177,7 +178,7 @@ async fn listings_follow_added_deleted_and_purged_objects() {
     assert_eq!(names(&*store, Level::ZERO, 0).await, range(1..=9));
 }
 
-/// Beside somebody who writes all the time, in many small pieces.
+/// While another client writes continuously in many small chunks.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_listing_contains_everything_that_existed_at_its_start() {
     let server = Nats::start(&with_password());
@@ -229,7 +230,7 @@ async fn expired_objects_are_no_longer_listed() {
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    panic!("it is listed long after its end");
+    panic!("an expired object is still listed");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -259,7 +260,7 @@ async fn failed_authentication_and_missing_buckets_are_reported() {
     assert!(text.starts_with("nats://127.0.0.1:1/app: cannot connect to 127.0.0.1:1: "), "{text}");
 }
 
-/// Users who may do what reading takes, and who lack one of it.
+/// Users with the permissions that reading needs, and users who lack one of them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_documented_permissions_suffice_and_a_missing_one_is_named() {
     let needed = [
@@ -354,7 +355,7 @@ async fn a_tls_server_needs_a_known_authority() {
     assert_eq!((kind, text.contains("there is no bucket")), (StoreErrorKind::Config, true), "{text}");
 }
 
-/// A server with a bucket that Litestream can write to: it takes no user from a URL.
+/// Starts a server with a bucket for Litestream, which cannot take a user from a URL.
 fn for_litestream() -> (Nats, Destination) {
     let server = Nats::start(&format!("{}\nno_auth_user: replica", with_password()));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");

@@ -1,4 +1,4 @@
-//! Every page size, and a database that reaches over the lock page.
+//! Every page size, and a database that is larger than the position of the lock page.
 
 use crate::support::extension::connect;
 use crate::support::litestream::{Destination, Primary, Schedule};
@@ -34,7 +34,7 @@ fn all_page_sizes_read_as_restored() {
     }
 }
 
-/// The page at byte 2^30 is SQLite's lock: no file holds it, it reads as zeros, and what lies behind it must not shift.
+/// The page at byte 2^30 is SQLite's lock page: no file has it, it reads as zeros, and later pages must keep their position.
 #[test]
 fn a_database_over_one_gibibyte_reads_on_both_sides_of_the_lock_page() {
     const GIB: u64 = 1 << 30;
@@ -59,7 +59,7 @@ fn a_database_over_one_gibibyte_reads_on_both_sides_of_the_lock_page() {
     primary.stop();
     let restored = dir.path().join("restored.db");
     assert!(destination.restore(txid, &restored));
-    assert!(restored.metadata().expect("it is there").len() > GIB, "the database reaches over its lock page");
+    assert!(restored.metadata().expect("the file exists").len() > GIB, "the database has pages after its lock page");
 
     let reader = connect(&destination.url, &[]);
     assert_same_bytes(&reader, &restored);

@@ -1,5 +1,5 @@
-//! The primary's database file is replaced by another one, under the same schema cookie: a nightly job that builds it anew, a
-//! restore of a backup, a copy that is moved into place. Connections that are open read the rows of the tables they name.
+//! The primary's database file is replaced by another one with the same schema cookie: by a nightly rebuild, a restore of a
+//! backup, or a copy. Open connections must read the rows of the tables that they name.
 
 use crate::support::extension::{connect, uri};
 use crate::support::hosts::Host;
@@ -17,7 +17,7 @@ const READ_SQL: &str = "SELECT (SELECT min(v) FROM t1) || ', ' || (SELECT max(v)
 
 const OFTEN: (&str, &str) = ("poll_interval", "50ms");
 
-/// Writes a database with a table of each of these names, created in this order, whose rows name their table and this build.
+/// Creates a database with these tables, in this order. Each row contains the name of its table and the number of the build.
 fn build(path: &Path, before: &str, tables: &[&str], build: u32) {
     let conn = workload::create(path, before);
     for table in tables {
@@ -30,11 +30,11 @@ fn build(path: &Path, before: &str, tables: &[&str], build: u32) {
         );
         workload::run(&conn, &rows);
     }
-    // Closing checkpoints, so that the file holds everything and can be moved.
+    // Closing checkpoints, so that the file is complete and can be moved.
     drop(conn);
 }
 
-/// What [`READ_SQL`] returns from a build.
+/// What [`READ_SQL`] returns for a build.
 fn seen(build: u32) -> String {
     format!("t1 of build {build}, t2 of build {build}")
 }
@@ -56,7 +56,7 @@ fn schema_version(conn: &Connection) -> i64 {
     conn.query_row("PRAGMA schema_version", [], |row| row.get(0)).expect("a schema version")
 }
 
-/// What becomes of what Litestream knows of the database.
+/// What happens to Litestream's metadata of the database.
 #[derive(Clone, Copy, PartialEq, Debug)]
 enum Metadata {
     Kept,
@@ -64,7 +64,7 @@ enum Metadata {
     Lost,
 }
 
-/// A database that is replicated now and then.
+/// A database that is replicated on request.
 struct Site {
     dir: TempDir,
     destination: Destination,
@@ -72,7 +72,7 @@ struct Site {
 }
 
 impl Site {
-    /// With a database that `build` writes, replicated once.
+    /// Creates the database with `build`, and replicates it.
     fn new(build: impl FnOnce(&Path)) -> Site {
         let dir = tempfile::tempdir().expect("a directory");
         let destination = Destination::directory(&dir.path().join("replica"));
@@ -92,9 +92,9 @@ impl Site {
         bank::head(&self.dir.path().join("replica")).expect("the replica holds something")
     }
 
-    /// Replaces the database by one that `build` writes, and replicates it. Returns the transaction that shows it.
+    /// Replaces the database by one that `build` creates, and replicates it. Returns its TXID.
     fn replace(&mut self, metadata: Metadata, build: impl FnOnce(&Path)) -> Txid {
-        let (before, primary) = (self.head(), self.primary.take().expect("it is stopped"));
+        let (before, primary) = (self.head(), self.primary.take().expect("the primary is running"));
         let built = self.dir.path().join("built.db");
         build(&built);
         for end in ["", "-wal", "-shm"] {
@@ -104,7 +104,9 @@ impl Site {
         match metadata {
             Metadata::Kept => {}
             Metadata::Reset => primary.reset(),
-            Metadata::Lost => fs::remove_dir_all(self.dir.path().join(".app.db-litestream")).expect("it is deleted"),
+            Metadata::Lost => {
+                fs::remove_dir_all(self.dir.path().join(".app.db-litestream")).expect("the metadata is deleted")
+            }
         }
         let primary = primary.start();
         primary.sync();
@@ -113,7 +115,7 @@ impl Site {
         self.head()
     }
 
-    /// What `litestream restore` writes for a transaction.
+    /// Opens what `litestream restore` writes for a transaction.
     fn restored(&self, txid: Txid) -> Connection {
         let path = self.dir.path().join(format!("{txid}.db"));
         assert!(self.destination.restore(txid, &path), "{txid} can be restored");
@@ -124,7 +126,7 @@ impl Site {
         connect(&self.destination.url, &[&[OFTEN], parameters].concat())
     }
 
-    /// Compares all rows of all tables with those that were restored.
+    /// Compares all rows of all tables with those of a restore.
     fn assert_as_restored(&self, conn: &Connection) {
         assert_eq!(content(conn), content(&self.restored(txid(conn))), "rows at {}", txid(conn));
         assert_whole(conn);
@@ -135,15 +137,15 @@ fn wait_for(conn: &Connection, wanted: Txid) {
     wait_until("the connection sees the transaction", || txid(conn) == wanted);
 }
 
-/// The tables are created in another order, so that each has the root page that the other had.
+/// The tables are created in another order, so that they exchange their root pages.
 fn a_rebuilt_database_is_read_correctly(metadata: Metadata) {
     let mut site = Site::new(|path| build(path, "", &["t1", "t2"], 1));
     let first = site.head();
     let (reader, hopper) = (site.connect(&[]), site.connect(&[]));
-    // Two connections that share one cache, and so one compiled schema.
+    // Two connections that share one cache, and with it one parsed schema.
     let shared = [0, 1].map(|_| site.connect(&[("cache", "shared")]));
     let attached = Connection::open_in_memory().expect("memory");
-    attached.execute("ATTACH ? AS app", [uri(&site.destination.url, &[OFTEN])]).expect("it is attached");
+    attached.execute("ATTACH ? AS app", [uri(&site.destination.url, &[OFTEN])]).expect("the replica is attached");
     let mut of_attached = attached.prepare("SELECT min(v) FROM app.t1").expect("a statement");
     let mut kept = reader.prepare(READ_SQL).expect("a statement");
     let mut kept_and_shared = shared.each_ref().map(|conn| conn.prepare(READ_SQL).expect("a statement"));
@@ -151,7 +153,7 @@ fn a_rebuilt_database_is_read_correctly(metadata: Metadata) {
     assert_eq!((run_again(&mut kept), read(&hopper)), (seen(1), seen(1)));
     kept_and_shared.iter_mut().for_each(|statement| assert_eq!(run_again(statement), seen(1)));
     let primarys = schema_version(&Connection::open(site.database()).expect("a database"));
-    assert_eq!(schema_version(&reader), primarys, "nothing was replaced yet");
+    assert_eq!(schema_version(&reader), primarys, "the database is not replaced yet");
 
     let second = site.replace(metadata, |path| build(path, "", &["t2", "t1"], 2));
     assert_eq!(schema_version(&Connection::open(site.database()).expect("a database")), primarys);
@@ -166,7 +168,7 @@ fn a_rebuilt_database_is_read_correctly(metadata: Metadata) {
         site.assert_as_restored(conn);
     }
 
-    // Before it and back, by statements that stay compiled.
+    // To earlier transactions and back, with statements that stay prepared.
     let mut of_hopper = hopper.prepare(READ_SQL).expect("a statement");
     for _ in 0..2 {
         for (moment, number) in [(first, 1), (second, 2)] {
@@ -176,7 +178,7 @@ fn a_rebuilt_database_is_read_correctly(metadata: Metadata) {
             site.assert_as_restored(&hopper);
         }
     }
-    assert_eq!(run_again(&mut kept), seen(2), "another connection does not move");
+    assert_eq!(run_again(&mut kept), seen(2), "the other connection keeps its state");
 }
 
 #[test]
@@ -194,8 +196,8 @@ fn a_rebuilt_database_is_read_correctly_if_litestream_lost_its_metadata() {
     a_rebuilt_database_is_read_correctly(Metadata::Lost);
 }
 
-/// One file takes the place of another again and again: an older copy that went another way since, what `VACUUM INTO` wrote,
-/// a backup, other page sizes.
+/// The database is replaced repeatedly: by an older copy with other changes, the output of `VACUUM INTO`, a backup, and files
+/// with other page sizes.
 #[test]
 fn any_file_that_replaces_the_database_is_read_correctly() {
     let mut site = Site::new(|path| build(path, "", &["t1", "t2"], 1));
@@ -218,7 +220,7 @@ fn any_file_that_replaces_the_database_is_read_correctly() {
     type Build<'a> = Box<dyn Fn(&Path) + 'a>;
     let files: [(u32, Build<'_>); 5] = [
         (2, Box::new(|path| from_saved(path, &format!("{swap} {}", after("2"))))),
-        // As many changes of the schema, and other tables.
+        // The same number of schema changes, but other tables.
         (
             3,
             Box::new(|path| {
@@ -252,14 +254,14 @@ fn any_file_that_replaces_the_database_is_read_correctly() {
     }
 }
 
-/// A schema that takes many pages: names and definitions come from interior, leaf and overflow pages.
+/// A schema of many pages, with names and definitions on interior, leaf and overflow pages.
 #[test]
 fn large_schemas_with_equal_cookies_are_distinguished() {
     let large = |path: &Path, number: u32| {
         let conn = workload::create(path, "PRAGMA page_size = 1024");
         workload::run(&conn, "BEGIN");
         for table in 0..400 {
-            // The last two change places; a few definitions are longer than a page.
+            // The last two are exchanged. A few definitions are longer than a page.
             let name = match (table, number) {
                 (398, 1) | (399, 2) => "t1".to_owned(),
                 (399, 1) | (398, 2) => "t2".to_owned(),
@@ -290,7 +292,7 @@ fn large_schemas_with_equal_cookies_are_distinguished() {
     }
 }
 
-/// A copy that SQLite writes has a cookie of its own, and reads the same.
+/// A copy that SQLite writes has another cookie and the same rows.
 #[test]
 fn a_copy_of_a_replica_reads_the_same_after_a_rebuild() {
     let mut site = Site::new(|path| build(path, "", &["t1", "t2"], 1));
@@ -305,8 +307,7 @@ fn a_copy_of_a_replica_reads_the_same_after_a_rebuild() {
     assert_eq!(content(&copy), content(&site.restored(second)));
 }
 
-/// The child of a fork finds the replica anew, and the first database that it sees there may be another one than its parent saw
-/// under the same cookie.
+/// A forked child opens the replica itself. The database that it finds may differ from its parent's but have the same cookie.
 #[test]
 fn an_inherited_connection_reads_a_rebuilt_database_correctly() {
     let mut site = Site::new(|path| build(path, "", &["t1", "t2"], 1));
@@ -316,5 +317,5 @@ fn an_inherited_connection_reads_a_rebuilt_database_correctly() {
     wait_until("the host has forked", || forked.exists());
     site.replace(Metadata::Kept, |path| build(path, "", &["t2", "t1"], 2));
     fs::write(replaced, "").expect("a file");
-    assert_eq!(host.join().expect("the host ends well"), "ok\n");
+    assert_eq!(host.join().expect("the host succeeds"), "ok\n");
 }

@@ -1,4 +1,4 @@
-//! What an idle replica is asked for: one request a poll, however many read it, and nothing when nobody does.
+//! The requests for an idle replica: one for each poll regardless of the number of readers, and none without readers.
 
 use crate::support::bank;
 use crate::support::hosts::Host;
@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 const POLL: Duration = Duration::from_millis(100);
 
-/// A bank at two places of one server.
+/// A database with two replicas on one server.
 struct Banks {
     server: S3Server,
     one: Destination,
@@ -40,7 +40,7 @@ impl Banks {
         Banks { server, one, many, _dir: dir }
     }
 
-    /// Opens that many connections, and reads with each.
+    /// Opens this many connections, and reads with each.
     fn open(&self, session: &mut Session, destination: &Destination, connections: usize) {
         for _ in 0..connections {
             let number = session.open(&destination.url, &[("poll_interval", "100ms")]);
@@ -48,26 +48,30 @@ impl Banks {
         }
     }
 
-    /// What was asked of each place since the last call of this.
+    /// Returns the requests for each replica since the last call.
     fn take_requests(&self) -> (Vec<Request>, Vec<Request>) {
-        // A listing has the place in its query, where the slash is encoded.
+        // A listing has the path in its query, with an encoded slash.
         let is_of_one = |request: &Request| request.uri.contains("one/") || request.uri.contains("one%2F");
         self.server.take_requests().into_iter().partition(is_of_one)
     }
 
-    /// Whether somebody asked for an object of this place since the last call of this.
+    /// Returns whether there were requests for the first replica since the last call.
     fn is_asked(&self) -> bool {
         !self.server.take_requests().is_empty()
     }
 }
 
-/// Every request is one of a poll: it asks for the file after the last, or whether the last is unchanged, or lists level 0.
+/// Checks that every request belongs to a poll: it reads the file after the newest one, checks that the newest one is
+/// unchanged, or lists level 0.
 fn assert_polls(requests: &[Request], elapsed: Duration) {
     let is_list = |request: &&Request| request.operation == "ListObjectsV2";
     let is_check = |request: &&Request| request.operation == "GetObject" && request.if_match.is_some();
     let is_ask = |request: &&Request| request.operation == "GetObject" && request.if_match.is_none();
-    let next = requests.iter().find(is_ask).expect("most polls ask by name").uri.clone();
-    assert!(requests.iter().filter(is_ask).all(|request| request.uri == next), "they ask for the next: {requests:#?}");
+    let next = requests.iter().find(is_ask).expect("most polls read by name").uri.clone();
+    assert!(
+        requests.iter().filter(is_ask).all(|request| request.uri == next),
+        "they read the next file: {requests:#?}"
+    );
     let checks: Vec<&Request> = requests.iter().filter(is_check).collect();
     let is_byte = |check: &&&Request| check.uri == checks[0].uri && check.range.as_deref() == Some("bytes=0-0");
     assert_eq!(checks.iter().filter(is_byte).count(), checks.len(), "{checks:#?}");
@@ -75,12 +79,12 @@ fn assert_polls(requests: &[Request], elapsed: Duration) {
     let lists = requests.iter().filter(is_list).count();
     assert!(lists <= requests.len() / 30 + 2, "{lists} of {} requests are listings: {requests:#?}", requests.len());
     assert_eq!(requests.iter().filter(is_ask).count() + checks.len() + lists, requests.len(), "{requests:#?}");
-    // Polls come at most a quarter sooner than the interval says. On a slow machine there are fewer.
+    // The interval may be up to a quarter shorter. On a slow machine there are fewer polls.
     let most = elapsed.as_millis() / (POLL.as_millis() * 3 / 4) + 3;
     assert!(requests.len() as u128 <= most, "{} requests in {elapsed:?}", requests.len());
 }
 
-/// With as many connections as there may be, with ETags in listings and without.
+/// With many connections, with and without ETags in listings.
 #[test]
 fn an_idle_replica_costs_one_request_per_poll_and_publishes_nothing() {
     for untagged in [false, true] {
@@ -88,7 +92,7 @@ fn an_idle_replica_costs_one_request_per_poll_and_publishes_nothing() {
         let mut session = Host::session(&banks.one);
         banks.open(&mut session, &banks.one, 1);
         banks.open(&mut session, &banks.many, 50);
-        // The first poll without news lists level 0.
+        // The first poll without newer files lists level 0.
         wait_until("both have settled", || {
             let (one, many) = banks.take_requests();
             let has_listed = |requests: &[Request]| requests.iter().any(|request| request.operation == "ListObjectsV2");
@@ -106,7 +110,7 @@ fn an_idle_replica_costs_one_request_per_poll_and_publishes_nothing() {
         });
         assert_polls(&of_one, started.elapsed());
         assert_polls(&of_many, started.elapsed());
-        assert_eq!(version(&mut session), before, "SQLite's cache was dropped though nothing changed");
+        assert_eq!(version(&mut session), before, "SQLite keeps its cache without a change");
     }
 }
 
@@ -117,14 +121,14 @@ fn no_request_is_sent_after_the_last_connection_is_closed() {
     banks.open(&mut session, &banks.one, 1);
     banks.open(&mut session, &banks.many, 50);
     session.close();
-    wait_until("what is under way ends", || {
+    wait_until("the requests in progress end", || {
         std::thread::sleep(POLL * 3);
         !banks.is_asked()
     });
     std::thread::sleep(POLL * 15);
-    assert_eq!(banks.server.take_requests(), [], "nobody reads any more");
+    assert_eq!(banks.server.take_requests(), [], "no connection is open");
     banks.open(&mut session, &banks.one, 1);
-    assert!(banks.is_asked(), "a reader that comes back has the replica looked at");
+    assert!(banks.is_asked(), "a new reader checks the replica");
     wait_until("it is polled again", || banks.is_asked());
 }
 
@@ -134,7 +138,7 @@ fn the_status_counts_the_requests_that_the_server_sees() {
     banks.take_requests();
     let mut session = Host::session(&banks.one);
     session.open(&banks.one.url, &[("poll_interval", "1h")]);
-    // The second has every transaction look at the replica first.
+    // With max_staleness, every transaction of the second checks the replica.
     session.open(&banks.one.url, &[("poll_interval", "1h"), ("max_staleness", "1ms")]);
     let mut requests = Vec::new();
     for (connection, sql) in
@@ -142,7 +146,7 @@ fn the_status_counts_the_requests_that_the_server_sees() {
     {
         session.query(connection, sql);
         let told: serde_json::Value =
-            serde_json::from_str(&session.query(0, "PRAGMA litestream_status")).expect("it is JSON");
+            serde_json::from_str(&session.query(0, "PRAGMA litestream_status")).expect("the status is JSON");
         requests.extend(banks.server.take_requests());
         let seen = |operation: &str| requests.iter().filter(|request| request.operation == operation).count() as u64;
         assert_eq!(told["reads"].as_u64(), Some(seen("GetObject")), "{sql}");

@@ -1,4 +1,4 @@
-//! The same replica in an S3 bucket, written there by Litestream itself, and as files.
+//! A replica in an S3 bucket, written by Litestream, and the same files in a directory.
 
 use crate::support::extension::connect;
 use crate::support::hosts::Host;
@@ -33,7 +33,7 @@ fn a_bucket_and_a_directory_show_the_same_database() {
     let (restored, served) = (dir.path().join("restored.db"), dir.path().join("served.db"));
     let txids = bucket.txids();
     let mut compared = 0;
-    // A process for each state: every third and the newest are enough here.
+    // Each state takes a process, so only every third one and the newest are compared.
     for txid in txids.iter().rev().step_by(3) {
         if !bucket.restore(*txid, &restored) {
             continue;
@@ -52,7 +52,7 @@ fn a_bucket_and_a_directory_show_the_same_database() {
     assert!(compared >= 5, "{compared} states compared");
 }
 
-/// Runs a host with these credentials alone, and answers what the server was asked.
+/// Runs a host with only these credentials, and returns its requests.
 fn requests_with(server: &S3Server, credentials: &[(&str, &str)]) -> Vec<Request> {
     let host = Host::python("repeated.py").arg(server.url("sample")).arg("1").arg("1");
     let host = credentials.iter().fold(host, |host, (name, value)| host.env(name, value));
@@ -100,12 +100,12 @@ fn credentials_come_from_a_profile() {
     assert!(!requests.is_empty() && all_signed_with_it, "{requests:?}");
 }
 
-/// The change counters of page 1 are handed out by each process as it goes.
+/// Each process assigns its own change counters of page 1.
 fn differ_only_in_counters(a: &[u8], b: &[u8]) -> bool {
     a.len() == b.len() && a[..24] == b[..24] && a[28..92] == b[28..92] && a[96..] == b[96..]
 }
 
-/// Lays the objects of a bucket out as Litestream lays out files: `ltx/<level>` for `<level in four hex digits>`.
+/// Copies the objects of a bucket to a directory with Litestream's layout: `<level in four hex digits>` becomes `ltx/<level>`.
 fn copy_to_directory(bucket: &Destination, server: &S3Server, to: &Path) {
     for (level, min, max) in bucket.files() {
         let name = format!("{min}-{max}.ltx");

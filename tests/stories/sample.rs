@@ -1,4 +1,4 @@
-//! The replica that comes with the project shows what its README says.
+//! The replica in `sample/` has the content that its README describes.
 
 use crate::support::extension::{connect, sample_url};
 use crate::support::pages::assert_whole;
@@ -20,7 +20,7 @@ fn the_sample_shows_the_shop_before_and_after_the_price_rise() {
     }
 }
 
-/// Ten times forty orders.
+/// 10 × 40 orders.
 const SOLD_BEFORE: i64 = 400;
-/// Eight times thirty and twenty more, less what every twentieth customer took back.
+/// 8 × 30 + 20 orders more, without those of every twentieth customer, which were deleted.
 const SOLD_NOW: i64 = 632;

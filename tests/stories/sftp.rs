@@ -1,4 +1,4 @@
-//! Replicas on SSH servers: OpenSSH's, and Litestream's own writing.
+//! Replicas on SSH servers, also written by Litestream.
 
 use crate::stories::conformance::{Dated, Directory, Writer, at, check, complaint, content, name, names};
 use crate::support::litestream::Destination;
@@ -15,7 +15,7 @@ fn encoded(text: &str) -> String {
     utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
 }
 
-/// The URL of a replica where sessions begin; the server is known by the key it has.
+/// Returns the URL of a replica below the start directory, with the key of the user and the host key.
 fn url(server: &OpenSsh, path: &str, parameters: &str) -> String {
     let (user, port, key) = (&server.user, server.port, server.key.display());
     let host_key = encoded(&public_line(&server.host_key));
@@ -35,7 +35,7 @@ async fn openssh_passes_the_conformance_tests_over_one_connection() {
     let dir = tempfile::tempdir().expect("a directory");
     let server = OpenSsh::start(dir.path());
     let store = store_of(&server, "backups/my%20app");
-    assert_eq!(names(&*store, Level::ZERO, 0).await, [], "a directory that is not there");
+    assert_eq!(names(&*store, Level::ZERO, 0).await, [], "a missing directory");
     let root = dir.path().join("backups/my app");
     std::fs::create_dir_all(&root).expect("a directory is made");
     check(&*store, &Dated::new(root)).await;
@@ -116,7 +116,7 @@ async fn a_server_with_an_unknown_key_is_refused() {
     assert_eq!(names(&*at(&format!("{base}&host-key={print}"), nothing), Level::ZERO, 0).await, []);
     assert_eq!(names(&*at(&format!("{base}&insecure-host-key=true"), nothing), Level::ZERO, 0).await, []);
     know(&format!("[127.0.0.1]:{} {}\n", server.port, public_line(&server.host_key)));
-    assert_eq!(names(&*at(&base, at_home), Level::ZERO, 0).await, [], "known_hosts has it");
+    assert_eq!(names(&*at(&base, at_home), Level::ZERO, 0).await, [], "known_hosts has the key");
 }
 
 #[tokio::test]

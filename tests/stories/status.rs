@@ -1,4 +1,4 @@
-//! `litestream_status`: how a replica and its readers are doing, also when nothing else answers.
+//! `litestream_status`: the state of a replica and its readers, also while the replica cannot be read.
 
 use crate::support::bank::{self, Bank, read_state};
 use crate::support::extension::connect;
@@ -15,7 +15,8 @@ fn open(bank: &Bank, parameters: &[(&str, &str)]) -> Connection {
 }
 
 fn status(conn: &Connection) -> Value {
-    let text: String = conn.query_row("SELECT litestream_status()", [], |row| row.get(0)).expect("it always answers");
+    let text: String =
+        conn.query_row("SELECT litestream_status()", [], |row| row.get(0)).expect("the status never fails");
     serde_json::from_str(&text).expect("it is JSON")
 }
 
@@ -24,12 +25,12 @@ fn text(conn: &Connection, sql: &str) -> String {
 }
 
 fn number(status: &Value, name: &str) -> u64 {
-    status[name].as_u64().unwrap_or_else(|| panic!("{name} is a whole number: {status}"))
+    status[name].as_u64().unwrap_or_else(|| panic!("{name} is not a whole number: {status}"))
 }
 
 fn wait_for_head(conn: &Connection, bank: &Bank) {
     let head = bank.head().to_string();
-    wait_until("the reader knows the newest", || status(conn)["head_txid"] == head.as_str());
+    wait_until("the replica has the newest TXID", || status(conn)["head_txid"] == head.as_str());
 }
 
 #[test]
@@ -58,7 +59,7 @@ fn the_status_describes_reader_and_replica_by_function_and_pragma() {
     assert_eq!(names(&by_pragma), names(&told));
     assert_eq!(by_pragma["txid"], told["txid"]);
 
-    // An attached schema is a reader of its own.
+    // An attached schema is another reader.
     let other = Bank::start(Schedule::QUIET);
     let uri = crate::support::extension::uri(&other.destination.url, &[]);
     conn.execute("ATTACH ? AS other", [uri]).expect("it is attached");
@@ -120,7 +121,7 @@ fn the_status_counts_connections_and_cache_hits() {
         read_state(&conn).expect("it can be read");
     }
     let warm = status(&conn);
-    assert_eq!(number(&warm, "cache_misses"), number(&cold, "cache_misses"), "all of it was in the cache");
+    assert_eq!(number(&warm, "cache_misses"), number(&cold, "cache_misses"), "the whole state was cached");
     assert!(number(&warm, "cache_hits") > number(&cold, "cache_hits") + 100, "{warm}");
     let held = number(&warm, "cache_bytes");
     assert!(held > 0 && held <= number(&warm, "cache_size"), "{warm}");
@@ -130,10 +131,10 @@ fn the_status_counts_connections_and_cache_hits() {
     assert_eq!(number(&status(&others[3]), "connections"), 5);
     drop(others);
     assert_eq!(number(&status(&conn), "connections"), 1);
-    assert!(number(&status(&conn), "cache_hits") >= number(&warm, "cache_hits"), "counts never go back");
+    assert!(number(&status(&conn), "cache_hits") >= number(&warm, "cache_hits"), "the counts never decrease");
 }
 
-/// The replica's directory gives way to a file, and comes back.
+/// A file replaces the replica's directory for a while.
 #[test]
 fn the_status_reports_why_the_replica_cannot_be_read() {
     let mut bank = Bank::start(Schedule::QUIET);
@@ -145,21 +146,21 @@ fn the_status_reports_why_the_replica_cannot_be_read() {
     let stopped = bank.stop();
     fs::rename(bank.replica(), &away).expect("the replica goes");
     fs::write(bank.replica(), "no replica").expect("a file is written");
-    wait_until("the status tells of an error", || status(&conn)["last_error"].is_string());
+    wait_until("the status has an error", || status(&conn)["last_error"].is_string());
     let told = status(&conn);
     assert_eq!(told["state"], "the replica cannot be read; the last state is kept");
     assert!(told["last_error"].as_str().is_some_and(|text| text.contains(&bank.destination.url)), "{told}");
     assert!(told["last_error_time"].is_string() && told["txid"] == told["head_txid"], "{told}");
-    assert_eq!(read_state(&conn), seen, "what is in the cache is read all the same");
+    assert_eq!(read_state(&conn), seen, "the cached state can still be read");
     wait_until("lag grows while polls fail", || {
         status(&conn)["lag"].as_f64() > told["lag"].as_f64().map(|lag| lag + 0.2)
     });
 
-    let refused = read_state(&strict).expect_err("the newest state cannot be known");
+    let refused = read_state(&strict).expect_err("the newest state is unknown");
     assert!(refused.contains("disk I/O error"), "{refused}");
-    assert_eq!(status(&strict)["txid"], told["txid"], "the status is exempt from the bound");
-    // SQLite reads the schema before the first SELECT of a connection, whatever that asks for.
-    read_state(&untouched).expect_err("the newest state cannot be known");
+    assert_eq!(status(&strict)["txid"], told["txid"], "max_staleness does not apply to the status");
+    // SQLite reads the schema before the first SELECT of a connection.
+    read_state(&untouched).expect_err("the newest state is unknown");
     assert!(text(&untouched, "PRAGMA litestream_status").contains("the last state is kept"));
 
     fs::remove_file(bank.replica()).expect("the file goes");
@@ -169,7 +170,7 @@ fn the_status_reports_why_the_replica_cannot_be_read() {
     wait_for_head(&conn, &bank);
     let told = status(&conn);
     assert_eq!(told["state"], "following");
-    assert!(told["last_error"].is_string(), "what went wrong last is still told: {told}");
+    assert!(told["last_error"].is_string(), "the last error is still shown: {told}");
     assert_eq!(read_state(&strict), read_state(&conn));
 }
 
@@ -179,7 +180,7 @@ fn the_status_reports_a_replica_without_a_base() {
     let conn = open(&bank, &[]);
     read_state(&conn).expect("it can be read");
     bank.wipe();
-    wait_until("the status tells of it", || status(&conn)["state"] != "following");
+    wait_until("the status reports it", || status(&conn)["state"] != "following");
     let told = status(&conn);
     let state = told["state"].as_str().expect("text");
     assert!(state.contains("the last state is kept"), "{state}");
@@ -190,12 +191,12 @@ fn the_status_reports_a_replica_without_a_base() {
     wait_until("it follows again", || status(&conn)["state"] == "following");
 }
 
-/// The store loses a file that it acknowledged, while a reader sleeps. Another reader comes afterwards.
+/// The store loses a file while a reader is suspended. Another reader opens the replica later.
 #[test]
 fn the_status_names_missing_transactions_until_a_snapshot_covers_them() {
     let mut bank = Bank::start(Schedule::QUIET);
-    // Litestream makes a snapshot when it starts, in its own time, which must not cover what is lost.
-    wait_until("the last snapshot for a day is made", || {
+    // Litestream writes a snapshot soon after it starts. It must not contain the lost transaction.
+    wait_until("the last snapshot for a day is written", || {
         bank::names(&bank.replica()).iter().any(|(level, _)| *level == 9)
     });
     let (before, state) = (bank.head(), bank.state());
@@ -213,11 +214,11 @@ fn the_status_names_missing_transactions_until_a_snapshot_covers_them() {
         serde_json::from_str(&session.query(0, "PRAGMA litestream_status")).expect("it is JSON")
     };
     let told_missing = |told: &Value| told["state"].as_str().is_some_and(|state| state.contains(&missing));
-    wait_until("the status names what is missing", || told_missing(&told(&mut reader.session)));
+    wait_until("the status names the missing transaction", || told_missing(&told(&mut reader.session)));
     let then = told(&mut reader.session);
     wait_until("lag grows", || told(&mut reader.session)["lag"].as_f64() > then["lag"].as_f64().map(|lag| lag + 1.5));
     assert_eq!(reader.read_state(&bank.states), Ok(state), "the state before the hole is read");
-    let refused = reader.session.try_query(late, bank::STATE_SQL).expect_err("the newest state is not known");
+    let refused = reader.session.try_query(late, bank::STATE_SQL).expect_err("the newest state is unknown");
     assert!(refused.contains("disk I/O error"), "{refused}");
 
     let stopped = bank.stop();
@@ -235,12 +236,12 @@ fn the_status_names_missing_transactions_until_a_snapshot_covers_them() {
     );
 }
 
-/// The lag of a replica of which nothing is left does not stay what it was.
+/// The lag of a deleted replica grows.
 #[test]
 fn lag_grows_while_a_replica_is_missing_and_stays_below_a_second_otherwise() {
     let mut bank = Bank::start(Schedule::QUIET);
     let conn = open(&bank, &[]);
-    // A primary that runs would put a snapshot there.
+    // A running primary would write a snapshot.
     bank.stop();
     let lag = || conn.query_row("SELECT litestream_lag()", [], |row| row.get::<_, f64>(0)).expect("a number");
     wait_until("it is polled", || lag() > 0.0 && lag() < 1.0);

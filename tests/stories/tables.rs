@@ -1,4 +1,4 @@
-//! Tables that tell of the replicas behind a connection.
+//! Tables about the replicas of a connection.
 
 use crate::support::extension::{self, connect, open, sample_url, uri};
 use crate::support::hosts::Host;
@@ -10,7 +10,7 @@ use rusqlite::{Connection, Row};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// All rows of a query, with their values as text.
+/// Returns all rows of a query, with their values as text.
 fn rows(conn: &Connection, sql: &str) -> Vec<Vec<String>> {
     try_rows(conn, sql).unwrap_or_else(|error| panic!("{sql}: {error}"))
 }
@@ -32,7 +32,7 @@ fn text(value: Value) -> String {
     }
 }
 
-/// The only row's only value.
+/// Returns the single value of a query.
 fn one(conn: &Connection, sql: &str) -> String {
     let [row] = &rows(conn, sql)[..] else { panic!("{sql} has one row") };
     let [value] = &row[..] else { panic!("{sql} has one column") };
@@ -43,11 +43,11 @@ fn failure(conn: &Connection, sql: &str) -> String {
     try_rows(conn, sql).expect_err(sql).to_string()
 }
 
-/// A copy of the sample that may be spoilt.
+/// Copies the sample, for a test that damages it.
 fn copied_sample(dir: &Path) -> PathBuf {
     fn copy(from: &Path, to: &Path) {
         fs::create_dir_all(to).expect("a directory is made");
-        for entry in fs::read_dir(from).expect("the sample is there").map(|entry| entry.expect("an entry")) {
+        for entry in fs::read_dir(from).expect("the sample exists").map(|entry| entry.expect("an entry")) {
             let to = to.join(entry.file_name());
             if entry.path().is_dir() {
                 copy(&entry.path(), &to);
@@ -61,7 +61,7 @@ fn copied_sample(dir: &Path) -> PathBuf {
     copied
 }
 
-/// A connection with a plain database as `main`, the sample as `now`, and its past as `past`.
+/// Opens a connection with a plain database as `main`, the sample as `now`, and an older state of it as `past`.
 fn reports() -> Connection {
     let conn = open(":memory:").expect("memory");
     connect(&sample_url(), &[]);
@@ -107,7 +107,7 @@ fn each_replica_of_a_connection_has_a_row_and_plain_schemas_have_none() {
     assert_eq!(rows(&conn, "SELECT rowid, schema FROM litestream_status"), [["1", "now"], ["2", "past"]]);
     assert_eq!(one(&conn, "SELECT schema FROM litestream_status WHERE txid < head_txid"), "past");
 
-    // One by one, by an argument: a word, a parameter, a column of another table.
+    // With the schema as an argument: a literal, a parameter, a column of another table.
     assert_eq!(one(&conn, "SELECT schema FROM litestream_status('past')"), "past");
     assert_eq!(one(&conn, "SELECT schema FROM litestream_status WHERE of_schema = 'past'"), "past");
     assert_eq!(rows(&conn, "SELECT schema FROM litestream_status(NULL)"), [["now"], ["past"]]);
@@ -130,8 +130,8 @@ fn a_schema_without_a_replica_gives_the_same_error_as_in_the_function() {
         let function = failure(&conn, &format!("SELECT litestream_status('{schema}')"));
         assert!(function.starts_with(&found) || found.starts_with(&function), "{found}\n{function}");
     }
-    assert_eq!(rows(&conn, "SELECT schema FROM litestream_status"), [["now"], ["past"]], "and the next one works");
-    let written = conn.execute("DELETE FROM litestream_status", []).expect_err("it cannot be written").to_string();
+    assert_eq!(rows(&conn, "SELECT schema FROM litestream_status"), [["now"], ["past"]], "the next statement works");
+    let written = conn.execute("DELETE FROM litestream_status", []).expect_err("the table is read-only").to_string();
     assert!(written.contains("may not be modified"), "{written}");
 }
 
@@ -199,8 +199,8 @@ fn held_by_names_what_holds_a_view_and_the_table_holds_none() {
     assert_eq!(one(&connect(&sample_url(), &[("immutable", "1")]), held), "opened without locks");
 }
 
-/// The table asks the open files alone. SQLite itself locks the schema that a table belongs to: main, unless the table
-/// was created in another.
+/// The table reads only the state of the open files. SQLite itself locks the schema of a table: main, unless the table was
+/// created in another one.
 #[test]
 fn the_status_table_works_when_nothing_can_be_read() {
     let dir = tempfile::tempdir().expect("a directory");
@@ -216,16 +216,16 @@ fn the_status_table_works_when_nothing_can_be_read() {
     }
 
     fs::remove_dir_all(&replica).expect("the replica goes");
-    fs::write(&replica, "").expect("and something else stands there");
+    fs::write(&replica, "").expect("a file replaces the directory");
     for (conn, orders, table) in
         [(&shop, "main.orders", "temp.status"), (&report, "shop.orders", "litestream_status('shop')")]
     {
         let unreadable = || try_rows(conn, &format!("SELECT count(*) FROM {orders}")).is_err();
-        wait_until("the replica is too long unheard of", unreadable);
+        wait_until("max_staleness is exceeded", unreadable);
         let state = format!("SELECT state LIKE '%cannot be read%' AND last_error IS NOT NULL FROM {table}");
         assert_eq!(one(conn, &state), "1");
         let asked = format!("SELECT cache_hits || '+' || cache_misses FROM {table}");
-        assert_eq!(one(conn, &asked), one(conn, &asked), "no page is read to tell");
+        assert_eq!(one(conn, &asked), one(conn, &asked), "no page is read");
         assert_eq!(one(conn, &format!("SELECT held_by FROM {table}")), "NULL", "no lock is taken");
     }
 }

@@ -1,4 +1,4 @@
-//! One process that reads very many replicas, such as a server with one for each tenant.
+//! One process with very many replicas, such as a server with one for each tenant.
 
 use crate::support::bucket::{Bucket, Files};
 use crate::support::hosts::Host;
@@ -32,7 +32,7 @@ fn a_thousand_replicas_of_a_bucket_need_few_sockets_and_return_their_memory() {
     let numbers: Vec<u64> = told.split_whitespace().map(|number| number.parse().expect("a number")).collect();
     let [descriptors, before, while_open, after] = numbers[..] else { panic!("{told}") };
     assert!(descriptors < 100, "{descriptors} descriptors");
-    // Each has at least its pages in memory while it is open.
+    // Each open replica has at least its pages in memory.
     assert!(while_open - before > TENANTS * total as u64 / 1024, "{told}");
     assert!(after <= before + (while_open - before) / 10, "{told}");
     println!("descriptors {descriptors}, kilobytes before {before}, while open {while_open}, after {after}");

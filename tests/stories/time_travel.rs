@@ -1,4 +1,4 @@
-//! Any moment that a replica holds: exactly the one that was asked for, by every way to ask, and never moved unasked.
+//! Time travel: every way to set a time or TXID gives exactly that state, and nothing else changes it.
 
 use crate::support::bank::{self, Bank, read_state};
 use crate::support::extension::{connect, open, uri};
@@ -39,8 +39,8 @@ fn txid(conn: &Connection) -> Txid {
     text(conn, "SELECT litestream_txid()").parse().expect("a TXID")
 }
 
-/// Sets the time of each file to that of its header. Litestream does so after it renamed a file, and may be killed in between;
-/// `restore -timestamp` then takes the file for a later one.
+/// Sets the modification time of each file to the time in its header. Litestream does so after it renames a file, and may be
+/// killed before. Then `restore -timestamp` would use a wrong time for the file.
 fn date_files(levels: &Path) {
     for level in fs::read_dir(levels).expect("levels").flatten() {
         for file in fs::read_dir(level.path()).expect("files").flatten() {
@@ -52,7 +52,7 @@ fn date_files(levels: &Path) {
     }
 }
 
-/// A replica of many states, some thinned and some not, and restores of them, made when they are asked for.
+/// A replica of many states, some of them compacted, and their restores, which are made on demand.
 struct Archive {
     dir: TempDir,
     destination: Destination,
@@ -68,7 +68,7 @@ impl Archive {
         let schedule = Schedule { l0_retention: Duration::from_secs(5), ..Schedule::BUSY };
         let primary = Primary::start(&database, &destination, schedule);
         for (number, step) in workload::STEPS.iter().cycle().take(80).enumerate() {
-            // When they come again, some rows and tables are there already.
+            // In the second round, some rows and tables already exist.
             let _ = conn.execute_batch(step);
             workload::run(&conn, &format!("PRAGMA user_version = {}", number + 1));
             primary.sync();
@@ -80,12 +80,12 @@ impl Archive {
         Archive { dir, destination, restored: BTreeMap::new() }
     }
 
-    /// What `litestream restore` makes of a moment, by its arguments; None if it refuses.
+    /// Returns what `litestream restore` writes with these arguments, or None if it refuses.
     fn restore(&self, arguments: &[&str], output: &Path) -> Option<Vec<u8>> {
         self.destination.restore_with(arguments, output).then(|| fs::read(output).expect("a database"))
     }
 
-    /// The restored database at a transaction.
+    /// Returns the path of the restored database at a transaction.
     fn at(&mut self, txid: Txid) -> PathBuf {
         let (dir, destination) = (self.dir.path(), &self.destination);
         let restore = || {
@@ -97,7 +97,7 @@ impl Archive {
     }
 }
 
-/// A generator that gives the same numbers every time: xorshift.
+/// A random number generator with a fixed seed: xorshift.
 struct Numbers(u64);
 
 impl Numbers {
@@ -109,7 +109,7 @@ impl Numbers {
     }
 }
 
-/// `restore -timestamp` gives the state strictly before a time, to the millisecond, and refuses one after the newest.
+/// `restore -timestamp` restores the state strictly before a time in milliseconds, and refuses a time after the newest state.
 #[test]
 fn random_times_and_txids_match_the_restores() {
     let mut archive = Archive::new();
@@ -131,7 +131,7 @@ fn random_times_and_txids_match_the_restores() {
     let scratch = archive.dir.path().join("by-time.db");
     let mut numbers = Numbers(0x9e37_79b9_7f4a_7c15);
     let span = (newest.1 - oldest.1 + 400) as u64;
-    // At random, and around each moment's own.
+    // Random times, and times close to those of the transactions.
     let random = (0..150).map(|_| oldest.1 - 200 + numbers.below(span) as i64).collect::<Vec<_>>();
     let edges = history.iter().step_by(5).flat_map(|moment| [moment.1 - 1, moment.1, moment.1 + 1]);
     let mut compared = 0;
@@ -139,7 +139,7 @@ fn random_times_and_txids_match_the_restores() {
         let asked = time::format(ms);
         let moved = conn.query_row("SELECT litestream_set_time(?)", [&asked], |row| row.get::<_, String>(0));
         if ms < oldest.1 {
-            let error = moved.expect_err("nothing is as old").to_string();
+            let error = moved.expect_err("the time is before the first state").to_string();
             assert!(error.contains(&time::format(oldest.1)), "{error}");
             continue;
         }
@@ -163,7 +163,7 @@ fn random_times_and_txids_match_the_restores() {
     assert!(compared > 150, "{compared} times");
     assert_whole(&conn);
 
-    // Every moment, and at random, by TXID: the pragma, and the URI.
+    // Every TXID of the history and random ones, by the pragma and by the URI.
     for (number, (at, time, pages)) in history.iter().enumerate() {
         assert_eq!(text(&conn, &format!("PRAGMA litestream_txid = '{at}'")), at.to_string());
         assert_eq!(text(&conn, "PRAGMA litestream_time"), time::format(*time));
@@ -181,7 +181,7 @@ fn random_times_and_txids_match_the_restores() {
     for asked in (0..100).map(|_| Txid(1 + numbers.below(newest.0.0 + 20))).filter(|asked| !ends.contains(asked)) {
         let moved = conn.query_row(&format!("PRAGMA litestream_txid = '{asked}'"), [], |_| Ok(()));
         let Err(error) = moved else {
-            // A file that VACUUM filled with every page needs no other, which Litestream does not know.
+            // A file of VACUUM with every page needs no other file. Litestream does not know that.
             whole += 1;
             continue;
         };
@@ -200,7 +200,7 @@ fn number_of(conn: &Connection, pragma: &str) -> i64 {
     number(conn, &format!("PRAGMA {pragma}"))
 }
 
-/// The same, of a replica that was copied, so that modification times say nothing.
+/// Copying changes the modification times of the files, which must not matter.
 #[test]
 fn a_copied_replica_shows_the_same_history() {
     let archive = Archive::new();
@@ -233,7 +233,7 @@ fn a_connection_keeps_the_transaction_that_was_set_despite_retention() {
     let park = || {
         bank::transfer(&bank.conn);
         let synced = primary.sync();
-        // A sync can end with a transaction of Litestream's own.
+        // A sync can end with a transaction of Litestream itself.
         let parked = if there(synced) { synced } else { Txid(synced.0 - 1) };
         text(&conn, &format!("PRAGMA litestream_txid = '{parked}'"));
         let time = text(&conn, "PRAGMA litestream_time");
@@ -241,7 +241,7 @@ fn a_connection_keeps_the_transaction_that_was_set_despite_retention() {
         let begun = Instant::now();
         while there(parked) {
             if begun.elapsed() > Duration::from_secs(20) {
-                // A snapshot can end at this very transaction, and stays.
+                // A snapshot can end at this transaction, and is not deleted.
                 text(&conn, "PRAGMA litestream_time = 'LATEST'");
                 return None;
             }
@@ -250,14 +250,14 @@ fn a_connection_keeps_the_transaction_that_was_set_despite_retention() {
         }
         Some((parked, time, state, all))
     };
-    let (parked, time, state, all) = (0..3).find_map(|_| park()).expect("no file ends there any more");
-    // SQLite's own cache is to prove nothing.
+    let (parked, time, state, all) = (0..3).find_map(|_| park()).expect("the files that end there are deleted");
+    // Without SQLite's own cache.
     conn.execute_batch("PRAGMA cache_size = 1; PRAGMA shrink_memory").expect("pragmas run");
     assert_eq!((txid(&conn), text(&conn, "PRAGMA litestream_time")), (parked, time.clone()));
     assert_eq!((read_state(&conn), content(&conn)), (Ok(state.clone()), all));
     assert_whole(&conn);
 
-    // While it stands there, others can go there as well.
+    // While it is there, other connections can go there as well.
     let another = connect(url, &[("txid", &parked.to_string())]);
     assert_eq!((txid(&another), read_state(&another)), (parked, Ok(state)));
     text(&conn, "PRAGMA litestream_time = 'LATEST'");
@@ -270,7 +270,7 @@ fn one_statement_reads_past_and_present_of_one_replica() {
     let then = bank.head();
     bank.transfer(7);
     let conn = connect(&bank.destination.url, &[]);
-    wait_until("the newest is there", || txid(&conn) == bank.head());
+    wait_until("the newest state is applied", || txid(&conn) == bank.head());
     let past = uri(&bank.destination.url, &[("txid", &then.to_string())]);
     conn.execute("ATTACH ? AS past", [past]).expect("a moment can be attached");
     assert_eq!(number(&conn, "SELECT main.bank.transfers - past.bank.transfers FROM main.bank, past.bank"), 7);
@@ -284,7 +284,7 @@ fn one_statement_reads_past_and_present_of_one_replica() {
         FROM litestream_status";
     assert_eq!(number(&conn, shared), 121, "one replica with two readers");
 
-    // Each schema moves alone, and no other connection does.
+    // Setting the time of a schema changes neither other schemas nor other connections.
     let other = connect(&bank.destination.url, &[]);
     let newest = txid(&conn);
     text(&conn, "SELECT litestream_set_time('LATEST', 'past')");
@@ -293,7 +293,7 @@ fn one_statement_reads_past_and_present_of_one_replica() {
     assert_eq!((txid(&conn), text(&conn, "SELECT litestream_txid('past')")), (then, newest.to_string()));
     assert_eq!(txid(&other), newest);
     let before = number(&conn, "SELECT reads + lists FROM litestream_status('main')");
-    // The poll goes on; apart from it nothing is asked, and SQLite and the cache have the pages.
+    // Only polls send requests. SQLite and the cache have the pages.
     for _ in 0..3 {
         text(&conn, "PRAGMA main.litestream_time = 'LATEST'");
         read_state(&conn).expect("a state");
@@ -310,7 +310,7 @@ fn a_time_set_inside_a_transaction_applies_to_the_next() {
     let then = bank.head();
     bank.transfer(3);
     let conn = connect(&bank.destination.url, &[]);
-    wait_until("the newest is there", || txid(&conn) == bank.head());
+    wait_until("the newest state is applied", || txid(&conn) == bank.head());
     let newest = read_state(&conn);
     conn.execute_batch("BEGIN").expect("it begins");
     assert_eq!(read_state(&conn), newest);
@@ -319,7 +319,7 @@ fn a_time_set_inside_a_transaction_applies_to_the_next() {
     conn.execute_batch("COMMIT").expect("it ends");
     assert_ne!(read_state(&conn), newest);
     assert_eq!(txid(&conn), then);
-    // SQLite runs the pragma of a file when it compiles it.
+    // SQLite runs such a pragma when it compiles the statement.
     conn.query_row("EXPLAIN PRAGMA litestream_time = 'LATEST'", [], |_| Ok(())).expect("a program");
     assert_eq!(read_state(&conn), newest);
 }
@@ -344,7 +344,7 @@ fn sql_cannot_set_a_time_if_time_travel_is_off() {
             assert!(error.contains("time_travel is off"), "{sql}: {error}");
         }
         assert_eq!(txid(&conn), stands);
-        assert_eq!(number(&conn, "SELECT count(*) > 0 FROM litestream_history"), 1, "looking is allowed");
+        assert_eq!(number(&conn, "SELECT count(*) > 0 FROM litestream_history"), 1, "reading the history is allowed");
     }
     let conn = connect(&bank.destination.url, &[]);
     let error = failure(&conn, "SELECT moved FROM trap");
@@ -369,7 +369,7 @@ fn sql_cannot_set_a_time_if_time_travel_is_off() {
     }
 }
 
-/// rusqlite, Django and Python name columns; SQLite names that of a file's pragma after its answer.
+/// rusqlite, Django and Python read the names of columns. SQLite names the column of a VFS's pragma by its result.
 #[test]
 fn a_pragma_that_sets_a_time_returns_one_named_column() {
     let bank = Bank::start(Schedule::QUIET);
@@ -398,11 +398,13 @@ fn now_is_fixed_and_a_future_time_follows() {
     text(&follows, "PRAGMA litestream_time = '2100-01-01'");
     let born = connect(&bank.destination.url, &[("time", "2100-01-01"), fast[0]]);
     bank.transfer(2);
-    wait_until("those who follow see the news", || txid(&follows) == bank.head() && txid(&born) == bank.head());
+    wait_until("the following connections see the newest state", || {
+        txid(&follows) == bank.head() && txid(&born) == bank.head()
+    });
     assert_eq!(txid(&stays), first);
 }
 
-/// A reader whose clock is an hour behind: `clock_gettime` is replaced in its process.
+/// The clock of the reader is an hour slow: its process has another `clock_gettime`.
 #[cfg(target_os = "linux")]
 #[test]
 fn times_are_those_of_the_primarys_clock() {
@@ -421,7 +423,7 @@ fn times_are_those_of_the_primarys_clock() {
         .args([&library, &source])
         .arg("-ldl")
         .status();
-    assert!(made.expect("the C compiler of the tests' SQLite runs").success());
+    assert!(made.expect("the C compiler runs").success());
     let mut bank = Bank::start(Schedule::QUIET);
     bank.transfer(4);
     bank.stop();
@@ -463,6 +465,6 @@ fn tables_read_only_what_a_statement_uses() {
         before = now;
     }
     let [none, first, again, all] = costs[..] else { panic!("{costs:?}") };
-    // SQLite may read a page or two of its own.
+    // SQLite may read one or two pages itself.
     assert!(none < 5 && again < 5 && (10..25).contains(&first) && all > 25, "{costs:?}");
 }

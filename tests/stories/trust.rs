@@ -1,4 +1,4 @@
-//! Who is believed to be the server, and how often the system is asked for its authorities.
+//! Trust in certificates, and how often the system's authorities are read.
 
 use crate::stories::conformance::complaint;
 use crate::support::hosts::Host;
@@ -41,7 +41,7 @@ fn a_bundle_in_aws_ca_bundle_is_trusted_in_addition_to_the_system() {
     }
 }
 
-// Other systems do not look at SSL_CERT_FILE.
+// Other systems ignore SSL_CERT_FILE.
 #[cfg(target_os = "linux")]
 #[test]
 fn system_authorities_are_read_once_per_process_and_only_for_tls() {
@@ -65,15 +65,15 @@ fn system_authorities_are_read_once_per_process_and_only_for_tls() {
     };
     let https = |server: &Server| format!("https://127.0.0.1:{}/replica", server.port);
     assert_eq!(look(&mut session, &https(&one)), Ok("632".to_owned()));
-    // With nothing to read any more, another server is believed by what was read before.
+    // After the file is deleted, another server is trusted by the authorities that were read before.
     std::fs::write(&made.certificate, "").expect("a file is emptied");
     for url in [https(&other), https(&one).replace("replica", "./replica"), https(&other).replace("//", "//me@")] {
         assert_eq!(look(&mut session, &url), Ok("632".to_owned()), "{url}");
     }
     let mut late = Host::session(&destination(&made.certificate));
-    assert!(look(&mut late, &https(&one)).is_err(), "who reads them now finds none");
+    assert!(look(&mut late, &https(&one)).is_err(), "a new process finds no authorities");
 
-    // Who reads from this pipe waits for ever.
+    // Reading from this pipe would block forever.
     let pipe = dir.path().join("pipe");
     assert!(Command::new("mkfifo").arg(&pipe).status().expect("mkfifo runs").success());
     let server = nginx(&sample, "autoindex on;");
@@ -87,8 +87,8 @@ fn system_authorities_are_read_once_per_process_and_only_for_tls() {
     }
 }
 
-/// The sample over TLS, with a certificate that no authority of the system's knows.
-// Other systems do not look at SSL_CERT_FILE.
+/// Serves the sample over TLS, with a certificate that the system does not trust.
+// Other systems ignore SSL_CERT_FILE.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_self_signed_certificate_is_trusted_only_if_configured() {

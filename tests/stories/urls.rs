@@ -1,4 +1,4 @@
-//! Replicas lie where people put them, and people write that in every way there is.
+//! Directories with unusual names, and every form of a file URL.
 
 use crate::support::hosts::Host;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! Reading one's own writes: `litestream_wait`, and `max_staleness`.
+//! Reading one's own writes with `litestream_wait` and `max_staleness`.
 
 use crate::support::bank::{Bank, read_state};
 use crate::support::extension::connect;
@@ -8,7 +8,7 @@ use rusqlite::{Connection, ToSql, params};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// A reader that does not poll by itself as long as a test lasts.
+/// Opens a reader that does not poll by itself during the test.
 fn open(bank: &Bank, parameters: &[(&str, &str)]) -> Connection {
     connect(&bank.destination.url, &[&[("poll_interval", "1h")], parameters].concat())
 }
@@ -30,14 +30,14 @@ fn a_writer_reads_its_own_writes() {
     for _ in 0..3 {
         let before = seen(&conn);
         bank.transfer(1);
-        assert_eq!(seen(&conn), before, "it does not poll by itself");
+        assert_eq!(seen(&conn), before, "the reader does not poll by itself");
         assert_eq!(wait(&conn, params![bank.head().to_string()]), Ok(1));
         assert_eq!(seen(&conn), bank.state());
     }
     bank.transfer(1);
     assert_eq!(wait(&conn, params![bank.head().0 as i64, 60]), Ok(1), "a TXID as a number");
     assert_eq!(seen(&conn), bank.state());
-    assert_eq!(wait(&conn, params![1, 0]), Ok(1), "it is there already");
+    assert_eq!(wait(&conn, params![1, 0]), Ok(1), "the transaction is already applied");
 
     let other = Bank::start(Schedule::QUIET);
     let uri = crate::support::extension::uri(&other.destination.url, &[("poll_interval", "1h")]);
@@ -61,7 +61,7 @@ fn wait_returns_at_the_transaction_or_at_the_timeout() {
     assert!(bank.states.contains(&state), "{state}");
 }
 
-/// What a replica was asked for so far.
+/// Returns the number of requests for the replica so far.
 fn requests(conn: &Connection) -> u64 {
     let sql = "SELECT lists + reads FROM litestream_status";
     conn.query_row(sql, [], |row| row.get::<_, i64>(0)).expect("a status") as u64
@@ -86,7 +86,7 @@ fn a_hundred_waits_return_together_and_cost_as_much_as_one() {
     let [first, last] = [woken.iter().map(|woken| woken.1).min(), woken.iter().map(|woken| woken.1).max()];
     let apart = last.zip(first).map(|(last, first)| last - first);
     assert!(apart < Some(Duration::from_secs(2)), "from the first to the last it took {apart:?}");
-    // Five polls while the pause grows, then four a second, each with a request or two.
+    // Five polls while the pause grows, then four per second, each with one or two requests.
     let cost = woken.iter().map(|woken| woken.2).max().expect("a status") - before;
     let most = 2 * (8 + 4 * (started.elapsed().as_secs() + 1)) + 10;
     assert!(cost <= most, "{cost} requests in {:?}", started.elapsed());
@@ -127,14 +127,14 @@ fn max_staleness_makes_each_transaction_check_for_newer_files() {
         bank.transfer(1);
         thread::sleep(Duration::from_millis(2));
         assert_eq!(seen(&fresh), bank.state());
-        assert_eq!(seen(&other), bank.state(), "what one learns all know");
+        assert_eq!(seen(&other), bank.state(), "all connections share the newest state");
     }
     let state = bank.state();
     fresh.execute_batch("BEGIN").expect("a transaction begins");
     assert_eq!(seen(&fresh), state);
     bank.transfer(1);
     thread::sleep(Duration::from_millis(2));
-    assert_eq!(seen(&fresh), state, "a transaction that has begun stays where it is");
+    assert_eq!(seen(&fresh), state, "an open transaction keeps its state");
     fresh.execute_batch("COMMIT").expect("a transaction ends");
     assert_eq!(seen(&fresh), bank.state());
     // An idle primary is not stale.

@@ -1,4 +1,4 @@
-//! Replicas behind web servers: WebDAV, written there by Litestream itself, and plain files with ranges.
+//! Replicas on web servers: WebDAV, also written by Litestream, and plain files with range requests.
 
 use crate::stories::conformance::{Dated, REPLICA, at, check, complaint, name, names};
 use crate::support::extension::connect;
@@ -88,7 +88,7 @@ async fn an_unsuitable_web_server_is_reported_with_what_it_lacks() {
     std::fs::write(large.join(name(1, 2).to_string()), vec![7; 1 << 20]).expect("a file is written");
     let server = nginx(dir.path(), "autoindex on; max_ranges 0;");
     let store = at(&format!("http://127.0.0.1:{}/app", server.port), |_| None);
-    let error = store.read(Level::SNAPSHOT, name(1, 1), 5..9, None).await.expect_err("a whole large file");
+    let error = store.read(Level::SNAPSHOT, name(1, 1), 5..9, None).await.expect_err("the response has the whole file");
     assert_eq!(error.kind(), StoreErrorKind::Config);
     assert!(error.to_string().ends_with("it has to serve ranges"), "{error}");
     let chunk = store.read(Level::SNAPSHOT, name(1, 2), 5..9, None).await.expect("a part of a small file");
@@ -129,12 +129,12 @@ fn a_half_written_newest_file_over_webdav_is_awaited() {
         let name = format!("{txid}-{txid}.ltx");
         let bytes = std::fs::read(from.join(&name)).expect("Litestream wrote it");
         let half = bytes.len() / 2;
-        // The server makes the file when a PUT begins, and appends what comes.
+        // The server creates the file when a PUT begins, and appends to it.
         std::fs::write(to.join(&name), &bytes[..half]).expect("half of it is written");
         if let Some((conn, before)) = &follower {
             let told =
                 || -> String { conn.query_row("PRAGMA litestream_status", [], |row| row.get(0)).expect("a status") };
-            wait_until("it is looked at", || told().contains(&format!("{name} at level 0")));
+            wait_until("the half-written file is noticed", || told().contains(&format!("{name} at level 0")));
             assert!(told().contains("is waited for") && told().contains("\"state\":\"following\""), "{}", told());
             assert_eq!(txid_of(conn), *before);
         }
@@ -142,7 +142,7 @@ fn a_half_written_newest_file_over_webdav_is_awaited() {
         std::io::Write::write_all(&mut file, &bytes[half..]).expect("the rest is written");
         let (conn, before) =
             follower.get_or_insert_with(|| (connect(&url, &[("poll_interval", "50ms")]), String::new()));
-        wait_until("it is followed", || txid_of(conn) == txid.to_string());
+        wait_until("the complete file is applied", || txid_of(conn) == txid.to_string());
         *before = txid.to_string();
     }
     let (conn, newest) = follower.expect("a follower");

@@ -1,5 +1,5 @@
-//! What really goes over the wire to each provider: which host is asked for which path, signed for which region, with
-//! which headers. A proxy leads all of them to one server, which checks the signatures.
+//! The requests to each provider: host, path, region of the signature, and headers. A proxy connects all hosts to one server,
+//! which checks the signatures.
 
 use crate::support::extension::uri;
 use crate::support::hosts::Host;
@@ -25,8 +25,7 @@ impl Wire {
         Wire { server, proxy, dir }
     }
 
-    /// Reads all of the sample there in a process with these variables; answers what the server was asked, and what was
-    /// said.
+    /// Reads the whole sample in a process with these variables. Returns the requests, and what the process wrote to stderr.
     fn read(&self, url: &str, variables: &[(&str, &str)]) -> (Vec<Request>, String) {
         let outcome = self.dir.path().join("outcome");
         let host = Host::python("failing.py").arg(uri(url, &[("open_timeout", "0")])).arg(&outcome);
@@ -39,7 +38,7 @@ impl Wire {
     }
 }
 
-/// A provider: the URL, who is asked, for what, signed for which region.
+/// A provider: the URL, the host, the path, and the region of the signature.
 struct Provider(&'static str, &'static str, &'static str, &'static str);
 
 const PROVIDERS: [Provider; 14] = [
@@ -109,7 +108,7 @@ fn each_provider_gets_requests_at_its_host_for_its_path_in_its_region() {
             assert!(signature.contains(&format!("/{region}/s3/aws4_request")), "{url}: {signature}");
             let is_tigris = host.contains("tigris") || host.starts_with("t3.");
             assert_eq!(header("x-tigris-consistent"), is_tigris.then_some("true"), "{url}");
-            // Google's servers see another one than was signed.
+            // Google's servers change this header, so that it must not be signed.
             assert_eq!(header("accept-encoding"), None, "{url}");
         }
         let warning = said.lines().filter(|line| line.contains("skipVerify=true, so nobody checks")).count();
@@ -117,7 +116,7 @@ fn each_provider_gets_requests_at_its_host_for_its_path_in_its_region() {
     }
 }
 
-/// A key for objects, its MD5, and the same in Base64 each.
+/// A customer key and its MD5, in Base64.
 const CUSTOMER_KEY: [&str; 2] = ["MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=", "hRasmdxgYDKV3nvbahU1MA=="];
 
 #[test]
@@ -197,7 +196,7 @@ fn writer_parameters_are_ignored_unknown_ones_reported_and_secrets_never_shown()
     assert!(shown.contains("TRACE") || shown.contains("DEBUG"), "{shown}");
 }
 
-/// The address of a container's service is always the same, so it is led to elsewhere as well.
+/// The address of the container service is fixed, so the proxy redirects it as well.
 #[test]
 fn a_container_task_gets_its_credentials_from_the_container_service() {
     let wire = Wire::new();
