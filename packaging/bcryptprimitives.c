@@ -1,6 +1,6 @@
 /*
-** bcryptprimitives.dll for a Wine older than 9, which has none; every Windows since 8 has. Rust's standard library asks it for random
-** bytes. Lies beside the load test's program, for Wine alone, and is no part of a release.
+** A bcryptprimitives.dll for Wine before version 9, which has none. Every Windows since 8 has one. Rust's standard library gets random bytes from
+** it. The load test copies it next to its program, only for Wine. It is not part of a release.
 */
 #include <windows.h>
 #include <ntsecapi.h>

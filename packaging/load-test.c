@@ -1,10 +1,10 @@
 /*
-** Loads the extension into the SQLite it is linked with, and does what people do with it: reads a replica, travels in time, opens a
-** plain database afterwards, forks. Every answer is compared; the first that differs ends the program with 1.
+** Loads the extension into the SQLite that is linked to this program, and tests ordinary use: reads a replica, moves to a past state, opens an
+** ordinary database afterwards, forks. Compares every result; exits with 1 at the first difference.
 **
 **     load-test LIBRARY REPLICA-URL MOMENT DIRECTORY
 **
-** The replica is sample/replica, the moment the one that sample/README.md names, the directory empty.
+** REPLICA-URL is that of sample/replica, MOMENT is the time in sample/README.md, DIRECTORY is empty.
 */
 #include "sqlite3.h"
 #include <stdio.h>
@@ -33,7 +33,7 @@ static void run(sqlite3 *db, const char *sql){
   if( sqlite3_exec(db, sql, 0, 0, &error)!=SQLITE_OK ) fail(sql, error ? error : "failed");
 }
 
-/* The statement answers this number. */
+/* Fails unless the statement returns this number. */
 static void expect(sqlite3 *db, const char *sql, int expected){
   sqlite3_stmt *statement;
   char found[80];
@@ -41,13 +41,13 @@ static void expect(sqlite3 *db, const char *sql, int expected){
     fail(sql, sqlite3_errmsg(db));
   }
   if( sqlite3_column_int(statement, 0)!=expected ){
-    snprintf(found, sizeof found, "%d, where %d was expected", sqlite3_column_int(statement, 0), expected);
+    snprintf(found, sizeof found, "%d, expected %d", sqlite3_column_int(statement, 0), expected);
     fail(sql, found);
   }
   sqlite3_finalize(statement);
 }
 
-/* The sample as it is now, or as it was before its prices rose. */
+/* Compares the sample: its newest state, or the state before its prices rose. */
 static void expect_shop(sqlite3 *db, int now){
   expect(db, "SELECT count(*) FROM orders", now ? 632 : 400);
   expect(db, "SELECT price FROM products WHERE name = 'Classic Coffee'", now ? 1562 : 1250);

@@ -1,4 +1,4 @@
-"""As load-test.c, in Python: load-test.py LIBRARY REPLICA-URL MOMENT DIRECTORY."""
+"""The test of load-test.c in Python: load-test.py LIBRARY REPLICA-URL MOMENT DIRECTORY."""
 
 import os
 import sqlite3
@@ -13,7 +13,7 @@ def connect(name):
 
 def expect(connection, sql, expected):
     (found,) = connection.execute(sql).fetchone()
-    assert found == expected, f"{sql}: {found}, where {expected} was expected"
+    assert found == expected, f"{sql}: {found}, expected {expected}"
 
 
 def expect_shop(connection, orders, price):

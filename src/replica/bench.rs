@@ -37,7 +37,7 @@ impl Subject {
         let view = replica.head().expect("a snapshot is a view");
         store.insert(Level::ZERO, name(2), file(2, pages, (1..=pages).step_by((pages / changed) as usize)));
         let listed = runtime.block_on(store.list(Level::ZERO, Txid(2))).expect("memory is listed");
-        let next = runtime.block_on(build::read_all(&replica.library, &listed));
+        let next = runtime.block_on(build::read_all(&replica.files.loader, &listed));
         Subject { next: next.expect("memory is read"), runtime, replica, view }
     }
 

@@ -92,9 +92,9 @@ refuses("is a library of linux", "darwin-arm64", good)
 refuses("more than 14680064", ELF, good + bytes(14 << 20))
 refuses("looks for libraries in /opt/lib", ELF, compiled("-nostdlib", "-Wl,-rpath,/opt/lib"))
 refuses("is named /opt/x.so", ELF, compiled("-nostdlib", "-Wl,-soname,/opt/x.so"))
-refuses("a path of where it was built", ELF, compiled("-nostdlib", code='const char *const at = "/home/someone/main.rs";'))
-refuses("cut short", ELF, good[: len(good) // 2])
-refuses("no library of Linux, macOS or Windows", ELF, b"#!/bin/sh\n")
+refuses("a path of the build machine", ELF, compiled("-nostdlib", code='const char *const at = "/home/someone/main.rs";'))
+refuses("truncated", ELF, good[: len(good) // 2])
+refuses("not a library of Linux, macOS or Windows", ELF, b"#!/bin/sh\n")
 
 # A symbol version of a C library that is newer than the minimum.
 newer = compiled(code="#include <string.h>\nvoid *copy(void *to, void *from, long n) { return memmove(to, from, n); }", *["-Wl,--no-as-needed", "-lc"])
@@ -120,7 +120,7 @@ refuses("another architecture", "windows-arm64", dll())
 refuses("is not a 64-bit DLL", "windows-amd64", dll(traits=0x22))
 for runtime in ("VCRUNTIME140.dll", "MSVCP140.dll", "api-ms-win-crt-heap-l1-1-0.dll", "libgcc_s_seh-1.dll"):
     refuses(f"needs {runtime}", "windows-amd64", dll(needs=("KERNEL32.dll", runtime)))
-refuses("a path of where it was built", "windows-amd64", dll() + rb"C:\Users\someone\main.rs")
+refuses("a path of the build machine", "windows-amd64", dll() + rb"C:\Users\someone\main.rs")
 
 
 def linked(file, text, argument):

@@ -14,10 +14,11 @@ mod owners;
 
 use crate::error::Error;
 use crate::ltx::Level;
+use crate::replica::cache::Page;
 use crate::replica::files::loader::LoadError;
-use crate::replica::files::{listing, plan};
+use crate::replica::files::{Files, listing, plan};
+use crate::replica::pages::PageReader;
 use crate::replica::view::{View, build};
-use crate::replica::{Page, Replica};
 use crate::store::Store;
 use owners::{Owners, PageOwner};
 use std::cmp::Reverse;
@@ -38,11 +39,18 @@ pub struct Change {
 /// Pages that are brought and compared at once.
 const PORTION: usize = 256;
 
-impl Replica {
-    /// What differs between two moments, most pages first.
-    pub(crate) async fn changes(self: &Arc<Self>, one: Arc<View>, other: Arc<View>) -> Result<Vec<Change>, Error> {
+/// Compares two views of a replica.
+pub(super) struct Diff {
+    pub files: Arc<Files>,
+    pub pages: Arc<PageReader>,
+}
+
+impl Diff {
+    /// What differs between two views, most pages first.
+    pub(super) async fn changes(&self, one: Arc<View>, other: Arc<View>) -> Result<Vec<Change>, Error> {
         let differing = self.differing_pages(&one, &other).await?;
-        let owners = [Owners::find(self, &one, &differing).await?, Owners::find(self, &other, &differing).await?];
+        let owners =
+            [Owners::find(&self.pages, &one, &differing).await?, Owners::find(&self.pages, &other, &differing).await?];
         let mut counts: BTreeMap<PageOwner, u64> = BTreeMap::new();
         for pgno in differing {
             let mut found: BTreeSet<PageOwner> = owners.iter().filter_map(|owners| owners.of(pgno)).collect();
@@ -57,7 +65,7 @@ impl Replica {
     }
 
     /// The pages that have other bytes in one view than in another, or are in one of them alone.
-    async fn differing_pages(self: &Arc<Self>, one: &Arc<View>, other: &Arc<View>) -> Result<BTreeSet<u32>, Error> {
+    async fn differing_pages(&self, one: &Arc<View>, other: &Arc<View>) -> Result<BTreeSet<u32>, Error> {
         let place = |view: &View, pgno| view.locate(pgno).map(|extent| (extent.file.number, extent.offset));
         let last = one.commit().max(other.commit());
         let mut candidates: Vec<u32> = (1..=last).filter(|pgno| place(one, *pgno) != place(other, *pgno)).collect();
@@ -71,7 +79,7 @@ impl Replica {
         }
         let mut differing = BTreeSet::new();
         for portion in candidates.chunks(PORTION) {
-            let (left, right) = (self.pages(one, portion).await?, self.pages(other, portion).await?);
+            let (left, right) = (self.pages.pages(one, portion).await?, self.pages.pages(other, portion).await?);
             let pairs = portion.iter().zip(left.iter().zip(&right));
             differing.extend(pairs.filter(|(_, (left, right))| !same(left, right)).map(|(pgno, _)| *pgno));
         }
@@ -84,14 +92,14 @@ impl Replica {
         if older.epoch() != newer.epoch() {
             return Ok(None);
         }
-        let mut listed = listing::compacted(&*self.store).await?;
-        listed.extend(self.store.list_range(Level::ZERO, older.txid().next()..newer.txid().next()).await?);
+        let mut listed = listing::compacted(&*self.files.store).await?;
+        listed.extend(self.files.store.list_range(Level::ZERO, older.txid().next()..newer.txid().next()).await?);
         listed.retain(|file| file.name.min > older.txid() && file.name.max <= newer.txid());
         let steps = plan::onwards(&listed, older.txid());
         if steps.last().map_or(older.txid(), |last| last.name.max) != newer.txid() {
             return Ok(None);
         }
-        match build::read_all(&self.library, &steps).await {
+        match build::read_all(&self.files.loader, &steps).await {
             Ok(readings) => {
                 let entries = readings.iter().flat_map(|reading| &reading.entries);
                 Ok(Some(entries.map(|entry| entry.pgno).collect()))
@@ -99,16 +107,6 @@ impl Replica {
             Err(LoadError::Moved) => Ok(None),
             Err(LoadError::Other(error)) => Err(error),
         }
-    }
-
-    /// Pages of a view, in the order in which they are asked for. None for those that it does not have.
-    pub(super) async fn pages(self: &Arc<Self>, view: &Arc<View>, pages: &[u32]) -> Result<Vec<Option<Page>>, Error> {
-        self.fetcher.bring(view, pages).await;
-        let mut found = Vec::with_capacity(pages.len());
-        for pgno in pages {
-            found.push(self.fetch(view, *pgno).await?);
-        }
-        Ok(found)
     }
 }
 

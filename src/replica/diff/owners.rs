@@ -10,7 +10,8 @@ use crate::replica::dbformat::btree::PageKind;
 use crate::replica::dbformat::record::SchemaRow;
 use crate::replica::dbformat::{btree, cells, record};
 use crate::replica::diff::{Change, PORTION};
-use crate::replica::{Replica, View};
+use crate::replica::pages::PageReader;
+use crate::replica::view::View;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
@@ -50,19 +51,15 @@ impl Owners {
         self.found.get(&pgno).cloned()
     }
 
-    pub(super) async fn find(
-        replica: &Arc<Replica>,
-        view: &Arc<View>,
-        wanted: &BTreeSet<u32>,
-    ) -> Result<Owners, Error> {
+    pub(super) async fn find(reader: &PageReader, view: &Arc<View>, wanted: &BTreeSet<u32>) -> Result<Owners, Error> {
         let wanted: HashSet<u32> = wanted.iter().copied().filter(|pgno| *pgno <= view.commit()).collect();
         if wanted.is_empty() {
             return Ok(Owners { found: HashMap::new() });
         }
-        let page_1 = replica.pages(view, &[1]).await?.into_iter().next().flatten();
+        let page_1 = reader.pages(view, &[1]).await?.into_iter().next().flatten();
         let page_1 = page_1.ok_or_else(|| Error::internal("a database has no first page"))?;
         let usable = page_1.len() - usize::from(page_1[RESERVED]);
-        let mut search = Search { replica, view, page_1: &page_1, usable, wanted, found: HashMap::new() };
+        let mut search = Search { reader, view, page_1: &page_1, usable, wanted, found: HashMap::new() };
         search.run().await?;
         // What nothing leads to holds nothing.
         let lost = search.wanted.iter().map(|pgno| (*pgno, PageOwner::Free));
@@ -78,7 +75,7 @@ const LARGEST_ROOT: usize = 52;
 
 /// The search for the owners of a view's pages.
 struct Search<'a> {
-    replica: &'a Arc<Replica>,
+    reader: &'a PageReader,
     view: &'a Arc<View>,
     page_1: &'a [u8],
     usable: usize,
@@ -137,14 +134,14 @@ impl Search<'_> {
         let mut depth = vec![root];
         // A b-tree is never so deep that this ends it, unless its pages lead in a circle.
         for _ in 0..MOST_DEPTHS {
-            let first = self.replica.pages(self.view, &depth[..1]).await?.into_iter().next().flatten();
+            let first = self.reader.pages(self.view, &depth[..1]).await?.into_iter().next().flatten();
             if first.is_none_or(|page| btree::kind(&page, depth[0]) != PageKind::Interior) {
                 tree.leaves = depth;
                 return Ok(tree);
             }
             let mut below = Vec::new();
             for portion in depth.chunks(PORTION) {
-                let pages = self.replica.pages(self.view, portion).await?;
+                let pages = self.reader.pages(self.view, portion).await?;
                 for (pgno, page) in portion.iter().zip(pages) {
                     let children = page.and_then(|page| btree::children(&page, *pgno, commit));
                     below.extend(children.ok_or_else(|| damaged(*pgno))?);
@@ -160,7 +157,7 @@ impl Search<'_> {
     async fn schema(&self, tree: &Tree) -> Result<Vec<SchemaRow>, Error> {
         let mut entries = Vec::new();
         for pgno in &tree.leaves {
-            let Some(page) = self.replica.pages(self.view, &[*pgno]).await?.into_iter().next().flatten() else {
+            let Some(page) = self.reader.pages(self.view, &[*pgno]).await?.into_iter().next().flatten() else {
                 continue;
             };
             for cell in cells::each(&page, *pgno, self.usable, self.view.commit()).flatten() {
@@ -181,7 +178,7 @@ impl Search<'_> {
         while let Some(pgno) = next
             && (pages.len() as u64) < most
         {
-            let Some(page) = self.replica.pages(self.view, &[pgno]).await?.into_iter().next().flatten() else { break };
+            let Some(page) = self.reader.pages(self.view, &[pgno]).await?.into_iter().next().flatten() else { break };
             next = btree::next_overflow(&page, self.view.commit());
             pages.push((pgno, page));
         }
@@ -194,7 +191,7 @@ impl Search<'_> {
             if self.wanted.is_empty() {
                 return Ok(());
             }
-            for (pgno, page) in portion.iter().zip(self.replica.pages(self.view, portion).await?) {
+            for (pgno, page) in portion.iter().zip(self.reader.pages(self.view, portion).await?) {
                 let page = page.as_deref().unwrap_or_default();
                 for cell in cells::each(page, *pgno, self.usable, self.view.commit()).flatten() {
                     for (pgno, _) in self.chain(cell.overflow, cell.length).await? {
@@ -223,7 +220,7 @@ impl Search<'_> {
         let mut trunks = HashSet::new();
         while let Some(trunk) = next.filter(|trunk| trunks.insert(*trunk) && !self.wanted.is_empty()) {
             self.take(trunk, &PageOwner::Free);
-            let Some(page) = self.replica.pages(self.view, &[trunk]).await?.into_iter().next().flatten() else { break };
+            let Some(page) = self.reader.pages(self.view, &[trunk]).await?.into_iter().next().flatten() else { break };
             let (after, listed) = btree::trunk(&page, commit);
             listed.for_each(|pgno| self.take(pgno, &PageOwner::Free));
             next = after;

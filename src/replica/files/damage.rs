@@ -2,12 +2,8 @@
 
 use crate::error::{Error, ErrorKind};
 use crate::lock::Mutex;
-use crate::ltx::{FileName, Level, Txid};
-use crate::replica::Replica;
+use crate::ltx::{FileName, Level};
 use crate::replica::files::loader::LoadError;
-use crate::replica::files::plan;
-use crate::replica::view::build::BuildError;
-use crate::replica::view::{Epoch, View};
 use crate::store::{Listed, Version};
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -93,52 +89,12 @@ impl CheckedFiles {
     }
 
     /// Whether nobody was told of a file.
-    fn is_news(&self, level: Level, name: FileName) -> bool {
+    pub(in crate::replica) fn is_news(&self, level: Level, name: FileName) -> bool {
         let mut told = self.told.lock();
         if told.len() >= MOST {
             told.clear();
         }
         told.insert((level, name))
-    }
-}
-
-impl Replica {
-    /// The view at a transaction, of files that lead there. Damaged files are left out where others give the same state. None
-    /// if no files lead there; an error if only damaged ones do.
-    pub(in crate::replica) async fn build_around(
-        &self,
-        txid: Txid,
-        listed: &[Listed],
-        epoch: Epoch,
-        known: Option<&View>,
-    ) -> Result<Option<View>, LoadError> {
-        let (mut usable, mut damaged) = (Cow::Borrowed(listed), Vec::new());
-        while let Ok(chain) = plan::at(&usable, txid) {
-            match self.build(&chain, listed, epoch, known).await {
-                Ok(view) => {
-                    self.note_read_around(&damaged);
-                    return Ok(Some(view));
-                }
-                Err(BuildError::NoBase) => break,
-                Err(BuildError::Load(error)) => return Err(error),
-                Err(BuildError::Damaged(found)) => {
-                    leave_out(&mut usable, &found);
-                    damaged.extend(found);
-                }
-            }
-        }
-        first_error(&damaged).map_or(Ok(None), Err)
-    }
-
-    /// Notes that a state was read without these files.
-    pub(in crate::replica) fn note_read_around(&self, damaged: &[Damage]) {
-        for Damage { file, error } in damaged {
-            let text = format!("{error}; the state is read from other files");
-            if self.library.checked.is_news(file.level, file.name) {
-                tracing::warn!("{text}");
-            }
-            self.note_error(text);
-        }
     }
 }
 

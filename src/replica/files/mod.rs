@@ -6,9 +6,10 @@
 //! | `plan` | chooses the files that make a state (a pure function) |
 //! | `ltx_file` | a file whose header and index have been read |
 //! | `loader` | reads headers and indexes |
-//! | `integrity`, `whole` | checks the bytes of a file against its checksums |
+//! | `integrity`, `whole`, `checked` | checks the bytes of a file against its checksums |
 //! | `damage` | remembers damaged files, so that plans avoid them |
 
+mod checked;
 pub(in crate::replica) mod damage;
 pub(in crate::replica) mod integrity;
 pub(in crate::replica) mod listing;
@@ -16,3 +17,70 @@ pub(in crate::replica) mod loader;
 pub(in crate::replica) mod ltx_file;
 pub(in crate::replica) mod plan;
 pub(in crate::replica) mod whole;
+
+use crate::error::{Error, ErrorKind};
+use crate::store::{Counting, Store};
+use loader::{FileLoader, LoadError};
+use ltx_file::FetchSizes;
+use std::sync::Arc;
+
+/// How often a listing is repeated if files that it showed have vanished by the time they are read.
+pub(in crate::replica) const STALE_LISTINGS: usize = 5;
+
+/// The store of a replica, and the headers and indexes that were read from it.
+pub(in crate::replica) struct Files {
+    pub store: Arc<Counting>,
+    pub loader: FileLoader,
+}
+
+impl Files {
+    pub(in crate::replica) fn new(store: Arc<dyn Store>, sizes: FetchSizes) -> Files {
+        let store = Arc::new(Counting::new(store));
+        Files { loader: FileLoader::new(store.clone(), sizes), store }
+    }
+
+    /// The error if every listing was out of date by the time its files were read.
+    pub(in crate::replica) fn too_fast(&self) -> Error {
+        Error::new(ErrorKind::Unreachable, format!("the files of {} change faster than they can be read", self.store))
+            .remedy("lengthen the retention of Litestream's level 0")
+    }
+
+    /// The error if the replica holds no database.
+    pub(in crate::replica) fn empty(&self) -> Error {
+        Error::new(ErrorKind::Empty, format!("no backup is found at {}", self.store))
+            .remedy("check the URL, and that `litestream replicate` is running and has finished its first sync")
+    }
+
+    /// As [`Files::empty`], after a check whether a replica of an older format is there.
+    pub(in crate::replica) async fn why_empty(&self) -> Error {
+        if !matches!(self.store.holds_older_format().await, Ok(true)) {
+            return self.empty();
+        }
+        let message = format!("{} holds a replica of Litestream 0.3 (generations), which cannot be read", self.store);
+        Error::new(ErrorKind::Empty, message)
+            .remedy("replicate the database with Litestream 0.5 or newer; to get at the old replica, restore it with Litestream 0.3")
+    }
+}
+
+/// Counts the listings that were out of date by the time their files were read.
+#[derive(Default)]
+pub(in crate::replica) struct StaleListings(usize);
+
+impl StaleListings {
+    /// Returns the result of an attempt that began with a new listing, or None if it has to be repeated because files of that listing
+    /// have vanished. After [`STALE_LISTINGS`] such attempts the result is the error `exhausted`.
+    pub(in crate::replica) fn settle<T>(
+        &mut self,
+        attempt: Result<T, LoadError>,
+        exhausted: impl FnOnce() -> Error,
+    ) -> Option<Result<T, Error>> {
+        match attempt {
+            Ok(done) => Some(Ok(done)),
+            Err(LoadError::Other(error)) => Some(Err(error)),
+            Err(LoadError::Moved) => {
+                self.0 += 1;
+                (self.0 >= STALE_LISTINGS).then(|| Err(exhausted()))
+            }
+        }
+    }
+}

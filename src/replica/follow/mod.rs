@@ -1,275 +1,192 @@
 //! Following the primary.
 //!
-//! A poll asks level 0 for the next file by its name, which brings the news and its pages in one request. What comes is
-//! taken if it continues the view in the primary's WAL and the view's own newest file is unchanged. Now and then a poll
-//! asks for that file instead, which is there as long as nothing came after it, or lists level 0 from the view on, which
-//! shows a hole (see `schedule`). Whatever that does not explain leads to a listing of the whole replica. And whatever
-//! goes wrong, the last view stays until a right one takes its place.
+//! A poll requests the next file of level 0 by its name: one request returns a newer file and its pages. The file is applied to the view
+//! if it continues the view in the primary's WAL and the view's own newest file is unchanged. Some polls request that own file instead, which
+//! exists as long as nothing came after it, or list level 0 from the view on, which shows a hole (see `schedule`). Anything that these
+//! do not explain leads to a listing of the whole replica. Whatever fails, the last view is kept until a correct one replaces it.
+//!
+//! | module | contents |
+//! |---|---|
+//! | `poll` | shares one poll between all who wait for it |
+//! | `schedule` | what each poll requests |
+//! | `newer` | finds newer files at level 0 |
+//! | `relist` | plans the newest view from a listing of the whole replica |
+//! | `history` | whether files continue the history of a view |
+//! | `view_loader` | builds views, and reads around damaged files |
+//! | `head` | the newest view |
+//! | `health` | whether the replica can be followed, and why not |
+//! | `waiting` | what opens, readers with `max_staleness` and `litestream_wait` wait for |
+//! | `verification` | reads the files of a view completely |
 
-pub(in crate::replica) mod opening;
+pub(in crate::replica) mod head;
+pub(in crate::replica) mod health;
+pub(in crate::replica) mod history;
+mod newer;
 pub(in crate::replica) mod poll;
-pub(in crate::replica) mod relist;
-pub(in crate::replica) mod schedule;
-pub(in crate::replica) mod status;
-pub(in crate::replica) mod vanished;
-pub(in crate::replica) mod waiters;
+mod relist;
+mod schedule;
+pub(in crate::replica) mod verification;
+pub(in crate::replica) mod view_loader;
+mod waiters;
+mod waiting;
 
 use crate::error::Error;
-use crate::ltx::{FileName, Level, Txid};
-use crate::replica::Replica;
+use crate::replica::fetch::Fetcher;
+use crate::replica::files::Files;
 use crate::replica::files::loader::LoadError;
-use crate::replica::files::ltx_file::LoadedFile;
-use crate::replica::files::plan;
-use crate::replica::follow::poll::PollPurpose;
-use crate::replica::follow::schedule::{PollProgress, PollStep};
-use crate::replica::view::{View, ViewBuilder, build};
-use crate::store::{Listed, Store, StoreErrorKind, Version};
+use crate::replica::view::View;
+use head::Head;
+use health::Health;
+use history::Histories;
+use newer::Newer;
+use poll::{PollPurpose, Polls};
+use schedule::{PollProgress, PollStep};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
+use view_loader::ViewLoader;
+use waiters::Waiters;
 
-/// What a poll that succeeded tells about the view.
+/// What a poll that succeeded says about the view.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Told {
+pub(in crate::replica) enum PollOutcome {
     /// It is the newest state.
     Newest,
-    /// The replica still has its history. Whether anything is newer was not asked.
-    Ours,
+    /// The replica still has its history. Whether a newer state exists was not asked.
+    SameHistory,
     /// It may be neither.
     Uncertain,
 }
 
-impl Told {
-    /// Whether the poll would have found news.
-    pub(super) fn is_about_news(self) -> bool {
-        self != Told::Ours
+impl PollOutcome {
+    /// Whether the poll would have found newer files.
+    pub(super) fn looked_for_newer(self) -> bool {
+        self != PollOutcome::SameHistory
     }
 }
 
-/// What a poll of level 0 found.
-enum News {
-    /// The view as it is now, the same as before if nothing came.
-    Followed(Arc<View>),
-    /// The view's history is still the replica's, and its newest file may have been gone before.
-    Ours { back: bool },
-    /// Something that level 0 alone does not explain.
-    Doubt,
+/// Keeps the newest view of a replica up to date.
+pub(in crate::replica) struct Follower {
+    files: Arc<Files>,
+    fetcher: Arc<Fetcher>,
+    views: Arc<ViewLoader>,
+    histories: Arc<Histories>,
+    head: Arc<Head>,
+    health: Arc<Health>,
+    polls: Polls,
+    pub(in crate::replica) progress: tokio::sync::Mutex<PollProgress>,
+    waiters: Waiters,
+    /// Files of the newest view have vanished or are damaged, so it has to be built from others.
+    outdated: AtomicBool,
+    poll_interval_ms: AtomicU64,
 }
 
-/// What is there under a name where a version was seen before.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum WitnessState {
-    /// The same: nothing has begun anew.
-    AsItWas,
-    /// Other bytes: another history.
-    Replaced,
-    /// Nothing, which proves nothing, since retention may be short.
-    Unknown,
-}
+impl Follower {
+    pub(in crate::replica) fn new(
+        files: Arc<Files>,
+        fetcher: Arc<Fetcher>,
+        views: Arc<ViewLoader>,
+        histories: Arc<Histories>,
+        head: Arc<Head>,
+        health: Arc<Health>,
+    ) -> Follower {
+        Follower {
+            files,
+            fetcher,
+            views,
+            histories,
+            head,
+            health,
+            polls: Polls::default(),
+            progress: tokio::sync::Mutex::default(),
+            waiters: Waiters::default(),
+            outdated: AtomicBool::new(false),
+            poll_interval_ms: AtomicU64::new(0),
+        }
+    }
 
-impl Replica {
-    /// Polls once, publishes what is new, and notes what it found. To be called by one task at a time.
-    pub(super) async fn look(&self, purpose: PollPurpose) -> Result<Told, Error> {
+    /// Time between two polls: the interval of the connection that wants the shortest.
+    pub(in crate::replica) fn poll_interval(&self) -> Duration {
+        Duration::from_millis(self.poll_interval_ms.load(Ordering::Relaxed))
+    }
+
+    pub(in crate::replica) fn set_poll_interval(&self, interval: Duration) {
+        let milliseconds = u64::try_from(interval.as_millis()).unwrap_or(u64::MAX).max(1);
+        self.poll_interval_ms.store(milliseconds, Ordering::Relaxed);
+    }
+
+    /// Has the next poll build the newest view from other files than those it is made of.
+    pub(in crate::replica) fn set_outdated(&self) {
+        self.outdated.store(true, Ordering::Relaxed);
+    }
+
+    /// Polls once, publishes a newer view, and records the outcome. Only one task at a time may call it.
+    pub(super) async fn run_poll(&self, purpose: PollPurpose) -> Result<PollOutcome, Error> {
         let began = Instant::now();
         let mut progress = self.progress.lock().await;
-        self.note_begin();
-        let mut told = self.look_once(purpose, &mut progress).await;
-        if told.is_ok() && self.is_early() {
-            // There is something newer, which cannot be read yet.
-            told = Ok(Told::Uncertain);
+        self.health.begin_poll();
+        let mut outcome = self.poll_once(purpose, &mut progress).await;
+        if outcome.is_ok() && self.health.is_incomplete() {
+            // There is a newer file, which cannot be read yet.
+            outcome = Ok(PollOutcome::Uncertain);
         }
-        progress.ended(told.is_err());
-        self.note(&told);
-        if told.as_ref().is_ok_and(|told| *told == Told::Newest) {
-            self.confirm(began);
+        progress.ended(outcome.is_err());
+        self.health.end_poll(&outcome);
+        if outcome.as_ref().is_ok_and(|outcome| *outcome == PollOutcome::Newest) {
+            self.head.confirm(began);
         }
-        told
+        outcome
     }
 
-    async fn look_once(&self, purpose: PollPurpose, progress: &mut PollProgress) -> Result<Told, Error> {
+    async fn poll_once(&self, purpose: PollPurpose, progress: &mut PollProgress) -> Result<PollOutcome, Error> {
         let slept = progress.begin(self.poll_interval());
         let outdated = self.outdated.load(Ordering::Relaxed);
         let trusted = |view: &Arc<View>| !slept && !progress.wants_listing(outdated, self.is_scattered(view));
-        match self.head().filter(trusted) {
+        match self.head.view().filter(trusted) {
             Some(view) => self.follow(view, purpose, progress).await,
-            None => self.list_anew(progress).await,
+            None => self.relist(progress).await,
         }
     }
 
-    async fn follow(&self, view: Arc<View>, purpose: PollPurpose, progress: &mut PollProgress) -> Result<Told, Error> {
+    async fn follow(
+        &self,
+        view: Arc<View>,
+        purpose: PollPurpose,
+        progress: &mut PollProgress,
+    ) -> Result<PollOutcome, Error> {
         let from = view.txid();
         let step = progress.step(purpose);
-        let mut news = match step {
+        let mut newer = match step {
             PollStep::Check => self.check(&view, progress).await,
-            PollStep::Look => self.look_at_level_0(view, progress).await,
-            PollStep::Ask { check } => self.ask(view, check, progress).await,
+            PollStep::ListLevel0 => self.list_level_0(view, progress).await,
+            PollStep::RequestNext { check } => self.request_next(view, check, progress).await,
         };
-        if let Ok(News::Followed(view)) = &news
-            && progress.asked(view.txid() != from)
-            && step != PollStep::Look
+        if let Ok(Newer::Followed(view)) = &newer
+            && progress.requested(view.txid() != from)
+            && step != PollStep::ListLevel0
         {
-            // News stopped coming. If the next file was deleted before it was asked for, this shows it.
-            news = self.look_at_level_0(view.clone(), progress).await;
+            // No newer file for the first time. If the next file was deleted before it was requested, this shows it.
+            newer = self.list_level_0(view.clone(), progress).await;
         }
-        match news {
-            Ok(News::Followed(view)) if view.txid() != from => {
+        match newer {
+            Ok(Newer::Followed(view)) if view.txid() != from => {
                 progress.moved_on();
-                self.stand_still(None);
-                Ok(Told::Newest)
+                self.health.set_stalled(None);
+                Ok(PollOutcome::Newest)
             }
-            Ok(News::Followed(_)) if progress.is_in_doubt() => Ok(Told::Uncertain),
-            Ok(News::Followed(_)) => Ok(Told::Newest),
-            Ok(News::Ours { back: false }) if progress.is_in_doubt() => Ok(Told::Uncertain),
-            Ok(News::Ours { back: false }) => Ok(Told::Ours),
-            Ok(News::Ours { back: true }) => self.list_anew(progress).await,
-            Ok(News::Doubt) | Err(LoadError::Moved) => {
+            Ok(Newer::Followed(_)) if progress.is_in_doubt() => Ok(PollOutcome::Uncertain),
+            Ok(Newer::Followed(_)) => Ok(PollOutcome::Newest),
+            Ok(Newer::SameHistory { back: false }) if progress.is_in_doubt() => Ok(PollOutcome::Uncertain),
+            Ok(Newer::SameHistory { back: false }) => Ok(PollOutcome::SameHistory),
+            Ok(Newer::SameHistory { back: true }) => self.relist(progress).await,
+            Ok(Newer::Unexplained) | Err(LoadError::Moved) => {
                 progress.doubted();
-                if progress.may_list() { self.list_anew(progress).await } else { Ok(Told::Uncertain) }
+                if progress.may_list() { self.relist(progress).await } else { Ok(PollOutcome::Uncertain) }
             }
-            // Other files may lead around a damaged one.
-            Err(error) if error.is_damage() && progress.may_look_around() => self.list_anew(progress).await,
+            // Other files may replace a damaged one.
+            Err(error) if error.is_damage() && progress.may_look_around() => self.relist(progress).await,
             Err(LoadError::Other(error)) => Err(error),
         }
-    }
-
-    /// Asks whether the view's history is still the replica's.
-    async fn check(&self, view: &View, progress: &mut PollProgress) -> Result<News, LoadError> {
-        let is_ours = self.standing(view).await? == WitnessState::AsItWas;
-        let back = progress.checked(is_ours);
-        Ok(if is_ours { News::Ours { back } } else { News::Doubt })
-    }
-
-    /// Asks for the files after the view by name, one after the other, until there is none. With `check`, asks whether the
-    /// history is still the same also if there is no news.
-    async fn ask(&self, mut view: Arc<View>, check: bool, progress: &mut PollProgress) -> Result<News, LoadError> {
-        let mut confirmed = false;
-        loop {
-            let next = view.txid().next();
-            let reading = match self.library.ask(Level::ZERO, FileName { min: next, max: next }).await {
-                Err(error) if error.is_damage() && self.is_newest(next).await? => {
-                    error.cause().into_iter().for_each(|cause| self.note_early(cause));
-                    return Ok(News::Followed(view));
-                }
-                reading => reading?,
-            };
-            let Some(reading) = reading else {
-                return match check && !confirmed {
-                    true => Ok(match self.check(&view, progress).await? {
-                        News::Ours { back: false } => News::Followed(view),
-                        news => news,
-                    }),
-                    false => Ok(News::Followed(view)),
-                };
-            };
-            if !reading.file.header.continues(&view.tip().header) {
-                // The primary's WAL began anew, or the primary did: a file that holds every page does not tell.
-                return self.look_at_level_0(view, progress).await;
-            }
-            // Two primaries out of one machine image write WALs that begin alike.
-            if !std::mem::replace(&mut confirmed, true)
-                && !matches!(self.check(&view, progress).await?, News::Ours { .. })
-            {
-                return self.look_at_level_0(view, progress).await;
-            }
-            match self.extend(&view, &[reading]) {
-                Some(next) => view = self.publish(next),
-                None => return Ok(News::Doubt),
-            }
-        }
-    }
-
-    /// What is there under the name of the view's last transaction at level 0, or, if it was not seen there, of the view's
-    /// newest file: a copy of a replica need not have level 0.
-    pub(super) async fn standing(&self, view: &View) -> Result<WitnessState, LoadError> {
-        match view.witness() {
-            Some(version) => {
-                let own = FileName { min: view.txid(), max: view.txid() };
-                self.standing_of(Level::ZERO, own, version).await
-            }
-            None => self.standing_of(view.tip().level, view.tip().name, &view.tip().version).await,
-        }
-    }
-
-    /// What is there under a name where a version was seen before.
-    pub(super) async fn standing_of(
-        &self,
-        level: Level,
-        name: FileName,
-        version: &Version,
-    ) -> Result<WitnessState, LoadError> {
-        match self.store.read(level, name, 0..1, Some(version)).await {
-            Ok(_) => Ok(WitnessState::AsItWas),
-            Err(error) if error.kind() == StoreErrorKind::NotFound => Ok(WitnessState::Unknown),
-            Err(error) if error.kind() == StoreErrorKind::Changed => Ok(WitnessState::Replaced),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// Lists level 0 from the view on and takes what is there, if the view's own newest file is still there.
-    async fn look_at_level_0(&self, view: Arc<View>, progress: &mut PollProgress) -> Result<News, LoadError> {
-        progress.looked();
-        let listed = self.store.list(Level::ZERO, view.txid()).await?;
-        let own = listed.first().filter(|first| first.name.max == view.txid());
-        let later = &listed[usize::from(own.is_some())..];
-        let told = own.and_then(|own| Some(own.version.as_ref()? == view.witness()?));
-        let steps = plan::onwards(later, view.txid());
-        if steps.len() < later.len() {
-            progress.saw_beyond();
-            return Ok(News::Doubt);
-        }
-        if told == Some(false) {
-            return Ok(News::Doubt);
-        }
-        // Not every server tells versions in its listings. If there is no news, the next check suffices.
-        let settled = told.is_some() || own.is_some() && steps.is_empty();
-        if !settled && !matches!(self.check(&view, progress).await?, News::Ours { .. }) {
-            return Ok(News::Doubt);
-        }
-        let Some(last) = steps.last() else { return Ok(News::Followed(view)) };
-        let readings = self.read_news(&steps, last.name.max).await?;
-        if readings.is_empty() {
-            return Ok(News::Followed(view));
-        }
-        Ok(self.extend(&view, &readings).map_or(News::Doubt, |next| News::Followed(self.publish(next))))
-    }
-
-    /// Whether level 0 holds nothing that came after this transaction.
-    async fn is_newest(&self, txid: Txid) -> Result<bool, LoadError> {
-        Ok(self.store.list(Level::ZERO, txid.next()).await?.is_empty())
-    }
-
-    /// Reads the files that a listing, whose newest file ends at `end`, shows after a view, but for the newest of level 0
-    /// while that is not whole: not every store writes a file in one step, so it may be there by half, and nobody can
-    /// tell that from damage before another comes after it.
-    pub(super) async fn read_news(&self, files: &[Listed], end: Txid) -> Result<Vec<LoadedFile>, LoadError> {
-        let is_newest = |file: &Listed| file.level == Level::ZERO && file.name.max == end;
-        match (build::read_all(&self.library, files).await, files) {
-            (Err(error), [before @ .., last]) if error.is_damage() && is_newest(last) => {
-                let readings = build::read_all(&self.library, before).await?;
-                error.cause().into_iter().for_each(|cause| self.note_early(cause));
-                Ok(readings)
-            }
-            (readings, _) => readings,
-        }
-    }
-
-    /// The view with files laid over it that come after it, unless a page is missing then, or one of them is so large
-    /// that the view is made anew.
-    pub(super) fn extend(&self, view: &View, readings: &[LoadedFile]) -> Option<View> {
-        if readings.iter().any(|reading| reading.left_out.is_some()) {
-            return None;
-        }
-        let mut draft = ViewBuilder::from(view);
-        readings.iter().for_each(|reading| draft.apply(reading));
-        let next = draft.finish(view.epoch(), None).ok()?;
-        // What was just written is read next.
-        readings.iter().for_each(|reading| self.fetcher.admit(&next, reading));
-        Some(next)
-    }
-
-    /// The interval of the most impatient connection.
-    pub(super) fn poll_interval(&self) -> Duration {
-        Duration::from_millis(self.poll_interval_ms.load(Ordering::Relaxed))
     }
 }

@@ -1,60 +1,59 @@
-//! Shared polls: one is under way at a time, and everybody who waits for it gets its result.
+//! Shared polls: one runs at a time, and all callers that wait for it get its result.
 //!
-//! A poll is a task of its own, so that a caller who gives up does not cancel it for the others. A failure is
-//! remembered for a moment: whoever asks within it gets the same error, and the store gets no request.
+//! A poll is a task of its own, so that a caller that gives up does not cancel it for others. A failure is remembered for
+//! [`FAILURE_STAYS`]: callers within that time get the same error, and the store gets no request.
 
 use crate::error::Error;
 use crate::lock::Mutex;
-use crate::replica::Replica;
-use crate::replica::follow::Told;
+use crate::replica::follow::{Follower, PollOutcome};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-/// How long a failure is the answer to everybody who asks.
+/// How long a failure is the result for all callers.
 pub(in crate::replica) const FAILURE_STAYS: Duration = Duration::from_secs(1);
 
-/// A poll that takes so many times as long as polls usually take is late.
+/// A poll that takes so many times the usual duration is late.
 const LATE: u32 = 8;
 
-/// The bounds of that time. The lower one is also what counts before any poll was measured.
-const PATIENCE: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(1));
+/// The bounds of that duration. The lower one is also used before any poll was measured.
+const LATE_BOUNDS: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(1));
 
-/// How long after a failure a replica that is seldom polled counts as failing.
-const TROUBLE: Duration = Duration::from_secs(10);
+/// How long after a failure a replica that is rarely polled counts as failing.
+const FAILING: Duration = Duration::from_secs(10);
 
-/// How long a poll may take for somebody who has to know the newest state.
-const ANSWER: Duration = Duration::from_secs(10);
+/// How long a poll may take for a caller that needs the newest state.
+const RESULT: Duration = Duration::from_secs(10);
 
 /// What a poll is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(in crate::replica) enum PollPurpose {
-    /// The follower's turn: one request, which now and then asks only whether the history is still the same.
+    /// The regular poll: one request, which sometimes only checks that the history is the same.
     Turn,
-    /// Somebody has to know the newest state.
-    News,
+    /// A caller needs the newest state.
+    Newest,
 }
 
 /// How a poll ended.
-type Polled = Result<Told, Error>;
+type Polled = Result<PollOutcome, Error>;
 
 /// The polls of a replica.
 #[derive(Default)]
-pub(in crate::replica) struct Polls(Mutex<PollState>);
+pub(super) struct Polls(Mutex<PollState>);
 
 #[derive(Default)]
 struct PollState {
-    flight: Option<InFlightPoll>,
+    running: Option<InFlightPoll>,
     last: Option<Finished>,
-    /// When the last successful poll began, and the last of them that asked for news.
-    answered: Option<Instant>,
-    news: Option<Instant>,
-    /// How long polls that succeed usually take.
+    /// When the last successful poll began, and the last of them that looked for newer files.
+    succeeded: Option<Instant>,
+    newest: Option<Instant>,
+    /// How long successful polls usually take.
     usual: Option<Duration>,
 }
 
-/// A poll that is under way.
+/// A poll that is running.
 #[derive(Clone)]
 struct InFlightPoll {
     began: Instant,
@@ -66,13 +65,13 @@ struct Finished {
     failure: Option<Error>,
 }
 
-/// What somebody who wants a poll gets.
-enum Claim {
-    /// What is known already.
+/// What a caller that wants a poll gets.
+enum PollClaim {
+    /// A result that is known already.
     Known(Result<(), Error>),
-    /// The poll that is under way.
+    /// The poll that is running.
     Join(InFlightPoll),
-    /// Nothing is under way: the caller starts it.
+    /// No poll is running: the caller starts it.
     Start(InFlightPoll, watch::Sender<Option<Polled>>),
 }
 
@@ -86,93 +85,94 @@ impl InFlightPoll {
 }
 
 impl PollState {
-    fn patience(&self) -> Duration {
-        self.usual.map_or(PATIENCE.0, |usual| (usual * LATE).clamp(PATIENCE.0, PATIENCE.1))
+    /// The duration after which a poll is late.
+    fn late_after(&self) -> Duration {
+        self.usual.map_or(LATE_BOUNDS.0, |usual| (usual * LATE).clamp(LATE_BOUNDS.0, LATE_BOUNDS.1))
     }
 
-    /// The poll that a caller need not wait for, if it began later than `since`.
+    /// The result for a caller that needs no poll which began later than `since`.
     fn known(&self, purpose: PollPurpose, since: Option<Instant>) -> Option<Result<(), Error>> {
         if let Some(Finished { at, failure: Some(error) }) = &self.last
             && at.elapsed() < FAILURE_STAYS
         {
             return Some(Err(error.clone()));
         }
-        let began = if purpose == PollPurpose::News { self.news } else { self.answered };
+        let began = if purpose == PollPurpose::Newest { self.newest } else { self.succeeded };
         began.is_some_and(|began| since.is_none_or(|since| began > since)).then_some(Ok(()))
     }
 
     fn finish(&mut self, polled: &Polled) {
-        let Some(flight) = self.flight.take() else { return };
+        let Some(running) = self.running.take() else { return };
         self.last = Some(Finished { at: Instant::now(), failure: polled.as_ref().err().cloned() });
-        let Ok(told) = polled else { return };
-        let took = flight.began.elapsed();
+        let Ok(outcome) = polled else { return };
+        let took = running.began.elapsed();
         self.usual = Some(self.usual.map_or(took, |usual| (usual * 7 + took) / 8));
-        self.answered = Some(flight.began);
-        if told.is_about_news() {
-            self.news = Some(flight.began);
+        self.succeeded = Some(running.began);
+        if outcome.looked_for_newer() {
+            self.newest = Some(running.began);
         }
     }
 }
 
 impl Polls {
-    fn claim(&self, purpose: PollPurpose, since: Option<Instant>) -> Claim {
+    fn claim(&self, purpose: PollPurpose, since: Option<Instant>) -> PollClaim {
         let mut state = self.0.lock();
         if let Some(known) = state.known(purpose, since) {
-            return Claim::Known(known);
+            return PollClaim::Known(known);
         }
-        if let Some(flight) = &state.flight {
-            return Claim::Join(flight.clone());
+        if let Some(running) = &state.running {
+            return PollClaim::Join(running.clone());
         }
         let (sender, polled) = watch::channel(None);
-        let flight = InFlightPoll { began: Instant::now(), polled };
-        state.flight = Some(flight.clone());
-        Claim::Start(flight, sender)
+        let running = InFlightPoll { began: Instant::now(), polled };
+        state.running = Some(running.clone());
+        PollClaim::Start(running, sender)
     }
 
-    /// Until when an open should wait for a poll. None if the view that is there is as good as can be had: the replica is
-    /// polled regularly, well or badly, or the poll that is under way is late. A replica that `rested` must have been
-    /// polled within the interval.
-    pub(in crate::replica) fn worth_waiting_for(&self, interval: Duration, rested: bool) -> Option<Instant> {
+    /// Until when an open should wait for a poll. Returns None if no better view can be expected: the replica is polled
+    /// regularly, with or without success, or the running poll is late. A replica that `rested` must have been polled within the
+    /// interval.
+    pub(super) fn worth_waiting_for(&self, interval: Duration, rested: bool) -> Option<Instant> {
         let state = self.0.lock();
-        let patience = state.patience();
-        let recently = if rested { interval } else { interval * 2 + patience };
+        let late_after = state.late_after();
+        let recently = if rested { interval } else { interval * 2 + late_after };
         let recently = match &state.last {
             Some(Finished { at, failure: None }) => at.elapsed() <= recently,
-            Some(Finished { at, failure: Some(_) }) => at.elapsed() <= (interval * 2 + patience).min(TROUBLE),
+            Some(Finished { at, failure: Some(_) }) => at.elapsed() <= (interval * 2 + late_after).min(FAILING),
             None => false,
         };
-        let until = state.flight.as_ref().map_or_else(Instant::now, |flight| flight.began) + patience;
+        let until = state.running.as_ref().map_or_else(Instant::now, |running| running.began) + late_after;
         (!recently && until > Instant::now()).then_some(until)
     }
 
-    /// Until when somebody who has to know the newest state should wait for it. After a failure no longer than a poll
-    /// usually takes, so that an outage costs its full time once.
-    pub(in crate::replica) fn answer_due(&self) -> Instant {
+    /// Until when a caller that needs the newest state should wait for it. After a failure only as long as a poll usually
+    /// takes, so that an outage costs its full time once.
+    pub(super) fn result_due(&self) -> Instant {
         let state = self.0.lock();
         match &state.last {
-            Some(Finished { failure: Some(_), .. }) => Instant::now() + state.patience(),
-            _ => state.flight.as_ref().map_or_else(Instant::now, |flight| flight.began) + ANSWER,
+            Some(Finished { failure: Some(_), .. }) => Instant::now() + state.late_after(),
+            _ => state.running.as_ref().map_or_else(Instant::now, |running| running.began) + RESULT,
         }
     }
 
     /// Why the last poll failed, if it did.
-    pub(in crate::replica) fn failure(&self) -> Option<Error> {
+    pub(super) fn failure(&self) -> Option<Error> {
         self.0.lock().last.as_ref()?.failure.clone()
     }
 
     /// Whether a poll has succeeded, with or without a view.
-    pub(in crate::replica) fn has_answered(&self) -> bool {
-        self.0.lock().answered.is_some()
+    pub(super) fn has_succeeded(&self) -> bool {
+        self.0.lock().succeeded.is_some()
     }
 }
 
-impl Replica {
-    /// Sees to it that news of the replica is no older than `fresh`, by the poll that is under way or another.
+impl Follower {
+    /// Ensures that the newest view was compared with the store no longer ago than `fresh`, by the running poll or another.
     pub(in crate::replica) async fn poll(self: &Arc<Self>, fresh: Duration) -> Result<(), Error> {
-        self.share(PollPurpose::News, fresh).await
+        self.share(PollPurpose::Newest, fresh).await
     }
 
-    /// The follower's poll: one request if nothing is new, and none if somebody polled within half of the interval.
+    /// The regular poll: one request if nothing is new, and none if a poll began within half of the interval.
     pub(in crate::replica) async fn take_turn(self: &Arc<Self>) -> Result<(), Error> {
         self.share(PollPurpose::Turn, self.poll_interval() / 2).await
     }
@@ -180,18 +180,18 @@ impl Replica {
     async fn share(self: &Arc<Self>, purpose: PollPurpose, fresh: Duration) -> Result<(), Error> {
         let since = Instant::now().checked_sub(fresh);
         loop {
-            let flight = match self.polls.claim(purpose, since) {
-                Claim::Known(known) => return known,
-                Claim::Join(flight) => flight,
-                Claim::Start(flight, sender) => {
-                    let running = Running { replica: self.clone(), sender, polled: None };
-                    tokio::spawn(running.run(purpose));
-                    flight
+            let poll = match self.polls.claim(purpose, since) {
+                PollClaim::Known(known) => return known,
+                PollClaim::Join(poll) => poll,
+                PollClaim::Start(poll, sender) => {
+                    let task = PollTask { follower: self.clone(), sender, polled: None };
+                    tokio::spawn(task.run(purpose));
+                    poll
                 }
             };
-            let began = flight.began;
-            let told = flight.end().await?;
-            let suffices = told.is_about_news() && since.is_none_or(|since| began >= since);
+            let began = poll.began;
+            let outcome = poll.end().await?;
+            let suffices = outcome.looked_for_newer() && since.is_none_or(|since| began >= since);
             if purpose == PollPurpose::Turn || suffices {
                 return Ok(());
             }
@@ -199,24 +199,24 @@ impl Replica {
     }
 }
 
-/// A poll's task. However it ends, also by a panic, the next poll can start and those who wait are told.
-struct Running {
-    replica: Arc<Replica>,
+/// The task of a poll. However it ends, also by a panic, the next poll can start and the waiting callers get a result.
+struct PollTask {
+    follower: Arc<Follower>,
     sender: watch::Sender<Option<Polled>>,
     polled: Option<Polled>,
 }
 
-impl Running {
+impl PollTask {
     async fn run(mut self, purpose: PollPurpose) {
-        self.polled = Some(self.replica.look(purpose).await);
+        self.polled = Some(self.follower.run_poll(purpose).await);
     }
 }
 
-impl Drop for Running {
+impl Drop for PollTask {
     fn drop(&mut self) {
         let ended = || Err(Error::internal("a poll ended without a result"));
         let polled = self.polled.take().unwrap_or_else(ended);
-        self.replica.polls.0.lock().finish(&polled);
+        self.follower.polls.0.lock().finish(&polled);
         self.sender.send_replace(Some(polled));
     }
 }

@@ -1,26 +1,18 @@
-//! Making the newest view from a listing of the whole replica.
+//! Planning the newest view from a listing of the whole replica.
 
-use crate::error::{Error, ErrorKind};
-use crate::ltx::{Level, Txid};
-use crate::replica::Replica;
-use crate::replica::files::damage::{first_error, leave_out};
+use crate::error::Error;
+use crate::ltx::Txid;
 use crate::replica::files::loader::LoadError;
-use crate::replica::files::ltx_file::LtxFile;
-use crate::replica::files::{listing, plan};
+use crate::replica::files::{StaleListings, listing, plan};
+use crate::replica::follow::health::StallReason;
+use crate::replica::follow::history::{HistoryMatch, WitnessState};
 use crate::replica::follow::schedule::PollProgress;
-use crate::replica::follow::status::StallReason;
-use crate::replica::follow::{Told, WitnessState};
-use crate::replica::view::build::BuildError;
-use crate::replica::view::{Epoch, View};
+use crate::replica::follow::{Follower, PollOutcome};
+use crate::replica::view::View;
 use crate::store::Listed;
-use std::borrow::Cow;
-use std::cmp::Reverse;
 use std::sync::atomic::Ordering;
 
-/// How often a listing is repeated when files that it showed are gone when they are read.
-pub(in crate::replica) const STALE_LISTINGS: usize = 5;
-
-/// A view whose pages lie in more files than this is planned anew: few, large files are read with fewer requests.
+/// A view whose pages are in more files than this is planned again: few, large files are read with fewer requests.
 const SCATTERED: usize = 512;
 
 /// What a listing means for the view.
@@ -29,77 +21,74 @@ enum Renewal {
     View(View),
     /// The view is the newest.
     Current,
-    /// Nothing newer can be had now.
-    Not(StallReason),
+    /// No newer view can be built now.
+    Stalled(StallReason),
 }
 
-impl Replica {
-    /// Lists the replica and publishes the newest view that it gives.
-    pub(in crate::replica) async fn list_anew(&self, progress: &mut PollProgress) -> Result<Told, Error> {
-        let told = self.try_to_list_anew(progress).await;
-        told.inspect_err(|_| progress.listing_failed())
-    }
-
-    async fn try_to_list_anew(&self, progress: &mut PollProgress) -> Result<Told, Error> {
-        for _ in 0..STALE_LISTINGS {
-            let view = self.head();
-            let listed = listing::newest(&*self.store, view.as_ref().map(|view| view.txid())).await?;
-            let renewal = match &view {
-                Some(view) => self.renew(view, &listed, progress.is_believed_behind()).await,
-                None => self.newest_complete(&listed, None, self.lineage.begin()).await.map(Renewal::of),
-            };
-            let (now, reason) = match renewal {
-                Err(LoadError::Moved) => continue,
-                Err(LoadError::Other(error)) => return Err(error),
-                Ok(Renewal::Not(reason)) => (view.clone(), Some(reason)),
-                Ok(Renewal::Current) => (view.clone(), None),
-                Ok(Renewal::View(view)) => (Some(self.publish(view)), None),
-            };
-            let hole = now.as_ref().and_then(|now| plan::missing_after(&listed, now.txid()));
-            let reason = reason.or(hole.map(|(first, last)| StallReason::Hole(first, last)));
-            let changed = now.as_ref().map(|now| now.counter()) != view.map(|view| view.counter());
-            let believed = progress.listed(reason, changed);
-            // Before the first view there is nothing to keep, and opening says what is missing.
-            self.stand_still(believed.filter(|_| now.is_some()));
-            return Ok(if now.is_some() && reason.is_none() { Told::Newest } else { Told::Uncertain });
+impl Follower {
+    /// Lists the replica and publishes the newest view that the listed files give.
+    pub(in crate::replica) async fn relist(&self, progress: &mut PollProgress) -> Result<PollOutcome, Error> {
+        let mut listings = StaleListings::default();
+        loop {
+            if let Some(outcome) = listings.settle(self.try_relist(progress).await, || self.files.too_fast()) {
+                return outcome.inspect_err(|_| progress.listing_failed());
+            }
         }
-        Err(self.too_fast())
     }
 
-    pub(in crate::replica) fn too_fast(&self) -> Error {
-        Error::new(ErrorKind::Unreachable, format!("the files of {} change faster than they can be read", self.store))
-            .remedy("lengthen the retention of Litestream's level 0")
+    async fn try_relist(&self, progress: &mut PollProgress) -> Result<PollOutcome, LoadError> {
+        let view = self.head.view();
+        let seen = view.as_ref().map(|view| view.txid());
+        let listed = listing::newest(&*self.files.store, seen).await.map_err(|error| LoadError::Other(error.into()))?;
+        let renewal = match &view {
+            Some(view) => self.renew(view, &listed, progress.is_believed_behind()).await?,
+            None => Renewal::of(self.views.newest_complete(&listed, None, self.histories.epochs.begin()).await?),
+        };
+        let (now, reason) = match renewal {
+            Renewal::Stalled(reason) => (view.clone(), Some(reason)),
+            Renewal::Current => (view.clone(), None),
+            Renewal::View(view) => (Some(self.head.publish(view)), None),
+        };
+        let hole = now.as_ref().and_then(|now| plan::missing_after(&listed, now.txid()));
+        let reason = reason.or(hole.map(|(first, last)| StallReason::Hole(first, last)));
+        let changed = now.as_ref().map(|now| now.counter()) != view.map(|view| view.counter());
+        let believed = progress.listed(reason, changed);
+        // Before the first view there is no state to keep, and opening reports what is missing.
+        self.health.set_stalled(believed.filter(|_| now.is_some()));
+        Ok(if now.is_some() && reason.is_none() { PollOutcome::Newest } else { PollOutcome::Uncertain })
     }
 
     async fn renew(&self, view: &View, listed: &[Listed], believed: bool) -> Result<Renewal, LoadError> {
         let Some(end) = plan::newest(listed).first().map(plan::FileChain::end) else {
-            return Ok(Renewal::Not(StallReason::Empty));
+            return Ok(Renewal::Stalled(StallReason::Empty));
         };
-        // A listing can be as old as it likes, a file that is there is there.
-        if end < view.txid() && (!believed || self.standing(view).await? == WitnessState::AsItWas) {
-            return Ok(Renewal::Not(StallReason::Behind));
+        // A listing may be out of date, but a file that can be read exists.
+        if end < view.txid() && (!believed || self.histories.witness_of(view).await? == WitnessState::Unchanged) {
+            return Ok(Renewal::Stalled(StallReason::Behind));
         }
-        let history = if end < view.txid() { HistoryMatch::Another } else { self.history(view, listed).await? };
+        let history =
+            if end < view.txid() { HistoryMatch::Another } else { self.histories.compare(view, listed).await? };
         let outdated = self.outdated.swap(false, Ordering::Relaxed) || self.is_scattered(view);
         if history == HistoryMatch::Same && !outdated {
-            match self.go_on(view, listed, end).await {
+            match self.continue_view(view, listed, end).await {
                 Ok(Some(renewal)) => return Ok(renewal),
-                // Other files may lead around a damaged one.
+                // Other files may replace a damaged one.
                 Ok(None) => {}
                 Err(error) if error.is_damage() => {}
                 Err(error) => return Err(error),
             }
         }
         let not_before = Some(view).filter(|_| history != HistoryMatch::Another);
-        let renewed = match self.newest_complete(listed, not_before, self.epoch_in(history, view)).await {
+        let epoch = self.histories.epoch_in(history, view);
+        let renewed = match self.views.newest_complete(listed, not_before, epoch).await {
             Err(error) if error.is_damage() && history == HistoryMatch::Same && outdated => {
-                // The view itself cannot be had from other files. What comes after it can.
-                return Ok(self.go_on(view, listed, end).await?.unwrap_or(Renewal::Current));
+                // No other files give the view itself, but newer files can be applied to it.
+                return Ok(self.continue_view(view, listed, end).await?.unwrap_or(Renewal::Current));
             }
             renewed => renewed?,
         };
         if renewed.is_some() && history == HistoryMatch::Another {
-            tracing::warn!("another history begins at {}: its newest state is taken", self.store);
+            tracing::warn!("another history begins at {}: its newest state is taken", self.files.store);
         }
         match renewed {
             None if end == view.txid() && history != HistoryMatch::Unknown => Ok(Renewal::Current),
@@ -107,171 +96,43 @@ impl Replica {
         }
     }
 
-    /// The view with what follows it in a listing whose newest file ends at `end`. None if that does not give a view.
-    async fn go_on(&self, view: &View, listed: &[Listed], end: Txid) -> Result<Option<Renewal>, LoadError> {
+    /// Applies the files that follow a view in a listing whose newest file ends at `end`. Returns None if that does not give a view.
+    async fn continue_view(&self, view: &View, listed: &[Listed], end: Txid) -> Result<Option<Renewal>, LoadError> {
         let steps = plan::onwards(listed, view.txid());
         let reached = steps.last().map_or(view.txid(), |last| last.name.max);
         if reached < end {
-            // There is a hole. What comes after it may be whole by itself.
+            // There is a hole. The files after it may hold every page themselves.
             let beyond: Vec<_> = listed.iter().filter(|file| file.name.max > reached).cloned().collect();
-            let beyond = self.newest_complete(&beyond, Some(view), view.epoch()).await?;
+            let beyond = self.views.newest_complete(&beyond, Some(view), view.epoch()).await?;
             if beyond.is_some() || steps.is_empty() {
                 return Ok(Some(beyond.map_or(Renewal::Current, Renewal::View)));
             }
         }
-        let readings = self.read_news(&steps, end).await?;
-        if readings.is_empty() {
+        let loaded = self.views.read_newer(&steps, end).await?;
+        if loaded.is_empty() {
             return Ok(Some(Renewal::Current));
         }
-        Ok(self.extend(view, &readings).map(Renewal::View))
+        Ok(self.views.extend(view, &loaded).map(Renewal::View))
     }
 
-    /// Whether a view's pages lie in so many files, or so many of them are kept in memory, that it is better planned anew.
-    pub(in crate::replica) fn is_scattered(&self, view: &View) -> bool {
-        view.files().count() > SCATTERED || view.held() > self.bounds().memory / 2
+    /// Whether a view's pages are in so many files, or so many of them are in memory, that it should be planned again.
+    pub(super) fn is_scattered(&self, view: &View) -> bool {
+        view.files().count() > SCATTERED || view.held() > self.head.limits().memory / 2
     }
-
-    /// The epoch of what a listing shows: the head's, if that is known to be the history of the listed files.
-    pub(in crate::replica) async fn epoch_of(&self, listed: &[Listed]) -> Result<Epoch, LoadError> {
-        match self.head() {
-            Some(head) => Ok(self.epoch_in(self.history(&head, listed).await?, &head)),
-            None => Ok(self.lineage.begin()),
-        }
-    }
-
-    /// The epoch of what is built from a listing that stands so to a view.
-    fn epoch_in(&self, history: HistoryMatch, view: &View) -> Epoch {
-        match history {
-            HistoryMatch::Same | HistoryMatch::Rewritten => view.epoch(),
-            HistoryMatch::Shared(until) => self.lineage.branch(view.epoch(), until),
-            HistoryMatch::Unknown | HistoryMatch::Another => self.lineage.begin(),
-        }
-    }
-
-    /// Whether a listing shows the history that a view is of. Where the listing does not tell versions, the files
-    /// themselves are asked, the newest first, until one is unchanged: what it shows goes for those that end before it.
-    async fn history(&self, view: &View, listed: &[Listed]) -> Result<HistoryMatch, LoadError> {
-        let named_so = |now: &&Listed| now.level == Level::ZERO && now.name.max == view.txid();
-        let witness = listed.iter().find(named_so).and_then(|now| now.version.as_ref());
-        let mut shared = witness.filter(|witness| view.witness() == Some(witness)).map(|_| view.txid());
-        let mut rewritten = false;
-        let mut files: Vec<_> = view.files().chain([view.tip()]).collect();
-        files.sort_unstable_by_key(|file| Reverse(file.name.max));
-        for file in files {
-            let Some(now) = listed.iter().find(|now| (now.level, now.name) == (file.level, file.name)) else {
-                continue;
-            };
-            let is_proven = shared.is_some_and(|shared| shared >= file.name.max);
-            let unchanged = match &now.version {
-                Some(version) => file.is_listed_as(version),
-                None => is_proven || self.is_as_it_was(file).await?,
-            };
-            if !unchanged {
-                rewritten = true;
-                if !self.library.is_unchanged(file, now).await? {
-                    if file.level.number() > 1 {
-                        // A snapshot that was made again says nothing: its header has another time.
-                        continue;
-                    }
-                    return Ok(HistoryMatch::Another);
-                }
-            }
-            shared = shared.max(Some(file.name.max));
-        }
-        Ok(match shared {
-            None => HistoryMatch::Unknown,
-            Some(until) if until < view.txid() => HistoryMatch::Shared(until),
-            Some(_) if rewritten => HistoryMatch::Rewritten,
-            Some(_) => HistoryMatch::Same,
-        })
-    }
-
-    async fn is_as_it_was(&self, file: &LtxFile) -> Result<bool, LoadError> {
-        match self.standing_of(file.level, file.name, &file.version).await? {
-            WitnessState::AsItWas => Ok(true),
-            WitnessState::Replaced => Ok(false),
-            WitnessState::Unknown => Err(LoadError::Moved),
-        }
-    }
-
-    /// The newest state that the listed files give whole. Where they give none that is as new as `not_before`, None: time
-    /// does not run backwards over a hole.
-    pub(in crate::replica) async fn newest_complete(
-        &self,
-        listed: &[Listed],
-        not_before: Option<&View>,
-        epoch: Epoch,
-    ) -> Result<Option<View>, LoadError> {
-        let mut usable = Cow::Borrowed(listed);
-        let (mut damaged, mut is_early) = (Vec::new(), false);
-        // A state that only damaged files lead to is an error, and no reason to go back to an older one.
-        let mut least = not_before.map(View::txid);
-        'planned: loop {
-            for chain in plan::newest(&usable) {
-                if least.is_some_and(|least| chain.end() < least) {
-                    break 'planned;
-                }
-                match self.build(&chain, listed, epoch, not_before).await {
-                    Ok(view) => {
-                        self.note_read_around(&damaged);
-                        return Ok(Some(view));
-                    }
-                    Err(BuildError::NoBase) => continue,
-                    Err(BuildError::Load(error)) => return Err(error),
-                    Err(BuildError::Damaged(found)) => {
-                        let early = found.iter().find(|damage| !is_early && is_newest_sync(&damage.file, &usable));
-                        if let Some(early) = early {
-                            // It may be there by half: what the others give is the newest for now.
-                            self.note_early(&early.error);
-                            leave_out(&mut usable, std::slice::from_ref(early));
-                            is_early = true;
-                        } else {
-                            leave_out(&mut usable, &found);
-                            least = least.max(Some(chain.end()));
-                            damaged.extend(found);
-                        }
-                        continue 'planned;
-                    }
-                }
-            }
-            break;
-        }
-        first_error(&damaged).map_or(Ok(None), Err)
-    }
-}
-
-/// Whether a file is the newest of level 0, and nothing came after it.
-fn is_newest_sync(file: &Listed, listed: &[Listed]) -> bool {
-    file.level == Level::ZERO && listed.iter().all(|other| other.name.max <= file.name.max)
-}
-
-/// Whether a listing shows the history that a view is of.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum HistoryMatch {
-    /// The view's newest file is there as it was, or another of its files that ends there, and none was replaced.
-    Same,
-    /// So, but some stand there anew, so that their pages have to be found anew.
-    Rewritten,
-    /// Older files of it are there: up to this transaction it is the same.
-    Shared(Txid),
-    /// Nothing of the view is there as it was, so nothing new may be laid on it.
-    Unknown,
-    /// Other bytes stand under the name of a file that is written once.
-    Another,
 }
 
 impl Renewal {
     fn of(view: Option<View>) -> Renewal {
-        view.map_or(Renewal::Not(StallReason::NoBase), Renewal::View)
+        view.map_or(Renewal::Stalled(StallReason::NoBase), Renewal::View)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ltx::FileName;
-    use crate::replica::CacheLimits;
+    use crate::ltx::{FileName, Level};
     use crate::replica::testing::one_page::{file, name};
+    use crate::replica::{CacheLimits, Replica};
     use crate::store::{Chunk, Memory, Store, Version};
     use async_trait::async_trait;
     use std::fmt;
@@ -349,7 +210,7 @@ mod tests {
         (3..=4).for_each(|txid| store.now.insert(Level::ZERO, name(txid), file(txid)));
         for _ in 0..20 {
             tokio::time::advance(interval * 20).await;
-            replica.take_turn().await.expect("an answer");
+            replica.follower.take_turn().await.expect("an answer");
         }
         assert_eq!(replica.head().map(|view| view.txid()), Some(Txid(4)));
     }

@@ -1,17 +1,17 @@
-//! What each poll asks for.
+//! What each poll requests.
 //!
 //! | poll | request |
 //! |---|---|
 //! | most | a GET of the next file by name |
-//! | every 5th | a GET of one byte of the view's newest file, if that is unchanged: the history is still the view's |
-//! | every 30th, and when news stops coming | a listing of level 0 from the view on: it shows a hole |
-//! | every 300th (30th if the view is scattered over many files), and in doubt | a listing of the whole replica |
+//! | every 5th | a conditional GET of one byte of the view's newest file: if that is unchanged, the history is the same |
+//! | every 30th, and when newer files stop coming | a listing of level 0 from the view on, which shows a hole |
+//! | every 300th (30th if the pages of the view are in many files), and in doubt | a listing of the whole replica |
 //!
-//! A listing of the whole replica that leaves the doubt as it was is not repeated at the next poll but after a pause that
-//! grows, up to 30 polls. In between the cheap requests go on, and end the doubt if they can.
+//! If a listing of the whole replica does not end a doubt, it is repeated after a pause that grows up to 30 polls. During the pause
+//! the cheap requests go on, and end the doubt if they can.
 
+use crate::replica::follow::health::StallReason;
 use crate::replica::follow::poll::PollPurpose;
-use crate::replica::follow::status::StallReason;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -19,63 +19,63 @@ use tokio::time::Instant;
 const CHECK_EVERY: u32 = 5;
 
 /// Level 0 is listed at every so many polls.
-const LOOK_EVERY: u32 = 30;
+const LIST_LEVEL_0_EVERY: u32 = 30;
 
 /// The whole replica is listed after so many polls.
 const LISTING_EVERY: u32 = 300;
 
-/// And after so many, if the view is scattered over many files.
+/// The same if the pages of the view are in many files.
 const SCATTERED_LISTING_EVERY: u32 = 30;
 
-/// The longest pause, in polls, between two listings of a replica that gives no newer view.
+/// The longest pause, in polls, between two listings of a replica that give no newer view.
 const LONGEST_PAUSE: u32 = 30;
 
-/// The longest such pause if files of the view are gone.
+/// The longest such pause if files of the view have vanished.
 const OUTDATED_PAUSE: u32 = 5;
 
-/// How many listings in a row must be behind the view before it is believed that the replica began anew.
+/// After so many listings in a row that end before the view, the replica is taken for a new one.
 const BELIEVED: u32 = 3;
 
-/// And after so many, while a damaged file is in the way.
+/// The whole replica is listed at every so many polls because of a damaged file.
 const LOOK_AROUND_EVERY: u32 = 10;
 
-/// A gap between polls of more than this many intervals means that the process slept: files may have come and gone.
+/// If the time between two polls is more than this many intervals, the process was suspended: files may have come and gone.
 const SLEPT: u32 = 5;
 
-/// And of more than this: on a busy machine short intervals are missed by many times their length.
+/// And more than this: on a busy machine, short intervals are exceeded many times over.
 const SLEPT_AT_LEAST: Duration = Duration::from_secs(2);
 
-/// What to ask for.
+/// The next request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(in crate::replica) enum PollStep {
-    /// The next file by name, and whether the history is still the same.
-    Ask { check: bool },
-    /// Whether the history is still the same.
+pub(super) enum PollStep {
+    /// The next file by name; with `check`, also whether the history is the same.
+    RequestNext { check: bool },
+    /// Whether the history is the same.
     Check,
-    /// Level 0 from the view on.
-    Look,
+    /// A listing of level 0 from the view on.
+    ListLevel0,
 }
 
 /// What the follower remembers between polls.
 #[derive(Default)]
 pub(in crate::replica) struct PollProgress {
     since_listing: u32,
-    since_look: u32,
+    since_level_0: u32,
     since_check: u32,
-    /// Polls in a row that asked for news and got none.
+    /// Polls in a row that found no newer file.
     idle: u32,
-    /// Listings in a row that were behind the view.
+    /// Listings in a row that ended before the view.
     behind: u32,
     /// Why the last listing gave no newer view.
     stalled: Option<StallReason>,
     /// It is not certain that the replica still has the history of the view.
     doubt: bool,
-    /// Level 0 has files after the view that do not continue it. That the view's own file is there does not explain them.
+    /// Level 0 has files after the view that do not continue it. The view's own file does not explain them.
     beyond: bool,
     /// Polls between two listings for the same doubt.
     pause: u32,
-    /// The view's newest file was not there when the history was last checked.
-    gone: bool,
+    /// The view's newest file was missing when the history was last checked.
+    missing: bool,
     /// The last poll failed.
     failed: bool,
     last: Option<Instant>,
@@ -85,10 +85,10 @@ pub(in crate::replica) struct PollProgress {
 }
 
 impl PollProgress {
-    /// Begins a poll. Answers whether the process slept.
-    pub(in crate::replica) fn begin(&mut self, interval: Duration) -> bool {
+    /// Begins a poll. Returns whether the process was suspended.
+    pub(super) fn begin(&mut self, interval: Duration) -> bool {
         self.since_listing = self.since_listing.saturating_add(1);
-        self.since_look += 1;
+        self.since_level_0 += 1;
         self.since_check += 1;
         self.polls = self.polls.wrapping_add(1);
         let last = self.last.replace(Instant::now());
@@ -96,12 +96,12 @@ impl PollProgress {
     }
 
     /// Ends a poll.
-    pub(in crate::replica) fn ended(&mut self, failed: bool) {
+    pub(super) fn ended(&mut self, failed: bool) {
         self.failed = failed;
     }
 
-    /// Whether the whole replica has to be listed before anything else is asked.
-    pub(in crate::replica) fn wants_listing(&self, outdated: bool, scattered: bool) -> bool {
+    /// Whether the whole replica must be listed before any other request.
+    pub(super) fn wants_listing(&self, outdated: bool, scattered: bool) -> bool {
         match self.is_in_doubt() {
             true if outdated => self.since_listing >= self.pause.min(OUTDATED_PAUSE),
             true => self.may_list(),
@@ -113,17 +113,17 @@ impl PollProgress {
     }
 
     /// Whether a doubt may lead to a listing of the whole replica now.
-    pub(in crate::replica) fn may_list(&self) -> bool {
+    pub(super) fn may_list(&self) -> bool {
         self.since_listing >= self.pause
     }
 
     /// Whether it is uncertain that the view is the newest state.
-    pub(in crate::replica) fn is_in_doubt(&self) -> bool {
+    pub(super) fn is_in_doubt(&self) -> bool {
         self.doubt || self.beyond || self.stalled.is_some()
     }
 
-    /// Whether the whole replica may be listed because of a damaged file.
-    pub(in crate::replica) fn may_look_around(&mut self) -> bool {
+    /// Whether the whole replica may be listed now because of a damaged file.
+    pub(super) fn may_look_around(&mut self) -> bool {
         let may = self.looked_around.is_none_or(|at| self.polls.wrapping_sub(at) >= LOOK_AROUND_EVERY);
         if may {
             self.looked_around = Some(self.polls);
@@ -131,63 +131,68 @@ impl PollProgress {
         may
     }
 
-    /// What the next request is.
-    pub(in crate::replica) fn step(&mut self, purpose: PollPurpose) -> PollStep {
+    /// Chooses the next request.
+    pub(super) fn step(&mut self, purpose: PollPurpose) -> PollStep {
         if matches!(self.stalled, Some(StallReason::Empty | StallReason::NoBase)) {
-            // Without the view's own files nothing can be laid over it.
+            // Without the view's own files no newer file can be applied to it.
             return PollStep::Check;
         }
-        if self.since_look >= LOOK_EVERY && !self.is_in_doubt() {
-            return PollStep::Look;
+        if self.since_level_0 >= LIST_LEVEL_0_EVERY && !self.is_in_doubt() {
+            return PollStep::ListLevel0;
         }
         let check = self.since_check >= CHECK_EVERY;
-        // After a failure it is the news that has to be asked for: a check could succeed where that fails.
-        if check && purpose == PollPurpose::Turn && !self.failed { PollStep::Check } else { PollStep::Ask { check } }
+        // After a failure the next file must be requested: a check could succeed although that fails.
+        if check && purpose == PollPurpose::Turn && !self.failed {
+            PollStep::Check
+        } else {
+            PollStep::RequestNext { check }
+        }
     }
 
-    /// Somebody asked for the next file. Answers whether news stopped coming just now.
-    pub(in crate::replica) fn asked(&mut self, got_news: bool) -> bool {
-        self.idle = if got_news { 0 } else { self.idle.saturating_add(1) };
+    /// Records that the next file was requested. Returns whether newer files stopped coming with this poll.
+    pub(super) fn requested(&mut self, is_newer: bool) -> bool {
+        self.idle = if is_newer { 0 } else { self.idle.saturating_add(1) };
         self.idle == 1 && !self.is_in_doubt()
     }
 
-    /// Level 0 was listed from the view on.
-    pub(in crate::replica) fn looked(&mut self) {
-        self.since_look = 0;
+    /// Records that level 0 was listed from the view on.
+    pub(super) fn listed_level_0(&mut self) {
+        self.since_level_0 = 0;
     }
 
-    /// The history was checked. Answers whether the view's newest file is there again after it was gone.
-    pub(in crate::replica) fn checked(&mut self, is_ours: bool) -> bool {
+    /// Records a check of the history. Returns whether the view's newest file is there again after it was missing.
+    pub(super) fn checked(&mut self, is_same: bool) -> bool {
         self.since_check = 0;
-        let back = std::mem::replace(&mut self.gone, !is_ours) && is_ours;
-        if is_ours {
+        let back = std::mem::replace(&mut self.missing, !is_same) && is_same;
+        if is_same {
             self.doubt = false;
         }
         back
     }
 
-    /// Something is not explained by what was asked.
-    pub(in crate::replica) fn doubted(&mut self) {
+    /// Records that a request found something that it does not explain.
+    pub(super) fn doubted(&mut self) {
         self.doubt = true;
     }
 
-    /// Level 0 has files after the view that do not continue it. What was met before does not delay the listing that this needs.
-    pub(in crate::replica) fn saw_beyond(&mut self) {
+    /// Records that level 0 has files after the view that do not continue it. An earlier doubt does not delay the listing for
+    /// this one.
+    pub(super) fn saw_beyond(&mut self) {
         if !std::mem::replace(&mut self.beyond, true) {
             self.pause = 0;
         }
     }
 
-    /// News was laid over the view, so nothing is in doubt any more.
-    pub(in crate::replica) fn moved_on(&mut self) {
+    /// Records that newer files were applied to the view, which ends every doubt.
+    pub(super) fn moved_on(&mut self) {
         self.beyond = false;
-        (self.doubt, self.stalled, self.pause, self.behind, self.gone) = (false, None, 0, 0, false);
+        (self.doubt, self.stalled, self.pause, self.behind, self.missing) = (false, None, 0, 0, false);
     }
 
-    /// The whole replica was listed. `reason` says why that gave no newer view, `changed` whether there is another view now.
-    /// Answers the reason as far as it is believed: a hole has to be seen twice, since files of different levels are not
-    /// listed in the same moment.
-    pub(in crate::replica) fn listed(&mut self, reason: Option<StallReason>, changed: bool) -> Option<StallReason> {
+    /// Records a listing of the whole replica. `reason` says why it gave no newer view, `changed` whether there is another view now.
+    /// Returns the reason if it is believed: a hole has to be seen twice, because different levels are listed at slightly
+    /// different times.
+    pub(super) fn listed(&mut self, reason: Option<StallReason>, changed: bool) -> Option<StallReason> {
         let doubted = self.is_in_doubt();
         let seen = self.stalled.is_some_and(|before| before.is_hole());
         self.behind = if reason == Some(StallReason::Behind) { self.behind.saturating_add(1) } else { 0 };
@@ -196,23 +201,18 @@ impl PollProgress {
             None if changed || !doubted => 0,
             None => grown,
             Some(StallReason::Behind) if self.behind <= BELIEVED => 1,
-            Some(hole) if hole.is_hole() => {
-                if seen {
-                    LONGEST_PAUSE
-                } else {
-                    1
-                }
-            }
+            Some(hole) if hole.is_hole() && seen => LONGEST_PAUSE,
+            Some(hole) if hole.is_hole() => 1,
             Some(_) => grown,
         };
-        (self.since_listing, self.since_look, self.doubt, self.beyond) = (0, 0, false, false);
-        self.gone &= reason.is_some();
+        (self.since_listing, self.since_level_0, self.doubt, self.beyond) = (0, 0, false, false);
+        self.missing &= reason.is_some();
         self.stalled = reason;
         reason.filter(|reason| seen || !reason.is_hole())
     }
 
-    /// The whole replica could not be listed, or its files not be read.
-    pub(in crate::replica) fn listing_failed(&mut self) {
+    /// Records that the whole replica could not be listed, or that its files could not be read.
+    pub(super) fn listing_failed(&mut self) {
         (self.since_listing, self.doubt, self.pause) = (0, true, self.grown_pause());
     }
 
@@ -220,8 +220,8 @@ impl PollProgress {
         (self.pause * 4).clamp(2, LONGEST_PAUSE)
     }
 
-    /// Whether so many listings in a row were behind the view that it is believed.
-    pub(in crate::replica) fn is_believed_behind(&self) -> bool {
+    /// Whether so many listings in a row ended before the view that they are believed.
+    pub(super) fn is_believed_behind(&self) -> bool {
         self.behind >= BELIEVED
     }
 }

@@ -1,10 +1,10 @@
 //! The schema of a view: the records of the table whose root is page 1.
 
 use crate::error::Error;
-use crate::replica::Replica;
 use crate::replica::cache::Page;
 use crate::replica::dbformat::btree::PageKind;
 use crate::replica::dbformat::{btree, cells};
+use crate::replica::schema::Schemas;
 use crate::replica::view::View;
 use std::collections::HashSet;
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
@@ -58,13 +58,9 @@ pub(super) fn in_page_1(page_1: &[u8], commit: u32) -> Result<Option<SchemaConte
 /// Pages that are brought at once.
 const PORTION: usize = 1024;
 
-impl Replica {
+impl Schemas {
     /// The schema of a view; None if its pages are damaged or more than [`MOST_BYTES`].
-    pub(super) async fn read_schema(
-        self: &Arc<Self>,
-        view: &Arc<View>,
-        page_1: &Page,
-    ) -> Result<Option<SchemaContent>, Error> {
+    pub(super) async fn read_schema(&self, view: &Arc<View>, page_1: &Page) -> Result<Option<SchemaContent>, Error> {
         let Some(mut walk) = Walk::new(page_1, view.commit()) else { return Ok(None) };
         let mut depth = walk.take(1, page_1);
         while let Some(pages) = depth.take_if(|pages| !pages.is_empty()) {
@@ -78,15 +74,10 @@ impl Replica {
     }
 
     /// Reads b-tree pages. Returns their children, or None if one is damaged.
-    async fn read_depth(
-        self: &Arc<Self>,
-        view: &Arc<View>,
-        walk: &mut Walk,
-        depth: &[u32],
-    ) -> Result<Option<Vec<u32>>, Error> {
+    async fn read_depth(&self, view: &Arc<View>, walk: &mut Walk, depth: &[u32]) -> Result<Option<Vec<u32>>, Error> {
         let mut below = Vec::new();
         for portion in depth.chunks(PORTION) {
-            for (pgno, page) in portion.iter().zip(self.pages(view, portion).await?) {
+            for (pgno, page) in portion.iter().zip(self.pages.pages(view, portion).await?) {
                 match page.and_then(|page| walk.take(*pgno, &page)) {
                     Some(children) => below.extend(children),
                     None => return Ok(None),
@@ -98,7 +89,7 @@ impl Replica {
 
     /// Reads the next overflow page of each chain. Returns the chains that go on, or None if a page is damaged.
     async fn read_overflow(
-        self: &Arc<Self>,
+        &self,
         view: &Arc<View>,
         walk: &mut Walk,
         chains: &[SchemaChain],
@@ -106,7 +97,7 @@ impl Replica {
         let mut longer = Vec::new();
         for portion in chains.chunks(PORTION) {
             let heads: Vec<u32> = portion.iter().map(|chain| chain.next).collect();
-            for (chain, page) in portion.iter().zip(self.pages(view, &heads).await?) {
+            for (chain, page) in portion.iter().zip(self.pages.pages(view, &heads).await?) {
                 match page.and_then(|page| walk.follow(chain, &page)) {
                     Some(rest) => longer.extend(rest),
                     None => return Ok(None),

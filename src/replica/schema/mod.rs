@@ -24,9 +24,10 @@ pub(super) use cookies::ShownCookie;
 use crate::error::Error;
 use crate::lock::Mutex;
 use crate::process;
-use crate::replica::Replica;
 use crate::replica::cache::Page;
 use crate::replica::dbformat::btree;
+use crate::replica::follow::history::Histories;
+use crate::replica::pages::PageReader;
 use crate::replica::view::View;
 use content::{Digest, Keys, SchemaContent};
 use cookies::Cookies;
@@ -42,6 +43,8 @@ const FIELDS: [std::ops::Range<usize>; 3] = [16..18, 20..21, 44..60];
 
 /// The schemas of a replica that were read.
 pub(super) struct Schemas {
+    pages: Arc<PageReader>,
+    histories: Arc<Histories>,
     keys: Keys,
     state: Mutex<SchemaState>,
 }
@@ -52,10 +55,15 @@ struct SchemaState {
 }
 
 impl Schemas {
-    pub(super) fn new() -> Schemas {
+    pub(super) fn new(pages: Arc<PageReader>, histories: Arc<Histories>) -> Schemas {
         // The parent of a forked child may have shown any of the primary's cookies to connections that the child inherits.
         let cookies = Cookies::new(process::generation() == 0);
-        Schemas { keys: Keys::default(), state: Mutex::new(SchemaState { cookies, known: KnownSchemas::default() }) }
+        Schemas {
+            pages,
+            histories,
+            keys: Keys::default(),
+            state: Mutex::new(SchemaState { cookies, known: KnownSchemas::default() }),
+        }
     }
 
     /// The cookie for a schema; one that is never shown again if the schema is damaged or too large to be read.
@@ -77,32 +85,32 @@ fn fields(page_1: &[u8]) -> impl Iterator<Item = &[u8]> {
     FIELDS.into_iter().filter_map(|field| page_1.get(field))
 }
 
-impl Replica {
+impl Schemas {
     /// The schema cookie that page 1 of a view shows, if it takes no I/O to tell. `page_1` is that page.
-    pub(super) fn known_schema_cookie(&self, view: &View, page_1: &[u8]) -> Option<u32> {
+    pub(super) fn known_cookie(&self, view: &View, page_1: &[u8]) -> Option<u32> {
         if let Some(cookie) = view.schema_cookie() {
             return Some(cookie);
         }
         let cookie = match content::in_page_1(page_1, view.commit()) {
-            Ok(schema) => self.schemas.cookie_for(page_1, schema.as_ref()),
+            Ok(schema) => self.cookie_for(page_1, schema.as_ref()),
             Err(content::GoesOn) => {
-                let digest = self.schemas.digest_of_page_1(page_1);
-                self.schemas.state.lock().known.find(digest, view, &self.lineage)?
+                let digest = self.digest_of_page_1(page_1);
+                self.state.lock().known.find(digest, view, &self.histories.epochs)?
             }
         };
         Some(view.keep_schema_cookie(cookie))
     }
 
-    /// As [`Replica::known_schema_cookie`], of a schema whose pages have to be read.
-    pub(super) async fn read_schema_cookie(self: &Arc<Self>, view: &Arc<View>, page_1: &Page) -> Result<u32, Error> {
-        if let Some(cookie) = self.known_schema_cookie(view, page_1) {
+    /// As [`Schemas::known_cookie`], of a schema whose pages have to be read.
+    pub(super) async fn read_cookie(&self, view: &Arc<View>, page_1: &Page) -> Result<u32, Error> {
+        if let Some(cookie) = self.known_cookie(view, page_1) {
             return Ok(cookie);
         }
         let schema = self.read_schema(view, page_1).await?;
-        let cookie = view.keep_schema_cookie(self.schemas.cookie_for(page_1, schema.as_ref()));
+        let cookie = view.keep_schema_cookie(self.cookie_for(page_1, schema.as_ref()));
         if let Some(schema) = schema {
-            let known = Known::new(self.schemas.digest_of_page_1(page_1), view, &schema.pages, cookie);
-            self.schemas.state.lock().known.add(known);
+            let known = Known::new(self.digest_of_page_1(page_1), view, &schema.pages, cookie);
+            self.state.lock().known.add(known);
         }
         Ok(cookie)
     }

@@ -7,7 +7,8 @@ use crate::ltx::Txid;
 use crate::replica::cache::Page;
 use crate::replica::prefetch::Source;
 use crate::replica::session::registry::ReplicaHandle;
-use crate::replica::{Replica, Status, View};
+use crate::replica::session::status::Status;
+use crate::replica::{Replica, View};
 use crate::runtime::{self, PerProcess, ReadTimeout};
 use crate::store::Location;
 use std::fmt;
@@ -57,12 +58,12 @@ impl Connection {
         }
         let replica = self.place(interrupted)?.replica();
         if let Some(bound) = self.settings.max_staleness
-            && replica.confirmed().is_none_or(|at| at.elapsed() > bound)
+            && replica.head.confirmed().is_none_or(|at| at.elapsed() > bound)
         {
             let replica = replica.clone();
-            self.wait(async move { replica.freshen(bound).await }, interrupted)?;
+            self.wait(async move { replica.follower.freshen(bound).await }, interrupted)?;
         }
-        replica.head().ok_or_else(|| replica.empty())
+        replica.head().ok_or_else(|| replica.files.empty())
     }
 
     /// The view of another moment, if the connection was sent to one. It is made anew if wrong bytes came of it.
@@ -86,7 +87,7 @@ impl Connection {
             return Ok(view.clone());
         }
         let replica = self.place(&|| false)?.replica();
-        replica.head().ok_or_else(|| replica.empty())
+        replica.head().ok_or_else(|| replica.files.empty())
     }
 
     /// Whether the connection was sent to another moment.
@@ -120,11 +121,11 @@ impl Connection {
             return Ok(cookie);
         }
         let replica = self.place(interrupted)?.replica();
-        if let Some(cookie) = replica.known_schema_cookie(view, page_1) {
+        if let Some(cookie) = replica.schemas.known_cookie(view, page_1) {
             return Ok(cookie);
         }
         let (replica, view, page_1) = (replica.clone(), view.clone(), page_1.clone());
-        runtime::wait(async move { replica.read_schema_cookie(&view, &page_1).await }, interrupted)
+        runtime::wait(async move { replica.schemas.read_cookie(&view, &page_1).await }, interrupted)
     }
 
     /// Waits until the replica has a transaction, polling at once and then closely. False if that took longer than
@@ -135,13 +136,13 @@ impl Connection {
             return Err(error.remedy("send it back with litestream_set_time('LATEST')"));
         }
         let replica = self.place(interrupted)?.replica().clone();
-        runtime::wait(async move { Ok(replica.wait_for(txid, timeout).await) }, interrupted)
+        runtime::wait(async move { Ok(replica.follower.wait_for(txid, timeout).await) }, interrupted)
     }
 
     /// How the replica is doing. Asks for nothing; None only in the child of a fork that cannot join it.
     pub fn status(&self) -> Option<Status> {
         let place = self.place(&|| false).ok()?;
-        Some(place.replica().status(place.readers()))
+        Some(Status::of(place.replica(), place.readers()))
     }
 
     /// Has the replica do something, and waits for it.
@@ -220,7 +221,7 @@ fn join(
     let opened = async move {
         let parked = replica.open(target, open_timeout, rested).await?;
         if verify {
-            replica.verify_head().await?;
+            replica.follower.verify_head().await?;
         }
         Ok(parked)
     };

@@ -166,14 +166,13 @@ impl Drop for ReplicaHandle {
 impl SharedReplica {
     fn suit(&self) {
         let interval = self.wishes.iter().map(|wish| wish.poll_interval).min().unwrap_or(Duration::MAX);
-        let milliseconds = u64::try_from(interval.as_millis()).unwrap_or(u64::MAX).max(1);
-        self.replica.poll_interval_ms.store(milliseconds, Ordering::Relaxed);
-        self.replica.library.verify(self.wishes.iter().any(|wish| wish.verify));
+        self.replica.follower.set_poll_interval(interval);
+        self.replica.files.loader.verify(self.wishes.iter().any(|wish| wish.verify));
         let cache = self.wishes.iter().map(|wish| wish.cache).reduce(CacheLimits::max);
         cache
-            .filter(|cache| *cache != self.replica.bounds())
+            .filter(|cache| *cache != self.replica.head.limits())
             .into_iter()
-            .for_each(|cache| self.replica.resize_cache(cache));
+            .for_each(|cache| self.replica.head.set_limits(cache));
     }
 }
 
@@ -231,15 +230,15 @@ fn jittered(interval: Duration) -> Duration {
 pub(in crate::replica) async fn follow(replica: Arc<Replica>) {
     let mut complained = false;
     loop {
-        tokio::time::sleep(jittered(replica.poll_interval())).await;
-        match replica.take_turn().await {
-            Ok(()) if replica.is_failing() => {}
-            Ok(()) if std::mem::take(&mut complained) => tracing::warn!("{} answers again", replica.store),
+        tokio::time::sleep(jittered(replica.follower.poll_interval())).await;
+        match replica.follower.take_turn().await {
+            Ok(()) if replica.health.is_failing() => {}
+            Ok(()) if std::mem::take(&mut complained) => tracing::warn!("{} answers again", replica.files.store),
             Ok(()) => {}
             Err(error) if !std::mem::replace(&mut complained, true) => {
-                tracing::warn!("cannot follow {}: {error}", replica.store);
+                tracing::warn!("cannot follow {}: {error}", replica.files.store);
             }
-            Err(error) => tracing::debug!("still cannot follow {}: {error}", replica.store),
+            Err(error) => tracing::debug!("still cannot follow {}: {error}", replica.files.store),
         }
     }
 }

@@ -14,7 +14,7 @@ impl Connection {
         interrupted: Interrupted<'_>,
     ) -> Result<(Vec<HistoryRow>, MomentList), Error> {
         self.ask(interrupted, async move |replica| {
-            let rows = replica.older(&mut history).await?;
+            let rows = replica.time_travel.older(&mut history).await?;
             Ok((rows, history))
         })
     }
@@ -26,7 +26,7 @@ impl Connection {
         interrupted: Interrupted<'_>,
     ) -> Result<(Vec<FileListingRow>, FileListing), Error> {
         self.ask(interrupted, async move |replica| {
-            let rows = replica.further(&mut inventory).await?;
+            let rows = replica.time_travel.further(&mut inventory).await?;
             Ok((rows, inventory))
         })
     }
@@ -39,7 +39,7 @@ impl Connection {
         interrupted: Interrupted<'_>,
     ) -> Result<(Vec<VerifiedFile>, Verification), Error> {
         self.ask(interrupted, async move |replica| {
-            let rows = replica.verify_next(&view, &mut verification).await?;
+            let rows = replica.follower.verify_next(&view, &mut verification).await?;
             Ok((rows, verification))
         })
     }
@@ -52,14 +52,14 @@ impl Connection {
         interrupted: Interrupted<'_>,
     ) -> Result<Vec<Change>, Error> {
         let since = self.view_of(since, interrupted)?;
-        self.ask(interrupted, async move |replica| replica.changes(since, view).await)
+        self.ask(interrupted, async move |replica| replica.diff.changes(since, view).await)
     }
 
     /// The view of a moment; the newest for [`Target::Latest`]. The connection stays where it is.
     pub fn view_of(&self, target: Target, interrupted: Interrupted<'_>) -> Result<Arc<View>, Error> {
         self.ask(interrupted, async move |replica| match replica.view_of(target).await? {
             Some(view) => Ok(view),
-            None => replica.head().ok_or_else(|| replica.empty()),
+            None => replica.head().ok_or_else(|| replica.files.empty()),
         })
     }
 }

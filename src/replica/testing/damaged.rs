@@ -228,12 +228,12 @@ async fn the_few_pages_that_nobody_needs_are_fetched_to_verify_a_file() {
     assert!(view.is_err() || replica.head().is_some_and(|view| view.txid() == Txid(1)), "a hole");
     let (store, replica) = self::replica(&[(SNAPSHOT, name(1, 19)), (level(1), name(20, 20))]);
     let view = poll(&replica).await.expect("a view");
-    let reads = replica.store.counts();
+    let reads = replica.files.store.counts();
     assert_eq!(read(&replica, &view, shuffled()).await, WELL);
     settle().await;
     assert!(view.files().all(|file| file.integrity.is_verified()));
     let size = file(name(1, 19)).len() as u64 + file(name(20, 20)).len() as u64;
-    assert!(replica.store.counts().bytes - reads.bytes <= size * 9 / 8);
+    assert!(replica.files.store.counts().bytes - reads.bytes <= size * 9 / 8);
 
     // Damage in a page that no reader needs is no reason to fail, but the file is not believed.
     store.damage(SNAPSHOT, name(1, 19), store.literal(SNAPSHOT, name(1, 19), 20));
@@ -343,7 +343,7 @@ async fn damaged_files_are_planned_around() {
         let view = poll(&replica).await.expect("other files lead there");
         assert_eq!(view.txid(), Txid(6));
         assert_eq!(read(&replica, &view, 1..=PAGES).await, WELL);
-        let told = replica.last_error().map(|(text, _)| text);
+        let told = replica.health.last_error().map(|(text, _)| text);
         let is_needed = damaged.0 == SNAPSHOT;
         assert_eq!(told.is_some(), is_needed, "{told:?}");
         assert!(told.is_none_or(|told| told.contains(&damaged.1.to_string()) && told.contains("is damaged")));
@@ -384,7 +384,7 @@ async fn a_damaged_page_comes_from_another_file_and_a_spoiled_file_leaves_the_ne
     let next = replica.head().expect("a view");
     assert!(next.counter() != view.counter() && next.txid() == Txid(21));
     assert_eq!(read(&replica, &next, 1..=PAGES).await, WELL);
-    let (told, _) = replica.last_error().expect("it is told");
+    let (told, _) = replica.health.last_error().expect("it is told");
     assert!(told.contains(&name(1, 19).to_string()) && told.ends_with("from other files"), "{told}");
 }
 
@@ -397,13 +397,13 @@ async fn with_verify_no_flipped_bit_is_ever_served() {
         let at = store.literal(level, name, pgno);
         store.damage(level, name, at);
         let replica = another(&store);
-        replica.library.verify(true);
+        replica.files.loader.verify(true);
         let error = poll(&replica).await.expect_err("damage");
         assert!(error.kind() == ErrorKind::Damaged && error.to_string().contains(&name.to_string()), "{error}");
         // Known for a while, so that each poll does not read it whole again.
-        let before = replica.store.counts().bytes;
+        let before = replica.files.store.counts().bytes;
         assert!(poll(&replica).await.is_err());
-        assert!(replica.store.counts().bytes - before < 1 << 20, "the ends of two files");
+        assert!(replica.files.store.counts().bytes - before < 1 << 20, "the ends of two files");
         store.insert(level, name, file(name));
         let view = poll(&replica).await.expect("it is repaired");
         assert!(view.files().all(|file| file.integrity.is_verified()));

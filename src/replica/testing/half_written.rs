@@ -39,7 +39,7 @@ async fn the_newest_file_is_waited_for_however_much_of_it_is_there() {
             for _ in 0..POLLS {
                 assert_eq!(poll(&replica).await, Ok(Some(Txid(3))), "{length} bytes");
             }
-            let (told, _) = replica.last_error().expect("it is told");
+            let (told, _) = replica.health.last_error().expect("it is told");
             assert!(told.contains(&name(4).to_string()) && told.ends_with("is waited for"), "{told}");
             store.insert(Level::ZERO, name(4), whole.clone());
             assert_eq!(poll(&replica).await, Ok(Some(Txid(4))), "{length} bytes");
@@ -70,7 +70,7 @@ async fn a_file_by_half_that_others_came_after_is_damaged_and_left_out_if_they_h
         for _ in 0..POLLS {
             assert_eq!(poll(&replica).await, Ok(Some(Txid(5))));
         }
-        let (told, _) = replica.last_error().expect("it is told");
+        let (told, _) = replica.health.last_error().expect("it is told");
         assert!(told.contains(&name(4).to_string()) && told.contains("is damaged"), "{told}");
     }
 }

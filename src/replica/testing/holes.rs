@@ -3,7 +3,6 @@
 use crate::config::Target;
 use crate::ltx::{FileName, Level, Txid};
 use crate::replica::session::registry;
-use crate::replica::session::registry::Readers;
 use crate::replica::testing::flaky::Flaky;
 use crate::replica::testing::one_page::{name, of_two, written};
 use crate::replica::{CacheLimits, Replica};
@@ -38,7 +37,7 @@ async fn with_a_hole(untagged: bool, is_new: bool) -> (Arc<Flaky>, Arc<Replica>)
 }
 
 fn state(replica: &Replica) -> String {
-    replica.status(Readers::default()).state
+    replica.health.state(replica.head().is_some())
 }
 
 fn txid(replica: &Replica) -> Option<Txid> {
@@ -64,10 +63,10 @@ async fn a_hole_is_a_state_of_its_own_in_which_lag_grows() {
         assert!(replica.lag().expect("a view") > lag + 59 * SECOND);
         assert_eq!((txid(&replica), state(&replica)), (Some(Txid(4)), told));
         assert_eq!(replica.head().expect("a view").counter(), counter);
-        let error = replica.freshen(3600 * SECOND).await;
+        let error = replica.follower.freshen(3600 * SECOND).await;
         let is_confirmed = !is_new;
         assert_eq!(error.is_ok(), is_confirmed, "{error:?}");
-        let error = replica.freshen(2 * SECOND).await.expect_err("it is stale").to_string();
+        let error = replica.follower.freshen(2 * SECOND).await.expect_err("it is stale").to_string();
         assert!(error.contains(missing), "{error}");
         let requests = store.take_requests();
         let lists = requests.iter().filter(|request| request.starts_with("list")).count();
@@ -91,7 +90,7 @@ async fn a_hole_that_a_higher_level_bridges_or_that_is_filled_ends() {
         }
         assert_eq!((txid(&replica), state(&replica).as_str()), (Some(Txid(9)), "following"));
         assert_ne!(replica.head().expect("a view").counter(), counter);
-        assert!(replica.freshen(3 * SECOND).await.is_ok());
+        assert!(replica.follower.freshen(3 * SECOND).await.is_ok());
     }
 }
 

@@ -103,7 +103,8 @@ async fn a_replica_that_vanishes_confirms_nothing_until_it_is_back() {
         followed.store.is(Mood::Vanished);
         sleep(60 * SECOND).await;
         assert!(followed.lag() > 50 * SECOND, "{:?}", followed.lag());
-        let error = followed.replica.freshen(2 * SECOND).await.expect_err("nothing confirms the state").to_string();
+        let error =
+            followed.replica.follower.freshen(2 * SECOND).await.expect_err("nothing confirms the state").to_string();
         assert!(error.contains("the replica is empty") && error.contains("max_staleness allows 2 s"), "{error}");
         followed.store.take_requests();
         sleep(60 * SECOND).await;
@@ -112,7 +113,7 @@ async fn a_replica_that_vanishes_confirms_nothing_until_it_is_back() {
         followed.store.is(Mood::Well);
         sleep(3 * SECOND).await;
         assert!(followed.lag() < 3 * SECOND, "{:?}", followed.lag());
-        assert!(followed.replica.freshen(2 * SECOND).await.is_ok());
+        assert!(followed.replica.follower.freshen(2 * SECOND).await.is_ok());
     }
 }
 

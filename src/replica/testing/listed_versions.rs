@@ -69,14 +69,14 @@ async fn a_store_that_lists_other_versions_than_it_reads_costs_one_request_more(
     replica.poll(Duration::ZERO).await.expect("a view");
     assert_eq!(replica.head().map(|view| view.txid()), Some(Txid(20)));
     // All files were asked for at once before it showed; from now on each is read once, and known again.
-    let first = replica.store.counts().reads;
+    let first = replica.files.store.counts().reads;
     assert!(first <= 2 * 20, "{first} reads");
-    let mut progress = replica.progress.lock().await;
-    let before = replica.store.counts().reads;
+    let mut progress = replica.follower.progress.lock().await;
+    let before = replica.files.store.counts().reads;
     for _ in 0..3 {
-        replica.list_anew(&mut progress).await.expect("a listing");
+        replica.follower.relist(&mut progress).await.expect("a listing");
     }
-    assert_eq!(replica.store.counts().reads - before, 0, "nothing is read again that is listed as before");
+    assert_eq!(replica.files.store.counts().reads - before, 0, "nothing is read again that is listed as before");
 }
 
 #[tokio::test(start_paused = true)]
@@ -95,10 +95,10 @@ async fn a_file_that_differed_once_does_not_spoil_later_listings() {
     store.modified_ms.store(LISTED_MS as u64, Ordering::Relaxed);
     let replica = replica(&store).await;
     replica.poll(Duration::ZERO).await.expect("a view");
-    assert!(replica.library.versions_differ.load(Ordering::Relaxed));
+    assert!(replica.files.loader.versions_differ.load(Ordering::Relaxed));
     store.agrees.store(true, Ordering::Relaxed);
     store.files.insert(Level::ZERO, name(21), file(21));
-    let mut progress = replica.progress.lock().await;
-    replica.list_anew(&mut progress).await.expect("the listed version is read");
+    let mut progress = replica.follower.progress.lock().await;
+    replica.follower.relist(&mut progress).await.expect("the listed version is read");
     assert_eq!(replica.head().map(|view| view.txid()), Some(Txid(21)));
 }

@@ -183,7 +183,7 @@ async fn an_outage_costs_readers_that_bound_staleness_its_full_time_once() {
     let mut waited = Duration::ZERO;
     for _ in 0..40 {
         let started = Instant::now();
-        let error = replica.freshen(SECOND).await.expect_err("nothing answers").to_string();
+        let error = replica.follower.freshen(SECOND).await.expect_err("nothing answers").to_string();
         assert!(error.contains("max_staleness allows 1 s"), "{error}");
         waited = waited.max(started.elapsed());
         // Only the first waits for the store's own deadline.
@@ -191,11 +191,11 @@ async fn an_outage_costs_readers_that_bound_staleness_its_full_time_once() {
         sleep(SECOND / 10).await;
     }
     let started = Instant::now();
-    let errors = join_all((0..20).map(|_| replica.freshen(SECOND))).await;
+    let errors = join_all((0..20).map(|_| replica.follower.freshen(SECOND))).await;
     assert!(errors.iter().all(Result::is_err) && started.elapsed() <= SECOND, "{:?}", started.elapsed());
     store.is(Mood::Well);
     sleep(12 * SECOND).await;
-    assert!(replica.freshen(SECOND).await.is_ok());
+    assert!(replica.follower.freshen(SECOND).await.is_ok());
 }
 
 #[tokio::test(start_paused = true)]
@@ -207,7 +207,7 @@ async fn many_who_wait_for_a_transaction_cost_no_more_than_one_and_return_togeth
         store.take_requests();
         let there = Instant::now() + 5 * SECOND;
         let waiting = join_all((0..count).map(|_| async {
-            assert!(replica.wait_for(Txid(4), 60 * SECOND).await);
+            assert!(replica.follower.wait_for(Txid(4), 60 * SECOND).await);
             there.elapsed()
         }));
         let (woken, ()) = tokio::join!(waiting, async {
@@ -220,7 +220,7 @@ async fn many_who_wait_for_a_transaction_cost_no_more_than_one_and_return_togeth
         store.take_requests();
         sleep(10 * SECOND).await;
         assert_eq!(store.take_requests().len(), 0, "nobody waits any more");
-        assert!(!replica.wait_for(Txid(5), SECOND).await);
+        assert!(!replica.follower.wait_for(Txid(5), SECOND).await);
     }
     assert_eq!(cost[0], cost[1]);
 }

@@ -3,15 +3,14 @@
 //! longer file bridges are no hole, even if the moments end inside that file: `litestream restore` refuses them too.
 
 use crate::ltx::Txid;
-use crate::replica::Replica;
 use crate::replica::files::loader::LoadError;
-use crate::replica::time_travel::ReachableMoment;
 use crate::replica::time_travel::reachable::{first_behind_holes, reachable};
+use crate::replica::time_travel::{ReachableMoment, TimeTravel};
 use crate::replica::view::ViewBuilder;
 use crate::store::Listed;
 use std::collections::BTreeSet;
 
-impl Replica {
+impl TimeTravel {
     /// The moments before `end` that files lead to, in their order, if the one at `base` can be had. Files that begin before
     /// `end` and reach beyond it show where there is no hole.
     pub(super) async fn moments_of(
@@ -23,7 +22,7 @@ impl Replica {
         files.retain(|file| file.name.min < end);
         let mut whole = BTreeSet::new();
         for first in first_behind_holes(&files, base) {
-            match self.library.read(first).await {
+            match self.files.loader.read(first).await {
                 Ok(reading) => {
                     let mut draft = ViewBuilder::default();
                     draft.apply(&reading);

@@ -2,12 +2,10 @@
 
 use crate::error::Error;
 use crate::ltx::{Level, Txid};
-use crate::replica::Replica;
-use crate::replica::files::listing;
 use crate::replica::files::loader::LoadError;
-use crate::replica::follow::relist::STALE_LISTINGS;
-use crate::replica::time_travel::ReachableMoment;
+use crate::replica::files::{StaleListings, listing};
 use crate::replica::time_travel::stamps::or_gone;
+use crate::replica::time_travel::{ReachableMoment, TimeTravel};
 use crate::store::{Listed, Store};
 use futures_util::future::FutureExt;
 
@@ -46,17 +44,15 @@ const FIRST_WINDOW: u64 = 64;
 const FIRST_PORTION: usize = 16;
 const LARGEST_PORTION: usize = 256;
 
-impl Replica {
+impl TimeTravel {
     /// The next moments towards the past. None are left where none come.
-    pub(crate) async fn older(&self, history: &mut MomentList) -> Result<Vec<HistoryRow>, Error> {
-        for _ in 0..STALE_LISTINGS {
-            match self.tell_older(history).await {
-                Ok(rows) => return Ok(rows),
-                Err(LoadError::Moved) => continue,
-                Err(LoadError::Other(error)) => return Err(error),
+    pub(in crate::replica) async fn older(&self, history: &mut MomentList) -> Result<Vec<HistoryRow>, Error> {
+        let mut listings = StaleListings::default();
+        loop {
+            if let Some(rows) = listings.settle(self.tell_older(history).await, || self.files.too_fast()) {
+                return rows;
             }
         }
-        Err(self.too_fast())
     }
 
     async fn tell_older(&self, history: &mut MomentList) -> Result<Vec<HistoryRow>, LoadError> {
@@ -82,7 +78,7 @@ impl Replica {
     }
 
     async fn begin(&self, history: &mut MomentList) -> Result<(), LoadError> {
-        let compacted = listing::compacted(&*self.store).await?;
+        let compacted = listing::compacted(&*self.files.store).await?;
         let coarse = self.moments_of(compacted.clone(), Txid(0), Txid(u64::MAX)).await?;
         history.coarse = coarse.iter().map(|moment| moment.txid).collect();
         history.compacted = Some(compacted);
@@ -95,10 +91,10 @@ impl Replica {
     async fn list_older(&self, history: &mut MomentList) -> Result<(), LoadError> {
         let files = history.compacted.as_deref().unwrap_or_default();
         let end = history.listed_from;
-        let newest = files.iter().map(|file| file.name.max).max().max(self.head().map(|head| head.txid()));
+        let newest = files.iter().map(|file| file.name.max).max().max(self.head.view().map(|head| head.txid()));
         let below = Txid(newest.unwrap_or_default().0.min(end.0.saturating_sub(1)));
         let mut start = Txid(below.0.saturating_sub(history.window - 1).max(1));
-        let mut fine = self.store.list_range(Level::ZERO, start..end).await?;
+        let mut fine = self.files.store.list_range(Level::ZERO, start..end).await?;
         let mut base = history.coarse.iter().copied().filter(|txid| *txid < start).max().unwrap_or_default();
         let is_cut = start > base.next() && fine.first().is_some_and(|first| first.name.min == start);
         if is_cut && self.is_at_level_0(base.next()).await? {
@@ -107,7 +103,7 @@ impl Replica {
         } else if is_cut {
             // Where it begins decides what can be had of it.
             start = Txid(1);
-            fine = self.store.list_range(Level::ZERO, start..end).await?;
+            fine = self.files.store.list_range(Level::ZERO, start..end).await?;
             base = Txid(0);
         }
         let compacted = files.iter().filter(|file| file.name.max >= start).cloned();
@@ -118,7 +114,7 @@ impl Replica {
     }
 
     async fn is_at_level_0(&self, txid: Txid) -> Result<bool, LoadError> {
-        Ok(!self.store.list_range(Level::ZERO, txid..txid.next()).await?.is_empty())
+        Ok(!self.files.store.list_range(Level::ZERO, txid..txid.next()).await?.is_empty())
     }
 
     /// The rows of moments that come in their order, the other way round.

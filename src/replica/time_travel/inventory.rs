@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 use crate::ltx::{Level, Txid};
-use crate::replica::Replica;
+use crate::replica::time_travel::TimeTravel;
 use crate::replica::time_travel::stamps::or_gone;
 use crate::store::{Listed, Store};
 use futures_util::future::FutureExt;
@@ -36,13 +36,13 @@ impl FileListing {
     }
 }
 
-impl Replica {
+impl TimeTravel {
     /// The next files. None are left where none come.
-    pub(crate) async fn further(&self, inventory: &mut FileListing) -> Result<Vec<FileListingRow>, Error> {
+    pub(in crate::replica) async fn further(&self, inventory: &mut FileListing) -> Result<Vec<FileListingRow>, Error> {
         loop {
             while inventory.pending.is_empty() {
                 let Some(level) = inventory.next_level else { return Ok(Vec::new()) };
-                inventory.pending = self.store.list(level, Txid(1)).await?;
+                inventory.pending = self.files.store.list(level, Txid(1)).await?;
                 inventory.pending.reverse();
                 inventory.next_level = Level::all().find(|next| *next > level);
             }

@@ -30,10 +30,12 @@ use crate::config::Target;
 use crate::error::{Error, ErrorKind};
 use crate::lock::Mutex;
 use crate::ltx::{Level, Txid};
-use crate::replica::Replica;
-use crate::replica::files::listing;
 use crate::replica::files::loader::LoadError;
-use crate::replica::follow::relist::STALE_LISTINGS;
+use crate::replica::files::{Files, StaleListings, listing};
+use crate::replica::follow::Follower;
+use crate::replica::follow::head::Head;
+use crate::replica::follow::history::Histories;
+use crate::replica::follow::view_loader::ViewLoader;
 use crate::replica::view::{Epoch, View};
 use crate::store::{self, Listed, Store};
 use crate::time;
@@ -42,13 +44,17 @@ use std::ops::Range;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-/// What a replica remembers of other moments.
-#[derive(Default)]
+/// The states of a replica at other times than now.
 pub(super) struct TimeTravel {
-    views: Mutex<HashMap<(Epoch, Txid), Weak<View>>>,
+    files: Arc<Files>,
+    views: Arc<ViewLoader>,
+    histories: Arc<Histories>,
+    head: Arc<Head>,
+    follower: Arc<Follower>,
+    known: Mutex<HashMap<(Epoch, Txid), Weak<View>>>,
     /// Views that were used last, so that going back and forth does not read their indexes again.
     recent: Mutex<VecDeque<Arc<View>>>,
-    /// Times that were looked for, and where they led.
+    /// Times that were looked up, and the transactions found for them.
     found: Mutex<VecDeque<(Epoch, i64, Txid)>>,
     stamps: Stamps,
 }
@@ -60,9 +66,29 @@ const FOUND: usize = 256;
 const BYTES_A_PAGE: u64 = 16;
 
 impl TimeTravel {
+    pub(super) fn new(
+        files: Arc<Files>,
+        views: Arc<ViewLoader>,
+        histories: Arc<Histories>,
+        head: Arc<Head>,
+        follower: Arc<Follower>,
+    ) -> TimeTravel {
+        TimeTravel {
+            files,
+            views,
+            histories,
+            head,
+            follower,
+            known: Mutex::default(),
+            recent: Mutex::default(),
+            found: Mutex::default(),
+            stamps: Stamps::default(),
+        }
+    }
+
     /// A view that is in use, or was a short while ago.
     fn view(&self, epoch: Epoch, txid: Txid) -> Option<Arc<View>> {
-        self.views.lock().get(&(epoch, txid))?.upgrade()
+        self.known.lock().get(&(epoch, txid))?.upgrade()
     }
 
     /// Remembers a view, and others that were used before it as far as all together take no more than `bound` bytes.
@@ -80,9 +106,9 @@ impl TimeTravel {
         let forgotten = recent.split_off(fitting);
         drop(recent);
         drop(forgotten);
-        let mut views = self.views.lock();
-        views.retain(|_, view| view.strong_count() > 0);
-        views.insert((view.epoch(), view.txid()), Arc::downgrade(view));
+        let mut known = self.known.lock();
+        known.retain(|_, view| view.strong_count() > 0);
+        known.insert((view.epoch(), view.txid()), Arc::downgrade(view));
     }
 }
 
@@ -94,9 +120,9 @@ struct ListingPart {
     is_final: bool,
 }
 
-impl Replica {
+impl TimeTravel {
     /// The view of a moment. None for [`Target::Latest`], and for a time that has not come yet: such a reader follows.
-    pub(crate) async fn view_of(self: &Arc<Self>, target: Target) -> Result<Option<Arc<View>>, Error> {
+    pub(in crate::replica) async fn view_of(&self, target: Target) -> Result<Option<Arc<View>>, Error> {
         match target {
             Target::Latest => return Ok(None),
             Target::Now => return self.newest().await.map(Some),
@@ -104,57 +130,58 @@ impl Replica {
             Target::Time(_) | Target::Txid(_) => {}
         }
         if let Some(view) = self.remembered(target) {
-            self.moments.remember(&view, self.bounds().memory / 4);
+            self.remember(&view, self.head.limits().memory / 4);
             return Ok(Some(view));
         }
-        for _ in 0..STALE_LISTINGS {
-            match self.find(target).await {
-                Ok(view) => return Ok(Some(view)),
-                Err(LoadError::Moved) => continue,
-                Err(LoadError::Other(error)) => return Err(error),
+        let deleted = || {
+            let message = format!("the files of that moment in {} are being deleted", self.files.store);
+            Error::new(ErrorKind::TooOld, message).remedy("try again")
+        };
+        let mut listings = StaleListings::default();
+        loop {
+            if let Some(found) = listings.settle(self.find(target).await, deleted) {
+                return found.map(Some);
             }
         }
-        Err(Error::new(ErrorKind::TooOld, format!("the files of that moment in {} are being deleted", self.store))
-            .remedy("try again"))
     }
 
     /// The newest view, after a look for a newer one. If the replica does not answer, that is the one which readers who follow see.
-    async fn newest(self: &Arc<Self>) -> Result<Arc<View>, Error> {
-        let polled = self.poll(Duration::ZERO).await;
-        match self.head() {
+    async fn newest(&self) -> Result<Arc<View>, Error> {
+        let polled = self.follower.poll(Duration::ZERO).await;
+        match self.head.view() {
             Some(head) => Ok(head),
-            None => Err(polled.err().unwrap_or_else(|| self.empty())),
+            None => Err(polled.err().unwrap_or_else(|| self.files.empty())),
         }
     }
 
     /// Whether a time has not come yet: neither by this host's clock nor by the primary's, which may be ahead of it and which shows in
     /// the time of the newest state.
-    async fn is_to_come(self: &Arc<Self>, ms: i64) -> bool {
-        let is_after_head = || self.head().is_none_or(|head| head.time_ms() < ms);
+    async fn is_to_come(&self, ms: i64) -> bool {
+        let is_after_head = || self.head.view().is_none_or(|head| head.time_ms() < ms);
         if ms <= time::now_ms() || !is_after_head() {
             return false;
         }
         // The state may be newer than the last poll. A failure shows in the status, and leaves the reader following.
-        let _ = self.poll(Duration::ZERO).await;
+        let _ = self.follower.poll(Duration::ZERO).await;
         is_after_head()
     }
 
     /// The view of a moment that was asked for a short while ago, or the newest by its own time. Asks for nothing.
     fn remembered(&self, target: Target) -> Option<Arc<View>> {
-        let head = self.head()?;
+        let head = self.head.view()?;
         let epoch = head.epoch();
         let txid = match target {
             // Also if the primary's clock was set back before it, so that the search would end at an earlier one.
             Target::Time(ms) if ms == head.time_ms() => return Some(head),
             Target::Txid(txid) => txid,
-            Target::Time(ms) => self.moments.found.lock().iter().find(|found| (found.0, found.1) == (epoch, ms))?.2,
+            Target::Time(ms) => self.found.lock().iter().find(|found| (found.0, found.1) == (epoch, ms))?.2,
             Target::Latest | Target::Now => return None,
         };
         self.known_view(epoch, txid)
     }
 
     async fn find(&self, target: Target) -> Result<Arc<View>, LoadError> {
-        let compacted = listing::compacted(&*self.store).await?;
+        let compacted = listing::compacted(&*self.files.store).await?;
         let coarse = self.moments_of(compacted.clone(), Txid(0), Txid(u64::MAX)).await?;
         let part = match target {
             Target::Time(ms) => self.part_until(ms, compacted, &coarse).await?,
@@ -165,7 +192,7 @@ impl Replica {
         };
         let view = self.view_at(part.txid, &part.files).await?;
         if let (Target::Time(ms), true) = (target, part.is_final) {
-            let mut found = self.moments.found.lock();
+            let mut found = self.found.lock();
             found.truncate(FOUND - 1);
             found.push_front((view.epoch(), ms, part.txid));
         }
@@ -210,12 +237,12 @@ impl Replica {
     }
 
     async fn level_0(&self, range: Range<Txid>) -> Result<Vec<Listed>, store::StoreError> {
-        if range.is_empty() { Ok(Vec::new()) } else { self.store.list_range(Level::ZERO, range).await }
+        if range.is_empty() { Ok(Vec::new()) } else { self.files.store.list_range(Level::ZERO, range).await }
     }
 
     /// A listing with what stands at level 0 from the newest view's transaction on, which tells its history.
     async fn with_head(&self, mut compacted: Vec<Listed>, fine: Vec<Listed>) -> Result<Vec<Listed>, store::StoreError> {
-        if let Some(head) = self.head() {
+        if let Some(head) = self.head.view() {
             let newest = self.level_0(head.txid()..Txid(u64::MAX)).await?;
             compacted.extend(newest.into_iter().filter(|file| !fine.iter().any(|listed| listed.name == file.name)));
         }
@@ -225,62 +252,46 @@ impl Replica {
 
     /// The view at a transaction, of files that lead there.
     async fn view_at(&self, txid: Txid, listed: &[Listed]) -> Result<Arc<View>, LoadError> {
-        let epoch = self.epoch_of(listed).await?;
+        let epoch = self.histories.epoch_of(self.head.view(), listed).await?;
         let view = match self.known_view(epoch, txid) {
             Some(view) => view,
             None => Arc::new(self.build_at(txid, listed, epoch).await?),
         };
-        self.moments.remember(&view, self.bounds().memory / 4);
+        self.remember(&view, self.head.limits().memory / 4);
         Ok(view)
     }
 
     async fn build_at(&self, txid: Txid, listed: &[Listed], epoch: Epoch) -> Result<View, LoadError> {
-        match self.build_around(txid, listed, epoch, None).await? {
+        match self.views.build_around(txid, listed, epoch, None).await? {
             Some(view) => Ok(view),
             None => Err(LoadError::Other(self.no_such_txid(txid).await?)),
         }
     }
 
     fn known_view(&self, epoch: Epoch, txid: Txid) -> Option<Arc<View>> {
-        let head = self.head().filter(|head| (head.epoch(), head.txid()) == (epoch, txid));
-        head.or_else(|| self.moments.view(epoch, txid)).filter(|view| self.library.may_serve(view))
+        let head = self.head.view().filter(|head| (head.epoch(), head.txid()) == (epoch, txid));
+        head.or_else(|| self.view(epoch, txid)).filter(|view| self.views.may_serve(view))
     }
 
     async fn before_the_first(&self, ms: i64, first: Option<&ReachableMoment>) -> Result<Error, LoadError> {
-        let Some(first) = first else { return Ok(self.empty()) };
+        let Some(first) = first else { return Ok(self.files.empty()) };
         let earliest = time::format(self.stamp_of(first).await?.ms);
-        let message = format!("{} holds no state as old as {}", self.store, time::format(ms));
+        let message = format!("{} holds no state as old as {}", self.files.store, time::format(ms));
         Ok(Error::new(ErrorKind::Empty, message).remedy(format!("the earliest it holds is of {earliest}")))
-    }
-
-    /// The replica holds no database.
-    pub(super) fn empty(&self) -> Error {
-        Error::new(ErrorKind::Empty, format!("no backup is found at {}", self.store))
-            .remedy("check the URL, and that `litestream replicate` is running and has finished its first sync")
-    }
-
-    /// As [`Replica::empty`], after a look at whether something else is there.
-    pub(super) async fn why_empty(&self) -> Error {
-        if !matches!(self.store.holds_older_format().await, Ok(true)) {
-            return self.empty();
-        }
-        let message = format!("{} holds a replica of Litestream 0.3 (generations), which cannot be read", self.store);
-        Error::new(ErrorKind::Empty, message)
-            .remedy("replicate the database with Litestream 0.5 or newer; to get at the old replica, restore it with Litestream 0.3")
     }
 
     /// No state stands after exactly this transaction: an error that names the nearest.
     async fn no_such_txid(&self, txid: Txid) -> Result<Error, LoadError> {
-        let moments = self.moments_of(listing::all(&*self.store).await?, Txid(0), Txid(u64::MAX)).await?;
+        let moments = self.moments_of(listing::all(&*self.files.store).await?, Txid(0), Txid(u64::MAX)).await?;
         let next = moments.partition_point(|moment| moment.txid <= txid);
         let above = moments.get(next).map(|moment| moment.txid);
         let below = moments[..next].iter().rev().map(|moment| moment.txid).find(|below| *below < txid);
-        let message = format!("{} holds no state that ends at TXID {txid}", self.store);
+        let message = format!("{} holds no state that ends at TXID {txid}", self.files.store);
         let remedy = match (below, above) {
             (Some(below), Some(above)) => format!("the nearest are {below} below and {above} above"),
             (Some(below), None) => format!("the newest is {below}"),
             (None, Some(above)) => format!("the earliest is {above}"),
-            (None, None) => return Ok(self.empty()),
+            (None, None) => return Ok(self.files.empty()),
         };
         Ok(Error::new(ErrorKind::Empty, message).remedy(remedy))
     }

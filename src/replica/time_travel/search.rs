@@ -10,14 +10,13 @@
 //! Litestream wrote) they lead to the right moment at once, however short it stands out among those searched. Where they
 //! are not (an object store's clock, a copied replica) they are two more headers to read.
 
-use crate::replica::Replica;
 use crate::replica::files::loader::LoadError;
-use crate::replica::time_travel::ReachableMoment;
+use crate::replica::time_travel::{ReachableMoment, TimeTravel};
 
 /// Headers read in a round, besides those that modification times suggest.
 const PROBES: usize = 15;
 
-impl Replica {
+impl TimeTravel {
     /// How many of these moments, which come in their order, are at or before a time.
     pub(super) async fn count_until(&self, moments: &[ReachableMoment], ms: i64) -> Result<usize, LoadError> {
         let hint = hint(moments, ms);

@@ -3,9 +3,8 @@
 use crate::error::Error;
 use crate::lock::Mutex;
 use crate::ltx::{FileName, Level};
-use crate::replica::Replica;
 use crate::replica::files::loader::LoadError;
-use crate::replica::time_travel::ReachableMoment;
+use crate::replica::time_travel::{ReachableMoment, TimeTravel};
 use crate::store::{Listed, Version};
 use futures_util::future::{BoxFuture, FutureExt, join_all};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
@@ -30,19 +29,19 @@ pub(in crate::replica) struct Stamp {
 #[derive(Default)]
 pub(super) struct Stamps(Mutex<HashMap<(Level, FileName), (Version, Stamp)>>);
 
-impl Replica {
+impl TimeTravel {
     /// What a file's header tells: one request, or none if it was read before.
     pub(super) async fn stamp(&self, file: &Listed) -> Result<Stamp, LoadError> {
-        let known = self.moments.stamps.0.lock().get(&(file.level, file.name)).cloned();
+        let known = self.stamps.0.lock().get(&(file.level, file.name)).cloned();
         if let Some((version, stamp)) = known
             && file.version.as_ref() == Some(&version)
         {
             return Ok(stamp);
         }
-        let header = self.library.header(file).await?;
+        let header = self.files.loader.header(file).await?;
         let stamp = Stamp { ms: header.timestamp_ms, commit: header.commit };
         if let Some(version) = &file.version {
-            let mut stamps = self.moments.stamps.0.lock();
+            let mut stamps = self.stamps.0.lock();
             if stamps.len() >= REMEMBERED {
                 stamps.clear();
             }

@@ -1,8 +1,8 @@
 //! A replica in memory whose times are known, and asked for.
 
 use crate::ltx::{Encoder, FileName, Form, Header, Level, PageSize};
-use crate::replica::CacheLimits;
 use crate::replica::time_travel::*;
+use crate::replica::{CacheLimits, Replica};
 use crate::store::{Chunk, Counts, Memory, Version};
 use async_trait::async_trait;
 use proptest::prelude::*;
@@ -164,7 +164,7 @@ async fn at(replica: &Arc<Replica>, ms: i64) -> Option<Txid> {
 }
 
 fn since(replica: &Replica, before: Counts) -> u64 {
-    let now = replica.store.counts();
+    let now = replica.files.store.counts();
     now.lists + now.reads - before.lists - before.reads
 }
 
@@ -175,12 +175,12 @@ async fn requests_grow_with_the_logarithm_of_the_files() {
         let model = Model::healthy(transactions);
         let replica = model.open().await;
         model.shelf.listed.store(0, Ordering::Relaxed);
-        let before = replica.store.counts();
+        let before = replica.files.store.counts();
         let middle = transactions / 3;
         assert_eq!(at(&replica, middle as i64 * 1000 + 999).await, Some(Txid(middle)));
         costs.push((since(&replica, before), model.shelf.listed.load(Ordering::Relaxed)));
 
-        let before = replica.store.counts();
+        let before = replica.files.store.counts();
         assert_eq!(at(&replica, middle as i64 * 1000 + 999).await, Some(Txid(middle)), "and again");
         assert_eq!(replica.view_of(Target::Latest).await.expect("no question").map(|_| ()), None);
         assert!(replica.view_of(Target::Txid(Txid(middle))).await.is_ok());
@@ -198,9 +198,9 @@ async fn the_last_moments_of_a_day_are_told_without_listing_it() {
     let model = Model::healthy(86_400);
     let replica = model.open().await;
     model.shelf.listed.store(0, Ordering::Relaxed);
-    let before = replica.store.counts();
+    let before = replica.files.store.counts();
     let mut history = MomentList::default();
-    let rows = replica.older(&mut history).await.expect("moments");
+    let rows = replica.time_travel.older(&mut history).await.expect("moments");
     let told: Vec<u64> = rows.iter().map(|row| row.txid.0).collect();
     assert_eq!(told, (86_400 - FIRST..=86_400).rev().collect::<Vec<_>>());
     assert!(
@@ -211,7 +211,7 @@ async fn the_last_moments_of_a_day_are_told_without_listing_it() {
 
     let mut all = told.len();
     loop {
-        let rows = replica.older(&mut history).await.expect("moments");
+        let rows = replica.time_travel.older(&mut history).await.expect("moments");
         let last = 86_400 - all as u64;
         assert!(rows.iter().zip((1..=last).rev()).all(|(row, expected)| row.txid == Txid(expected)));
         all += rows.len();
@@ -237,7 +237,7 @@ async fn the_history_is_what_can_be_reached_whatever_level_holds_it() {
     let mut history = MomentList::default();
     let mut told = Vec::new();
     loop {
-        let rows = replica.older(&mut history).await.expect("moments");
+        let rows = replica.time_travel.older(&mut history).await.expect("moments");
         if rows.is_empty() {
             break;
         }
@@ -257,7 +257,7 @@ async fn level_0_alone_is_told_from_its_end() {
     (1..=1000).for_each(|txid| model.write(0, txid, txid));
     let replica = model.open().await;
     model.shelf.listed.store(0, Ordering::Relaxed);
-    let rows = replica.older(&mut MomentList::default()).await.expect("moments");
+    let rows = replica.time_travel.older(&mut MomentList::default()).await.expect("moments");
     assert_eq!(rows.len(), 16);
     assert_eq!(model.shelf.listed.load(Ordering::Relaxed), 65);
 }
@@ -265,7 +265,7 @@ async fn level_0_alone_is_told_from_its_end() {
 async fn all(replica: &Replica) -> Vec<u64> {
     let (mut history, mut told) = (MomentList::default(), Vec::new());
     loop {
-        let rows = replica.older(&mut history).await.expect("moments");
+        let rows = replica.time_travel.older(&mut history).await.expect("moments");
         if rows.is_empty() {
             return told;
         }

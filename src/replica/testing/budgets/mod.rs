@@ -87,14 +87,14 @@ impl ModelReader {
 
     /// Reads pages one after the other, and counts what it cost.
     async fn read_all(&self, database: &ModelDatabase, pages: impl IntoIterator<Item = u32>) -> Cost {
-        let (before, started) = (self.replica.store.counts(), Instant::now());
+        let (before, started) = (self.replica.files.store.counts(), Instant::now());
         for pgno in pages {
             self.read(database, pgno).await;
         }
         let time = started.elapsed();
         // What is on its way belongs to the cost.
         tokio::time::sleep(Duration::from_secs(60)).await;
-        let after = self.replica.store.counts();
+        let after = self.replica.files.store.counts();
         Cost { requests: after.reads - before.reads, bytes: after.bytes - before.bytes, time }
     }
 
@@ -144,7 +144,7 @@ fn opening_takes_a_few_round_trips() {
         let started = Instant::now();
         let reader = ModelReader::open(&far, SMALL, &database).await;
         assert!(started.elapsed() <= 5 * LATENCY, "{:?}", started.elapsed());
-        assert!(reader.replica.store.counts().reads <= 3, "{:?}", reader.replica.store.counts());
+        assert!(reader.replica.files.store.counts().reads <= 3, "{:?}", reader.replica.files.store.counts());
     });
 }
 
@@ -187,10 +187,10 @@ fn following_costs_a_request_a_poll_and_three_for_a_transaction() {
         let pages = database.scan("t", false);
         reader.read_all(&database, pages.iter().copied()).await;
         let poll = async |reader: &ModelReader| {
-            let before = reader.replica.store.counts();
+            let before = reader.replica.files.store.counts();
             tokio::time::sleep(Duration::from_secs(1)).await;
-            reader.replica.take_turn().await.expect("an answer");
-            let after = reader.replica.store.counts();
+            reader.replica.follower.take_turn().await.expect("an answer");
+            let after = reader.replica.files.store.counts();
             (after.lists - before.lists + after.reads - before.reads, after.bytes - before.bytes)
         };
         // The first after a pause lists, and the first without news looks twice.
@@ -416,10 +416,10 @@ fn readers_who_want_the_same_share_its_requests_and_do_not_disturb_each_other() 
         let alone = alone.read_all(&database, database.scan("orders", false)).await;
         let first = ModelReader::open(&far, LARGE, &database).await;
         let second = first.another();
-        let before = first.replica.store.counts();
+        let before = first.replica.files.store.counts();
         let pages = database.scan("orders", false);
         let (one, _) = join(first.read_all(&database, pages.clone()), second.read_all(&database, pages)).await;
-        let requests = first.replica.store.counts().reads - before.reads;
+        let requests = first.replica.files.store.counts().reads - before.reads;
         assert!(requests <= alone.requests + 4 && one.time <= alone.time * 2, "{requests}, {one:?} after {alone:?}");
 
         let first = ModelReader::open(&far, SMALL, &database).await;

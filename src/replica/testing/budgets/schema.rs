@@ -5,17 +5,16 @@ use crate::replica::testing::budgets::database::ModelDatabase;
 use crate::replica::testing::budgets::far::{Far, LATENCY};
 use crate::replica::testing::budgets::{LARGE, ModelReader, by_model_clock};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::time::Instant;
 
 impl ModelReader {
     /// The schema cookie that page 1 shows, and how many requests and how long it took.
     async fn cookie(&self) -> (u32, u64, Duration) {
-        let (before, started) = (self.replica.store.counts().reads, Instant::now());
+        let (before, started) = (self.replica.files.store.counts().reads, Instant::now());
         let page_1 = self.replica.page(&self.view, 1, &self.foresight).await.expect("page 1").expect("page 1");
-        let cookie = self.replica.read_schema_cookie(&self.view, &page_1).await.expect("a cookie");
-        (cookie, self.replica.store.counts().reads - before, started.elapsed())
+        let cookie = self.replica.schemas.read_cookie(&self.view, &page_1).await.expect("a cookie");
+        (cookie, self.replica.files.store.counts().reads - before, started.elapsed())
     }
 
     /// Goes on to the newest view, which another one must have become.
@@ -98,7 +97,7 @@ fn a_large_schema_that_did_not_change_is_not_fetched_again() {
         database.snapshot_again(&far);
         database.run("INSERT INTO t (value) VALUES (zeroblob(20000))");
         database.sync(&far);
-        reader.replica.outdated.store(true, Ordering::Relaxed);
+        reader.replica.follower.set_outdated();
         reader.follow().await;
         assert!(schema.iter().all(|pgno| !reader.is_at_same_file(&before, *pgno)), "nothing has moved");
         of_page_1(&reader).await;

@@ -39,12 +39,12 @@ fn scans_that_share_a_cache_do_not_push_each_other_out() {
         for memory in [128, 512, 1024] {
             let first = ModelReader::open(&far, memory * KB, &database).await;
             let (second, third) = (first.another(), first.another());
-            let before = first.replica.store.counts();
+            let before = first.replica.files.store.counts();
             let pages = database.scan("t", false);
             let third_of = |at: usize| pages[pages.len() * at / 3..pages.len() * (at + 1) / 3].iter().copied();
             let one = join(first.read_all(&database, third_of(0)), second.read_all(&database, third_of(1)));
             join(one, third.read_all(&database, third_of(2))).await;
-            let bytes = first.replica.store.counts().bytes - before.bytes;
+            let bytes = first.replica.files.store.counts().bytes - before.bytes;
             let most = first.bytes_of(&pages) * 3 / 2 + 256 * KB;
             assert!(bytes <= most, "{memory} KB: {bytes} bytes for {most}");
         }

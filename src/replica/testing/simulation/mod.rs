@@ -103,7 +103,7 @@ impl Simulation {
         let disk = [0, 0, 7 * PAGE_SIZE as u64, 1 << 20][memory as usize / 1024 % 4];
         let portions = portions(&mut random);
         let replica =
-            Replica::with_portions(world.clone(), CacheLimits { memory, disk }, Duration::from_secs(1), portions);
+            Replica::with_fetch_sizes(world.clone(), CacheLimits { memory, disk }, Duration::from_secs(1), portions);
         let primary = Primary::new(world.clone(), random.fork());
         Simulation {
             primary,
@@ -143,7 +143,7 @@ impl Simulation {
     async fn poll(&mut self) {
         // A poll may fail while the store misbehaves; what it must not do is publish something wrong.
         let _ = match self.random.one_in(2) {
-            true => self.replica.take_turn().await,
+            true => self.replica.follower.take_turn().await,
             false => self.replica.poll(Duration::ZERO).await,
         };
         tokio::time::advance(Duration::from_secs(1)).await;
@@ -210,7 +210,7 @@ impl Simulation {
 
     /// Statements stay compiled while page 1 shows the same cookie, so it must not show that for another schema.
     async fn check_cookie(&mut self, view: &Arc<View>, page_1: &Page, schema: ModelSchema) {
-        match self.replica.read_schema_cookie(view, page_1).await {
+        match self.replica.schemas.read_cookie(view, page_1).await {
             Ok(cookie) => {
                 let compiled = *self.compiled.entry(cookie).or_insert(schema);
                 assert_eq!(compiled, schema, "cookie {cookie} at TXID {}", view.txid());
@@ -230,7 +230,8 @@ impl Simulation {
         for _ in 0..POLLS_TO_SETTLE {
             self.poll().await;
         }
-        let (newest, why) = (self.primary.oracle().newest(), (self.replica.standstill(), self.replica.last_error()));
+        let (newest, why) =
+            (self.primary.oracle().newest(), (self.replica.health.stall_reason(), self.replica.health.last_error()));
         assert_eq!(self.seen, newest, "the follower is stuck: {why:?}");
         assert!(self.replica.lag() < Some(Duration::from_secs(5)), "the newest state is not confirmed");
         let view = self.replica.head();

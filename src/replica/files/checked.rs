@@ -1,0 +1,55 @@
+//! Files that are read whole before they are used.
+
+use super::loader::{FileLoader, LoadError};
+use super::ltx_file::LtxFile;
+use super::whole;
+use crate::error::ErrorKind;
+use crate::store::{Listed, Version};
+use std::sync::atomic::Ordering;
+
+impl FileLoader {
+    /// Whether every file is to be read whole before it is used.
+    pub(in crate::replica) fn verify(&self, verifies: bool) {
+        self.verifies.store(verifies, Ordering::Relaxed);
+    }
+
+    /// Whether every file is read whole before it is used.
+    pub(in crate::replica) fn verifies_all(&self) -> bool {
+        self.verifies.load(Ordering::Relaxed)
+    }
+
+    /// Returns an error if a version of a file is known to be damaged.
+    pub(in crate::replica) fn refuse_damaged(&self, listed: &Listed, version: &Version) -> Result<(), LoadError> {
+        self.checked.damage(listed.level, listed.name, version).map_or(Ok(()), |error| Err(LoadError::Other(error)))
+    }
+
+    /// Reads a file whole if there is a reason to.
+    pub(in crate::replica) async fn verify_file(&self, file: &LtxFile) -> Result<(), LoadError> {
+        let was_right = self.checked.was_right(file.level, file.name, &file.version);
+        if file.integrity.is_doubted() || was_right == Some(false) {
+            return self.check_whole(file).await;
+        }
+        if was_right == Some(true) {
+            file.integrity.verified();
+        }
+        if file.integrity.is_verified() || !self.verifies.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        self.check_whole(file).await
+    }
+
+    /// Reads a file whole and remembers how it was found.
+    pub(in crate::replica) async fn check_whole(&self, file: &LtxFile) -> Result<(), LoadError> {
+        let checked = whole::check(&*self.store, file).await;
+        let damage = match &checked {
+            Ok(()) => {
+                file.integrity.verified();
+                None
+            }
+            Err(LoadError::Other(error)) if error.kind() == ErrorKind::Damaged => Some(error.clone()),
+            Err(_) => return checked,
+        };
+        self.checked.note(file.level, file.name, file.version.clone(), damage);
+        checked
+    }
+}

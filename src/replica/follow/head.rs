@@ -1,0 +1,91 @@
+//! The newest view of a replica.
+
+use crate::lock::{Mutex, RwLock};
+use crate::ltx::Txid;
+use crate::replica::cache::CacheLimits;
+use crate::replica::fetch::Fetcher;
+use crate::replica::view::View;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+/// The newest view, and how the memory of the replica is divided between it and the page cache.
+pub(in crate::replica) struct Head {
+    state: RwLock<HeadState>,
+    newest: watch::Sender<Txid>,
+    limits: Mutex<CacheLimits>,
+    fetcher: Arc<Fetcher>,
+}
+
+#[derive(Default)]
+struct HeadState {
+    view: Option<Arc<View>>,
+    /// When the replica last confirmed that the view is the newest.
+    confirmed: Option<Instant>,
+    /// When there was a first view.
+    since: Option<Instant>,
+}
+
+impl Head {
+    pub(in crate::replica) fn new(fetcher: Arc<Fetcher>, limits: CacheLimits) -> Head {
+        Head { state: RwLock::default(), newest: watch::Sender::new(Txid(0)), limits: Mutex::new(limits), fetcher }
+    }
+
+    /// The newest view; None before the first.
+    pub(in crate::replica) fn view(&self) -> Option<Arc<View>> {
+        self.state.read().view.clone()
+    }
+
+    /// Time since the replica last confirmed the newest view, or since the first view if it never has.
+    pub(in crate::replica) fn lag(&self) -> Option<Duration> {
+        let state = self.state.read();
+        state.confirmed.or(state.since).map(|at| at.elapsed())
+    }
+
+    /// When the replica last confirmed the newest view.
+    pub(in crate::replica) fn confirmed(&self) -> Option<Instant> {
+        self.state.read().confirmed
+    }
+
+    /// Records that the newest view was the newest state at that time.
+    pub(super) fn confirm(&self, at: Instant) {
+        self.state.write().confirmed = Some(at);
+    }
+
+    /// Makes a view the newest. Transactions that start from now on read it.
+    pub(super) fn publish(&self, view: View) -> Arc<View> {
+        tracing::debug!(txid = %view.txid(), pages = view.commit(), "new view");
+        self.share_memory(view.held());
+        let view = Arc::new(view);
+        let mut state = self.state.write();
+        state.view = Some(view.clone());
+        state.since.get_or_insert_with(Instant::now);
+        drop(state);
+        self.newest.send_replace(view.txid());
+        view
+    }
+
+    /// The TXID of the newest view as it changes; 0 before the first.
+    pub(super) fn subscribe(&self) -> watch::Receiver<Txid> {
+        self.newest.subscribe()
+    }
+
+    /// The limits of what is kept: in memory pages and files, on disk pages.
+    pub(in crate::replica) fn limits(&self) -> CacheLimits {
+        *self.limits.lock()
+    }
+
+    /// Sets those limits.
+    pub(in crate::replica) fn set_limits(&self, limits: CacheLimits) {
+        *self.limits.lock() = limits;
+        self.share_memory(self.view().map_or(0, |view| view.held()));
+    }
+
+    /// Gives the page cache the memory that the files of the newest view leave, and at least half of the limit: a view that holds
+    /// more is planned again soon.
+    fn share_memory(&self, held: u64) {
+        let CacheLimits { memory, disk } = self.limits();
+        self.fetcher.cache().resize(CacheLimits { memory: memory.saturating_sub(held).max(memory / 2), disk });
+    }
+}

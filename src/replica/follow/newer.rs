@@ -1,0 +1,110 @@
+//! Finding newer files: by name, and by a listing of level 0.
+
+use crate::ltx::{FileName, Level, Txid};
+use crate::replica::files::loader::LoadError;
+use crate::replica::files::plan;
+use crate::replica::follow::Follower;
+use crate::replica::follow::history::WitnessState;
+use crate::replica::follow::schedule::PollProgress;
+use crate::replica::view::View;
+use crate::store::Store;
+use std::sync::Arc;
+
+/// What a poll of level 0 found.
+pub(super) enum Newer {
+    /// The view with the newer files applied; the same view if there are none.
+    Followed(Arc<View>),
+    /// The view's history is still that of the replica. `back` if its newest file was missing before.
+    SameHistory { back: bool },
+    /// Something that level 0 alone does not explain.
+    Unexplained,
+}
+
+impl Follower {
+    /// Checks whether the view's history is still that of the replica.
+    pub(super) async fn check(&self, view: &View, progress: &mut PollProgress) -> Result<Newer, LoadError> {
+        let is_same = self.histories.witness_of(view).await? == WitnessState::Unchanged;
+        let back = progress.checked(is_same);
+        Ok(if is_same { Newer::SameHistory { back } } else { Newer::Unexplained })
+    }
+
+    /// Requests the files after the view by name, one after the other, until there is none. With `check`, also checks the history if
+    /// there is no newer file.
+    pub(super) async fn request_next(
+        &self,
+        mut view: Arc<View>,
+        check: bool,
+        progress: &mut PollProgress,
+    ) -> Result<Newer, LoadError> {
+        let mut confirmed = false;
+        loop {
+            let next = view.txid().next();
+            let loaded = match self.files.loader.ask(Level::ZERO, FileName { min: next, max: next }).await {
+                Err(error) if error.is_damage() && self.is_newest(next).await? => {
+                    error.cause().into_iter().for_each(|cause| self.health.record_incomplete(cause));
+                    return Ok(Newer::Followed(view));
+                }
+                loaded => loaded?,
+            };
+            let Some(loaded) = loaded else {
+                return match check && !confirmed {
+                    true => Ok(match self.check(&view, progress).await? {
+                        Newer::SameHistory { back: false } => Newer::Followed(view),
+                        news => news,
+                    }),
+                    false => Ok(Newer::Followed(view)),
+                };
+            };
+            if !loaded.file.header.continues(&view.tip().header) {
+                // The primary restarted its WAL, or was reset: the header of a file that holds every page does not say which.
+                return self.list_level_0(view, progress).await;
+            }
+            // Two primaries that come from one machine image write WALs that begin alike.
+            if !std::mem::replace(&mut confirmed, true)
+                && !matches!(self.check(&view, progress).await?, Newer::SameHistory { .. })
+            {
+                return self.list_level_0(view, progress).await;
+            }
+            match self.views.extend(&view, &[loaded]) {
+                Some(next) => view = self.head.publish(next),
+                None => return Ok(Newer::Unexplained),
+            }
+        }
+    }
+
+    /// Lists level 0 from the view on and applies the files there, if the view's own newest file is unchanged.
+    pub(super) async fn list_level_0(&self, view: Arc<View>, progress: &mut PollProgress) -> Result<Newer, LoadError> {
+        progress.listed_level_0();
+        let listed = self.files.store.list(Level::ZERO, view.txid()).await?;
+        let own = listed.first().filter(|first| first.name.max == view.txid());
+        let later = &listed[usize::from(own.is_some())..];
+        let unchanged = own.and_then(|own| Some(own.version.as_ref()? == view.witness()?));
+        let steps = plan::onwards(later, view.txid());
+        if steps.len() < later.len() {
+            progress.saw_beyond();
+            return Ok(Newer::Unexplained);
+        }
+        if unchanged == Some(false) {
+            return Ok(Newer::Unexplained);
+        }
+        // Not every server lists versions. If there are no newer files, the next check is enough.
+        let settled = unchanged.is_some() || own.is_some() && steps.is_empty();
+        if !settled && !matches!(self.check(&view, progress).await?, Newer::SameHistory { .. }) {
+            return Ok(Newer::Unexplained);
+        }
+        let Some(last) = steps.last() else { return Ok(Newer::Followed(view)) };
+        let loaded = self.views.read_newer(&steps, last.name.max).await?;
+        if loaded.is_empty() {
+            return Ok(Newer::Followed(view));
+        }
+        Ok(self
+            .views
+            .extend(&view, &loaded)
+            .map_or(Newer::Unexplained, |next| Newer::Followed(self.head.publish(next))))
+    }
+
+    /// Whether level 0 has no file after this transaction.
+    async fn is_newest(&self, txid: Txid) -> Result<bool, LoadError> {
+        Ok(self.files.store.list(Level::ZERO, txid.next()).await?.is_empty())
+    }
+}

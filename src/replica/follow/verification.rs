@@ -1,0 +1,101 @@
+//! Reading the files of a view completely: on request, and before the view is served if the settings say so.
+
+use crate::error::{Error, ErrorKind};
+use crate::ltx::{FileName, Level};
+use crate::replica::files::loader::LoadError;
+use crate::replica::files::ltx_file::LtxFile;
+use crate::replica::follow::Follower;
+use crate::replica::view::View;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A file that was read completely.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct VerifiedFile {
+    /// Its level.
+    pub level: Level,
+    /// Its name.
+    pub name: FileName,
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// Whether its content is undamaged. None if the file no longer exists.
+    pub is_right: Option<bool>,
+    /// The error, if it is damaged or missing.
+    pub error: Option<String>,
+}
+
+/// How many files of a view have been read.
+#[derive(Clone, Default, Debug)]
+pub struct Verification {
+    has_begun: bool,
+    /// In reverse order.
+    pending: Vec<Arc<LtxFile>>,
+}
+
+impl PartialEq for Verification {
+    fn eq(&self, other: &Verification) -> bool {
+        let same = |(one, other): (&Arc<LtxFile>, &Arc<LtxFile>)| Arc::ptr_eq(one, other);
+        self.has_begun == other.has_begun
+            && self.pending.len() == other.pending.len()
+            && self.pending.iter().zip(&other.pending).all(same)
+    }
+}
+
+impl Eq for Verification {}
+
+impl Follower {
+    /// Reads the next file that a view has pages in, level by level from 0. Returns no row after the last.
+    pub(in crate::replica) async fn verify_next(
+        &self,
+        view: &View,
+        verification: &mut Verification,
+    ) -> Result<Vec<VerifiedFile>, Error> {
+        if !std::mem::replace(&mut verification.has_begun, true) {
+            verification.pending = view.files().cloned().collect();
+            verification.pending.sort_unstable_by_key(|file| std::cmp::Reverse((file.level, file.name)));
+        }
+        let Some(file) = verification.pending.pop() else { return Ok(Vec::new()) };
+        let (is_right, error) = match self.files.loader.check_whole(&file).await {
+            Ok(()) => (Some(true), None),
+            Err(LoadError::Moved) => (None, Some("it was deleted or replaced since it was listed".to_owned())),
+            Err(LoadError::Other(error)) if error.kind() == ErrorKind::Damaged => {
+                self.avoid(&file);
+                (Some(false), Some(error.to_string()))
+            }
+            Err(LoadError::Other(error)) => return Err(error),
+        };
+        Ok(vec![VerifiedFile { level: file.level, name: file.name, bytes: file.size, is_right, error }])
+    }
+
+    /// Has the next poll build a view without a damaged file.
+    fn avoid(&self, file: &LtxFile) {
+        if file.integrity.spoiled().is_some() {
+            self.fetcher.cache().forget(file.number);
+        }
+        self.set_outdated();
+    }
+
+    /// Ensures that every file of the newest view was read completely and is undamaged. Fails if one is damaged and no other files
+    /// give the same state.
+    pub(in crate::replica) async fn verify_head(self: &Arc<Self>) -> Result<(), Error> {
+        let failure = match self.verify_files().await {
+            Ok(()) => return Ok(()),
+            Err(failure) => failure,
+        };
+        self.set_outdated();
+        self.poll(Duration::ZERO).await?;
+        self.verify_files().await.map_err(|_| failure)
+    }
+
+    async fn verify_files(&self) -> Result<(), Error> {
+        let Some(head) = self.head.view() else { return Ok(()) };
+        for file in head.files().filter(|file| !file.integrity.is_verified()) {
+            match self.files.loader.check_whole(file).await {
+                Ok(()) => {}
+                Err(LoadError::Moved) => return Err(self.files.too_fast()),
+                Err(LoadError::Other(error)) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,86 @@
+//! How long an open waits for a view, and a reader with `max_staleness` for a confirmation.
+
+use crate::error::{Error, ErrorKind};
+use crate::replica::follow::Follower;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{Instant, sleep, timeout_at};
+
+/// Pause between two polls of a replica that has no backup yet.
+const FIRST_BACKUP: Duration = Duration::from_millis(250);
+
+impl Follower {
+    /// Waits for a view. Sets `why_empty` to the reason why there is none yet, once the store has returned a listing.
+    pub(in crate::replica) async fn wait_for_view(
+        self: &Arc<Self>,
+        open_timeout: Duration,
+        rested: bool,
+        why_empty: &mut Option<Error>,
+    ) -> Result<(), Error> {
+        if self.head.view().is_some() {
+            if let Some(until) = self.polls.worth_waiting_for(self.poll_interval(), rested) {
+                // If the poll does not end in time, the open uses the view that other connections have. The poll goes on.
+                let _ = timeout_at(until, self.poll(self.poll_interval())).await;
+            }
+            return Ok(());
+        }
+        let started = Instant::now();
+        loop {
+            let polled = self.poll(FIRST_BACKUP).await;
+            if self.head.view().is_some() {
+                return Ok(());
+            }
+            polled?;
+            let why = match why_empty.take() {
+                Some(why) => why,
+                None => self.files.why_empty().await,
+            };
+            if started.elapsed() >= open_timeout {
+                return Err(why);
+            }
+            *why_empty = Some(why);
+            sleep(FIRST_BACKUP.min(open_timeout - started.elapsed())).await;
+        }
+    }
+
+    /// The error of an open that got no view within `limit`.
+    pub(in crate::replica) fn open_timed_out(&self, limit: Duration) -> Error {
+        if self.head.view().is_none() && self.polls.has_succeeded() {
+            return self.files.empty();
+        }
+        let waiting = match self.files.store.oldest_request() {
+            Some(request) => format!("{request} has not been answered"),
+            None => "the requests took longer".to_owned(),
+        };
+        let message = format!("{} cannot be opened within {} s: {waiting}", self.files.store, limit.as_secs_f64());
+        Error::new(ErrorKind::Unreachable, message)
+            .remedy("check the endpoint and the network, or set a longer open_timeout")
+    }
+
+    /// Ensures that the replica confirmed the newest view no longer ago than `limit`; polls if it did not.
+    pub(in crate::replica) async fn freshen(self: &Arc<Self>, limit: Duration) -> Result<(), Error> {
+        let since = Instant::now().checked_sub(limit);
+        let is_fresh = || self.head.confirmed().is_some_and(|at| since.is_none_or(|since| at >= since));
+        let stale = |why: &str| {
+            let last = self.head.confirmed().map_or_else(
+                || "has not confirmed the state that is served".to_owned(),
+                |at| format!("last confirmed the state that is served {:.1} s ago", at.elapsed().as_secs_f64()),
+            );
+            let store = &self.files.store;
+            let message = format!("{store} {last}, and max_staleness allows {} s: {why}", limit.as_secs_f64());
+            Error::new(ErrorKind::Unreachable, message).remedy("try again, or allow more")
+        };
+        match timeout_at(self.polls.result_due(), self.poll(limit)).await {
+            Ok(Ok(())) if is_fresh() => Ok(()),
+            Ok(Ok(())) => {
+                let reason = self.health.stall_reason();
+                Err(stale(&reason.unwrap_or_else(|| "its files are changing".to_owned())))
+            }
+            Ok(Err(error)) => Err(stale(&error.to_string())),
+            Err(_) => match self.polls.failure() {
+                Some(error) => Err(stale(&error.to_string())),
+                None => Err(stale("it takes too long to answer")),
+            },
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! Reading the pages of a view, also if their files have vanished or are damaged.
+
+mod vanished;
+
+use crate::error::Error;
+use crate::lock::Mutex;
+use crate::replica::cache::Page;
+use crate::replica::fetch::{FetchError, Fetcher};
+use crate::replica::files::Files;
+use crate::replica::follow::Follower;
+use crate::replica::follow::head::Head;
+use crate::replica::follow::health::Health;
+use crate::replica::follow::history::Histories;
+use crate::replica::follow::view_loader::ViewLoader;
+use crate::replica::view::View;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Reads pages of views.
+pub(in crate::replica) struct PageReader {
+    files: Arc<Files>,
+    fetcher: Arc<Fetcher>,
+    views: Arc<ViewLoader>,
+    histories: Arc<Histories>,
+    head: Arc<Head>,
+    health: Arc<Health>,
+    follower: Arc<Follower>,
+    /// The view in which pages were last found whose own files have vanished.
+    spare: Mutex<Option<Arc<View>>>,
+}
+
+impl PageReader {
+    pub(in crate::replica) fn new(
+        files: Arc<Files>,
+        fetcher: Arc<Fetcher>,
+        views: Arc<ViewLoader>,
+        histories: Arc<Histories>,
+        head: Arc<Head>,
+        health: Arc<Health>,
+        follower: Arc<Follower>,
+    ) -> PageReader {
+        PageReader { files, fetcher, views, histories, head, health, follower, spare: Mutex::default() }
+    }
+
+    /// Returns a page of a view from the cache, or fetches it with its neighbours. Returns None if the view does not have it.
+    pub(in crate::replica) async fn page(&self, view: &Arc<View>, pgno: u32) -> Result<Option<Page>, Error> {
+        match self.fetcher.page(view, pgno).await {
+            Ok(page) => Ok(page),
+            Err(FetchError::Other(error)) => Err(error),
+            Err(FetchError::Moved) => self.vanished_page(view, pgno).await.map(Some),
+            Err(FetchError::Damaged(error)) => self.damaged_page(view, pgno, error).await.map(Some),
+            Err(FetchError::Spoiled(error)) => {
+                self.replace_spoiled(view, pgno).await;
+                if self.head.view().is_some_and(|head| head.is_spoiled()) {
+                    self.health.record_error(error.to_string());
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Returns pages of a view, in the order of their numbers in `pages`; None for those that the view does not have.
+    pub(in crate::replica) async fn pages(&self, view: &Arc<View>, pages: &[u32]) -> Result<Vec<Option<Page>>, Error> {
+        self.fetcher.bring(view, pages).await;
+        let mut found = Vec::with_capacity(pages.len());
+        for pgno in pages {
+            found.push(self.page(view, *pgno).await?);
+        }
+        Ok(found)
+    }
+
+    /// Has the next transaction use a view without the file of a page that was fetched with wrong bytes: from the same file, if that
+    /// is right when it is read again, or from others. The current transaction may have seen wrong rows.
+    async fn replace_spoiled(&self, view: &View, pgno: u32) {
+        let loader = &self.files.loader;
+        let is_known = view.locate(pgno).is_some_and(|extent| {
+            loader.checked.damage(extent.file.level, extent.file.name, &extent.file.version).is_some()
+        });
+        if is_known {
+            return;
+        }
+        self.follower.set_outdated();
+        if let Err(error) = self.follower.poll(Duration::ZERO).await {
+            tracing::debug!("no view replaces the one whose file has wrong bytes: {error}");
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! Opening a replica within a time limit.
+
+use crate::config::Target;
+use crate::error::Error;
+use crate::lock::Mutex;
+use crate::replica::Replica;
+use crate::replica::follow::poll::FAILURE_STAYS;
+use crate::replica::view::View;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{Instant, timeout};
+
+/// How long an open may take if it does not wait for a first backup.
+const NO_WAIT: Duration = Duration::from_secs(10);
+
+/// The last open that failed.
+#[derive(Default)]
+pub(in crate::replica) struct FailedOpen(Mutex<Option<OpenFailure>>);
+
+struct OpenFailure {
+    at: Instant,
+    target: Target,
+    open_timeout: Duration,
+    error: Error,
+}
+
+impl FailedOpen {
+    /// The error of an open that failed within [`FAILURE_STAYS`] and waited at least as long for the same state.
+    fn find(&self, target: Target, open_timeout: Duration) -> Option<Error> {
+        let failure = self.0.lock();
+        let recent = failure.as_ref().filter(|failure| failure.at.elapsed() < FAILURE_STAYS);
+        let same = recent.filter(|failure| failure.target == target && failure.open_timeout >= open_timeout);
+        same.map(|failure| failure.error.clone())
+    }
+
+    fn record(&self, target: Target, open_timeout: Duration, error: &Error) {
+        *self.0.lock() = Some(OpenFailure { at: Instant::now(), target, open_timeout, error: error.clone() });
+    }
+}
+
+impl Replica {
+    /// Ensures that there is a view, and finds the view of `target`. Takes no longer than `open_timeout` in total, whatever does not
+    /// respond. `rested` if the replica was not followed before.
+    pub(in crate::replica) async fn open(
+        &self,
+        target: Target,
+        open_timeout: Duration,
+        rested: bool,
+    ) -> Result<Option<Arc<View>>, Error> {
+        let is_here = target == Target::Latest && self.head().is_some();
+        if let Some(error) = self.failed_open.find(target, open_timeout).filter(|_| !is_here) {
+            return Err(error);
+        }
+        let limit = if open_timeout.is_zero() { NO_WAIT } else { open_timeout };
+        let mut why_empty = None;
+        let opened = timeout(limit, async {
+            self.follower.wait_for_view(open_timeout, rested, &mut why_empty).await?;
+            self.view_of(target).await
+        });
+        let opened = opened.await;
+        let opened = opened.unwrap_or_else(|_| Err(why_empty.unwrap_or_else(|| self.follower.open_timed_out(limit))));
+        opened.inspect_err(|error| self.failed_open.record(target, open_timeout, error))
+    }
+}
