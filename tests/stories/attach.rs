@@ -95,12 +95,12 @@ fn attach_sends_no_environment_credentials_to_a_server_named_only_in_sql() {
         assert!(!trap.was_reached(), "{url}: the server was contacted");
     }
     assert_eq!(session.query(connection, COUNT), "632", "the main database still works");
-    let said = session.end().stderr;
-    let refusals = said.matches("ATTACH may not send the credentials of this environment to ").count();
-    assert_eq!(refusals, urls.len() * 2, "{said}");
+    let stderr = session.end().stderr;
+    let refusals = stderr.matches("ATTACH may not send the credentials of this environment to ").count();
+    assert_eq!(refusals, urls.len() * 2, "{stderr}");
     assert!(
-        said.contains(&trap.host()) && said.contains("LITESTREAM_ALLOWED_URLS") && !said.contains("hush"),
-        "{said}"
+        stderr.contains(&trap.host()) && stderr.contains("LITESTREAM_ALLOWED_URLS") && !stderr.contains("hush"),
+        "{stderr}"
     );
 }
 
@@ -155,8 +155,8 @@ fn only_allowed_urls_are_opened() {
     let connection = session.open(&server.url("tenants/1"), &[]);
     assert_eq!(session.query(connection, COUNT), "632");
     attach(&mut session, connection, &sample_url()).expect_err("it is not in the list");
-    let said = session.end().stderr;
-    assert_eq!(said.matches("LITESTREAM_ALLOWED_URLS does not allow this URL").count(), 5, "{said}");
+    let stderr = session.end().stderr;
+    assert_eq!(stderr.matches("LITESTREAM_ALLOWED_URLS does not allow this URL").count(), 5, "{stderr}");
     assert!(server.take_requests().iter().all(|request| request.uri.contains("tenants")));
 }
 
@@ -177,8 +177,8 @@ fn attach_can_be_switched_off() {
     session.query(closed, "ATTACH ':memory:' AS own");
     attach(&mut session, open, &server.url("tenants/1")).expect("another connection may attach");
     assert_eq!(session.query(open, COUNT_ATTACHED), "632");
-    let said = session.end().stderr;
-    assert_eq!(said.matches("may not attach replicas: attach is off").count(), 2, "{said}");
+    let stderr = session.end().stderr;
+    assert_eq!(stderr.matches("may not attach replicas: attach is off").count(), 2, "{stderr}");
 
     // By the environment, unless the main database overrides it.
     let mut session = self::session(&[&keys[..], &[("LITESTREAM_ATTACH", "off".to_owned())]].concat());

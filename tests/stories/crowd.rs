@@ -30,6 +30,6 @@ fn during_an_outage_a_known_replica_opens_at_once_and_others_fail_in_time() {
     let ended =
         Host::python("outage.py").arg(&destination.url).arg(server.stall_file()).credentials(&destination).run();
     assert_eq!(ended.stdout, "ok\n", "{}", ended.stderr);
-    let told = "cannot be opened within 1 s: the listing of level 1 has not been answered";
-    assert!(ended.stderr.contains(told) && ended.stderr.contains("open_timeout"), "{}", ended.stderr);
+    let expected = "cannot be opened within 1 s: the listing of level 1 has not been answered";
+    assert!(ended.stderr.contains(expected) && ended.stderr.contains("open_timeout"), "{}", ended.stderr);
 }

@@ -17,7 +17,7 @@ use tempfile::TempDir;
 
 /// The result of reading a whole replica: what SQLite returned, and what the extension wrote to stderr.
 struct Outcome {
-    told: String,
+    result: String,
     stderr: String,
 }
 
@@ -37,8 +37,8 @@ fn read_all(uri: &str, environment: &[(&str, &str)]) -> Outcome {
     let ended = host.run();
     assert!(ended.status.success(), "the host itself failed: {}", ended.stderr);
     assert_eq!(ended.stdout, "", "stdout is empty");
-    let told = fs::read_to_string(&outcome).expect("the host wrote how it ended");
-    Outcome { told, stderr: ended.stderr }
+    let result = fs::read_to_string(&outcome).expect("the host wrote how it ended");
+    Outcome { result, stderr: ended.stderr }
 }
 
 const CANNOT_OPEN: &str = "unable to open database file";
@@ -46,14 +46,14 @@ const CANNOT_OPEN: &str = "unable to open database file";
 #[test]
 fn no_url() {
     let outcome = read_all("file:app.db?vfs=litestream", &[]);
-    assert_eq!(outcome.told, CANNOT_OPEN);
+    assert_eq!(outcome.result, CANNOT_OPEN);
     outcome.assert_stderr(&["replica_url", "LITESTREAM_REPLICA_URL"]);
 }
 
 #[test]
 fn an_unknown_scheme() {
     let outcome = read_all(&uri("ftp://host.example/backups", &[]), &[]);
-    assert_eq!(outcome.told, CANNOT_OPEN);
+    assert_eq!(outcome.result, CANNOT_OPEN);
     outcome.assert_stderr(&["ftp://host.example/backups", "s3://", "file://"]);
 }
 
@@ -61,7 +61,7 @@ fn an_unknown_scheme() {
 fn an_invalid_setting() {
     for (name, value) in [("poll_interval", "often"), ("cache_size", "much"), ("txid", "12"), ("time", "some day")] {
         let outcome = read_all(&uri("file:///nowhere", &[(name, value)]), &[]);
-        assert_eq!(outcome.told, CANNOT_OPEN);
+        assert_eq!(outcome.result, CANNOT_OPEN);
         outcome.assert_stderr(&[name, value]);
     }
 }
@@ -72,7 +72,7 @@ fn an_empty_replica() {
     let url = format!("file://{}", dir.path().display());
     for timeout in ["0", "1s"] {
         let outcome = read_all(&uri(&url, &[("open_timeout", timeout)]), &[]);
-        assert_eq!(outcome.told, CANNOT_OPEN);
+        assert_eq!(outcome.result, CANNOT_OPEN);
         outcome.assert_stderr(&[&url, "no backup", "litestream replicate"]);
     }
 }
@@ -89,7 +89,7 @@ fn a_replica_of_litestream_0_3() {
     let environment: Vec<_> = destination.environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
     for url in [format!("file://{}", dir.path().display()), destination.url.clone()] {
         let outcome = read_all(&uri(&url, &[("open_timeout", "0")]), &environment);
-        assert!(outcome.told == CANNOT_OPEN || outcome.told.contains("Litestream 0.3"), "{}", outcome.told);
+        assert!(outcome.result == CANNOT_OPEN || outcome.result.contains("Litestream 0.3"), "{}", outcome.result);
         outcome.assert_stderr(&["Litestream 0.3", "generations", "0.5 or newer"]);
     }
 }
@@ -98,7 +98,7 @@ fn a_replica_of_litestream_0_3() {
 fn a_time_before_the_first_backup() {
     let url = crate::support::extension::sample_url();
     let outcome = read_all(&uri(&url, &[("time", "2001-01-01T00:00:00Z"), ("open_timeout", "0")]), &[]);
-    assert_eq!(outcome.told, CANNOT_OPEN);
+    assert_eq!(outcome.result, CANNOT_OPEN);
     outcome.assert_stderr(&[&url, "2001-01-01T00:00:00"]);
 }
 
@@ -108,7 +108,11 @@ fn wrong_credentials() {
     let destination = Destination::s3(&server, "app");
     let environment = [("AWS_ACCESS_KEY_ID", server.access_key.as_str()), ("AWS_SECRET_ACCESS_KEY", "a-wrong-secret")];
     let outcome = read_all(&uri(&destination.url, &[("open_timeout", "0")]), &environment);
-    assert!(outcome.told.contains("cannot open") && outcome.told.contains("SignatureDoesNotMatch"), "{}", outcome.told);
+    assert!(
+        outcome.result.contains("cannot open") && outcome.result.contains("SignatureDoesNotMatch"),
+        "{}",
+        outcome.result
+    );
     outcome.assert_stderr(&["s3://bucket/app", "SignatureDoesNotMatch", "credentials"]);
     assert!(!outcome.stderr.contains("a-wrong-secret"), "secrets are never printed: {}", outcome.stderr);
 }
@@ -119,7 +123,7 @@ fn a_refused_connection() {
     let url = "s3://backups/app?endpoint=http://127.0.0.1:1&region=us-east-1";
     let environment = [("AWS_ACCESS_KEY_ID", "someone"), ("AWS_SECRET_ACCESS_KEY", "a-good-secret")];
     let outcome = read_all(&uri(url, &[("open_timeout", "0")]), &environment);
-    assert!(outcome.told.contains("cannot open") && outcome.told.contains("127.0.0.1:1"), "{}", outcome.told);
+    assert!(outcome.result.contains("cannot open") && outcome.result.contains("127.0.0.1:1"), "{}", outcome.result);
     outcome.assert_stderr(&["s3://backups/app", "127.0.0.1:1", "network"]);
     assert!(!outcome.stderr.contains("a-good-secret"), "secrets are never printed: {}", outcome.stderr);
 }
@@ -160,7 +164,7 @@ async fn response_bodies_of_unknown_servers_are_never_shown() {
 #[test]
 fn a_line_break_in_a_url_starts_no_log_line() {
     let outcome = read_all(&uri("ftp://host\nERROR forged: x/backups?pwd=hush#hush", &[]), &[]);
-    assert_eq!(outcome.told, CANNOT_OPEN);
+    assert_eq!(outcome.result, CANNOT_OPEN);
     assert_eq!(outcome.stderr.lines().count(), 1, "{}", outcome.stderr);
     assert!(!outcome.stderr.contains("hush"), "{}", outcome.stderr);
     let outcome = read_all(&uri("file:///nowhere", &[("poll_interval", "often\nERROR forged")]), &[]);
@@ -174,7 +178,7 @@ fn a_path_that_is_not_a_directory() {
     fs::write(&file, "not a replica").expect("a file is written");
     for path in [file.clone(), file.join("replica")] {
         let outcome = read_all(&uri(&format!("file://{}", path.display()), &[]), &[]);
-        assert_eq!(outcome.told, CANNOT_OPEN);
+        assert_eq!(outcome.result, CANNOT_OPEN);
         outcome.assert_stderr(&[&path.display().to_string(), "no directory"]);
     }
 }
@@ -186,12 +190,12 @@ fn the_log_goes_to_a_file_or_the_failure_is_reported() {
     let log = dir.path().join("log");
     let name = |path: &Path| path.to_str().expect("text").to_owned();
     let outcome = read_all(&uri, &[("LITESTREAM_LOG_FILE", &name(&log))]);
-    assert_eq!((outcome.told.as_str(), outcome.stderr.as_str()), (CANNOT_OPEN, ""));
+    assert_eq!((outcome.result.as_str(), outcome.stderr.as_str()), (CANNOT_OPEN, ""));
     assert!(fs::read_to_string(&log).expect("a log").contains("ftp://host.example/backups"));
 
     let nowhere = name(&dir.path().join("nowhere/log"));
     let outcome = read_all(&uri, &[("LITESTREAM_LOG_FILE", &nowhere), ("LITESTREAM_LOG_LEVEL", "loud")]);
-    assert_eq!(outcome.told, CANNOT_OPEN);
+    assert_eq!(outcome.result, CANNOT_OPEN);
     outcome.assert_stderr(&[
         "LITESTREAM_LOG_FILE",
         &nowhere,
@@ -249,7 +253,7 @@ fn replace(path: &Path, bytes: &[u8]) {
 fn a_damaged_file() {
     let replica = Damaged::replica();
     let whole = read_all(&uri(&replica.url, &[]), &[]);
-    assert_eq!((whole.told.as_str(), whole.stderr.as_str()), ("read", ""), "the undamaged replica is read");
+    assert_eq!((whole.result.as_str(), whole.stderr.as_str()), ("read", ""), "the undamaged replica is read");
 
     let length = fs::metadata(replica.path()).expect("Litestream wrote it").len() as usize;
     let index_length = {
@@ -275,10 +279,10 @@ fn a_damaged_file() {
     ];
     for (what, damage) in damages {
         let outcome = replica.read(damage);
-        assert_ne!(outcome.told, "read", "the damage of {what} was not detected");
+        assert_ne!(outcome.result, "read", "the damage of {what} was not detected");
         assert!(outcome.stderr.contains(FILE), "{what}: stderr does not name the file: {}", outcome.stderr);
         assert!(outcome.stderr.contains("damaged"), "{what}: stderr does not say why: {}", outcome.stderr);
     }
     let healed = read_all(&uri(&replica.url, &[]), &[]);
-    assert_eq!(healed.told, "read");
+    assert_eq!(healed.result, "read");
 }

@@ -28,8 +28,8 @@ fn names() -> Vec<(&'static str, String)> {
 
 /// Returns the message of an error line, without the prefix that depends on the version of the shell.
 fn message(line: &str) -> Option<&str> {
-    let said = ["Error", "Runtime error", "Parse error"].iter().find_map(|start| line.strip_prefix(start))?;
-    let (_, message) = said.split_once(": ")?;
+    let rest = ["Error", "Runtime error", "Parse error"].iter().find_map(|start| line.strip_prefix(start))?;
+    let (_, message) = rest.split_once(": ")?;
     let message =
         ["stepping, ", "in prepare, "].iter().find_map(|start| message.strip_prefix(start)).unwrap_or(message);
     let end = message

@@ -177,8 +177,8 @@ fn another_history_with_lower_txids_is_detected_and_never_mixed_with_the_old_one
     bank.transfer(1);
     reader.wait_for_newest_state(&bank);
     within.wait_for_newest_state(&bank);
-    let told = reader.session.end().stderr;
-    assert_eq!(told.matches("another history").count(), 1, "{told}");
+    let stderr = reader.session.end().stderr;
+    assert_eq!(stderr.matches("another history").count(), 1, "{stderr}");
 }
 
 /// The replica of another database with a higher TXID replaces this one between two polls.

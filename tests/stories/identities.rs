@@ -15,8 +15,8 @@ fn look_for(url: &str, proxies: [&str; 2], variables: &[(&str, &str)]) -> String
     let home = ("HOME", dir.path().to_str().expect("text"));
     let variables = proxies.iter().chain([&home]).chain(variables);
     let ended = variables.fold(host, |host, (name, value)| host.env(name, value)).run();
-    let told = std::fs::read_to_string(&outcome).expect("an outcome");
-    assert!(told.contains("no backup"), "{told}");
+    let result = std::fs::read_to_string(&outcome).expect("an outcome");
+    assert!(result.contains("no backup"), "{result}");
     ended.stderr
 }
 
@@ -76,8 +76,11 @@ fn identity_tokens_of_google_and_azure_are_fetched_and_used() {
     let dir = tempfile::tempdir().expect("a directory");
     let proxy = Proxy::start(recorder.endpoint.trim_start_matches("http://"), &Certificate::new(dir.path()));
     for Identity(url, server, variables, giver) in IDENTITIES {
-        let said = look_for(&format!("{url}?skipVerify=true"), [&proxy.url, &recorder.endpoint], variables);
-        assert!(said.contains("no backup") && !said.contains("hush") && !said.contains("a-token"), "{url}: {said}");
+        let stderr = look_for(&format!("{url}?skipVerify=true"), [&proxy.url, &recorder.endpoint], variables);
+        assert!(
+            stderr.contains("no backup") && !stderr.contains("hush") && !stderr.contains("a-token"),
+            "{url}: {stderr}"
+        );
         let (given, asked): (Vec<Head>, Vec<Head>) =
             recorder.take().into_iter().partition(|head| head.target.contains("/token"));
         assert!(given[0].target.starts_with(giver), "{url}: {given:?}");

@@ -57,8 +57,8 @@ fn a_read_fails_when_nothing_arrives_for_the_read_timeout() {
         Host::python("stalling.py").arg(uri(&destination.url, &parameters)).arg(server.stall_file()).arg(&outcome);
     let ended = host.credentials(&destination).run();
     assert!(ended.status.success(), "{}", ended.stderr);
-    let told = fs::read_to_string(outcome).expect("the host wrote how it ended");
-    assert_eq!(told, "disk I/O error, then 632 rows");
+    let result = fs::read_to_string(outcome).expect("the host wrote how it ended");
+    assert_eq!(result, "disk I/O error, then 632 rows");
     for words in ["s3://bucket/sample", "has sent nothing for 1s", "read_timeout", "LITESTREAM_READ_TIMEOUT"] {
         assert!(ended.stderr.contains(words), "{words:?} is not in {}", ended.stderr);
     }

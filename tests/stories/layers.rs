@@ -52,14 +52,14 @@ const FACADE: &str = "mod.rs";
 /// Not part of the library: it may import every folder.
 const BENCHMARKS: &str = "bench";
 
-/// The imports against that order that are still there. They are to be removed, and none added.
+/// The remaining imports against that order. They are to be removed, and none may be added.
 const UPWARD: &[(&str, &str)] = &[("dbformat", "cache"), ("fetch", "prefetch"), ("view", "schema")];
 
 fn src() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
 }
 
-/// What a source file of a top-level module does against the rules.
+/// Returns the violations of the rules in a source file of a top-level module.
 fn violations(module: &str, source: &str) -> Vec<String> {
     let (_, allowed) =
         LAYERS.iter().find(|(name, _)| *name == module).unwrap_or_else(|| panic!("no rule for {module}"));
@@ -76,7 +76,8 @@ fn violations(module: &str, source: &str) -> Vec<String> {
     found
 }
 
-/// The modules in `crate::name`, `crate::{a, b::c}`, and `super::…::layer`, which leaves a layer through its root.
+/// Returns the modules in `crate::name`, in `crate::{a, b::c}`, and in `super::…::layer`, which leaves a layer through its
+/// root.
 fn top_level_modules_named_in(code: &str) -> BTreeSet<String> {
     let mut modules = BTreeSet::new();
     for (at, _) in code.match_indices("crate::") {
@@ -98,7 +99,7 @@ fn top_level_modules_named_in(code: &str) -> BTreeSet<String> {
     modules
 }
 
-/// The imports between the folders of `src/replica` that are against their order.
+/// Returns the imports between the folders of `src/replica` that are against their order.
 fn upward_imports(source: &Crate) -> BTreeSet<(String, String)> {
     let folder_of = |module: &str| -> Option<String> {
         let rest = module.strip_prefix("replica")?;
@@ -121,7 +122,7 @@ fn upward_imports(source: &Crate) -> BTreeSet<(String, String)> {
     found
 }
 
-/// The pairs of modules that import each other. A module and one inside it may.
+/// Returns the pairs of modules that import each other. A module and one inside it may do so.
 fn circles(source: &Crate) -> Vec<String> {
     let imports: BTreeMap<&str, BTreeSet<String>> = source.paths().map(|path| (path, source.imports(path))).collect();
     let mut found = Vec::new();
@@ -136,10 +137,10 @@ fn circles(source: &Crate) -> Vec<String> {
     found
 }
 
-/// The types that code defines in modules, by name. Associated types and those inside functions are left out.
+/// Returns the names of the types that code defines at module level, without associated types and those inside functions.
 fn types_defined_in(code: &str) -> BTreeSet<String> {
     let mut defined = BTreeSet::new();
-    // What is open at a position, and whether it is a module.
+    // The open brackets at a position, with whether each is that of a module.
     let mut open: Vec<bool> = Vec::new();
     let mut item: Vec<&str> = Vec::new();
     let mut start = 0;
@@ -169,7 +170,7 @@ fn types_defined_in(code: &str) -> BTreeSet<String> {
     defined
 }
 
-/// The names that types of several files have, with the files.
+/// Returns the names of types that several files define, with the files.
 fn shared_names<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> Vec<String> {
     let mut files_of: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     for (file, source) in files {

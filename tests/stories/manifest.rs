@@ -15,12 +15,12 @@ use std::process::Command;
 use std::time::Duration;
 
 /// A directory with a manifest that is updated with every file.
-struct Told {
+struct ManifestDirectory {
     files: Dated,
     root: PathBuf,
 }
 
-impl Told {
+impl ManifestDirectory {
     fn write_manifest(&self) {
         let (mut lines, ltx) = (String::new(), self.root.join("ltx"));
         for level in ltx.read_dir().expect("a directory").flatten().filter(|entry| entry.path().is_dir()) {
@@ -39,7 +39,7 @@ impl Told {
 }
 
 #[async_trait]
-impl Writer for Told {
+impl Writer for ManifestDirectory {
     async fn put(&self, level: Level, name: &str, bytes: &[u8]) {
         self.files.put(level, name, bytes).await;
         self.write_manifest();
@@ -59,9 +59,9 @@ async fn a_server_without_listings_passes_the_conformance_tests_by_its_manifest(
         let store = at(&format!("http://127.0.0.1:{}/{missing}", server.port), |_| None);
         let root = dir.path().join(missing.to_string());
         std::fs::create_dir_all(root.join("ltx")).expect("a directory");
-        let told = Told { files: Dated::new(root.clone()), root };
-        told.write_manifest();
-        check(&*store, &told).await;
+        let files = ManifestDirectory { files: Dated::new(root.clone()), root };
+        files.write_manifest();
+        check(&*store, &files).await;
     }
 }
 

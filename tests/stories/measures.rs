@@ -64,8 +64,8 @@ fn ten_million_pages_open_in_less_than_200_megabytes() {
     std::fs::write(snapshots.join(name), content).expect("a snapshot");
 
     let url = format!("file://{}", dir.path().join("replica").display());
-    let told = Host::python("large.py").arg(url).succeed();
-    let (pages, peak) = told.trim().split_once(' ').expect("two numbers");
+    let printed = Host::python("large.py").arg(url).succeed();
+    let (pages, peak) = printed.trim().split_once(' ').expect("two numbers");
     assert_eq!(pages, PAGES.to_string());
     let peak: u64 = peak.parse().expect("kilobytes");
     assert!(peak < 200_000, "{peak} kB");

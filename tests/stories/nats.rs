@@ -157,8 +157,8 @@ async fn listings_follow_added_deleted_and_purged_objects() {
     assert_eq!(names(&*store, Level::ZERO, 0).await, range(2..=5), "a name that was deleted and added again");
 
     let context = async_nats::jetstream::new(server.client().await);
-    let said = context.publish("$O.app.M.nonsense", "no object".into()).await.expect("a message");
-    said.await.expect("the stream has it");
+    let acknowledged = context.publish("$O.app.M.nonsense", "no object".into()).await.expect("a message");
+    acknowledged.await.expect("the stream has it");
     assert_eq!(names(&*store, Level::ZERO, 0).await, range(2..=5));
     assert_eq!(names(&*store_of(&server, "app"), Level::ZERO, 0).await, range(2..=5), "in a new store as well");
 
@@ -375,6 +375,6 @@ fn a_jetstream_replica_equals_its_restores() {
     let (_server, destination) = for_litestream();
     written::replicate_workload(&destination);
     let url = destination.url.replace("nats://", "nats://replica:p%40ss%2Fword@");
-    let said = written::assert_served_as_restored(&Destination { url, ..destination.clone() }, &destination);
-    assert!(said.contains("password or token travel in the open") && !said.contains("p%40ss"), "{said}");
+    let stderr = written::assert_served_as_restored(&Destination { url, ..destination.clone() }, &destination);
+    assert!(stderr.contains("password or token travel in the open") && !stderr.contains("p%40ss"), "{stderr}");
 }

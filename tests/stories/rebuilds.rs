@@ -34,7 +34,7 @@ fn build(path: &Path, before: &str, tables: &[&str], build: u32) {
     drop(conn);
 }
 
-/// What [`READ_SQL`] returns for a build.
+/// Returns the result of [`READ_SQL`] for a build.
 fn seen(build: u32) -> String {
     format!("t1 of build {build}, t2 of build {build}")
 }
@@ -56,7 +56,7 @@ fn schema_version(conn: &Connection) -> i64 {
     conn.query_row("PRAGMA schema_version", [], |row| row.get(0)).expect("a schema version")
 }
 
-/// What happens to Litestream's metadata of the database.
+/// Whether Litestream's metadata of the database is kept when the database is replaced.
 #[derive(Clone, Copy, PartialEq, Debug)]
 enum Metadata {
     Kept,

@@ -145,11 +145,11 @@ fn the_status_counts_the_requests_that_the_server_sees() {
         [(0, bank::STATE_SQL), (0, "PRAGMA integrity_check"), (1, bank::STATE_SQL), (1, bank::STATE_SQL)]
     {
         session.query(connection, sql);
-        let told: serde_json::Value =
+        let status: serde_json::Value =
             serde_json::from_str(&session.query(0, "PRAGMA litestream_status")).expect("the status is JSON");
         requests.extend(banks.server.take_requests());
         let seen = |operation: &str| requests.iter().filter(|request| request.operation == operation).count() as u64;
-        assert_eq!(told["reads"].as_u64(), Some(seen("GetObject")), "{sql}");
-        assert_eq!(told["lists"].as_u64(), Some(seen("ListObjectsV2")), "{sql}");
+        assert_eq!(status["reads"].as_u64(), Some(seen("GetObject")), "{sql}");
+        assert_eq!(status["lists"].as_u64(), Some(seen("ListObjectsV2")), "{sql}");
     }
 }

@@ -249,11 +249,11 @@ impl<'w> Reader<'w> {
 
     /// Runs one statement slowly.
     fn slow_cursor(&self, length: Duration) -> Result<(), String> {
-        let told = |error: rusqlite::Error| error.to_string();
-        let mut statement = self.conn.prepare("SELECT balance FROM accounts").map_err(told)?;
-        let (mut rows, mut sum, mut count) = (statement.query([]).map_err(told)?, 0, 0);
-        while let Some(row) = rows.next().map_err(told)? {
-            sum += row.get::<_, i64>(0).map_err(told)?;
+        let text_of = |error: rusqlite::Error| error.to_string();
+        let mut statement = self.conn.prepare("SELECT balance FROM accounts").map_err(text_of)?;
+        let (mut rows, mut sum, mut count) = (statement.query([]).map_err(text_of)?, 0, 0);
+        while let Some(row) = rows.next().map_err(text_of)? {
+            sum += row.get::<_, i64>(0).map_err(text_of)?;
             count += 1;
             if count == 500 {
                 thread::sleep(length);

@@ -39,34 +39,34 @@ fn the_status_describes_reader_and_replica_by_function_and_pragma() {
     let conn = open(&bank, &[]);
     read_state(&conn).expect("it can be read");
     wait_for_head(&conn, &bank);
-    let told = status(&conn);
-    assert_eq!(told["schema"], "main");
-    assert_eq!(told["txid"], bank.head().to_string().as_str());
-    assert_eq!(told["time"], text(&conn, "PRAGMA litestream_time").as_str());
-    assert_eq!((&told["head_txid"], &told["head_time"]), (&told["txid"], &told["time"]));
-    assert_eq!(told["state"], "following");
+    let report = status(&conn);
+    assert_eq!(report["schema"], "main");
+    assert_eq!(report["txid"], bank.head().to_string().as_str());
+    assert_eq!(report["time"], text(&conn, "PRAGMA litestream_time").as_str());
+    assert_eq!((&report["head_txid"], &report["head_time"]), (&report["txid"], &report["time"]));
+    assert_eq!(report["state"], "following");
     assert_eq!(
-        (&told["held_by"], &told["last_error"], &told["last_error_time"]),
+        (&report["held_by"], &report["last_error"], &report["last_error_time"]),
         (&Value::Null, &Value::Null, &Value::Null)
     );
-    assert!(told["lag"].as_f64() >= Some(0.0) && told["age"].as_f64() >= Some(0.0), "{told}");
-    assert_eq!(told["replica"], bank.destination.url.as_str());
-    assert_eq!((told["poll_interval"].as_f64(), number(&told, "connections")), (Some(0.05), 1));
-    assert!(number(&told, "reads") > 0 && number(&told, "lists") > 0 && number(&told, "bytes") > 0, "{told}");
+    assert!(report["lag"].as_f64() >= Some(0.0) && report["age"].as_f64() >= Some(0.0), "{report}");
+    assert_eq!(report["replica"], bank.destination.url.as_str());
+    assert_eq!((report["poll_interval"].as_f64(), number(&report, "connections")), (Some(0.05), 1));
+    assert!(number(&report, "reads") > 0 && number(&report, "lists") > 0 && number(&report, "bytes") > 0, "{report}");
 
     let by_pragma: Value = serde_json::from_str(&text(&conn, "PRAGMA main.litestream_status")).expect("it is JSON");
-    let names = |told: &Value| told.as_object().expect("an object").keys().cloned().collect::<Vec<_>>();
-    assert_eq!(names(&by_pragma), names(&told));
-    assert_eq!(by_pragma["txid"], told["txid"]);
+    let names = |report: &Value| report.as_object().expect("an object").keys().cloned().collect::<Vec<_>>();
+    assert_eq!(names(&by_pragma), names(&report));
+    assert_eq!(by_pragma["txid"], report["txid"]);
 
     // An attached schema is another reader.
     let other = Bank::start(Schedule::QUIET);
     let uri = crate::support::extension::uri(&other.destination.url, &[]);
     conn.execute("ATTACH ? AS other", [uri]).expect("it is attached");
     for sql in ["SELECT litestream_status('other')", "PRAGMA other.litestream_status"] {
-        let told: Value = serde_json::from_str(&text(&conn, sql)).expect("it is JSON");
+        let report: Value = serde_json::from_str(&text(&conn, sql)).expect("it is JSON");
         assert_eq!(
-            (&told["schema"], &told["replica"]),
+            (&report["schema"], &report["replica"]),
             (&"other".into(), &other.destination.url.as_str().into()),
             "{sql}"
         );
@@ -84,16 +84,16 @@ fn the_status_names_what_holds_a_reader_at_an_old_state() {
     read_state(&conn).expect("it can be read");
     bank.transfer(2);
     wait_for_head(&conn, &bank);
-    let told = status(&conn);
-    assert_eq!((&told["txid"], &told["held_by"]), (&first.as_str().into(), &"transaction".into()), "{told}");
+    let report = status(&conn);
+    assert_eq!((&report["txid"], &report["held_by"]), (&first.as_str().into(), &"transaction".into()), "{report}");
     assert_eq!(status(&unlocked)["held_by"], "opened without locks");
     conn.execute_batch("COMMIT").expect("a transaction ends");
-    let told = status(&conn);
-    assert_eq!((&told["txid"], &told["held_by"]), (&told["head_txid"], &Value::Null), "{told}");
+    let report = status(&conn);
+    assert_eq!((&report["txid"], &report["held_by"]), (&report["head_txid"], &Value::Null), "{report}");
 
     let parked = open(&bank, &[("txid", &first)]);
-    let told = status(&parked);
-    assert_eq!((&told["txid"], &told["held_by"]), (&first.as_str().into(), &"moment".into()), "{told}");
+    let report = status(&parked);
+    assert_eq!((&report["txid"], &report["held_by"]), (&first.as_str().into(), &"moment".into()), "{report}");
     text(&parked, "SELECT litestream_set_time('LATEST')");
     assert_eq!(status(&parked)["held_by"], Value::Null);
 }
@@ -147,18 +147,18 @@ fn the_status_reports_why_the_replica_cannot_be_read() {
     fs::rename(bank.replica(), &away).expect("the replica goes");
     fs::write(bank.replica(), "no replica").expect("a file is written");
     wait_until("the status has an error", || status(&conn)["last_error"].is_string());
-    let told = status(&conn);
-    assert_eq!(told["state"], "the replica cannot be read; the last state is kept");
-    assert!(told["last_error"].as_str().is_some_and(|text| text.contains(&bank.destination.url)), "{told}");
-    assert!(told["last_error_time"].is_string() && told["txid"] == told["head_txid"], "{told}");
+    let report = status(&conn);
+    assert_eq!(report["state"], "the replica cannot be read; the last state is kept");
+    assert!(report["last_error"].as_str().is_some_and(|text| text.contains(&bank.destination.url)), "{report}");
+    assert!(report["last_error_time"].is_string() && report["txid"] == report["head_txid"], "{report}");
     assert_eq!(read_state(&conn), seen, "the cached state can still be read");
     wait_until("lag grows while polls fail", || {
-        status(&conn)["lag"].as_f64() > told["lag"].as_f64().map(|lag| lag + 0.2)
+        status(&conn)["lag"].as_f64() > report["lag"].as_f64().map(|lag| lag + 0.2)
     });
 
     let refused = read_state(&strict).expect_err("the newest state is unknown");
     assert!(refused.contains("disk I/O error"), "{refused}");
-    assert_eq!(status(&strict)["txid"], told["txid"], "max_staleness does not apply to the status");
+    assert_eq!(status(&strict)["txid"], report["txid"], "max_staleness does not apply to the status");
     // SQLite reads the schema before the first SELECT of a connection.
     read_state(&untouched).expect_err("the newest state is unknown");
     assert!(text(&untouched, "PRAGMA litestream_status").contains("the last state is kept"));
@@ -168,9 +168,9 @@ fn the_status_reports_why_the_replica_cannot_be_read() {
     bank.primary = Some(stopped.start());
     bank.transfer(1);
     wait_for_head(&conn, &bank);
-    let told = status(&conn);
-    assert_eq!(told["state"], "following");
-    assert!(told["last_error"].is_string(), "the last error is still shown: {told}");
+    let report = status(&conn);
+    assert_eq!(report["state"], "following");
+    assert!(report["last_error"].is_string(), "the last error is still shown: {report}");
     assert_eq!(read_state(&strict), read_state(&conn));
 }
 
@@ -181,8 +181,8 @@ fn the_status_reports_a_replica_without_a_base() {
     read_state(&conn).expect("it can be read");
     bank.wipe();
     wait_until("the status reports it", || status(&conn)["state"] != "following");
-    let told = status(&conn);
-    let state = told["state"].as_str().expect("text");
+    let report = status(&conn);
+    let state = report["state"].as_str().expect("text");
     assert!(state.contains("the last state is kept"), "{state}");
     bank.transfer(2);
     let stopped = bank.stop();
@@ -210,13 +210,13 @@ fn the_status_names_missing_transactions_until_a_snapshot_covers_them() {
     let late = reader.session.open(&bank.destination.url, &[("poll_interval", "100ms"), ("max_staleness", "1s")]);
 
     let missing = format!("TXID {lost} is missing, and later ones are there");
-    let told = |session: &mut Session| -> Value {
+    let report = |session: &mut Session| -> Value {
         serde_json::from_str(&session.query(0, "PRAGMA litestream_status")).expect("it is JSON")
     };
-    let told_missing = |told: &Value| told["state"].as_str().is_some_and(|state| state.contains(&missing));
-    wait_until("the status names the missing transaction", || told_missing(&told(&mut reader.session)));
-    let then = told(&mut reader.session);
-    wait_until("lag grows", || told(&mut reader.session)["lag"].as_f64() > then["lag"].as_f64().map(|lag| lag + 1.5));
+    let names_missing = |report: &Value| report["state"].as_str().is_some_and(|state| state.contains(&missing));
+    wait_until("the status names the missing transaction", || names_missing(&report(&mut reader.session)));
+    let then = report(&mut reader.session);
+    wait_until("lag grows", || report(&mut reader.session)["lag"].as_f64() > then["lag"].as_f64().map(|lag| lag + 1.5));
     assert_eq!(reader.read_state(&bank.states), Ok(state), "the state before the hole is read");
     let refused = reader.session.try_query(late, bank::STATE_SQL).expect_err("the newest state is unknown");
     assert!(refused.contains("disk I/O error"), "{refused}");
@@ -225,7 +225,7 @@ fn the_status_names_missing_transactions_until_a_snapshot_covers_them() {
     stopped.force_snapshot();
     bank.primary = Some(stopped.start());
     reader.wait_for_newest_state(&bank);
-    wait_until("it follows again", || told(&mut reader.session)["state"] == "following");
+    wait_until("it follows again", || report(&mut reader.session)["state"] == "following");
     assert_eq!(reader.session.try_query(late, bank::STATE_SQL), Ok(bank.state()));
     let ended = reader.session.end();
     assert_eq!(

@@ -28,12 +28,12 @@ fn a_thousand_replicas_of_a_bucket_need_few_sockets_and_return_their_memory() {
     let bucket = Bucket::start(Files::from([(format!("0009/{name}"), content)]));
     let host = Host::python("tenants.py").arg(&bucket.url).arg(TENANTS.to_string()).arg(total.to_string());
     let host = host.env("AWS_ACCESS_KEY_ID", "me").env("AWS_SECRET_ACCESS_KEY", "hush");
-    let told = host.longer(Duration::from_secs(180)).succeed();
-    let numbers: Vec<u64> = told.split_whitespace().map(|number| number.parse().expect("a number")).collect();
-    let [descriptors, before, while_open, after] = numbers[..] else { panic!("{told}") };
+    let printed = host.longer(Duration::from_secs(180)).succeed();
+    let numbers: Vec<u64> = printed.split_whitespace().map(|number| number.parse().expect("a number")).collect();
+    let [descriptors, before, while_open, after] = numbers[..] else { panic!("{printed}") };
     assert!(descriptors < 100, "{descriptors} descriptors");
     // Each open replica has at least its pages in memory.
-    assert!(while_open - before > TENANTS * total as u64 / 1024, "{told}");
-    assert!(after <= before + (while_open - before) / 10, "{told}");
+    assert!(while_open - before > TENANTS * total as u64 / 1024, "{printed}");
+    assert!(after <= before + (while_open - before) / 10, "{printed}");
     println!("descriptors {descriptors}, kilobytes before {before}, while open {while_open}, after {after}");
 }

@@ -31,13 +31,13 @@ fn a_bundle_in_aws_ca_bundle_is_trusted_in_addition_to_the_system() {
     let url = format!("s3://bucket/app?endpoint=127.0.0.1:{}", server.port).replace("127", "https://127");
     let mut environment = Destination::s3(&bucket, "app").environment;
     for bundle in [None, Some(made.certificate.display().to_string())] {
-        let is_told = bundle.is_some();
+        let is_trusted = bundle.is_some();
         environment.extend(bundle.map(|bundle| ("AWS_CA_BUNDLE", bundle)));
         let mut session = Host::session(&Destination { url: String::new(), environment: environment.clone() });
         let opened = session.try_open(&url, &[("open_timeout", "0")]);
         let seen = opened.and_then(|number| session.try_query(number, "SELECT count(*) FROM orders"));
-        assert_eq!(seen.is_ok_and(|seen| seen == "632"), is_told);
-        assert_eq!(session.end().stderr.contains("UnknownIssuer"), !is_told);
+        assert_eq!(seen.is_ok_and(|seen| seen == "632"), is_trusted);
+        assert_eq!(session.end().stderr.contains("UnknownIssuer"), !is_trusted);
     }
 }
 
@@ -110,10 +110,10 @@ fn a_self_signed_certificate_is_trusted_only_if_configured() {
     let (restored, served) = (dir.path().join("restored.db"), dir.path().join("served.db"));
     assert!(sample.restore(newest, &restored));
     let unverified = Destination { url: format!("{url}?skipVerify=true"), environment: Vec::new() };
-    let told = Destination { url, environment: vec![("SSL_CERT_FILE", certificate)] };
-    for (destination, warnings) in [(unverified, 1), (told, 0)] {
-        let said = written::serialize(&destination, &newest.to_string(), &served).stderr;
-        assert_eq!(said.lines().count(), warnings, "{said}");
+    let trusted = Destination { url, environment: vec![("SSL_CERT_FILE", certificate)] };
+    for (destination, warnings) in [(unverified, 1), (trusted, 0)] {
+        let stderr = written::serialize(&destination, &newest.to_string(), &served).stderr;
+        assert_eq!(stderr.lines().count(), warnings, "{stderr}");
         assert_same_file(&served, &restored);
     }
 }

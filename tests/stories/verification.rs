@@ -121,8 +121,8 @@ fn a_flipped_bit_is_found_by_a_full_scan_or_changes_nothing() {
         // The pragma reads no page, so that it works with a damaged schema.
         let status: String = conn.query_row("PRAGMA litestream_status", [], |row| row.get(0)).expect("a status");
         let status: serde_json::Value = serde_json::from_str(&status).expect("JSON");
-        let is_told = status["last_error"].as_str().is_some_and(|told| told.contains(&name.to_string()));
-        let is_found = is_told || read(&conn).is_err();
+        let is_reported = status["last_error"].as_str().is_some_and(|text| text.contains(&name.to_string()));
+        let is_found = is_reported || read(&conn).is_err();
         found += u32::from(is_found);
         let is_large = fs::metadata(replica.dir.path().join("replica").join(&path)).expect("a file").len() > 256 << 10;
         large += u32::from(is_found && is_large && level > 0);

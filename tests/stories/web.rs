@@ -45,8 +45,8 @@ fn a_webdav_replica_equals_its_restores() {
     let url = format!("webdav://replica:p%40ss@127.0.0.1:{}/app", server.port);
     let destination = Destination { url, environment: Vec::new() };
     written::replicate_workload(&destination);
-    let said = written::assert_served_as_restored(&destination, &destination);
-    assert!(said.contains("user and password travel in the open") && !said.contains("p%40ss"), "{said}");
+    let stderr = written::assert_served_as_restored(&destination, &destination);
+    assert!(stderr.contains("user and password travel in the open") && !stderr.contains("p%40ss"), "{stderr}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -132,10 +132,10 @@ fn a_half_written_newest_file_over_webdav_is_awaited() {
         // The server creates the file when a PUT begins, and appends to it.
         std::fs::write(to.join(&name), &bytes[..half]).expect("half of it is written");
         if let Some((conn, before)) = &follower {
-            let told =
+            let status =
                 || -> String { conn.query_row("PRAGMA litestream_status", [], |row| row.get(0)).expect("a status") };
-            wait_until("the half-written file is noticed", || told().contains(&format!("{name} at level 0")));
-            assert!(told().contains("is waited for") && told().contains("\"state\":\"following\""), "{}", told());
+            wait_until("the half-written file is noticed", || status().contains(&format!("{name} at level 0")));
+            assert!(status().contains("is waited for") && status().contains("\"state\":\"following\""), "{}", status());
             assert_eq!(txid_of(conn), *before);
         }
         let mut file = std::fs::File::options().append(true).open(to.join(&name)).expect("it is there");

@@ -31,10 +31,10 @@ impl Wire {
         let host = Host::python("failing.py").arg(uri(url, &[("open_timeout", "0")])).arg(&outcome);
         let host = variables.iter().fold(host, |host, (name, value)| host.env(name, value));
         let host = ["HTTP_PROXY", "http_proxy"].iter().fold(host, |host, name| host.env(name, ""));
-        let said = host.env("HTTPS_PROXY", &self.proxy.url).env("https_proxy", &self.proxy.url).run().stderr;
-        let told = std::fs::read_to_string(&outcome).expect("the host wrote how it ended");
-        assert_eq!(told, "read", "{url}: {said}");
-        (self.server.take_requests(), said)
+        let stderr = host.env("HTTPS_PROXY", &self.proxy.url).env("https_proxy", &self.proxy.url).run().stderr;
+        let message = std::fs::read_to_string(&outcome).expect("the host wrote how it ended");
+        assert_eq!(message, "read", "{url}: {stderr}");
+        (self.server.take_requests(), stderr)
     }
 }
 
@@ -95,7 +95,7 @@ fn each_provider_gets_requests_at_its_host_for_its_path_in_its_region() {
     ];
     for Provider(url, host, path, region) in PROVIDERS {
         let url = format!("{url}{}skipVerify=true", if url.contains('?') { '&' } else { '?' });
-        let (requests, said) = wire.read(&url, &keys);
+        let (requests, stderr) = wire.read(&url, &keys);
         assert_eq!(wire.proxy.take_servers(), [format!("{host}:443")], "{url}");
         assert!(requests.iter().any(|request| request.operation == "GetObject"), "{url}: {requests:?}");
         for request in &requests {
@@ -111,8 +111,8 @@ fn each_provider_gets_requests_at_its_host_for_its_path_in_its_region() {
             // Google's servers change this header, so that it must not be signed.
             assert_eq!(header("accept-encoding"), None, "{url}");
         }
-        let warning = said.lines().filter(|line| line.contains("skipVerify=true, so nobody checks")).count();
-        assert_eq!((warning, said.lines().count()), (1, 1), "{url}: {said}");
+        let warning = stderr.lines().filter(|line| line.contains("skipVerify=true, so nobody checks")).count();
+        assert_eq!((warning, stderr.lines().count()), (1, 1), "{url}: {stderr}");
     }
 }
 
@@ -130,7 +130,7 @@ fn a_customer_key_is_sent_with_every_read() {
     for name in ["sseCustomerKey", "sse-customer-key"] {
         let encoded = key.replace('=', "%3D");
         let url = format!("s3://bucket/app?skipVerify=true&{name}={encoded}&sseCustomerAlgorithm=AES256");
-        let (requests, said) = wire.read(&url, &keys);
+        let (requests, stderr) = wire.read(&url, &keys);
         let reads: Vec<&Request> = requests.iter().filter(|request| request.operation == "GetObject").collect();
         assert!(!reads.is_empty(), "{requests:?}");
         for read in reads {
@@ -140,7 +140,7 @@ fn a_customer_key_is_sent_with_every_read() {
             };
             assert_eq!((header("algorithm"), header("key"), header("key-md5")), (Some("AES256"), Some(key), Some(md5)));
         }
-        assert!(!said.contains(key) && !said.contains(&encoded), "{said}");
+        assert!(!stderr.contains(key) && !stderr.contains(&encoded), "{stderr}");
     }
 }
 
@@ -168,13 +168,13 @@ fn writer_parameters_are_ignored_unknown_ones_reported_and_secrets_never_shown()
     ];
     let mut url = format!("s3://bucket/app?skipVerify=true&colour=blue&sseCustomerKey={}", key.replace('=', "%3D"));
     of_writers.iter().for_each(|name| url += &format!("&{name}=3"));
-    let (_, said) = wire.read(&url, &variables);
+    let (_, stderr) = wire.read(&url, &variables);
     for name in of_writers {
-        let told = format!("'{}' matters to writers alone", name.replace('-', "").to_lowercase());
-        assert!(said.lines().any(|line| line.contains("DEBUG") && line.contains(&told)), "{told}: {said}");
+        let message = format!("'{}' matters to writers alone", name.replace('-', "").to_lowercase());
+        assert!(stderr.lines().any(|line| line.contains("DEBUG") && line.contains(&message)), "{message}: {stderr}");
     }
-    let told = "nothing is known of the parameter 'colour', it is ignored";
-    assert!(said.lines().any(|line| line.contains("WARN") && line.contains(told)), "{said}");
+    let message = "nothing is known of the parameter 'colour', it is ignored";
+    assert!(stderr.lines().any(|line| line.contains("WARN") && line.contains(message)), "{stderr}");
 
     let mut session = Host::session(&Destination {
         url: String::new(),
@@ -184,7 +184,7 @@ fn writer_parameters_are_ignored_unknown_ones_reported_and_secrets_never_shown()
             .collect(),
     });
     let number = session.open(&url, &[]);
-    let mut shown = said;
+    let mut shown = stderr;
     for statement in ["SELECT group_concat(file) FROM pragma_database_list", "PRAGMA litestream_status"] {
         shown += &session.query(number, statement);
     }

@@ -1,10 +1,10 @@
-//! As much of the Rust language as the checks need: comments, literals, braces, and items that only tests have.
+//! The parts of Rust's syntax that the checks need: comments, literals, braces, and items for tests only.
 
 pub fn words(code: &str) -> impl Iterator<Item = &str> {
     code.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|word| !word.is_empty())
 }
 
-/// The code without its comments, strings and characters, each of which becomes a blank.
+/// Replaces each comment, string and character literal by a blank.
 pub fn without_comments_and_strings(source: &str) -> String {
     let mut code = String::new();
     let mut rest = source;
@@ -21,7 +21,7 @@ pub fn without_comments_and_strings(source: &str) -> String {
     code
 }
 
-/// The length of the comment or literal at the start; 0 if there is none.
+/// Returns the length of the comment or literal at the start, or 0 if there is none.
 fn literal_or_comment(rest: &str) -> usize {
     let to_end_of = |end: &str, from: usize| rest[from..].find(end).map_or(rest.len(), |at| from + at + end.len());
     if rest.starts_with("//") {
@@ -54,7 +54,7 @@ fn literal_or_comment(rest: &str) -> usize {
     }
 }
 
-/// The position of the brace that closes one whose content starts here, or the end.
+/// Returns the position of the closing brace, given the content after the opening one. The end if there is none.
 pub fn matching_brace(content: &str) -> usize {
     let mut depth = 1;
     for (at, c) in content.char_indices() {
@@ -70,7 +70,7 @@ pub fn matching_brace(content: &str) -> usize {
     content.len()
 }
 
-/// The code without the items that are compiled for tests only.
+/// Removes the items that are compiled for tests only.
 pub fn without_tests(code: &str) -> String {
     let mut kept = String::new();
     let mut rest = code;
@@ -86,7 +86,7 @@ pub fn without_tests(code: &str) -> String {
     kept + rest
 }
 
-/// The length of the item at the start, or of what is left of its attribute and the item.
+/// Returns the length of the item at the start, including the rest of its attribute.
 fn length_of_item(code: &str) -> usize {
     let mut open = 0;
     let is_use = words(code).find(|word| !["pub", "crate", "super", "in"].contains(word)) == Some("use");

@@ -1,4 +1,4 @@
-//! The modules of the crate, and what each imports.
+//! The modules of the crate, and the modules that each imports.
 
 use super::lexer::{matching_brace, without_comments_and_strings, without_tests, words};
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,9 +12,9 @@ pub struct Crate {
 }
 
 struct Module {
-    /// The names that `use` declares, with the paths behind them.
+    /// The names that `use` declarations define, with their paths.
     names: BTreeMap<String, Vec<String>>,
-    /// Every path that leaves the module or may leave it.
+    /// Every path in `use` declarations, and those that begin with `crate`, `super` or `self`.
     paths: Vec<Vec<String>>,
 }
 
@@ -46,14 +46,14 @@ impl Crate {
         self.modules.keys().map(String::as_str)
     }
 
-    /// The modules that a module imports. An import of a name that another module re-exports is one of the module that
-    /// defines it.
+    /// Returns the modules that a module imports. For a name that another module re-exports, this is the module that defines
+    /// it.
     pub fn imports(&self, path: &str) -> BTreeSet<String> {
         let paths = self.modules[path].paths.iter();
         paths.filter_map(|used| self.resolve(path, used, 0)).filter(|found| found != path).collect()
     }
 
-    /// The module that a path leads to, as written in the module `from`; None outside the crate.
+    /// Returns the module of a path in the module `from`, or None if it is outside the crate.
     fn resolve(&self, from: &str, path: &[String], depth: usize) -> Option<String> {
         let mut at = from.to_owned();
         for (index, name) in path.iter().enumerate() {
@@ -102,7 +102,7 @@ impl Module {
     }
 }
 
-/// The paths that a `use` names, each with the name that it gets.
+/// Returns the paths of a `use` declaration, each with the name that it defines.
 fn use_tree(tree: &str, before: &[String]) -> Vec<(Vec<String>, String)> {
     let tree = tree.trim();
     let (head, group) = tree.split_once('{').map_or((tree, None), |(head, rest)| (head, Some(rest)));
@@ -123,7 +123,7 @@ fn use_tree(tree: &str, before: &[String]) -> Vec<(Vec<String>, String)> {
     if path.is_empty() { Vec::new() } else { vec![(path, name)] }
 }
 
-/// The parts of a list that commas separate, outside of braces.
+/// Splits a list at its commas outside of braces.
 pub fn parts(list: &str) -> Vec<&str> {
     let (mut depth, mut start, mut parts) = (0, 0, Vec::new());
     for (at, c) in list.char_indices() {
@@ -142,7 +142,7 @@ pub fn parts(list: &str) -> Vec<&str> {
     parts
 }
 
-/// The paths in code that begin with `crate`, `super` or `self`.
+/// Returns the paths in code that begin with `crate`, `super` or `self`.
 fn paths_in(code: &str) -> Vec<Vec<String>> {
     let is_name = |c: char| c.is_alphanumeric() || c == '_';
     let mut paths = Vec::new();
@@ -159,7 +159,7 @@ fn paths_in(code: &str) -> Vec<Vec<String>> {
     paths
 }
 
-/// The modules that code declares, such as `mod name;`.
+/// Returns the modules that code declares with `mod name;`.
 fn declared_modules(code: &str) -> BTreeSet<String> {
     let mut declared = BTreeSet::new();
     for (at, _) in code.match_indices("mod ") {
@@ -171,7 +171,7 @@ fn declared_modules(code: &str) -> BTreeSet<String> {
     declared
 }
 
-/// The module of a file, by its path below `src`.
+/// Returns the module of a file, given its path below `src`.
 fn module_path(file: &Path) -> String {
     let file = file.with_extension("");
     let names: Vec<&str> = file.iter().map(|name| name.to_str().expect("file names are text")).collect();
@@ -186,17 +186,17 @@ fn join(module: &str, name: &str) -> String {
     if module.is_empty() { name.to_owned() } else { format!("{module}::{name}") }
 }
 
-/// The module that contains this one; None for the root.
+/// Returns the module that contains this one, or None for the root.
 fn parent(module: &str) -> Option<&str> {
     (!module.is_empty()).then(|| module.rsplit_once("::").map_or("", |(parent, _)| parent))
 }
 
-/// Whether a module is another one or is contained in it.
+/// Returns whether a module is equal to another one or inside it.
 pub fn is_within(module: &str, outer: &str) -> bool {
     outer.is_empty() || module.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
 }
 
-/// Every source file below `dir`, as (path, content).
+/// Reads every source file below `dir`. Returns paths and contents.
 pub fn source_files(dir: &Path) -> Vec<(String, String)> {
     let entries = fs::read_dir(dir).unwrap_or_else(|error| panic!("{}: {error}", dir.display()));
     let mut found = Vec::new();
