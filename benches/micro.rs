@@ -1,4 +1,4 @@
-//! The small steps that a read and a new transaction are made of: `cargo bench --features bench`.
+//! Measures the steps of a read and of a new transaction: `cargo bench --features bench`.
 
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
@@ -9,7 +9,7 @@ fn main() {
     divan::main();
 }
 
-/// Page numbers without an end, each as far from the last as may be: as a join by an index reads.
+/// An endless series of scattered page numbers, as a join by an index reads them.
 fn scattered(pages: u32) -> impl FnMut() -> u32 {
     let mut at = 0u32;
     move || {
@@ -18,7 +18,7 @@ fn scattered(pages: u32) -> impl FnMut() -> u32 {
     }
 }
 
-/// Prose of which LZ4 leaves about half.
+/// Text that LZ4 compresses to about half.
 fn page(size: u32) -> Vec<u8> {
     let words = ["order", "of", "the", "careful", "customer", "ships", "by", "rail", "before", "noon"];
     let mut page = Vec::new();
@@ -51,7 +51,7 @@ fn decode(bencher: Bencher, form: Form) {
     let mut encoder = Encoder::new(header, form);
     encoder.page(1, &page);
     let file = encoder.finish();
-    let entry = verify(&file).expect("a whole file").entries[0];
+    let entry = verify(&file).expect("a valid file").entries[0];
     let frame = &file[entry.offset as usize..][..entry.size as usize];
     let mut decoded = vec![0; page.len()];
     bencher.bench_local(|| decode_page(black_box(frame), 1, &mut decoded));

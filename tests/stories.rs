@@ -1,8 +1,8 @@
-//! One module a story.
+//! Tests of the extension as its users run it: with the real Litestream, real SQLite hosts and real servers.
 
 mod support;
 
-/// What the extension does, told by those who use it.
+/// One module for each subject.
 mod stories {
     #[cfg(target_os = "linux")]
     mod artifacts;
@@ -54,8 +54,6 @@ mod stories {
     #[cfg(unix)]
     mod page_sizes;
     #[cfg(unix)]
-    mod places;
-    #[cfg(unix)]
     mod readme;
     #[cfg(unix)]
     mod rebuilds;
@@ -81,6 +79,8 @@ mod stories {
     mod time_travel;
     #[cfg(all(unix, feature = "http"))]
     mod trust;
+    #[cfg(unix)]
+    mod urls;
     #[cfg(unix)]
     mod verification;
     #[cfg(unix)]

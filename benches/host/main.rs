@@ -1,17 +1,18 @@
-//! A host of SQLite that runs one workload of the benchmark and prints what it took, as a line of JSON.
+//! A program with SQLite that runs one workload of the benchmark and prints its costs as a line of JSON.
 //!
-//!     bench-host <extension or -> <URI> <workload> [argument...]
+//!     bench-host <extension, or -> <URI> <workload> [argument...]
 //!
-//! | workload | what is timed |
+//! | workload | what is measured |
 //! |---|---|
 //! | `open` | opening and reading the schema |
-//! | `lookups <count> <passes> <threads>` | random lookups by key, each a transaction: one time a pass, that of the slowest thread |
+//! | `lookups <count> <passes> <threads>` | random lookups by key, each in a transaction: one time per pass, that of the slowest thread |
 //! | `scan <table>` | reading every row of a table |
-//! | `queries <file> <passes>` | the statements of a file: one time a pass |
-//! | `idle <connections> <seconds>` | nothing: open connections that ask nothing, after one lookup each |
+//! | `queries <file> <passes>` | the statements of a file: one time per pass |
+//! | `idle <connections> <seconds>` | nothing: connections that stay open and run no statement after the first |
 //!
-//! `seconds` are those times; `open` is the time of the first open; `first` the time from the open's end to the first
-//! row; `rows` a number that is the same if the rows were; `memory` the most memory that the process held, in bytes.
+//! `seconds` are those times; `open` is the time of the first open; `first` the time from the end of that open to the
+//! first row; `rows` a hash of the rows that does not depend on their order; `memory` the peak memory of the process in
+//! bytes. With LITESTREAM_HYDRATION_ENABLED, the second pass begins when the Go extension has downloaded the database.
 
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags, Result, Row, Statement};
@@ -32,19 +33,19 @@ fn main() {
     let (open, first, memory) = (open.as_secs_f64(), first.as_secs_f64(), peak_memory());
     let seconds: Vec<f64> = seconds.iter().map(Duration::as_secs_f64).collect();
     println!(r#"{{"open": {open}, "first": {first}, "seconds": {seconds:?}, "rows": {rows}, "memory": {memory}}}"#);
-    // What an extension does at the end of a process is no part of the workload.
+    // What an extension does at the end of a process is not part of the workload.
     std::process::exit(0);
 }
 
-/// Loads an extension into SQLite itself: its VFS is then there for every connection.
+/// Loads an extension into SQLite, so that every connection can use its VFS.
 fn load(extension: &str) -> Result<()> {
     let connection = Connection::open_in_memory()?;
-    // SAFETY: the benchmark names an extension to load.
+    // SAFETY: the extension is a library that the benchmark built or installed.
     let loaded = unsafe {
         connection.load_extension_enable()?;
         connection.load_extension(extension, None::<&str>)
     };
-    // Some VFSes go with the connection that brought them.
+    // Some VFSes are unregistered with the connection that loaded them.
     std::mem::forget(connection);
     loaded
 }
@@ -79,7 +80,11 @@ fn run(uri: &str, workload: &[&str]) -> Result<Measured> {
         }
         ["queries", file, passes] => {
             let queries = std::fs::read_to_string(file).expect("a file of SQL");
-            (0..number(passes)).map(|_| rows.run(&connection, &queries)).collect::<Result<_>>()?
+            let mut pass = |pass| {
+                finish_hydration(&connection, pass)?;
+                rows.run(&connection, &queries)
+            };
+            (0..number(passes)).map(&mut pass).collect::<Result<_>>()?
         }
         ["idle", connections, seconds] => {
             let others: Vec<Connection> = (1..number(connections)).map(|_| self::open(uri)).collect::<Result<_>>()?;
@@ -87,12 +92,12 @@ fn run(uri: &str, workload: &[&str]) -> Result<Measured> {
             others.into_iter().for_each(std::mem::forget);
             Vec::new()
         }
-        _ => panic!("{workload:?} is no workload"),
+        _ => panic!("unknown workload: {workload:?}"),
     };
     Ok(Measured { open, first: rows.first.unwrap_or_default(), seconds, rows: rows.sum })
 }
 
-/// What was read in the last pass, in a sum that does not mind the order.
+/// The rows of the last pass, as a sum of hashes that does not depend on their order.
 #[derive(Default)]
 struct Rows {
     sum: u64,
@@ -134,7 +139,23 @@ fn hash(row: &Row, columns: usize) -> Result<u64> {
     Ok(hasher.finish())
 }
 
-/// Every thread has a connection of its own, and asks for keys of its own. A pass begins when all are ready.
+/// Waits before each pass but the first until the Go extension has downloaded the database to a local file.
+fn finish_hydration(connection: &Connection, pass: usize) -> Result<()> {
+    if pass == 0 || std::env::var_os("LITESTREAM_HYDRATION_ENABLED").is_none() {
+        return Ok(());
+    }
+    let deadline = Instant::now() + Duration::from_secs(120);
+    let progress = |row: &Row| row.get::<_, String>(0);
+    while connection.query_row("PRAGMA litestream_hydration_progress", [], progress)? != "100.0" {
+        assert!(Instant::now() < deadline, "hydration did not end within two minutes");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    // The last pages are written after the progress is complete.
+    std::thread::sleep(Duration::from_millis(500));
+    Ok(())
+}
+
+/// Looks up random keys in several threads, each with its own connection and keys. A pass begins when all threads are ready.
 fn lookups(uri: &str, count: usize, passes: usize, threads: usize) -> Result<(Vec<Duration>, u64)> {
     let barrier = std::sync::Barrier::new(threads);
     let one = |thread: usize| -> Result<(Vec<Duration>, u64)> {
@@ -143,8 +164,11 @@ fn lookups(uri: &str, count: usize, passes: usize, threads: usize) -> Result<(Ve
         let mut statement = connection.prepare("SELECT * FROM orders WHERE o_orderkey = ?")?;
         let columns = statement.column_count();
         let mut sum = 0u64;
-        let mut pass = |_| {
+        let mut pass = |pass| {
+            // A failure is reported after the barrier, where the other threads wait.
+            let hydrated = finish_hydration(&connection, pass);
             barrier.wait();
+            hydrated?;
             let start = Instant::now();
             let mut keys = Keys(thread as u64);
             sum = 0;
@@ -159,7 +183,7 @@ fn lookups(uri: &str, count: usize, passes: usize, threads: usize) -> Result<(Ve
     };
     let results: Vec<_> = std::thread::scope(|scope| {
         let running: Vec<_> = (0..threads).map(|thread| scope.spawn(move || one(thread))).collect();
-        running.into_iter().map(|thread| thread.join().expect("a thread that ends well")).collect::<Result<_>>()
+        running.into_iter().map(|thread| thread.join().expect("a thread that does not panic")).collect::<Result<_>>()
     })?;
     let slowest = |pass: usize| results.iter().map(|(times, _)| times[pass]).max().unwrap_or_default();
     let sum = results.iter().fold(0u64, |sum, (_, rows)| sum.wrapping_add(*rows));
@@ -179,7 +203,7 @@ impl Keys {
     }
 }
 
-/// As Linux counts it; 0 elsewhere.
+/// Returns the peak memory of this process in bytes on Linux, and 0 on other systems.
 fn peak_memory() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));

@@ -1,9 +1,9 @@
-//! An S3 server over a directory, as far away as one likes: for benchmarks.
+//! An S3 server over a directory for benchmarks, with an adjustable latency and bandwidth.
 //!
-//! Prints its endpoint, then obeys lines on its standard input until that ends:
+//! Prints its endpoint, then runs the commands on its standard input until that ends:
 //!
-//! - `distance <ms> <MB/s>`: from now on, every request waits so long, and every answer comes at so many bytes a second;
-//! - `counts`: prints what was asked since the last such line, as JSON.
+//! - `distance <ms> <MB/s>`: sets the time to the first byte of each response, and the rate of the bytes after it;
+//! - `counts`: prints the counts of requests since the last such command, as JSON.
 
 mod distance;
 mod objects;
@@ -19,7 +19,7 @@ use std::net::TcpListener;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// For both variables that S3 clients take credentials from.
+/// The value of both environment variables from which S3 clients take credentials.
 const CREDENTIAL: &str = "benchmark";
 
 fn main() {
@@ -35,24 +35,24 @@ fn main() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(serve(listener, service));
     });
-    say(&endpoint);
-    std::io::stdin().lock().lines().map_while(Result::ok).for_each(|line| obey(&distance, &line));
+    print_line(&endpoint);
+    std::io::stdin().lock().lines().map_while(Result::ok).for_each(|line| run_command(&distance, &line));
 }
 
-fn obey(distance: &Distance, line: &str) {
+fn run_command(distance: &Distance, line: &str) {
     match line.split(' ').collect::<Vec<_>>()[..] {
         ["distance", ms, rate] => {
-            distance.set(ms.parse().expect("milliseconds"), rate.parse().expect("megabytes a second"));
-            say("ok");
+            distance.set(ms.parse().expect("milliseconds"), rate.parse().expect("megabytes per second"));
+            print_line("ok");
         }
-        ["counts"] => say(&distance.take_counts()),
-        _ => panic!("{line:?} is no command"),
+        ["counts"] => print_line(&distance.take_counts()),
+        _ => panic!("unknown command: {line:?}"),
     }
 }
 
-fn say(line: &str) {
+fn print_line(line: &str) {
     println!("{line}");
-    std::io::stdout().flush().expect("somebody listens");
+    std::io::stdout().flush().expect("a reader of standard output");
 }
 
 async fn serve(listener: TcpListener, service: S3Service) {
@@ -60,11 +60,11 @@ async fn serve(listener: TcpListener, service: S3Service) {
     let server = Builder::new(TokioExecutor::new());
     loop {
         let (stream, _) = listener.accept().await.expect("a connection");
-        // Small answers must not be held back for a client's acknowledgement.
+        // Small responses must not wait for the client's acknowledgement.
         stream.set_nodelay(true).expect("a socket");
         let connection = server.serve_connection(TokioIo::new(stream), service.clone()).into_owned();
         tokio::spawn(async move {
-            // A client that goes away in the middle of an answer is no failure of the server.
+            // A client that disconnects in the middle of a response is not a failure of the server.
             let _ = connection.await;
         });
     }

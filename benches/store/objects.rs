@@ -1,5 +1,5 @@
-//! What Litestream and its readers ask of a bucket, over a directory. Bodies come from the system's file cache, so that
-//! the server costs little beside those that it is there to measure.
+//! The S3 operations that Litestream and its readers use, over a directory. Bodies come from the file cache of the system,
+//! so that the server costs little compared with the programs that are measured.
 
 use crate::distance::{Distance, Kind};
 use async_trait::async_trait;
@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Buckets as directories of a root.
+/// The buckets: directories below a root.
 #[derive(Debug)]
 pub struct Objects {
     root: PathBuf,
@@ -22,7 +22,7 @@ pub struct Objects {
 }
 
 impl Objects {
-    /// Over the directory `root`.
+    /// Serves the directory `root`.
     pub fn new(root: PathBuf, distance: Arc<Distance>) -> Objects {
         Objects { root, distance, uploads: AtomicU64::new(0) }
     }
@@ -35,23 +35,23 @@ impl Objects {
         self.root.join(format!(".upload-{upload}-{number}"))
     }
 
-    /// Writes an object under another name first, so that none is ever seen in part.
+    /// Writes an object under another name first, so that no reader sees a part of it.
     fn put(&self, bucket: &str, key: &str, bytes: &[u8]) -> S3Result<ETag> {
         let path = self.path(bucket, key);
         let written = self.part("whole", self.uploads.fetch_add(1, Ordering::Relaxed) as i32);
-        path.parent().map_or(Ok(()), fs::create_dir_all).map_err(refused)?;
-        fs::write(&written, bytes).and_then(|()| fs::rename(&written, &path)).map_err(refused)?;
-        Ok(tag(&fs::metadata(&path).map_err(refused)?))
+        path.parent().map_or(Ok(()), fs::create_dir_all).map_err(s3_error_of)?;
+        fs::write(&written, bytes).and_then(|()| fs::rename(&written, &path)).map_err(s3_error_of)?;
+        Ok(tag(&fs::metadata(&path).map_err(s3_error_of)?))
     }
 }
 
-/// An object is never changed in place, so when it was written and how long it is tell it from others of its name.
+/// The ETag of an object: its modification time and size, because no object is changed in place.
 fn tag(metadata: &Metadata) -> ETag {
     let written = metadata.modified().ok().and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
     ETag::Strong(format!("{:x}-{:x}", written.unwrap_or_default().as_nanos(), metadata.len()))
 }
 
-fn refused(error: std::io::Error) -> s3s::S3Error {
+fn s3_error_of(error: std::io::Error) -> s3s::S3Error {
     match error.kind() {
         ErrorKind::NotFound => s3_error!(NoSuchKey),
         _ => s3_error!(error, InternalError),
@@ -71,7 +71,7 @@ fn timestamp(metadata: &Metadata) -> Option<Timestamp> {
     metadata.modified().ok().map(Timestamp::from)
 }
 
-/// The objects whose keys begin with `prefix`, below `directory` of the bucket.
+/// Returns the objects whose keys begin with `prefix`.
 fn list(bucket: &Path, prefix: &str) -> S3Result<Vec<(String, Metadata)>> {
     let directory = prefix.rsplit_once('/').map_or("", |(directory, _)| directory);
     let mut found = Vec::new();
@@ -80,12 +80,12 @@ fn list(bucket: &Path, prefix: &str) -> S3Result<Vec<(String, Metadata)>> {
         let entries = match bucket.join(&directory).read_dir() {
             Ok(entries) => entries,
             Err(error) if error.kind() == ErrorKind::NotFound => continue,
-            Err(error) => return Err(refused(error)),
+            Err(error) => return Err(s3_error_of(error)),
         };
         for entry in entries {
-            let entry = entry.map_err(refused)?;
+            let entry = entry.map_err(s3_error_of)?;
             let key = [&directory, &*entry.file_name().to_string_lossy()].join("/").trim_start_matches('/').to_owned();
-            let metadata = entry.metadata().map_err(refused)?;
+            let metadata = entry.metadata().map_err(s3_error_of)?;
             if metadata.is_dir() {
                 directories.push(key);
             } else if key.starts_with(prefix) {
@@ -100,10 +100,10 @@ fn list(bucket: &Path, prefix: &str) -> S3Result<Vec<(String, Metadata)>> {
 #[async_trait]
 impl S3 for Objects {
     async fn get_object(&self, request: S3Request<GetObjectInput>) -> S3Result<S3Response<GetObjectOutput>> {
-        let travelling = self.distance.travel(Kind::Read).await;
+        let in_progress = self.distance.start_request(Kind::Read).await;
         let input = request.input;
-        let mut file = File::open(self.path(&input.bucket, &input.key)).map_err(refused)?;
-        let metadata = file.metadata().map_err(refused)?;
+        let mut file = File::open(self.path(&input.bucket, &input.key)).map_err(s3_error_of)?;
+        let metadata = file.metadata().map_err(s3_error_of)?;
         let (size, e_tag) = (metadata.len(), tag(&metadata));
         if input
             .if_match
@@ -113,11 +113,11 @@ impl S3 for Objects {
         }
         let range = input.range.map_or(Ok(0..size), |range| range.check(size))?;
         let mut bytes = BytesMut::zeroed((range.end - range.start) as usize);
-        file.seek(SeekFrom::Start(range.start)).and_then(|_| file.read_exact(&mut bytes)).map_err(refused)?;
+        file.seek(SeekFrom::Start(range.start)).and_then(|_| file.read_exact(&mut bytes)).map_err(s3_error_of)?;
         let content_range = input.range.map(|_| format!("bytes {}-{}/{size}", range.start, range.end - 1));
         Ok(S3Response::new(GetObjectOutput {
             content_length: Some(bytes.len() as i64),
-            body: Some(StreamingBlob::wrap(travelling.answer(bytes.freeze()))),
+            body: Some(StreamingBlob::wrap(in_progress.respond(bytes.freeze()))),
             content_range,
             e_tag: Some(e_tag),
             last_modified: timestamp(&metadata),
@@ -126,8 +126,8 @@ impl S3 for Objects {
     }
 
     async fn head_object(&self, request: S3Request<HeadObjectInput>) -> S3Result<S3Response<HeadObjectOutput>> {
-        let _travelling = self.distance.travel(Kind::Other).await;
-        let metadata = fs::metadata(self.path(&request.input.bucket, &request.input.key)).map_err(refused)?;
+        let _in_progress = self.distance.start_request(Kind::Other).await;
+        let metadata = fs::metadata(self.path(&request.input.bucket, &request.input.key)).map_err(s3_error_of)?;
         Ok(S3Response::new(HeadObjectOutput {
             content_length: Some(metadata.len() as i64),
             e_tag: Some(tag(&metadata)),
@@ -137,7 +137,7 @@ impl S3 for Objects {
     }
 
     async fn head_bucket(&self, _: S3Request<HeadBucketInput>) -> S3Result<S3Response<HeadBucketOutput>> {
-        let _travelling = self.distance.travel(Kind::Other).await;
+        let _in_progress = self.distance.start_request(Kind::Other).await;
         Ok(S3Response::new(HeadBucketOutput::default()))
     }
 
@@ -145,7 +145,7 @@ impl S3 for Objects {
         &self,
         _: S3Request<GetBucketLocationInput>,
     ) -> S3Result<S3Response<GetBucketLocationOutput>> {
-        let _travelling = self.distance.travel(Kind::Other).await;
+        let _in_progress = self.distance.start_request(Kind::Other).await;
         Ok(S3Response::new(GetBucketLocationOutput::default()))
     }
 
@@ -153,7 +153,7 @@ impl S3 for Objects {
         &self,
         request: S3Request<ListObjectsV2Input>,
     ) -> S3Result<S3Response<ListObjectsV2Output>> {
-        let _travelling = self.distance.travel(Kind::List).await;
+        let _in_progress = self.distance.start_request(Kind::List).await;
         let input = request.input;
         let mut found = list(&self.root.join(&input.bucket), input.prefix.as_deref().unwrap_or_default())?;
         let after = input.continuation_token.as_ref().max(input.start_after.as_ref());
@@ -182,15 +182,15 @@ impl S3 for Objects {
     }
 
     async fn put_object(&self, request: S3Request<PutObjectInput>) -> S3Result<S3Response<PutObjectOutput>> {
-        let _travelling = self.distance.travel(Kind::Other).await;
+        let _in_progress = self.distance.start_request(Kind::Other).await;
         let input = request.input;
         let e_tag = self.put(&input.bucket, &input.key, &collect(input.body).await?)?;
         Ok(S3Response::new(PutObjectOutput { e_tag: Some(e_tag), ..PutObjectOutput::default() }))
     }
 
     async fn delete_object(&self, request: S3Request<DeleteObjectInput>) -> S3Result<S3Response<DeleteObjectOutput>> {
-        let _travelling = self.distance.travel(Kind::Other).await;
-        // To S3 it is no failure if there is none.
+        let _in_progress = self.distance.start_request(Kind::Other).await;
+        // To S3, deleting a missing object is not an error.
         let _ = fs::remove_file(self.path(&request.input.bucket, &request.input.key));
         Ok(S3Response::new(DeleteObjectOutput::default()))
     }
@@ -199,7 +199,7 @@ impl S3 for Objects {
         &self,
         request: S3Request<DeleteObjectsInput>,
     ) -> S3Result<S3Response<DeleteObjectsOutput>> {
-        let _travelling = self.distance.travel(Kind::Other).await;
+        let _in_progress = self.distance.start_request(Kind::Other).await;
         let keys = request.input.delete.objects.into_iter().map(|object| object.key);
         let delete = |key: String| {
             let _ = fs::remove_file(self.path(&request.input.bucket, &key));
@@ -213,7 +213,7 @@ impl S3 for Objects {
         &self,
         request: S3Request<CreateMultipartUploadInput>,
     ) -> S3Result<S3Response<CreateMultipartUploadOutput>> {
-        let _travelling = self.distance.travel(Kind::Other).await;
+        let _in_progress = self.distance.start_request(Kind::Other).await;
         Ok(S3Response::new(CreateMultipartUploadOutput {
             upload_id: Some(self.uploads.fetch_add(1, Ordering::Relaxed).to_string()),
             bucket: Some(request.input.bucket),
@@ -223,10 +223,10 @@ impl S3 for Objects {
     }
 
     async fn upload_part(&self, request: S3Request<UploadPartInput>) -> S3Result<S3Response<UploadPartOutput>> {
-        let _travelling = self.distance.travel(Kind::Other).await;
+        let _in_progress = self.distance.start_request(Kind::Other).await;
         let input = request.input;
         let part = self.part(&input.upload_id, input.part_number);
-        fs::write(part, collect(input.body).await?).map_err(refused)?;
+        fs::write(part, collect(input.body).await?).map_err(s3_error_of)?;
         let e_tag = Some(ETag::Strong(input.part_number.to_string()));
         Ok(S3Response::new(UploadPartOutput { e_tag, ..UploadPartOutput::default() }))
     }
@@ -235,13 +235,13 @@ impl S3 for Objects {
         &self,
         request: S3Request<CompleteMultipartUploadInput>,
     ) -> S3Result<S3Response<CompleteMultipartUploadOutput>> {
-        let _travelling = self.distance.travel(Kind::Other).await;
+        let _in_progress = self.distance.start_request(Kind::Other).await;
         let input = request.input;
         let mut bytes = Vec::new();
         let parts = input.multipart_upload.and_then(|upload| upload.parts).unwrap_or_default();
         for number in parts.into_iter().filter_map(|part| part.part_number) {
             let part = self.part(&input.upload_id, number);
-            bytes.extend(fs::read(&part).and_then(|read| fs::remove_file(&part).map(|()| read)).map_err(refused)?);
+            bytes.extend(fs::read(&part).and_then(|read| fs::remove_file(&part).map(|()| read)).map_err(s3_error_of)?);
         }
         Ok(S3Response::new(CompleteMultipartUploadOutput {
             e_tag: Some(self.put(&input.bucket, &input.key, &bytes)?),

@@ -1,4 +1,4 @@
--- Twelve questions of the kind that TPC-H asks: scans, joins by index, groups, sorts.
+-- Twelve queries similar to those of TPC-H: scans, joins by index, groups, sorts.
 SELECT l_returnflag, l_linestatus, sum(l_quantity), sum(l_extendedprice * (1 - l_discount)), avg(l_tax), count(*)
 FROM lineitem WHERE l_shipdate <= '1998-06-01' GROUP BY 1, 2 ORDER BY 1, 2;
 

@@ -1,20 +1,32 @@
-"""Runs workloads for those who compete: a local file, the Go extension, this extension."""
+"""Runs workloads for the competitors: a local file, the Go extension, this extension."""
 
+import contextlib
 import dataclasses
 import json
 import os
 import pathlib
 import statistics
 import subprocess
+import sys
+import tempfile
+import time
 
 from store import Store
 
 LOCAL, GO, THIS = "local file", "Go extension", "this extension"
+# The Go extension, which downloads the whole database to a local file in the background.
+HYDRATED = "Go extension with hydration"
+RUNS = 5
+MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
+
+
+class Failed(SystemExit):
+    """A run that failed or did not end."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """What runs of one workload took: medians, and the most memory."""
+    """What the runs of one workload took: medians, and the peak memory."""
 
     seconds: float
     first: float
@@ -24,6 +36,7 @@ class Result:
     rows: int
     runs: int
     counts: dict
+    hydrated: bool = False
 
     @property
     def requests(self):
@@ -32,65 +45,122 @@ class Result:
 
 @dataclasses.dataclass(frozen=True)
 class Contest:
-    """The programs, the databases and the distance."""
+    """The programs, the databases, and the distance of the server."""
 
     host: pathlib.Path
-    extensions: dict  # by competitor
+    litestream: pathlib.Path
+    libraries: dict  # by competitor
     database: pathlib.Path  # the local file
     replicas: dict  # their URLs, by name
-    files: dict  # what lies in them: level, first and last TXID of each file
+    files: dict  # level, first and last TXID of each file of a replica, by name
     snapshot_bytes: int
+    work: pathlib.Path  # for temporary files
     store: Store
     latency: float  # ms
     bandwidth: float  # MB/s
     limit: float  # seconds until a run is given up
+    notes: list = dataclasses.field(default_factory=list)
 
     @property
     def database_bytes(self):
         return self.database.stat().st_size
 
-    def run(self, who, workload, replica="", cache=None, latency=None, warm=False):
-        """One process. If it is to be warm, its first pass is not counted."""
+    @property
+    def large_cache(self):
+        """A cache size that holds the database, in bytes."""
+        return 2 * self.database_bytes
+
+    def run(self, who, workload, replica="", database=None, cache=None, latency=None, warm=False):
+        """Runs one process. The first pass of a warm workload is not counted."""
         environment = {**os.environ, **self.store.environment}
         environment.pop("AWS_CA_BUNDLE", None)
-        extension, uri = "-", f"file:{self.database}"
+        extension, uri = "-", f"file:{database or self.database}"
         if who != LOCAL:
-            extension, uri = self.extensions[who], "file:replica.db?vfs=litestream"
-            if cache:
-                # In bytes. The Go extension reads it from the URI alone.
-                uri += f"&cache_size={cache}"
+            extension, uri = self.libraries[GO if who == HYDRATED else who], "file:replica.db?vfs=litestream"
+            # The Go extension always gets the cache that serves it best. It reads the size from the URI only.
+            cache = cache if who == THIS else self.large_cache
+            uri += f"&cache_size={cache}" if cache else ""
             environment["LITESTREAM_REPLICA_URL"] = self.replicas[replica]
             environment["LITESTREAM_LOG_LEVEL"] = "error"
-        self.store.move(self.latency if latency is None else latency, self.bandwidth)
-        self.store.counts()
+        self._move(latency)
         command = [str(argument) for argument in (self.host, extension, uri, *workload)]
-        process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        before = os.times()
-        try:
-            output, errors = process.communicate(timeout=self.limit)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            raise SystemExit(f"{who} did not end {' '.join(command)} within {self.limit} s") from None
-        after = os.times()
-        if process.returncode != 0:
-            raise SystemExit(f"{who}: {' '.join(command)}\n{errors}")
-        told = json.loads(output.splitlines()[-1])
-        seconds = told["seconds"][1:] if warm else told["seconds"]
+        with contextlib.ExitStack() as stack:
+            if who == HYDRATED:
+                environment["LITESTREAM_HYDRATION_ENABLED"] = "true"
+                # The file is left behind if the process exits with open connections.
+                environment["TMPDIR"] = stack.enter_context(tempfile.TemporaryDirectory(dir=self.work))
+            output, _, cpu, _ = self._run_program(who, command, environment)
+        printed = json.loads(output.splitlines()[-1])
+        seconds = printed["seconds"][1:] if warm else printed["seconds"]
         return Result(
             seconds=statistics.median(seconds) if seconds else 0.0,
-            first=told["first"],
-            open=told["open"],
-            cpu=after.children_user + after.children_system - before.children_user - before.children_system,
-            memory=told["memory"],
-            rows=told["rows"],
+            first=printed["first"],
+            open=printed["open"],
+            cpu=cpu,
+            memory=printed["memory"],
+            rows=printed["rows"],
             runs=max(len(seconds), 1),
             counts=self.store.counts(),
+            hydrated=who == HYDRATED,
         )
 
+    def restore_and_run(self, workload, replica):
+        """Restores the replica with Litestream, then runs the workload over the restored file."""
+        with tempfile.TemporaryDirectory(dir=self.work) as directory:
+            restored = pathlib.Path(directory) / "restored.db"
+            environment = {**os.environ, **self.store.environment}
+            environment.pop("AWS_CA_BUNDLE", None)
+            self._move(None)
+            command = [str(self.litestream), "restore", "-o", str(restored), self.replicas[replica]]
+            _, seconds, cpu, memory = self._run_program("litestream restore", command, environment)
+            counts = self.store.counts()
+            local = self.run(LOCAL, workload, database=restored)
+        return dataclasses.replace(
+            local,
+            seconds=seconds + local.seconds,
+            cpu=cpu + local.cpu,
+            memory=max(memory, local.memory),
+            counts=counts,
+        )
+
+    def _move(self, latency):
+        """Sets the distance of the server, and its counts to zero."""
+        self.store.move(self.latency if latency is None else latency, self.bandwidth)
+        self.store.counts()
+
+    def _run_program(self, who, command, environment):
+        """Runs a program to its end. Returns what it printed, its seconds, its CPU seconds, and its peak memory in bytes."""
+        with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
+            started = time.monotonic()
+            process = subprocess.Popen(command, env=environment, stdout=output, stderr=errors)
+            try:
+                usage = self._wait(process, started)
+            except TimeoutError:
+                raise Failed(f"{who}: {' '.join(command)} did not end within {self.limit:g} s") from None
+            seconds = time.monotonic() - started
+            output.seek(0)
+            errors.seek(0)
+            if process.returncode != 0:
+                raise Failed(f"{who}: {' '.join(command)}\n{errors.read()}")
+            return output.read(), seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * MAXRSS_UNIT
+
+    def _wait(self, process, started):
+        """Waits for the end of a process, and returns its resource usage."""
+        while True:
+            pid, status, usage = os.wait4(process.pid, os.WNOHANG)
+            if pid:
+                process.returncode = os.waitstatus_to_exitcode(status)
+                return usage
+            if time.monotonic() - started > self.limit:
+                process.kill()
+                process.wait()
+                raise TimeoutError
+            time.sleep(0.002)
+
     def median(self, results):
-        """Runs of the same workload as one."""
+        """Returns the median of runs of the same workload."""
         if len({result.rows for result in results}) > 1:
-            raise SystemExit("the same workload read other rows")
+            raise SystemExit("the runs of one workload read different rows")
         middle = sorted(results, key=lambda result: result.seconds)[len(results) // 2]
         return dataclasses.replace(
             middle,
@@ -100,12 +170,33 @@ class Contest:
         )
 
     def in_turn(self, runs, workload, **options):
-        """Runs a workload for each in turn, `runs[name]` times, so that all meet the same weather."""
+        """Runs a workload `runs[name]` times for each competitor, in turn, so that all run under the same load.
+
+        The result of the Go extension is the better one of those with and without hydration.
+        """
         results = {name: [] for name in runs}
         for turn in range(max(runs.values())):
-            for name in (name for name in runs if turn < runs[name]):
-                results[name].append(self.run(name, workload, **options))
+            for name in [name for name in results if turn < runs[name]]:
+                try:
+                    results[name].append(self.run(name, workload, **options))
+                except Failed as failure:
+                    if name != HYDRATED:
+                        raise
+                    del results[name]
+                    self._note(workload, failure)
         medians = {name: self.median(of_one) for name, of_one in results.items()}
-        if len({result.rows for result in medians.values()}) > 1:
+        rows = {result.rows for name, result in medians.items() if name != HYDRATED}
+        if len(rows) > 1:
             raise SystemExit(f"not the same rows: { {name: result.rows for name, result in medians.items()} }")
+        hydrated = medians.pop(HYDRATED, None)
+        if hydrated and hydrated.rows not in rows:
+            self._note(workload, "it read different rows")
+        elif hydrated and (GO not in medians or hydrated.seconds < medians[GO].seconds):
+            medians[GO] = hydrated
         return medians
+
+    def _note(self, workload, failure):
+        """Records that hydration does not work for a workload."""
+        name = " ".join(pathlib.Path(str(argument)).name for argument in workload)
+        reason = str(failure).strip().splitlines()[-1]
+        self.notes.append(f"With hydration, the Go extension failed `{name}`: {reason}")

@@ -1,7 +1,6 @@
-"""The database of the benchmark: a wholesaler's, with the tables of TPC-H and made-up content, the same each time.
+"""The database of the benchmark: the tables of TPC-H with generated content, which is the same each time.
 
-Orders and their items are written as a shop writes them, side by side, so that the pages of the tables lie among
-each other. At scale 1 it has about 150 MB in pages of 4 KiB.
+Orders and their items are written together, as a shop writes them, so that the pages of both tables are interleaved. At scale 1 it has about 150 MB in pages of 4 KiB.
 """
 
 import sqlite3
@@ -33,7 +32,7 @@ CREATE INDEX lineitem_by_part ON lineitem (l_partkey);
 CREATE INDEX lineitem_by_shipdate ON lineitem (l_shipdate);
 """
 
-# pick(i, salt, n): a number from 0 to n - 1 that i and salt decide. words(i, salt, n): some n letters of prose.
+# pick(i, salt, n): a number from 0 to n - 1 that depends on i and salt only. words(i, salt, n): n letters of text.
 NUMBERS = "WITH RECURSIVE number (i) AS (SELECT :first UNION ALL SELECT i + 1 FROM number WHERE i < :last) "
 
 STOCK = {
@@ -85,7 +84,7 @@ def words(i, salt, n):
 
 
 def make(path, scale=1.0):
-    """Writes the database, in WAL mode as Litestream wants it."""
+    """Creates the database in WAL mode, which Litestream requires."""
     orders = int(ORDERS * scale)
     sizes = {"customers": orders // 10, "parts": orders * 2 // 15, "suppliers": max(orders // 150, 10)}
     db = sqlite3.connect(path, isolation_level=None)

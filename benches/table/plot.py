@@ -7,7 +7,7 @@ COLOURS = {"Go extension": "#b3541e", "this extension": "#1a6b8f", "limit": "#77
 
 
 def draw(title, x_title, y_title, lines):
-    """`lines`: (name, [(x, y)…], dashed). Both axes are logarithmic."""
+    """Draws `lines`: (name, [(x, y)…], dashed). Both axes are logarithmic."""
     xs = sorted({x for _, points, _ in lines for x, _ in points})
     ys = [y for _, points, _ in lines for _, y in points]
     low, high = 10 ** math.floor(math.log10(min(ys))), 10 ** math.ceil(math.log10(max(ys)))

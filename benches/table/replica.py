@@ -1,4 +1,4 @@
-"""The real Litestream, as a primary that is told when to look at its database."""
+"""Replicates a database with Litestream, which syncs only on request."""
 
 import os
 import shutil
@@ -21,7 +21,7 @@ NEVER = 24 * 3600
 
 
 class Primary:
-    """A running `litestream replicate`; its files lie beside the database."""
+    """A running `litestream replicate`; its files are next to the database."""
 
     def __init__(self, program, database, url, environment=(), compaction=NEVER, snapshot=NEVER):
         self.program, self.database, self.url = program, database, url
@@ -39,7 +39,7 @@ class Primary:
         deadline = time.monotonic() + 60
         while not (self.work / "socket").exists():
             if self.process.poll() is not None or time.monotonic() > deadline:
-                raise SystemExit("litestream does not start:\n" + (self.work / "litestream.log").read_text())
+                raise SystemExit("litestream did not start:\n" + (self.work / "litestream.log").read_text())
             time.sleep(0.02)
 
     def __enter__(self):
@@ -50,12 +50,12 @@ class Primary:
         self.process.wait()
 
     def sync(self):
-        """Replicates all that is committed."""
-        self._ask("sync", "-wait", "-timeout", "100", "-socket", self.work / "socket", self.database)
+        """Replicates all committed transactions."""
+        self._run("sync", "-wait", "-timeout", "100", "-socket", self.work / "socket", self.database)
 
     def files(self):
-        """The replica's files: level, first and last TXID."""
-        lines = self._ask("ltx", "-level", "all", self.url).splitlines()[1:]
+        """Returns the files of the replica: level, first and last TXID."""
+        lines = self._run("ltx", "-level", "all", self.url).splitlines()[1:]
         return [(int(level), int(first, 16), int(last, 16)) for level, first, last, *_ in map(str.split, lines)]
 
     def wait_for_level(self, level, txid=1):
@@ -63,18 +63,18 @@ class Primary:
         deadline = time.monotonic() + 120
         while not any(at == level and last >= txid for at, _, last in self.files()):
             if time.monotonic() > deadline:
-                raise SystemExit(f"litestream writes nothing to level {level}:\n" + (self.work / "litestream.log").read_text())
+                raise SystemExit(f"litestream wrote no file to level {level}:\n" + (self.work / "litestream.log").read_text())
             time.sleep(0.2)
 
-    def _ask(self, *arguments):
-        asked = subprocess.run([self.program, *arguments], env=self.environment, capture_output=True, text=True)
-        if asked.returncode != 0:
-            raise SystemExit(f"litestream {arguments[0]}: {asked.stdout}{asked.stderr}")
-        return asked.stdout
+    def _run(self, *arguments):
+        finished = subprocess.run([self.program, *arguments], env=self.environment, capture_output=True, text=True)
+        if finished.returncode != 0:
+            raise SystemExit(f"litestream {arguments[0]}: {finished.stdout}{finished.stderr}")
+        return finished.stdout
 
 
 def once(program, database, url, environment=()):
-    """Replicates a database that does not change: its first file, and a snapshot."""
+    """Replicates a database that does not change: its first file and a snapshot."""
     with Primary(program, database, url, environment, snapshot=2) as primary:
         primary.sync()
         primary.wait_for_level(9)
@@ -82,7 +82,7 @@ def once(program, database, url, environment=()):
 
 
 def history(program, database, url, environment=(), compacted=330, fresh=45):
-    """Replicates a database that is written to: files at levels 0, 1 and 9, of which a chain needs some fifty."""
+    """Replicates a database during writes: files at levels 0, 1 and 9, of which a reader needs about fifty."""
     with Primary(program, database, url, environment, snapshot=3, compaction=1) as primary:
         primary.sync()
         primary.wait_for_level(9)

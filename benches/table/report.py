@@ -1,6 +1,7 @@
 """The table as Markdown."""
 
 from contest import GO, LOCAL, THIS
+from rows import SIZE, TIME, TRAFFIC
 
 HEAD = (
     "| work | local file | Go extension | this extension | × local file | × Go extension | aim |\n"
@@ -17,11 +18,11 @@ def times(rows):
 
 
 def costs(rows):
-    return COSTS + "".join(_costs(row) for row in rows)
+    return COSTS + "".join(_costs(row) for row in rows if row.kind != SIZE)
 
 
 def _times(row):
-    show = _seconds if row.is_time else _traffic
+    show = {TIME: _seconds, TRAFFIC: _traffic, SIZE: _megabytes}[row.kind]
     shown = [show(row.results[name]) if name in row.results else "–" for name in (LOCAL, GO, THIS)]
     cells = [row.work, *shown, _ratio(row, LOCAL), _ratio(row, GO), row.aim]
     return "| " + " | ".join(cells) + " |\n"
@@ -31,16 +32,22 @@ def _traffic(result):
     return f"{result.requests:,} requests, {result.memory / 1e6:.0f} MB"
 
 
+def _megabytes(size):
+    return f"{size / 1e6:.1f} MB"
+
+
 def _seconds(result):
-    once = " (once)" if result.runs == 1 else ""
-    return f"{result.seconds:.3f} s{once}" if result.seconds < 10 else f"{result.seconds:.1f} s{once}"
+    conditions = [*(["once"] if result.runs == 1 else []), *(["hydration"] if result.hydrated else [])]
+    seconds = f"{result.seconds:.3f} s" if result.seconds < 10 else f"{result.seconds:.1f} s"
+    return f"{seconds} ({', '.join(conditions)})" if conditions else seconds
 
 
 def _ratio(row, other):
-    """How long this extension takes for a second of the other's."""
-    if other not in row.results or not row.is_time:
+    """The result of this extension, divided by that of another competitor."""
+    if other not in row.results or row.kind == TRAFFIC:
         return "–"
-    ratio = row.results[THIS].seconds / row.results[other].seconds
+    value = {TIME: lambda result: result.seconds, SIZE: float}[row.kind]
+    ratio = value(row.results[THIS]) / value(row.results[other])
     return f"{ratio:.2f}" if ratio >= 0.1 else f"{ratio:.4f}"
 
 

@@ -1,41 +1,56 @@
-"""The rows of the table: what is run, and for whom."""
+"""The rows of the table: which workload runs, and for which competitors."""
 
 import dataclasses
 import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
 
-from contest import GO, LOCAL, THIS
+from contest import GO, HYDRATED, LOCAL, RUNS, THIS
 
 QUERIES = pathlib.Path(__file__).with_name("analytic.sql")
 TABLE = "orders"
+LOOKUPS, LOOKUPS_WORK = ["lookups", 200, 1, 1], "200 random lookups by key"
+SCAN, SCAN_WORK = ["scan", TABLE], f"every row of {TABLE}"
+ANALYSIS, QUERIES_WORK = ["queries", QUERIES, 1], "12 analytic queries"
 IDLE_CONNECTIONS, IDLE_SECONDS = 50, 20
-ONCE_FOR_GO = {LOCAL: 5, GO: 1, THIS: 5}
+# Without hydration, the Go extension takes minutes for some workloads.
+EACH = {LOCAL: RUNS, GO: 1, HYDRATED: RUNS, THIS: RUNS}
+TIME, TRAFFIC, SIZE = "time", "traffic", "size"
+# macOS keeps what other libraries need only with -x.
+STRIP_FLAGS = ["-x"] if sys.platform == "darwin" else []
 
 
 @dataclasses.dataclass
 class Row:
-    """A line of the table: results by competitor, and what is to be reached."""
+    """A row of the table: the results by competitor, and the aim. The results of a size are bytes."""
 
     work: str
     results: dict
     aim: str
-    is_time: bool = True  # or else how many requests, and how much memory
+    kind: str = TIME
 
 
-def all_rows(contest, lookups, cache):
-    """Runs everything. Slow rows of the Go extension are run once."""
-    yield warm_lookups(contest, lookups, cache, threads=1)
-    yield warm_lookups(contest, lookups, cache, threads=8)
+def all_rows(contest, lookups):
+    """Runs everything."""
+    yield warm_lookups(contest, lookups, threads=1)
+    yield warm_lookups(contest, lookups, threads=8)
     for replica in ("once", "history"):
         yield opening(contest, replica)
-    yield cold_lookups(contest)
-    yield cold_scan(contest, contest.latency)
-    yield warm_queries(contest, cache)
-    yield cold_queries(contest)
+    yield (lookups_row := cold_lookups(contest))
+    yield (scan_row := cold_scan(contest, contest.latency))
+    yield warm_queries(contest)
+    yield (queries_row := cold_queries(contest))
+    yield restored(contest, LOOKUPS, LOOKUPS_WORK, lookups_row)
+    yield restored(contest, SCAN, SCAN_WORK, scan_row)
+    yield restored(contest, ANALYSIS, QUERIES_WORK, queries_row)
     yield idle(contest)
+    yield library_size(contest)
 
 
-def warm_lookups(contest, lookups, cache, threads):
-    results = warm(contest, ["lookups", lookups, 2, threads], cache)
+def warm_lookups(contest, lookups, threads):
+    results = warm(contest, ["lookups", lookups, 2, threads])
     work = f"{lookups:,} random lookups by key, warm, a transaction each"
     if threads > 1:
         work = f"the same by {threads} threads at once, with a connection each"
@@ -44,49 +59,64 @@ def warm_lookups(contest, lookups, cache, threads):
 
 def opening(contest, replica):
     files = len(contest.files[replica])
-    runs = {GO: 5, THIS: 5}
-    results = contest.in_turn(runs, ["open"], replica=replica)
+    results = contest.in_turn({GO: RUNS, HYDRATED: RUNS, THIS: RUNS}, ["open"], replica=replica)
     levels = sorted({level for level, *_ in contest.files[replica]})
     work = f"open, {files} files at levels {', '.join(map(str, levels))}"
     return Row(work, results, "≤ 5 round trips one after another")
 
 
 def cold_lookups(contest):
-    results = contest.in_turn(ONCE_FOR_GO, ["lookups", 200, 1, 1], replica="once")
-    return Row("200 random lookups by key, cold", results, "≤ 0.8 s")
+    results = contest.in_turn(EACH, LOOKUPS, replica="once")
+    return Row(f"{LOOKUPS_WORK}, cold", results, "≤ 0.8 s")
 
 
-def cold_scan(contest, latency, runs=ONCE_FOR_GO):
-    results = contest.in_turn(runs, ["scan", TABLE], replica="once", latency=latency)
+def cold_scan(contest, latency, runs=EACH):
+    results = contest.in_turn(runs, SCAN, replica="once", latency=latency)
     bound = limit(contest, results[THIS], latency)
-    return Row(f"every row of {TABLE}, cold", results, f"≤ 2 × (bytes ÷ bandwidth + 4 round trips): {2 * bound:.2f} s")
+    return Row(f"{SCAN_WORK}, cold", results, f"≤ 2 × (bytes ÷ bandwidth + 4 round trips): {2 * bound:.2f} s")
 
 
 def limit(contest, result, latency):
-    """What the bytes that were fetched take by one connection, and four round trips."""
+    """The seconds that the fetched bytes take over one connection, and four round trips."""
     return result.counts["bytes"] / (contest.bandwidth * 1e6) + 4 * latency / 1000
 
 
-def warm_queries(contest, cache):
-    results = warm(contest, ["queries", QUERIES, 2], cache)
-    return Row("12 analytic queries, warm", results, "≤ 1.1 × local file")
+def warm_queries(contest):
+    results = warm(contest, ["queries", QUERIES, 2])
+    return Row(f"{QUERIES_WORK}, warm", results, "≤ 1.1 × local file")
 
 
-def warm(contest, workload, cache):
-    """A workload of two passes, over a directory."""
-    return contest.in_turn(ONCE_FOR_GO, workload, replica="directory", cache=cache, warm=True)
+def warm(contest, workload):
+    """Runs a workload of two passes over a directory."""
+    return contest.in_turn(EACH, workload, replica="directory", cache=contest.large_cache, warm=True)
 
 
 def cold_queries(contest):
-    results = contest.in_turn({LOCAL: 5, THIS: 5}, ["queries", QUERIES, 1], replica="once")
+    """Without hydration, the Go extension takes hours for this."""
+    results = contest.in_turn({LOCAL: RUNS, HYDRATED: RUNS, THIS: RUNS}, ANALYSIS, replica="once")
     download = contest.snapshot_bytes / (contest.bandwidth * 1e6) + contest.latency / 1000
     local = results[LOCAL].seconds
     aim = f"≤ downloading first: {download:.2f} s + {local:.2f} s"
-    return Row("12 analytic queries, cold", results, aim)
+    return Row(f"{QUERIES_WORK}, cold", results, aim)
+
+
+
+def restored(contest, workload, work, cold):
+    """A cold row once more, against `litestream restore` and the same workload over the restored file.
+
+    All times include the open, as the time of the restore does.
+    """
+    runs = [contest.restore_and_run(workload, "once") for _ in range(RUNS)]
+    results = {**cold.results, LOCAL: contest.median(runs)}
+    results = {who: dataclasses.replace(result, seconds=result.open + result.seconds) for who, result in results.items()}
+    return Row(f"restore, then ask the local file: {work}", results, "–")
 
 
 def idle(contest):
-    """The first second, with the opening, is measured apart and subtracted."""
+    """The first second, with the opening, is measured apart and subtracted.
+
+    Without hydration, which would only add requests to those of the Go extension.
+    """
     results = {}
     for who in (GO, THIS):
         start = contest.run(who, ["idle", IDLE_CONNECTIONS, 1], replica="once")
@@ -94,4 +124,16 @@ def idle(contest):
         counts = {kind: max(whole.counts[kind] - start.counts[kind], 0) for kind in whole.counts}
         cpu = max(whole.cpu - start.cpu, 0)
         results[who] = dataclasses.replace(whole, seconds=IDLE_SECONDS, counts=counts, cpu=cpu)
-    return Row(f"{IDLE_CONNECTIONS} idle connections for {IDLE_SECONDS} s", results, f"≤ {IDLE_SECONDS} requests, < 40 MB", is_time=False)
+    work = f"{IDLE_CONNECTIONS} idle connections for {IDLE_SECONDS} s"
+    return Row(work, results, f"≤ {IDLE_SECONDS} requests, < 40 MB", TRAFFIC)
+
+
+def library_size(contest):
+    """The size of each library without its symbols, which distributions strip."""
+    sizes = {}
+    for who in (GO, THIS):
+        with tempfile.TemporaryDirectory(dir=contest.work) as directory:
+            copy = shutil.copy(contest.libraries[who], directory)
+            subprocess.run(["strip", *STRIP_FLAGS, copy], check=True)
+            sizes[who] = pathlib.Path(copy).stat().st_size
+    return Row("library size, stripped", sizes, "–", SIZE)

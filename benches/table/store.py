@@ -1,11 +1,11 @@
-"""The S3 server of the benchmark, see benches/store."""
+"""Controls the S3 server of the benchmark, see benches/store."""
 
 import json
 import subprocess
 
 
 class Store:
-    """A running server over a directory, moved nearer and farther."""
+    """A running server over a directory, with a latency and a bandwidth that can be changed."""
 
     def __init__(self, program, root):
         pipe = subprocess.PIPE
@@ -25,12 +25,11 @@ class Store:
         return f"s3://bucket/{path}?endpoint={self.endpoint}"
 
     def move(self, milliseconds, megabytes_per_second):
-        """Sets the time to the first byte and the bandwidth of a connection; 0 for as fast as can be."""
+        """Sets the time to the first byte and the bandwidth of each connection; 0 means no limit."""
         self._say(f"distance {milliseconds} {megabytes_per_second}")
 
     def counts(self):
-        """What was asked since this was last called: lists, reads, others, bytes, round trips
-        one after another."""
+        """Returns the counts since the last call: lists, reads, other requests, bytes, and sequential round trips."""
         return json.loads(self._say("counts"))
 
     def _say(self, line):

@@ -1,4 +1,4 @@
-"""Feeds scripts/check-artifact libraries as they should be, and broken ones, and packaging/linker lists of exports."""
+"""Runs scripts/check-artifact on valid and broken libraries, and packaging/linker on lists of exports."""
 
 import os
 import struct
@@ -29,7 +29,7 @@ def refuses(complaint, platform, content):
 
 
 def compiled(*more, code=""):
-    """A library for this Linux, with the names SQLite looks for. Calls nothing of the C library but what is in `code`."""
+    """Compiles a library for this Linux, with the entry points for SQLite. Only `code` calls the C library."""
     source, library = f"{DIRECTORY}/source.c", f"{DIRECTORY}/compiled"
     with open(source, "w") as file:
         file.write("".join(f"int {name}(void) {{ return 0; }}\n" for name in NAMES) + code)
@@ -43,7 +43,7 @@ def padded(text):
 
 
 def macho(names=NAMES, machine=0x0100000C, kind=6, minimum=(11, 0), own="@rpath/litestream-vfs.dylib", needs="/usr/lib/libSystem.B.dylib"):
-    """The head of a dylib, with a symbol table."""
+    """Returns the header of a dylib, with a symbol table."""
 
     def library(command, name):
         body = padded(name) + bytes(-(len(name) + 1) % 8)
@@ -54,7 +54,7 @@ def macho(names=NAMES, machine=0x0100000C, kind=6, minimum=(11, 0), own="@rpath/
     strings = b"\0" + b"".join(padded("_" + name) for name in [*names, "hidden"])
     symbols, at = b"", 1
     for name in [*names, "hidden"]:
-        # The last one is private.
+        # The last symbol is private.
         symbols += struct.pack("<IBBHQ", at, 0x1F if name == "hidden" else 0x0F, 1, 0, 0)
         at += len(name) + 2
     begin = 32 + len(commands) + 24
@@ -63,7 +63,7 @@ def macho(names=NAMES, machine=0x0100000C, kind=6, minimum=(11, 0), own="@rpath/
 
 
 def dll(names=NAMES, machine=0x8664, traits=0x2022, needs=("KERNEL32.dll",)):
-    """A DLL of one section, which holds exports and imports; it lies at its own address."""
+    """Returns a DLL with one section, which contains its exports and imports."""
     start = 0x1000
     body, places = bytearray(40 + 20 * (len(needs) + 1)), {}
     for name in [*names, *needs]:
@@ -96,7 +96,7 @@ refuses("a path of the build machine", ELF, compiled("-nostdlib", code='const ch
 refuses("truncated", ELF, good[: len(good) // 2])
 refuses("not a library of Linux, macOS or Windows", ELF, b"#!/bin/sh\n")
 
-# As the C library of a system that is newer than promised marks its symbols.
+# A symbol version of a C library that is newer than the minimum.
 newer = compiled(code="#include <string.h>\nvoid *copy(void *to, void *from, long n) { return memmove(to, from, n); }", *["-Wl,--no-as-needed", "-lc"])
 old = next(version for version in (b"GLIBC_2.2.5\0", b"GLIBC_2.17\0") if version in newer)
 refuses("newer than 2.17", ELF, newer.replace(old, b"GLIBC_2.99".ljust(len(old) - 1, b"9") + b"\0"))
@@ -124,7 +124,7 @@ refuses("a path of the build machine", "windows-amd64", dll() + rb"C:\Users\some
 
 
 def linked(file, text, argument):
-    """What packaging/linker makes of a list of exports before it starts the linker."""
+    """Returns the list of exports that packaging/linker passes to the linker."""
     path = f"{DIRECTORY}/{file}"
     with open(path, "w") as out:
         out.write(text)
@@ -135,7 +135,7 @@ def linked(file, text, argument):
         return out.read()
 
 
-# As rustc writes them for ELF, Mach-O and PE; the list of a dependency that is linked by itself stays.
+# The formats of rustc for ELF, Mach-O and PE. The list of a dependency that is linked separately is unchanged.
 all_names = [*NAMES, "crc_fast_checksum"]
 found = linked("list", "{\n  global:\n" + "".join(f"    {name};\n" for name in all_names) + "\n  local:\n    *;\n};\n", "-Wl,--version-script={}")
 assert "crc_fast" not in found and "local" in found and all(f"    {name};\n" in found for name in NAMES), found

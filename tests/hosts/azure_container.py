@@ -1,4 +1,4 @@
-"""Makes a container in Azurite: its endpoint with the account, the container's name, the account's key."""
+"""Creates a container in Azurite. Arguments: the endpoint with the account, the name of the container, the account key."""
 
 import base64
 import hashlib
@@ -12,7 +12,7 @@ account = endpoint.rsplit("/", 1)[1]
 date = formatdate(usegmt=True)
 headers = f"x-ms-date:{date}\nx-ms-version:2021-08-06\n"
 resource = f"/{account}/{account}/{container}\nrestype:container"
-# The method, eleven headers that are not there, and what the key is for.
+# The method, eleven absent headers, and the resource.
 text = "PUT" + "\n" * 12 + headers + resource
 digest = hmac.new(base64.b64decode(key), text.encode(), hashlib.sha256).digest()
 request = urllib.request.Request(f"{endpoint}/{container}?restype=container", method="PUT")

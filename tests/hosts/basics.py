@@ -1,4 +1,4 @@
-"""Loads the extension with nothing in the environment, reads a replica, and is refused whatever would change it."""
+"""Loads the extension without environment variables, reads a replica, and checks that all writes are refused."""
 
 import os
 import sqlite3
@@ -34,7 +34,7 @@ shop.execute("ROLLBACK")
 equal(one(shop, "PRAGMA journal_mode = WAL"), "delete")
 equal(one(shop, "PRAGMA journal_mode"), "delete")
 
-# Temporary tables and large sorts need files of their own.
+# Temporary tables and large sorts need temporary files.
 shop.execute("PRAGMA temp_store = FILE")
 shop.execute("PRAGMA cache_size = 10")
 shop.execute("CREATE TEMP TABLE paid AS SELECT customer_id, sum(paid) AS paid FROM orders GROUP BY 1 ORDER BY 2")

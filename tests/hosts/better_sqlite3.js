@@ -1,5 +1,5 @@
-// better-sqlite3 never asks SQLite for URI names, so it cannot open a replica; it can carry the extension, and its plain
-// databases stay plain.
+// better-sqlite3 does not enable URI names, so it cannot open a replica. It can load the extension, and its plain databases
+// work.
 const assert = require('node:assert')
 const path = require('node:path')
 const Database = require('better-sqlite3')

@@ -1,4 +1,4 @@
-"""Very many connections: opened and closed in a row, open all at once, and in the hands of many threads."""
+"""Very many connections: opened and closed one after the other, all open at once, and used by many threads."""
 
 import random
 import sqlite3

@@ -1,4 +1,4 @@
-"""Django over a replica: a context manager that sends a database's connection to another moment and back."""
+"""Django with a replica: a context manager sets a connection to another time and back."""
 
 import sqlite3
 from contextlib import contextmanager
@@ -16,7 +16,7 @@ settings.configure(
         "replica": {"ENGINE": "django.db.backends.sqlite3", "NAME": uri(url)},
     },
     DEFAULT_AUTO_FIELD="django.db.models.AutoField",
-    DEBUG=True,  # Django then remembers every query, and reads the names of its columns
+    DEBUG=True,  # Django then records every query, and reads the names of its columns
 )
 django.setup()
 

@@ -18,7 +18,7 @@ for _ in range(3):
     equal(one(shop, "SELECT count(*) FROM customers"), 300)
     equal(one(cities, "SELECT count(*) FROM cities"), 10)
 
-# A parameter of the URI wins over the environment.
+# A parameter of the URI overrides the environment.
 os.environ["LITESTREAM_REPLICA_URL"] = cities_url
 equal(one(connect(shop_url), "SELECT count(*) FROM customers"), 300)
 

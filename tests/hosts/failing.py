@@ -1,4 +1,4 @@
-"""Tries to read all of a replica. Exits 0 and prints nothing; writes how that ended to a file."""
+"""Reads a whole replica, which may fail. Exits with 0, prints nothing, and writes the result to a file."""
 
 import sqlite3
 

@@ -29,7 +29,7 @@ for option in options:
     refuses(READ_ONLY, shop.execute, "DELETE FROM customers")
     shop.close()
 
-# A shared cache is shared by those who read the same state of the same replica, and by no others.
+# Only connections to the same state of the same replica share a cache.
 shared = [connect(shop_url, cache="shared"), connect(cities_url, cache="shared"), connect(shop_url, cache="shared", txid="0000000000000001")]
 shared.append(connect(shop_url, cache="shared"))
 equal(one(shared[0], "SELECT count(*) FROM orders"), 632)

@@ -1,4 +1,4 @@
-"""Forks after loading, after opening, and within a transaction, while the primary goes on. Both sides follow on their own."""
+"""Forks after loading, after opening, and within a transaction, while the primary writes. Parent and child both follow."""
 
 import multiprocessing
 import os
@@ -13,12 +13,12 @@ LOOK = "SELECT (SELECT sum(balance) FROM accounts), (SELECT max(number) FROM led
 
 
 def open_reader():
-    # A dozen children that open at once may take their time on a busy machine.
+    # Twelve children that open at once may be slow on a busy machine.
     return connect(url, poll_interval="50ms", open_timeout="60s")
 
 
 def follows(reader, times=2):
-    """Waits for new rows, again and again. What it sees is whole."""
+    """Waits for new rows repeatedly, and checks that each state is consistent."""
     for _ in range(times):
         seen, deadline = one(reader, TRANSFERS), time.monotonic() + 60
         while one(reader, TRANSFERS) <= seen:
@@ -29,7 +29,7 @@ def follows(reader, times=2):
 
 
 def fork(child):
-    """Runs `child` in a fork. Answers a function that waits until it has ended well."""
+    """Runs `child` in a fork. Returns a function that waits until it has succeeded."""
     pid = os.fork()
     if pid == 0:
         status = 1
@@ -49,14 +49,14 @@ def fork(child):
 
 
 def after_load():
-    """The child opens what the parent never opened."""
+    """The child opens a replica that the parent never opened."""
     wait = fork(lambda: follows(open_reader()))
     follows(open_reader())
     wait()
 
 
 def after_open():
-    """The child goes on with the connection it inherited; the parent closes its own first, or last."""
+    """The child uses the inherited connection. The parent closes its own before or after that."""
     for parent_first in (True, False):
         reader = open_reader()
         follows(reader, 1)
@@ -79,7 +79,7 @@ def after_open():
 
 
 def within_a_transaction():
-    """Parent and child each read on in the transaction that was open at the fork."""
+    """Parent and child continue the transaction that was open at the fork."""
     reader = open_reader()
     reader.execute("PRAGMA cache_size = 4")
     reader.execute("BEGIN")
@@ -98,7 +98,7 @@ def within_a_transaction():
 
 
 def untouched():
-    """Children that exit without a word, by all ways there are."""
+    """Children exit in every possible way."""
     reader = open_reader()
     fork(lambda: None)()
     pid = os.fork()
@@ -109,7 +109,7 @@ def untouched():
 
 
 def grandchild():
-    """A fork of a fork, of a reader that each of them uses."""
+    """A fork of a fork. All three processes use the reader."""
     reader = open_reader()
 
     def child():
@@ -124,7 +124,7 @@ def grandchild():
 
 
 def crowd():
-    """Many forks, whatever the threads of the parent are at; each child goes on with an inherited reader and a new one."""
+    """Many forks while threads of the parent are busy. Each child uses an inherited reader and a new one."""
     reader = open_reader()
 
     def child():
@@ -144,7 +144,7 @@ def pooled(_):
 
 
 def pool():
-    """multiprocessing's forked workers, beside a parent that reads."""
+    """Forked workers of multiprocessing, while the parent reads."""
     reader = open_reader()
     with multiprocessing.get_context("fork").Pool(3) as workers:
         equal(workers.map(pooled, range(6), chunksize=2), [1000000] * 6)
@@ -154,5 +154,5 @@ def pool():
 load(sqlite3.connect(":memory:"))
 for case in (after_load, after_open, within_a_transaction, untouched, grandchild, crowd, pool):
     case()
-    # The next case begins with what this one left.
+    # The next case starts with the connections of this one.
 print("ok")

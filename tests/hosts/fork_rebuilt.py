@@ -1,4 +1,4 @@
-"""Forks, and goes on in parent and child with the connection and its statements once the primary's file was replaced."""
+"""Forks, and uses the connection and its statements in parent and child after the primary's file is replaced."""
 
 import os
 import sqlite3

@@ -1,5 +1,5 @@
-"""Ends calls that wait for a server which has stopped answering, by an interrupt or a progress handler. The server answers again
-once its stall file is gone."""
+"""Ends calls that wait for a stalled server by an interrupt or a progress handler. The server responds again after its stall
+file is deleted."""
 
 import os
 import threading
@@ -13,7 +13,7 @@ load(apsw.Connection(":memory:"))
 
 
 def interrupted(sql):
-    """A connection whose first statement waits for the server, and is interrupted there."""
+    """Opens a connection whose first statement waits for the server, and interrupts it."""
     name = uri(url, cache_size=0, disk_cache_size=0, poll_interval="1h")
     shop = apsw.Connection(name, flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI)
     with open(stall, "w"):

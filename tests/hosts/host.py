@@ -1,4 +1,4 @@
-"""What the Python host programs share. Their first argument is the extension, the rest is their own."""
+"""Shared code of the Python hosts. Their first argument is the path of the extension."""
 
 import sqlite3
 import sys
@@ -16,7 +16,7 @@ def load(connection, path=EXTENSION):
 
 
 def uri(url=None, name="replica.db", **parameters):
-    """The URI of a replica, as an application writes it."""
+    """Returns the URI of a replica, as applications write it."""
     if url is not None:
         parameters["replica_url"] = url
     query = "".join(f"&{key}={quote(str(value), safe='')}" for key, value in parameters.items())
@@ -24,26 +24,26 @@ def uri(url=None, name="replica.db", **parameters):
 
 
 def connect(url=None, **parameters):
-    """A connection to a replica, outside any transaction unless told."""
+    """Opens a replica, in autocommit mode by default."""
     return sqlite3.connect(uri(url, **parameters), uri=True, isolation_level=None)
 
 
 def one(connection, sql, *values):
-    """The only column of the only row."""
+    """Returns the single value of a query."""
     (row,) = connection.execute(sql, values).fetchall()
     (value,) = row
     return value
 
 
 def equal(found, expected):
-    assert found == expected, f"{found!r} where {expected!r} was expected"
+    assert found == expected, f"{found!r}, expected {expected!r}"
 
 
 def refuses(text, call, *arguments):
-    """Fails unless the call raises an error whose message holds `text`. Works for every SQLite module."""
+    """Checks that the call raises an error whose message contains `text`. Works for every SQLite module."""
     try:
         call(*arguments)
     except Exception as error:
-        assert text in str(error), f"{error!r} does not say {text!r}"
+        assert text in str(error), f"{error!r} does not contain {text!r}"
     else:
-        raise AssertionError(f"no error, where {text!r} was expected")
+        raise AssertionError(f"no error, expected {text!r}")

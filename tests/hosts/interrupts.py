@@ -1,5 +1,5 @@
-"""Ends calls that wait for a server which has stopped answering, on the SQLite that Python has; the server answers again once its
-stall file is gone. Prints the version of SQLite."""
+"""Ends calls that wait for a stalled server, with Python's SQLite. The server responds again after its stall file is deleted.
+Prints the version of SQLite."""
 
 import os
 import sqlite3
@@ -13,13 +13,13 @@ load(sqlite3.connect(":memory:"))
 
 
 def fresh(url=url, **parameters):
-    """A connection that keeps no page."""
+    """Opens a connection without a page cache."""
     parameters = {"cache_size": 0, "disk_cache_size": 0, "poll_interval": "1h", **parameters}
     return sqlite3.connect(uri(url, **parameters), uri=True, isolation_level=None, check_same_thread=False)
 
 
 def stalled(call):
-    """Runs a call while the server does not answer. Returns its error and how long it took."""
+    """Runs a call while the server does not respond. Returns its error and how long it took."""
     with open(stall, "w"):
         pass
     begun = time.monotonic()
@@ -33,7 +33,7 @@ def stalled(call):
 
 
 def ends(how, what, connection, call):
-    """Fails unless the call is interrupted, long before a request would fail."""
+    """Checks that the call is interrupted long before a request would fail."""
     if how == "interrupt":
         timer = threading.Timer(0.3, connection.interrupt)
         timer.start()
@@ -49,7 +49,7 @@ def ends(how, what, connection, call):
 
 
 def allow_reading(action, *_):
-    """An authorizer that knows nothing of recursive queries."""
+    """An authorizer without recursive queries."""
     known = (sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_PRAGMA)
     return sqlite3.SQLITE_OK if action in known else sqlite3.SQLITE_DENY
 
@@ -65,7 +65,7 @@ for how in ("interrupt", "progress handler"):
     ):
         shop = fresh()
         ends(how, what, shop, lambda: shop.execute(what).fetchall())
-        # Nothing of what was interrupted stays.
+        # The interruption has no further effect.
         equal(shop.execute("SELECT * FROM orders").fetchall(), rows)
         equal(shop.execute("PRAGMA integrity_check").fetchall(), [("ok",)])
         shop.close()

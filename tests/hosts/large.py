@@ -1,4 +1,4 @@
-"""Opens a replica, and says how many pages it has and how much memory the process took at the most, in kB."""
+"""Opens a replica, and prints its number of pages and the peak memory of the process in kB."""
 
 import sqlite3
 

@@ -1,4 +1,4 @@
-"""Moments by a clock that is an hour behind that of the primary."""
+"""Time travel with a clock that is an hour behind that of the primary."""
 
 import sqlite3
 import time
@@ -26,7 +26,7 @@ for moment in ("now", history[0][1]):
     born = connect(url, time=moment)
     equal((one(born, "SELECT litestream_txid()"), one(born, HELD_BY)), (newest, "moment"))
 
-# Every time that was shown leads to the state that showed it.
+# Every time that was shown gives the state that showed it.
 for txid, _ in history:
     one(bank, f"PRAGMA litestream_txid = '{txid}'")
     shown = one(bank, "SELECT litestream_time()")
@@ -36,7 +36,7 @@ for txid, _ in history:
         equal(one(connection, "SELECT litestream_txid()"), txid)
         equal(one(connection, HELD_BY), "moment")
 
-# The future begins behind the newest state; what is relative counts from this host's clock.
+# A time after the newest state is in the future; relative times use this host's clock.
 later = datetime.fromisoformat(history[0][1].replace("Z", "+00:00")) + timedelta(milliseconds=1)
 one(bank, f"PRAGMA litestream_time = '{later.astimezone(timezone.utc).isoformat()}'")
 equal(one(bank, HELD_BY), None)

@@ -1,4 +1,4 @@
-"""Meets a limit of its process, and goes on once that is raised. Prints ok; what the extension says of it is on stderr."""
+"""Reaches a limit of its process, and continues after it is raised. Prints ok; the extension's messages are on stderr."""
 
 import os
 import resource
@@ -17,7 +17,7 @@ def count(connection):
 
 
 def soft(what, value):
-    """Sets a limit that can be raised again. Returns the one before."""
+    """Sets a limit that can be raised again. Returns the previous one."""
     before, hard = resource.getrlimit(what)
     resource.setrlimit(what, (value, hard))
     return before
@@ -44,7 +44,7 @@ def descriptors():
 
 
 def descriptors_later():
-    # Nothing is kept, and nothing was read yet.
+    # Nothing is cached, and nothing has been read yet.
     shop = connect(url, cache_size=0, disk_cache_size=0)
     equal(shop.execute("SELECT 1 FROM orders LIMIT 1").fetchone(), (1,))
     without_descriptors(lambda: refuses("disk I/O error", count, shop))
@@ -53,7 +53,7 @@ def descriptors_later():
 
 def threads():
     if os.geteuid() == 0:
-        # To its superuser the system gives as many as he wants.
+        # The limit does not apply to the superuser.
         os.setgid(65534)
         os.setuid(65534)
     before = soft(resource.RLIMIT_NPROC, 0)
@@ -63,7 +63,7 @@ def threads():
 
 
 def file_size():
-    # Python ignores the signal; a host written in C dies of it.
+    # Python ignores the signal, which kills a host written in C.
     signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
     soft(resource.RLIMIT_FSIZE, 8192)
     shop = connect(url, cache_size="16KB", disk_cache_size="1GB")

@@ -1,4 +1,4 @@
-"""Loads the extension again and again, under other names and as another file; plain connections stay plain."""
+"""Loads the extension repeatedly, under other names and as another file. Plain connections are not affected."""
 
 import os
 import shutil
@@ -18,7 +18,7 @@ for path in (EXTENSION, EXTENSION, other_name, EXTENSION.removesuffix(suffix)):
     load(sqlite3.connect(":memory:"), path)
     equal(one(connect(url), "SELECT count(*) FROM customers"), 300)
 
-# Another copy is another library, with another registry of replicas: it says so, and the first one goes on.
+# Another copy is another library with another registry of replicas. It reports that, and the first one stays in use.
 refuses("load only one", load, sqlite3.connect(":memory:"), other_file)
 equal(one(connect(url), "SELECT count(*) FROM customers"), 300)
 
@@ -30,7 +30,7 @@ equal(one(shop, "SELECT count(*) FROM customers"), 300)
 
 
 def plain(number, failures):
-    """What any program does with SQLite, in a thread of its own."""
+    """Uses plain SQLite in a thread."""
     try:
         for name in (":memory:", f"{directory}/plain-{number}.db"):
             connection = sqlite3.connect(name)

@@ -1,4 +1,4 @@
-"""Plain files by the side of a replica: they are the default VFS's, whatever stands beside the replica's name."""
+"""Plain files next to a replica belong to the default VFS, even with names derived from that of the replica."""
 
 import os
 import sqlite3
@@ -16,7 +16,7 @@ existing.execute("CREATE TABLE t (a)")
 existing.execute("INSERT INTO t VALUES (1)")
 existing.commit()
 
-# Files that SQLite would take for the replica's own: a hot journal, a WAL with content.
+# Files that SQLite would use for the replica: a hot journal, a WAL with content.
 strays = {"replica.db-journal": bytes.fromhex("d9d505f920a163d7") + b"\xff" * 600, "replica.db-wal": b"7\x7f\x06\x82" * 99}
 for name, content in strays.items():
     with open(name, "wb") as file:
@@ -47,7 +47,7 @@ for name, content in strays.items():
         equal(file.read(), content)
 assert not os.path.exists("replica.db")
 
-# A commit over several local files, beside a replica whose name is in no directory: all of it or nothing.
+# A commit over several local files with an attached replica is atomic.
 for name in ("replica.db", "/no/such/directory/replica.db"):
     shop = connect(url, name=name)
     for schema in ("first", "second"):
@@ -66,7 +66,7 @@ for name in ("replica.db", "/no/such/directory/replica.db"):
     for schema in ("first", "second"):
         os.remove(schema + ".db")
 
-# A bare name through the zVfs argument: the replica of the environment, unless there is such a file.
+# A plain name with the zVfs argument opens the replica of the environment, unless there is such a file.
 os.environ["LITESTREAM_REPLICA_URL"] = url
 open("empty.db", "w").close()
 names_before = os.listdir(".")
@@ -110,7 +110,7 @@ def plain_count(name):
     return count
 
 
-# What a statement opens by a bare name is a local file all the same, whatever the main database is and however it was opened.
+# A statement that opens a plain name always opens a local file, regardless of the main database.
 bare_mains = [bare(), bare(CREATING | apsw.SQLITE_OPEN_NOMUTEX)]
 uri_mains = [sqlite3.connect("file:app.db?vfs=litestream", uri=True, isolation_level=None), connect(url)]
 shared = CREATING | apsw.SQLITE_OPEN_SHAREDCACHE
@@ -141,7 +141,7 @@ equal(sorted(os.listdir(".")), sorted(names_before))
 
 del os.environ["LITESTREAM_REPLICA_URL"]
 
-# Without the VFS a replica's URI would be an empty local database.
+# Without the VFS, the URI of a replica would open an empty local database.
 for open_it in (lambda name: sqlite3.connect(name, uri=True), lambda name: apsw.Connection(name, flags=CREATING | apsw.SQLITE_OPEN_URI)):
     refuses("add vfs=litestream", open_it, f"file:forgotten.db?replica_url={url}")
     refuses("add vfs=litestream", open_it, f"file:existing.db?replica_url={url}")

@@ -1,4 +1,4 @@
-"""Opens while the server does not answer: first ones, and ones of a replica that the process has open already."""
+"""Opens connections while the server does not respond: first ones, and ones to a replica that is already open."""
 
 import os
 import sqlite3
@@ -9,7 +9,7 @@ from host import ARGUMENTS, equal, load, one, uri
 
 url, stall = ARGUMENTS
 load(sqlite3.connect(":memory:"))
-# For a busy machine, beyond what is promised.
+# An additional tolerance for a busy machine.
 SLACK = 3
 
 
@@ -18,7 +18,7 @@ def connect(**parameters):
 
 
 def open_at_once(count, **parameters):
-    """How long each of so many opens took, and what it read; None where it failed."""
+    """Returns how long each of these opens took, and what it read; None if it failed."""
     results = []
 
     def open_one():
@@ -28,7 +28,7 @@ def open_at_once(count, **parameters):
             found = one(shop, "SELECT count(*) FROM orders")
             shop.close()
         except sqlite3.OperationalError as error:
-            # The reason is told by the first open at a server.
+            # The first open of a server reports the reason.
             assert str(error) == "unable to open database file" or "cannot open " in str(error), error
             found = None
         results.append((time.monotonic() - started, found))
@@ -49,7 +49,7 @@ def assert_quick(results, found, seconds):
 with open(stall, "w"):
     pass
 assert_quick(open_at_once(8, open_timeout="1s"), None, 1.5)
-# A failed open is remembered for a moment: this one does not wait again.
+# A failed open is remembered for a second, so this one does not wait.
 started = time.monotonic()
 tries = 0
 while time.monotonic() - started < 0.5:

@@ -1,4 +1,4 @@
-"""Pragmas and functions, on the main schema, on an attached one, and on one that is no replica."""
+"""Pragmas and functions for the main schema, for an attached one, and for one that is not a replica."""
 
 import re
 import sqlite3
@@ -37,7 +37,7 @@ equal(shop.execute("PRAGMA litestream_nonsense").fetchall(), [])
 for schema in ("own", "nowhere"):
     refuses(f"'{schema}'", shop.execute, f"SELECT litestream_txid('{schema}')")
 
-# Moving in time moves the one schema, and back.
+# Setting a time changes only this schema.
 newest = one(shop, "SELECT litestream_txid()")
 cities = one(shop, "SELECT litestream_txid('cities')")
 for move in (f"PRAGMA litestream_time = '{earlier}'", f"SELECT litestream_set_time('{earlier}')"):
@@ -53,7 +53,7 @@ for move in (f"PRAGMA litestream_time = '{earlier}'", f"SELECT litestream_set_ti
     equal(one(shop, "SELECT count(*) FROM orders"), 632)
 refuses("some day", shop.execute, "PRAGMA litestream_time = 'some day, perhaps'")
 
-# A move inside an open transaction takes effect at the next one.
+# A time that is set inside a transaction applies to the next one.
 shop.execute("BEGIN")
 equal(one(shop, "SELECT count(*) FROM orders"), 632)
 one(shop, f"SELECT litestream_set_time('{earlier}')")

@@ -1,4 +1,4 @@
-"""Opens some connections to a replica that is not polled meanwhile, and asks each the same a number of times."""
+"""Opens connections to a replica without polls, and repeats the same query on each."""
 
 import sqlite3
 

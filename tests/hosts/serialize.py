@@ -1,4 +1,4 @@
-"""Writes every byte of a replica's database at a TXID to a file."""
+"""Copies the database of a replica at a TXID to a file."""
 
 import apsw
 from host import ARGUMENTS, load, uri

@@ -1,5 +1,5 @@
-"""Obeys lines: `open URI`, `close` (everything), or a connection's number and SQL for it. Answers each with one line: `=` and the
-first row, or `!` and the error."""
+"""Runs commands, one per line: `open URI`, `close` (all connections), or the number of a connection and SQL. Responds to each
+with one line: `=` and the first row, or `!` and the error."""
 
 import sqlite3
 import sys

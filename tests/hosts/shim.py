@@ -1,4 +1,4 @@
-"""A VFS above this one, which passes on plain strings where SQLite passes names with parameters behind them."""
+"""A VFS above this one, which passes plain strings instead of SQLite's names with their parameters."""
 
 import ctypes
 import mmap
@@ -43,7 +43,7 @@ for parameters in ({}, {"cache": "shared"}):
     local.close()
     os.remove("copy.db")
 
-# A string that ends right before memory which cannot be read.
+# A string that ends directly before unreadable memory.
 library = ctypes.CDLL("libsqlite3.so.0")
 libc = ctypes.CDLL(None)
 Full = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p)

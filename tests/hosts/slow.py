@@ -1,5 +1,5 @@
-"""Reads from a server that stops answering all the time, so that most reads wait long enough to look for an interrupt. Nobody
-interrupts, and nothing else may come of it. Prints ok."""
+"""Reads from a server that stalls repeatedly, so that most reads wait long enough to check for an interrupt. Without an
+interrupt, the checks must have no effect. Prints ok."""
 
 import os
 import sqlite3
@@ -20,7 +20,7 @@ QUERIES = (
 
 
 def everything(**parameters):
-    """What a connection sees, by many ways of reading, with a host that watches."""
+    """Returns what a connection reads in many ways, with the callbacks of a host."""
     calls, seen, traced = [0], [], []
     shop = connect(url, **parameters)
     shop.set_progress_handler(lambda: calls.__setitem__(0, calls[0] + 1), 1)
@@ -61,7 +61,7 @@ ended = threading.Event()
 stutterer = threading.Thread(target=stutter, args=(ended,))
 stutterer.start()
 try:
-    # A cache that holds next to nothing, so that each page is waited for.
+    # A tiny cache, so that each page is waited for.
     slow, calls, looks = everything(cache_size=0, disk_cache_size=0)
 finally:
     ended.set()

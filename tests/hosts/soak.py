@@ -1,4 +1,4 @@
-"""Three threads that read one transaction after the other beside a restless primary. Prints every fault, or ok."""
+"""Three threads that read one transaction after the other while the primary writes. Prints every fault, or ok."""
 
 import os
 import sqlite3
@@ -21,7 +21,7 @@ heads = []
 
 
 def head():
-    """The newest transaction in the replica, as names tell."""
+    """Returns the newest transaction of the replica by the names of its files."""
     names = (name for _, _, names in os.walk(replica) for name in names if name.endswith(".ltx"))
     return max((name[17:33] for name in names), default="")
 
@@ -34,7 +34,7 @@ def watch():
 
 def look(reader):
     (found,) = reader.execute(LOOK).fetchall()
-    assert found[:2] == (1000000, 1000) and found[2] == found[3], f"a torn state: {found}"
+    assert found[:2] == (1000000, 1000) and found[2] == found[3], f"an inconsistent state: {found}"
     return found
 
 

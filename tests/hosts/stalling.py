@@ -1,5 +1,4 @@
-"""Reads from a server that stops answering and answers again once its stall file is gone. Prints nothing; writes how that
-ended to a file."""
+"""Reads from a server that stalls until its stall file is deleted. Prints nothing, and writes the result to a file."""
 
 import os
 import sqlite3

@@ -1,4 +1,4 @@
-"""Reads a thousand replicas in one process with the limit of descriptors that most systems have, and then forgets them."""
+"""Reads a thousand replicas in one process with the usual limit of descriptors, and then closes them."""
 
 import os
 import resource
@@ -21,7 +21,7 @@ def connect(number):
 
 
 def resident():
-    """Memory of this process that is in use, in kilobytes."""
+    """Returns the resident memory of this process in kilobytes."""
     with open("/proc/self/status") as status:
         return next(int(line.split()[1]) for line in status if line.startswith("RssAnon"))
 

@@ -1,4 +1,4 @@
-"""Goes to other moments with Python's sqlite3 and with apsw, by every way there is, and is forbidden to."""
+"""Time travel with Python's sqlite3 and with apsw in every form, and with time_travel=off."""
 
 import os
 import sqlite3

@@ -1,4 +1,4 @@
-"""The environment names a replica that is not there: its main database does not open, and local files are as always."""
+"""The environment names a missing replica: the main database does not open, and local files work."""
 
 import os
 

@@ -1,4 +1,4 @@
--- What is wrong is said, and the connection stays where it is.
+-- Errors leave the state of the connection unchanged.
 .load $LIBRARY
 .open 'file:app.db?vfs=litestream&replica_url=$URL'
 ATTACH ':memory:' AS own;
@@ -30,7 +30,7 @@ SELECT count(*) FROM litestream_status;
 PRAGMA litestream_time = 'LATEST';
 SELECT 'a plain database';
 
--- Neither a view nor a trigger moves who reads it.
+-- Neither a view nor a trigger can set the time of its reader.
 ATTACH 'file:app.db?vfs=litestream&replica_url=$URL' AS shop;
 CREATE VIEW v AS SELECT litestream_set_time('LATEST', 'shop') AS moved;
 SELECT moved FROM v;

@@ -1,4 +1,4 @@
--- Nobody moves by SQL where time_travel is off.
+-- SQL cannot set a time if time_travel is off.
 .load $LIBRARY
 .open 'file:app.db?vfs=litestream&replica_url=$URL&time=$EARLIER&time_travel=off'
 SELECT count(*) FROM orders;

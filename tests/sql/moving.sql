@@ -1,4 +1,4 @@
--- Going to other moments: pragmas, functions, the URI.
+-- Time travel by pragmas, functions and the URI.
 .load $LIBRARY
 .open 'file:app.db?vfs=litestream&replica_url=$URL'
 .headers on
@@ -15,7 +15,7 @@ SELECT count(*), litestream_txid(), litestream_time('main') FROM orders;
 SELECT litestream_set_time('latest', 'main');
 SELECT litestream_set_time('2100-01-01');
 
--- A move inside a transaction takes effect at the next one.
+-- A time that is set inside a transaction applies to the next one.
 BEGIN;
 SELECT count(*) FROM orders;
 SELECT litestream_set_time('$EARLIER') <= '$EARLIER';
@@ -23,12 +23,12 @@ SELECT count(*), litestream_txid() FROM orders;
 COMMIT;
 SELECT count(*) FROM orders;
 
--- SQLite runs such a pragma when it compiles it: EXPLAIN moves as well.
+-- SQLite runs such a pragma when it compiles it, also for EXPLAIN.
 .once /dev/null
 EXPLAIN PRAGMA litestream_time = 'LATEST';
 SELECT count(*) FROM orders;
 
--- Born in the past.
+-- Opened in the past.
 .open 'file:app.db?vfs=litestream&replica_url=$URL&txid=$FIRST_TXID'
 SELECT count(*), litestream_txid() FROM orders;
 .open 'file:app.db?vfs=litestream&replica_url=$URL&time=$EARLIER'

@@ -1,4 +1,4 @@
-//! What is released is looked at first: the looker refuses what must not go out.
+//! `scripts/check-artifact` refuses broken release artifacts.
 
 use crate::support::hosts::Host;
 

@@ -1,14 +1,14 @@
-//! What SQL may attach: it may come from somebody else than the application.
+//! What ATTACH may open. The SQL may come from someone other than the application.
 
-use crate::stories::sample::upload_sample;
 #[cfg(feature = "sftp")]
 use crate::support::extension::{connect, open};
 use crate::support::extension::{sample_url, uri};
 use crate::support::hosts::Host;
-use crate::support::litestream::Place;
+use crate::support::litestream::Destination;
 #[cfg(feature = "sftp")]
 use crate::support::programs::wait_until;
 use crate::support::s3::S3Server;
+use crate::support::sample::upload_sample;
 use crate::support::session::Session;
 use std::io::ErrorKind;
 use std::net::TcpListener;
@@ -18,10 +18,10 @@ const COUNT_ATTACHED: &str = "SELECT count(*) FROM other.orders";
 
 fn attach(session: &mut Session, connection: usize, url: &str) -> Result<String, String> {
     let uri = uri(url, &[("open_timeout", "0")]);
-    session.ask(connection, &format!("ATTACH '{uri}' AS other"))
+    session.try_query(connection, &format!("ATTACH '{uri}' AS other"))
 }
 
-/// A process with credentials for every backend, and these variables besides.
+/// Starts a process with credentials for every backend, and these variables.
 fn session(variables: &[(&'static str, String)]) -> Session {
     let credentials = [
         ("AWS_ACCESS_KEY_ID", "me"),
@@ -39,10 +39,10 @@ fn session(variables: &[(&'static str, String)]) -> Session {
     let mut environment: Vec<_> = credentials.map(|(name, value)| (name, value.to_owned())).to_vec();
     environment.retain(|(name, _)| variables.iter().all(|(other, _)| other != name));
     environment.extend_from_slice(variables);
-    Host::session(&Place { url: String::new(), environment })
+    Host::session(&Destination { url: String::new(), environment })
 }
 
-/// A port of this machine, and whether somebody has connected to it.
+/// A local port that notices connections.
 struct Trap(TcpListener);
 
 impl Trap {
@@ -61,7 +61,7 @@ impl Trap {
     }
 }
 
-/// URLs whose server gets credentials of the environment.
+/// Returns URLs whose server would get credentials of the environment.
 fn urls_to(host: &str) -> Vec<String> {
     vec![
         format!("s3://bucket/app?endpoint=http://{host}"),
@@ -83,7 +83,7 @@ fn urls_to(host: &str) -> Vec<String> {
 }
 
 #[test]
-fn sql_sends_no_credentials_of_the_environment_to_a_server_that_it_names_itself() {
+fn attach_sends_no_environment_credentials_to_a_server_named_only_in_sql() {
     let trap = Trap::new();
     let urls = urls_to(&trap.host());
     let mut session = session(&[]);
@@ -91,46 +91,46 @@ fn sql_sends_no_credentials_of_the_environment_to_a_server_that_it_names_itself(
     for url in &urls {
         attach(&mut session, connection, url).expect_err(url);
         let sql = format!("VACUUM INTO '{}'", uri(url, &[("open_timeout", "0")]));
-        session.ask(connection, &sql).expect_err(url);
-        assert!(!trap.was_reached(), "{url}: the server was asked");
+        session.try_query(connection, &sql).expect_err(url);
+        assert!(!trap.was_reached(), "{url}: the server was contacted");
     }
-    assert_eq!(session.must(connection, COUNT), "632", "the main database is as it was");
-    let said = session.end().stderr;
-    let refusals = said.matches("ATTACH may not send the credentials of this environment to ").count();
-    assert_eq!(refusals, urls.len() * 2, "{said}");
+    assert_eq!(session.query(connection, COUNT), "632", "the main database still works");
+    let stderr = session.end().stderr;
+    let refusals = stderr.matches("ATTACH may not send the credentials of this environment to ").count();
+    assert_eq!(refusals, urls.len() * 2, "{stderr}");
     assert!(
-        said.contains(&trap.host()) && said.contains("LITESTREAM_ALLOWED_URLS") && !said.contains("hush"),
-        "{said}"
+        stderr.contains(&trap.host()) && stderr.contains("LITESTREAM_ALLOWED_URLS") && !stderr.contains("hush"),
+        "{stderr}"
     );
 }
 
-/// A bucket with the sample at two paths, and the keys to it.
+/// Starts a bucket with the sample at two paths, and returns its credentials.
 fn bucket() -> (S3Server, Vec<(&'static str, String)>) {
     let server = S3Server::start();
     upload_sample(&server, "app");
     upload_sample(&server, "tenants/1");
-    let environment = Place::s3(&server, "app").environment;
+    let environment = Destination::s3(&server, "app").environment;
     (server, environment)
 }
 
 #[test]
-fn what_the_application_has_opened_sql_may_attach() {
+fn sql_may_attach_what_the_application_has_opened() {
     let (server, keys) = bucket();
     let mut session = session(&keys);
     let local = session.open(&sample_url(), &[]);
-    attach(&mut session, local, &server.url("app")).expect_err("nobody but SQL has named the server");
+    attach(&mut session, local, &server.url("app")).expect_err("only SQL has named the server");
     assert_eq!(server.take_requests(), []);
 
     let main = session.open(&server.url("app"), &[]);
-    assert_eq!(session.must(main, COUNT), "632");
+    assert_eq!(session.query(main, COUNT), "632");
     for connection in [local, main] {
         attach(&mut session, connection, &server.url("tenants/1")).expect("the application has named the server");
-        assert_eq!(session.must(connection, COUNT_ATTACHED), "632");
+        assert_eq!(session.query(connection, COUNT_ATTACHED), "632");
     }
 }
 
 #[test]
-fn what_the_environment_names_sql_may_attach() {
+fn sql_may_attach_what_the_environment_names() {
     let (server, keys) = bucket();
     for (name, value) in [
         ("AWS_ENDPOINT_URL_S3", server.endpoint.clone()),
@@ -140,7 +140,7 @@ fn what_the_environment_names_sql_may_attach() {
         let mut session = session(&[&keys[..], &[(name, value)]].concat());
         let connection = session.open(&sample_url(), &[]);
         attach(&mut session, connection, &server.url("tenants/1")).expect(name);
-        assert_eq!(session.must(connection, COUNT_ATTACHED), "632", "{name}");
+        assert_eq!(session.query(connection, COUNT_ATTACHED), "632", "{name}");
     }
 }
 
@@ -150,74 +150,74 @@ fn only_allowed_urls_are_opened() {
     let list = ("LITESTREAM_ALLOWED_URLS", format!("s3://bucket/tenants/?endpoint={}", server.endpoint));
     let mut session = session(&[&keys[..], &[list]].concat());
     for url in [server.url("app"), server.url("tenants/../app"), sample_url(), "https://127.0.0.1:1/app".to_owned()] {
-        session.ask_to_open(&url, &[("open_timeout", "0")]).expect_err(&url);
+        session.try_open(&url, &[("open_timeout", "0")]).expect_err(&url);
     }
     let connection = session.open(&server.url("tenants/1"), &[]);
-    assert_eq!(session.must(connection, COUNT), "632");
+    assert_eq!(session.query(connection, COUNT), "632");
     attach(&mut session, connection, &sample_url()).expect_err("it is not in the list");
-    let said = session.end().stderr;
-    assert_eq!(said.matches("LITESTREAM_ALLOWED_URLS does not allow this URL").count(), 5, "{said}");
+    let stderr = session.end().stderr;
+    assert_eq!(stderr.matches("LITESTREAM_ALLOWED_URLS does not allow this URL").count(), 5, "{stderr}");
     assert!(server.take_requests().iter().all(|request| request.uri.contains("tenants")));
 }
 
 #[test]
 fn attach_can_be_switched_off() {
     let (server, keys) = bucket();
-    // By the main database, whatever the URI of the other says.
+    // By the main database, even if the URI of the attached one differs.
     let mut session = self::session(&keys);
     let closed = session.open(&server.url("app"), &[("attach", "off")]);
-    assert_eq!(session.must(closed, COUNT), "632");
+    assert_eq!(session.query(closed, COUNT), "632");
     let open = session.open(&server.url("app"), &[]);
     server.take_requests();
     for parameters in [&[][..], &[("attach", "on")]] {
         let sql = format!("ATTACH '{}' AS other", uri(&server.url("tenants/1"), parameters));
-        session.ask(closed, &sql).expect_err("it is off");
+        session.try_query(closed, &sql).expect_err("it is off");
     }
-    assert!(server.take_requests().iter().all(|request| !request.uri.contains("tenants")), "nothing was asked");
-    session.must(closed, "ATTACH ':memory:' AS own");
-    attach(&mut session, open, &server.url("tenants/1")).expect("another connection may");
-    assert_eq!(session.must(open, COUNT_ATTACHED), "632");
-    let said = session.end().stderr;
-    assert_eq!(said.matches("may not attach replicas: attach is off").count(), 2, "{said}");
+    assert!(server.take_requests().iter().all(|request| !request.uri.contains("tenants")), "no request was sent");
+    session.query(closed, "ATTACH ':memory:' AS own");
+    attach(&mut session, open, &server.url("tenants/1")).expect("another connection may attach");
+    assert_eq!(session.query(open, COUNT_ATTACHED), "632");
+    let stderr = session.end().stderr;
+    assert_eq!(stderr.matches("may not attach replicas: attach is off").count(), 2, "{stderr}");
 
-    // By the environment, where the main database does not say otherwise.
+    // By the environment, unless the main database overrides it.
     let mut session = self::session(&[&keys[..], &[("LITESTREAM_ATTACH", "off".to_owned())]].concat());
     let closed = session.open(&sample_url(), &[]);
     let open = session.open(&sample_url(), &[("attach", "on"), ("txid", "")]);
-    assert_eq!((session.must(closed, COUNT), session.must(open, COUNT)), ("632".to_owned(), "632".to_owned()));
+    assert_eq!((session.query(closed, COUNT), session.query(open, COUNT)), ("632".to_owned(), "632".to_owned()));
     attach(&mut session, closed, &sample_url()).expect_err("it is off");
     attach(&mut session, open, &sample_url()).expect("the application has it on");
 }
 
-/// What is looked at only once SQLite has told who asks fails all the same where it is opened.
+/// A file that is opened only after SQLite names the connection still reports its error from the open.
 #[test]
-fn an_open_that_fails_late_still_fails() {
+fn an_open_that_fails_after_xopen_reports_its_error() {
     let mut session = session(&[]);
-    let error = session.ask_to_open("s3://bucket/app?endpoint=http://127.0.0.1:1", &[("open_timeout", "0")]);
-    let error = error.expect_err("nobody listens there");
+    let error = session.try_open("s3://bucket/app?endpoint=http://127.0.0.1:1", &[("open_timeout", "0")]);
+    let error = error.expect_err("no server listens there");
     assert!(error.contains("cannot open ") && error.contains("cannot connect to http://127.0.0.1:1"), "{error}");
-    // A file that went its way leaves nothing behind.
+    // The failed open leaves nothing behind.
     let connection = session.open(&sample_url(), &[]);
-    assert_eq!(session.must(connection, COUNT), "632");
+    assert_eq!(session.query(connection, COUNT), "632");
 }
 
-/// SQLite with `SQLITE_ENABLE_API_ARMOR`, as this process has it, answers nothing of a connection that it is still opening.
+/// With `SQLITE_ENABLE_API_ARMOR`, as in this process, SQLite's functions fail for a connection that is still being opened.
 #[cfg(feature = "sftp")]
 #[test]
-fn builds_of_sqlite_that_check_their_callers_tell_who_asks_all_the_same() {
+fn attach_is_recognised_in_builds_with_api_armor() {
     let trap = Trap::new();
     let there = uri(&format!("sftp://me@{}/app?insecure-host-key=true", trap.host()), &[("open_timeout", "0")]);
     for conn in [connect(&sample_url(), &[]), open(":memory:").expect("memory can be opened")] {
         conn.execute("ATTACH ? AS other", [&there]).expect_err("only SQL names the server");
-        assert!(!trap.was_reached(), "the server was asked");
+        assert!(!trap.was_reached(), "the server was contacted");
     }
-    // Nobody speaks SSH there: the server was asked, and nothing came.
+    // The server is contacted, but it does not speak SSH.
     let listener = trap.0.try_clone().expect("a socket");
     let hangs_up = std::thread::spawn(move || {
         let reached = wait_for(|| listener.accept().ok());
         drop(reached);
     });
-    let error = open(&there).expect_err("it is no SSH server").to_string();
+    let error = open(&there).expect_err("it is not an SSH server").to_string();
     assert!(error.contains("cannot open "), "{error}");
     hangs_up.join().expect("the application may name any server");
 }
@@ -225,7 +225,7 @@ fn builds_of_sqlite_that_check_their_callers_tell_who_asks_all_the_same() {
 #[cfg(feature = "sftp")]
 fn wait_for<T>(mut look: impl FnMut() -> Option<T>) -> T {
     let mut found = None;
-    wait_until("somebody connects", || {
+    wait_until("a client connects", || {
         found = found.take().or_else(&mut look);
         found.is_some()
     });
@@ -233,18 +233,18 @@ fn wait_for<T>(mut look: impl FnMut() -> Option<T>) -> T {
 }
 
 #[test]
-fn a_shared_cache_is_opened_and_attached_alike() {
+fn a_shared_cache_can_be_opened_and_attached() {
     let (server, keys) = bucket();
     let mut session = session(&keys);
     let shared = [("cache", "shared")];
     let (one, two) = (session.open(&server.url("app"), &shared), session.open(&server.url("app"), &shared));
-    assert_eq!((session.must(one, COUNT), session.must(two, COUNT)), ("632".to_owned(), "632".to_owned()));
+    assert_eq!((session.query(one, COUNT), session.query(two, COUNT)), ("632".to_owned(), "632".to_owned()));
     let sql = format!("ATTACH '{}' AS other", uri(&server.url("tenants/1"), &shared));
-    session.must(one, &sql);
-    assert_eq!(session.must(one, COUNT_ATTACHED), "632");
+    session.query(one, &sql);
+    assert_eq!(session.query(one, COUNT_ATTACHED), "632");
     let trap = Trap::new();
     let foreign = uri(&format!("s3://bucket/app?endpoint=http://{}", trap.host()), &shared);
-    session.ask(two, &format!("ATTACH '{foreign}' AS other")).expect_err("only SQL names the server");
-    assert!(!trap.was_reached(), "the server was asked");
-    assert_eq!(session.must(two, COUNT), "632");
+    session.try_query(two, &format!("ATTACH '{foreign}' AS other")).expect_err("only SQL names the server");
+    assert!(!trap.was_reached(), "the server was contacted");
+    assert_eq!(session.query(two, COUNT), "632");
 }

@@ -1,7 +1,7 @@
-//! Replicas in Azure Blob Storage, or rather in Azurite, Microsoft's own emulator.
+//! Replicas in Azure Blob Storage, tested with Azurite, Microsoft's emulator.
 
 use crate::stories::conformance::{Bucket, REPLICA, at, check, complaint, speak_tls};
-use crate::support::litestream::Place;
+use crate::support::litestream::Destination;
 use crate::support::programs::{program, run};
 use crate::support::servers::Server;
 use crate::support::written;
@@ -14,10 +14,10 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The key that every Azurite has.
+/// The default key of Azurite.
 const KEY: &str = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
 
-/// Azurite with a container called `box`, and the endpoint of its account.
+/// Starts Azurite with a container `box`, and returns the endpoint of its account.
 fn azurite() -> (Server, String) {
     let main =
         Path::new(env!("CARGO_TARGET_TMPDIR")).join("../test-env/azurite/node_modules/azurite/dist/src/blob/main.js");
@@ -49,14 +49,14 @@ fn client(endpoint: &str) -> MicrosoftAzure {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn azurite_is_a_store() {
+async fn azurite_passes_the_conformance_tests() {
     let (_server, endpoint) = azurite();
     let bucket = Bucket { objects: Arc::new(client(&endpoint)), level: |level| format!("ltx/{level}") };
     check(&*at(&url(&endpoint, REPLICA), key), &bucket).await;
 }
 
 #[tokio::test]
-async fn what_cannot_be_read_at_azure_is_told() {
+async fn azure_errors_name_the_cause() {
     let (_server, endpoint) = azurite();
     let wrong = |name: &str| (name == "AZURE_STORAGE_KEY").then(|| "aHVzaA==".into());
     let (kind, text) = complaint(&url(&endpoint, "app"), wrong).await;
@@ -71,18 +71,18 @@ async fn what_cannot_be_read_at_azure_is_told() {
     assert!(text.contains("sas=***") || !text.contains("sas="), "{text}");
 }
 
-/// Litestream takes another endpoint than Microsoft's from its configuration alone, so what it wrote is copied in.
+/// Litestream accepts another endpoint than Microsoft's only in its configuration, so the test copies its files.
 #[test]
-fn what_litestream_wrote_is_served_from_azure_byte_for_byte() {
+fn an_azure_replica_equals_its_restores() {
     let dir = tempfile::tempdir().expect("a directory");
-    let directory = Place::directory(&dir.path().join("replica"));
-    written::by_litestream(&directory);
+    let directory = Destination::directory(&dir.path().join("replica"));
+    written::replicate_workload(&directory);
     let (_server, endpoint) = azurite();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(copy(&dir.path().join("replica"), &client(&endpoint)));
     let environment = vec![("LITESTREAM_AZURE_ACCOUNT_KEY", KEY.to_owned())];
-    let blobs = Place { url: url(&endpoint, "app"), environment };
-    assert_eq!(written::serves_what_is_restored(&blobs, &directory), "");
+    let blobs = Destination { url: url(&endpoint, "app"), environment };
+    assert_eq!(written::assert_served_as_restored(&blobs, &directory), "");
 }
 
 async fn copy(replica: &Path, to: &MicrosoftAzure) {

@@ -1,18 +1,18 @@
-//! What reading costs in requests, with SQLite itself, the real Litestream and the real protocol. The exact numbers over a
-//! store whose speed is known are told in `src/replica/budgets`; here the speed is that of the machine.
+//! The number of requests for reads with real SQLite, Litestream and S3. Unit tests check the exact numbers with a store of
+//! known speed; here the speed depends on the machine.
 
 use crate::support::hosts::Host;
-use crate::support::litestream::{Place, Primary, Schedule};
+use crate::support::litestream::{Destination, Primary, Schedule};
 use crate::support::programs::wait_until;
 use crate::support::s3::{Request, S3Server};
 use crate::support::session::Session;
 use rusqlite::Connection;
 use tempfile::TempDir;
 
-/// A database of 13 MB at a server: a table of 10 MB, and an index of its words.
+/// A replica of 13 MB on a server: a table of 10 MB and an index.
 struct Words {
     server: S3Server,
-    place: Place,
+    destination: Destination,
     _dir: TempDir,
 }
 
@@ -21,7 +21,7 @@ const ROWS: u64 = 40_000;
 impl Words {
     fn start() -> Words {
         let (dir, server) = (tempfile::tempdir().expect("a directory"), S3Server::start());
-        let place = Place::s3(&server, "words");
+        let destination = Destination::s3(&server, "words");
         let database = dir.path().join("app.db");
         let conn = Connection::open(&database).expect("a database");
         conn.execute_batch(&format!(
@@ -32,32 +32,32 @@ impl Words {
              CREATE INDEX words_by_word ON words (word);"
         ))
         .expect("a table of words");
-        let primary = Primary::start(&database, &place, Schedule::QUIET);
+        let primary = Primary::start(&database, &destination, Schedule::QUIET);
         primary.sync();
         primary.stop();
         server.take_requests();
-        Words { server, place, _dir: dir }
+        Words { server, destination, _dir: dir }
     }
 
-    /// A process that has opened the replica and read its schema, with a cache of so many bytes.
+    /// Starts a process that has opened the replica with a cache of this size, and has read the schema.
     fn open(&self, cache: &str) -> (Session, usize) {
-        let mut session = Host::session(&self.place);
-        let connection = session.open(&self.place.url, &[("cache_size", cache), ("poll_interval", "1h")]);
-        session.must(connection, "SELECT count(*) FROM sqlite_schema");
+        let mut session = Host::session(&self.destination);
+        let connection = session.open(&self.destination.url, &[("cache_size", cache), ("poll_interval", "1h")]);
+        session.query(connection, "SELECT count(*) FROM sqlite_schema");
         self.server.take_requests();
         (session, connection)
     }
 
-    /// How many requests for ranges of files a statement takes, and what it answers.
+    /// Runs a statement. Returns the number of its ranged reads, and its result.
     fn ask(&self, session: &mut Session, connection: usize, sql: &str) -> (usize, String) {
-        let answer = session.must(connection, sql);
+        let answer = session.query(connection, sql);
         let is_read = |request: &Request| request.operation == "GetObject";
         (self.server.take_requests().iter().filter(|request| is_read(request)).count(), answer)
     }
 }
 
 #[test]
-fn a_statement_costs_few_requests_and_none_when_its_pages_are_here() {
+fn a_statement_costs_few_requests_and_none_from_a_warm_cache() {
     let words = Words::start();
     let sums = [
         ("SELECT count(*) FROM words", ROWS.to_string()),
@@ -70,8 +70,8 @@ fn a_statement_costs_few_requests_and_none_when_its_pages_are_here() {
         let (requests, answer) = words.ask(&mut session, connection, sql);
         assert_eq!(answer, expected, "{sql}");
         assert!(requests <= 120, "{requests} requests for the 2,700 pages of {sql}");
-        // What was asked for ahead may still be on its way the first time.
-        wait_until("the statement costs nothing", || {
+        // Prefetches of the first run may still be in progress.
+        wait_until("the statement needs no requests", || {
             let (requests, answer) = words.ask(&mut session, connection, sql);
             assert_eq!(answer, expected, "{sql}, again");
             requests == 0
@@ -80,7 +80,7 @@ fn a_statement_costs_few_requests_and_none_when_its_pages_are_here() {
 }
 
 #[test]
-fn a_lookup_costs_its_way_down_and_shows_what_was_fetched_beside() {
+fn a_lookup_costs_few_requests_and_counts_prefetched_bytes() {
     let words = Words::start();
     let (mut session, connection) = words.open("4MB");
     let (requests, answer) = words.ask(&mut session, connection, "SELECT word FROM words WHERE id = 20000");
@@ -88,7 +88,7 @@ fn a_lookup_costs_its_way_down_and_shows_what_was_fetched_beside() {
     assert!(requests <= 4, "{requests} requests for three pages");
     let field = |session: &mut Session, name: &str| -> u64 {
         let sql = format!("SELECT json_extract(litestream_status(), '$.{name}')");
-        session.must(connection, &sql).parse().expect("a number")
+        session.query(connection, &sql).parse().expect("a number")
     };
     let fetched = field(&mut session, "prefetched_bytes");
     assert!(fetched < field(&mut session, "bytes"), "{fetched}");

@@ -1,7 +1,7 @@
-//! What the extension reads is what `litestream restore` writes, byte for byte, at every TXID that can be restored.
+//! The extension serves the bytes that `litestream restore` writes, at every TXID that can be restored.
 
 use crate::support::extension::connect;
-use crate::support::litestream::{Place, Primary, Schedule};
+use crate::support::litestream::{Destination, Primary, Schedule};
 use crate::support::pages::{Content, assert_same_bytes, assert_whole, content};
 use crate::support::programs::wait_until;
 use crate::support::{extension, workload};
@@ -11,32 +11,32 @@ use std::collections::BTreeMap;
 use std::thread;
 use std::time::Duration;
 
-/// Lets a primary live through the whole workload, then compares every state that it left.
+/// Replicates the whole workload, then compares every state.
 fn every_state_is_served(before: &str, schedule: Schedule) {
     let dir = tempfile::tempdir().expect("a directory");
-    let place = Place::directory(&dir.path().join("replica"));
+    let destination = Destination::directory(&dir.path().join("replica"));
     let database = dir.path().join("app.db");
     let conn = workload::create(&database, before);
-    let primary = Primary::start(&database, &place, schedule);
+    let primary = Primary::start(&database, &destination, schedule);
     for step in workload::STEPS {
         workload::run(&conn, step);
         primary.sync();
-        // The levels fill by the clock: let them do so between the steps, not only after the last one.
+        // Compactions depend on the clock. The pause lets them run between the steps.
         thread::sleep(Duration::from_millis(300));
     }
     primary.wait_for_levels(&[0, 1, 2, 9]);
     primary.stop();
 
     let restored = dir.path().join("restored.db");
-    let txids = place.txids();
-    let compared = txids.iter().filter(|txid| place.restore(**txid, &restored)).map(|txid| {
-        let conn = connect(&place.url, &[("txid", &txid.to_string())]);
+    let txids = destination.txids();
+    let compared = txids.iter().filter(|txid| destination.restore(**txid, &restored)).map(|txid| {
+        let conn = connect(&destination.url, &[("txid", &txid.to_string())]);
         assert_eq!(txid_of(&conn), *txid);
         assert_same_bytes(&conn, &restored);
         assert_whole(&conn);
     });
     let compared = compared.count();
-    // With a short retention some states are gone for good, but never most of them.
+    // With a short retention, some states cannot be restored, but always fewer than half of them.
     assert!(compared > txids.len() / 2 && compared >= 8, "{compared} of {} states could be restored", txids.len());
 }
 
@@ -57,26 +57,26 @@ fn every_state_under_full_auto_vacuum() {
 
 #[test]
 fn every_state_under_incremental_vacuum_when_level_0_is_deleted() {
-    every_state_is_served("PRAGMA auto_vacuum = INCREMENTAL", Schedule::FORGETFUL);
+    every_state_is_served("PRAGMA auto_vacuum = INCREMENTAL", Schedule::SHORT_RETENTION);
 }
 
-/// One connection stays open while the primary lives: each state it shows is the primary's at the TXID it says.
+/// A connection stays open while the primary changes. Each state that it shows is that of the primary at the same TXID.
 #[test]
-fn a_connection_that_stays_open_shows_the_primary_at_each_txid() {
+fn an_open_connection_shows_the_primary_at_each_txid() {
     let dir = tempfile::tempdir().expect("a directory");
-    let place = Place::directory(&dir.path().join("replica"));
+    let destination = Destination::directory(&dir.path().join("replica"));
     let database = dir.path().join("app.db");
     let conn = workload::create(&database, "PRAGMA auto_vacuum = INCREMENTAL");
     workload::run(&conn, "CREATE TABLE first (a)");
-    let primary = Primary::start(&database, &place, Schedule::FORGETFUL);
+    let primary = Primary::start(&database, &destination, Schedule::SHORT_RETENTION);
     let mut states = BTreeMap::from([(primary.sync(), content(&conn))]);
-    let follower = extension::connect(&place.url, &[("poll_interval", "50ms")]);
+    let follower = extension::connect(&destination.url, &[("poll_interval", "50ms")]);
     for step in workload::STEPS {
         workload::run(&conn, step);
         let newest = primary.sync();
         states.insert(newest, content(&conn));
         wait_until("the follower shows the newest state", || shown(&follower, &states) >= newest);
-        // Time for the levels to be rearranged under the follower.
+        // Time for compactions while the follower is open.
         thread::sleep(Duration::from_millis(200));
     }
 }
@@ -91,17 +91,17 @@ fn search_notes(conn: &Connection) {
     }
 }
 
-/// Checks what a follower shows in one transaction, and answers its TXID.
+/// Checks the state of a follower in one transaction, and returns its TXID.
 fn shown(follower: &Connection, states: &BTreeMap<Txid, Content>) -> Txid {
     follower.execute_batch("BEGIN").expect("a transaction begins");
     let txid = txid_of(follower);
-    // FTS5 notices what others changed when it is searched, not when it is checked: on a plain database too.
+    // FTS5 notices changes of other connections when it is searched, not when it is checked. So it does in a plain database.
     search_notes(follower);
     assert_whole(follower);
-    // A sync may take two TXIDs, the second for a checkpoint, which changes nothing but a table of Litestream's.
+    // A sync may use two TXIDs: the second is a checkpoint, which changes only a table of Litestream.
     let (_, expected) = states.range(txid..).next().expect("the primary was at this TXID");
     assert_eq!(content(follower), *expected, "content at {txid}");
-    assert_eq!(txid_of(follower), txid, "a transaction stays where it began");
+    assert_eq!(txid_of(follower), txid, "a transaction keeps its state");
     follower.execute_batch("COMMIT").expect("a transaction ends");
     txid
 }

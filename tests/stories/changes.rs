@@ -1,8 +1,8 @@
-//! `litestream_changes`: what differs between two moments is what differs between two restores, page by page, and SQLite
-//! itself says to which table or index each page belongs.
+//! `litestream_changes` reports the pages that differ between two restores. The expected table or index of each page comes
+//! from SQLite's dbstat.
 
 use crate::support::extension::{connect, uri};
-use crate::support::litestream::{Place, Primary, Schedule};
+use crate::support::litestream::{Destination, Primary, Schedule};
 use crate::support::workload;
 use litestream_vfs::ltx::Txid;
 use rusqlite::Connection;
@@ -11,10 +11,10 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-/// Names and numbers of pages. Pages that belong to nothing have no name.
+/// Names of tables and indexes with their numbers of pages. Free pages have no name.
 type Changes = BTreeMap<Option<String>, i64>;
 
-/// A restored database: its pages, and the owners of those that have one.
+/// A restored database: its pages and their owners.
 struct Restored {
     pages: Vec<Vec<u8>>,
     owners: BTreeMap<u32, String>,
@@ -24,13 +24,13 @@ impl Restored {
     fn new(path: &Path) -> Restored {
         let conn = Connection::open(path).expect("a database");
         let page_size: u32 = conn.query_row("PRAGMA page_size", [], |row| row.get(0)).expect("a size");
-        let mut stat = conn.prepare("SELECT pageno, name FROM dbstat").expect("dbstat is there");
+        let mut stat = conn.prepare("SELECT pageno, name FROM dbstat").expect("SQLite has dbstat");
         let owners = stat.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).and_then(Iterator::collect);
         let pages = fs::read(path).expect("a database").chunks(page_size as usize).map(<[u8]>::to_vec).collect();
         Restored { pages, owners: owners.expect("pages have owners") }
     }
 
-    /// A page that a table or an index has at either moment counts for each of those.
+    /// Counts each changed page for its owner in both databases.
     fn changes(&self, other: &Restored) -> Changes {
         let mut changes = Changes::new();
         for at in 0..self.pages.len().max(other.pages.len()) {
@@ -55,12 +55,12 @@ fn changes(conn: &Connection, arguments: &str) -> Changes {
     rows.unwrap_or_else(|error| panic!("{sql}: {error}"))
 }
 
-fn pages_are_told(before: &str, schedule: Schedule, pairs: usize) {
+fn assert_changes(before: &str, schedule: Schedule, pairs: usize) {
     let dir = tempfile::tempdir().expect("a directory");
-    let place = Place::directory(&dir.path().join("replica"));
+    let destination = Destination::directory(&dir.path().join("replica"));
     let database = dir.path().join("app.db");
     let conn = workload::create(&database, before);
-    let primary = Primary::start(&database, &place, schedule);
+    let primary = Primary::start(&database, &destination, schedule);
     for step in workload::STEPS {
         workload::run(&conn, step);
         primary.sync();
@@ -69,7 +69,7 @@ fn pages_are_told(before: &str, schedule: Schedule, pairs: usize) {
     primary.wait_for_levels(&[0, 1, 9]);
     primary.stop();
 
-    let replica = connect(&place.url, &[]);
+    let replica = connect(&destination.url, &[]);
     let mut history = replica.prepare("SELECT txid FROM litestream_history").expect("it compiles");
     let texts: Vec<String> = history.query_map([], |row| row.get(0)).and_then(Iterator::collect).expect("moments");
     let txids: Vec<Txid> = texts.iter().map(|text| text.parse().expect("a TXID")).collect();
@@ -77,12 +77,12 @@ fn pages_are_told(before: &str, schedule: Schedule, pairs: usize) {
         .iter()
         .map(|txid| {
             let path = dir.path().join(format!("{txid}.db"));
-            assert!(place.restore(*txid, &path), "{txid}");
+            assert!(destination.restore(*txid, &path), "{txid}");
             Restored::new(&path)
         })
         .collect();
     let (mut compared, mut named) = (0, BTreeSet::new());
-    // Neighbours, the farthest, and others.
+    // Adjacent states, the first and the last, and others.
     let far = (0..txids.len()).map(|at| (at, (at * 7 + 3) % txids.len()));
     for (one, other) in (1..txids.len()).map(|at| (at, at - 1)).chain([(txids.len() - 1, 0)]).chain(far).take(pairs) {
         let expected = restored[one].changes(&restored[other]);
@@ -95,33 +95,33 @@ fn pages_are_told(before: &str, schedule: Schedule, pairs: usize) {
     for name in ["people", "people_by_age", "files", "notes_data", "words", "sqlite_schema"] {
         assert!(named.contains(&Some(name.to_owned())), "{name} never changed: {named:?}");
     }
-    assert!(named.contains(&None), "no page was free at both moments, or told where others are");
+    assert!(named.contains(&None), "no changed page was free in both states");
 }
 
 #[test]
-fn of_a_plain_database() {
-    pages_are_told("PRAGMA auto_vacuum = NONE; PRAGMA page_size = 1024", Schedule::BUSY, 60);
+fn changes_of_a_plain_database_match_the_restores() {
+    assert_changes("PRAGMA auto_vacuum = NONE; PRAGMA page_size = 1024", Schedule::BUSY, 60);
 }
 
 #[test]
-fn of_one_with_pointer_maps_when_level_0_is_deleted() {
+fn changes_with_pointer_maps_match_the_restores_after_level_0_is_deleted() {
     let before = "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA page_size = 512; PRAGMA encoding = 'UTF-16le'";
     let schedule = Schedule { l0_retention: Duration::from_secs(5), ..Schedule::BUSY };
-    pages_are_told(before, schedule, 60);
+    assert_changes(before, schedule, 60);
 }
 
-/// The question that the table is for, and each way to write its arguments.
+/// The main use of the table, and every form of its arguments.
 #[test]
-fn what_changed_since_the_deploy() {
+fn changes_since_a_deploy_with_every_form_of_arguments() {
     let dir = tempfile::tempdir().expect("a directory");
-    let place = Place::directory(&dir.path().join("replica"));
+    let destination = Destination::directory(&dir.path().join("replica"));
     let database = dir.path().join("app.db");
     let conn = workload::create(&database, "");
     workload::run(
         &conn,
         "CREATE TABLE a (x); CREATE TABLE \"b's\" (x); CREATE VIEW v AS SELECT 1; CREATE INDEX i ON a (x)",
     );
-    let primary = Primary::start(&database, &place, Schedule::QUIET);
+    let primary = Primary::start(&database, &destination, Schedule::QUIET);
     workload::run(&conn, "INSERT INTO a VALUES (1)");
     let deploy = primary.sync();
     std::thread::sleep(Duration::from_millis(20));
@@ -131,7 +131,7 @@ fn what_changed_since_the_deploy() {
     let after = primary.sync();
     primary.stop();
 
-    let replica = connect(&place.url, &[]);
+    let replica = connect(&destination.url, &[]);
     let expected = changes(&replica, &format!("'{deploy}'"));
     assert!(expected[&Some("b's".to_owned())] >= 25, "{expected:?}");
     assert!(!expected.contains_key(&Some("a".to_owned())), "{expected:?}");
@@ -149,8 +149,8 @@ fn what_changed_since_the_deploy() {
     assert_eq!(changes(&replica, &format!("'{deploy}', '{deploy}'")), Changes::new());
     assert_eq!(changes(&replica, "'LATEST'"), Changes::new());
 
-    // Up to what is read, of the schema that is asked for.
-    replica.execute("ATTACH ? AS past", [uri(&place.url, &[("txid", &deploy.to_string())])]).expect("attached");
+    // The default end is the state of the given schema.
+    replica.execute("ATTACH ? AS past", [uri(&destination.url, &[("txid", &deploy.to_string())])]).expect("attached");
     assert_eq!(changes(&replica, &format!("'{deploy}', NULL, 'past'")), Changes::new());
     assert_eq!(changes(&replica, "'LATEST', NULL, 'past'"), expected);
     let first: (String, String) = replica

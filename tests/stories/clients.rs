@@ -1,10 +1,10 @@
-//! Everyone who loads SQLite extensions: each in a process of its own, as its users run it.
+//! Clients that load SQLite extensions, each in a separate process, as users run it.
 
-use crate::stories::sample::earlier;
 use crate::support::extension::{self, connect, sample_url, uri};
 use crate::support::hosts::Host;
-use crate::support::litestream::{Place, Primary, Schedule};
+use crate::support::litestream::{Destination, Primary, Schedule};
 use crate::support::pages::assert_whole;
+use crate::support::sample::earlier;
 use crate::support::workload;
 use rusqlite::{Connection, LoadExtensionGuard, OpenFlags};
 use std::env::consts::DLL_SUFFIX;
@@ -14,9 +14,9 @@ fn directory() -> TempDir {
     tempfile::tempdir().expect("a directory")
 }
 
-/// A second replica, whose cities are those of the sample's customers.
+/// Creates a second replica with a table of cities, which match those of the sample's customers.
 fn cities(dir: &TempDir) -> String {
-    let place = Place::directory(&dir.path().join("cities"));
+    let destination = Destination::directory(&dir.path().join("cities"));
     let database = dir.path().join("cities.db");
     let conn = workload::create(&database, "");
     workload::run(
@@ -26,24 +26,24 @@ fn cities(dir: &TempDir) -> String {
              ('Lima', 'Peru'), ('Dublin', 'Ireland'), ('Porto', 'Portugal (north)'), ('Hanoi', 'Vietnam'),
              ('Tallinn', 'Estonia'), ('Accra', 'Ghana')",
     );
-    Primary::start(&database, &place, Schedule::QUIET).sync();
-    place.url
+    Primary::start(&database, &destination, Schedule::QUIET).sync();
+    destination.url
 }
 
 #[test]
-fn python_reads_and_is_refused_to_write() {
+fn python_reads_and_cannot_write() {
     let dir = directory();
     assert_eq!(Host::python("basics.py").arg(sample_url()).arg(dir.path()).succeed(), "ok\n");
 }
 
 #[test]
-fn python_loads_it_again_under_other_names_and_keeps_plain_connections() {
+fn python_loads_it_again_under_other_names_and_plain_connections_work() {
     let dir = directory();
     assert_eq!(Host::python("loading.py").arg(sample_url()).arg(dir.path()).succeed(), "ok\n");
 }
 
 #[test]
-fn python_asks_pragmas_and_functions_of_every_schema() {
+fn pragmas_and_functions_work_for_every_schema() {
     let dir = directory();
     assert_eq!(Host::python("pragmas.py").arg(sample_url()).arg(earlier()).arg(cities(&dir)).succeed(), "ok\n");
 }
@@ -61,8 +61,8 @@ fn python_uses_plain_files_beside_a_replica() {
 }
 
 #[test]
-fn a_replica_of_the_environment_that_does_not_open_says_why_and_leaves_local_files_alone() {
-    let url = Place::directory(&directory().path().join("nowhere")).url;
+fn a_replica_in_the_environment_that_cannot_open_names_the_cause_and_local_files_work() {
+    let url = Destination::directory(&directory().path().join("nowhere")).url;
     let host = Host::python("unopened.py").arg(&url);
     let ended = host.env("LITESTREAM_REPLICA_URL", &url).env("LITESTREAM_OPEN_TIMEOUT", "0").run();
     assert_eq!(ended.stdout, "ok\n", "{}", ended.stderr);
@@ -71,7 +71,7 @@ fn a_replica_of_the_environment_that_does_not_open_says_why_and_leaves_local_fil
 }
 
 #[test]
-fn a_vfs_above_this_one_may_pass_on_plain_strings() {
+fn a_vfs_above_this_one_may_pass_plain_strings() {
     let dir = directory();
     assert_eq!(Host::python("shim.py").arg(sample_url()).arg(cities(&dir)).arg(dir.path()).succeed(), "ok\n");
 }
@@ -89,7 +89,7 @@ fn apsw_and_sqlite3_share_a_process() {
 }
 
 #[test]
-fn better_sqlite3_loads_it_and_keeps_plain_connections() {
+fn better_sqlite3_loads_it_and_plain_connections_work() {
     let dir = directory();
     assert_eq!(Host::node("better_sqlite3.js").arg(dir.path()).succeed(), "ok\n");
 }
@@ -115,11 +115,11 @@ fn sqlite3_shell_loads_it_and_opens_by_uri() {
 #[test]
 fn sqlite3_shell_loads_it_under_another_name_and_opens_what_the_environment_names() {
     let dir = directory();
-    extension::put_at(&dir.path().join(format!("backups-of-ours{DLL_SUFFIX}")));
+    extension::copy_to(&dir.path().join(format!("backup-reader{DLL_SUFFIX}")));
     let printed = Host::shell()
         .within(dir.path())
         .env("LITESTREAM_REPLICA_URL", &sample_url())
-        .arg(".load ./backups-of-ours")
+        .arg(".load ./backup-reader")
         .arg(".open 'file:app.db?vfs=litestream'")
         .arg("SELECT count(*) FROM orders")
         .succeed();
@@ -127,13 +127,13 @@ fn sqlite3_shell_loads_it_under_another_name_and_opens_what_the_environment_name
 }
 
 #[test]
-fn c_and_cpp_take_the_header() {
+fn the_header_compiles_as_c_and_cpp() {
     let header = concat!(env!("CARGO_MANIFEST_DIR"), "/include/litestream_vfs.h");
     for (compiler, language) in [("cc", "c"), ("c++", "c++")] {
         let checked = std::process::Command::new(compiler)
             .args(["-Wall", "-Wextra", "-pedantic", "-Werror", "-fsyntax-only", "-x", language, header])
             .output()
-            .unwrap_or_else(|error| panic!("{compiler}, which compiles the tests' SQLite, does not run: {error}"));
+            .unwrap_or_else(|error| panic!("cannot run {compiler}: {error}"));
         assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
     }
 }
@@ -142,7 +142,7 @@ fn c_and_cpp_take_the_header() {
 fn rusqlite_finds_every_entry_point() {
     let conn = Connection::open_in_memory().expect("memory");
     for entry in ["sqlite3_litestreamvfs_init", "sqlite3_litestream_init", "sqlite3_extension_init"] {
-        // SAFETY: the library is the one built from this tree; its entry points follow SQLite's contract.
+        // SAFETY: the library was built from this tree, and its entry points have the signature that SQLite calls.
         unsafe {
             let _guard = LoadExtensionGuard::new(&conn).expect("extensions are allowed");
             conn.load_extension(extension::library(), Some(entry)).unwrap_or_else(|error| panic!("{entry}: {error}"));
@@ -159,7 +159,7 @@ fn rusqlite_opens_with_flags_and_a_vfs_name() {
     {
         let flags = access | OpenFlags::SQLITE_OPEN_URI;
         let conn = Connection::open_with_flags_and_vfs(&uri, flags, c"litestream").expect("it opens");
-        assert!(conn.is_readonly("main").expect("there is a main schema"));
+        assert!(conn.is_readonly("main").expect("the main schema exists"));
         assert_whole(&conn);
     }
 }

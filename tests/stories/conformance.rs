@@ -1,4 +1,4 @@
-//! What every store must do, whatever lies behind it, and how each says that it cannot.
+//! The requirements that every store must meet, and the errors of each.
 
 use crate::support::s3::{Manner, S3Server};
 use async_trait::async_trait;
@@ -12,12 +12,12 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Puts files behind a store, as a primary does.
+/// Writes the files of a store, as a primary does.
 #[async_trait]
 pub(super) trait Writer: Send + Sync {
-    /// Writes a file, over one of the same name. `name` may be any, and may lie in a directory of its own.
+    /// Writes or replaces a file. `name` may be any text, and may have a directory.
     async fn put(&self, level: Level, name: &str, bytes: &[u8]);
-    /// Deletes a file that is there.
+    /// Deletes an existing file.
     async fn delete(&self, level: Level, name: &str);
 }
 
@@ -25,7 +25,7 @@ pub(super) fn name(min: u64, max: u64) -> FileName {
     FileName { min: Txid(min), max: Txid(max) }
 }
 
-/// Bytes that are different at every offset nearby.
+/// Returns bytes that differ between nearby offsets.
 pub(super) fn content(length: usize, seed: u8) -> Vec<u8> {
     (0..length).map(|at| (at / 251) as u8 ^ (at % 251) as u8 ^ seed).collect()
 }
@@ -35,9 +35,9 @@ const LENGTH: usize = 10_000;
 pub(super) async fn check(store: &dyn Store, writer: &dyn Writer) {
     lists(store, writer).await;
     reads_ranges(store, writer).await;
-    tells_versions_apart(store, writer).await;
+    distinguishes_versions(store, writer).await;
     reads_in_parallel(store, writer).await;
-    lists_while_files_vanish(store, writer).await;
+    lists_while_files_are_deleted(store, writer).await;
 }
 
 pub(super) async fn names(store: &dyn Store, level: Level, from: u64) -> Vec<FileName> {
@@ -48,7 +48,7 @@ pub(super) async fn names(store: &dyn Store, level: Level, from: u64) -> Vec<Fil
 
 async fn lists(store: &dyn Store, writer: &dyn Writer) {
     for level in Level::all() {
-        assert_eq!(names(store, level, 0).await, [], "level {level} is not there yet");
+        assert_eq!(names(store, level, 0).await, [], "level {level} does not exist yet");
     }
     let level = Level::ZERO;
     let present = [name(1, 1), name(2, 2), name(9, 15), name(16, 16), name(255, 255), name(256, u64::MAX)];
@@ -79,7 +79,7 @@ async fn lists(store: &dyn Store, writer: &dyn Writer) {
     let top = Level::SNAPSHOT;
     writer.put(top, &name(1, 7).to_string(), b"snapshot").await;
     assert_eq!(names(store, top, 0).await, [name(1, 7)]);
-    assert_eq!(names(store, Level::new(1).expect("a level"), 0).await, [], "levels do not mix");
+    assert_eq!(names(store, Level::new(1).expect("a level"), 0).await, [], "levels are separate");
 }
 
 async fn read(
@@ -99,7 +99,7 @@ async fn reads_ranges(store: &dyn Store, writer: &dyn Writer) {
         for stop in edges {
             let chunk = read(store, file, start..stop, None).await.expect("a file");
             let (from, to) = (start.min(end) as usize, stop.min(end) as usize);
-            assert!(chunk.bytes == whole[from..to.max(from)], "{start}..{stop} brought {} bytes", chunk.bytes.len());
+            assert!(chunk.bytes == whole[from..to.max(from)], "{start}..{stop} returned {} bytes", chunk.bytes.len());
             assert_eq!(chunk.file_size, end, "{start}..{stop}");
         }
     }
@@ -114,7 +114,7 @@ async fn reads_ranges(store: &dyn Store, writer: &dyn Writer) {
     }
 }
 
-async fn tells_versions_apart(store: &dyn Store, writer: &dyn Writer) {
+async fn distinguishes_versions(store: &dyn Store, writer: &dyn Writer) {
     let (file, before, after) = (name(1, 30), content(LENGTH, 1), content(LENGTH, 2));
     writer.put(Level::SNAPSHOT, &file.to_string(), &before).await;
     let old = read(store, file, 0..10, None).await.expect("a file").version;
@@ -148,7 +148,7 @@ async fn reads_in_parallel(store: &dyn Store, writer: &dyn Writer) {
     }
 }
 
-async fn lists_while_files_vanish(store: &dyn Store, writer: &dyn Writer) {
+async fn lists_while_files_are_deleted(store: &dyn Store, writer: &dyn Writer) {
     let level = Level::new(3).expect("a level");
     for txid in 1..=60 {
         writer.put(level, &name(txid, txid).to_string(), b"file").await;
@@ -180,19 +180,19 @@ struct Shelf(Arc<Memory>);
 #[async_trait]
 impl Writer for Shelf {
     async fn put(&self, level: Level, name: &str, bytes: &[u8]) {
-        // What is no name of a file cannot lie on this shelf.
+        // This store holds files with valid names only.
         if let Some(name) = FileName::parse(name) {
             self.0.insert(level, name, bytes.to_vec());
         }
     }
 
     async fn delete(&self, level: Level, name: &str) {
-        assert!(self.0.remove(level, FileName::parse(name).expect("a name")), "{name} was there");
+        assert!(self.0.remove(level, FileName::parse(name).expect("a name")), "{name} existed");
     }
 }
 
 #[tokio::test]
-async fn memory() {
+async fn the_memory_store_passes() {
     let memory = Arc::new(Memory::new());
     check(&*memory, &Shelf(memory.clone())).await;
 }
@@ -209,7 +209,7 @@ impl Directory {
 impl Writer for Directory {
     async fn put(&self, level: Level, name: &str, bytes: &[u8]) {
         let (path, draft) = (self.path(level, name), self.0.join("draft"));
-        std::fs::create_dir_all(path.parent().expect("a directory")).expect("a directory is made");
+        std::fs::create_dir_all(path.parent().expect("a directory")).expect("a directory is created");
         std::fs::write(&draft, bytes).expect("a file is written");
         std::fs::rename(&draft, &path).expect("a file gets its name");
     }
@@ -224,29 +224,29 @@ fn file_url(path: &Path) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn directory() {
+async fn a_directory_passes() {
     let dir = tempfile::tempdir().expect("a directory");
     let replica = dir.path().join("replica of 100% my app");
     let store = at(&file_url(&replica), |_| None);
-    assert_eq!(names(&*store, Level::ZERO, 0).await, [], "a directory that is not there");
-    std::fs::create_dir(&replica).expect("a directory is made");
+    assert_eq!(names(&*store, Level::ZERO, 0).await, [], "a missing directory");
+    std::fs::create_dir(&replica).expect("a directory is created");
     check(&*store, &Directory(replica)).await;
 }
 
 #[tokio::test]
-async fn a_directory_that_litestream_named_by_the_text_of_the_url() {
+async fn a_directory_with_the_encoded_name_of_the_url_has_precedence() {
     let dir = tempfile::tempdir().expect("a directory");
     let store = at(&file_url(&dir.path().join("my%20app")), |_| None);
     for called in ["my app", "my%20app"] {
         Directory(dir.path().join(called)).put(Level::ZERO, &name(1, 1).to_string(), called.as_bytes()).await;
         let chunk = store.read(Level::ZERO, name(1, 1), 0..100, None).await.expect("a file");
-        assert_eq!(chunk.bytes, called.as_bytes(), "the one that Litestream writes wins");
+        assert_eq!(chunk.bytes, called.as_bytes(), "the directory that Litestream writes has precedence");
     }
 }
 
 #[cfg(unix)]
 #[tokio::test]
-async fn links_are_followed_and_a_file_is_no_replica() {
+async fn links_are_followed_and_a_file_is_not_a_replica() {
     use std::os::unix::fs::symlink;
     let dir = tempfile::tempdir().expect("a directory");
     let directory = Directory(dir.path().to_owned());
@@ -257,11 +257,11 @@ async fn links_are_followed_and_a_file_is_no_replica() {
     symlink(&itself, directory.path(Level::ZERO, &itself)).expect("a link");
     symlink(format!("{}/inside", name(1, 1)), directory.path(Level::ZERO, &name(5, 5).to_string())).expect("a link");
     let store = at(&file_url(dir.path()), |_| None);
-    assert_eq!(names(&*store, Level::ZERO, 0).await, [name(1, 1), name(3, 3)], "a link to nothing is nothing");
+    assert_eq!(names(&*store, Level::ZERO, 0).await, [name(1, 1), name(3, 3)], "broken links are left out");
 
     let file = directory.path(Level::ZERO, &name(1, 1).to_string());
     let inside = at(&file_url(&file), |_| None);
-    let error = inside.list(Level::ZERO, Txid(0)).await.expect_err("a file is no replica");
+    let error = inside.list(Level::ZERO, Txid(0)).await.expect_err("a file is not a replica");
     assert_eq!(error.kind(), StoreErrorKind::Config);
     assert!(error.to_string().contains("no directory"), "{error}");
 }
@@ -269,7 +269,7 @@ async fn links_are_followed_and_a_file_is_no_replica() {
 #[cfg(unix)]
 pub(super) use dated::Dated;
 
-/// What only servers that run on Unix are told by.
+/// Tests with servers that run on Unix only.
 #[cfg(unix)]
 mod dated {
     use super::{Directory, Level, Writer};
@@ -278,7 +278,7 @@ mod dated {
     use std::sync::atomic::{AtomicU64, Ordering};
     use std::time::{Duration, SystemTime};
 
-    /// A directory whose files get a time each, as Litestream sets it where it can.
+    /// A directory whose files have modification times, as Litestream sets them.
     pub struct Dated(Directory, AtomicU64);
 
     impl Dated {
@@ -303,13 +303,13 @@ mod dated {
     }
 }
 
-/// A bucket at any service, and the key of the replica's level 0, 1 and so on below its path.
+/// A bucket of any service, and the names of the levels below the path of the replica.
 pub(super) struct Bucket {
     pub objects: Arc<dyn ObjectStore>,
     pub level: fn(Level) -> String,
 }
 
-/// Clients of the tests' own need this; those of the library bring what they need.
+/// The tests' own clients need a TLS provider; those of the library set one.
 pub(super) fn speak_tls() {
     let _ = rustls::crypto::ring::default_provider().install_default();
 }
@@ -339,18 +339,18 @@ impl Writer for Bucket {
     }
 }
 
-/// Where a [`Bucket`] puts its files.
+/// The path of the files of a [`Bucket`].
 pub(super) const REPLICA: &str = "backups/my%20app";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn bucket() {
+async fn an_s3_bucket_passes() {
     let server = S3Server::start();
     let store = at(&server.url(REPLICA), |name| server.variable(name));
     check(&*store, &Bucket::of(&server)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn alibabas_bucket() {
+async fn an_oss_bucket_passes() {
     let server = S3Server::start();
     let url = format!("oss://bucket/{REPLICA}?endpoint={}", server.endpoint);
     let store = at(&url, |name| match name {
@@ -362,7 +362,7 @@ async fn alibabas_bucket() {
 }
 
 #[tokio::test]
-async fn a_long_listing_comes_in_pages_and_starts_where_it_should() {
+async fn a_long_listing_comes_in_pages_and_starts_at_the_requested_txid() {
     let server = S3Server::start();
     let store = at(&server.url("app"), |name| server.variable(name));
     std::fs::create_dir_all(server.path("app/0000")).expect("a directory");
@@ -385,7 +385,7 @@ async fn a_long_listing_comes_in_pages_and_starts_where_it_should() {
 }
 
 #[tokio::test]
-async fn a_read_is_one_bounded_request_for_the_version_expected() {
+async fn a_read_is_one_ranged_request_for_the_expected_version() {
     let server = S3Server::start();
     let counting = Counting::new(at(&server.url(REPLICA), |name| server.variable(name)));
     Bucket::of(&server).put(Level::ZERO, &name(5, 5).to_string(), &content(LENGTH, 0)).await;
@@ -406,14 +406,14 @@ async fn a_bucket_in_another_region_is_found() {
     let server = S3Server::start_with(Manner { region: Some("eu-north-1"), ..Manner::default() });
     let store = at(&server.url("app"), |name| server.variable(name));
     assert_eq!(names(&*store, Level::ZERO, 0).await, []);
-    assert_eq!(server.take_requests().len(), 2, "once in the wrong region, once in the right one");
+    assert_eq!(server.take_requests().len(), 2, "one request to the wrong region, one to the right one");
     assert_eq!(names(&*store, Level::ZERO, 0).await, []);
-    assert_eq!(server.take_requests().len(), 1, "it is remembered");
+    assert_eq!(server.take_requests().len(), 1, "the region is remembered");
 }
 
-/// What a store says instead of a listing.
+/// Returns the error of a listing.
 pub(super) async fn complaint(url: &str, variable: impl Fn(&str) -> Option<OsString>) -> (StoreErrorKind, String) {
-    let error = at(url, variable).list(Level::ZERO, Txid(0)).await.expect_err("there is nothing to list");
+    let error = at(url, variable).list(Level::ZERO, Txid(0)).await.expect_err("the listing fails");
     for shown in [error.to_string(), format!("{error:?}")] {
         assert!(!shown.contains("hush") && !shown.contains("test-secret-key"), "{shown}");
     }
@@ -421,7 +421,7 @@ pub(super) async fn complaint(url: &str, variable: impl Fn(&str) -> Option<OsStr
 }
 
 #[tokio::test]
-async fn wrong_credentials_are_told_from_missing_ones_and_a_missing_bucket() {
+async fn wrong_credentials_missing_credentials_and_a_missing_bucket_differ() {
     let server = S3Server::start();
     let url = server.url("app");
     let secret = |name: &str| match name {
@@ -454,7 +454,7 @@ async fn wrong_credentials_are_told_from_missing_ones_and_a_missing_bucket() {
 }
 
 #[tokio::test]
-async fn without_permission_to_list_the_complaint_says_so() {
+async fn a_missing_permission_to_list_is_reported() {
     let server = S3Server::start_with(Manner { unlistable: true, ..Manner::default() });
     let (kind, text) = complaint(&server.url("app"), |name| server.variable(name)).await;
     assert_eq!(kind, StoreErrorKind::Denied);
@@ -468,11 +468,11 @@ async fn without_permission_to_list_the_complaint_says_so() {
     assert!(error.to_string().contains("without permission to list, this may mean a missing file"), "{error}");
 }
 
-/// Nobody listens there: a privileged port of a protocol that died out.
+/// An endpoint without a server: port 1 is unused.
 const REFUSED: &str = "http://127.0.0.1:1";
 
 #[tokio::test]
-async fn a_server_that_is_not_there_is_unreachable() {
+async fn an_absent_server_is_unreachable() {
     let url = format!("s3://bucket/app?endpoint={REFUSED}");
     let keys = |name: &str| name.starts_with("AWS_").then(|| OsString::from("hush")).filter(|_| name.contains("KEY"));
     let (kind, text) = complaint(&url, keys).await;

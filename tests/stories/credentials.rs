@@ -1,6 +1,6 @@
-//! Credentials that end: whoever hands them out is asked again before they do, and what he says instead is told.
+//! Temporary credentials: the client fetches new ones before they expire, and reports the issuer's errors.
 //!
-//! Each key that is handed out ends the one before it, and the server checks signatures: who is served uses the newest.
+//! Each new key makes the previous one expire, and the server checks signatures: only the newest key is accepted.
 
 use crate::stories::conformance::{at, complaint, name, names};
 use crate::support::keys::{Issuer, ROLE, TOKEN};
@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// A way to keys that end.
+/// A source of temporary keys.
 type Way = (&'static str, fn(&Issuer, &Path) -> Vec<(&'static str, String)>);
 
 const WAYS: [Way; 4] = [
@@ -31,7 +31,7 @@ const WAYS: [Way; 4] = [
         ]
     }),
     ("a program", |issuer, token| {
-        // A program that asks the container's service for what it prints.
+        // A program that prints what the container service returns.
         let address = issuer.endpoint.trim_start_matches("http://").replace(':', "/");
         let program = format!(
             "#!/bin/bash\nexec 3<>/dev/tcp/{address}\nprintf 'GET /pod HTTP/1.1\\r\\nauthorization: {TOKEN}\\r\\n\\r\\n' >&3\n\
@@ -53,7 +53,7 @@ fn text(path: &Path) -> String {
 struct Sandbox {
     server: S3Server,
     issuer: Issuer,
-    /// The file of a token that is good.
+    /// The file of a valid token.
     token: PathBuf,
     _dir: tempfile::TempDir,
 }
@@ -79,7 +79,7 @@ impl Sandbox {
         at(&self.url(), self.variables(way))
     }
 
-    /// The tokens of the keys that the server was asked with since the last call of this, each once.
+    /// Returns the session tokens of the requests since the last call, each once.
     fn used(&self) -> Vec<String> {
         let mut used: Vec<String> =
             self.server.take_requests().into_iter().map(|request| request.token.expect("a token")).collect();
@@ -89,7 +89,7 @@ impl Sandbox {
 }
 
 #[tokio::test]
-async fn keys_that_last_are_asked_for_once_and_those_that_end_soon_again() {
+async fn lasting_keys_are_fetched_once_and_expiring_keys_again() {
     for way in &WAYS {
         let sandbox = Sandbox::new(60);
         let store = sandbox.store(way);
@@ -98,7 +98,7 @@ async fn keys_that_last_are_asked_for_once_and_those_that_end_soon_again() {
         }
         assert_eq!(sandbox.used(), ["of-KEY0"], "{}", way.0);
 
-        // Four minutes are left: they are good, and too few.
+        // The keys are valid for four more minutes, which is short enough to renew them.
         sandbox.issuer.last_for(4);
         let store = sandbox.store(way);
         let begun = Instant::now();
@@ -106,14 +106,14 @@ async fn keys_that_last_are_asked_for_once_and_those_that_end_soon_again() {
             assert_eq!(names(&*store, Level::ZERO, 0).await, [], "{}", way.0);
             let missing = store.read(Level::ZERO, name(1, 1), 0..9, None).await.expect_err("no file");
             assert_eq!(missing.kind(), StoreErrorKind::NotFound, "{}: {missing}", way.0);
-            assert!(begun.elapsed() < Duration::from_secs(60), "{} is not asked again", way.0);
+            assert!(begun.elapsed() < Duration::from_secs(60), "{} was not contacted again", way.0);
         }
         assert!(sandbox.used().starts_with(&["of-KEY1".to_owned(), "of-KEY2".to_owned(), "of-KEY3".to_owned()]));
     }
 }
 
 #[tokio::test]
-async fn a_key_that_ended_is_refused_and_whoever_gives_none_any_more_is_named() {
+async fn an_expired_key_is_refused_and_a_failing_issuer_is_named() {
     for way in &WAYS {
         let sandbox = Sandbox::new(60);
         let store = sandbox.store(way);
@@ -123,7 +123,7 @@ async fn a_key_that_ended_is_refused_and_whoever_gives_none_any_more_is_named() 
         assert_eq!(error.kind(), StoreErrorKind::Denied);
         assert!(error.to_string().contains("denies access (ExpiredToken: The provided token has expired)"), "{error}");
 
-        // A bucket that is asked about a file is not answered for by who has no keys.
+        // Without keys, no request is sent to the bucket.
         sandbox.issuer.last_for(4);
         let store = sandbox.store(way);
         assert_eq!(names(&*store, Level::ZERO, 0).await, []);
@@ -139,7 +139,7 @@ async fn a_key_that_ended_is_refused_and_whoever_gives_none_any_more_is_named() 
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_a_token_is_told() {
+async fn errors_of_a_token_are_reported() {
     let sandbox = Sandbox::new(60);
     let answers = |token: &'static str| {
         std::fs::write(&sandbox.token, token).expect("a file is written");

@@ -1,7 +1,7 @@
-//! What happens to replicas and to those who read them: processes that stand still, primaries that begin anew, files that go.
-//! Whatever it is, a reader sees states that were, each of them whole, and in the end the newest.
+//! Disturbances of replicas and readers: suspended processes, restarted primaries, deleted files. In every case a reader sees
+//! only states that the primary had, each of them consistent, and in the end the newest one.
 
-use crate::support::bank::{self, Bank, look};
+use crate::support::bank::{self, Bank, read_state};
 use crate::support::extension::connect;
 use crate::support::hosts::Host;
 use crate::support::litestream::Schedule;
@@ -11,14 +11,14 @@ use std::fs;
 use std::time::Duration;
 
 #[test]
-fn a_process_that_stood_still_goes_on_where_it_was_and_catches_up() {
-    let mut bank = Bank::start(Schedule::RESTLESS);
+fn a_suspended_process_keeps_its_state_and_catches_up() {
+    let mut bank = Bank::start(Schedule::CONTINUOUS);
     let (mut within, mut between) = (Reader::open(&bank, &[]), Reader::open(&bank, &[]));
     let seen = within.begin(&bank);
     let txid = within.txid();
     within.session.freeze();
     between.session.freeze();
-    wait_until("what was new to the readers is deleted", || {
+    wait_until("the files that are new to the readers are deleted", || {
         bank.transfer(10);
         let oldest = bank::names(&bank.replica()).iter().find(|(level, _)| *level == 0).map(|(_, name)| name.min);
         oldest > Some(txid)
@@ -27,31 +27,31 @@ fn a_process_that_stood_still_goes_on_where_it_was_and_catches_up() {
     within.session.thaw();
     between.session.thaw();
 
-    assert_eq!(within.look(&bank.states), Ok(seen.clone()));
-    assert_eq!(within.must("PRAGMA integrity_check"), "ok");
+    assert_eq!(within.read_state(&bank.states), Ok(seen.clone()));
+    assert_eq!(within.query("PRAGMA integrity_check"), "ok");
     assert_eq!(within.txid(), txid);
-    assert_eq!(within.look(&bank.states), Ok(seen));
-    within.must("COMMIT");
-    within.sees_the_newest(&bank);
+    assert_eq!(within.read_state(&bank.states), Ok(seen));
+    within.query("COMMIT");
+    within.wait_for_newest_state(&bank);
     assert!(within.txid() > txid);
-    between.sees_the_newest(&bank);
+    between.wait_for_newest_state(&bank);
 }
 
 #[test]
-fn a_primary_that_is_killed_and_started_again_is_followed() {
+fn a_killed_and_restarted_primary_is_followed() {
     let mut bank = Bank::start(Schedule::BUSY);
     let (mut reader, mut within) = (Reader::open(&bank, &[]), Reader::open(&bank, &[]));
     let seen = within.begin(&bank);
     for _ in 0..3 {
         let stopped = bank.stop();
         bank.transfer(2);
-        reader.look(&bank.states).expect("a state");
+        reader.read_state(&bank.states).expect("a state");
         bank.primary = Some(stopped.start());
         let before = reader.txid();
         bank.transfer(2);
-        reader.sees_the_newest(&bank);
+        reader.wait_for_newest_state(&bank);
         assert!(reader.txid() > before);
-        assert_eq!(within.look(&bank.states).as_ref(), Ok(&seen));
+        assert_eq!(within.read_state(&bank.states).as_ref(), Ok(&seen));
     }
 }
 
@@ -67,14 +67,14 @@ fn litestream_reset_is_followed() {
         bank.primary = Some(stopped.start());
         let before = reader.txid();
         bank.transfer(2);
-        reader.sees_the_newest(&bank);
-        assert!(reader.txid() > before, "the history goes on");
-        assert_eq!(within.look(&bank.states).as_ref(), Ok(&seen));
+        reader.wait_for_newest_state(&bank);
+        assert!(reader.txid() > before, "the history continues");
+        assert_eq!(within.read_state(&bank.states).as_ref(), Ok(&seen));
     }
 }
 
 #[test]
-fn a_wiped_replica_without_a_base_is_read_as_far_as_its_pages_are_known_and_followed_from_the_next_snapshot_on() {
+fn a_wiped_replica_without_a_base_is_read_from_the_cache_and_followed_from_the_next_snapshot() {
     let mut bank = Bank::start(Schedule::QUIET);
     let mut reader = Reader::open(&bank, &[]);
     let mut forgetful = Reader::open(&bank, &[("cache_size", "16KB")]);
@@ -83,30 +83,30 @@ fn a_wiped_replica_without_a_base_is_read_as_far_as_its_pages_are_known_and_foll
     bank.transfer(3);
     let names = bank::names(&bank.replica());
     assert!(bank.head() > txid && names.iter().all(|(_, name)| name.min.0 > 1), "no base after {txid}: {names:?}");
-    let late = Host::session(&bank.place).ask_to_open(&bank.place.url, &[("open_timeout", "0s")]);
-    assert_eq!(late, Err("unable to open database file".to_owned()), "a new reader has nothing to begin with");
+    let late = Host::session(&bank.destination).try_open(&bank.destination.url, &[("open_timeout", "0s")]);
+    assert_eq!(late, Err("unable to open database file".to_owned()), "a new reader has no complete state");
     for _ in 0..20 {
-        let state = reader.look(&bank.states).expect("all of it is in the cache");
-        assert_eq!(state, seen, "it stays within the transaction");
-        reader.must("COMMIT");
+        let state = reader.read_state(&bank.states).expect("the whole state is cached");
+        assert_eq!(state, seen, "the transaction keeps its state");
+        reader.query("COMMIT");
         seen = reader.begin(&bank);
-        forgetful.look_or_fail(&bank.states);
+        forgetful.read_state_or_io_error(&bank.states);
         std::thread::sleep(Duration::from_millis(50));
     }
-    reader.must("COMMIT");
+    reader.query("COMMIT");
     assert!(reader.txid() >= txid);
     let stopped = bank.stop();
     stopped.force_snapshot();
     bank.primary = Some(stopped.start());
-    reader.sees_the_newest(&bank);
-    forgetful.sees_the_newest(&bank);
+    reader.wait_for_newest_state(&bank);
+    forgetful.wait_for_newest_state(&bank);
     bank.transfer(1);
-    reader.sees_the_newest(&bank);
+    reader.wait_for_newest_state(&bank);
     assert!(reader.txid() > txid);
 }
 
 #[test]
-fn a_replica_that_goes_and_comes_back_is_followed_again() {
+fn a_replica_that_disappears_and_returns_is_followed_again() {
     let mut bank = Bank::start(Schedule::BUSY);
     let mut reader = Reader::open(&bank, &[]);
     let mut forgetful = Reader::open(&bank, &[("cache_size", "16KB")]);
@@ -115,22 +115,22 @@ fn a_replica_that_goes_and_comes_back_is_followed_again() {
     let away = bank.dir.path().join("away");
     fs::rename(bank.replica(), &away).expect("the replica goes");
     for _ in 0..20 {
-        assert_eq!(reader.look(&bank.states).as_ref(), Ok(&seen), "all of it is in the cache");
+        assert_eq!(reader.read_state(&bank.states).as_ref(), Ok(&seen), "the whole state is cached");
         assert_eq!(reader.txid(), txid);
-        forgetful.look_or_fail(&bank.states).into_iter().for_each(|state| assert_eq!(state, seen));
+        forgetful.read_state_or_io_error(&bank.states).into_iter().for_each(|state| assert_eq!(state, seen));
         std::thread::sleep(Duration::from_millis(50));
     }
     fs::rename(&away, bank.replica()).expect("the replica comes back");
-    forgetful.sees_the_newest(&bank);
+    forgetful.wait_for_newest_state(&bank);
     bank.primary = Some(stopped.start());
     bank.transfer(2);
-    reader.sees_the_newest(&bank);
-    forgetful.sees_the_newest(&bank);
+    reader.wait_for_newest_state(&bank);
+    forgetful.wait_for_newest_state(&bank);
     assert!(reader.txid() > txid);
 }
 
 #[test]
-fn a_snapshot_that_is_made_again_is_read_under_an_open_transaction() {
+fn a_rewritten_snapshot_is_read_within_an_open_transaction() {
     let mut bank = Bank::start(Schedule::QUIET);
     let stopped = bank.stop();
     stopped.force_snapshot();
@@ -138,10 +138,10 @@ fn a_snapshot_that_is_made_again_is_read_under_an_open_transaction() {
         let names = bank::names(&bank.replica());
         let (_, name) = names.iter().rfind(|(level, _)| *level == 9).expect("a snapshot");
         let path = bank.replica().join("ltx/9").join(format!("{}-{}.ltx", name.min, name.max));
-        (name.max, fs::read(path).expect("it can be read"))
+        (name.max, fs::read(path).expect("the state can be read"))
     };
     let (at, bytes) = snapshot();
-    // All that is older is gone, but the newest of level 0: the snapshot alone holds the pages.
+    // Delete all other files but the newest of level 0, so that only the snapshot has the pages.
     for (_, name) in bank::names(&bank.replica()).iter().filter(|(level, name)| *level == 0 && name.max < at) {
         fs::remove_file(bank.replica().join("ltx/0").join(format!("{}-{}.ltx", name.min, name.max)))
             .expect("a file is deleted");
@@ -152,24 +152,24 @@ fn a_snapshot_that_is_made_again_is_read_under_an_open_transaction() {
     let (again_at, again) = snapshot();
     assert_eq!(again_at, at, "the same name");
     assert_ne!(again, bytes, "other bytes");
-    assert_eq!(reader.look(&bank.states), Ok(seen));
-    assert_eq!(reader.must("PRAGMA integrity_check"), "ok");
-    reader.must("COMMIT");
+    assert_eq!(reader.read_state(&bank.states), Ok(seen));
+    assert_eq!(reader.query("PRAGMA integrity_check"), "ok");
+    reader.query("COMMIT");
     bank.primary = Some(stopped.start());
     bank.transfer(2);
-    reader.sees_the_newest(&bank);
+    reader.wait_for_newest_state(&bank);
 }
 
 #[test]
-fn who_comes_while_a_replica_cannot_be_read_sees_what_those_who_are_there_see() {
+fn a_new_connection_to_an_unreadable_replica_sees_the_state_of_the_others() {
     let bank = Bank::start(Schedule::QUIET);
     let level_0 = bank.replica().join("ltx/0");
-    let first = connect(&bank.place.url, &[("poll_interval", "50ms")]);
-    let state = look(&first).expect("it can be read");
+    let first = connect(&bank.destination.url, &[("poll_interval", "50ms")]);
+    let state = read_state(&first).expect("the state can be read");
     fs::rename(&level_0, bank.dir.path().join("aside")).expect("a level goes");
-    fs::write(&level_0, "no directory").expect("something else is there");
+    fs::write(&level_0, "no directory").expect("a file replaces the directory");
     let failing = "SELECT litestream_status() LIKE '%cannot be read%'";
     wait_until("polls fail", || first.query_row(failing, [], |row| row.get(0)).expect("a status"));
-    let second = connect(&bank.place.url, &[]);
-    assert_eq!(look(&second).expect("it can be read, too"), state);
+    let second = connect(&bank.destination.url, &[]);
+    assert_eq!(read_state(&second).expect("the state can be read"), state);
 }

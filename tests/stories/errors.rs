@@ -1,10 +1,10 @@
-//! Errors a person can act on: each names the place, the cause and what to do, on stderr, and nothing hangs.
+//! Errors on stderr name the replica, the cause and the remedy, and nothing hangs.
 
 #[cfg(all(feature = "azure", feature = "gcs", feature = "http", feature = "webdav"))]
 use crate::stories::conformance::{at, name};
 use crate::support::extension::uri;
 use crate::support::hosts::Host;
-use crate::support::litestream::{Place, Primary, Schedule};
+use crate::support::litestream::{Destination, Primary, Schedule};
 #[cfg(all(feature = "azure", feature = "gcs", feature = "http", feature = "webdav"))]
 use crate::support::recorder::Recorder;
 use crate::support::s3::S3Server;
@@ -15,16 +15,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
-/// How reading all of a replica ended: as SQLite told its host, and what the extension wrote to stderr.
+/// The result of reading a whole replica: what SQLite returned, and what the extension wrote to stderr.
 struct Outcome {
-    told: String,
+    result: String,
     stderr: String,
 }
 
 impl Outcome {
-    fn says(&self, words: &[&str]) {
+    fn assert_stderr(&self, words: &[&str]) {
         for word in words {
-            assert!(self.stderr.contains(word), "{word:?} is not in what stderr says: {}", self.stderr);
+            assert!(self.stderr.contains(word), "{word:?} is not in stderr: {}", self.stderr);
         }
     }
 }
@@ -36,9 +36,9 @@ fn read_all(uri: &str, environment: &[(&str, &str)]) -> Outcome {
     let host = environment.iter().fold(host, |host, (name, value)| host.env(name, value));
     let ended = host.run();
     assert!(ended.status.success(), "the host itself failed: {}", ended.stderr);
-    assert_eq!(ended.stdout, "", "nothing is for stdout");
-    let told = fs::read_to_string(&outcome).expect("the host wrote how it ended");
-    Outcome { told, stderr: ended.stderr }
+    assert_eq!(ended.stdout, "", "stdout is empty");
+    let result = fs::read_to_string(&outcome).expect("the host wrote how it ended");
+    Outcome { result, stderr: ended.stderr }
 }
 
 const CANNOT_OPEN: &str = "unable to open database file";
@@ -46,23 +46,23 @@ const CANNOT_OPEN: &str = "unable to open database file";
 #[test]
 fn no_url() {
     let outcome = read_all("file:app.db?vfs=litestream", &[]);
-    assert_eq!(outcome.told, CANNOT_OPEN);
-    outcome.says(&["replica_url", "LITESTREAM_REPLICA_URL"]);
+    assert_eq!(outcome.result, CANNOT_OPEN);
+    outcome.assert_stderr(&["replica_url", "LITESTREAM_REPLICA_URL"]);
 }
 
 #[test]
 fn an_unknown_scheme() {
     let outcome = read_all(&uri("ftp://host.example/backups", &[]), &[]);
-    assert_eq!(outcome.told, CANNOT_OPEN);
-    outcome.says(&["ftp://host.example/backups", "s3://", "file://"]);
+    assert_eq!(outcome.result, CANNOT_OPEN);
+    outcome.assert_stderr(&["ftp://host.example/backups", "s3://", "file://"]);
 }
 
 #[test]
-fn a_setting_that_does_not_parse() {
+fn an_invalid_setting() {
     for (name, value) in [("poll_interval", "often"), ("cache_size", "much"), ("txid", "12"), ("time", "some day")] {
         let outcome = read_all(&uri("file:///nowhere", &[(name, value)]), &[]);
-        assert_eq!(outcome.told, CANNOT_OPEN);
-        outcome.says(&[name, value]);
+        assert_eq!(outcome.result, CANNOT_OPEN);
+        outcome.assert_stderr(&[name, value]);
     }
 }
 
@@ -72,62 +72,66 @@ fn an_empty_replica() {
     let url = format!("file://{}", dir.path().display());
     for timeout in ["0", "1s"] {
         let outcome = read_all(&uri(&url, &[("open_timeout", timeout)]), &[]);
-        assert_eq!(outcome.told, CANNOT_OPEN);
-        outcome.says(&[&url, "no backup", "litestream replicate"]);
+        assert_eq!(outcome.result, CANNOT_OPEN);
+        outcome.assert_stderr(&[&url, "no backup", "litestream replicate"]);
     }
 }
 
 #[test]
 fn a_replica_of_litestream_0_3() {
     let server = S3Server::start();
-    let place = Place::s3(&server, "app");
+    let destination = Destination::s3(&server, "app");
     let dir = tempfile::tempdir().expect("a directory");
     let below = "generations/0123456789abcdef/snapshots";
     fs::create_dir_all(dir.path().join(below)).expect("a directory is made");
     fs::create_dir_all(server.path("app").join(below)).expect("a directory is made");
     fs::write(server.path("app").join(below).join("00000000.snapshot.lz4"), b"old").expect("an object");
-    let environment: Vec<_> = place.environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    for url in [format!("file://{}", dir.path().display()), place.url.clone()] {
+    let environment: Vec<_> = destination.environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    for url in [format!("file://{}", dir.path().display()), destination.url.clone()] {
         let outcome = read_all(&uri(&url, &[("open_timeout", "0")]), &environment);
-        assert!(outcome.told == CANNOT_OPEN || outcome.told.contains("Litestream 0.3"), "{}", outcome.told);
-        outcome.says(&["Litestream 0.3", "generations", "0.5 or newer"]);
+        assert!(outcome.result == CANNOT_OPEN || outcome.result.contains("Litestream 0.3"), "{}", outcome.result);
+        outcome.assert_stderr(&["Litestream 0.3", "generations", "0.5 or newer"]);
     }
 }
 
 #[test]
-fn a_moment_before_the_first_backup() {
+fn a_time_before_the_first_backup() {
     let url = crate::support::extension::sample_url();
     let outcome = read_all(&uri(&url, &[("time", "2001-01-01T00:00:00Z"), ("open_timeout", "0")]), &[]);
-    assert_eq!(outcome.told, CANNOT_OPEN);
-    outcome.says(&[&url, "2001-01-01T00:00:00"]);
+    assert_eq!(outcome.result, CANNOT_OPEN);
+    outcome.assert_stderr(&[&url, "2001-01-01T00:00:00"]);
 }
 
 #[test]
 fn wrong_credentials() {
     let server = S3Server::start();
-    let place = Place::s3(&server, "app");
+    let destination = Destination::s3(&server, "app");
     let environment = [("AWS_ACCESS_KEY_ID", server.access_key.as_str()), ("AWS_SECRET_ACCESS_KEY", "a-wrong-secret")];
-    let outcome = read_all(&uri(&place.url, &[("open_timeout", "0")]), &environment);
-    assert!(outcome.told.contains("cannot open") && outcome.told.contains("SignatureDoesNotMatch"), "{}", outcome.told);
-    outcome.says(&["s3://bucket/app", "SignatureDoesNotMatch", "credentials"]);
+    let outcome = read_all(&uri(&destination.url, &[("open_timeout", "0")]), &environment);
+    assert!(
+        outcome.result.contains("cannot open") && outcome.result.contains("SignatureDoesNotMatch"),
+        "{}",
+        outcome.result
+    );
+    outcome.assert_stderr(&["s3://bucket/app", "SignatureDoesNotMatch", "credentials"]);
     assert!(!outcome.stderr.contains("a-wrong-secret"), "secrets are never printed: {}", outcome.stderr);
 }
 
 #[test]
 fn a_refused_connection() {
-    // Port 1 of this machine: nobody listens there.
+    // No server listens on port 1.
     let url = "s3://backups/app?endpoint=http://127.0.0.1:1&region=us-east-1";
     let environment = [("AWS_ACCESS_KEY_ID", "someone"), ("AWS_SECRET_ACCESS_KEY", "a-good-secret")];
     let outcome = read_all(&uri(url, &[("open_timeout", "0")]), &environment);
-    assert!(outcome.told.contains("cannot open") && outcome.told.contains("127.0.0.1:1"), "{}", outcome.told);
-    outcome.says(&["s3://backups/app", "127.0.0.1:1", "network"]);
+    assert!(outcome.result.contains("cannot open") && outcome.result.contains("127.0.0.1:1"), "{}", outcome.result);
+    outcome.assert_stderr(&["s3://backups/app", "127.0.0.1:1", "network"]);
     assert!(!outcome.stderr.contains("a-good-secret"), "secrets are never printed: {}", outcome.stderr);
 }
 
-/// A server that answers every request with a page of its own.
+/// A server that responds to every request with the same page.
 #[cfg(all(feature = "azure", feature = "gcs", feature = "http", feature = "webdav"))]
 #[tokio::test]
-async fn pages_of_strangers_are_never_shown() {
+async fn response_bodies_of_unknown_servers_are_never_shown() {
     const KEYS: [(&str, &str); 3] =
         [("AWS_ACCESS_KEY_ID", "me"), ("AWS_SECRET_ACCESS_KEY", "x"), ("AZURE_STORAGE_KEY", "eA==")];
     for status in ["200 OK", "206 Partial Content\r\ncontent-range: hush", "403 Forbidden", "404 Not Found", "500 Oh"] {
@@ -158,9 +162,9 @@ async fn pages_of_strangers_are_never_shown() {
 }
 
 #[test]
-fn a_line_break_in_a_url_begins_no_line_of_the_log() {
+fn a_line_break_in_a_url_starts_no_log_line() {
     let outcome = read_all(&uri("ftp://host\nERROR forged: x/backups?pwd=hush#hush", &[]), &[]);
-    assert_eq!(outcome.told, CANNOT_OPEN);
+    assert_eq!(outcome.result, CANNOT_OPEN);
     assert_eq!(outcome.stderr.lines().count(), 1, "{}", outcome.stderr);
     assert!(!outcome.stderr.contains("hush"), "{}", outcome.stderr);
     let outcome = read_all(&uri("file:///nowhere", &[("poll_interval", "often\nERROR forged")]), &[]);
@@ -168,34 +172,40 @@ fn a_line_break_in_a_url_begins_no_line_of_the_log() {
 }
 
 #[test]
-fn a_path_that_is_no_directory() {
+fn a_path_that_is_not_a_directory() {
     let dir = tempfile::tempdir().expect("a directory");
     let file = dir.path().join("app.db");
     fs::write(&file, "not a replica").expect("a file is written");
     for path in [file.clone(), file.join("replica")] {
         let outcome = read_all(&uri(&format!("file://{}", path.display()), &[]), &[]);
-        assert_eq!(outcome.told, CANNOT_OPEN);
-        outcome.says(&[&path.display().to_string(), "no directory"]);
+        assert_eq!(outcome.result, CANNOT_OPEN);
+        outcome.assert_stderr(&[&path.display().to_string(), "no directory"]);
     }
 }
 
 #[test]
-fn the_log_goes_to_a_file_or_says_why_it_cannot() {
+fn the_log_goes_to_a_file_or_the_failure_is_reported() {
     let dir = tempfile::tempdir().expect("a directory");
     let uri = uri("ftp://host.example/backups", &[]);
     let log = dir.path().join("log");
     let name = |path: &Path| path.to_str().expect("text").to_owned();
     let outcome = read_all(&uri, &[("LITESTREAM_LOG_FILE", &name(&log))]);
-    assert_eq!((outcome.told.as_str(), outcome.stderr.as_str()), (CANNOT_OPEN, ""));
+    assert_eq!((outcome.result.as_str(), outcome.stderr.as_str()), (CANNOT_OPEN, ""));
     assert!(fs::read_to_string(&log).expect("a log").contains("ftp://host.example/backups"));
 
     let nowhere = name(&dir.path().join("nowhere/log"));
     let outcome = read_all(&uri, &[("LITESTREAM_LOG_FILE", &nowhere), ("LITESTREAM_LOG_LEVEL", "loud")]);
-    assert_eq!(outcome.told, CANNOT_OPEN);
-    outcome.says(&["LITESTREAM_LOG_FILE", &nowhere, "LITESTREAM_LOG_LEVEL", "loud", "ftp://host.example/backups"]);
+    assert_eq!(outcome.result, CANNOT_OPEN);
+    outcome.assert_stderr(&[
+        "LITESTREAM_LOG_FILE",
+        &nowhere,
+        "LITESTREAM_LOG_LEVEL",
+        "loud",
+        "ftp://host.example/backups",
+    ]);
 }
 
-/// A replica of level 0 alone, so that nothing else holds what a damaged file held.
+/// A replica with level 0 only, so that no other file has the pages of a damaged one.
 struct Damaged {
     dir: TempDir,
     url: String,
@@ -206,23 +216,23 @@ const FILE: &str = "0000000000000002-0000000000000002.ltx";
 impl Damaged {
     fn replica() -> Damaged {
         let dir = tempfile::tempdir().expect("a directory");
-        let place = Place::directory(&dir.path().join("replica"));
+        let destination = Destination::directory(&dir.path().join("replica"));
         let database = dir.path().join("app.db");
         let conn = workload::create(&database, "");
-        let primary = Primary::start(&database, &place, Schedule::QUIET);
+        let primary = Primary::start(&database, &destination, Schedule::QUIET);
         for step in &workload::STEPS[..4] {
             workload::run(&conn, step);
             primary.sync();
         }
         primary.stop();
-        Damaged { dir, url: place.url }
+        Damaged { dir, url: destination.url }
     }
 
     fn path(&self) -> PathBuf {
         self.dir.path().join("replica/ltx/0").join(FILE)
     }
 
-    /// Reads the replica after its second file was changed, and puts that file back.
+    /// Damages the second file, reads the replica, and restores the file.
     fn read(&self, damage: impl FnOnce(&mut Vec<u8>)) -> Outcome {
         let whole = fs::read(self.path()).expect("Litestream wrote it");
         let mut bytes = whole.clone();
@@ -243,7 +253,7 @@ fn replace(path: &Path, bytes: &[u8]) {
 fn a_damaged_file() {
     let replica = Damaged::replica();
     let whole = read_all(&uri(&replica.url, &[]), &[]);
-    assert_eq!((whole.told.as_str(), whole.stderr.as_str()), ("read", ""), "the replica reads before it is damaged");
+    assert_eq!((whole.result.as_str(), whole.stderr.as_str()), ("read", ""), "the undamaged replica is read");
 
     let length = fs::metadata(replica.path()).expect("Litestream wrote it").len() as usize;
     let index_length = {
@@ -269,10 +279,10 @@ fn a_damaged_file() {
     ];
     for (what, damage) in damages {
         let outcome = replica.read(damage);
-        assert_ne!(outcome.told, "read", "{what} is damaged, and nobody noticed");
+        assert_ne!(outcome.result, "read", "the damage of {what} was not detected");
         assert!(outcome.stderr.contains(FILE), "{what}: stderr does not name the file: {}", outcome.stderr);
         assert!(outcome.stderr.contains("damaged"), "{what}: stderr does not say why: {}", outcome.stderr);
     }
     let healed = read_all(&uri(&replica.url, &[]), &[]);
-    assert_eq!(healed.told, "read");
+    assert_eq!(healed.result, "read");
 }

@@ -1,7 +1,7 @@
-//! A reader follows its primary from one transaction to the next, and never within one.
+//! A reader follows its primary between transactions, never within one.
 
 use crate::support::extension::connect;
-use crate::support::litestream::{Place, Primary, Schedule};
+use crate::support::litestream::{Destination, Primary, Schedule};
 use crate::support::pages::{RawFile, assert_whole, content};
 use crate::support::programs::wait_until;
 use crate::support::workload;
@@ -9,31 +9,31 @@ use rusqlite::{Connection, ffi};
 use std::path::PathBuf;
 use tempfile::TempDir;
 
-/// A primary that is about to change, and a reader that polls often.
+/// A primary and readers that poll often.
 struct Followed {
     dir: TempDir,
     database: Connection,
-    place: Place,
+    destination: Destination,
     primary: Primary,
 }
 
 impl Followed {
     fn start(setup: &str) -> Followed {
         let dir = tempfile::tempdir().expect("a directory");
-        let place = Place::directory(&dir.path().join("replica"));
+        let destination = Destination::directory(&dir.path().join("replica"));
         let path: PathBuf = dir.path().join("app.db");
         let database = workload::create(&path, "");
         workload::run(&database, setup);
-        let primary = Primary::start(&path, &place, Schedule::BUSY);
+        let primary = Primary::start(&path, &destination, Schedule::BUSY);
         primary.sync();
-        Followed { dir, database, place, primary }
+        Followed { dir, database, destination, primary }
     }
 
     fn reader(&self) -> Connection {
-        connect(&self.place.url, &[("poll_interval", "50ms")])
+        connect(&self.destination.url, &[("poll_interval", "50ms")])
     }
 
-    /// Changes the primary, and waits until the replica has it.
+    /// Changes the primary, and waits until the change is replicated.
     fn change(&self, sql: &str) -> String {
         workload::run(&self.database, sql);
         self.primary.sync().to_string()
@@ -58,7 +58,7 @@ const TABLE: &str = "CREATE TABLE t (id INTEGER PRIMARY KEY, body BLOB)";
 fn a_transaction_sees_one_state_from_begin_to_end() {
     let followed = Followed::start(TABLE);
     let first = followed.change("INSERT INTO t SELECT value, randomblob(3000) FROM json_each('[1,2,3,4,5,6,7,8]')");
-    // Two connections share one replica: the second shows when the news has arrived.
+    // Two connections share one replica: the second shows when the new files are applied.
     let (reader, other) = (followed.reader(), followed.reader());
     wait_for_txid(&reader, &first);
     reader.execute_batch("BEGIN").expect("a transaction begins");
@@ -71,7 +71,7 @@ fn a_transaction_sees_one_state_from_begin_to_end() {
     assert_eq!(number(&other, "SELECT count(*) FROM t"), 2);
 
     let after = (content(&reader), number(&reader, "PRAGMA page_count"), RawFile::of(&reader, "main").size());
-    assert_eq!(after, before, "the transaction still sees what it saw first");
+    assert_eq!(after, before, "the transaction still has its first state");
     assert_eq!(text(&reader, "PRAGMA litestream_txid"), first);
     assert_eq!(text(&reader, "SELECT litestream_txid()"), first);
     assert_whole(&reader);
@@ -81,9 +81,9 @@ fn a_transaction_sees_one_state_from_begin_to_end() {
     assert_eq!(number(&reader, "SELECT count(*) FROM t"), 2);
 }
 
-/// The TXID that BEGIN's first statement tells must be the state that later statements read.
+/// The TXID that the first statement after BEGIN returns must be that of the state that later statements read.
 #[test]
-fn asking_for_the_txid_first_in_a_transaction_holds_that_state() {
+fn reading_the_txid_first_pins_the_state_of_a_transaction() {
     for ask in ["PRAGMA litestream_txid", "SELECT litestream_txid()"] {
         let followed = Followed::start(TABLE);
         let (reader, other) = (followed.reader(), followed.reader());
@@ -99,7 +99,7 @@ fn asking_for_the_txid_first_in_a_transaction_holds_that_state() {
 }
 
 #[test]
-fn an_exclusive_reader_stays_until_it_is_exclusive_no_more() {
+fn an_exclusive_reader_keeps_its_state_until_normal_mode() {
     let followed = Followed::start(TABLE);
     let (reader, other) = (followed.reader(), followed.reader());
     assert_eq!(text(&reader, "PRAGMA locking_mode = EXCLUSIVE"), "exclusive");
@@ -111,7 +111,7 @@ fn an_exclusive_reader_stays_until_it_is_exclusive_no_more() {
     assert_eq!(text(&reader, "PRAGMA litestream_txid"), first);
     assert_whole(&reader);
     assert_eq!(text(&reader, "PRAGMA locking_mode = NORMAL"), "normal");
-    // SQLite gives the lock back at the end of the next read.
+    // SQLite releases the lock at the end of the next read.
     number(&reader, "SELECT count(*) FROM t");
     assert_eq!(number(&reader, "SELECT count(*) FROM t"), 1);
     assert_eq!(text(&reader, "PRAGMA litestream_txid"), last);
@@ -119,7 +119,7 @@ fn an_exclusive_reader_stays_until_it_is_exclusive_no_more() {
 }
 
 #[test]
-fn growing_and_shrinking_is_followed() {
+fn a_growing_and_shrinking_database_is_followed() {
     let followed = Followed::start(TABLE);
     let reader = followed.reader();
     let mut sizes = Vec::new();
@@ -141,9 +141,9 @@ fn growing_and_shrinking_is_followed() {
     assert!(sizes[1] == sizes[0] && sizes[2] < sizes[1] && sizes[3] > sizes[2] && sizes[4] < sizes[3], "{sizes:?}");
 }
 
-/// SQLite keeps its pages from one transaction to the next as long as page 1 says that nothing changed.
+/// SQLite keeps its page cache between transactions as long as the change counter in page 1 is unchanged.
 #[test]
-fn sqlites_own_cache_lives_as_long_as_the_state() {
+fn sqlites_page_cache_is_kept_while_the_state_is_unchanged() {
     let followed = Followed::start(TABLE);
     let txid = followed.change("INSERT INTO t SELECT value, randomblob(9000) FROM json_each('[1,2,3,4,5,6,7,8]')");
     let (reader, other) = (followed.reader(), followed.reader());
@@ -154,7 +154,7 @@ fn sqlites_own_cache_lives_as_long_as_the_state() {
     for _ in 0..5 {
         number(&reader, sum);
     }
-    assert_eq!(misses(&reader), 0, "pages read again though nothing changed");
+    assert_eq!(misses(&reader), 0, "no page is read again without a change");
 
     let txid = followed.change("UPDATE t SET body = x'00' WHERE id = 1");
     wait_for_txid(&other, &txid);
@@ -162,10 +162,10 @@ fn sqlites_own_cache_lives_as_long_as_the_state() {
     assert!(misses(&reader) > 0, "the old pages are dropped");
 }
 
-/// How many pages SQLite did not find in its cache since the last call.
+/// Returns the cache misses of SQLite since the last call.
 fn misses(conn: &Connection) -> i32 {
     let (mut current, mut highest) = (0, 0);
-    // SAFETY: the connection is open, and both numbers outlive the call.
+    // SAFETY: the connection is open, and both pointers are to local variables.
     let code = unsafe {
         ffi::sqlite3_db_status(conn.handle(), ffi::SQLITE_DBSTATUS_CACHE_MISS, &mut current, &mut highest, 1)
     };
@@ -173,9 +173,9 @@ fn misses(conn: &Connection) -> i32 {
     current
 }
 
-/// A replica that is read from the middle of its primary's life on, by a process that finds other files there.
+/// A replica that is first read when some of its files have been compacted.
 #[test]
-fn a_reader_that_comes_late_sees_what_one_that_stayed_sees() {
+fn a_late_reader_sees_the_same_state_as_an_early_one() {
     let followed = Followed::start(TABLE);
     let stayed = followed.reader();
     for i in 0..20 {
@@ -183,10 +183,10 @@ fn a_reader_that_comes_late_sees_what_one_that_stayed_sees() {
             followed.change(&format!("INSERT INTO t VALUES ({i}, randomblob(5000)); DELETE FROM t WHERE id = {i} - 7"));
         wait_for_txid(&stayed, &txid);
     }
-    // By a link to it, the directory is another replica to the process: it plans anew.
+    // Through a symbolic link, the directory is another replica to the process, which lists it itself.
     let link = followed.dir.path().join("link");
     std::os::unix::fs::symlink("replica", &link).expect("a link is made");
-    let late = connect(&Place::directory(&link).url, &[]);
+    let late = connect(&Destination::directory(&link).url, &[]);
     assert_eq!(text(&late, "PRAGMA litestream_txid"), text(&stayed, "PRAGMA litestream_txid"));
     assert_eq!(content(&late), content(&stayed));
     assert_eq!(content(&late), content(&followed.database));

@@ -2,20 +2,23 @@
 
 use crate::support::bank;
 use crate::support::hosts::Host;
-use crate::support::litestream::{Place, Primary, Schedule};
+use crate::support::litestream::{Destination, Primary, Schedule};
 use crate::support::s3::S3Server;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-/// Runs `fork.py` beside a primary that goes on all the time.
-pub(super) fn forks(place: impl FnOnce(&std::path::Path) -> Place) {
+/// Runs `fork.py` while a primary writes continuously.
+pub(super) fn forks(destination: impl FnOnce(&std::path::Path) -> Destination) {
     let dir = tempfile::tempdir().expect("a directory");
-    let place = place(dir.path());
+    let destination = destination(dir.path());
     let database = dir.path().join("app.db");
-    let conn = bank::found(&database);
-    let primary =
-        Primary::start(&database, &place, Schedule { look: Some(Duration::from_millis(50)), ..Schedule::BUSY });
+    let conn = bank::create(&database);
+    let primary = Primary::start(
+        &database,
+        &destination,
+        Schedule { monitor_interval: Some(Duration::from_millis(50)), ..Schedule::BUSY },
+    );
     primary.sync();
     let ended = &AtomicBool::new(false);
     let printed = thread::scope(|scope| {
@@ -25,7 +28,7 @@ pub(super) fn forks(place: impl FnOnce(&std::path::Path) -> Place) {
                 thread::sleep(Duration::from_millis(50));
             }
         });
-        let run = || Host::python("fork.py").arg(&place.url).credentials(&place).succeed();
+        let run = || Host::python("fork.py").arg(&destination.url).credentials(&destination).succeed();
         let printed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run));
         ended.store(true, Ordering::Relaxed);
         printed
@@ -34,12 +37,12 @@ pub(super) fn forks(place: impl FnOnce(&std::path::Path) -> Place) {
 }
 
 #[test]
-fn forked_readers_of_a_directory_follow_on_their_own() {
-    forks(|dir| Place::directory(&dir.join("replica")));
+fn forked_readers_of_a_directory_follow_the_primary() {
+    forks(|dir| Destination::directory(&dir.join("replica")));
 }
 
 #[test]
-fn forked_readers_of_a_bucket_follow_on_their_own() {
+fn forked_readers_of_a_bucket_follow_the_primary() {
     let server = S3Server::start();
-    forks(|_| Place::s3(&server, "app"));
+    forks(|_| Destination::s3(&server, "app"));
 }

@@ -1,7 +1,7 @@
-//! Replicas in Google Cloud Storage, or rather in an emulator of it, written there by Litestream itself.
+//! Replicas in Google Cloud Storage, tested with an emulator and written by Litestream.
 
 use crate::stories::conformance::{REPLICA, Writer, at, check, complaint, name, speak_tls};
-use crate::support::litestream::Place;
+use crate::support::litestream::Destination;
 use crate::support::servers::Server;
 use crate::support::written;
 use async_trait::async_trait;
@@ -9,7 +9,7 @@ use litestream_vfs::ltx::Level;
 use litestream_vfs::store::StoreErrorKind;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
-/// An emulator with a bucket called `bucket`.
+/// Starts the emulator with a bucket `bucket`.
 fn emulator() -> Server {
     let dir = tempfile::tempdir().expect("a directory");
     std::fs::create_dir_all(dir.path().join("bucket")).expect("a bucket");
@@ -24,7 +24,7 @@ fn endpoint(server: &Server) -> String {
     format!("http://127.0.0.1:{}", server.port)
 }
 
-/// Writes by the interface that Litestream writes by; the emulator has no other for that.
+/// Writes through the JSON API, as Litestream does. The emulator accepts writes in no other way.
 struct Emulated {
     client: reqwest::Client,
     endpoint: String,
@@ -56,7 +56,7 @@ impl Writer for Emulated {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_emulator_of_google_cloud_storage_is_a_store() {
+async fn fake_gcs_server_passes_the_conformance_tests() {
     speak_tls();
     let server = emulator();
     let emulated = Emulated { client: reqwest::Client::new(), endpoint: endpoint(&server) };
@@ -72,17 +72,19 @@ async fn an_emulator_of_google_cloud_storage_is_a_store() {
 }
 
 #[tokio::test]
-async fn a_server_of_google_that_is_not_there_is_unreachable() {
+async fn an_absent_gcs_server_is_unreachable() {
     let (kind, text) = complaint("gs://bucket/app?endpoint=http://127.0.0.1:1", |_| None).await;
     assert_eq!(kind, StoreErrorKind::Unreachable);
     assert!(text.starts_with("gs://bucket/app: cannot connect to http://127.0.0.1:1: "), "{text}");
 }
 
 #[test]
-fn what_litestream_writes_to_google_is_served_byte_for_byte() {
+fn a_gcs_replica_equals_its_restores() {
     let server = emulator();
-    let place =
-        Place { url: "gs://bucket/app".to_owned(), environment: vec![("STORAGE_EMULATOR_HOST", endpoint(&server))] };
-    written::by_litestream(&place);
-    assert_eq!(written::serves_what_is_restored(&place, &place), "");
+    let destination = Destination {
+        url: "gs://bucket/app".to_owned(),
+        environment: vec![("STORAGE_EMULATOR_HOST", endpoint(&server))],
+    };
+    written::replicate_workload(&destination);
+    assert_eq!(written::assert_served_as_restored(&destination, &destination), "");
 }

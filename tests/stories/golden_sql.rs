@@ -1,16 +1,16 @@
-//! SQL files, run through the real sqlite3 shell as a person would: `tests/sql/*.sql`, and beside each what it prints.
+//! SQL files in `tests/sql`, run by the sqlite3 shell, and the expected output of each.
 //!
-//! `$URL`, `$LIBRARY` and the like stand for what differs from machine to machine. What the shell says of errors begins
-//! otherwise in each of its versions; only the messages are compared, behind what is printed. All is of the sample: whoever
-//! makes another one has other sizes in `tables.out`.
+//! `$URL`, `$LIBRARY` and the other variables stand for text that depends on the machine. The shell's error messages have a
+//! prefix that depends on its version, so only the messages are compared, after the output. All files read the sample:
+//! another sample needs other sizes in `tables.out`.
 
-use crate::stories::sample::earlier;
 use crate::support::extension::{connect, library, sample_url};
 use crate::support::hosts::Host;
+use crate::support::sample::earlier;
 use std::fs;
 use std::path::Path;
 
-/// What stands for what.
+/// Returns the variables and their values.
 fn names() -> Vec<(&'static str, String)> {
     let conn = connect(&sample_url(), &[]);
     let text = |sql: &str| conn.query_row(sql, [], |row| row.get::<_, String>(0)).expect("a text");
@@ -26,10 +26,10 @@ fn names() -> Vec<(&'static str, String)> {
     ]
 }
 
-/// What a shell says of an error, without what differs from version to version.
+/// Returns the message of an error line, without the prefix that depends on the version of the shell.
 fn message(line: &str) -> Option<&str> {
-    let said = ["Error", "Runtime error", "Parse error"].iter().find_map(|start| line.strip_prefix(start))?;
-    let (_, message) = said.split_once(": ")?;
+    let rest = ["Error", "Runtime error", "Parse error"].iter().find_map(|start| line.strip_prefix(start))?;
+    let (_, message) = rest.split_once(": ")?;
     let message =
         ["stepping, ", "in prepare, "].iter().find_map(|start| message.strip_prefix(start)).unwrap_or(message);
     let end = message
@@ -52,14 +52,14 @@ fn printed_by(file: &Path, names: &[(&str, String)]) -> String {
 }
 
 #[test]
-fn every_file_prints_what_stands_beside_it() {
+fn every_file_prints_its_expected_output() {
     let names = names();
     let mut files = 0;
     for entry in fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/sql")).expect("files").flatten() {
         if entry.path().extension().is_some_and(|end| end == "sql") {
             let expected = fs::read_to_string(entry.path().with_extension("out")).unwrap_or_default();
             let printed = printed_by(&entry.path(), &names);
-            assert!(printed == expected, "{} prints\n{printed}\nand not\n{expected}", entry.path().display());
+            assert!(printed == expected, "{} printed\n{printed}\nexpected\n{expected}", entry.path().display());
             files += 1;
         }
     }

@@ -1,5 +1,5 @@
-//! More than one history of a database at the same place: readers notice, take up the new one at a transaction's begin, and
-//! never mix the two.
+//! A replica whose history is replaced by another one: readers detect it, change to the new history at the start of a
+//! transaction, and never mix the two.
 
 use crate::support::bank::{self, Bank};
 use crate::support::litestream::{Primary, Schedule};
@@ -12,16 +12,16 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-/// What the machine of a primary keeps.
+/// The files of a primary.
 const MACHINE: [&str; 3] = ["app.db", "app.db-wal", ".app.db-litestream"];
 
-/// Copies what the machine of a primary keeps, while nobody is at work on it.
+/// Copies the files of a stopped primary.
 fn copy_machine(from: &Path, to: &Path) {
     fs::create_dir_all(to).expect("a directory");
     MACHINE.iter().for_each(|name| copy(&from.join(name), &to.join(name)));
 }
 
-/// Copies a file, or a directory with all that is in it.
+/// Copies a file, or a directory with its content.
 fn copy(from: &Path, to: &Path) {
     if from.is_dir() {
         fs::create_dir_all(to).expect("a directory");
@@ -33,43 +33,43 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// The database of a bank, and all that Litestream knows of it, is gone.
+/// Deletes the database of a bank and Litestream's metadata.
 fn forget_machine(bank: &mut Bank) {
     bank.conn = Connection::open_in_memory().expect("memory");
-    fs::remove_dir_all(bank.dir.path().join(".app.db-litestream")).expect("Litestream keeps what it knows there");
+    fs::remove_dir_all(bank.dir.path().join(".app.db-litestream")).expect("Litestream's metadata is there");
     for end in ["", "-wal", "-shm"] {
         let _ = fs::remove_file(bank.dir.path().join(format!("app.db{end}")));
     }
 }
 
-/// A machine comes back as it was.
+/// Replaces the files of a primary by saved ones.
 fn restore_machine(bank: &mut Bank, saved: &Path) {
     forget_machine(bank);
     copy_machine(saved, bank.dir.path());
     bank.conn = Connection::open(bank.dir.path().join("app.db")).expect("the database is back");
     workload::run(&bank.conn, "PRAGMA wal_autocheckpoint = 0");
-    bank.conn.busy_timeout(Duration::from_secs(60)).expect("there is a timeout");
+    bank.conn.busy_timeout(Duration::from_secs(60)).expect("a timeout can be set");
 }
 
-/// The primary forgets everything, the replica is gone, and another database stands where this one stood.
+/// Deletes the database, the metadata and the replica, and creates another database in the same path.
 fn begin_anew(bank: &mut Bank) {
     drop(bank.primary.take());
     fs::remove_dir_all(bank.replica()).expect("the replica is deleted");
     forget_machine(bank);
     let path = bank.dir.path().join("app.db");
-    bank.conn = bank::found(&path);
+    bank.conn = bank::create(&path);
     bank.states.insert(bank.state());
-    bank.primary = Some(Primary::start(&path, &bank.place, Schedule::QUIET));
+    bank.primary = Some(Primary::start(&path, &bank.destination, Schedule::QUIET));
     bank.transfer(1);
 }
 
-/// The machine of the primary was restored from an image: its write-ahead log goes on from where it was then.
+/// The files of the primary are restored from an image, so that its WAL continues from an older state.
 #[test]
-fn a_primary_that_was_set_back_is_followed() {
+fn a_primary_restored_from_an_image_is_followed() {
     let mut bank = Bank::start(Schedule::QUIET);
     let saved = bank.dir.path().join("saved");
     let stopped = bank.stop();
-    // Litestream takes the pages that are not in the log from the database.
+    // Litestream reads pages that are not in the WAL from the database.
     workload::run(&bank.conn, "PRAGMA wal_checkpoint");
     copy_machine(bank.dir.path(), &saved);
     bank.primary = Some(stopped.start());
@@ -81,19 +81,19 @@ fn a_primary_that_was_set_back_is_followed() {
     bank.transfer(6);
     bank.primary = Some(stopped.start());
     bank.transfer(1);
-    reader.sees_the_newest(&bank);
-    assert!(reader.txid() > txid, "Litestream goes on with what the replica has");
-    assert_eq!(within.look(&bank.states), Ok(seen));
+    reader.wait_for_newest_state(&bank);
+    assert!(reader.txid() > txid, "Litestream continues from the newest file of the replica");
+    assert_eq!(within.read_state(&bank.states), Ok(seen));
 }
 
-/// Both go on until the second is further and, if its primary is forgetful, level 0 has no name left that the first knew.
-/// Then the replica of the second takes the place of the other's, between two polls.
+/// Writes to both databases until the second has the higher TXID and, with a short retention, no file of level 0 that the
+/// reader has seen. Then the replica of the second replaces that of the first, between two polls.
 fn overtake(first: &mut Bank, second: &mut Bank, schedule: Schedule, seen: Txid) {
     while second.head() < Txid(seen.0 + 5) {
         second.transfer(1);
     }
     if schedule.l0_retention < Schedule::QUIET.l0_retention {
-        wait_until("level 0 forgets what the reader has seen", || {
+        wait_until("level 0 has no file that the reader has seen", || {
             second.transfer(1);
             bank::names(&second.replica()).iter().all(|(level, name)| *level > 0 || name.min > seen)
         });
@@ -106,8 +106,8 @@ fn overtake(first: &mut Bank, second: &mut Bank, schedule: Schedule, seen: Txid)
     first.states = second.states.clone();
 }
 
-/// Two machines come out of one image, each with its replica; the one takes the place of the other's.
-fn a_twin_overtakes(schedule: Schedule) {
+/// Two primaries continue from copies of one image, each with its replica. The second replica replaces the first.
+fn a_diverged_copy_overtakes(schedule: Schedule) {
     let (mut bank, mut twin) = (Bank::start(Schedule::QUIET), Bank::start(schedule));
     let (stopped, twin_stopped) = (bank.stop(), twin.stop());
     let saved = bank.dir.path().join("saved");
@@ -121,85 +121,85 @@ fn a_twin_overtakes(schedule: Schedule) {
     let (mut reader, mut within) = (Reader::open(&bank, &[]), Reader::open(&bank, &[("cache_size", "16KB")]));
     let (seen, txid) = (within.begin(&bank), reader.txid());
     overtake(&mut bank, &mut twin, schedule, txid);
-    reader.sees_the_newest(&twin);
-    within.look_or_fail(&bank.states).into_iter().for_each(|state| assert_eq!(state, seen));
-    within.leave();
-    within.sees_the_newest(&twin);
+    reader.wait_for_newest_state(&twin);
+    within.read_state_or_io_error(&bank.states).into_iter().for_each(|state| assert_eq!(state, seen));
+    within.roll_back();
+    within.wait_for_newest_state(&twin);
     assert_eq!(reader.txid(), bank.head());
 }
 
 #[test]
-fn a_twin_that_overtakes_is_noticed_though_its_write_ahead_log_began_alike() {
-    a_twin_overtakes(Schedule::QUIET);
+fn a_diverged_copy_that_overtakes_is_detected_with_an_equal_wal_start() {
+    a_diverged_copy_overtakes(Schedule::QUIET);
 }
 
 #[test]
-fn a_twin_that_overtakes_is_noticed_though_all_that_is_left_to_compare_is_what_they_share() {
-    a_twin_overtakes(Schedule::FORGETFUL);
+fn a_diverged_copy_that_overtakes_is_detected_with_only_common_files_to_compare() {
+    a_diverged_copy_overtakes(Schedule::SHORT_RETENTION);
 }
 
-/// Litestream's memory and the replica are lost, the database is not: its transactions are numbered from 1 again.
+/// Litestream's metadata and the replica are lost, but not the database: its TXIDs start at 1 again.
 #[test]
-fn a_database_whose_backup_began_again_is_followed() {
+fn a_restarted_backup_is_followed() {
     let mut bank = Bank::start(Schedule::QUIET);
     bank.transfer(3);
     let (mut reader, mut within) = (Reader::open(&bank, &[]), Reader::open(&bank, &[]));
     let (seen, txid) = (within.begin(&bank), reader.txid());
     let stopped = bank.stop();
     fs::remove_dir_all(bank.replica()).expect("the replica is deleted");
-    fs::remove_dir_all(bank.dir.path().join(MACHINE[2])).expect("Litestream's memory is deleted");
+    fs::remove_dir_all(bank.dir.path().join(MACHINE[2])).expect("Litestream's metadata is deleted");
     bank.transfer(1);
     bank.primary = Some(stopped.start());
     bank.transfer(1);
     assert!(bank.head() < txid, "{} < {txid}", bank.head());
-    reader.sees_the_newest(&bank);
+    reader.wait_for_newest_state(&bank);
     assert_eq!(reader.txid(), bank.head());
-    within.look_or_fail(&bank.states).into_iter().for_each(|state| assert_eq!(state, seen));
-    within.leave();
+    within.read_state_or_io_error(&bank.states).into_iter().for_each(|state| assert_eq!(state, seen));
+    within.roll_back();
     bank.transfer(1);
-    reader.sees_the_newest(&bank);
-    within.sees_the_newest(&bank);
+    reader.wait_for_newest_state(&bank);
+    within.wait_for_newest_state(&bank);
 }
 
 #[test]
-fn another_history_with_lower_txids_is_noticed_and_never_mixed_with_the_old_one() {
+fn another_history_with_lower_txids_is_detected_and_never_mixed_with_the_old_one() {
     let mut bank = Bank::start(Schedule::QUIET);
     bank.transfer(3);
     let (mut reader, mut within) = (Reader::open(&bank, &[]), Reader::open(&bank, &[("cache_size", "16KB")]));
     let (seen, txid) = (within.begin(&bank), reader.txid());
     begin_anew(&mut bank);
     assert!(bank.head() < txid, "{} < {txid}", bank.head());
-    reader.sees_the_newest(&bank);
+    reader.wait_for_newest_state(&bank);
     assert!(reader.txid() < txid);
-    within.look_or_fail(&bank.states).into_iter().for_each(|state| assert_eq!(state, seen));
-    within.leave();
-    within.sees_the_newest(&bank);
+    within.read_state_or_io_error(&bank.states).into_iter().for_each(|state| assert_eq!(state, seen));
+    within.roll_back();
+    within.wait_for_newest_state(&bank);
     bank.transfer(1);
-    reader.sees_the_newest(&bank);
-    within.sees_the_newest(&bank);
-    let told = reader.session.end().stderr;
-    assert_eq!(told.matches("another history").count(), 1, "{told}");
+    reader.wait_for_newest_state(&bank);
+    within.wait_for_newest_state(&bank);
+    let stderr = reader.session.end().stderr;
+    assert_eq!(stderr.matches("another history").count(), 1, "{stderr}");
 }
 
-/// Another database's replica takes this one's place between two polls, and is further than this one was.
+/// The replica of another database with a higher TXID replaces this one between two polls.
 fn another_history_overtakes(schedule: Schedule) {
     let (mut bank, mut other) = (Bank::start(Schedule::QUIET), Bank::start(schedule));
     let (mut reader, mut within) = (Reader::open(&bank, &[]), Reader::open(&bank, &[("cache_size", "16KB")]));
     let (seen, txid) = (within.begin(&bank), reader.txid());
     overtake(&mut bank, &mut other, schedule, txid);
-    reader.sees_the_newest(&other);
-    within.look_or_fail(&bank.states).into_iter().for_each(|state| assert_eq!(state, seen));
-    within.leave();
-    within.sees_the_newest(&other);
+    reader.wait_for_newest_state(&other);
+    within.read_state_or_io_error(&bank.states).into_iter().for_each(|state| assert_eq!(state, seen));
+    within.roll_back();
+    within.wait_for_newest_state(&other);
     assert_eq!(reader.txid(), bank.head());
 }
 
 #[test]
-fn another_history_that_overtakes_is_noticed_by_the_names_it_has_in_common() {
+fn another_history_that_overtakes_is_detected_by_common_names() {
     another_history_overtakes(Schedule::QUIET);
 }
 
 #[test]
-fn another_history_that_overtakes_is_noticed_where_level_0_has_no_name_in_common() {
-    another_history_overtakes(Schedule::FORGETFUL);
+fn another_history_that_overtakes_is_detected_without_common_names_at_level_0() {
+    another_history_overtakes(Schedule::SHORT_RETENTION);
 }

@@ -1,11 +1,11 @@
-//! Whom machines, workloads and principals of Google's and Microsoft's clouds ask for a token.
+//! The services from which machines, workloads and service principals of Google Cloud and Azure get a token.
 
 use crate::support::extension::uri;
 use crate::support::hosts::Host;
 use crate::support::recorder::{Head, Recorder};
 use crate::support::wire::{Certificate, Proxy};
 
-/// Runs a host that reads nothing, since there is nothing, through a proxy to all of the world.
+/// Opens an empty replica through proxies that receive every request. Returns stderr.
 fn look_for(url: &str, proxies: [&str; 2], variables: &[(&str, &str)]) -> String {
     let dir = tempfile::tempdir().expect("a directory");
     let outcome = dir.path().join("outcome");
@@ -15,12 +15,12 @@ fn look_for(url: &str, proxies: [&str; 2], variables: &[(&str, &str)]) -> String
     let home = ("HOME", dir.path().to_str().expect("text"));
     let variables = proxies.iter().chain([&home]).chain(variables);
     let ended = variables.fold(host, |host, (name, value)| host.env(name, value)).run();
-    let told = std::fs::read_to_string(&outcome).expect("an outcome");
-    assert!(told.contains("no backup"), "{told}");
+    let result = std::fs::read_to_string(&outcome).expect("an outcome");
+    assert!(result.contains("no backup"), "{result}");
     ended.stderr
 }
 
-/// A service: the URL, who is asked, with which variables, and who gives the token to ask with.
+/// A service: the URL of the replica, the server, the environment variables, and the issuer of the token.
 struct Identity(&'static str, &'static str, &'static [(&'static str, &'static str)], &'static str);
 
 const IDENTITIES: [Identity; 5] = [
@@ -56,9 +56,9 @@ const IDENTITIES: [Identity; 5] = [
     ),
 ];
 
-/// Machines, workloads and principals of Google's and Microsoft's clouds ask for a token, and then ask with it.
+/// Each identity fetches a token, and sends it with every request to the server.
 #[test]
-fn a_machine_or_workload_of_other_clouds_asks_with_the_token_it_is_given() {
+fn identity_tokens_of_google_and_azure_are_fetched_and_used() {
     let recorder = Recorder::start(|head| match head.target.contains("/token") {
         true => (
             "200 OK",
@@ -76,12 +76,15 @@ fn a_machine_or_workload_of_other_clouds_asks_with_the_token_it_is_given() {
     let dir = tempfile::tempdir().expect("a directory");
     let proxy = Proxy::start(recorder.endpoint.trim_start_matches("http://"), &Certificate::new(dir.path()));
     for Identity(url, server, variables, giver) in IDENTITIES {
-        let said = look_for(&format!("{url}?skipVerify=true"), [&proxy.url, &recorder.endpoint], variables);
-        assert!(said.contains("no backup") && !said.contains("hush") && !said.contains("a-token"), "{url}: {said}");
+        let stderr = look_for(&format!("{url}?skipVerify=true"), [&proxy.url, &recorder.endpoint], variables);
+        assert!(
+            stderr.contains("no backup") && !stderr.contains("hush") && !stderr.contains("a-token"),
+            "{url}: {stderr}"
+        );
         let (given, asked): (Vec<Head>, Vec<Head>) =
             recorder.take().into_iter().partition(|head| head.target.contains("/token"));
         assert!(given[0].target.starts_with(giver), "{url}: {given:?}");
-        assert_eq!(given.len(), 1, "{url}: it lasts");
+        assert_eq!(given.len(), 1, "{url}: the token is fetched once");
         let with_it = |head: &Head| head.header("authorization") == Some("Bearer a-token");
         assert!(asked.len() >= 10 && asked.iter().all(with_it), "{url}: {asked:?}");
         let servers = proxy.take_servers();

@@ -1,14 +1,19 @@
-//! Each layer imports only from those below it, and only the topmost holds unsafe code. ARCHITECTURE.md tells why.
+//! The structure of the source: which module may import which, where unsafe code is allowed, and that each type has a
+//! name of its own. ARCHITECTURE.md gives the reasons.
 
-use std::collections::BTreeSet;
-use std::fs;
-use std::path::Path;
+mod lexer;
+mod source;
 
-/// A top-level module, and the others of the crate that it may name.
-const RULES: &[(&str, &[&str])] = &[
+use lexer::{matching_brace, without_comments_and_strings, words};
+use source::{Crate, is_within, source_files};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+/// Each top-level module, and the other top-level modules that it may import.
+const LAYERS: &[(&str, &[&str])] = &[
     ("ltx", &[]),
     ("store", &["lock", "ltx", "pread", "process", "progress"]),
-    // Leaves that several layers share. Errors tell of files and stores; settings of moments and transactions.
+    // Modules that several layers share. Errors mention files and stores; the configuration, times and transactions.
     ("lock", &[]),
     ("log", &["pread", "runtime", "store"]),
     ("pread", &[]),
@@ -19,18 +24,48 @@ const RULES: &[(&str, &[&str])] = &[
     ("time", &["error"]),
     ("config", &["error", "ltx", "time"]),
     ("replica", &["config", "error", "lock", "ltx", "pread", "process", "progress", "runtime", "store", "time"]),
+    ("uri", &[]),
     ("sqlite", &["config", "error", "lock", "log", "ltx", "pread", "replica", "runtime", "store", "time"]),
 ];
 
-/// The module whose unsafe code talks to SQLite.
+/// The module whose unsafe code calls SQLite.
 const UNSAFE_ALLOWED: &str = "sqlite";
 
-/// What a source file of a module does that it may not.
+/// The folders of `src/replica` from low to high. Each may import those before it.
+const FOLDERS: &[&str] = &[
+    "dbformat",
+    "cache",
+    "files",
+    "view",
+    "fetch",
+    "prefetch",
+    "follow",
+    "pages",
+    "schema",
+    "time_travel",
+    "diff",
+    FACADE,
+    "session",
+];
+/// The module `replica` itself. It composes all folders and re-exports their types, so it may import every folder.
+const FACADE: &str = "mod.rs";
+/// Not part of the library: it may import every folder.
+const BENCHMARKS: &str = "bench";
+
+/// The remaining imports against that order. They are to be removed, and none may be added.
+const UPWARD: &[(&str, &str)] = &[("dbformat", "cache"), ("fetch", "prefetch"), ("view", "schema")];
+
+fn src() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
+}
+
+/// Returns the violations of the rules in a source file of a top-level module.
 fn violations(module: &str, source: &str) -> Vec<String> {
-    let (_, allowed) = RULES.iter().find(|(name, _)| *name == module).unwrap_or_else(|| panic!("no rule for {module}"));
+    let (_, allowed) =
+        LAYERS.iter().find(|(name, _)| *name == module).unwrap_or_else(|| panic!("no rule for {module}"));
     let code = without_comments_and_strings(source);
     let mut found = Vec::new();
-    for used in crate_modules_named_in(&code) {
+    for used in top_level_modules_named_in(&code) {
         if used != module && !allowed.contains(&used.as_str()) {
             found.push(format!("{module} imports {used}"));
         }
@@ -41,17 +76,17 @@ fn violations(module: &str, source: &str) -> Vec<String> {
     found
 }
 
-fn words(code: &str) -> impl Iterator<Item = &str> {
-    code.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|word| !word.is_empty())
-}
-
-/// The modules behind `crate::name`, `crate::{a, b::c}`, and `super::…::layer`, which leaves a layer by its root.
-fn crate_modules_named_in(code: &str) -> BTreeSet<String> {
+/// Returns the modules in `crate::name`, in `crate::{a, b::c}`, and in `super::…::layer`, which leaves a layer through its
+/// root.
+fn top_level_modules_named_in(code: &str) -> BTreeSet<String> {
     let mut modules = BTreeSet::new();
     for (at, _) in code.match_indices("crate::") {
         let rest = code[at + "crate::".len()..].trim_start();
         match rest.strip_prefix('{') {
-            Some(group) => modules.extend(heads_of_group(group)),
+            Some(group) => {
+                let parts = source::parts(&group[..matching_brace(group)]);
+                modules.extend(parts.iter().filter_map(|part| words(part).next().map(str::to_owned)));
+            }
             None => modules.extend(words(rest).next().map(str::to_owned)),
         }
     }
@@ -64,98 +99,96 @@ fn crate_modules_named_in(code: &str) -> BTreeSet<String> {
     modules
 }
 
-/// The first name of each path in what follows the brace of `crate::{`.
-fn heads_of_group(group: &str) -> Vec<String> {
-    let (mut depth, mut heads, mut start) = (1, Vec::new(), 0);
-    for (at, c) in group.char_indices() {
-        match c {
-            '{' => depth += 1,
-            '}' => depth -= 1,
-            _ => {}
-        }
-        if depth == 0 || (depth == 1 && c == ',') {
-            heads.extend(words(&group[start..at]).next().map(str::to_owned));
-            start = at + 1;
-        }
-        if depth == 0 {
-            break;
-        }
-    }
-    heads
-}
-
-/// The code alone: comments, strings and characters leave a blank.
-fn without_comments_and_strings(source: &str) -> String {
-    let mut code = String::new();
-    let mut rest = source;
-    while let Some(c) = rest.chars().next() {
-        let skipped = literal_or_comment(rest);
-        if skipped > 0 {
-            code.push(' ');
-            rest = &rest[skipped..];
-        } else {
-            code.push(c);
-            rest = &rest[c.len_utf8()..];
-        }
-    }
-    code
-}
-
-/// The length of the comment or literal that begins here; 0 if none does.
-fn literal_or_comment(rest: &str) -> usize {
-    let to_end_of = |end: &str, from: usize| rest[from..].find(end).map_or(rest.len(), |at| from + at + end.len());
-    if rest.starts_with("//") {
-        return to_end_of("\n", 0) - 1;
-    }
-    if rest.starts_with("/*") {
-        return to_end_of("*/", 2);
-    }
-    if let Some(raw) = rest.strip_prefix('r') {
-        let hashes = raw.len() - raw.trim_start_matches('#').len();
-        if raw[hashes..].starts_with('"') {
-            return to_end_of(&format!("\"{}", "#".repeat(hashes)), hashes + 2);
-        }
-    }
-    let quoted = |quote: char| {
-        let mut escaped = false;
-        for (at, c) in rest.char_indices().skip(1) {
-            if c == quote && !escaped {
-                return at + 1;
-            }
-            escaped = c == '\\' && !escaped;
-        }
-        rest.len()
+/// Returns the imports between the folders of `src/replica` that are against their order.
+fn upward_imports(source: &Crate) -> BTreeSet<(String, String)> {
+    let folder_of = |module: &str| -> Option<String> {
+        let rest = module.strip_prefix("replica")?;
+        Some(words(rest).next().unwrap_or(FACADE).to_owned())
     };
-    match rest.chars().next() {
-        Some('"') => quoted('"'),
-        // A lifetime is no character: 'a is followed by no quote.
-        Some('\'') if rest.starts_with("'\\") || rest.chars().nth(2) == Some('\'') => quoted('\''),
-        _ => 0,
-    }
-}
-
-/// Every source file below `dir`, as (path, content).
-fn sources(dir: &Path) -> Vec<(String, String)> {
-    let entries = fs::read_dir(dir).unwrap_or_else(|error| panic!("{}: {error}", dir.display()));
-    let mut found = Vec::new();
-    for path in entries.map(|entry| entry.expect("a directory entry").path()) {
-        if path.is_dir() {
-            found.extend(sources(&path));
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            let source = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-            found.push((path.display().to_string(), source));
+    let mut found = BTreeSet::new();
+    for module in source.paths() {
+        let Some(folder) = folder_of(module).filter(|folder| ![FACADE, BENCHMARKS].contains(&folder.as_str())) else {
+            continue;
+        };
+        let height = |folder: &str| {
+            FOLDERS.iter().position(|known| *known == folder).unwrap_or_else(|| panic!("no rule for {folder}"))
+        };
+        for imported in source.imports(module).iter().filter_map(|module| folder_of(module)) {
+            if imported == BENCHMARKS || height(&imported) > height(&folder) {
+                found.insert((folder.clone(), imported));
+            }
         }
     }
     found
 }
 
+/// Returns the pairs of modules that import each other. A module and one inside it may do so.
+fn circles(source: &Crate) -> Vec<String> {
+    let imports: BTreeMap<&str, BTreeSet<String>> = source.paths().map(|path| (path, source.imports(path))).collect();
+    let mut found = Vec::new();
+    for (one, imported) in &imports {
+        for other in imported.range((*one).to_owned()..) {
+            let returns = imports.get(other.as_str()).is_some_and(|back| back.contains(*one));
+            if returns && !is_within(one, other) && !is_within(other, one) {
+                found.push(format!("{one} and {other}"));
+            }
+        }
+    }
+    found
+}
+
+/// Returns the names of the types that code defines at module level, without associated types and those inside functions.
+fn types_defined_in(code: &str) -> BTreeSet<String> {
+    let mut defined = BTreeSet::new();
+    // The open brackets at a position, with whether each is that of a module.
+    let mut open: Vec<bool> = Vec::new();
+    let mut item: Vec<&str> = Vec::new();
+    let mut start = 0;
+    for (at, c) in code.char_indices() {
+        if c.is_alphanumeric() || c == '_' {
+            continue;
+        }
+        if start < at {
+            item.push(&code[start..at]);
+            if let [.., kind, name] = item[..]
+                && ["struct", "enum", "trait", "type", "union"].contains(&kind)
+                && open.iter().all(|is_module| *is_module)
+            {
+                defined.insert(name.to_owned());
+            }
+        }
+        start = at + c.len_utf8();
+        match c {
+            '{' | '(' | '[' => open.push(c == '{' && matches!(item[..], [.., "mod", _])),
+            '}' | ')' | ']' => drop(open.pop()),
+            _ => {}
+        }
+        if "{};".contains(c) {
+            item.clear();
+        }
+    }
+    defined
+}
+
+/// Returns the names of types that several files define, with the files.
+fn shared_names<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> Vec<String> {
+    let mut files_of: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    for (file, source) in files {
+        for name in types_defined_in(&without_comments_and_strings(source)) {
+            files_of.entry(name).or_default().push(file);
+        }
+    }
+    files_of.retain(|_, files| files.len() > 1);
+    files_of.iter().map(|(name, files)| format!("{name}: {}", files.join(", "))).collect()
+}
+
 #[test]
-fn layers_import_only_from_those_below() {
-    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+fn layers_import_only_lower_layers() {
+    let src = src();
     let mut found = Vec::new();
     let mut modules = BTreeSet::new();
-    for (path, source) in sources(&src) {
-        let below = Path::new(&path).strip_prefix(&src).expect("it lies there");
+    for (path, source) in source_files(&src) {
+        let below = Path::new(&path).strip_prefix(&src).expect("the file is below src");
         let first = below.components().next().expect("a file has a name").as_os_str().to_str().expect("text");
         let module = first.strip_suffix(".rs").unwrap_or(first);
         if module != "lib" {
@@ -164,12 +197,31 @@ fn layers_import_only_from_those_below() {
         }
     }
     assert!(found.is_empty(), "{found:#?}");
-    let ruled = RULES.iter().map(|(name, _)| (*name).to_owned()).collect();
-    assert_eq!(modules, ruled, "each module has a rule, and each rule a module");
+    let with_rules = LAYERS.iter().map(|(name, _)| (*name).to_owned()).collect();
+    assert_eq!(modules, with_rules, "each module has a rule, and each rule a module");
 }
 
 #[test]
-fn the_check_finds_what_it_is_for() {
+fn folders_of_the_replica_import_only_lower_folders() {
+    let known = UPWARD.iter().map(|(from, to)| ((*from).to_owned(), (*to).to_owned())).collect();
+    assert_eq!(upward_imports(&Crate::read(&src())), known, "found, and those that UPWARD lists");
+}
+
+#[test]
+fn no_two_modules_import_each_other() {
+    let found = circles(&Crate::read(&src()));
+    assert!(found.is_empty(), "{found:#?}");
+}
+
+#[test]
+fn no_two_types_have_the_same_name() {
+    let files = source_files(&src());
+    let found = shared_names(files.iter().map(|(path, source)| (path.as_str(), source.as_str())));
+    assert!(found.is_empty(), "{found:#?}");
+}
+
+#[test]
+fn forbidden_imports_between_layers_are_found() {
     let clean =
         "use super::Txid; // crate::replica\nlet s = \"crate::sqlite unsafe\"; let c = '\"'; use crate::ltx::{a, b};";
     assert_eq!(violations("ltx", clean), [""; 0]);
@@ -183,4 +235,53 @@ fn the_check_finds_what_it_is_for() {
     assert_eq!(violations("replica", "let x = super::super::sqlite::y;"), ["replica imports sqlite"]);
     assert_eq!(violations("replica", "let q = '\\''; unsafe { f() }"), ["replica has unsafe code"]);
     assert_eq!(violations("sqlite", "unsafe { crate::replica::f() }"), [""; 0]);
+}
+
+#[test]
+fn forbidden_imports_between_folders_are_found() {
+    let replica = |view: &str| {
+        let files = [
+            ("replica", "mod files; mod follow; mod view; pub use follow::Follower; pub struct Replica;"),
+            ("replica::files", "pub struct Plan;"),
+            ("replica::follow", "mod poll; use super::view::View; pub struct Follower;"),
+            ("replica::follow::poll", "use crate::replica::{files::Plan, view};"),
+            ("replica::view", view),
+            ("replica::bench", "use super::follow;"),
+        ];
+        let found = upward_imports(&Crate::new(files)).into_iter();
+        found.map(|(from, to)| format!("{from} imports {to}")).collect::<Vec<_>>()
+    };
+    assert_eq!(replica("use crate::replica::files::{self, Plan}; pub struct View;"), [""; 0]);
+    assert_eq!(replica("#[cfg(test)] mod tests { use crate::replica::follow::poll; }"), [""; 0]);
+    assert_eq!(replica("fn f() { super::follow::poll::g() }"), ["view imports follow"]);
+    assert_eq!(replica("use super::{files::Plan, follow::{poll, x}};"), ["view imports follow"]);
+    // The module that defines a name counts, not the one that re-exports it.
+    assert_eq!(replica("use crate::replica::Follower;"), ["view imports follow"]);
+    assert_eq!(replica("use super::Replica as Facade;"), ["view imports mod.rs"]);
+    assert_eq!(replica("use super::bench;"), ["view imports bench"]);
+}
+
+#[test]
+fn modules_that_import_each_other_are_found() {
+    let circles_with = |files: &[(&str, &str)]| circles(&Crate::new(files.iter().copied()));
+    let root = ("", "mod a; mod b;");
+    assert_eq!(circles_with(&[root, ("a", "use crate::b::B;"), ("b", "use crate::c;")]), [""; 0]);
+    assert_eq!(circles_with(&[root, ("a", "use crate::b::B;"), ("b", "fn f() { super::a::g() }")]), ["a and b"]);
+    let within = [root, ("a", "mod c; use c::C;"), ("a::c", "use super::A;")];
+    assert_eq!(circles_with(&within), [""; 0], "a module and one inside it");
+    let through_parent =
+        [("a", "mod b; mod c; pub use b::B;"), ("a::b", "use super::c; pub struct B;"), ("a::c", "use super::B;")];
+    assert_eq!(circles_with(&through_parent), ["a::b and a::c"]);
+    let in_tests = [("a", "#[cfg(test)] mod t; mod b;"), ("a::t", "use super::b;"), ("a::b", "use super::t;")];
+    assert_eq!(circles_with(&in_tests), [""; 0], "modules for tests only do not count");
+}
+
+#[test]
+fn types_with_the_same_name_are_found() {
+    let shared = |one: &str, other: &str| shared_names([("one", one), ("other", other)]);
+    assert_eq!(shared("struct A; // struct B", "enum B<T> { C(T) } fn f() { struct A; }"), [""; 0]);
+    assert_eq!(shared("pub struct A(u8);", "pub(crate) type A = u8;"), ["A: one, other"]);
+    assert_eq!(shared("trait A: Send {}", "mod inner { use x::{y}; union A { x: u8 } }"), ["A: one, other"]);
+    assert_eq!(shared("trait T { type A; } impl T for X { type A = u8; }", "struct A<'a> { a: &'a u8 }"), [""; 0]);
+    assert_eq!(shared("#[cfg(unix)] type A = u8; #[cfg(windows)] type A = u16;", ""), [""; 0]);
 }

@@ -1,8 +1,8 @@
-//! Replicas in JetStream: a real NATS server, and Litestream's own writing.
+//! Replicas in JetStream on a real NATS server, also written by Litestream.
 
 use crate::stories::conformance::{Writer, at, check, complaint, content, name, names};
 use crate::stories::fork::forks;
-use crate::support::litestream::Place;
+use crate::support::litestream::Destination;
 use crate::support::nats::{Nats, PASSWORD, with_password};
 use crate::support::programs::{program, run};
 use crate::support::written;
@@ -21,7 +21,7 @@ fn nothing(_: &str) -> Option<OsString> {
     None
 }
 
-/// Puts objects into a bucket, in pieces of this length.
+/// Writes objects to a bucket, in chunks of this length.
 struct Objects(ObjectStore, usize);
 
 #[async_trait]
@@ -42,7 +42,7 @@ fn store_of(server: &Nats, bucket: &str) -> Arc<dyn Store> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_bucket_of_a_nats_server_is_a_store() {
+async fn a_jetstream_bucket_passes_the_conformance_tests() {
     let server = Nats::start(&with_password());
     for (bucket, piece) in [("small-pieces", 777), ("large_pieces", 128 * 1024)] {
         let objects = Objects(server.bucket(bucket).await, piece);
@@ -51,7 +51,7 @@ async fn a_bucket_of_a_nats_server_is_a_store() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_bucket_that_answers_through_its_leader_alone_is_a_store() {
+async fn a_bucket_without_direct_gets_passes_the_conformance_tests() {
     let server = Nats::start(&with_password());
     server.bucket("app").await;
     let context = async_nats::jetstream::new(server.client().await);
@@ -63,7 +63,7 @@ async fn a_bucket_that_answers_through_its_leader_alone_is_a_store() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_large_object_is_fetched_once_as_far_as_it_is_asked_for() {
+async fn a_large_object_is_fetched_once_and_no_further_than_needed() {
     let server = Nats::start(&with_password());
     let objects = Objects(server.bucket("app").await, 5000);
     let whole = content(5_000_000, 3);
@@ -85,7 +85,8 @@ async fn a_large_object_is_fetched_once_as_far_as_it_is_asked_for() {
     join_all((0..10).map(|part| read(part * 200_000, part * 200_000 + 300_000))).await;
     vanish().await;
     join_all((0..10).map(|part| read(part * 200_000, part * 200_000 + 300_000))).await;
-    let error = store.read(Level::SNAPSHOT, name(1, 9), 4_000_000..4_000_001, None).await.expect_err("it is not there");
+    let error =
+        store.read(Level::SNAPSHOT, name(1, 9), 4_000_000..4_000_001, None).await.expect_err("the chunk was purged");
     assert_eq!(error.kind(), StoreErrorKind::Changed);
     assert!(
         error.to_string().ends_with("some pieces of the object are missing: it was deleted or rewritten"),
@@ -98,7 +99,7 @@ async fn a_large_object_is_fetched_once_as_far_as_it_is_asked_for() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_read_takes_no_place_for_long() {
+async fn consumers_are_deleted_soon_after_a_read() {
     let server = Nats::start(&with_password());
     let objects = Objects(server.bucket("app").await, 1000);
     objects.put(Level::ZERO, &name(1, 1).to_string(), &content(50_000, 1)).await;
@@ -107,7 +108,7 @@ async fn what_is_read_takes_no_place_for_long() {
     store.read(Level::ZERO, name(1, 1), 0..10, None).await.expect("a file");
     let mut left = usize::MAX;
     for _ in 0..100 {
-        left = server.readers("app").await;
+        left = server.consumers("app").await;
         if left == 0 {
             break;
         }
@@ -117,7 +118,7 @@ async fn what_is_read_takes_no_place_for_long() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_was_started_again_is_read_over_another_connection() {
+async fn a_restarted_server_is_read_over_a_new_connection() {
     let mut server = Nats::start(&with_password());
     let objects = Objects(server.bucket("app").await, 4000);
     let whole = content(2_000_000, 5);
@@ -130,14 +131,14 @@ async fn a_server_that_was_started_again_is_read_over_another_connection() {
         server.restart();
     }
     server.stop();
-    let error = store.list(Level::ZERO, Txid(0)).await.expect_err("nobody is there");
+    let error = store.list(Level::ZERO, Txid(0)).await.expect_err("the server is stopped");
     assert_eq!(error.kind(), StoreErrorKind::Unreachable);
     assert!(error.to_string().contains(&format!("cannot connect to {}: ", server.host())), "{error}");
 }
 
-/// A listing reads what is new, and still notices what went without a word.
+/// A listing reads only new messages, but still detects objects that were purged.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_comes_goes_and_vanishes_is_listed() {
+async fn listings_follow_added_deleted_and_purged_objects() {
     let server = Nats::start(&with_password());
     let bucket = server.bucket("app").await;
     let objects = Objects(bucket.clone(), 1000);
@@ -156,13 +157,13 @@ async fn what_comes_goes_and_vanishes_is_listed() {
         assert_eq!(names(&*store, Level::ZERO, 0).await, range(txid + 1..=5));
     }
     put(2).await;
-    assert_eq!(names(&*store, Level::ZERO, 0).await, range(2..=5), "a name that comes back");
+    assert_eq!(names(&*store, Level::ZERO, 0).await, range(2..=5), "a name that was deleted and added again");
 
     let context = async_nats::jetstream::new(server.client().await);
-    let said = context.publish("$O.app.M.nonsense", "no object".into()).await.expect("a message");
-    said.await.expect("the stream has it");
+    let acknowledged = context.publish("$O.app.M.nonsense", "no object".into()).await.expect("a message");
+    acknowledged.await.expect("the stream has it");
     assert_eq!(names(&*store, Level::ZERO, 0).await, range(2..=5));
-    assert_eq!(names(&*store_of(&server, "app"), Level::ZERO, 0).await, range(2..=5), "to who comes later, too");
+    assert_eq!(names(&*store_of(&server, "app"), Level::ZERO, 0).await, range(2..=5), "in a new store as well");
 
     context.get_stream("OBJ_app").await.expect("a stream").purge().await.expect("everything goes");
     assert_eq!(names(&*store, Level::ZERO, 0).await, []);
@@ -180,9 +181,9 @@ async fn what_comes_goes_and_vanishes_is_listed() {
     assert_eq!(names(&*store, Level::ZERO, 0).await, range(1..=9));
 }
 
-/// Beside somebody who writes all the time, in many small pieces.
+/// While another client writes continuously in many small chunks.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_listing_has_all_that_was_there_when_it_began() {
+async fn a_listing_contains_everything_that_existed_at_its_start() {
     let server = Nats::start(&with_password());
     let objects = Objects(server.bucket("app").await, 50);
     let (written, deleted) = (AtomicU64::new(0), AtomicU64::new(0));
@@ -214,7 +215,7 @@ async fn a_listing_has_all_that_was_there_when_it_began() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn objects_that_end_by_themselves_are_no_longer_listed() {
+async fn expired_objects_are_no_longer_listed() {
     let server = Nats::start(&with_password());
     let config = async_nats::jetstream::object_store::Config {
         bucket: "app".to_owned(),
@@ -232,11 +233,11 @@ async fn objects_that_end_by_themselves_are_no_longer_listed() {
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    panic!("it is listed long after its end");
+    panic!("an expired object is still listed");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_may_not_come_in_and_what_is_not_there_is_told() {
+async fn failed_authentication_and_missing_buckets_are_reported() {
     let server = Nats::start(&with_password());
     let host = server.host();
     let (kind, text) = complaint(&format!("nats://replica:hush@{host}/app"), nothing).await;
@@ -262,9 +263,9 @@ async fn who_may_not_come_in_and_what_is_not_there_is_told() {
     assert!(text.starts_with("nats://127.0.0.1:1/app: cannot connect to 127.0.0.1:1: "), "{text}");
 }
 
-/// Users who may do what reading takes, and who lack one of it.
+/// Users with the permissions that reading needs, and users who lack one of them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_permissions_that_reading_takes_are_enough_and_the_lack_of_one_is_told() {
+async fn the_documented_permissions_suffice_and_a_missing_one_is_named() {
     let needed = [
         "$JS.API.STREAM.INFO.OBJ_app",
         "$JS.API.STREAM.MSG.GET.OBJ_app",
@@ -300,7 +301,7 @@ async fn the_permissions_that_reading_takes_are_enough_and_the_lack_of_one_is_to
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn keys_and_tokens_are_shown_to_servers_that_ask_for_them() {
+async fn seeds_and_tokens_authenticate() {
     let key = nkeys::KeyPair::new_user();
     let seed = key.seed().expect("a seed");
     let settings = format!(
@@ -330,7 +331,7 @@ async fn keys_and_tokens_are_shown_to_servers_that_ask_for_them() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_without_jetstream_says_so() {
+async fn a_server_without_jetstream_is_reported() {
     let server = Nats::start("accounts { A { users: [ {user: replica, password: x} ] } }");
     let (kind, text) = complaint(&format!("nats://replica:x@{}/app", server.host()), nothing).await;
     assert_eq!(kind, StoreErrorKind::Config);
@@ -338,7 +339,7 @@ async fn a_server_without_jetstream_says_so() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_over_tls_is_believed_by_those_who_know_its_authority() {
+async fn a_tls_server_needs_a_known_authority() {
     let dir = tempfile::tempdir().expect("a directory");
     let (key, certificate) = (dir.path().join("key"), dir.path().join("certificate"));
     let mut openssl = Command::new(program("openssl"));
@@ -357,26 +358,26 @@ async fn a_server_over_tls_is_believed_by_those_who_know_its_authority() {
     assert_eq!((kind, text.contains("the bucket 'app' does not exist")), (StoreErrorKind::Config, true), "{text}");
 }
 
-/// A server with a bucket that Litestream can write to: it takes no user from a URL.
-fn for_litestream() -> (Nats, Place) {
+/// Starts a server with a bucket for Litestream, which cannot take a user from a URL.
+fn for_litestream() -> (Nats, Destination) {
     let server = Nats::start(&format!("{}\nno_auth_user: replica", with_password()));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(server.bucket("app"));
     let url = format!("nats://{}/app", server.host());
-    (server, Place { url, environment: Vec::new() })
+    (server, Destination { url, environment: Vec::new() })
 }
 
 #[test]
-fn forked_readers_of_a_bucket_follow_on_their_own() {
-    let (_server, place) = for_litestream();
-    forks(|_| place);
+fn forked_readers_of_a_bucket_follow_the_primary() {
+    let (_server, destination) = for_litestream();
+    forks(|_| destination);
 }
 
 #[test]
-fn what_litestream_writes_to_jetstream_is_served_byte_for_byte() {
-    let (_server, place) = for_litestream();
-    written::by_litestream(&place);
-    let url = place.url.replace("nats://", "nats://replica:p%40ss%2Fword@");
-    let said = written::serves_what_is_restored(&Place { url, ..place.clone() }, &place);
-    assert!(said.contains("the password or token is sent unencrypted") && !said.contains("p%40ss"), "{said}");
+fn a_jetstream_replica_equals_its_restores() {
+    let (_server, destination) = for_litestream();
+    written::replicate_workload(&destination);
+    let url = destination.url.replace("nats://", "nats://replica:p%40ss%2Fword@");
+    let stderr = written::assert_served_as_restored(&Destination { url, ..destination.clone() }, &destination);
+    assert!(stderr.contains("the password or token is sent unencrypted") && !stderr.contains("p%40ss"), "{stderr}");
 }

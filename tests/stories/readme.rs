@@ -1,46 +1,20 @@
-//! What the README shows runs as it is written. Only the bucket and the moment are others.
+//! Runs the examples of the README as they are written, except for the bucket and the time.
 
-use crate::stories::sample::{earlier, upload_sample};
-use crate::support::extension::{self, connect, sample_url};
+use crate::support::extension::{connect, sample_url};
 use crate::support::hosts::Host;
-use crate::support::litestream::Place;
-use crate::support::s3::S3Server;
-use std::env::consts::DLL_SUFFIX;
-use tempfile::TempDir;
+use crate::support::sample::{Machine, earlier};
 
-/// A machine on which someone follows the README: the library lies in the current directory, the sample in a bucket.
-struct Machine {
-    dir: TempDir,
-    place: Place,
-    _server: S3Server,
-}
+const README: &str = include_str!("../../README.md");
 
-impl Machine {
-    fn new() -> Machine {
-        let (dir, server) = (tempfile::tempdir().expect("a directory"), S3Server::start());
-        extension::put_at(&dir.path().join(format!("litestream-vfs{DLL_SUFFIX}")));
-        upload_sample(&server, "app");
-        Machine { dir, place: Place::s3(&server, "app"), _server: server }
-    }
-
-    /// The README's blocks in a language.
-    fn blocks(&self, language: &str) -> Vec<String> {
-        let readme = include_str!("../../README.md");
-        let start = format!("```{language}\n");
-        let blocks = readme.split(&start).skip(1).map(|rest| rest.split_once("```").expect("a block ends").0);
-        blocks.map(|text| text.replace("s3://bucket/app", &self.place.url).replace(MOMENT, &earlier())).collect()
-    }
-}
-
-/// The moment that the README speaks of.
+/// The time in the examples.
 const MOMENT: &str = "2026-01-31T12:00:00Z";
 
 #[test]
 fn sql_blocks_run_in_the_shell() {
     let machine = Machine::new();
-    let blocks = machine.blocks("sql");
+    let blocks = machine.blocks(README, "sql", MOMENT);
     assert_eq!(blocks.len(), 2);
-    let shell = Host::shell().within(machine.dir.path()).credentials(&machine.place);
+    let shell = Host::shell().within(machine.dir.path()).credentials(&machine.destination);
     let printed = blocks.iter().flat_map(|block| block.lines()).fold(shell, Host::arg).succeed();
 
     let (now, then) = (connect(&sample_url(), &[]), connect(&sample_url(), &[("time", &earlier())]));
@@ -49,21 +23,18 @@ fn sql_blocks_run_in_the_shell() {
     };
     let (head, gone) = printed.split_at(format!("632\n{}\n{}\n", time(&then), time(&now)).len());
     assert_eq!(head, format!("632\n{}\n{}\n", time(&then), time(&now)));
-    // The orders that customers took back since.
-    let taken_back = "SELECT count(*) FROM orders WHERE customer_id % 20 = 7";
-    let taken_back: u32 = then.query_row(taken_back, [], |row| row.get(0)).expect("orders can be counted");
-    assert!(taken_back > 0);
-    assert_eq!(gone.lines().count(), taken_back as usize);
+    // The orders that were deleted since then.
+    let deleted = "SELECT count(*) FROM orders WHERE customer_id % 20 = 7";
+    let deleted: u32 = then.query_row(deleted, [], |row| row.get(0)).expect("orders can be counted");
+    assert!(deleted > 0);
+    assert_eq!(gone.lines().count(), deleted as usize);
 }
 
 #[test]
 fn the_python_block_runs() {
     let machine = Machine::new();
-    let blocks = machine.blocks("python");
+    let blocks = machine.blocks(README, "python", MOMENT);
     assert_eq!(blocks.len(), 1);
-    let program = machine.dir.path().join("program.py");
-    std::fs::write(&program, &blocks[0]).expect("a file is written");
-    let host = Host::python_file(&program).within(machine.dir.path()).credentials(&machine.place);
-    let printed = host.succeed();
+    let printed = machine.run("program.py", &blocks[0], Host::python_file);
     assert!(printed.starts_with("(632,)\n('0000000000000016', '2026-"), "{printed}");
 }

@@ -1,9 +1,9 @@
-//! The primary's database file is replaced by another one, under the same schema cookie: a nightly job that builds it anew, a
-//! restore of a backup, a copy that is moved into place. Connections that are open read the rows of the tables they name.
+//! The primary's database file is replaced by another one with the same schema cookie: by a nightly rebuild, a restore of a
+//! backup, or a copy. Open connections must read the rows of the tables that they name.
 
 use crate::support::extension::{connect, uri};
 use crate::support::hosts::Host;
-use crate::support::litestream::{Place, Primary, Schedule, Stopped};
+use crate::support::litestream::{Destination, Primary, Schedule, Stopped};
 use crate::support::pages::{assert_whole, content};
 use crate::support::programs::wait_until;
 use crate::support::{bank, workload};
@@ -13,11 +13,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
-const LOOK: &str = "SELECT (SELECT min(v) FROM t1) || ', ' || (SELECT max(v) FROM t2)";
+const READ_SQL: &str = "SELECT (SELECT min(v) FROM t1) || ', ' || (SELECT max(v) FROM t2)";
 
 const OFTEN: (&str, &str) = ("poll_interval", "50ms");
 
-/// Writes a database with a table of each of these names, created in this order, whose rows name their table and this build.
+/// Creates a database with these tables, in this order. Each row contains the name of its table and the number of the build.
 fn build(path: &Path, before: &str, tables: &[&str], build: u32) {
     let conn = workload::create(path, before);
     for table in tables {
@@ -30,17 +30,17 @@ fn build(path: &Path, before: &str, tables: &[&str], build: u32) {
         );
         workload::run(&conn, &rows);
     }
-    // Closing checkpoints, so that the file holds everything and can be moved.
+    // Closing checkpoints, so that the file is complete and can be moved.
     drop(conn);
 }
 
-/// What [`LOOK`] returns from a build.
+/// Returns the result of [`READ_SQL`] for a build.
 fn seen(build: u32) -> String {
     format!("t1 of build {build}, t2 of build {build}")
 }
 
-fn look(conn: &Connection) -> String {
-    conn.query_row(LOOK, [], |row| row.get(0)).expect("the tables can be read")
+fn read(conn: &Connection) -> String {
+    conn.query_row(READ_SQL, [], |row| row.get(0)).expect("the tables can be read")
 }
 
 fn run_again(statement: &mut Statement<'_>) -> String {
@@ -56,7 +56,7 @@ fn schema_version(conn: &Connection) -> i64 {
     conn.query_row("PRAGMA schema_version", [], |row| row.get(0)).expect("a schema version")
 }
 
-/// What becomes of what Litestream knows of the database.
+/// Whether Litestream's metadata of the database is kept when the database is replaced.
 #[derive(Clone, Copy, PartialEq, Debug)]
 enum Metadata {
     Kept,
@@ -64,21 +64,21 @@ enum Metadata {
     Lost,
 }
 
-/// A database that is replicated now and then.
+/// A database that is replicated on request.
 struct Site {
     dir: TempDir,
-    place: Place,
+    destination: Destination,
     primary: Option<Stopped>,
 }
 
 impl Site {
-    /// With a database that `build` writes, replicated once.
+    /// Creates the database with `build`, and replicates it.
     fn new(build: impl FnOnce(&Path)) -> Site {
         let dir = tempfile::tempdir().expect("a directory");
-        let place = Place::directory(&dir.path().join("replica"));
-        let mut site = Site { dir, place, primary: None };
+        let destination = Destination::directory(&dir.path().join("replica"));
+        let mut site = Site { dir, destination, primary: None };
         build(&site.database());
-        let primary = Primary::start(&site.database(), &site.place, Schedule::QUIET);
+        let primary = Primary::start(&site.database(), &site.destination, Schedule::QUIET);
         primary.sync();
         site.primary = Some(primary.stop());
         site
@@ -92,9 +92,9 @@ impl Site {
         bank::head(&self.dir.path().join("replica")).expect("the replica holds something")
     }
 
-    /// Replaces the database by one that `build` writes, and replicates it. Returns the transaction that shows it.
+    /// Replaces the database by one that `build` creates, and replicates it. Returns its TXID.
     fn replace(&mut self, metadata: Metadata, build: impl FnOnce(&Path)) -> Txid {
-        let (before, primary) = (self.head(), self.primary.take().expect("it is stopped"));
+        let (before, primary) = (self.head(), self.primary.take().expect("the primary is running"));
         let built = self.dir.path().join("built.db");
         build(&built);
         for end in ["", "-wal", "-shm"] {
@@ -104,7 +104,9 @@ impl Site {
         match metadata {
             Metadata::Kept => {}
             Metadata::Reset => primary.reset(),
-            Metadata::Lost => fs::remove_dir_all(self.dir.path().join(".app.db-litestream")).expect("it is deleted"),
+            Metadata::Lost => {
+                fs::remove_dir_all(self.dir.path().join(".app.db-litestream")).expect("the metadata is deleted")
+            }
         }
         let primary = primary.start();
         primary.sync();
@@ -113,18 +115,18 @@ impl Site {
         self.head()
     }
 
-    /// What `litestream restore` writes for a transaction.
+    /// Opens what `litestream restore` writes for a transaction.
     fn restored(&self, txid: Txid) -> Connection {
         let path = self.dir.path().join(format!("{txid}.db"));
-        assert!(self.place.restore(txid, &path), "{txid} can be restored");
+        assert!(self.destination.restore(txid, &path), "{txid} can be restored");
         Connection::open(path).expect("a database")
     }
 
     fn connect(&self, parameters: &[(&str, &str)]) -> Connection {
-        connect(&self.place.url, &[&[OFTEN], parameters].concat())
+        connect(&self.destination.url, &[&[OFTEN], parameters].concat())
     }
 
-    /// Compares all rows of all tables with those that were restored.
+    /// Compares all rows of all tables with those of a restore.
     fn assert_as_restored(&self, conn: &Connection) {
         assert_eq!(content(conn), content(&self.restored(txid(conn))), "rows at {}", txid(conn));
         assert_whole(conn);
@@ -135,23 +137,23 @@ fn wait_for(conn: &Connection, wanted: Txid) {
     wait_until("the connection sees the transaction", || txid(conn) == wanted);
 }
 
-/// The tables are created in another order, so that each has the root page that the other had.
-fn a_rebuilt_database_is_read_right(metadata: Metadata) {
+/// The tables are created in another order, so that they exchange their root pages.
+fn a_rebuilt_database_is_read_correctly(metadata: Metadata) {
     let mut site = Site::new(|path| build(path, "", &["t1", "t2"], 1));
     let first = site.head();
     let (reader, hopper) = (site.connect(&[]), site.connect(&[]));
-    // Two connections that share one cache, and so one compiled schema.
+    // Two connections that share one cache, and with it one parsed schema.
     let shared = [0, 1].map(|_| site.connect(&[("cache", "shared")]));
     let attached = Connection::open_in_memory().expect("memory");
-    attached.execute("ATTACH ? AS app", [uri(&site.place.url, &[OFTEN])]).expect("it is attached");
+    attached.execute("ATTACH ? AS app", [uri(&site.destination.url, &[OFTEN])]).expect("the replica is attached");
     let mut of_attached = attached.prepare("SELECT min(v) FROM app.t1").expect("a statement");
-    let mut kept = reader.prepare(LOOK).expect("a statement");
-    let mut kept_and_shared = shared.each_ref().map(|conn| conn.prepare(LOOK).expect("a statement"));
+    let mut kept = reader.prepare(READ_SQL).expect("a statement");
+    let mut kept_and_shared = shared.each_ref().map(|conn| conn.prepare(READ_SQL).expect("a statement"));
     assert_eq!(run_again(&mut of_attached), "t1 of build 1");
-    assert_eq!((run_again(&mut kept), look(&hopper)), (seen(1), seen(1)));
+    assert_eq!((run_again(&mut kept), read(&hopper)), (seen(1), seen(1)));
     kept_and_shared.iter_mut().for_each(|statement| assert_eq!(run_again(statement), seen(1)));
     let primarys = schema_version(&Connection::open(site.database()).expect("a database"));
-    assert_eq!(schema_version(&reader), primarys, "nothing was replaced yet");
+    assert_eq!(schema_version(&reader), primarys, "the database is not replaced yet");
 
     let second = site.replace(metadata, |path| build(path, "", &["t2", "t1"], 2));
     assert_eq!(schema_version(&Connection::open(site.database()).expect("a database")), primarys);
@@ -162,12 +164,12 @@ fn a_rebuilt_database_is_read_right(metadata: Metadata) {
     kept_and_shared.iter_mut().for_each(|statement| assert_eq!(run_again(statement), seen(2), "{metadata:?}"));
     wait_until("the attached replica follows", || run_again(&mut of_attached) == "t1 of build 2");
     for conn in [&reader, &hopper, &site.connect(&[])].into_iter().chain(&shared) {
-        assert_eq!(look(conn), seen(2), "{metadata:?}");
+        assert_eq!(read(conn), seen(2), "{metadata:?}");
         site.assert_as_restored(conn);
     }
 
-    // Before it and back, by statements that stay compiled.
-    let mut of_hopper = hopper.prepare(LOOK).expect("a statement");
+    // To earlier transactions and back, with statements that stay prepared.
+    let mut of_hopper = hopper.prepare(READ_SQL).expect("a statement");
     for _ in 0..2 {
         for (moment, number) in [(first, 1), (second, 2)] {
             let moved = hopper.query_row(&format!("PRAGMA litestream_txid = '{moment}'"), [], |_| Ok(()));
@@ -176,35 +178,35 @@ fn a_rebuilt_database_is_read_right(metadata: Metadata) {
             site.assert_as_restored(&hopper);
         }
     }
-    assert_eq!(run_again(&mut kept), seen(2), "another connection does not move");
+    assert_eq!(run_again(&mut kept), seen(2), "the other connection keeps its state");
 }
 
 #[test]
-fn a_rebuilt_database_is_read_right_if_litestream_notices() {
-    a_rebuilt_database_is_read_right(Metadata::Kept);
+fn a_rebuilt_database_is_read_correctly_if_litestream_detects_it() {
+    a_rebuilt_database_is_read_correctly(Metadata::Kept);
 }
 
 #[test]
-fn a_rebuilt_database_is_read_right_after_a_reset() {
-    a_rebuilt_database_is_read_right(Metadata::Reset);
+fn a_rebuilt_database_is_read_correctly_after_a_reset() {
+    a_rebuilt_database_is_read_correctly(Metadata::Reset);
 }
 
 #[test]
-fn a_rebuilt_database_is_read_right_if_litestream_lost_its_metadata() {
-    a_rebuilt_database_is_read_right(Metadata::Lost);
+fn a_rebuilt_database_is_read_correctly_if_litestream_lost_its_metadata() {
+    a_rebuilt_database_is_read_correctly(Metadata::Lost);
 }
 
-/// One file takes the place of another again and again: an older copy that went another way since, what `VACUUM INTO` wrote,
-/// a backup, other page sizes.
+/// The database is replaced repeatedly: by an older copy with other changes, the output of `VACUUM INTO`, a backup, and files
+/// with other page sizes.
 #[test]
-fn whatever_file_takes_the_place_of_the_database_is_read_right() {
+fn any_file_that_replaces_the_database_is_read_correctly() {
     let mut site = Site::new(|path| build(path, "", &["t1", "t2"], 1));
     let saved = site.dir.path().join("saved.db");
     fs::copy(site.database(), &saved).expect("a copy");
     let reader = site.connect(&[]);
     let shared = site.connect(&[("cache", "shared")]);
     let (mut kept, mut kept_shared) =
-        (reader.prepare(LOOK).expect("a statement"), shared.prepare(LOOK).expect("a statement"));
+        (reader.prepare(READ_SQL).expect("a statement"), shared.prepare(READ_SQL).expect("a statement"));
     assert_eq!((run_again(&mut kept), run_again(&mut kept_shared)), (seen(1), seen(1)));
     let swap = "ALTER TABLE t1 RENAME TO t0; ALTER TABLE t2 RENAME TO t1; ALTER TABLE t0 RENAME TO t2;";
     let into = |path: &Path| format!("VACUUM INTO '{}'", path.display());
@@ -218,7 +220,7 @@ fn whatever_file_takes_the_place_of_the_database_is_read_right() {
     type Build<'a> = Box<dyn Fn(&Path) + 'a>;
     let files: [(u32, Build<'_>); 5] = [
         (2, Box::new(|path| from_saved(path, &format!("{swap} {}", after("2"))))),
-        // As many changes of the schema, and other tables.
+        // The same number of schema changes, but other tables.
         (
             3,
             Box::new(|path| {
@@ -252,14 +254,14 @@ fn whatever_file_takes_the_place_of_the_database_is_read_right() {
     }
 }
 
-/// A schema that takes many pages: names and definitions come from interior, leaf and overflow pages.
+/// A schema of many pages, with names and definitions on interior, leaf and overflow pages.
 #[test]
-fn a_large_schema_is_told_from_another_under_the_same_cookie() {
+fn large_schemas_with_equal_cookies_are_distinguished() {
     let large = |path: &Path, number: u32| {
         let conn = workload::create(path, "PRAGMA page_size = 1024");
         workload::run(&conn, "BEGIN");
         for table in 0..400 {
-            // The last two change places; a few definitions are longer than a page.
+            // The last two are exchanged. A few definitions are longer than a page.
             let name = match (table, number) {
                 (398, 1) | (399, 2) => "t1".to_owned(),
                 (399, 1) | (398, 2) => "t2".to_owned(),
@@ -277,7 +279,7 @@ fn a_large_schema_is_told_from_another_under_the_same_cookie() {
     let mut site = Site::new(|path| large(path, 1));
     let first = site.head();
     let reader = site.connect(&[]);
-    let mut kept = reader.prepare(LOOK).expect("a statement");
+    let mut kept = reader.prepare(READ_SQL).expect("a statement");
     assert_eq!(run_again(&mut kept), seen(1));
     let second = site.replace(Metadata::Kept, |path| large(path, 2));
     wait_for(&reader, second);
@@ -290,31 +292,30 @@ fn a_large_schema_is_told_from_another_under_the_same_cookie() {
     }
 }
 
-/// A copy that SQLite writes has a cookie of its own, and reads the same.
+/// A copy that SQLite writes has another cookie and the same rows.
 #[test]
 fn a_copy_of_a_replica_reads_the_same_after_a_rebuild() {
     let mut site = Site::new(|path| build(path, "", &["t1", "t2"], 1));
     let reader = site.connect(&[]);
-    assert_eq!(look(&reader), seen(1));
+    assert_eq!(read(&reader), seen(1));
     let second = site.replace(Metadata::Kept, |path| build(path, "", &["t2", "t1"], 2));
     wait_for(&reader, second);
     let copy = site.dir.path().join("copy.db");
     reader.execute("VACUUM INTO ?", [copy.to_str()]).expect("a copy");
     let copy = Connection::open(copy).expect("a database");
-    assert_eq!(look(&copy), seen(2));
+    assert_eq!(read(&copy), seen(2));
     assert_eq!(content(&copy), content(&site.restored(second)));
 }
 
-/// The child of a fork finds the replica anew, and the first database that it sees there may be another one than its parent saw
-/// under the same cookie.
+/// A forked child opens the replica itself. The database that it finds may differ from its parent's but have the same cookie.
 #[test]
-fn a_connection_that_a_fork_inherits_reads_a_rebuilt_database_right() {
+fn an_inherited_connection_reads_a_rebuilt_database_correctly() {
     let mut site = Site::new(|path| build(path, "", &["t1", "t2"], 1));
     let (forked, replaced) = (site.dir.path().join("forked"), site.dir.path().join("replaced"));
-    let host = Host::python("fork_rebuilt.py").arg(&site.place.url).arg(&forked).arg(&replaced);
+    let host = Host::python("fork_rebuilt.py").arg(&site.destination.url).arg(&forked).arg(&replaced);
     let host = std::thread::spawn(|| host.succeed());
     wait_until("the host has forked", || forked.exists());
     site.replace(Metadata::Kept, |path| build(path, "", &["t2", "t1"], 2));
     fs::write(replaced, "").expect("a file");
-    assert_eq!(host.join().expect("the host ends well"), "ok\n");
+    assert_eq!(host.join().expect("the host succeeds"), "ok\n");
 }

@@ -1,4 +1,4 @@
-//! Redirects: nothing follows one to another server, so no credentials, tokens or keys get there.
+//! No client follows a redirect to another server, so that no credentials, tokens or keys are sent there.
 
 use crate::stories::conformance::{at, name};
 use crate::support::recorder::Recorder;
@@ -6,7 +6,7 @@ use litestream_vfs::ltx::{Level, Txid};
 use litestream_vfs::store::StoreErrorKind;
 use std::ffi::OsString;
 
-/// A server that sends every request to the same path of `destination`, with a secret in the query.
+/// Starts a server that redirects every request to the same path of `destination`, with a secret in the query.
 fn redirector(status: &'static str, destination: &str) -> Recorder {
     let destination = destination.to_owned();
     Recorder::start(move |head| {
@@ -16,7 +16,7 @@ fn redirector(status: &'static str, destination: &str) -> Recorder {
     })
 }
 
-/// A client of the crate: its name, its URL below the endpoint, and the variables it finds, `ENDPOINT` standing for the endpoint.
+/// A client of the crate: its name, its URL, and its environment variables. `ENDPOINT` stands for the endpoint.
 type Client = (&'static str, &'static str, &'static [(&'static str, &'static str)]);
 
 const KEYS: (&str, &str) = ("AWS_ACCESS_KEY_ID", "hush-id");
@@ -74,7 +74,7 @@ const CLIENTS: &[Client] = &[
     ),
 ];
 
-/// What a client says of a server that sends it elsewhere.
+/// Returns the error of a client whose server redirects.
 async fn refused((what, url, variables): &Client, server: &Recorder) -> (StoreErrorKind, String) {
     let host = server.endpoint.trim_start_matches("http://");
     let filled = |text: &str| text.replace("ENDPOINT", &server.endpoint).replace("HOST", host);
@@ -90,7 +90,7 @@ async fn refused((what, url, variables): &Client, server: &Recorder) -> (StoreEr
         let text = format!("{error} {error:?}");
         assert!(!text.contains("hush"), "{what}: {text}");
     }
-    assert!(!server.take().is_empty(), "{what} asks the server itself");
+    assert!(!server.take().is_empty(), "{what} sends a request to the server");
     (listed.kind(), listed.to_string())
 }
 
@@ -102,7 +102,7 @@ async fn no_client_follows_a_redirect_to_another_server() {
         for client in CLIENTS {
             let (_, text) = refused(client, &server).await;
             let went = foreign.take();
-            assert!(went.is_empty(), "{}: {:?} went to the other server", client.0, went);
+            assert!(went.is_empty(), "{}: {:?} was sent to the other server", client.0, went);
             let words = format!("redirects to {}, which is not followed", foreign.endpoint);
             assert!(text.contains(&words), "{}: {text}", client.0);
         }
@@ -111,7 +111,7 @@ async fn no_client_follows_a_redirect_to_another_server() {
 
 #[cfg(feature = "http")]
 #[tokio::test]
-async fn a_web_server_may_redirect_to_itself_a_few_times() {
+async fn a_web_server_may_redirect_to_itself_up_to_five_times() {
     let server = Recorder::start(|head| match (head.header("authorization"), head.target.as_str()) {
         (Some("Basic bWU6aHVzaA=="), "/files/app/ltx/0/") => ("200 OK", String::new()),
         (Some(_), "/app/ltx/0/") => ("301 Moved Permanently\r\nlocation: /files/app/ltx/0/", String::new()),
@@ -120,7 +120,7 @@ async fn a_web_server_may_redirect_to_itself_a_few_times() {
     });
     let url = |path: &str| format!("{}/{path}", server.endpoint.replace("//", "//me:hush@"));
     assert_eq!(at(&url("app"), |_| None).list(Level::ZERO, Txid(0)).await.expect("a listing"), []);
-    assert!(server.take().iter().all(|head| head.header("referer").is_none()), "a Referer may hold a secret");
+    assert!(server.take().iter().all(|head| head.header("referer").is_none()), "a Referer could contain a secret");
 
     let error = at(&url("loop"), |_| None).list(Level::ZERO, Txid(0)).await.expect_err("a loop");
     assert_eq!(error.kind(), StoreErrorKind::Protocol, "{error}");
@@ -128,10 +128,10 @@ async fn a_web_server_may_redirect_to_itself_a_few_times() {
     assert_eq!(server.take().len(), 6);
 }
 
-/// A scheme and a port belong to the server as well.
+/// A server is identified by scheme, host and port.
 #[cfg(feature = "http")]
 #[tokio::test]
-async fn a_redirect_from_http_to_https_or_back_is_not_followed() {
+async fn a_redirect_between_http_and_https_is_not_followed() {
     let server = Recorder::start(|head| {
         let host = head.header("host").unwrap_or_default();
         let line = format!("301 Moved Permanently\r\nlocation: https://{host}{}", head.target);

@@ -1,11 +1,11 @@
-//! The same replica in an S3 bucket, written there by Litestream itself, and as files.
+//! A replica in an S3 bucket, written by Litestream, and the same files in a directory.
 
-use crate::stories::sample::upload_sample;
 use crate::support::extension::connect;
 use crate::support::hosts::Host;
-use crate::support::litestream::{Place, Primary, Schedule};
+use crate::support::litestream::{Destination, Primary, Schedule};
 use crate::support::pages::{assert_same_bytes, served_bytes};
 use crate::support::s3::{Request, S3Server};
+use crate::support::sample::upload_sample;
 use crate::support::workload;
 use crate::support::written::serialize;
 use std::path::Path;
@@ -14,7 +14,7 @@ use std::path::Path;
 fn a_bucket_and_a_directory_show_the_same_database() {
     let dir = tempfile::tempdir().expect("a directory");
     let server = S3Server::start();
-    let bucket = Place::s3(&server, "app");
+    let bucket = Destination::s3(&server, "app");
     let database = dir.path().join("app.db");
     let conn = workload::create(&database, "PRAGMA auto_vacuum = FULL");
     let primary = Primary::start(&database, &bucket, Schedule::BUSY);
@@ -26,14 +26,14 @@ fn a_bucket_and_a_directory_show_the_same_database() {
     primary.wait_for_levels(&[0, 1, 2, 9]);
     primary.stop();
 
-    let directory = Place::directory(&dir.path().join("replica"));
+    let directory = Destination::directory(&dir.path().join("replica"));
     copy_to_directory(&bucket, &server, &dir.path().join("replica"));
     assert_eq!(directory.files(), bucket.files(), "the same files");
 
     let (restored, served) = (dir.path().join("restored.db"), dir.path().join("served.db"));
     let txids = bucket.txids();
     let mut compared = 0;
-    // A process for each state: every third and the newest are enough here.
+    // Each state takes a process, so only every third one and the newest are compared.
     for txid in txids.iter().rev().step_by(3) {
         if !bucket.restore(*txid, &restored) {
             continue;
@@ -52,7 +52,7 @@ fn a_bucket_and_a_directory_show_the_same_database() {
     assert!(compared >= 5, "{compared} states compared");
 }
 
-/// Runs a host with these credentials alone, and answers what the server was asked.
+/// Runs a host with only these credentials, and returns its requests.
 fn requests_with(server: &S3Server, credentials: &[(&str, &str)]) -> Vec<Request> {
     let host = Host::python("repeated.py").arg(server.url("sample")).arg("1").arg("1");
     let host = credentials.iter().fold(host, |host, (name, value)| host.env(name, value));
@@ -61,7 +61,7 @@ fn requests_with(server: &S3Server, credentials: &[(&str, &str)]) -> Vec<Request
 }
 
 #[test]
-fn credentials_are_those_of_the_environment() {
+fn credentials_come_from_the_environment() {
     let server = S3Server::start();
     upload_sample(&server, "sample");
     let (id, secret) = (server.access_key.as_str(), server.secret_key.as_str());
@@ -79,7 +79,7 @@ fn credentials_are_those_of_the_environment() {
 }
 
 #[test]
-fn credentials_are_those_of_a_profile() {
+fn credentials_come_from_a_profile() {
     let server = S3Server::start();
     upload_sample(&server, "sample");
     let home = tempfile::tempdir().expect("a directory");
@@ -100,13 +100,13 @@ fn credentials_are_those_of_a_profile() {
     assert!(!requests.is_empty() && all_signed_with_it, "{requests:?}");
 }
 
-/// The change counters of page 1 are handed out by each process as it goes.
+/// Each process assigns its own change counters of page 1.
 fn differ_only_in_counters(a: &[u8], b: &[u8]) -> bool {
     a.len() == b.len() && a[..24] == b[..24] && a[28..92] == b[28..92] && a[96..] == b[96..]
 }
 
-/// Lays the objects of a bucket out as Litestream lays out files: `ltx/<level>` for `<level in four hex digits>`.
-fn copy_to_directory(bucket: &Place, server: &S3Server, to: &Path) {
+/// Copies the objects of a bucket to a directory with Litestream's layout: `<level in four hex digits>` becomes `ltx/<level>`.
+fn copy_to_directory(bucket: &Destination, server: &S3Server, to: &Path) {
     for (level, min, max) in bucket.files() {
         let name = format!("{min}-{max}.ltx");
         let target = to.join("ltx").join(level.to_string());

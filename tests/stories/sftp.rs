@@ -1,7 +1,7 @@
-//! Replicas on SSH servers: OpenSSH's, and Litestream's own writing.
+//! Replicas on SSH servers, also written by Litestream.
 
 use crate::stories::conformance::{Dated, Directory, Writer, at, check, complaint, content, name, names};
-use crate::support::litestream::Place;
+use crate::support::litestream::Destination;
 use crate::support::ssh::{Agent, OpenSsh, PASSWORD, PasswordSsh, USER, fingerprint, make_key, public_line};
 use crate::support::written;
 use litestream_vfs::ltx::Level;
@@ -15,7 +15,7 @@ fn encoded(text: &str) -> String {
     utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
 }
 
-/// The URL of a replica where sessions begin; the server is known by the key it has.
+/// Returns the URL of a replica below the start directory, with the key of the user and the host key.
 fn url(server: &OpenSsh, path: &str, parameters: &str) -> String {
     let (user, port, key) = (&server.user, server.port, server.key.display());
     let host_key = encoded(&public_line(&server.host_key));
@@ -31,11 +31,11 @@ fn store_of(server: &OpenSsh, path: &str) -> Arc<dyn Store> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_ssh_server_is_a_store_over_one_connection() {
+async fn openssh_passes_the_conformance_tests_over_one_connection() {
     let dir = tempfile::tempdir().expect("a directory");
     let server = OpenSsh::start(dir.path());
     let store = store_of(&server, "backups/my%20app");
-    assert_eq!(names(&*store, Level::ZERO, 0).await, [], "a directory that is not there");
+    assert_eq!(names(&*store, Level::ZERO, 0).await, [], "a missing directory");
     let root = dir.path().join("backups/my app");
     std::fs::create_dir_all(&root).expect("a directory is made");
     check(&*store, &Dated::new(root)).await;
@@ -43,7 +43,7 @@ async fn an_ssh_server_is_a_store_over_one_connection() {
 }
 
 #[tokio::test]
-async fn a_path_begins_at_the_root_of_the_server_or_where_sessions_begin() {
+async fn paths_are_absolute_or_relative_to_the_start_of_the_session() {
     let dir = tempfile::tempdir().expect("a directory");
     let server = OpenSsh::start(dir.path());
     Directory(dir.path().join("app")).put(Level::ZERO, &name(1, 1).to_string(), b"file").await;
@@ -54,7 +54,7 @@ async fn a_path_begins_at_the_root_of_the_server_or_where_sessions_begin() {
 }
 
 #[tokio::test]
-async fn links_are_followed_and_a_long_listing_is_whole() {
+async fn links_are_followed_and_a_long_listing_is_complete() {
     let dir = tempfile::tempdir().expect("a directory");
     let server = OpenSsh::start(dir.path());
     let directory = Directory(dir.path().join("app"));
@@ -74,7 +74,7 @@ async fn links_are_followed_and_a_long_listing_is_whole() {
 }
 
 #[tokio::test]
-async fn a_large_file_comes_whole_and_a_broken_connection_is_made_anew() {
+async fn a_large_file_is_read_and_a_broken_connection_replaced() {
     let dir = tempfile::tempdir().expect("a directory");
     let server = OpenSsh::start(dir.path());
     let whole = content(5_000_000, 3);
@@ -89,7 +89,7 @@ async fn a_large_file_comes_whole_and_a_broken_connection_is_made_anew() {
 }
 
 #[tokio::test]
-async fn a_server_whose_key_is_not_known_is_refused() {
+async fn a_server_with_an_unknown_key_is_refused() {
     let dir = tempfile::tempdir().expect("a directory");
     let server = OpenSsh::start(dir.path());
     let base = format!("sftp://{}@127.0.0.1:{}/app?key-path={}", server.user, server.port, server.key.display());
@@ -116,11 +116,11 @@ async fn a_server_whose_key_is_not_known_is_refused() {
     assert_eq!(names(&*at(&format!("{base}&host-key={print}"), nothing), Level::ZERO, 0).await, []);
     assert_eq!(names(&*at(&format!("{base}&insecure-host-key=true"), nothing), Level::ZERO, 0).await, []);
     know(&format!("[127.0.0.1]:{} {}\n", server.port, public_line(&server.host_key)));
-    assert_eq!(names(&*at(&base, at_home), Level::ZERO, 0).await, [], "known_hosts has it");
+    assert_eq!(names(&*at(&base, at_home), Level::ZERO, 0).await, [], "known_hosts has the key");
 }
 
 #[tokio::test]
-async fn keys_open_with_their_passphrase_and_strangers_stay_out() {
+async fn encrypted_keys_need_their_passphrase_and_unknown_keys_are_refused() {
     let dir = tempfile::tempdir().expect("a directory");
     let server = OpenSsh::start(dir.path());
     let with_key = |key: &Path, parameters: &str| {
@@ -151,7 +151,7 @@ async fn keys_open_with_their_passphrase_and_strangers_stay_out() {
 }
 
 #[tokio::test]
-async fn the_agent_holds_the_only_key() {
+async fn a_key_in_the_agent_authenticates() {
     let dir = tempfile::tempdir().expect("a directory");
     let server = OpenSsh::start(dir.path());
     let (home, host_key) = (dir.path().join("home"), encoded(&public_line(&server.host_key)));
@@ -179,7 +179,7 @@ async fn the_agent_holds_the_only_key() {
 }
 
 #[tokio::test]
-async fn a_password_is_given_plainly_or_in_a_dialogue_and_never_shown() {
+async fn a_password_authenticates_directly_or_in_a_dialogue_and_is_never_shown() {
     let dir = tempfile::tempdir().expect("a directory");
     for by_dialogue in [false, true] {
         let server = PasswordSsh::start(by_dialogue);
@@ -199,7 +199,7 @@ async fn a_password_is_given_plainly_or_in_a_dialogue_and_never_shown() {
 }
 
 #[tokio::test]
-async fn what_may_not_be_read_and_who_is_not_there_is_told() {
+async fn unreadable_files_and_absent_servers_are_reported() {
     let (kind, text) = complaint("sftp://me@127.0.0.1:1/app?insecure-host-key=1", nothing).await;
     assert_eq!(kind, StoreErrorKind::Unreachable);
     assert!(text.starts_with("sftp://me@127.0.0.1:1/app: cannot connect to [127.0.0.1]:1: "), "{text}");
@@ -215,12 +215,12 @@ async fn what_may_not_be_read_and_who_is_not_there_is_told() {
 }
 
 #[test]
-fn what_litestream_writes_over_sftp_is_served_byte_for_byte() {
+fn an_sftp_replica_equals_its_restores() {
     let dir = tempfile::tempdir().expect("a directory");
     let server = PasswordSsh::start(false);
-    let place = Place { url: server.url(&dir.path().join("replica")), environment: Vec::new() };
-    written::by_litestream(&place);
-    let reading = Place { url: format!("{}?insecure-host-key=true", place.url), ..place.clone() };
-    let log = written::serves_what_is_restored(&reading, &place);
+    let destination = Destination { url: server.url(&dir.path().join("replica")), environment: Vec::new() };
+    written::replicate_workload(&destination);
+    let reading = Destination { url: format!("{}?insecure-host-key=true", destination.url), ..destination.clone() };
+    let log = written::assert_served_as_restored(&reading, &destination);
     assert!(log.contains("was not verified, because insecure-host-key=true is set"), "{log}");
 }

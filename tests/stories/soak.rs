@@ -1,11 +1,11 @@
-//! Readers beside a restless primary: twenty commits a second, and files that are compacted and deleted under them.
+//! Readers while a primary commits twenty times a second, and files are compacted and deleted.
 //!
-//! A dozen seconds long, or as many as `LITESTREAM_VFS_SOAK_SECONDS` says.
+//! It takes twelve seconds, or the number in `LITESTREAM_VFS_SOAK_SECONDS`.
 
 use crate::support::bank;
 use crate::support::extension::connect;
 use crate::support::hosts::Host;
-use crate::support::litestream::{Place, Primary, Schedule};
+use crate::support::litestream::{Destination, Primary, Schedule};
 use crate::support::programs::Ended;
 use crate::support::s3::S3Server;
 use litestream_vfs::ltx::Txid;
@@ -17,53 +17,53 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
-/// Between two commits.
+/// The pause between two commits.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// How long transactions last, one after the other.
+/// The lengths of the transactions, in turn.
 const LENGTHS: [Duration; 4] =
     [Duration::ZERO, Duration::from_millis(700), Duration::from_secs(5), Duration::from_millis(2500)];
 
-/// Readers in this process; three more are in another.
+/// The number of readers in this process. Another process has three more.
 const READERS: usize = 5;
 
-/// How long readers read.
+/// The length of the test.
 fn length() -> Duration {
-    asked_for().unwrap_or(Duration::from_secs(12))
+    requested_length().unwrap_or(Duration::from_secs(12))
 }
 
-/// How far behind the replica a new transaction may be. Where nothing was asked for, the tests around this one take what
-/// they can get of the machine.
+/// How far a new transaction may be behind the replica. In an ordinary run the bound is larger, because other tests run at the
+/// same time.
 fn behind() -> Duration {
-    Duration::from_secs(if asked_for().is_some() { 3 } else { 6 })
+    Duration::from_secs(if requested_length().is_some() { 3 } else { 6 })
 }
 
-fn asked_for() -> Option<Duration> {
+fn requested_length() -> Option<Duration> {
     let seconds = std::env::var("LITESTREAM_VFS_SOAK_SECONDS").ok()?;
     Some(Duration::from_secs(seconds.parse().expect("LITESTREAM_VFS_SOAK_SECONDS is a number")))
 }
 
 #[test]
-fn readers_of_a_restless_primary_see_whole_states_that_stay_and_are_new() {
+fn readers_of_a_busy_primary_see_consistent_and_recent_states() {
     let dir = tempfile::tempdir().expect("a directory");
     let replica = dir.path().join("replica");
-    soak(&Place::directory(&replica), &replica, READERS);
+    soak(&Destination::directory(&replica), &replica, READERS);
 }
 
-/// In a process of their own, which has the credentials.
+/// The readers are in another process, which has the credentials.
 #[test]
-fn readers_of_a_restless_bucket_see_whole_states_that_stay_and_are_new() {
+fn readers_of_a_busy_bucket_see_consistent_and_recent_states() {
     let server = S3Server::start();
-    soak(&Place::s3(&server, "app"), &server.path("app"), 0);
+    soak(&Destination::s3(&server, "app"), &server.path("app"), 0);
 }
 
-/// Reads what a restless primary writes to a place, whose files lie in `replica`: with that many threads here, and with
-/// three of another process.
-fn soak(place: &Place, replica: &Path, threads: usize) {
+/// Reads while a primary writes to a destination with its files in `replica`: with this many threads of this process, and
+/// three threads of another one.
+fn soak(destination: &Destination, replica: &Path, threads: usize) {
     let dir = tempfile::tempdir().expect("a directory");
     let database = dir.path().join("app.db");
-    let bank = bank::found(&database);
-    let primary = Primary::start(&database, place, Schedule::RESTLESS);
+    let bank = bank::create(&database);
+    let primary = Primary::start(&database, destination, Schedule::CONTINUOUS);
     primary.sync();
     let first = bank::head(replica).expect("the replica has a file");
     let (stop, watch) = (&AtomicBool::new(false), Watch::new(replica));
@@ -72,10 +72,10 @@ fn soak(place: &Place, replica: &Path, threads: usize) {
         scope.spawn(move || while_not(stop, PAUSE, || bank::transfer(&bank)));
         scope.spawn(|| while_not(stop, LOOK_EVERY, || watch.look()));
         let [seconds, behind] = [length(), behind()].map(|time| time.as_secs().to_string());
-        let host = Host::python("soak.py").arg(&place.url).arg(replica).arg(seconds).arg(behind);
-        let host = scope.spawn(|| host.credentials(place).longer(length()).run());
+        let host = Host::python("soak.py").arg(&destination.url).arg(replica).arg(seconds).arg(behind);
+        let host = scope.spawn(|| host.credentials(destination).longer(length()).run());
         let watch = &watch;
-        let start = |number| scope.spawn(move || Reader::open(number, place, watch).read_until(end));
+        let start = |number| scope.spawn(move || Reader::open(number, destination, watch).read_until(end));
         let readers: Vec<_> = (0..threads).map(start).collect();
         let readers: Vec<_> = readers.into_iter().map(ScopedJoinHandle::join).collect();
         let host = host.join();
@@ -92,9 +92,9 @@ fn soak(place: &Place, replica: &Path, threads: usize) {
         "{transactions:?} transactions while the replica went from {first} to {last}, and {gone} files were deleted"
     );
     assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
-    assert!(transactions.iter().all(|count| *count >= LENGTHS.len()), "some reader was stuck: {transactions:?}");
+    assert!(transactions.iter().all(|count| *count >= LENGTHS.len()), "a reader was stuck: {transactions:?}");
     assert!(last.0 > first.0 + 5 * length().as_secs(), "the primary was slow: {first} to {last}");
-    assert!(gone > length().as_secs(), "only {gone} files were deleted under the readers");
+    assert!(gone > length().as_secs(), "only {gone} files were deleted");
 }
 
 fn while_not(stop: &AtomicBool, pause: Duration, mut action: impl FnMut()) {
@@ -104,10 +104,10 @@ fn while_not(stop: &AtomicBool, pause: Duration, mut action: impl FnMut()) {
     }
 }
 
-/// Between two looks at the replica's directory.
+/// The time between two listings of the replica's directory.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
-/// What lay in the replica, look by look.
+/// The listings of the replica.
 struct Watch {
     replica: PathBuf,
     heads: Mutex<Vec<Txid>>,
@@ -124,27 +124,33 @@ impl Watch {
     fn look(&self) {
         let names = bank::names(&self.replica);
         let head = names.iter().map(|(_, name)| name.max).max().unwrap_or_default();
-        self.heads.lock().expect("no panic").push(head);
-        self.names.lock().expect("no panic").extend(names.iter().map(|(level, name)| (*level, name.min, name.max)));
+        self.heads.lock().expect("no panic while it was locked").push(head);
+        self.names
+            .lock()
+            .expect("no panic while it was locked")
+            .extend(names.iter().map(|(level, name)| (*level, name.min, name.max)));
     }
 
-    /// What a new transaction must at least see. Time is counted in looks, so that a machine that stands still for a moment
-    /// makes no reader late.
+    /// Returns the TXID that a new transaction must at least have. Time is counted in listings, so that a pause of the machine
+    /// does not make a reader late.
     fn due(&self) -> Txid {
-        let heads = self.heads.lock().expect("no panic");
+        let heads = self.heads.lock().expect("no panic while it was locked");
         let looks = behind().as_millis() / LOOK_EVERY.as_millis();
-        heads.len().checked_sub(looks as usize).map_or(heads[0], |at| heads[..=at].iter().copied().max().expect("one"))
+        heads
+            .len()
+            .checked_sub(looks as usize)
+            .map_or(heads[0], |at| heads[..=at].iter().copied().max().expect("a listing"))
     }
 
-    /// The newest transaction seen, and how many of the files seen are not there any more.
+    /// Returns the newest transaction seen, and the number of files seen that have been deleted.
     fn summary(&self) -> (Txid, u64) {
         self.look();
-        let newest = self.heads.lock().expect("no panic").iter().copied().max();
+        let newest = self.heads.lock().expect("no panic while it was locked").iter().copied().max();
         let there = bank::names(&self.replica).len();
-        (newest.expect("one"), (self.names.lock().expect("no panic").len() - there) as u64)
+        (newest.expect("a listing"), (self.names.lock().expect("no panic while it was locked").len() - there) as u64)
     }
 
-    /// What lies there now, in short: levels, with their numbers of files, the first and the last.
+    /// Describes the current files: for each level their number, the first and the last.
     fn listing(&self) -> String {
         let names = bank::names(&self.replica);
         let level = |files: &[(u8, litestream_vfs::ltx::FileName)]| {
@@ -174,13 +180,12 @@ struct Reader<'w> {
 }
 
 impl<'w> Reader<'w> {
-    /// Some share a replica whose cache holds everything, others one whose cache holds nothing. Some have a page cache of
-    /// SQLite's own that holds nothing.
-    fn open(number: usize, place: &Place, watch: &'w Watch) -> Reader<'w> {
+    /// Some readers share a replica with a large cache, others one with an empty cache. Some have a tiny page cache in SQLite.
+    fn open(number: usize, destination: &Destination, watch: &'w Watch) -> Reader<'w> {
         let conn = match number % 2 {
-            0 => connect(&place.url, &[]),
-            // Another URL of the same directory is another replica to the process.
-            _ => connect(&place.url.replace("/replica", "/./replica"), &[("cache_size", "16KB")]),
+            0 => connect(&destination.url, &[]),
+            // With another URL, the same directory is another replica to the process.
+            _ => connect(&destination.url.replace("/replica", "/./replica"), &[("cache_size", "16KB")]),
         };
         if number < 3 {
             conn.execute_batch("PRAGMA cache_size = 4").expect("pragmas run");
@@ -219,7 +224,7 @@ impl<'w> Reader<'w> {
         if txid < due.to_string() {
             return Err(format!("the replica held {due} {:?} ago", behind()));
         }
-        let first = bank::look(&self.conn)?;
+        let first = bank::read_state(&self.conn)?;
         self.slow_cursor(length / 2)?;
         self.same(&first)?;
         thread::sleep(length / 2);
@@ -238,17 +243,17 @@ impl<'w> Reader<'w> {
     }
 
     fn same(&self, first: &str) -> Result<(), String> {
-        let again = bank::look(&self.conn)?;
+        let again = bank::read_state(&self.conn)?;
         if again == first { Ok(()) } else { Err(format!("first {first}, then {again}")) }
     }
 
-    /// One statement that lasts.
+    /// Runs one statement slowly.
     fn slow_cursor(&self, length: Duration) -> Result<(), String> {
-        let told = |error: rusqlite::Error| error.to_string();
-        let mut statement = self.conn.prepare("SELECT balance FROM accounts").map_err(told)?;
-        let (mut rows, mut sum, mut count) = (statement.query([]).map_err(told)?, 0, 0);
-        while let Some(row) = rows.next().map_err(told)? {
-            sum += row.get::<_, i64>(0).map_err(told)?;
+        let text_of = |error: rusqlite::Error| error.to_string();
+        let mut statement = self.conn.prepare("SELECT balance FROM accounts").map_err(text_of)?;
+        let (mut rows, mut sum, mut count) = (statement.query([]).map_err(text_of)?, 0, 0);
+        while let Some(row) = rows.next().map_err(text_of)? {
+            sum += row.get::<_, i64>(0).map_err(text_of)?;
             count += 1;
             if count == 500 {
                 thread::sleep(length);

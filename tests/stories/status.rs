@@ -1,6 +1,6 @@
-//! `litestream_status`: how a replica and its readers are doing, also when nothing else answers.
+//! `litestream_status`: the state of a replica and its readers, also while the replica cannot be read.
 
-use crate::support::bank::{self, Bank, look};
+use crate::support::bank::{self, Bank, read_state};
 use crate::support::extension::connect;
 use crate::support::litestream::Schedule;
 use crate::support::programs::wait_until;
@@ -11,11 +11,12 @@ use serde_json::Value;
 use std::fs;
 
 fn open(bank: &Bank, parameters: &[(&str, &str)]) -> Connection {
-    connect(&bank.place.url, &[&[("poll_interval", "50ms")], parameters].concat())
+    connect(&bank.destination.url, &[&[("poll_interval", "50ms")], parameters].concat())
 }
 
 fn status(conn: &Connection) -> Value {
-    let text: String = conn.query_row("SELECT litestream_status()", [], |row| row.get(0)).expect("it always answers");
+    let text: String =
+        conn.query_row("SELECT litestream_status()", [], |row| row.get(0)).expect("the status never fails");
     serde_json::from_str(&text).expect("it is JSON")
 }
 
@@ -24,77 +25,81 @@ fn text(conn: &Connection, sql: &str) -> String {
 }
 
 fn number(status: &Value, name: &str) -> u64 {
-    status[name].as_u64().unwrap_or_else(|| panic!("{name} is a whole number: {status}"))
+    status[name].as_u64().unwrap_or_else(|| panic!("{name} is not a whole number: {status}"))
 }
 
 fn wait_for_head(conn: &Connection, bank: &Bank) {
     let head = bank.head().to_string();
-    wait_until("the reader knows the newest", || status(conn)["head_txid"] == head.as_str());
+    wait_until("the replica has the newest TXID", || status(conn)["head_txid"] == head.as_str());
 }
 
 #[test]
-fn it_tells_of_the_reader_and_of_the_replica_by_function_and_by_pragma() {
+fn the_status_describes_reader_and_replica_by_function_and_pragma() {
     let mut bank = Bank::start(Schedule::QUIET);
     let conn = open(&bank, &[]);
-    look(&conn).expect("it can be read");
+    read_state(&conn).expect("it can be read");
     wait_for_head(&conn, &bank);
-    let told = status(&conn);
-    assert_eq!(told["schema"], "main");
-    assert_eq!(told["txid"], bank.head().to_string().as_str());
-    assert_eq!(told["time"], text(&conn, "PRAGMA litestream_time").as_str());
-    assert_eq!((&told["head_txid"], &told["head_time"]), (&told["txid"], &told["time"]));
-    assert_eq!(told["state"], "following");
+    let report = status(&conn);
+    assert_eq!(report["schema"], "main");
+    assert_eq!(report["txid"], bank.head().to_string().as_str());
+    assert_eq!(report["time"], text(&conn, "PRAGMA litestream_time").as_str());
+    assert_eq!((&report["head_txid"], &report["head_time"]), (&report["txid"], &report["time"]));
+    assert_eq!(report["state"], "following");
     assert_eq!(
-        (&told["held_by"], &told["last_error"], &told["last_error_time"]),
+        (&report["held_by"], &report["last_error"], &report["last_error_time"]),
         (&Value::Null, &Value::Null, &Value::Null)
     );
-    assert!(told["lag"].as_f64() >= Some(0.0) && told["age"].as_f64() >= Some(0.0), "{told}");
-    assert_eq!(told["replica"], bank.place.url.as_str());
-    assert_eq!((told["poll_interval"].as_f64(), number(&told, "connections")), (Some(0.05), 1));
-    assert!(number(&told, "reads") > 0 && number(&told, "lists") > 0 && number(&told, "bytes") > 0, "{told}");
+    assert!(report["lag"].as_f64() >= Some(0.0) && report["age"].as_f64() >= Some(0.0), "{report}");
+    assert_eq!(report["replica"], bank.destination.url.as_str());
+    assert_eq!((report["poll_interval"].as_f64(), number(&report, "connections")), (Some(0.05), 1));
+    assert!(number(&report, "reads") > 0 && number(&report, "lists") > 0 && number(&report, "bytes") > 0, "{report}");
 
     let by_pragma: Value = serde_json::from_str(&text(&conn, "PRAGMA main.litestream_status")).expect("it is JSON");
-    let names = |told: &Value| told.as_object().expect("an object").keys().cloned().collect::<Vec<_>>();
-    assert_eq!(names(&by_pragma), names(&told));
-    assert_eq!(by_pragma["txid"], told["txid"]);
+    let names = |report: &Value| report.as_object().expect("an object").keys().cloned().collect::<Vec<_>>();
+    assert_eq!(names(&by_pragma), names(&report));
+    assert_eq!(by_pragma["txid"], report["txid"]);
 
-    // An attached schema is a reader of its own.
+    // An attached schema is another reader.
     let other = Bank::start(Schedule::QUIET);
-    let uri = crate::support::extension::uri(&other.place.url, &[]);
+    let uri = crate::support::extension::uri(&other.destination.url, &[]);
     conn.execute("ATTACH ? AS other", [uri]).expect("it is attached");
     for sql in ["SELECT litestream_status('other')", "PRAGMA other.litestream_status"] {
-        let told: Value = serde_json::from_str(&text(&conn, sql)).expect("it is JSON");
-        assert_eq!((&told["schema"], &told["replica"]), (&"other".into(), &other.place.url.as_str().into()), "{sql}");
+        let report: Value = serde_json::from_str(&text(&conn, sql)).expect("it is JSON");
+        assert_eq!(
+            (&report["schema"], &report["replica"]),
+            (&"other".into(), &other.destination.url.as_str().into()),
+            "{sql}"
+        );
     }
     bank.transfer(1);
     wait_for_head(&conn, &bank);
 }
 
 #[test]
-fn it_tells_what_holds_a_reader_at_an_old_state() {
+fn the_status_names_what_holds_a_reader_at_an_old_state() {
     let mut bank = Bank::start(Schedule::QUIET);
     let (conn, unlocked) = (open(&bank, &[]), open(&bank, &[("nolock", "1")]));
     let first = bank.head().to_string();
     conn.execute_batch("BEGIN").expect("a transaction begins");
-    look(&conn).expect("it can be read");
+    read_state(&conn).expect("it can be read");
     bank.transfer(2);
     wait_for_head(&conn, &bank);
-    let told = status(&conn);
-    assert_eq!((&told["txid"], &told["held_by"]), (&first.as_str().into(), &"transaction".into()), "{told}");
+    let report = status(&conn);
+    assert_eq!((&report["txid"], &report["held_by"]), (&first.as_str().into(), &"transaction".into()), "{report}");
     assert_eq!(status(&unlocked)["held_by"], "opened without locks");
     conn.execute_batch("COMMIT").expect("a transaction ends");
-    let told = status(&conn);
-    assert_eq!((&told["txid"], &told["held_by"]), (&told["head_txid"], &Value::Null), "{told}");
+    let report = status(&conn);
+    assert_eq!((&report["txid"], &report["held_by"]), (&report["head_txid"], &Value::Null), "{report}");
 
     let parked = open(&bank, &[("txid", &first)]);
-    let told = status(&parked);
-    assert_eq!((&told["txid"], &told["held_by"]), (&first.as_str().into(), &"moment".into()), "{told}");
+    let report = status(&parked);
+    assert_eq!((&report["txid"], &report["held_by"]), (&first.as_str().into(), &"moment".into()), "{report}");
     text(&parked, "SELECT litestream_set_time('LATEST')");
     assert_eq!(status(&parked)["held_by"], Value::Null);
 }
 
 #[test]
-fn it_takes_no_lock() {
+fn the_status_takes_no_lock() {
     let mut bank = Bank::start(Schedule::QUIET);
     let conn = open(&bank, &[]);
     conn.execute_batch("BEGIN").expect("a transaction begins");
@@ -102,21 +107,21 @@ fn it_takes_no_lock() {
     text(&conn, "PRAGMA litestream_status");
     bank.transfer(1);
     wait_for_head(&conn, &bank);
-    assert_eq!(look(&conn), Ok(bank.state()));
+    assert_eq!(read_state(&conn), Ok(bank.state()));
 }
 
 #[test]
-fn it_counts_connections_and_what_the_cache_spares() {
+fn the_status_counts_connections_and_cache_hits() {
     let bank = Bank::start(Schedule::QUIET);
     let conn = open(&bank, &[]);
     conn.execute_batch("PRAGMA cache_size = 0").expect("pragmas run");
-    look(&conn).expect("it can be read");
+    read_state(&conn).expect("it can be read");
     let cold = status(&conn);
     for _ in 0..3 {
-        look(&conn).expect("it can be read");
+        read_state(&conn).expect("it can be read");
     }
     let warm = status(&conn);
-    assert_eq!(number(&warm, "cache_misses"), number(&cold, "cache_misses"), "all of it was in the cache");
+    assert_eq!(number(&warm, "cache_misses"), number(&cold, "cache_misses"), "the whole state was cached");
     assert!(number(&warm, "cache_hits") > number(&cold, "cache_hits") + 100, "{warm}");
     let held = number(&warm, "cache_bytes");
     assert!(held > 0 && held <= number(&warm, "cache_size"), "{warm}");
@@ -126,36 +131,36 @@ fn it_counts_connections_and_what_the_cache_spares() {
     assert_eq!(number(&status(&others[3]), "connections"), 5);
     drop(others);
     assert_eq!(number(&status(&conn), "connections"), 1);
-    assert!(number(&status(&conn), "cache_hits") >= number(&warm, "cache_hits"), "counts never go back");
+    assert!(number(&status(&conn), "cache_hits") >= number(&warm, "cache_hits"), "the counts never decrease");
 }
 
-/// The replica's directory gives way to a file, and comes back.
+/// A file replaces the replica's directory for a while.
 #[test]
-fn it_answers_and_tells_why_when_the_replica_cannot_be_read() {
+fn the_status_reports_why_the_replica_cannot_be_read() {
     let mut bank = Bank::start(Schedule::QUIET);
     let conn = open(&bank, &[]);
     let bound = [("max_staleness", "1ms")];
     let (strict, untouched) = (open(&bank, &bound), open(&bank, &bound));
-    let (seen, away) = (look(&conn), bank.dir.path().join("away"));
-    assert_eq!(look(&strict), seen);
+    let (seen, away) = (read_state(&conn), bank.dir.path().join("away"));
+    assert_eq!(read_state(&strict), seen);
     let stopped = bank.stop();
     fs::rename(bank.replica(), &away).expect("the replica goes");
     fs::write(bank.replica(), "no replica").expect("a file is written");
-    wait_until("the status tells of an error", || status(&conn)["last_error"].is_string());
-    let told = status(&conn);
-    assert_eq!(told["state"], "the replica cannot be read; the last state is kept");
-    assert!(told["last_error"].as_str().is_some_and(|text| text.contains(&bank.place.url)), "{told}");
-    assert!(told["last_error_time"].is_string() && told["txid"] == told["head_txid"], "{told}");
-    assert_eq!(look(&conn), seen, "what is in the cache is read all the same");
+    wait_until("the status has an error", || status(&conn)["last_error"].is_string());
+    let report = status(&conn);
+    assert_eq!(report["state"], "the replica cannot be read; the last state is kept");
+    assert!(report["last_error"].as_str().is_some_and(|text| text.contains(&bank.destination.url)), "{report}");
+    assert!(report["last_error_time"].is_string() && report["txid"] == report["head_txid"], "{report}");
+    assert_eq!(read_state(&conn), seen, "the cached state can still be read");
     wait_until("lag grows while polls fail", || {
-        status(&conn)["lag"].as_f64() > told["lag"].as_f64().map(|lag| lag + 0.2)
+        status(&conn)["lag"].as_f64() > report["lag"].as_f64().map(|lag| lag + 0.2)
     });
 
-    let refused = look(&strict).expect_err("the newest state cannot be known");
+    let refused = read_state(&strict).expect_err("the newest state is unknown");
     assert!(refused.contains("disk I/O error"), "{refused}");
-    assert_eq!(status(&strict)["txid"], told["txid"], "the status is exempt from the bound");
-    // SQLite reads the schema before the first SELECT of a connection, whatever that asks for.
-    look(&untouched).expect_err("the newest state cannot be known");
+    assert_eq!(status(&strict)["txid"], report["txid"], "max_staleness does not apply to the status");
+    // SQLite reads the schema before the first SELECT of a connection.
+    read_state(&untouched).expect_err("the newest state is unknown");
     assert!(text(&untouched, "PRAGMA litestream_status").contains("the last state is kept"));
 
     fs::remove_file(bank.replica()).expect("the file goes");
@@ -163,21 +168,21 @@ fn it_answers_and_tells_why_when_the_replica_cannot_be_read() {
     bank.primary = Some(stopped.start());
     bank.transfer(1);
     wait_for_head(&conn, &bank);
-    let told = status(&conn);
-    assert_eq!(told["state"], "following");
-    assert!(told["last_error"].is_string(), "what went wrong last is still told: {told}");
-    assert_eq!(look(&strict), look(&conn));
+    let report = status(&conn);
+    assert_eq!(report["state"], "following");
+    assert!(report["last_error"].is_string(), "the last error is still shown: {report}");
+    assert_eq!(read_state(&strict), read_state(&conn));
 }
 
 #[test]
-fn it_tells_when_a_replica_has_no_base() {
+fn the_status_reports_a_replica_without_a_base() {
     let mut bank = Bank::start(Schedule::QUIET);
     let conn = open(&bank, &[]);
-    look(&conn).expect("it can be read");
+    read_state(&conn).expect("it can be read");
     bank.wipe();
-    wait_until("the status tells of it", || status(&conn)["state"] != "following");
-    let told = status(&conn);
-    let state = told["state"].as_str().expect("text");
+    wait_until("the status reports it", || status(&conn)["state"] != "following");
+    let report = status(&conn);
+    let state = report["state"].as_str().expect("text");
     assert!(state.contains("the last state is kept"), "{state}");
     bank.transfer(2);
     let stopped = bank.stop();
@@ -186,12 +191,12 @@ fn it_tells_when_a_replica_has_no_base() {
     wait_until("it follows again", || status(&conn)["state"] == "following");
 }
 
-/// The store loses a file that it acknowledged, while a reader sleeps. Another reader comes afterwards.
+/// The store loses a file while a reader is suspended. Another reader opens the replica later.
 #[test]
-fn it_names_the_transactions_that_are_missing_until_a_snapshot_bridges_the_hole() {
+fn the_status_names_missing_transactions_until_a_snapshot_covers_them() {
     let mut bank = Bank::start(Schedule::QUIET);
-    // Litestream makes a snapshot when it starts, in its own time, which must not cover what is lost.
-    wait_until("the last snapshot for a day is made", || {
+    // Litestream writes a snapshot soon after it starts. It must not contain the lost transaction.
+    wait_until("the last snapshot for a day is written", || {
         bank::names(&bank.replica()).iter().any(|(level, _)| *level == 9)
     });
     let (before, state) = (bank.head(), bank.state());
@@ -202,26 +207,26 @@ fn it_names_the_transactions_that_are_missing_until_a_snapshot_bridges_the_hole(
     fs::remove_file(level_0.join(format!("{lost}-{lost}.ltx"))).expect("the store loses a file");
     bank.transfer(2);
     reader.session.thaw();
-    let late = reader.session.open(&bank.place.url, &[("poll_interval", "100ms"), ("max_staleness", "1s")]);
+    let late = reader.session.open(&bank.destination.url, &[("poll_interval", "100ms"), ("max_staleness", "1s")]);
 
     let missing = format!("TXID {lost} is missing, and later ones are there");
-    let told = |session: &mut Session| -> Value {
-        serde_json::from_str(&session.must(0, "PRAGMA litestream_status")).expect("it is JSON")
+    let report = |session: &mut Session| -> Value {
+        serde_json::from_str(&session.query(0, "PRAGMA litestream_status")).expect("it is JSON")
     };
-    let told_missing = |told: &Value| told["state"].as_str().is_some_and(|state| state.contains(&missing));
-    wait_until("the status names what is missing", || told_missing(&told(&mut reader.session)));
-    let then = told(&mut reader.session);
-    wait_until("lag grows", || told(&mut reader.session)["lag"].as_f64() > then["lag"].as_f64().map(|lag| lag + 1.5));
-    assert_eq!(reader.look(&bank.states), Ok(state), "the state before the hole is read");
-    let refused = reader.session.ask(late, bank::LOOK).expect_err("the newest state is not known");
+    let names_missing = |report: &Value| report["state"].as_str().is_some_and(|state| state.contains(&missing));
+    wait_until("the status names the missing transaction", || names_missing(&report(&mut reader.session)));
+    let then = report(&mut reader.session);
+    wait_until("lag grows", || report(&mut reader.session)["lag"].as_f64() > then["lag"].as_f64().map(|lag| lag + 1.5));
+    assert_eq!(reader.read_state(&bank.states), Ok(state), "the state before the hole is read");
+    let refused = reader.session.try_query(late, bank::STATE_SQL).expect_err("the newest state is unknown");
     assert!(refused.contains("disk I/O error"), "{refused}");
 
     let stopped = bank.stop();
     stopped.force_snapshot();
     bank.primary = Some(stopped.start());
-    reader.sees_the_newest(&bank);
-    wait_until("it follows again", || told(&mut reader.session)["state"] == "following");
-    assert_eq!(reader.session.ask(late, bank::LOOK), Ok(bank.state()));
+    reader.wait_for_newest_state(&bank);
+    wait_until("it follows again", || report(&mut reader.session)["state"] == "following");
+    assert_eq!(reader.session.try_query(late, bank::STATE_SQL), Ok(bank.state()));
     let ended = reader.session.end();
     assert_eq!(
         ended.stderr.matches(&missing).count() - ended.stderr.matches("max_staleness").count(),
@@ -231,12 +236,12 @@ fn it_names_the_transactions_that_are_missing_until_a_snapshot_bridges_the_hole(
     );
 }
 
-/// The lag of a replica of which nothing is left does not stay what it was.
+/// The lag of a deleted replica grows.
 #[test]
-fn lag_grows_while_a_replica_is_gone_and_is_a_fraction_of_a_second_otherwise() {
+fn lag_grows_while_a_replica_is_missing_and_stays_below_a_second_otherwise() {
     let mut bank = Bank::start(Schedule::QUIET);
     let conn = open(&bank, &[]);
-    // A primary that runs would put a snapshot there.
+    // A running primary would write a snapshot.
     bank.stop();
     let lag = || conn.query_row("SELECT litestream_lag()", [], |row| row.get::<_, f64>(0)).expect("a number");
     wait_until("it is polled", || lag() > 0.0 && lag() < 1.0);

@@ -1,16 +1,16 @@
-//! Tables that tell of the replicas behind a connection.
+//! Tables about the replicas of a connection.
 
-use crate::stories::sample::earlier;
 use crate::support::extension::{self, connect, open, sample_url, uri};
 use crate::support::hosts::Host;
-use crate::support::litestream::Place;
+use crate::support::litestream::Destination;
 use crate::support::programs::wait_until;
+use crate::support::sample::earlier;
 use rusqlite::types::Value;
 use rusqlite::{Connection, Row};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// All rows of a query, with their values as text.
+/// Returns all rows of a query, with their values as text.
 fn rows(conn: &Connection, sql: &str) -> Vec<Vec<String>> {
     try_rows(conn, sql).unwrap_or_else(|error| panic!("{sql}: {error}"))
 }
@@ -32,7 +32,7 @@ fn text(value: Value) -> String {
     }
 }
 
-/// The only row's only value.
+/// Returns the single value of a query.
 fn one(conn: &Connection, sql: &str) -> String {
     let [row] = &rows(conn, sql)[..] else { panic!("{sql} has one row") };
     let [value] = &row[..] else { panic!("{sql} has one column") };
@@ -43,11 +43,11 @@ fn failure(conn: &Connection, sql: &str) -> String {
     try_rows(conn, sql).expect_err(sql).to_string()
 }
 
-/// A copy of the sample that may be spoilt.
+/// Copies the sample, for a test that damages it.
 fn copied_sample(dir: &Path) -> PathBuf {
     fn copy(from: &Path, to: &Path) {
         fs::create_dir_all(to).expect("a directory is made");
-        for entry in fs::read_dir(from).expect("the sample is there").map(|entry| entry.expect("an entry")) {
+        for entry in fs::read_dir(from).expect("the sample exists").map(|entry| entry.expect("an entry")) {
             let to = to.join(entry.file_name());
             if entry.path().is_dir() {
                 copy(&entry.path(), &to);
@@ -61,7 +61,7 @@ fn copied_sample(dir: &Path) -> PathBuf {
     copied
 }
 
-/// A connection with a plain database as `main`, the sample as `now`, and its past as `past`.
+/// Opens a connection with a plain database as `main`, the sample as `now`, and an older state of it as `past`.
 fn reports() -> Connection {
     let conn = open(":memory:").expect("memory");
     connect(&sample_url(), &[]);
@@ -86,7 +86,7 @@ fn the_status_has_a_column_for_each_member_of_the_object() {
 }
 
 #[test]
-fn its_values_have_the_types_of_sql() {
+fn the_values_of_the_status_have_the_declared_types() {
     let conn = connect(&sample_url(), &[]);
     let names: Vec<String> = rows(&conn, "SELECT name FROM pragma_table_info('litestream_status')").concat();
     let types = names.iter().map(|name| format!("typeof({name})")).collect::<Vec<_>>().join(", ");
@@ -99,7 +99,7 @@ fn its_values_have_the_types_of_sql() {
 }
 
 #[test]
-fn each_replica_of_a_connection_has_a_row_and_plain_schemas_none() {
+fn each_replica_of_a_connection_has_a_row_and_plain_schemas_have_none() {
     let conn = reports();
     let all =
         "SELECT s.schema, s.held_by FROM litestream_status AS s JOIN pragma_database_list AS d ON d.name = s.schema";
@@ -107,7 +107,7 @@ fn each_replica_of_a_connection_has_a_row_and_plain_schemas_none() {
     assert_eq!(rows(&conn, "SELECT rowid, schema FROM litestream_status"), [["1", "now"], ["2", "past"]]);
     assert_eq!(one(&conn, "SELECT schema FROM litestream_status WHERE txid < head_txid"), "past");
 
-    // One by one, by an argument: a word, a parameter, a column of another table.
+    // With the schema as an argument: a literal, a parameter, a column of another table.
     assert_eq!(one(&conn, "SELECT schema FROM litestream_status('past')"), "past");
     assert_eq!(one(&conn, "SELECT schema FROM litestream_status WHERE of_schema = 'past'"), "past");
     assert_eq!(rows(&conn, "SELECT schema FROM litestream_status(NULL)"), [["now"], ["past"]]);
@@ -122,7 +122,7 @@ fn each_replica_of_a_connection_has_a_row_and_plain_schemas_none() {
 }
 
 #[test]
-fn a_schema_that_is_no_replica_s_is_an_error_as_of_the_function() {
+fn a_schema_without_a_replica_gives_the_same_error_as_in_the_function() {
     let conn = reports();
     for (schema, text) in [("main", "is not read through"), ("nowhere", "there is no schema 'nowhere'")] {
         let found = failure(&conn, &format!("SELECT * FROM litestream_status('{schema}')"));
@@ -130,13 +130,13 @@ fn a_schema_that_is_no_replica_s_is_an_error_as_of_the_function() {
         let function = failure(&conn, &format!("SELECT litestream_status('{schema}')"));
         assert!(function.starts_with(&found) || found.starts_with(&function), "{found}\n{function}");
     }
-    assert_eq!(rows(&conn, "SELECT schema FROM litestream_status"), [["now"], ["past"]], "and the next one works");
-    let written = conn.execute("DELETE FROM litestream_status", []).expect_err("it cannot be written").to_string();
+    assert_eq!(rows(&conn, "SELECT schema FROM litestream_status"), [["now"], ["past"]], "the next statement works");
+    let written = conn.execute("DELETE FROM litestream_status", []).expect_err("the table is read-only").to_string();
     assert!(written.contains("may not be modified"), "{written}");
 }
 
 #[test]
-fn without_a_schema_the_tables_are_of_the_only_replica_whatever_its_schema() {
+fn without_a_schema_the_tables_read_the_only_replica() {
     let conn = open(":memory:").expect("memory");
     let tables = ["litestream_history", "litestream_files", "litestream_changes('LATEST')"];
     for table in tables {
@@ -166,7 +166,7 @@ fn without_a_schema_the_tables_are_of_the_only_replica_whatever_its_schema() {
 }
 
 #[test]
-fn it_tells_what_holds_a_view_and_is_no_reader_itself() {
+fn held_by_names_what_holds_a_view_and_the_table_holds_none() {
     let held = "SELECT held_by FROM litestream_status('main')";
     let conn = connect(&sample_url(), &[]);
     assert_eq!(one(&conn, held), "NULL", "before any read");
@@ -199,13 +199,13 @@ fn it_tells_what_holds_a_view_and_is_no_reader_itself() {
     assert_eq!(one(&connect(&sample_url(), &[("immutable", "1")]), held), "opened without locks");
 }
 
-/// The table asks the open files alone. SQLite itself locks the schema that a table belongs to: main, unless the table
-/// was created in another.
+/// The table reads only the state of the open files. SQLite itself locks the schema of a table: main, unless the table was
+/// created in another one.
 #[test]
-fn it_answers_when_nothing_can_be_read() {
+fn the_status_table_works_when_nothing_can_be_read() {
     let dir = tempfile::tempdir().expect("a directory");
     let replica = copied_sample(dir.path());
-    let url = Place::directory(&replica).url;
+    let url = Destination::directory(&replica).url;
     let strict = [("max_staleness", "1ms")];
     let shop = connect(&url, &strict);
     shop.execute_batch("CREATE VIRTUAL TABLE temp.status USING litestream_status").expect("temp can be written");
@@ -216,22 +216,22 @@ fn it_answers_when_nothing_can_be_read() {
     }
 
     fs::remove_dir_all(&replica).expect("the replica goes");
-    fs::write(&replica, "").expect("and something else stands there");
+    fs::write(&replica, "").expect("a file replaces the directory");
     for (conn, orders, table) in
         [(&shop, "main.orders", "temp.status"), (&report, "shop.orders", "litestream_status('shop')")]
     {
         let unreadable = || try_rows(conn, &format!("SELECT count(*) FROM {orders}")).is_err();
-        wait_until("the replica is too long unheard of", unreadable);
+        wait_until("max_staleness is exceeded", unreadable);
         let state = format!("SELECT state LIKE '%cannot be read%' AND last_error IS NOT NULL FROM {table}");
         assert_eq!(one(conn, &state), "1");
         let asked = format!("SELECT cache_hits || '+' || cache_misses FROM {table}");
-        assert_eq!(one(conn, &asked), one(conn, &asked), "no page is read to tell");
+        assert_eq!(one(conn, &asked), one(conn, &asked), "no page is read");
         assert_eq!(one(conn, &format!("SELECT held_by FROM {table}")), "NULL", "no lock is taken");
     }
 }
 
 #[test]
-fn views_may_read_it_whoever_wrote_them() {
+fn untrusted_views_may_read_the_status() {
     let conn = reports();
     conn.execute_batch("PRAGMA trusted_schema = OFF; CREATE VIEW how AS SELECT schema FROM litestream_status")
         .expect("a view is made");
@@ -239,7 +239,7 @@ fn views_may_read_it_whoever_wrote_them() {
 }
 
 #[test]
-fn loading_again_leaves_a_query_under_way_alone() {
+fn loading_again_does_not_disturb_a_running_query() {
     let conn = reports();
     let mut statement = conn.prepare("SELECT schema FROM litestream_status").expect("a query");
     let mut under_way = statement.query([]).expect("it begins");

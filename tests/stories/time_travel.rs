@@ -1,9 +1,9 @@
-//! Any moment that a replica holds: exactly the one that was asked for, by every way to ask, and never moved unasked.
+//! Time travel: every way to set a time or TXID gives exactly that state, and nothing else changes it.
 
-use crate::support::bank::{self, Bank, look};
+use crate::support::bank::{self, Bank, read_state};
 use crate::support::extension::{connect, open, uri};
 use crate::support::hosts::Host;
-use crate::support::litestream::{Place, Primary, Schedule};
+use crate::support::litestream::{Destination, Primary, Schedule};
 use crate::support::pages::{assert_same_bytes, assert_whole, content};
 use crate::support::programs::wait_until;
 use crate::support::workload;
@@ -39,8 +39,8 @@ fn txid(conn: &Connection) -> Txid {
     text(conn, "SELECT litestream_txid()").parse().expect("a TXID")
 }
 
-/// Sets the time of each file to that of its header. Litestream does so after it renamed a file, and may be killed in between;
-/// `restore -timestamp` then takes the file for a later one.
+/// Sets the modification time of each file to the time in its header. Litestream does so after it renames a file, and may be
+/// killed before. Then `restore -timestamp` would use a wrong time for the file.
 fn date_files(levels: &Path) {
     for level in fs::read_dir(levels).expect("levels").flatten() {
         for file in fs::read_dir(level.path()).expect("files").flatten() {
@@ -52,23 +52,23 @@ fn date_files(levels: &Path) {
     }
 }
 
-/// A replica of many states, some thinned and some not, and restores of them, made when they are asked for.
+/// A replica of many states, some of them compacted, and their restores, which are made on demand.
 struct Archive {
     dir: TempDir,
-    place: Place,
+    destination: Destination,
     restored: BTreeMap<Txid, PathBuf>,
 }
 
 impl Archive {
     fn new() -> Archive {
         let dir = tempfile::tempdir().expect("a directory");
-        let place = Place::directory(&dir.path().join("replica"));
+        let destination = Destination::directory(&dir.path().join("replica"));
         let database = dir.path().join("app.db");
         let conn = workload::create(&database, "PRAGMA auto_vacuum = INCREMENTAL");
         let schedule = Schedule { l0_retention: Duration::from_secs(5), ..Schedule::BUSY };
-        let primary = Primary::start(&database, &place, schedule);
+        let primary = Primary::start(&database, &destination, schedule);
         for (number, step) in workload::STEPS.iter().cycle().take(80).enumerate() {
-            // When they come again, some rows and tables are there already.
+            // In the second round, some rows and tables already exist.
             let _ = conn.execute_batch(step);
             workload::run(&conn, &format!("PRAGMA user_version = {}", number + 1));
             primary.sync();
@@ -77,27 +77,27 @@ impl Archive {
         primary.wait_for_levels(&[0, 1, 2, 9]);
         primary.stop();
         date_files(&dir.path().join("replica/ltx"));
-        Archive { dir, place, restored: BTreeMap::new() }
+        Archive { dir, destination, restored: BTreeMap::new() }
     }
 
-    /// What `litestream restore` makes of a moment, by its arguments; None if it refuses.
+    /// Returns what `litestream restore` writes with these arguments, or None if it refuses.
     fn restore(&self, arguments: &[&str], output: &Path) -> Option<Vec<u8>> {
-        self.place.restore_with(arguments, output).then(|| fs::read(output).expect("a database"))
+        self.destination.restore_with(arguments, output).then(|| fs::read(output).expect("a database"))
     }
 
-    /// The restored database at a transaction.
+    /// Returns the path of the restored database at a transaction.
     fn at(&mut self, txid: Txid) -> PathBuf {
-        let (dir, place) = (self.dir.path(), &self.place);
+        let (dir, destination) = (self.dir.path(), &self.destination);
         let restore = || {
             let path = dir.join(format!("{txid}.db"));
-            assert!(place.restore(txid, &path), "{txid} can be restored");
+            assert!(destination.restore(txid, &path), "{txid} can be restored");
             path
         };
         self.restored.entry(txid).or_insert_with(restore).clone()
     }
 }
 
-/// A generator that gives the same numbers every time: xorshift.
+/// A random number generator with a fixed seed: xorshift.
 struct Numbers(u64);
 
 impl Numbers {
@@ -109,11 +109,11 @@ impl Numbers {
     }
 }
 
-/// `restore -timestamp` gives the state strictly before a time, to the millisecond, and refuses one after the newest.
+/// `restore -timestamp` restores the state strictly before a time in milliseconds, and refuses a time after the newest state.
 #[test]
-fn hundreds_of_random_times_and_txids_are_what_litestream_restores() {
+fn random_times_and_txids_match_the_restores() {
     let mut archive = Archive::new();
-    let url = archive.place.url.clone();
+    let url = archive.destination.url.clone();
     let conn = connect(&url, &[]);
     let mut history = conn.prepare("SELECT txid, time, pages FROM litestream_history").expect("a query");
     let history: Vec<(Txid, i64, i64)> = history
@@ -131,7 +131,7 @@ fn hundreds_of_random_times_and_txids_are_what_litestream_restores() {
     let scratch = archive.dir.path().join("by-time.db");
     let mut numbers = Numbers(0x9e37_79b9_7f4a_7c15);
     let span = (newest.1 - oldest.1 + 400) as u64;
-    // At random, and around each moment's own.
+    // Random times, and times close to those of the transactions.
     let random = (0..150).map(|_| oldest.1 - 200 + numbers.below(span) as i64).collect::<Vec<_>>();
     let edges = history.iter().step_by(5).flat_map(|moment| [moment.1 - 1, moment.1, moment.1 + 1]);
     let mut compared = 0;
@@ -139,7 +139,7 @@ fn hundreds_of_random_times_and_txids_are_what_litestream_restores() {
         let asked = time::format(ms);
         let moved = conn.query_row("SELECT litestream_set_time(?)", [&asked], |row| row.get::<_, String>(0));
         if ms < oldest.1 {
-            let error = moved.expect_err("nothing is as old").to_string();
+            let error = moved.expect_err("the time is before the first state").to_string();
             assert!(error.contains(&time::format(oldest.1)), "{error}");
             continue;
         }
@@ -163,7 +163,7 @@ fn hundreds_of_random_times_and_txids_are_what_litestream_restores() {
     assert!(compared > 150, "{compared} times");
     assert_whole(&conn);
 
-    // Every moment, and at random, by TXID: the pragma, and the URI.
+    // Every TXID of the history and random ones, by the pragma and by the URI.
     for (number, (at, time, pages)) in history.iter().enumerate() {
         assert_eq!(text(&conn, &format!("PRAGMA litestream_txid = '{at}'")), at.to_string());
         assert_eq!(text(&conn, "PRAGMA litestream_time"), time::format(*time));
@@ -181,7 +181,7 @@ fn hundreds_of_random_times_and_txids_are_what_litestream_restores() {
     for asked in (0..100).map(|_| Txid(1 + numbers.below(newest.0.0 + 20))).filter(|asked| !ends.contains(asked)) {
         let moved = conn.query_row(&format!("PRAGMA litestream_txid = '{asked}'"), [], |_| Ok(()));
         let Err(error) = moved else {
-            // A file that VACUUM filled with every page needs no other, which Litestream does not know.
+            // A file of VACUUM with every page needs no other file. Litestream does not know that.
             whole += 1;
             continue;
         };
@@ -190,7 +190,7 @@ fn hundreds_of_random_times_and_txids_are_what_litestream_restores() {
         for near in below.into_iter().chain(above) {
             assert!(error.to_string().contains(&near.to_string()), "{error}");
         }
-        assert!(!archive.place.restore(asked, &scratch), "Litestream cannot restore {asked} either");
+        assert!(!archive.destination.restore(asked, &scratch), "Litestream cannot restore {asked} either");
         refused += 1;
     }
     assert!(refused > 5 && whole < refused, "{refused} refused, {whole} of whole files");
@@ -200,9 +200,9 @@ fn number_of(conn: &Connection, pragma: &str) -> i64 {
     number(conn, &format!("PRAGMA {pragma}"))
 }
 
-/// The same, of a replica that was copied, so that modification times say nothing.
+/// Copying changes the modification times of the files, which must not matter.
 #[test]
-fn a_copied_replica_shows_the_same_moments() {
+fn a_copied_replica_shows_the_same_history() {
     let archive = Archive::new();
     let copied = archive.dir.path().join("copied");
     for level in fs::read_dir(archive.dir.path().join("replica/ltx")).expect("levels").flatten() {
@@ -212,7 +212,7 @@ fn a_copied_replica_shows_the_same_moments() {
             fs::write(to.join(file.file_name()), fs::read(file.path()).expect("a file")).expect("a copy");
         }
     }
-    let (conn, copy) = (connect(&archive.place.url, &[]), connect(&Place::directory(&copied).url, &[]));
+    let (conn, copy) = (connect(&archive.destination.url, &[]), connect(&Destination::directory(&copied).url, &[]));
     let all = "SELECT group_concat(txid || time || level || pages || bytes) FROM litestream_history";
     assert_eq!(text(&copy, all), text(&conn, all));
     let mut times = conn.prepare("SELECT time FROM litestream_history").expect("a query");
@@ -225,23 +225,23 @@ fn a_copied_replica_shows_the_same_moments() {
 }
 
 #[test]
-fn once_set_a_connection_keeps_its_transaction_whatever_retention_does() {
-    let bank = Bank::start(Schedule::FORGETFUL);
-    let url = &bank.place.url;
+fn a_connection_keeps_the_transaction_that_was_set_despite_retention() {
+    let bank = Bank::start(Schedule::SHORT_RETENTION);
+    let url = &bank.destination.url;
     let (primary, conn) = (bank.primary.as_ref().expect("it runs"), connect(url, &[("cache_size", "65536")]));
     let there = |txid: Txid| bank::names(&bank.replica()).iter().any(|(_, name)| name.max == txid);
     let park = || {
         bank::transfer(&bank.conn);
         let synced = primary.sync();
-        // A sync can end with a transaction of Litestream's own.
+        // A sync can end with a transaction of Litestream itself.
         let parked = if there(synced) { synced } else { Txid(synced.0 - 1) };
         text(&conn, &format!("PRAGMA litestream_txid = '{parked}'"));
         let time = text(&conn, "PRAGMA litestream_time");
-        let (state, all) = (look(&conn).expect("a state"), content(&conn));
+        let (state, all) = (read_state(&conn).expect("a state"), content(&conn));
         let begun = Instant::now();
         while there(parked) {
             if begun.elapsed() > Duration::from_secs(20) {
-                // A snapshot can end at this very transaction, and stays.
+                // A snapshot can end at this transaction, and is not deleted.
                 text(&conn, "PRAGMA litestream_time = 'LATEST'");
                 return None;
             }
@@ -250,28 +250,28 @@ fn once_set_a_connection_keeps_its_transaction_whatever_retention_does() {
         }
         Some((parked, time, state, all))
     };
-    let (parked, time, state, all) = (0..3).find_map(|_| park()).expect("no file ends there any more");
-    // SQLite's own cache is to prove nothing.
+    let (parked, time, state, all) = (0..3).find_map(|_| park()).expect("the files that end there are deleted");
+    // Without SQLite's own cache.
     conn.execute_batch("PRAGMA cache_size = 1; PRAGMA shrink_memory").expect("pragmas run");
     assert_eq!((txid(&conn), text(&conn, "PRAGMA litestream_time")), (parked, time.clone()));
-    assert_eq!((look(&conn), content(&conn)), (Ok(state.clone()), all));
+    assert_eq!((read_state(&conn), content(&conn)), (Ok(state.clone()), all));
     assert_whole(&conn);
 
-    // While it stands there, others can go there as well.
+    // While it is there, other connections can go there as well.
     let another = connect(url, &[("txid", &parked.to_string())]);
-    assert_eq!((txid(&another), look(&another)), (parked, Ok(state)));
+    assert_eq!((txid(&another), read_state(&another)), (parked, Ok(state)));
     text(&conn, "PRAGMA litestream_time = 'LATEST'");
     assert_ne!(txid(&conn), parked);
 }
 
 #[test]
-fn past_and_present_meet_in_one_statement_over_one_replica() {
+fn one_statement_reads_past_and_present_of_one_replica() {
     let mut bank = Bank::start(Schedule::QUIET);
     let then = bank.head();
     bank.transfer(7);
-    let conn = connect(&bank.place.url, &[]);
-    wait_until("the newest is there", || txid(&conn) == bank.head());
-    let past = uri(&bank.place.url, &[("txid", &then.to_string())]);
+    let conn = connect(&bank.destination.url, &[]);
+    wait_until("the newest state is applied", || txid(&conn) == bank.head());
+    let past = uri(&bank.destination.url, &[("txid", &then.to_string())]);
     conn.execute("ATTACH ? AS past", [past]).expect("a moment can be attached");
     assert_eq!(number(&conn, "SELECT main.bank.transfers - past.bank.transfers FROM main.bank, past.bank"), 7);
     let new = "SELECT count(*) FROM (SELECT number FROM main.ledger EXCEPT SELECT number FROM past.ledger)";
@@ -284,8 +284,8 @@ fn past_and_present_meet_in_one_statement_over_one_replica() {
         FROM litestream_status";
     assert_eq!(number(&conn, shared), 121, "one replica with two readers");
 
-    // Each schema moves alone, and no other connection does.
-    let other = connect(&bank.place.url, &[]);
+    // Setting the time of a schema changes neither other schemas nor other connections.
+    let other = connect(&bank.destination.url, &[]);
     let newest = txid(&conn);
     text(&conn, "SELECT litestream_set_time('LATEST', 'past')");
     assert_eq!(text(&conn, "SELECT litestream_txid('past')"), newest.to_string());
@@ -293,45 +293,45 @@ fn past_and_present_meet_in_one_statement_over_one_replica() {
     assert_eq!((txid(&conn), text(&conn, "SELECT litestream_txid('past')")), (then, newest.to_string()));
     assert_eq!(txid(&other), newest);
     let before = number(&conn, "SELECT reads + lists FROM litestream_status('main')");
-    // The poll goes on; apart from it nothing is asked, and SQLite and the cache have the pages.
+    // Only polls send requests. SQLite and the cache have the pages.
     for _ in 0..3 {
         text(&conn, "PRAGMA main.litestream_time = 'LATEST'");
-        look(&conn).expect("a state");
+        read_state(&conn).expect("a state");
         text(&conn, &format!("PRAGMA main.litestream_txid = '{then}'"));
-        look(&conn).expect("a state");
+        read_state(&conn).expect("a state");
     }
     let asked = number(&conn, "SELECT reads + lists FROM litestream_status('main')") - before;
     assert!(asked < 4, "{asked} requests for going back and forth");
 }
 
 #[test]
-fn a_move_inside_a_transaction_waits_for_the_next() {
+fn a_time_set_inside_a_transaction_applies_to_the_next() {
     let mut bank = Bank::start(Schedule::QUIET);
     let then = bank.head();
     bank.transfer(3);
-    let conn = connect(&bank.place.url, &[]);
-    wait_until("the newest is there", || txid(&conn) == bank.head());
-    let newest = look(&conn);
+    let conn = connect(&bank.destination.url, &[]);
+    wait_until("the newest state is applied", || txid(&conn) == bank.head());
+    let newest = read_state(&conn);
     conn.execute_batch("BEGIN").expect("it begins");
-    assert_eq!(look(&conn), newest);
+    assert_eq!(read_state(&conn), newest);
     text(&conn, &format!("PRAGMA litestream_txid = '{then}'"));
-    assert_eq!((look(&conn), txid(&conn)), (newest.clone(), bank.head()));
+    assert_eq!((read_state(&conn), txid(&conn)), (newest.clone(), bank.head()));
     conn.execute_batch("COMMIT").expect("it ends");
-    assert_ne!(look(&conn), newest);
+    assert_ne!(read_state(&conn), newest);
     assert_eq!(txid(&conn), then);
-    // SQLite runs the pragma of a file when it compiles it.
+    // SQLite runs such a pragma when it compiles the statement.
     conn.query_row("EXPLAIN PRAGMA litestream_time = 'LATEST'", [], |_| Ok(())).expect("a program");
-    assert_eq!(look(&conn), newest);
+    assert_eq!(read_state(&conn), newest);
 }
 
 #[test]
-fn sql_moves_no_connection_where_that_is_forbidden() {
+fn sql_cannot_set_a_time_if_time_travel_is_off() {
     let mut bank = Bank::start(Schedule::QUIET);
     workload::run(&bank.conn, "CREATE VIEW trap AS SELECT litestream_set_time('LATEST') AS moved");
     bank.transfer(1);
     let moment = bank.head().to_string();
     for born in [&[("time_travel", "off")][..], &[("time_travel", "off"), ("txid", &moment)]] {
-        let conn = connect(&bank.place.url, born);
+        let conn = connect(&bank.destination.url, born);
         let stands = txid(&conn);
         for sql in [
             "PRAGMA litestream_time = 'LATEST'",
@@ -344,9 +344,9 @@ fn sql_moves_no_connection_where_that_is_forbidden() {
             assert!(error.contains("time_travel is off"), "{sql}: {error}");
         }
         assert_eq!(txid(&conn), stands);
-        assert_eq!(number(&conn, "SELECT count(*) > 0 FROM litestream_history"), 1, "looking is allowed");
+        assert_eq!(number(&conn, "SELECT count(*) > 0 FROM litestream_history"), 1, "reading the history is allowed");
     }
-    let conn = connect(&bank.place.url, &[]);
+    let conn = connect(&bank.destination.url, &[]);
     let error = failure(&conn, "SELECT moved FROM trap");
     assert!(error.contains("unsafe use of litestream_set_time"), "{error}");
     conn.execute_batch("ATTACH ':memory:' AS own").expect("memory can be attached");
@@ -369,11 +369,11 @@ fn sql_moves_no_connection_where_that_is_forbidden() {
     }
 }
 
-/// rusqlite, Django and Python name columns; SQLite names that of a file's pragma after its answer.
+/// rusqlite, Django and Python read the names of columns. SQLite names the column of a VFS's pragma by its result.
 #[test]
-fn a_pragma_that_moves_has_one_named_column() {
+fn a_pragma_that_sets_a_time_returns_one_named_column() {
     let bank = Bank::start(Schedule::QUIET);
-    let conn = connect(&bank.place.url, &[]);
+    let conn = connect(&bank.destination.url, &[]);
     for pragma in [
         "litestream_time = 'LATEST'".to_owned(),
         "litestream_time = 'now'".to_owned(),
@@ -389,23 +389,25 @@ fn a_pragma_that_moves_has_one_named_column() {
 }
 
 #[test]
-fn now_stays_and_the_future_follows() {
+fn now_is_fixed_and_a_future_time_follows() {
     let mut bank = Bank::start(Schedule::QUIET);
     let fast = [("poll_interval", "50ms")];
-    let (stays, follows) = (connect(&bank.place.url, &fast), connect(&bank.place.url, &fast));
+    let (stays, follows) = (connect(&bank.destination.url, &fast), connect(&bank.destination.url, &fast));
     let first = bank.head();
     text(&stays, "PRAGMA litestream_time = 'now'");
     text(&follows, "PRAGMA litestream_time = '2100-01-01'");
-    let born = connect(&bank.place.url, &[("time", "2100-01-01"), fast[0]]);
+    let born = connect(&bank.destination.url, &[("time", "2100-01-01"), fast[0]]);
     bank.transfer(2);
-    wait_until("those who follow see the news", || txid(&follows) == bank.head() && txid(&born) == bank.head());
+    wait_until("the following connections see the newest state", || {
+        txid(&follows) == bank.head() && txid(&born) == bank.head()
+    });
     assert_eq!(txid(&stays), first);
 }
 
-/// A reader whose clock is an hour behind: `clock_gettime` is replaced in its process.
+/// The clock of the reader is an hour slow: its process has another `clock_gettime`.
 #[cfg(target_os = "linux")]
 #[test]
-fn moments_are_those_of_the_primary_s_clock() {
+fn times_are_those_of_the_primarys_clock() {
     let dir = tempfile::tempdir().expect("a directory");
     let (source, library) = (dir.path().join("late.c"), dir.path().join("late.so"));
     let late = "#define _GNU_SOURCE\n#include <time.h>\n#include <dlfcn.h>
@@ -421,32 +423,32 @@ fn moments_are_those_of_the_primary_s_clock() {
         .args([&library, &source])
         .arg("-ldl")
         .status();
-    assert!(made.expect("the C compiler of the tests' SQLite runs").success());
+    assert!(made.expect("the C compiler runs").success());
     let mut bank = Bank::start(Schedule::QUIET);
     bank.transfer(4);
     bank.stop();
     let real = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("a time").as_secs();
-    let host = Host::python("late_clock.py").arg(&bank.place.url).arg(real.to_string());
+    let host = Host::python("late_clock.py").arg(&bank.destination.url).arg(real.to_string());
     assert_eq!(host.env("LD_PRELOAD", library.to_str().expect("text")).succeed(), "ok\n");
 }
 
 #[test]
-fn python_travels() {
+fn python_travels_in_time() {
     let mut bank = Bank::start(Schedule::QUIET);
     let then = bank.head().to_string();
     bank.transfer(4);
     bank.stop();
     for script in ["time_travel.py", "django_time_travel.py"] {
-        assert_eq!(Host::python(script).arg(&bank.place.url).arg(&then).succeed(), "ok\n", "{script}");
+        assert_eq!(Host::python(script).arg(&bank.destination.url).arg(&then).succeed(), "ok\n", "{script}");
     }
 }
 
 #[test]
-fn tables_read_no_more_than_a_statement_uses() {
+fn tables_read_only_what_a_statement_uses() {
     let mut bank = Bank::start(Schedule::QUIET);
     bank.transfer(45);
     bank.stop();
-    let conn = connect(&bank.place.url, &[("poll_interval", "1h")]);
+    let conn = connect(&bank.destination.url, &[("poll_interval", "1h")]);
     let reads = || number(&conn, "SELECT reads FROM litestream_status('main')");
     let mut before = reads();
     let mut costs = Vec::new();
@@ -463,6 +465,6 @@ fn tables_read_no_more_than_a_statement_uses() {
         before = now;
     }
     let [none, first, again, all] = costs[..] else { panic!("{costs:?}") };
-    // SQLite may read a page or two of its own.
+    // SQLite may read one or two pages itself.
     assert!(none < 5 && again < 5 && (10..25).contains(&first) && all > 25, "{costs:?}");
 }

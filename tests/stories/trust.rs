@@ -1,11 +1,11 @@
-//! Who is believed to be the server, and how often the system is asked for its authorities.
+//! Trust in certificates, and how often the system's authorities are read.
 
 use crate::stories::conformance::complaint;
-use crate::stories::sample::upload_sample;
 use crate::support::hosts::Host;
-use crate::support::litestream::Place;
+use crate::support::litestream::Destination;
 use crate::support::pages::assert_same_file;
 use crate::support::s3::S3Server;
+use crate::support::sample::upload_sample;
 use crate::support::servers::Server;
 use crate::support::session::Session;
 use crate::support::web::{nginx, nginx_with};
@@ -16,7 +16,7 @@ use std::path::Path;
 use std::process::Command;
 
 #[test]
-fn a_bundle_of_amazons_tools_is_trusted_besides_the_system() {
+fn a_bundle_in_aws_ca_bundle_is_trusted_in_addition_to_the_system() {
     let dir = tempfile::tempdir().expect("a directory");
     let made = Certificate::new(dir.path());
     let bucket = S3Server::start();
@@ -29,22 +29,22 @@ fn a_bundle_of_amazons_tools_is_trusted_besides_the_system() {
     );
     let server = nginx_with(dir.path(), "", "ssl", &settings);
     let url = format!("s3://bucket/app?endpoint=127.0.0.1:{}", server.port).replace("127", "https://127");
-    let mut environment = Place::s3(&bucket, "app").environment;
+    let mut environment = Destination::s3(&bucket, "app").environment;
     for bundle in [None, Some(made.certificate.display().to_string())] {
-        let is_told = bundle.is_some();
+        let is_trusted = bundle.is_some();
         environment.extend(bundle.map(|bundle| ("AWS_CA_BUNDLE", bundle)));
-        let mut session = Host::session(&Place { url: String::new(), environment: environment.clone() });
-        let opened = session.ask_to_open(&url, &[("open_timeout", "0")]);
-        let seen = opened.and_then(|number| session.ask(number, "SELECT count(*) FROM orders"));
-        assert_eq!(seen.is_ok_and(|seen| seen == "632"), is_told);
-        assert_eq!(session.end().stderr.contains("UnknownIssuer"), !is_told);
+        let mut session = Host::session(&Destination { url: String::new(), environment: environment.clone() });
+        let opened = session.try_open(&url, &[("open_timeout", "0")]);
+        let seen = opened.and_then(|number| session.try_query(number, "SELECT count(*) FROM orders"));
+        assert_eq!(seen.is_ok_and(|seen| seen == "632"), is_trusted);
+        assert_eq!(session.end().stderr.contains("UnknownIssuer"), !is_trusted);
     }
 }
 
-// Other systems do not look at SSL_CERT_FILE.
+// Other systems ignore SSL_CERT_FILE.
 #[cfg(target_os = "linux")]
 #[test]
-fn the_systems_authorities_are_read_once_a_process_and_not_at_all_without_tls() {
+fn system_authorities_are_read_once_per_process_and_only_for_tls() {
     let dir = tempfile::tempdir().expect("a directory");
     let made = Certificate::new(dir.path());
     let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("sample");
@@ -54,44 +54,44 @@ fn the_systems_authorities_are_read_once_a_process_and_not_at_all_without_tls() 
         made.key.display()
     );
     let (one, other) = (nginx_with(&sample, "", "ssl", &settings), nginx_with(&sample, "", "ssl", &settings));
-    let place = |authorities: &Path| {
+    let destination = |authorities: &Path| {
         let authorities = authorities.to_str().expect("text").to_owned();
-        Place { url: String::new(), environment: vec![("SSL_CERT_FILE", authorities)] }
+        Destination { url: String::new(), environment: vec![("SSL_CERT_FILE", authorities)] }
     };
-    let mut session = Host::session(&place(&made.certificate));
+    let mut session = Host::session(&destination(&made.certificate));
     let look = |session: &mut Session, url: &str| {
-        let number = session.ask_to_open(url, &[("open_timeout", "0")])?;
-        session.ask(number, "SELECT count(*) FROM orders")
+        let number = session.try_open(url, &[("open_timeout", "0")])?;
+        session.try_query(number, "SELECT count(*) FROM orders")
     };
     let https = |server: &Server| format!("https://127.0.0.1:{}/replica", server.port);
     assert_eq!(look(&mut session, &https(&one)), Ok("632".to_owned()));
-    // With nothing to read any more, another server is believed by what was read before.
+    // After the file is deleted, another server is trusted by the authorities that were read before.
     std::fs::write(&made.certificate, "").expect("a file is emptied");
     for url in [https(&other), https(&one).replace("replica", "./replica"), https(&other).replace("//", "//me@")] {
         assert_eq!(look(&mut session, &url), Ok("632".to_owned()), "{url}");
     }
-    let mut late = Host::session(&place(&made.certificate));
-    assert!(look(&mut late, &https(&one)).is_err(), "who reads them now finds none");
+    let mut late = Host::session(&destination(&made.certificate));
+    assert!(look(&mut late, &https(&one)).is_err(), "a new process finds no authorities");
 
-    // Who reads from this pipe waits for ever.
+    // Reading from this pipe would block forever.
     let pipe = dir.path().join("pipe");
     assert!(Command::new("mkfifo").arg(&pipe).status().expect("mkfifo runs").success());
     let server = nginx(&sample, "autoindex on;");
     let bucket = S3Server::start();
     upload_sample(&bucket, "app");
-    let mut plain = place(&pipe);
-    plain.environment.extend(Place::s3(&bucket, "app").environment);
+    let mut plain = destination(&pipe);
+    plain.environment.extend(Destination::s3(&bucket, "app").environment);
     let mut session = Host::session(&plain);
     for url in [format!("http://127.0.0.1:{}/replica", server.port), bucket.url("app")] {
         assert_eq!(look(&mut session, &url), Ok("632".to_owned()), "{url}");
     }
 }
 
-/// The sample over TLS, with a certificate that no authority of the system's knows.
-// Other systems do not look at SSL_CERT_FILE.
+/// Serves the sample over TLS, with a certificate that the system does not trust.
+// Other systems ignore SSL_CERT_FILE.
 #[cfg(target_os = "linux")]
 #[test]
-fn a_server_whose_certificate_nobody_signed_is_believed_by_those_who_are_told_to() {
+fn a_self_signed_certificate_is_trusted_only_if_configured() {
     let dir = tempfile::tempdir().expect("a directory");
     let Certificate { certificate, key } = Certificate::new(dir.path());
     let (key, certificate) = (key.display().to_string(), certificate.display().to_string());
@@ -105,15 +105,15 @@ fn a_server_whose_certificate_nobody_signed_is_believed_by_those_who_are_told_to
     assert_eq!(kind, StoreErrorKind::Unreachable);
     assert!(text.contains("invalid peer certificate: UnknownIssuer"), "{text}");
 
-    let sample = Place::directory(&sample.join("replica"));
+    let sample = Destination::directory(&sample.join("replica"));
     let newest = sample.txids().pop().expect("a TXID");
     let (restored, served) = (dir.path().join("restored.db"), dir.path().join("served.db"));
     assert!(sample.restore(newest, &restored));
-    let unverified = Place { url: format!("{url}?skipVerify=true"), environment: Vec::new() };
-    let told = Place { url, environment: vec![("SSL_CERT_FILE", certificate)] };
-    for (place, warnings) in [(unverified, 1), (told, 0)] {
-        let said = written::serialize(&place, &newest.to_string(), &served).stderr;
-        assert_eq!(said.lines().count(), warnings, "{said}");
+    let unverified = Destination { url: format!("{url}?skipVerify=true"), environment: Vec::new() };
+    let trusted = Destination { url, environment: vec![("SSL_CERT_FILE", certificate)] };
+    for (destination, warnings) in [(unverified, 1), (trusted, 0)] {
+        let stderr = written::serialize(&destination, &newest.to_string(), &served).stderr;
+        assert_eq!(stderr.lines().count(), warnings, "{stderr}");
         assert_same_file(&served, &restored);
     }
 }

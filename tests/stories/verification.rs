@@ -1,9 +1,9 @@
-//! Flipped bits: a scan that reads all of a file finds them, `verify=full` finds them before the first row, and
-//! `litestream_verify` names the file.
+//! Flipped bits are detected by a scan of the whole file, by `verify=full` before the first row, and by `litestream_verify`,
+//! which names the file.
 
 use crate::support::bank::names;
 use crate::support::extension::{connect, open, uri};
-use crate::support::litestream::{Place, Primary, Schedule};
+use crate::support::litestream::{Destination, Primary, Schedule};
 use crate::support::programs::wait_until;
 use crate::support::workload;
 use litestream_vfs::ltx::{FileName, Txid, index_range};
@@ -14,15 +14,15 @@ use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
-/// A replica with large files at levels 1, 2 and 9, and what its database held after each commit.
+/// A replica with large files at levels 1, 2 and 9, and the content of its database after each commit.
 struct Replica {
     dir: TempDir,
     states: Vec<u64>,
     copies: u32,
 }
 
-/// The content of all rows.
-fn look(conn: &Connection) -> rusqlite::Result<u64> {
+/// Returns a hash of all rows.
+fn read(conn: &Connection) -> rusqlite::Result<u64> {
     let mut hasher = DefaultHasher::new();
     let mut statement = conn.prepare("SELECT id, value FROM t ORDER BY id")?;
     let mut rows = statement.query([])?;
@@ -41,32 +41,33 @@ impl Replica {
                       INSERT INTO t SELECT i, randomblob(900) FROM n";
         workload::run(&conn, "CREATE TABLE t (id INTEGER PRIMARY KEY, value BLOB)");
         workload::run(&conn, insert);
-        let primary = Primary::start(&database, &Place::directory(&dir.path().join("replica")), Schedule::FORGETFUL);
+        let primary =
+            Primary::start(&database, &Destination::directory(&dir.path().join("replica")), Schedule::SHORT_RETENTION);
         primary.sync();
         primary.wait_for_levels(&[0, 1, 2, 9]);
-        let mut states = vec![look(&conn).expect("the primary can be read")];
+        let mut states = vec![read(&conn).expect("the primary can be read")];
         for _ in 0..2 {
             workload::run(&conn, "UPDATE t SET value = randomblob(900) WHERE id % 400 < 17");
             primary.sync();
-            states.push(look(&conn).expect("the primary can be read"));
+            states.push(read(&conn).expect("the primary can be read"));
         }
         let replica = dir.path().join("replica");
-        wait_until("the first file goes", || {
+        wait_until("the first file is deleted", || {
             !names(&replica).iter().any(|(level, name)| (*level, name.min) == (0, Txid(1)))
         });
         primary.stop();
         Replica { dir, states, copies: 0 }
     }
 
-    /// What may be read if a file is damaged: the newest state. The newest file of level 0 may still be being written, as far
-    /// as one can tell, so the state before it is as good.
+    /// Returns whether these rows may be read if a file is damaged: those of the newest state. If the newest file of level 0 is
+    /// damaged, it may still be half written, so the previous state is valid as well.
     fn may_be(&self, rows: u64, damaged: (u8, FileName)) -> bool {
         let newest = self.files().into_iter().filter(|(level, ..)| *level == 0).map(|(_, name, _)| name.max).max();
         let is_newest = damaged.0 == 0 && Some(damaged.1.max) == newest;
         self.states.last() == Some(&rows) || is_newest && self.states.contains(&rows)
     }
 
-    /// The replica's files, with where they lie below it.
+    /// Returns the files of the replica with their relative paths.
     fn files(&self) -> Vec<(u8, FileName, PathBuf)> {
         let path = |level: u8, name: FileName| PathBuf::from(format!("ltx/{level}/{name}"));
         names(&self.dir.path().join("replica"))
@@ -75,7 +76,7 @@ impl Replica {
             .collect()
     }
 
-    /// A copy of the replica with one bit of a file flipped.
+    /// Copies the replica, flips one bit of a file, and returns the URL.
     fn damaged(&mut self, file: &Path, at: u64) -> String {
         self.copies += 1;
         let copy = self.dir.path().join(format!("copy-{}", self.copies));
@@ -89,17 +90,17 @@ impl Replica {
         format!("file://{}", copy.display())
     }
 
-    /// Places in each file: in its header, in several pages, in its index, and in its trailer.
-    fn places(&self) -> Vec<(u8, FileName, PathBuf, u64)> {
-        let mut places = Vec::new();
+    /// Returns positions in each file: in its header, in several pages, in its index, and in its trailer.
+    fn positions(&self) -> Vec<(u8, FileName, PathBuf, u64)> {
+        let mut positions = Vec::new();
         for (level, name, path) in self.files() {
             let bytes = fs::read(self.dir.path().join("replica").join(&path)).expect("a file");
             let (size, index) = (bytes.len() as u64, index_range(bytes.len() as u64, &bytes).expect("an index"));
             let pages = (1..8).map(|eighth| index.start * eighth / 8);
             let at = [17, index.start + 5, size - 20, size - 3].into_iter().chain(pages);
-            places.extend(at.map(|at| (level, name, path.clone(), at)));
+            positions.extend(at.map(|at| (level, name, path.clone(), at)));
         }
-        places
+        positions
     }
 }
 
@@ -107,21 +108,21 @@ impl Replica {
 fn a_flipped_bit_is_found_by_a_full_scan_or_changes_nothing() {
     let mut replica = Replica::new();
     let (mut found, mut large) = (0, 0);
-    for (level, name, path, at) in replica.places() {
+    for (level, name, path, at) in replica.positions() {
         let url = replica.damaged(&path, at);
         let Ok(conn) = open(&uri(&url, &[])) else {
             found += 1;
             continue;
         };
-        // It reads every page. Damage in a value is nothing that it could find itself.
+        // It reads every page, but does not detect damage of a value itself.
         let _ = conn.query_row("PRAGMA integrity_check", [], |row| row.get::<_, String>(0));
-        // The last few pages of a file can come a moment later.
-        wait_until("wrong rows are no more", || look(&conn).map_or(true, |rows| replica.may_be(rows, (level, name))));
-        // The pragma reads no page, so damage of the schema does not matter to it.
+        // The last pages of a file can arrive a moment later.
+        wait_until("no wrong rows are read", || read(&conn).map_or(true, |rows| replica.may_be(rows, (level, name))));
+        // The pragma reads no page, so that it works with a damaged schema.
         let status: String = conn.query_row("PRAGMA litestream_status", [], |row| row.get(0)).expect("a status");
         let status: serde_json::Value = serde_json::from_str(&status).expect("JSON");
-        let is_told = status["last_error"].as_str().is_some_and(|told| told.contains(&name.to_string()));
-        let is_found = is_told || look(&conn).is_err();
+        let is_reported = status["last_error"].as_str().is_some_and(|text| text.contains(&name.to_string()));
+        let is_found = is_reported || read(&conn).is_err();
         found += u32::from(is_found);
         let is_large = fs::metadata(replica.dir.path().join("replica").join(&path)).expect("a file").len() > 256 << 10;
         large += u32::from(is_found && is_large && level > 0);
@@ -133,22 +134,22 @@ fn a_flipped_bit_is_found_by_a_full_scan_or_changes_nothing() {
 fn with_verify_full_no_flipped_bit_reaches_a_reader() {
     let mut replica = Replica::new();
     let sound = connect(&format!("file://{}", replica.dir.path().join("replica").display()), &[("verify", "full")]);
-    assert_eq!(look(&sound).ok(), replica.states.last().copied());
+    assert_eq!(read(&sound).ok(), replica.states.last().copied());
     let mut refused = 0;
-    for (level, name, path, at) in replica.places() {
+    for (level, name, path, at) in replica.positions() {
         let url = replica.damaged(&path, at);
         match open(&uri(&url, &[("verify", "full")])) {
             Ok(conn) => {
-                let rows = look(&conn).unwrap_or_else(|error| panic!("byte {at} of {}: {error}", path.display()));
+                let rows = read(&conn).unwrap_or_else(|error| panic!("byte {at} of {}: {error}", path.display()));
                 assert!(replica.may_be(rows, (level, name)), "byte {at} of {}", path.display());
             }
             Err(_) => refused += 1,
         }
     }
-    assert!(refused > 0, "some files have no others that hold what they hold");
+    assert!(refused > 0, "some files have pages that no other file has");
 }
 
-/// (level, min TXID, max TXID, bytes, whether it is right, what is wrong)
+/// (level, min TXID, max TXID, bytes, whether it is undamaged, the error)
 type Row = (u8, String, String, i64, Option<bool>, Option<String>);
 
 fn verify(conn: &Connection) -> Vec<Row> {
@@ -186,8 +187,8 @@ fn litestream_verify_reads_all_files_of_the_state_and_names_the_damaged_one() {
     let [(level, _, max, _, Some(false), Some(error))] = &damaged[..] else { panic!("{damaged:?}") };
     assert_eq!((*level, max), (largest.0, &largest.1.max.to_string()));
     assert!(error.contains(&largest.1.to_string()) && error.contains("is damaged"), "{error}");
-    // From then on nothing wrong is read of it.
+    // From then on, no wrong byte of the file is read.
     wait_until("it is left out or refused", || {
-        look(&conn).map_or(true, |rows| replica.may_be(rows, (largest.0, largest.1)))
+        read(&conn).map_or(true, |rows| replica.may_be(rows, (largest.0, largest.1)))
     });
 }

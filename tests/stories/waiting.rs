@@ -1,6 +1,6 @@
-//! Reading one's own writes: `litestream_wait`, and `max_staleness`.
+//! Reading one's own writes with `litestream_wait` and `max_staleness`.
 
-use crate::support::bank::{Bank, look};
+use crate::support::bank::{Bank, read_state};
 use crate::support::extension::connect;
 use crate::support::litestream::Schedule;
 use litestream_vfs::ltx::Txid;
@@ -8,9 +8,9 @@ use rusqlite::{Connection, ToSql, params};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// A reader that does not poll by itself as long as a test lasts.
+/// Opens a reader that does not poll by itself during the test.
 fn open(bank: &Bank, parameters: &[(&str, &str)]) -> Connection {
-    connect(&bank.place.url, &[&[("poll_interval", "1h")], parameters].concat())
+    connect(&bank.destination.url, &[&[("poll_interval", "1h")], parameters].concat())
 }
 
 fn wait(conn: &Connection, arguments: &[&dyn ToSql]) -> Result<i64, String> {
@@ -20,34 +20,34 @@ fn wait(conn: &Connection, arguments: &[&dyn ToSql]) -> Result<i64, String> {
 }
 
 fn seen(conn: &Connection) -> String {
-    look(conn).expect("it can be read")
+    read_state(conn).expect("it can be read")
 }
 
 #[test]
-fn a_writer_reads_what_it_wrote() {
+fn a_writer_reads_its_own_writes() {
     let mut bank = Bank::start(Schedule::QUIET);
     let conn = open(&bank, &[]);
     for _ in 0..3 {
         let before = seen(&conn);
         bank.transfer(1);
-        assert_eq!(seen(&conn), before, "it does not poll by itself");
+        assert_eq!(seen(&conn), before, "the reader does not poll by itself");
         assert_eq!(wait(&conn, params![bank.head().to_string()]), Ok(1));
         assert_eq!(seen(&conn), bank.state());
     }
     bank.transfer(1);
     assert_eq!(wait(&conn, params![bank.head().0 as i64, 60]), Ok(1), "a TXID as a number");
     assert_eq!(seen(&conn), bank.state());
-    assert_eq!(wait(&conn, params![1, 0]), Ok(1), "it is there already");
+    assert_eq!(wait(&conn, params![1, 0]), Ok(1), "the transaction is already applied");
 
     let other = Bank::start(Schedule::QUIET);
-    let uri = crate::support::extension::uri(&other.place.url, &[("poll_interval", "1h")]);
+    let uri = crate::support::extension::uri(&other.destination.url, &[("poll_interval", "1h")]);
     conn.execute("ATTACH ? AS other", [uri]).expect("it is attached");
     let beyond = other.head().next().to_string();
     assert_eq!(wait(&conn, params![beyond, 0, "other"]), Ok(0), "another schema's replica");
 }
 
 #[test]
-fn it_waits_until_the_transaction_comes_or_the_time_is_out() {
+fn wait_returns_at_the_transaction_or_at_the_timeout() {
     let mut bank = Bank::start(Schedule::QUIET);
     let conn = open(&bank, &[]);
     let next = bank.head().next();
@@ -61,14 +61,14 @@ fn it_waits_until_the_transaction_comes_or_the_time_is_out() {
     assert!(bank.states.contains(&state), "{state}");
 }
 
-/// What a replica was asked for so far.
+/// Returns the number of requests for the replica so far.
 fn requests(conn: &Connection) -> u64 {
     let sql = "SELECT lists + reads FROM litestream_status";
     conn.query_row(sql, [], |row| row.get::<_, i64>(0)).expect("a status") as u64
 }
 
 #[test]
-fn a_hundred_who_wait_return_together_and_cost_as_much_as_one() {
+fn a_hundred_waits_return_together_and_cost_as_much_as_one() {
     let mut bank = Bank::start(Schedule::QUIET);
     let next = bank.head().next().to_string();
     let conns: Vec<Connection> = (0..100).map(|_| open(&bank, &[])).collect();
@@ -86,14 +86,14 @@ fn a_hundred_who_wait_return_together_and_cost_as_much_as_one() {
     let [first, last] = [woken.iter().map(|woken| woken.1).min(), woken.iter().map(|woken| woken.1).max()];
     let apart = last.zip(first).map(|(last, first)| last - first);
     assert!(apart < Some(Duration::from_secs(2)), "from the first to the last it took {apart:?}");
-    // Five polls while the pause grows, then four a second, each with a request or two.
+    // Five polls while the pause grows, then four per second, each with one or two requests.
     let cost = woken.iter().map(|woken| woken.2).max().expect("a status") - before;
     let most = 2 * (8 + 4 * (started.elapsed().as_secs() + 1)) + 10;
     assert!(cost <= most, "{cost} requests in {:?}", started.elapsed());
 }
 
 #[test]
-fn it_says_why_it_cannot_wait() {
+fn wait_reports_why_it_cannot_wait() {
     let bank = Bank::start(Schedule::QUIET);
     let conn = open(&bank, &[]);
     let head = bank.head().to_string();
@@ -120,21 +120,21 @@ fn it_says_why_it_cannot_wait() {
 }
 
 #[test]
-fn a_bound_on_staleness_has_each_transaction_ask_for_the_newest() {
+fn max_staleness_makes_each_transaction_check_for_newer_files() {
     let mut bank = Bank::start(Schedule::QUIET);
     let (fresh, other) = (open(&bank, &[("max_staleness", "1ms")]), open(&bank, &[]));
     for _ in 0..3 {
         bank.transfer(1);
         thread::sleep(Duration::from_millis(2));
         assert_eq!(seen(&fresh), bank.state());
-        assert_eq!(seen(&other), bank.state(), "what one learns all know");
+        assert_eq!(seen(&other), bank.state(), "all connections share the newest state");
     }
     let state = bank.state();
     fresh.execute_batch("BEGIN").expect("a transaction begins");
     assert_eq!(seen(&fresh), state);
     bank.transfer(1);
     thread::sleep(Duration::from_millis(2));
-    assert_eq!(seen(&fresh), state, "a transaction that has begun stays where it is");
+    assert_eq!(seen(&fresh), state, "an open transaction keeps its state");
     fresh.execute_batch("COMMIT").expect("a transaction ends");
     assert_eq!(seen(&fresh), bank.state());
     // An idle primary is not stale.

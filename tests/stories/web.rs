@@ -1,8 +1,8 @@
-//! Replicas behind web servers: WebDAV, written there by Litestream itself, and plain files with ranges.
+//! Replicas on web servers: WebDAV, also written by Litestream, and plain files with range requests.
 
 use crate::stories::conformance::{Dated, REPLICA, at, check, complaint, name, names};
 use crate::support::extension::connect;
-use crate::support::litestream::{Place, Primary, Schedule};
+use crate::support::litestream::{Destination, Primary, Schedule};
 use crate::support::pages::assert_same_bytes;
 use crate::support::programs::wait_until;
 use crate::support::web::{dav, nginx, nginx_dav};
@@ -11,7 +11,7 @@ use litestream_vfs::ltx::Level;
 use litestream_vfs::store::StoreErrorKind;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_webdav_server_is_a_store() {
+async fn a_webdav_server_passes_the_conformance_tests() {
     let dir = tempfile::tempdir().expect("a directory");
     let server = dav(dir.path());
     let store = at(&format!("webdav://replica:p%40ss@127.0.0.1:{}/{REPLICA}", server.port), |_| None);
@@ -19,7 +19,7 @@ async fn a_webdav_server_is_a_store() {
 }
 
 #[tokio::test]
-async fn a_webdav_server_lets_in_its_user_alone() {
+async fn a_webdav_server_requires_credentials() {
     let dir = tempfile::tempdir().expect("a directory");
     let server = dav(dir.path());
     let base = format!("127.0.0.1:{}/app", server.port);
@@ -37,20 +37,20 @@ async fn a_webdav_server_lets_in_its_user_alone() {
 }
 
 #[test]
-fn what_litestream_writes_over_webdav_is_served_byte_for_byte() {
+fn a_webdav_replica_equals_its_restores() {
     let dir = tempfile::tempdir().expect("a directory");
     let root = dir.path().join("root");
     std::fs::create_dir(&root).expect("a directory");
     let server = nginx_dav(&root, &dir.path().join("passwords"));
     let url = format!("webdav://replica:p%40ss@127.0.0.1:{}/app", server.port);
-    let place = Place { url, environment: Vec::new() };
-    written::by_litestream(&place);
-    let said = written::serves_what_is_restored(&place, &place);
-    assert!(said.contains("user and password are sent unencrypted") && !said.contains("p%40ss"), "{said}");
+    let destination = Destination { url, environment: Vec::new() };
+    written::replicate_workload(&destination);
+    let stderr = written::assert_served_as_restored(&destination, &destination);
+    assert!(stderr.contains("user and password are sent unencrypted") && !stderr.contains("p%40ss"), "{stderr}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_plain_web_server_with_ranges_is_a_store() {
+async fn a_plain_web_server_with_ranges_passes_the_conformance_tests() {
     let dir = tempfile::tempdir().expect("a directory");
     for (index, replica) in [("autoindex on;", "backups/my app"), ("autoindex on; autoindex_format json;", "json")] {
         let server = nginx(dir.path(), index);
@@ -61,7 +61,7 @@ async fn a_plain_web_server_with_ranges_is_a_store() {
 }
 
 #[tokio::test]
-async fn a_web_server_that_cannot_serve_a_replica_says_what_it_lacks() {
+async fn an_unsuitable_web_server_is_reported_with_what_it_lacks() {
     let dir = tempfile::tempdir().expect("a directory");
     std::fs::create_dir_all(dir.path().join("app/ltx/0")).expect("a directory");
     let server = nginx(dir.path(), "");
@@ -87,7 +87,7 @@ async fn a_web_server_that_cannot_serve_a_replica_says_what_it_lacks() {
     std::fs::write(large.join(name(1, 2).to_string()), vec![7; 1 << 20]).expect("a file is written");
     let server = nginx(dir.path(), "autoindex on; max_ranges 0;");
     let store = at(&format!("http://127.0.0.1:{}/app", server.port), |_| None);
-    let error = store.read(Level::SNAPSHOT, name(1, 1), 5..9, None).await.expect_err("a whole large file");
+    let error = store.read(Level::SNAPSHOT, name(1, 1), 5..9, None).await.expect_err("the response has the whole file");
     assert_eq!(error.kind(), StoreErrorKind::Config);
     assert!(error.to_string().ends_with("it must support range requests"), "{error}");
     let chunk = store.read(Level::SNAPSHOT, name(1, 2), 5..9, None).await.expect("a part of a small file");
@@ -95,13 +95,13 @@ async fn a_web_server_that_cannot_serve_a_replica_says_what_it_lacks() {
 }
 
 #[test]
-fn what_litestream_wrote_is_served_by_a_plain_web_server_byte_for_byte() {
+fn a_replica_on_a_plain_web_server_equals_its_restores() {
     let dir = tempfile::tempdir().expect("a directory");
-    let directory = Place::directory(&dir.path().join("app"));
-    written::by_litestream(&directory);
+    let directory = Destination::directory(&dir.path().join("app"));
+    written::replicate_workload(&directory);
     let server = nginx(dir.path(), "autoindex on;");
-    let place = Place { url: format!("http://127.0.0.1:{}/app", server.port), environment: Vec::new() };
-    assert_eq!(written::serves_what_is_restored(&place, &directory), "");
+    let destination = Destination { url: format!("http://127.0.0.1:{}/app", server.port), environment: Vec::new() };
+    assert_eq!(written::assert_served_as_restored(&destination, &directory), "");
 }
 
 pub(super) fn txid_of(conn: &rusqlite::Connection) -> String {
@@ -109,9 +109,9 @@ pub(super) fn txid_of(conn: &rusqlite::Connection) -> String {
 }
 
 #[test]
-fn a_newest_file_that_is_there_by_half_over_webdav_is_waited_for() {
+fn a_half_written_newest_file_over_webdav_is_awaited() {
     let dir = tempfile::tempdir().expect("a directory");
-    let (whole, database) = (Place::directory(&dir.path().join("whole")), dir.path().join("app.db"));
+    let (whole, database) = (Destination::directory(&dir.path().join("whole")), dir.path().join("app.db"));
     let conn = workload::create(&database, "");
     let primary = Primary::start(&database, &whole, Schedule::QUIET);
     for step in &workload::STEPS[..4] {
@@ -128,20 +128,20 @@ fn a_newest_file_that_is_there_by_half_over_webdav_is_waited_for() {
         let name = format!("{txid}-{txid}.ltx");
         let bytes = std::fs::read(from.join(&name)).expect("Litestream wrote it");
         let half = bytes.len() / 2;
-        // The server makes the file when a PUT begins, and appends what comes.
+        // The server creates the file when a PUT begins, and appends to it.
         std::fs::write(to.join(&name), &bytes[..half]).expect("half of it is written");
         if let Some((conn, before)) = &follower {
-            let told =
+            let status =
                 || -> String { conn.query_row("PRAGMA litestream_status", [], |row| row.get(0)).expect("a status") };
-            wait_until("it is looked at", || told().contains(&format!("{name} at level 0")));
-            assert!(told().contains("is waited for") && told().contains("\"state\":\"following\""), "{}", told());
+            wait_until("the half-written file is noticed", || status().contains(&format!("{name} at level 0")));
+            assert!(status().contains("is waited for") && status().contains("\"state\":\"following\""), "{}", status());
             assert_eq!(txid_of(conn), *before);
         }
         let mut file = std::fs::File::options().append(true).open(to.join(&name)).expect("it is there");
         std::io::Write::write_all(&mut file, &bytes[half..]).expect("the rest is written");
         let (conn, before) =
             follower.get_or_insert_with(|| (connect(&url, &[("poll_interval", "50ms")]), String::new()));
-        wait_until("it is followed", || txid_of(conn) == txid.to_string());
+        wait_until("the complete file is applied", || txid_of(conn) == txid.to_string());
         *before = txid.to_string();
     }
     let (conn, newest) = follower.expect("a follower");

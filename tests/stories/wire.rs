@@ -1,12 +1,12 @@
-//! What really goes over the wire to each provider: which host is asked for which path, signed for which region, with
-//! which headers. A proxy leads all of them to one server, which checks the signatures.
+//! The requests to each provider: host, path, region of the signature, and headers. A proxy connects all hosts to one server,
+//! which checks the signatures.
 
-use crate::stories::sample::upload_sample;
 use crate::support::extension::uri;
 use crate::support::hosts::Host;
 use crate::support::keys::Issuer;
-use crate::support::litestream::Place;
+use crate::support::litestream::Destination;
 use crate::support::s3::{Request, S3Server};
+use crate::support::sample::upload_sample;
 use crate::support::wire::{Certificate, Proxy};
 use tempfile::TempDir;
 
@@ -25,21 +25,20 @@ impl Wire {
         Wire { server, proxy, dir }
     }
 
-    /// Reads all of the sample there in a process with these variables; answers what the server was asked, and what was
-    /// said.
+    /// Reads the whole sample in a process with these variables. Returns the requests, and what the process wrote to stderr.
     fn read(&self, url: &str, variables: &[(&str, &str)]) -> (Vec<Request>, String) {
         let outcome = self.dir.path().join("outcome");
         let host = Host::python("failing.py").arg(uri(url, &[("open_timeout", "0")])).arg(&outcome);
         let host = variables.iter().fold(host, |host, (name, value)| host.env(name, value));
         let host = ["HTTP_PROXY", "http_proxy"].iter().fold(host, |host, name| host.env(name, ""));
-        let said = host.env("HTTPS_PROXY", &self.proxy.url).env("https_proxy", &self.proxy.url).run().stderr;
-        let told = std::fs::read_to_string(&outcome).expect("the host wrote how it ended");
-        assert_eq!(told, "read", "{url}: {said}");
-        (self.server.take_requests(), said)
+        let stderr = host.env("HTTPS_PROXY", &self.proxy.url).env("https_proxy", &self.proxy.url).run().stderr;
+        let message = std::fs::read_to_string(&outcome).expect("the host wrote how it ended");
+        assert_eq!(message, "read", "{url}: {stderr}");
+        (self.server.take_requests(), stderr)
     }
 }
 
-/// A provider: the URL, who is asked, for what, signed for which region.
+/// A provider: the URL, the host, the path, and the region of the signature.
 struct Provider(&'static str, &'static str, &'static str, &'static str);
 
 const PROVIDERS: [Provider; 14] = [
@@ -85,7 +84,7 @@ const PROVIDERS: [Provider; 14] = [
 ];
 
 #[test]
-fn each_provider_is_asked_at_its_host_for_its_path_in_its_region() {
+fn each_provider_gets_requests_at_its_host_for_its_path_in_its_region() {
     let wire = Wire::new();
     let (id, secret) = (wire.server.access_key.as_str(), wire.server.secret_key.as_str());
     let keys = [
@@ -96,7 +95,7 @@ fn each_provider_is_asked_at_its_host_for_its_path_in_its_region() {
     ];
     for Provider(url, host, path, region) in PROVIDERS {
         let url = format!("{url}{}skipVerify=true", if url.contains('?') { '&' } else { '?' });
-        let (requests, said) = wire.read(&url, &keys);
+        let (requests, stderr) = wire.read(&url, &keys);
         assert_eq!(wire.proxy.take_servers(), [format!("{host}:443")], "{url}");
         assert!(requests.iter().any(|request| request.operation == "GetObject"), "{url}: {requests:?}");
         for request in &requests {
@@ -109,19 +108,19 @@ fn each_provider_is_asked_at_its_host_for_its_path_in_its_region() {
             assert!(signature.contains(&format!("/{region}/s3/aws4_request")), "{url}: {signature}");
             let is_tigris = host.contains("tigris") || host.starts_with("t3.");
             assert_eq!(header("x-tigris-consistent"), is_tigris.then_some("true"), "{url}");
-            // Google's servers see another one than was signed.
+            // Google's servers change this header, so that it must not be signed.
             assert_eq!(header("accept-encoding"), None, "{url}");
         }
-        let warning = said.lines().filter(|line| line.contains("skipVerify=true, so the certificate")).count();
-        assert_eq!((warning, said.lines().count()), (1, 1), "{url}: {said}");
+        let warning = stderr.lines().filter(|line| line.contains("skipVerify=true, so the certificate")).count();
+        assert_eq!((warning, stderr.lines().count()), (1, 1), "{url}: {stderr}");
     }
 }
 
-/// A key for objects, its MD5, and the same in Base64 each.
+/// A customer key and its MD5, in Base64.
 const CUSTOMER_KEY: [&str; 2] = ["MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=", "hRasmdxgYDKV3nvbahU1MA=="];
 
 #[test]
-fn the_key_of_objects_that_the_customer_encrypts_goes_with_every_read() {
+fn a_customer_key_is_sent_with_every_read() {
     let wire = Wire::new();
     let keys = [
         ("AWS_ACCESS_KEY_ID", wire.server.access_key.as_str()),
@@ -131,7 +130,7 @@ fn the_key_of_objects_that_the_customer_encrypts_goes_with_every_read() {
     for name in ["sseCustomerKey", "sse-customer-key"] {
         let encoded = key.replace('=', "%3D");
         let url = format!("s3://bucket/app?skipVerify=true&{name}={encoded}&sseCustomerAlgorithm=AES256");
-        let (requests, said) = wire.read(&url, &keys);
+        let (requests, stderr) = wire.read(&url, &keys);
         let reads: Vec<&Request> = requests.iter().filter(|request| request.operation == "GetObject").collect();
         assert!(!reads.is_empty(), "{requests:?}");
         for read in reads {
@@ -141,12 +140,12 @@ fn the_key_of_objects_that_the_customer_encrypts_goes_with_every_read() {
             };
             assert_eq!((header("algorithm"), header("key"), header("key-md5")), (Some("AES256"), Some(key), Some(md5)));
         }
-        assert!(!said.contains(key) && !said.contains(&encoded), "{said}");
+        assert!(!stderr.contains(key) && !stderr.contains(&encoded), "{stderr}");
     }
 }
 
 #[test]
-fn parameters_of_writers_are_taken_quietly_others_are_told_and_secrets_never() {
+fn writer_parameters_are_ignored_unknown_ones_reported_and_secrets_never_shown() {
     let wire = Wire::new();
     let [key, _] = CUSTOMER_KEY;
     let secret = wire.server.secret_key.as_str();
@@ -169,15 +168,15 @@ fn parameters_of_writers_are_taken_quietly_others_are_told_and_secrets_never() {
     ];
     let mut url = format!("s3://bucket/app?skipVerify=true&colour=blue&sseCustomerKey={}", key.replace('=', "%3D"));
     of_writers.iter().for_each(|name| url += &format!("&{name}=3"));
-    let (_, said) = wire.read(&url, &variables);
+    let (_, stderr) = wire.read(&url, &variables);
     for name in of_writers {
-        let told = format!("'{}' applies only to writing", name.replace('-', "").to_lowercase());
-        assert!(said.lines().any(|line| line.contains("DEBUG") && line.contains(&told)), "{told}: {said}");
+        let message = format!("'{}' applies only to writing", name.replace('-', "").to_lowercase());
+        assert!(stderr.lines().any(|line| line.contains("DEBUG") && line.contains(&message)), "{message}: {stderr}");
     }
-    let told = "the parameter 'colour' is unknown and is ignored";
-    assert!(said.lines().any(|line| line.contains("WARN") && line.contains(told)), "{said}");
+    let message = "the parameter 'colour' is unknown and is ignored";
+    assert!(stderr.lines().any(|line| line.contains("WARN") && line.contains(message)), "{stderr}");
 
-    let mut session = Host::session(&Place {
+    let mut session = Host::session(&Destination {
         url: String::new(),
         environment: vec![("HTTPS_PROXY", wire.proxy.url.clone()), ("https_proxy", wire.proxy.url.clone())]
             .into_iter()
@@ -185,11 +184,11 @@ fn parameters_of_writers_are_taken_quietly_others_are_told_and_secrets_never() {
             .collect(),
     });
     let number = session.open(&url, &[]);
-    let mut shown = said;
+    let mut shown = stderr;
     for statement in ["SELECT group_concat(file) FROM pragma_database_list", "PRAGMA litestream_status"] {
-        shown += &session.must(number, statement);
+        shown += &session.query(number, statement);
     }
-    assert!(session.ask(number, "INSERT INTO orders DEFAULT VALUES").is_err_and(|error| !error.contains("hush")));
+    assert!(session.try_query(number, "INSERT INTO orders DEFAULT VALUES").is_err_and(|error| !error.contains("hush")));
     shown += &session.end().stderr;
     for hidden in [secret, "hush-token", key, &key[..20]] {
         assert!(!shown.contains(hidden), "{hidden} is shown: {shown}");
@@ -197,9 +196,9 @@ fn parameters_of_writers_are_taken_quietly_others_are_told_and_secrets_never() {
     assert!(shown.contains("TRACE") || shown.contains("DEBUG"), "{shown}");
 }
 
-/// The address of a container's service is always the same, so it is led to elsewhere as well.
+/// The address of the container service is fixed, so the proxy redirects it as well.
 #[test]
-fn a_task_of_a_container_asks_the_containers_service() {
+fn a_container_task_gets_its_credentials_from_the_container_service() {
     let wire = Wire::new();
     let issuer = Issuer::start(&wire.server.keys, 60);
     let outcome = wire.dir.path().join("outcome");

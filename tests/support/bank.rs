@@ -1,6 +1,6 @@
-//! A database in which sums stay: money goes from account to account, and every transfer is written down.
+//! A database with a constant sum: money moves between accounts, and a ledger has every transfer.
 
-use super::litestream::{Place, Primary, Schedule, Stopped};
+use super::litestream::{Destination, Primary, Schedule, Stopped};
 use super::programs::wait_until;
 use super::workload;
 use litestream_vfs::ltx::{FileName, Txid};
@@ -11,19 +11,20 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tempfile::TempDir;
 
-/// Accounts there are.
+/// The number of accounts.
 const ACCOUNTS: i64 = 1000;
 
-/// Money there is.
+/// The sum of all balances.
 pub const TOTAL: i64 = 1000 * ACCOUNTS;
 
-/// One row that shows every page's state: what never changes, what must agree across tables, and a mark of this state.
-pub const LOOK: &str = "SELECT (SELECT sum(balance) FROM accounts), (SELECT count(*) FROM accounts),
+/// Returns one row that depends on every page: the constant sums, values that must agree between tables, and values that
+/// identify the state.
+pub const STATE_SQL: &str = "SELECT (SELECT sum(balance) FROM accounts), (SELECT count(*) FROM accounts),
     (SELECT transfers FROM bank), (SELECT max(number) FROM ledger), (SELECT sum(id * balance) FROM accounts),
     (SELECT count(*) + sum(length(note)) FROM ledger)";
 
-/// Founds a bank, with money for all. Others may use the database at the same time.
-pub fn found(path: &Path) -> Connection {
+/// Creates the database with all accounts. Other connections may use it at the same time.
+pub fn create(path: &Path) -> Connection {
     let conn = workload::create(path, "");
     conn.busy_timeout(Duration::from_secs(60)).expect("there is a timeout");
     workload::run(
@@ -41,7 +42,7 @@ pub fn found(path: &Path) -> Connection {
     conn
 }
 
-/// One commit. Now and then old pages of the ledger go, and the database grows by much or shrinks.
+/// Commits one transfer. Sometimes this frees pages of the ledger, or grows or shrinks the database by much.
 pub fn transfer(conn: &Connection) {
     workload::run(
         conn,
@@ -60,23 +61,26 @@ pub fn transfer(conn: &Connection) {
     }
 }
 
-/// Looks at all of it. Equal looks are looks at the same state; an error says why it cannot be read, or what is torn.
-pub fn look(conn: &Connection) -> Result<String, String> {
-    let look: [i64; 6] = conn
-        .query_row(LOOK, [], |row| {
-            let mut look = [0; 6];
-            look.iter_mut().enumerate().try_for_each(|(column, value)| row.get(column).map(|found| *value = found))?;
-            Ok(look)
+/// Reads the whole state as text, which is equal for equal states only. Fails if it cannot be read or is inconsistent.
+pub fn read_state(conn: &Connection) -> Result<String, String> {
+    let read_state: [i64; 6] = conn
+        .query_row(STATE_SQL, [], |row| {
+            let mut read_state = [0; 6];
+            read_state
+                .iter_mut()
+                .enumerate()
+                .try_for_each(|(column, value)| row.get(column).map(|found| *value = found))?;
+            Ok(read_state)
         })
         .map_err(|error| error.to_string())?;
-    let [sum, accounts, transfers, last, ..] = look;
+    let [sum, accounts, transfers, last, ..] = read_state;
     match (sum, accounts) == (TOTAL, ACCOUNTS) && transfers == last {
-        true => Ok(look.map(|value| value.to_string()).join("|")),
-        false => Err(format!("a torn state: {look:?}")),
+        true => Ok(read_state.map(|value| value.to_string()).join("|")),
+        false => Err(format!("an inconsistent state: {read_state:?}")),
     }
 }
 
-/// The files of a replica in a directory, or below one as a bucket has them, as names tell: sorted by level and name.
+/// Returns the files of a replica in a directory, with the layout of a directory or of a bucket, sorted by level and name.
 pub fn names(replica: &Path) -> Vec<(u8, FileName)> {
     let entries = |dir: PathBuf| dir.read_dir().into_iter().flatten().flatten();
     let mut names = Vec::new();
@@ -89,18 +93,18 @@ pub fn names(replica: &Path) -> Vec<(u8, FileName)> {
     names
 }
 
-/// The newest transaction in a replica in a directory.
+/// Returns the newest transaction of a replica in a directory.
 pub fn head(replica: &Path) -> Option<Txid> {
     names(replica).into_iter().map(|(_, name)| name.max).max()
 }
 
-/// A bank and its primary.
+/// The database with its primary.
 pub struct Bank {
     pub dir: TempDir,
     pub conn: Connection,
-    pub place: Place,
+    pub destination: Destination,
     pub primary: Option<Primary>,
-    /// Every state there was, as looks at it.
+    /// Every state that the database had, as [`read_state`] returns it.
     pub states: BTreeSet<String>,
 }
 
@@ -108,31 +112,31 @@ impl Bank {
     /// One that has replicated a few transfers to a directory.
     pub fn start(schedule: Schedule) -> Bank {
         let dir = tempfile::tempdir().expect("a directory");
-        let conn = found(&dir.path().join("app.db"));
-        let place = Place::directory(&dir.path().join("replica"));
-        let primary = Some(Primary::start(&dir.path().join("app.db"), &place, schedule));
-        let mut bank = Bank { dir, conn, place, primary, states: BTreeSet::new() };
+        let conn = create(&dir.path().join("app.db"));
+        let destination = Destination::directory(&dir.path().join("replica"));
+        let primary = Some(Primary::start(&dir.path().join("app.db"), &destination, schedule));
+        let mut bank = Bank { dir, conn, destination, primary, states: BTreeSet::new() };
         bank.states.insert(bank.state());
         bank.transfer(5);
         bank
     }
 
-    /// Where its replica is.
+    /// The directory of its replica.
     pub fn replica(&self) -> PathBuf {
         self.dir.path().join("replica")
     }
 
-    /// The newest transaction in its replica.
+    /// Returns the newest transaction of its replica.
     pub fn head(&self) -> Txid {
         head(&self.replica()).unwrap_or_default()
     }
 
-    /// How it stands now.
+    /// Returns the current state of the primary's database.
     pub fn state(&self) -> String {
-        look(&self.conn).expect("the primary's database is whole")
+        read_state(&self.conn).expect("the primary's database is consistent")
     }
 
-    /// Commits, and replicates each if the primary runs.
+    /// Commits this many transfers, and replicates each if the primary is running.
     pub fn transfer(&mut self, times: usize) {
         for _ in 0..times {
             transfer(&self.conn);
@@ -143,15 +147,15 @@ impl Bank {
         }
     }
 
-    /// Stops its primary.
+    /// Stops the primary.
     pub fn stop(&mut self) -> Stopped {
-        self.primary.take().expect("it runs").stop()
+        self.primary.take().expect("the primary runs").stop()
     }
 
-    /// All files of the replica are deleted under its primary, which makes no snapshot before it is told to.
+    /// Deletes all files of the replica while the primary runs. It writes no snapshot before it is told to.
     pub fn wipe(&self) {
-        // Litestream makes one when it starts, in its own time.
-        wait_until("the last snapshot for a day is made", || {
+        // Litestream writes one soon after it starts.
+        wait_until("the last snapshot for a day is written", || {
             names(&self.replica()).iter().any(|(level, _)| *level == 9)
         });
         fs::remove_dir_all(self.replica().join("ltx")).expect("the replica is wiped");

@@ -1,5 +1,5 @@
-//! A bucket in which every tenant has the same files, for stories that need very many replicas and a server that hardly takes
-//! time. It speaks as much of S3 as reading takes, and looks at no signature.
+//! An S3 server on which every tenant has the same files, for tests with very many replicas. It implements only the
+//! operations for reading, and checks no signatures.
 
 use std::collections::BTreeMap;
 use std::net::TcpListener;
@@ -7,12 +7,12 @@ use std::sync::Arc;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
-/// Files by their key below the tenant's own path.
+/// Files by their key below the path of the tenant.
 pub type Files = BTreeMap<String, Vec<u8>>;
 
-/// A running one. Ends with the process.
+/// A running server. It ends with the process.
 pub struct Bucket {
-    /// The URL of a tenant's replica, whose name stands for `TENANT` in it.
+    /// The URL of a replica, with `TENANT` in place of the name of the tenant.
     pub url: String,
 }
 
@@ -35,7 +35,7 @@ impl Bucket {
     }
 }
 
-/// Answers one request after the other until the client goes away.
+/// Responds to the requests of a connection until the client closes it.
 async fn serve(stream: TcpStream, files: Arc<Files>) -> std::io::Result<()> {
     let mut stream = BufReader::new(stream);
     loop {
@@ -74,7 +74,7 @@ fn answer(target: &str, range: &str, files: &Files) -> Vec<u8> {
         let body = format!("<ListBucketResult>{}</ListBucketResult>", listed.collect::<String>());
         return whole("200 OK", "", body.as_bytes());
     }
-    // Behind the bucket and the tenant.
+    // The part after the bucket and the tenant.
     let key = target.splitn(4, '/').nth(3).unwrap_or_default();
     let part = || {
         let bytes = files.get(key)?;

@@ -1,7 +1,7 @@
-//! Host programs: other languages' SQLite, each in a process of its own, loading the extension as its users do.
+//! Host programs in other languages, each in a separate process, which load the extension as users do.
 
 use super::extension;
-use super::litestream::Place;
+use super::litestream::Destination;
 use super::programs::{Ended, program, run};
 use super::session::Session;
 use std::path::Path;
@@ -14,23 +14,23 @@ const LIMIT: Duration = Duration::from_secs(120);
 /// One run of a host program of `tests/hosts`.
 pub struct Host {
     command: Command,
-    /// Where it works unless told. Whatever is left there is a file that should not be.
+    /// The default working directory. It must be empty at the end.
     dir: TempDir,
     limit: Duration,
 }
 
 impl Host {
-    /// A Python program. It gets the extension's path as its first argument.
+    /// A Python program of `tests/hosts`. Its first argument is the path of the extension.
     pub fn python(script: &str) -> Host {
         Host::script("python3", script)
     }
 
-    /// A Python program that lies elsewhere, and is given nothing.
+    /// A Python program in another directory, without arguments.
     pub fn python_file(path: &Path) -> Host {
         Host::bare("python3").arg(path)
     }
 
-    /// A Node.js program. It gets the extension's path as its first argument, and finds better-sqlite3.
+    /// A Node.js program of `tests/hosts`, which can import better-sqlite3. Its first argument is the path of the extension.
     pub fn node(script: &str) -> Host {
         let packages = Path::new(env!("CARGO_TARGET_TMPDIR")).join("../test-env/node/node_modules");
         let mut host = Host::script("node", script);
@@ -38,7 +38,7 @@ impl Host {
         host
     }
 
-    /// The sqlite3 shell, without its user's settings. Arguments are its commands, run one after the other.
+    /// The sqlite3 shell, without the user's settings. Its arguments are commands.
     pub fn shell() -> Host {
         let mut host = Host::bare("sqlite3");
         host.command.args(["-batch", "-init", "/dev/null", ":memory:"]);
@@ -53,12 +53,12 @@ impl Host {
         host
     }
 
-    /// A program in whose environment nothing speaks of replicas.
+    /// A program without variables of Litestream and AWS in its environment.
     fn bare(name: &str) -> Host {
         let mut command = Command::new(program(name));
         for (name, _) in std::env::vars_os() {
-            let ours = name.to_str().is_some_and(|name| name.starts_with("LITESTREAM_") || name.starts_with("AWS_"));
-            if ours {
+            let is_ours = name.to_str().is_some_and(|name| name.starts_with("LITESTREAM_") || name.starts_with("AWS_"));
+            if is_ours {
                 command.env_remove(name);
             }
         }
@@ -67,55 +67,55 @@ impl Host {
         Host { command, dir, limit: LIMIT }
     }
 
-    /// With one more argument.
+    /// Adds an argument.
     pub fn arg(mut self, argument: impl AsRef<std::ffi::OsStr>) -> Host {
         self.command.arg(argument);
         self
     }
 
-    /// With this variable in its environment from the start.
+    /// Sets a variable of its environment.
     pub fn env(mut self, name: &str, value: &str) -> Host {
         self.command.env(name, value);
         self
     }
 
-    /// With what it takes to read that place.
-    pub fn credentials(mut self, place: &Place) -> Host {
-        self.command.envs(place.environment.iter().cloned());
+    /// Sets the credentials for a replica.
+    pub fn credentials(mut self, destination: &Destination) -> Host {
+        self.command.envs(destination.environment.iter().cloned());
         self
     }
 
-    /// With this working directory.
+    /// Sets its working directory.
     pub fn within(mut self, dir: &Path) -> Host {
         self.command.current_dir(dir);
         self
     }
 
-    /// With that much more time to end in.
+    /// Extends its time limit.
     pub fn longer(mut self, by: Duration) -> Host {
         self.limit += by;
         self
     }
 
-    /// A process that does what it is told.
-    pub fn session(place: &Place) -> Session {
-        let Host { command, dir, .. } = Host::python("session.py").credentials(place);
+    /// Starts a session with the credentials for a replica.
+    pub fn session(destination: &Destination) -> Session {
+        let Host { command, dir, .. } = Host::python("session.py").credentials(destination);
         Session::start(command, dir)
     }
 
-    /// Runs it to its end, whatever that is. A replica leaves no files behind.
+    /// Runs it to its end, and checks that it left no files behind.
     pub fn run(mut self) -> Ended {
         let ended = run(&mut self.command, self.limit);
-        let left: Vec<_> = self.dir.path().read_dir().expect("it is there").flatten().collect();
+        let left: Vec<_> = self.dir.path().read_dir().expect("the directory exists").flatten().collect();
         assert!(left.is_empty(), "{left:?} was left in the working directory");
         ended
     }
 
-    /// Runs it, and fails unless it succeeds with nothing on stderr. Answers its stdout.
+    /// Runs it, and returns its stdout. Panics if it fails or prints anything on stderr.
     pub fn succeed(self) -> String {
         let ended = self.run();
         assert!(ended.status.success(), "{}\nstdout: {}\nstderr: {}", ended.status, ended.stdout, ended.stderr);
-        assert_eq!(ended.stderr, "", "stderr of a host that meets no trouble");
+        assert_eq!(ended.stderr, "", "stderr of a host without errors");
         ended.stdout
     }
 }

@@ -1,4 +1,4 @@
-//! Keys that end, and whoever hands them out: the services of an instance, a container and a web identity, on one port.
+//! Temporary keys, and the services that issue them: for an instance, a container and a web identity, on one port.
 
 use super::recorder::{Head, Recorder};
 use chrono::{TimeDelta, Utc};
@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 
-/// Whose signatures a server takes. What is expired was good once.
+/// The keys that a server accepts, and those that have expired.
 #[derive(Clone, Default)]
 pub struct KeyRing(Arc<Mutex<HashMap<String, Key>>>);
 
@@ -18,22 +18,22 @@ struct Key {
 }
 
 impl KeyRing {
-    /// From now on this key is good.
+    /// Accepts this key from now on.
     pub fn admit(&self, id: &str, secret: &str) {
         let key = Key { secret: secret.to_owned(), expired: false };
-        self.0.lock().expect("no panic").insert(id.to_owned(), key);
+        self.0.lock().expect("no panic while it was locked").insert(id.to_owned(), key);
     }
 
-    /// From now on no key is good that was.
+    /// Makes all present keys expire.
     pub fn expire_all(&self) {
-        self.0.lock().expect("no panic").values_mut().for_each(|key| key.expired = true);
+        self.0.lock().expect("no panic while it was locked").values_mut().for_each(|key| key.expired = true);
     }
 }
 
 #[async_trait::async_trait]
 impl S3Auth for KeyRing {
     async fn get_secret_key(&self, id: &str) -> S3Result<SecretKey> {
-        match self.0.lock().expect("no panic").get(id) {
+        match self.0.lock().expect("no panic while it was locked").get(id) {
             Some(Key { expired: true, .. }) => Err(s3_error!(ExpiredToken, "The provided token has expired")),
             Some(key) => Ok(SecretKey::from(key.secret.as_str())),
             None => Err(s3_error!(NotSignedUp, "Your account is not signed up")),
@@ -41,7 +41,7 @@ impl S3Auth for KeyRing {
     }
 }
 
-/// Hands out a new key at each question, and has the server take no older one any more. Ends with the process.
+/// Issues a new key for each request, and makes the previous ones expire. It ends with the process.
 #[derive(Clone)]
 pub struct Issuer {
     pub endpoint: String,
@@ -51,16 +51,16 @@ pub struct Issuer {
     refuses: Arc<AtomicBool>,
 }
 
-/// What a container's or a workload's token file has to hold.
+/// The token that the token file of a container or workload must contain.
 pub const TOKEN: &str = "a-token-of-a-workload";
 
-/// The role that a web identity takes.
+/// The role of the web identity.
 pub const ROLE: &str = "arn:aws:iam::123456789012:role/reader";
 
 const INSTANCE_TOKEN: &str = "a-token-of-an-instance";
 
 impl Issuer {
-    /// Keys are good for so many minutes, as it says.
+    /// Starts a service whose keys have an expiration after this many minutes.
     pub fn start(ring: &KeyRing, minutes: i64) -> Issuer {
         let mut issuer = Issuer {
             endpoint: String::new(),
@@ -74,17 +74,17 @@ impl Issuer {
         issuer
     }
 
-    /// The ids of the keys that were handed out.
+    /// Returns the ids of the issued keys.
     pub fn issued(&self) -> Vec<String> {
-        self.issued.lock().expect("no panic").clone()
+        self.issued.lock().expect("no panic while it was locked").clone()
     }
 
-    /// How long keys are good from now on.
+    /// Sets how many minutes new keys last.
     pub fn last_for(&self, minutes: i64) {
         self.minutes.store(minutes, Ordering::Relaxed);
     }
 
-    /// From now on everybody is turned away, in words of its own, as if there was nothing.
+    /// Refuses every request from now on, with status 404 and a message.
     pub fn refuse(&self) {
         self.refuses.store(true, Ordering::Relaxed);
     }
@@ -110,7 +110,7 @@ impl Issuer {
     }
 
     fn key(&self) -> (String, String, String) {
-        let mut issued = self.issued.lock().expect("no panic");
+        let mut issued = self.issued.lock().expect("no panic while it was locked");
         let (id, secret) = (format!("KEY{}", issued.len()), format!("hush-{}", issued.len()));
         self.ring.expire_all();
         self.ring.admit(&id, &secret);
@@ -126,7 +126,7 @@ impl Issuer {
         )
     }
 
-    /// What the service for web identities answers.
+    /// Returns the response of the service for web identities.
     fn xml(&self, target: &str) -> (&'static str, String) {
         let query = target.split_once('?').map_or("", |(_, query)| query);
         let pairs: HashMap<String, String> = url::form_urlencoded::parse(query.as_bytes()).into_owned().collect();

@@ -1,4 +1,4 @@
-//! The real Litestream: a primary that replicates a database, and the restores that the extension is measured against.
+//! The real Litestream: a primary that replicates a database, and the restores that the tests compare with.
 
 use super::programs::{self, program};
 use super::s3::S3Server;
@@ -10,31 +10,31 @@ use std::time::Duration;
 
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// Where a replica lies, and what one needs to know to read it.
+/// The URL of a replica, and the credentials for it.
 #[derive(Clone, Debug)]
-pub struct Place {
-    /// As Litestream and the extension both read it.
+pub struct Destination {
+    /// As Litestream and the extension both accept it.
     pub url: String,
-    /// Credentials, as variables of the environment.
+    /// The credentials, as environment variables.
     pub environment: Vec<(&'static str, String)>,
 }
 
-impl Place {
+impl Destination {
     /// A directory.
-    pub fn directory(path: &Path) -> Place {
-        Place { url: format!("file://{}", path.display()), environment: Vec::new() }
+    pub fn directory(path: &Path) -> Destination {
+        Destination { url: format!("file://{}", path.display()), environment: Vec::new() }
     }
 
     /// A path on an S3 server.
-    pub fn s3(server: &S3Server, path: &str) -> Place {
+    pub fn s3(server: &S3Server, path: &str) -> Destination {
         let environment = vec![
             ("AWS_ACCESS_KEY_ID", server.access_key.clone()),
             ("AWS_SECRET_ACCESS_KEY", server.secret_key.clone()),
         ];
-        Place { url: server.url(path), environment }
+        Destination { url: server.url(path), environment }
     }
 
-    /// The replica's files, as (level, min, max).
+    /// Returns the replica's files as (level, min, max).
     pub fn files(&self) -> Vec<(u8, Txid, Txid)> {
         let listed = self.litestream(&["ltx", "-level", "all", &self.url]);
         assert!(listed.status.success(), "cannot list {}: {}", self.url, listed.stderr);
@@ -43,11 +43,11 @@ impl Place {
             let mut next = || words.next().unwrap_or_else(|| panic!("a file has a level and two TXIDs: {line:?}"));
             (next().parse().expect("a level"), next().parse().expect("a TXID"), next().parse().expect("a TXID"))
         };
-        // What a log says may stand before the table.
+        // Log lines may precede the table.
         listed.stdout.lines().skip_while(|line| !line.starts_with("level")).skip(1).map(file).collect()
     }
 
-    /// Every TXID that ends a file, ascending.
+    /// Returns the last TXID of every file in ascending order.
     pub fn txids(&self) -> Vec<Txid> {
         let mut txids: Vec<Txid> = self.files().into_iter().map(|(_, _, max)| max).collect();
         txids.sort_unstable();
@@ -55,19 +55,19 @@ impl Place {
         txids
     }
 
-    /// Restores the database at exactly this TXID to `output`; false if the replica cannot show it.
+    /// Restores the database at exactly this TXID to `output`. Returns false if the replica does not contain it.
     pub fn restore(&self, txid: Txid, output: &Path) -> bool {
         self.restore_with(&["-txid", &txid.to_string()], output)
     }
 
-    /// Restores the database to `output` as these arguments say; false if the replica cannot show that.
-    pub fn restore_with(&self, moment: &[&str], output: &Path) -> bool {
+    /// Restores the database to `output` with these arguments. Returns false if the replica does not contain that state.
+    pub fn restore_with(&self, position: &[&str], output: &Path) -> bool {
         let output = output.to_str().expect("the paths of tests are text");
-        let arguments: Vec<&str> = ["restore", "-force"].iter().chain(moment).copied().collect();
+        let arguments: Vec<&str> = ["restore", "-force"].iter().chain(position).copied().collect();
         let ended = self.litestream(&[&arguments[..], &["-o", output, &self.url]].concat());
         if !ended.status.success() {
             let unavailable = ended.stderr.contains("no matching backup files available");
-            assert!(unavailable, "cannot restore {} at {moment:?}: {}{}", self.url, ended.stdout, ended.stderr);
+            assert!(unavailable, "cannot restore {} at {position:?}: {}{}", self.url, ended.stdout, ended.stderr);
         }
         ended.status.success()
     }
@@ -84,16 +84,16 @@ impl Place {
     }
 }
 
-/// How often the primary looks at its database and rearranges its replica.
+/// How often the primary checks its database and compacts its replica.
 #[derive(Clone, Copy, Debug)]
 pub struct Schedule {
-    /// Between two looks at the database that nobody asked for; None if it only looks when it is told to.
-    pub look: Option<Duration>,
-    /// Between two compactions into level 1, into level 2, and so on.
+    /// The time between two checks of the database. None if only [`Primary::sync`] checks it.
+    pub monitor_interval: Option<Duration>,
+    /// The time between two compactions into level 1, into level 2, and so on.
     pub compactions: &'static [Duration],
-    /// Between two snapshots.
+    /// The time between two snapshots.
     pub snapshot: Duration,
-    /// How long files stay at level 0 once they are in level 1.
+    /// How long files stay at level 0 after they are compacted into level 1.
     pub l0_retention: Duration,
 }
 
@@ -102,56 +102,60 @@ const NEVER: Duration = Duration::from_secs(3600);
 impl Schedule {
     /// All levels fill within seconds, and nothing is deleted.
     pub const BUSY: Schedule = Schedule {
-        look: None,
+        monitor_interval: None,
         compactions: &[Duration::from_secs(1), Duration::from_secs(3)],
         snapshot: Duration::from_secs(5),
         l0_retention: NEVER,
     };
 
-    /// As [`Schedule::BUSY`], and level 0 is deleted as soon as it may be.
-    pub const FORGETFUL: Schedule = Schedule { l0_retention: Duration::from_secs(1), ..Schedule::BUSY };
+    /// As [`Schedule::BUSY`], but files of level 0 are deleted as soon as possible.
+    pub const SHORT_RETENTION: Schedule = Schedule { l0_retention: Duration::from_secs(1), ..Schedule::BUSY };
 
-    /// Level 0 alone.
-    pub const QUIET: Schedule =
-        Schedule { look: None, compactions: &[NEVER], snapshot: Duration::from_secs(24 * 3600), l0_retention: NEVER };
+    /// Only level 0.
+    pub const QUIET: Schedule = Schedule {
+        monitor_interval: None,
+        compactions: &[NEVER],
+        snapshot: Duration::from_secs(24 * 3600),
+        l0_retention: NEVER,
+    };
 
-    /// A file for nearly every commit, without being told, and everything rearranged and deleted all the time.
-    pub const RESTLESS: Schedule = Schedule {
-        look: Some(Duration::from_millis(50)),
+    /// A file for nearly every commit without a sync, and constant compactions and deletions.
+    pub const CONTINUOUS: Schedule = Schedule {
+        monitor_interval: Some(Duration::from_millis(50)),
         compactions: &[Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(5)],
         snapshot: Duration::from_secs(8),
         l0_retention: Duration::from_secs(1),
     };
 }
 
-/// A running `litestream replicate`. It looks at the database when told to, so that each [`Primary::sync`] is one step.
+/// A running `litestream replicate`. It checks the database only on request, so that each [`Primary::sync`] is one step.
 pub struct Primary {
     child: Child,
     dir: PathBuf,
     database: PathBuf,
-    place: Place,
+    destination: Destination,
     schedule: Schedule,
 }
 
 /// A primary that is not running.
 pub struct Stopped {
     database: PathBuf,
-    place: Place,
+    destination: Destination,
     schedule: Schedule,
 }
 
 impl Stopped {
     /// Starts it again.
     pub fn start(self) -> Primary {
-        Primary::start(&self.database, &self.place, self.schedule)
+        Primary::start(&self.database, &self.destination, self.schedule)
     }
 
-    /// `litestream reset`: it forgets all that it knows of the database.
+    /// Runs `litestream reset`, which deletes Litestream's metadata of the database.
     pub fn reset(&self) {
         self.run(&["reset"], Some(&self.database));
     }
 
-    /// Replicates what is committed, and a snapshot of it.
+    /// Replicates all committed transactions and a snapshot.
     pub fn force_snapshot(&self) {
         self.run(&["replicate", "-once", "-force-snapshot"], None);
     }
@@ -161,21 +165,21 @@ impl Stopped {
         let config = config.to_str().expect("the paths of tests are text");
         let database = database.map(|path| path.to_str().expect("the paths of tests are text"));
         let arguments: Vec<&str> = command.iter().copied().chain(["-config", config]).chain(database).collect();
-        let ended = self.place.litestream(&arguments);
+        let ended = self.destination.litestream(&arguments);
         assert!(ended.status.success(), "{arguments:?}: {ended:?}");
     }
 }
 
 impl Primary {
-    /// Replicates `database`, in WAL mode already, to `place`. Keeps its own files beside the database.
-    pub fn start(database: &Path, place: &Place, schedule: Schedule) -> Primary {
-        let dir = database.parent().expect("a database lies in a directory").to_owned();
+    /// Replicates `database`, which must be in WAL mode, to `destination`. Litestream keeps its own files next to the database.
+    pub fn start(database: &Path, destination: &Destination, schedule: Schedule) -> Primary {
+        let dir = database.parent().expect("a database is in a directory").to_owned();
         let socket = dir.join("socket");
         let _ = std::fs::remove_file(&socket);
-        std::fs::write(dir.join("litestream.yml"), config(database, &socket, place, schedule))
+        std::fs::write(dir.join("litestream.yml"), config(database, &socket, destination, schedule))
             .expect("a file is written");
         let log = File::create(dir.join("litestream.log")).expect("a log is created");
-        let mut child = place
+        let mut child = destination
             .command()
             .args(["replicate", "-config"])
             .arg(dir.join("litestream.yml"))
@@ -184,7 +188,7 @@ impl Primary {
             .spawn()
             .expect("litestream starts");
         programs::wait_until("litestream opens its control socket", || {
-            let ended = child.try_wait().expect("a child can be asked");
+            let ended = child.try_wait().expect("the state of a child can be read");
             assert!(
                 ended.is_none(),
                 "litestream ended: {}",
@@ -192,15 +196,15 @@ impl Primary {
             );
             socket.exists()
         });
-        Primary { child, dir, database: database.to_owned(), place: place.clone(), schedule }
+        Primary { child, dir, database: database.to_owned(), destination: destination.clone(), schedule }
     }
 
-    /// Replicates all that is committed now, and answers the TXID which the replica then has.
+    /// Replicates all committed transactions, and returns the newest TXID of the replica.
     pub fn sync(&self) -> Txid {
         let database = self.database.to_str().expect("the paths of tests are text");
         let socket = self.dir.join("socket");
         let socket = socket.to_str().expect("the paths of tests are text");
-        let ended = self.place.litestream(&["sync", "-wait", "-timeout", "100", "-socket", socket, database]);
+        let ended = self.destination.litestream(&["sync", "-wait", "-timeout", "100", "-socket", socket, database]);
         let txid = ended.stdout.lines().find_map(|line| line.strip_prefix("replica_txid: "));
         match txid {
             Some(txid) => Txid(txid.parse().expect("sync prints a decimal TXID")),
@@ -211,7 +215,7 @@ impl Primary {
     /// Waits until the replica has a file at each of these levels.
     pub fn wait_for_levels(&self, levels: &[u8]) {
         programs::wait_until("the primary fills its levels", || {
-            let files = self.place.files();
+            let files = self.destination.files();
             levels.iter().all(|level| files.iter().any(|file| file.0 == *level))
         });
     }
@@ -220,15 +224,15 @@ impl Primary {
         std::fs::read_to_string(self.dir.join("litestream.log")).unwrap_or_default()
     }
 
-    /// Ends it. The replica stays as it is.
+    /// Stops it. The replica is unchanged.
     pub fn stop(self) -> Stopped {
-        Stopped { database: self.database.clone(), place: self.place.clone(), schedule: self.schedule }
+        Stopped { database: self.database.clone(), destination: self.destination.clone(), schedule: self.schedule }
     }
 }
 
 impl Drop for Primary {
     fn drop(&mut self) {
-        // Litestream writes files under a temporary name first, so this is as good as a signal it could catch.
+        // Litestream writes files under a temporary name first, so that killing it leaves no partial file.
         let _ = self.child.kill();
         let _ = self.child.wait();
         if std::thread::panicking() {
@@ -237,9 +241,9 @@ impl Drop for Primary {
     }
 }
 
-fn config(database: &Path, socket: &Path, place: &Place, schedule: Schedule) -> String {
-    let Schedule { look, compactions, snapshot, l0_retention } = schedule;
-    let look = look.unwrap_or(NEVER);
+fn config(database: &Path, socket: &Path, destination: &Destination, schedule: Schedule) -> String {
+    let Schedule { monitor_interval, compactions, snapshot, l0_retention } = schedule;
+    let monitor_interval = monitor_interval.unwrap_or(NEVER);
     let levels: Vec<String> = compactions.iter().map(|interval| format!("{{interval: {interval:?}}}")).collect();
     format!(
         "socket: {{enabled: true, path: {socket:?}}}\n\
@@ -249,9 +253,9 @@ fn config(database: &Path, socket: &Path, place: &Place, schedule: Schedule) -> 
          l0-retention-check-interval: 1s\n\
          dbs:\n\
          - path: {database:?}\n  \
-           monitor-interval: {look:?}\n  \
-           replica: {{url: {:?}, sync-interval: {look:?}}}\n",
+           monitor-interval: {monitor_interval:?}\n  \
+           replica: {{url: {:?}, sync-interval: {monitor_interval:?}}}\n",
         levels.join(", "),
-        place.url,
+        destination.url,
     )
 }

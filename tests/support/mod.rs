@@ -1,6 +1,6 @@
-//! What the stories share: the real primary, the programs that load the extension, and ways to look at what they read.
+//! Shared code of the tests: the primary, the host programs that load the extension, servers, and comparisons of data.
 
-// Litestream is not made for Windows, so the stories that need a primary are not told there.
+// Litestream does not run on Windows, so tests with a primary do not either.
 #[cfg(unix)]
 pub mod bank;
 #[cfg(target_os = "linux")]
@@ -23,9 +23,13 @@ pub mod reader;
 pub mod recorder;
 pub mod s3;
 #[cfg(unix)]
+pub mod sample;
+#[cfg(unix)]
 pub mod servers;
 #[cfg(unix)]
 pub mod session;
+#[cfg(target_os = "linux")]
+pub mod snapshot;
 #[cfg(all(unix, feature = "sftp"))]
 pub mod ssh;
 #[cfg(unix)]

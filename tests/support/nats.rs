@@ -9,23 +9,23 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 use tempfile::TempDir;
 
-/// A running server. It stops, and takes its streams along, when it is dropped.
+/// A running server. Dropping it stops the server and deletes its streams.
 pub struct Nats {
     child: Child,
     pub port: u16,
     dir: TempDir,
 }
 
-/// The password of the user `replica`, who may do everything.
+/// The password of the user `replica`, who has all permissions.
 pub const PASSWORD: &str = "p@ss/word";
 
-/// The settings of a server that lets in the user `replica`.
+/// Returns the settings of a server with the user `replica`.
 pub fn with_password() -> String {
     format!("authorization {{ users: [ {{user: replica, password: {PASSWORD:?}}} ] }}")
 }
 
 impl Nats {
-    /// Starts a server with these settings besides.
+    /// Starts a server with these additional settings.
     pub fn start(settings: &str) -> Nats {
         let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port").port();
         let dir = tempfile::tempdir().expect("a directory");
@@ -38,14 +38,14 @@ impl Nats {
         server
     }
 
-    /// Ends it, without a word to its clients, and starts it again.
+    /// Kills the server, and starts it again.
     pub fn restart(&mut self) {
         self.stop();
         self.child = run(self.dir.path());
         self.wait();
     }
 
-    /// Ends it. Its streams stay.
+    /// Kills the server. Its streams stay on disk.
     pub fn stop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -53,31 +53,31 @@ impl Nats {
 
     fn wait(&mut self) {
         wait_until("nats-server listens", || {
-            let ended = self.child.try_wait().expect("a child can be asked");
+            let ended = self.child.try_wait().expect("the state of a child can be read");
             assert!(ended.is_none(), "nats-server ended: {ended:?}");
             TcpStream::connect(("127.0.0.1", self.port)).is_ok()
         });
     }
 
-    /// The host and port of a URL.
+    /// Returns the host and port for a URL.
     pub fn host(&self) -> String {
         format!("127.0.0.1:{}", self.port)
     }
 
-    /// A connection of the user who may do everything, if there is one.
+    /// Connects as the user `replica`.
     pub async fn client(&self) -> Client {
         let options = ConnectOptions::with_user_and_password("replica".to_owned(), PASSWORD.to_owned());
         options.request_timeout(Some(Duration::from_secs(30))).connect(self.host()).await.expect("a connection")
     }
 
-    /// Makes a bucket.
+    /// Creates a bucket.
     pub async fn bucket(&self, name: &str) -> object_store::ObjectStore {
         let config = object_store::Config { bucket: name.to_owned(), ..object_store::Config::default() };
         jetstream::new(self.client().await).create_object_store(config).await.expect("a bucket")
     }
 
-    /// How many readers the server keeps a place for in a bucket.
-    pub async fn readers(&self, bucket: &str) -> usize {
+    /// Returns the number of consumers of a bucket's stream.
+    pub async fn consumers(&self, bucket: &str) -> usize {
         let stream = jetstream::new(self.client().await).get_stream(format!("OBJ_{bucket}")).await;
         stream.expect("a bucket").cached_info().state.consumer_count
     }

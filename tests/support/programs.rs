@@ -1,4 +1,4 @@
-//! Programs that are no part of this project: where `scripts/test` put them, and how they are run.
+//! Programs that `scripts/test` installs, and how to run them.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -6,14 +6,14 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Where `scripts/test` links the programs that the stories run.
+/// Returns the path of an installed program.
 pub fn program(name: &str) -> PathBuf {
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("../test-env/bin").join(name);
-    assert!(path.exists(), "{} is not there: run `scripts/test --install` first", path.display());
+    assert!(path.exists(), "{} does not exist: run `scripts/test --install` first", path.display());
     path
 }
 
-/// How a program ended, and what it said.
+/// The exit status of a program, and its output.
 #[derive(Debug)]
 pub struct Ended {
     pub status: ExitStatus,
@@ -21,7 +21,7 @@ pub struct Ended {
     pub stderr: String,
 }
 
-/// Runs a program to its end, and kills it if there is none within `limit`: nothing may hang.
+/// Runs a program to its end. Kills it and panics after `limit`.
 pub fn run(command: &mut Command, limit: Duration) -> Ended {
     let mut child = command
         .stdin(Stdio::null())
@@ -50,7 +50,7 @@ pub fn run(command: &mut Command, limit: Duration) -> Ended {
     }
 }
 
-/// All that comes out of a pipe, once it is closed.
+/// Reads a pipe to its end in a thread.
 pub fn collect(mut pipe: impl Read + Send + 'static) -> thread::JoinHandle<String> {
     thread::spawn(move || {
         let mut text = String::new();
@@ -59,11 +59,11 @@ pub fn collect(mut pipe: impl Read + Send + 'static) -> thread::JoinHandle<Strin
     })
 }
 
-/// Waits for something that happens soon, or fails.
+/// Waits until a condition is true. Panics after a minute.
 pub fn wait_until(what: &str, mut happened: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(60);
     while !happened() {
-        assert!(Instant::now() < deadline, "waited a minute for this, and it did not happen: {what}");
+        assert!(Instant::now() < deadline, "not true within a minute: {what}");
         thread::sleep(Duration::from_millis(20));
     }
 }

@@ -1,4 +1,4 @@
-//! A server that answers what it is told to, and remembers what it was asked.
+//! An HTTP server with responses that a test defines. It records the requests.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -8,9 +8,9 @@ use std::sync::{Arc, Mutex};
 #[derive(Clone, Debug)]
 pub struct Head {
     pub method: String,
-    /// Path and query; the whole URL where it is asked as a proxy.
+    /// The path and the query; the whole URL in a request to a proxy.
     pub target: String,
-    /// Names in lower case.
+    /// With names in lower case.
     headers: Vec<(String, String)>,
 }
 
@@ -32,7 +32,7 @@ impl Head {
     }
 }
 
-/// A running one. Ends with the process.
+/// A running server. It ends with the process.
 pub struct Recorder {
     /// `http://127.0.0.1:<port>`.
     pub endpoint: String,
@@ -40,7 +40,7 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// `answer` gives status and body.
+    /// Starts a server. `answer` returns the status and the body of each response.
     pub fn start(answer: impl Fn(&Head) -> (&'static str, String) + Send + 'static) -> Recorder {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let endpoint = format!("http://{}", listener.local_addr().expect("an address"));
@@ -50,19 +50,19 @@ impl Recorder {
             for mut stream in listener.incoming().map_while(Result::ok) {
                 let Some(head) = receive(&stream) else { continue };
                 let (status, body) = answer(&head);
-                log.lock().expect("no panic").push(head);
+                log.lock().expect("no panic while it was locked").push(head);
                 let length = body.len();
                 let whole = format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}");
-                // Who has read enough may go.
+                // The client may disconnect before the end.
                 let _ = stream.write_all(whole.as_bytes());
             }
         });
         Recorder { endpoint, heads }
     }
 
-    /// What was asked since the last call of this.
+    /// Returns the requests since the last call.
     pub fn take(&self) -> Vec<Head> {
-        std::mem::take(&mut self.heads.lock().expect("no panic"))
+        std::mem::take(&mut self.heads.lock().expect("no panic while it was locked"))
     }
 }
 

@@ -1,4 +1,4 @@
-//! An S3 server in this process: the real protocol over HTTP on a local port, with signatures checked, over a directory.
+//! An S3 server in this process over a directory, with HTTP on a local port and checks of the signatures.
 
 use super::keys::KeyRing;
 use async_trait::async_trait;
@@ -19,13 +19,13 @@ use tempfile::TempDir;
 use tokio::sync::oneshot;
 
 const BUCKET: &str = "bucket";
-/// The bucket as an access point of that account has it in its host.
+/// The bucket in the host name of an access point.
 #[cfg(unix)]
 const ACCESS_POINT: &str = "bucket-123456789012";
-/// Beside the bucket, so that it is no object.
+/// Next to the bucket, so that it is not an object.
 const STALL: &str = "stall";
 
-/// A server with one bucket. Stops, and takes its objects along, when it is dropped.
+/// A server with one bucket. Dropping it stops the server and deletes its objects.
 pub struct S3Server {
     /// `http://127.0.0.1:<port>`.
     pub endpoint: String,
@@ -33,7 +33,7 @@ pub struct S3Server {
     pub access_key: String,
     /// For `AWS_SECRET_ACCESS_KEY`.
     pub secret_key: String,
-    /// Whose signatures it takes.
+    /// The keys that it accepts.
     pub keys: KeyRing,
     root: TempDir,
     log: Arc<Mutex<Vec<Request>>>,
@@ -41,24 +41,24 @@ pub struct S3Server {
     thread: Option<JoinHandle<()>>,
 }
 
-/// A request that came with a good signature.
+/// A request with a valid signature.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
     /// The operation, as S3 calls it: `GetObject`, `ListObjectsV2`.
     pub operation: String,
-    /// Path and query.
+    /// The path and the query.
     pub uri: String,
     /// Its header `range`, if there was one.
     pub range: Option<String>,
     /// Its header `if-match`, if there was one.
     pub if_match: Option<String>,
-    /// The session token it was signed with, if there was one.
+    /// The session token, if there was one.
     pub token: Option<String>,
     /// All of its headers.
     pub headers: HeaderMap,
 }
 
-/// A host whose first label begins as the bucket does has it in front.
+/// Takes the bucket from the host name if its first label begins with the name of the bucket.
 struct BucketsInFront;
 
 impl S3Host for BucketsInFront {
@@ -70,14 +70,14 @@ impl S3Host for BucketsInFront {
     }
 }
 
-/// Ways in which a server may be unlike the usual one.
+/// Variations of the server's behaviour.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct Manner {
-    /// The bucket is there, and requests signed for another region are refused as Amazon does.
+    /// The region of the bucket: requests signed for another one are refused, as Amazon does.
     pub region: Option<&'static str>,
-    /// Nobody may list.
+    /// Listings are forbidden.
     pub unlistable: bool,
-    /// Listings have no ETags, as some servers' have none.
+    /// Listings have no ETags, as on some servers.
     pub untagged: bool,
 }
 
@@ -87,7 +87,7 @@ impl S3Server {
         S3Server::start_with(Manner::default())
     }
 
-    /// Starts a server of another manner.
+    /// Starts a server with a variation.
     pub fn start_with(manner: Manner) -> S3Server {
         let root = tempfile::tempdir().expect("a directory");
         std::fs::create_dir(root.path().join(BUCKET)).expect("a bucket");
@@ -120,12 +120,12 @@ impl S3Server {
         S3Server { endpoint, access_key, secret_key, keys, root, log, stop: Some(stop), thread: Some(thread) }
     }
 
-    /// The URL of a replica at this path of the bucket, for Litestream and for us.
+    /// Returns the URL of a replica at this path of the bucket, for Litestream and the extension.
     pub fn url(&self, path: &str) -> String {
         format!("s3://{BUCKET}/{path}?endpoint={}", self.endpoint)
     }
 
-    /// The environment that gives access, for [`litestream_vfs::store::Location::parse_with`].
+    /// Returns the variables with the credentials, for [`litestream_vfs::store::Location::parse_with`].
     pub fn variable(&self, name: &str) -> Option<std::ffi::OsString> {
         match name {
             "AWS_ACCESS_KEY_ID" => Some(self.access_key.as_str().into()),
@@ -134,23 +134,23 @@ impl S3Server {
         }
     }
 
-    /// The bytes of an object of the bucket.
+    /// Returns the bytes of an object.
     pub fn object(&self, key: &str) -> Vec<u8> {
         std::fs::read(self.path(key)).unwrap_or_else(|error| panic!("the object {key}: {error}"))
     }
 
-    /// The file that holds an object of the bucket.
+    /// Returns the file of an object.
     pub fn path(&self, key: &str) -> PathBuf {
         self.root.path().join(BUCKET).join(key)
     }
 
-    /// While this file exists, no request is answered.
+    /// Returns the stall file: while it exists, the server sends no response.
     #[cfg(unix)]
     pub fn stall_file(&self) -> PathBuf {
         self.root.path().join(STALL)
     }
 
-    /// What was asked since the last call of this.
+    /// Returns the requests since the last call.
     pub fn take_requests(&self) -> Vec<Request> {
         std::mem::take(&mut self.log.lock().expect("no panic while it was locked"))
     }
@@ -171,17 +171,17 @@ async fn serve(listener: TcpListener, service: S3Service) {
     let server = Builder::new(TokioExecutor::new());
     loop {
         let (stream, _) = listener.accept().await.expect("a connection");
-        // Answers leave at once, so that small ones are not held back for a client's acknowledgement.
+        // Small responses must not wait for the client's acknowledgement.
         stream.set_nodelay(true).expect("a socket");
         let connection = server.serve_connection(TokioIo::new(stream), service.clone()).into_owned();
         tokio::spawn(async move {
-            // A client that goes away in the middle of an answer is no failure of the server.
+            // A client that disconnects in the middle of a response is not a failure of the server.
             let _ = connection.await;
         });
     }
 }
 
-/// Who may do what, and who did.
+/// Checks the permissions, and logs the requests.
 struct Gate {
     manner: Manner,
     stall: PathBuf,
@@ -229,8 +229,8 @@ impl S3Access for Gate {
     }
 }
 
-/// A directory as a bucket, with what `s3s-fs` leaves out and every real server does: If-Match, ETags in listings, and
-/// 403 for missing keys where nobody may list.
+/// A directory as a bucket, with the features of real servers that `s3s-fs` lacks: If-Match, ETags in listings, and 403 for
+/// missing keys if listings are forbidden.
 #[derive(Debug)]
 struct Objects {
     files: FileSystem,
@@ -291,7 +291,7 @@ macro_rules! objects {
     };
 }
 
-// What Litestream and `object_store` ask for.
+// The operations that Litestream and `object_store` use.
 objects! {
     abort_multipart_upload: AbortMultipartUploadInput => AbortMultipartUploadOutput,
     complete_multipart_upload: CompleteMultipartUploadInput => CompleteMultipartUploadOutput,

@@ -1,28 +1,28 @@
-//! Servers that are programs of their own, each on a free port of this machine.
+//! Servers in separate processes, each on a free local port.
 
 use super::programs::{program, wait_until};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use tempfile::TempDir;
 
-/// A running server. Stops, and takes its files along, when it is dropped.
+/// A running server. Dropping it stops the server and deletes its files.
 pub struct Server {
     child: Child,
     pub port: u16,
-    /// Where it may keep files.
+    /// The directory of its files.
     _dir: TempDir,
 }
 
 impl Server {
-    /// Starts a program; `arguments` are told its port and its directory.
+    /// Starts a program. `arguments` gets its port and its directory.
     pub fn start(name: &str, arguments: impl Fn(u16, &str) -> Vec<String>) -> Server {
         let dir = tempfile::tempdir().expect("a directory");
         Server::start_in(dir, name, arguments)
     }
 
-    /// The same with a directory that is filled already.
+    /// As [`Server::start`], with a directory that already has files.
     pub fn start_in(dir: TempDir, name: &str, arguments: impl Fn(u16, &str) -> Vec<String>) -> Server {
-        // Somebody may take the port before the server does: then it ends at once, and another port is tried.
+        // If another process takes the port first, the server exits at once, and another port is tried.
         for _ in 0..5 {
             let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port").port();
             let path = dir.path().to_str().expect("the paths of tests are text");
@@ -31,14 +31,14 @@ impl Server {
             let mut child = command.spawn().unwrap_or_else(|error| panic!("cannot start {name}: {error}"));
             let mut ended = None;
             wait_until(&format!("{name} listens"), || {
-                ended = child.try_wait().expect("a child can be asked");
+                ended = child.try_wait().expect("the state of a child can be read");
                 ended.is_some() || TcpStream::connect(("127.0.0.1", port)).is_ok()
             });
             if ended.is_none() {
                 return Server { child, port, _dir: dir };
             }
         }
-        panic!("{name} does not start");
+        panic!("{name} did not start");
     }
 }
 

@@ -1,4 +1,4 @@
-//! A process of its own that reads replicas and does what it is told, one statement after the other.
+//! A separate process that reads replicas and runs one statement after the other.
 
 use super::extension;
 use super::programs::{Ended, collect};
@@ -14,14 +14,14 @@ const LIMIT: Duration = Duration::from_secs(120);
 /// A running `tests/hosts/session.py`.
 pub struct Session {
     child: Child,
-    orders: Option<ChildStdin>,
+    commands: Option<ChildStdin>,
     answers: Receiver<String>,
     stderr: Option<JoinHandle<String>>,
     _dir: TempDir,
 }
 
 impl Session {
-    /// Starts what the command of such a host says.
+    /// Starts the command.
     pub(super) fn start(mut command: Command, dir: TempDir) -> Session {
         let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = piped.spawn().unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
@@ -29,51 +29,51 @@ impl Session {
         let stderr = Some(collect(child.stderr.take().expect("stderr is piped")));
         let (sender, answers) = channel();
         thread::spawn(move || stdout.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
-        Session { orders: child.stdin.take(), child, answers, stderr, _dir: dir }
+        Session { commands: child.stdin.take(), child, answers, stderr, _dir: dir }
     }
 
-    /// Opens a replica, and answers the connection's number: 0, 1, 2, …
+    /// Opens a replica, and returns the number of the connection: 0, 1, 2, …
     pub fn open(&mut self, replica_url: &str, parameters: &[(&str, &str)]) -> usize {
-        self.ask_to_open(replica_url, parameters).unwrap_or_else(|error| panic!("cannot open {replica_url}: {error}"))
+        self.try_open(replica_url, parameters).unwrap_or_else(|error| panic!("cannot open {replica_url}: {error}"))
     }
 
-    /// As [`Session::open`], of what may fail.
-    pub fn ask_to_open(&mut self, replica_url: &str, parameters: &[(&str, &str)]) -> Result<usize, String> {
-        let number = self.order(&format!("open {}", extension::uri(replica_url, parameters)))?;
+    /// As [`Session::open`], but returns an error.
+    pub fn try_open(&mut self, replica_url: &str, parameters: &[(&str, &str)]) -> Result<usize, String> {
+        let number = self.send(&format!("open {}", extension::uri(replica_url, parameters)))?;
         Ok(number.parse().expect("connections have numbers"))
     }
 
     /// Closes all connections.
     pub fn close(&mut self) {
-        self.order("close").expect("connections close");
+        self.send("close").expect("connections close");
     }
 
-    /// The first row of what a statement answers, its columns separated by `|`.
-    pub fn ask(&mut self, connection: usize, sql: &str) -> Result<String, String> {
-        self.order(&format!("{connection} {}", sql.replace('\n', " ")))
+    /// Runs a statement, and returns its first row, with `|` between the columns.
+    pub fn try_query(&mut self, connection: usize, sql: &str) -> Result<String, String> {
+        self.send(&format!("{connection} {}", sql.replace('\n', " ")))
     }
 
-    /// As [`Session::ask`], of what cannot fail.
-    pub fn must(&mut self, connection: usize, sql: &str) -> String {
-        self.ask(connection, sql).unwrap_or_else(|error| panic!("connection {connection}, {sql}: {error}"))
+    /// As [`Session::try_query`], but panics if the statement fails.
+    pub fn query(&mut self, connection: usize, sql: &str) -> String {
+        self.try_query(connection, sql).unwrap_or_else(|error| panic!("connection {connection}, {sql}: {error}"))
     }
 
-    fn order(&mut self, line: &str) -> Result<String, String> {
-        let orders = self.orders.as_mut().expect("it runs");
-        writeln!(orders, "{line}").and_then(|()| orders.flush()).expect("it listens");
-        let answer = self.answers.recv_timeout(LIMIT).unwrap_or_else(|error| panic!("no answer to {line}: {error}"));
+    fn send(&mut self, line: &str) -> Result<String, String> {
+        let commands = self.commands.as_mut().expect("the session is running");
+        writeln!(commands, "{line}").and_then(|()| commands.flush()).expect("the session reads commands");
+        let answer = self.answers.recv_timeout(LIMIT).unwrap_or_else(|error| panic!("no response to {line}: {error}"));
         match answer.split_at(2) {
             ("= ", answer) => Ok(answer.to_owned()),
             (_, error) => Err(error.to_owned()),
         }
     }
 
-    /// Stops all of its threads where they are.
+    /// Suspends all of its threads.
     pub fn freeze(&self) {
         self.signal("-STOP");
     }
 
-    /// Lets them go on.
+    /// Resumes them.
     pub fn thaw(&self) {
         self.signal("-CONT");
     }
@@ -83,9 +83,9 @@ impl Session {
         assert!(sent.success(), "kill {signal}");
     }
 
-    /// Has it end by itself.
+    /// Lets the process exit normally.
     pub fn end(mut self) -> Ended {
-        drop(self.orders.take());
+        drop(self.commands.take());
         let status = self.child.wait().expect("a child can be waited for");
         let stderr = self.stderr.take().map(|stderr| stderr.join().expect("stderr is text")).unwrap_or_default();
         Ended { status, stdout: String::new(), stderr }

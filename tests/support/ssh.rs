@@ -1,5 +1,5 @@
-//! SSH servers: OpenSSH's own, and one in this process that lets in by password, as OpenSSH does only for users of the
-//! machine. Files are served by OpenSSH's `sftp-server` either way.
+//! SSH servers: OpenSSH, and a server in this process with password authentication, which OpenSSH has for system users
+//! only. Both serve files by OpenSSH's `sftp-server`.
 
 use super::programs::{Ended, program, run, wait_until};
 use russh::keys::{PrivateKey, decode_secret_key};
@@ -25,23 +25,23 @@ fn keygen(arguments: &[&str], file: &Path) -> Ended {
     ended
 }
 
-/// Makes a key of a user; an empty passphrase is none.
+/// Creates a key; without encryption if the passphrase is empty.
 pub fn make_key(kind: &str, passphrase: &str, file: &Path) {
     keygen(&["-q", "-t", kind, "-N", passphrase], file);
 }
 
-/// The public half of a key, as authorized_keys has it.
+/// Returns the public key in the format of authorized_keys.
 pub fn public_line(file: &Path) -> String {
     std::fs::read_to_string(file.with_extension("pub")).expect("a public key").trim().to_owned()
 }
 
-/// The key's fingerprint, as OpenSSH shows it.
+/// Returns the fingerprint of a key, as OpenSSH prints it.
 pub fn fingerprint(file: &Path) -> String {
     let shown = keygen(&["-l"], file).stdout;
     shown.split_whitespace().nth(1).expect("a fingerprint").to_owned()
 }
 
-/// OpenSSH's agent. It ends, and its keys with it, when it is dropped.
+/// A running OpenSSH agent. It ends when it is dropped.
 pub struct Agent {
     pub socket: PathBuf,
     child: Child,
@@ -58,7 +58,7 @@ impl Agent {
         Agent { socket, child, _dir: dir }
     }
 
-    /// Takes a key over; its file is no more.
+    /// Moves a key into the agent, and deletes its file.
     pub fn take(&self, key: &Path) {
         let added = run(Command::new(program("ssh-add")).env("SSH_AUTH_SOCK", &self.socket).arg(key), LIMIT);
         assert!(added.status.success(), "{added:?}");
@@ -73,10 +73,10 @@ impl Drop for Agent {
     }
 }
 
-/// OpenSSH's server, one process a connection. Stops accepting with the process; its connections end with the server.
+/// OpenSSH's server, with one process for each connection. It accepts connections until this process ends.
 pub struct OpenSsh {
     pub port: u16,
-    /// The user who may come, with [`OpenSsh::key`].
+    /// The user whom [`OpenSsh::key`] authenticates.
     pub user: String,
     pub key: PathBuf,
     pub host_key: PathBuf,
@@ -86,7 +86,7 @@ pub struct OpenSsh {
 }
 
 impl OpenSsh {
-    /// Serves files to sessions that begin in `home`.
+    /// Starts a server whose sessions start in `home`.
     pub fn start(home: &Path) -> OpenSsh {
         let dir = tempfile::tempdir().expect("a directory");
         let (host_key, key) = (dir.path().join("host"), dir.path().join("user"));
@@ -96,7 +96,7 @@ impl OpenSsh {
         let config = dir.path().join("config");
         std::fs::write(&config, sshd_config(dir.path(), home)).expect("a file is written");
         if dir.path().metadata().expect("a directory").uid() == 0 {
-            // The system's own start of the server makes it.
+            // The system's service creates this directory.
             std::fs::create_dir_all("/run/sshd").expect("a directory is made");
         }
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
@@ -114,19 +114,19 @@ impl OpenSsh {
         OpenSsh { port, user, key, host_key, connections, accepted, _dir: dir }
     }
 
-    /// Lets in whoever has the private half of this key as well.
+    /// Authorizes an additional key.
     pub fn authorize(&self, key: &Path) {
         let file = self.key.with_file_name("authorized");
         let lines = std::fs::read_to_string(&file).expect("a file");
         std::fs::write(file, format!("{lines}\n{}\n", public_line(key))).expect("a file is written");
     }
 
-    /// How many connections there were.
+    /// Returns the number of connections so far.
     pub fn accepted(&self) -> usize {
         self.accepted.load(Ordering::Relaxed)
     }
 
-    /// Ends all connections as a broken network does.
+    /// Breaks all connections.
     pub fn cut(&self) {
         for connection in self.connections.lock().expect("no panic").drain(..) {
             let _ = connection.shutdown(Shutdown::Both);
@@ -162,19 +162,20 @@ fn serve_one(stream: TcpStream, config: &Path) {
     std::thread::spawn(move || child.wait());
 }
 
-/// A server in this process. It stops when it is dropped.
+/// A server in this process with password authentication. It stops when it is dropped.
 pub struct PasswordSsh {
     pub port: u16,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
-/// Who may come to a [`PasswordSsh`], and how.
+/// The credentials of a [`PasswordSsh`].
 pub const USER: &str = "replica";
 pub const PASSWORD: &str = "p@ss/word";
 
 impl PasswordSsh {
-    /// Serves the whole machine's files, from its root. With `by_dialogue` the password is asked for in a dialogue alone.
+    /// Starts a server of all files of the machine. With `by_dialogue`, it accepts the password in a keyboard-interactive
+    /// dialogue only.
     pub fn start(by_dialogue: bool) -> PasswordSsh {
         let dir = tempfile::tempdir().expect("a directory");
         make_key("ed25519", "", &dir.path().join("host"));
@@ -202,7 +203,7 @@ impl PasswordSsh {
         PasswordSsh { port, stop: Some(stop), thread: Some(thread) }
     }
 
-    /// The URL of a directory of this machine.
+    /// Returns the URL of a directory.
     pub fn url(&self, directory: &Path) -> String {
         let password = PASSWORD.replace('@', "%40").replace('/', "%2F");
         format!("sftp://{USER}:{password}@127.0.0.1:{}{}", self.port, directory.display())
@@ -225,7 +226,7 @@ async fn serve(listener: TcpListener, config: Arc<Config>, by_dialogue: bool) {
         let (stream, _) = listener.accept().await.expect("a connection");
         let config = config.clone();
         tokio::spawn(async move {
-            // A client that goes away is no failure of the server.
+            // A client that disconnects is not a failure of the server.
             if let Ok(session) = run_stream(config, stream, Door { by_dialogue, channel: None }).await {
                 let _ = session.await;
             }

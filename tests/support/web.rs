@@ -1,10 +1,10 @@
-//! Web servers: nginx, and one of WebDAV's own.
+//! Web servers: nginx, and wsgidav for WebDAV.
 
 use super::programs::program;
 use super::servers::Server;
 use std::path::Path;
 
-/// A WebDAV server over a directory, for one user.
+/// Starts a WebDAV server over a directory, for one user.
 pub fn dav(root: &Path) -> Server {
     Server::start("wsgidav", |port, dir| {
         let config = format!(
@@ -18,7 +18,7 @@ pub fn dav(root: &Path) -> Server {
     })
 }
 
-/// The same by nginx, to which Litestream can write.
+/// Starts nginx as a WebDAV server to which Litestream can write.
 pub fn nginx_dav(root: &Path, passwords: &Path) -> Server {
     std::fs::write(passwords, "replica:{PLAIN}p@ss\n").expect("a file is written");
     let settings = format!(
@@ -30,15 +30,15 @@ pub fn nginx_dav(root: &Path, passwords: &Path) -> Server {
     nginx_with(root, &format!("load_module {};", module.display()), "", &settings)
 }
 
-/// A web server over a directory.
+/// Starts a web server over a directory.
 pub fn nginx(root: &Path, settings: &str) -> Server {
     nginx_with(root, "", "", settings)
 }
 
-/// What a log of requests tells of each.
+/// The format of the request log.
 const WIRE: &str = "log_format wire '$request_method|$uri|$http_cache_control|$http_if_match|$status';";
 
-/// A cache before another server, which keeps whatever it was answered unless it is told not to.
+/// Starts a cache in front of another server. It keeps every response unless the request has `Cache-Control`.
 pub fn nginx_cache(before: &Server, root: &Path, log: &Path) -> Server {
     let port = before.port;
     nginx(
@@ -51,7 +51,7 @@ pub fn nginx_cache(before: &Server, root: &Path, log: &Path) -> Server {
     )
 }
 
-/// The same with modules, more words behind `listen`, and these settings.
+/// Starts nginx with modules, parameters of `listen`, and settings of the server.
 pub fn nginx_with(root: &Path, modules: &str, listen: &str, settings: &str) -> Server {
     Server::start("nginx", |port, dir| {
         let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];

@@ -1,4 +1,4 @@
-//! A proxy behind which every server is one of this machine, and certificates for it.
+//! A proxy that connects every host to one local server, and certificates for it.
 
 use super::programs::{program, run};
 use rustls::ServerConfig;
@@ -15,14 +15,14 @@ use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio_rustls::TlsAcceptor;
 
-/// A certificate that no authority signed, of this machine's address, and its key.
+/// A self-signed certificate for 127.0.0.1, and its key.
 pub struct Certificate {
     pub certificate: PathBuf,
     pub key: PathBuf,
 }
 
 impl Certificate {
-    /// Makes one in that directory.
+    /// Creates the certificate in a directory.
     pub fn new(dir: &Path) -> Certificate {
         let (key, certificate) = (dir.join("key"), dir.join("certificate"));
         let mut openssl = Command::new(program("openssl"));
@@ -39,30 +39,30 @@ impl Certificate {
         let key = PrivateKeyDer::from_pem_file(&self.key).expect("a key");
         let builder = ServerConfig::builder_with_provider(rustls::crypto::ring::default_provider().into());
         let builder = builder.with_safe_default_protocol_versions().expect("versions").with_no_client_auth();
-        let config = builder.with_single_cert(vec![certificate], key).expect("a key that fits");
+        let config = builder.with_single_cert(vec![certificate], key).expect("a matching key");
         TlsAcceptor::from(Arc::new(config))
     }
 }
 
-/// Leads whoever asks for a server by `CONNECT` to another one, and shows that as the server over TLS. Stops when it is
-/// dropped.
+/// A proxy that connects each `CONNECT` request to one server, and presents that server as the requested one over TLS. It
+/// stops when it is dropped.
 pub struct Proxy {
     /// For `HTTPS_PROXY`.
     pub url: String,
-    asked_for: Arc<Mutex<Vec<String>>>,
+    requested: Arc<Mutex<Vec<String>>>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Proxy {
-    /// `to` is host and port of a server that speaks plain HTTP.
+    /// Starts a proxy. `to` is the host and port of a server of plain HTTP.
     pub fn start(to: &str, certificate: &Certificate) -> Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         listener.set_nonblocking(true).expect("a listener that does not block");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
-        let (to, acceptor, asked_for) = (to.to_owned(), certificate.acceptor(), Arc::<Mutex<Vec<String>>>::default());
+        let (to, acceptor, requested) = (to.to_owned(), certificate.acceptor(), Arc::<Mutex<Vec<String>>>::default());
         let (stop, stopped) = oneshot::channel();
-        let log = asked_for.clone();
+        let log = requested.clone();
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
             runtime.block_on(async {
@@ -72,12 +72,12 @@ impl Proxy {
                 }
             });
         });
-        Proxy { url, asked_for, stop: Some(stop), thread: Some(thread) }
+        Proxy { url, requested, stop: Some(stop), thread: Some(thread) }
     }
 
-    /// The servers that were asked for since the last call of this, with their ports, each once.
+    /// Returns the requested servers since the last call, with their ports, each once.
     pub fn take_servers(&self) -> Vec<String> {
-        let mut servers = std::mem::take(&mut *self.asked_for.lock().expect("no panic"));
+        let mut servers = std::mem::take(&mut *self.requested.lock().expect("no panic"));
         servers.sort();
         servers.dedup();
         servers
@@ -99,12 +99,17 @@ async fn serve(listener: TcpListener, acceptor: TlsAcceptor, to: String, log: Ar
     loop {
         let (stream, _) = listener.accept().await.expect("a connection");
         let (acceptor, to, log) = (acceptor.clone(), to.clone(), log.clone());
-        // Who goes away in the middle is no failure of the proxy.
-        tokio::spawn(async move { lead(stream, acceptor, &to, &log).await });
+        // A client that disconnects is not a failure of the proxy.
+        tokio::spawn(async move { forward(stream, acceptor, &to, &log).await });
     }
 }
 
-async fn lead(mut stream: TcpStream, acceptor: TlsAcceptor, to: &str, log: &Mutex<Vec<String>>) -> std::io::Result<()> {
+async fn forward(
+    mut stream: TcpStream,
+    acceptor: TlsAcceptor,
+    to: &str,
+    log: &Mutex<Vec<String>>,
+) -> std::io::Result<()> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         head.push(stream.read_u8().await?);

@@ -1,21 +1,22 @@
-//! A database that changes in every way that matters to a replica.
+//! A workload with every kind of change that matters to a replica.
 
 use rusqlite::Connection;
 use std::path::Path;
 
-/// A new database in WAL mode. `before` runs while it is still empty (page size, auto_vacuum).
+/// Creates a database in WAL mode. `before` runs while it is still empty (page size, auto_vacuum).
 pub fn create(path: &Path, before: &str) -> Connection {
     let conn = Connection::open(path).expect("a database is created");
     conn.execute_batch(before).expect("an empty database can be configured");
     let mode: String =
         conn.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0)).expect("a database can be in WAL mode");
     assert_eq!(mode, "wal");
-    // Litestream checkpoints; we do not.
+    // Only Litestream checkpoints.
     conn.execute_batch("PRAGMA wal_autocheckpoint = 0; PRAGMA synchronous = OFF").expect("pragmas run");
     conn
 }
 
-/// One state a step: rows come, change and go, pages are freed and used again, the file grows and shrinks.
+/// Each step makes a new state: rows are inserted, updated and deleted, pages are freed and reused, the file grows and
+/// shrinks.
 pub const STEPS: &[&str] = &[
     "CREATE TABLE people (id INTEGER PRIMARY KEY, name TEXT, age INTEGER);
      CREATE TABLE words (word TEXT PRIMARY KEY, meaning TEXT) WITHOUT ROWID;
@@ -43,7 +44,7 @@ pub const STEPS: &[&str] = &[
     "INSERT INTO files SELECT id, randomblob(20000), 'last' FROM people WHERE id <= 100;",
 ];
 
-/// Runs a step's statements, whatever rows they answer.
+/// Runs the statements of a step, and ignores the rows they return.
 pub fn run(conn: &Connection, step: &str) {
     conn.execute_batch(step).unwrap_or_else(|error| panic!("{step}: {error}"));
 }

@@ -1,4 +1,4 @@
-//! Runs SQL over a replica, with SQLite linked into the program:
+//! Runs SQL on a replica, with SQLite linked into the program:
 //!
 //! ```sh
 //! cargo run --release -p query -- s3://bucket/path "SELECT count(*) FROM orders"
@@ -16,7 +16,7 @@ use std::sync::Mutex;
 
 const USAGE: &str = "usage: query <replica-url> [--time <time> | --txid <txid>] <sql>";
 
-/// The last thing SQLite logged: why an open failed, for which its own text is always the same.
+/// The first message that SQLite logged. It has the reason of a failed open; the error itself always has the same text.
 static LOGGED: Mutex<Option<String>> = Mutex::new(None);
 
 fn main() -> ExitCode {
@@ -31,37 +31,37 @@ fn main() -> ExitCode {
 
 fn run() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let (uri, sql) = read(&arguments).ok_or(USAGE)?;
+    let (uri, sql) = parse(&arguments).ok_or(USAGE)?;
     register()?;
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
-    // rusqlite's text for this would show the URI, which may hold credentials.
+    // The error text of rusqlite would show the URI, which may contain credentials.
     let connection = Connection::open_with_flags(uri, flags).map_err(|_| reason("the replica cannot be opened"))?;
     let mut statements = Batch::new(&connection, sql);
     while let Some(mut statement) = statements.next()? {
-        print(&mut statement).map_err(explained)?;
+        print(&mut statement).map_err(explain)?;
     }
     Ok(())
 }
 
-/// The URI to open and the SQL to run; None if the arguments are not as they should be.
-fn read(arguments: &[String]) -> Option<(String, &str)> {
-    let (url, moment, sql) = match arguments {
+/// Returns the URI to open and the SQL to run, or None if the arguments are wrong.
+fn parse(arguments: &[String]) -> Option<(String, &str)> {
+    let (url, position, sql) = match arguments {
         [url, sql] => (url, None, sql),
-        [url, option, moment, sql] if option == "--time" || option == "--txid" => {
-            (url, Some((&option[2..], moment)), sql)
+        [url, option, position, sql] if option == "--time" || option == "--txid" => {
+            (url, Some((&option[2..], position)), sql)
         }
         _ => return None,
     };
     let mut uri = ReplicaUri::new(url);
-    if let Some((key, moment)) = moment {
-        uri = uri.parameter(key, moment);
+    if let Some((key, value)) = position {
+        uri = uri.parameter(key, value);
     }
     Some((uri.to_string(), sql))
 }
 
 /// Registers the VFS in the linked SQLite.
 fn register() -> Result<(), Box<dyn Error>> {
-    // SAFETY: nothing has used SQLite yet, and the callback stays.
+    // SAFETY: nothing has used SQLite yet, and the callback is a function, which is never freed.
     let code = unsafe {
         let log = log as unsafe extern "C" fn(*mut c_void, c_int, *const c_char);
         ffi::sqlite3_config(ffi::SQLITE_CONFIG_LOG, log, std::ptr::null_mut::<c_void>())
@@ -72,20 +72,20 @@ fn register() -> Result<(), Box<dyn Error>> {
 }
 
 unsafe extern "C" fn log(_: *mut c_void, _: c_int, text: *const c_char) {
-    // SAFETY: SQLite passes text that stays for the call.
+    // SAFETY: SQLite passes a string with a NUL at its end that stays valid during the call.
     let text = unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned();
     if let Ok(mut logged) = LOGGED.lock() {
         logged.get_or_insert(text);
     }
 }
 
-/// What SQLite logged first, or else `otherwise`.
+/// Returns the first message that SQLite logged, or `otherwise`.
 fn reason(otherwise: &str) -> String {
     LOGGED.lock().ok().and_then(|mut logged| logged.take()).unwrap_or_else(|| otherwise.to_owned())
 }
 
-/// An error of a statement, with the reason where SQLite has only a code for what the replica did.
-fn explained(error: rusqlite::Error) -> String {
+/// Returns the text of a statement's error: the logged reason if SQLite itself has only a code for a failure of the VFS.
+fn explain(error: rusqlite::Error) -> String {
     use ErrorCode::{DatabaseCorrupt, InternalMalfunction, SystemIoFailure};
     match error.sqlite_error_code() {
         Some(SystemIoFailure | DatabaseCorrupt | InternalMalfunction) => reason(&error.to_string()),

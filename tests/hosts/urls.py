@@ -1,4 +1,4 @@
-"""Replicas in directories with odd names, and every way to write where they are."""
+"""Replicas in directories with unusual names, and every form of their URLs."""
 
 import os
 import shutil
@@ -15,7 +15,7 @@ load(sqlite3.connect(":memory:"))
 
 
 def reads(replica_url, **parameters):
-    """Fails unless all of the sample is there; the URL stands in the URI exactly as given."""
+    """Checks that the whole sample can be read. The URL is in the URI exactly as given."""
     query = "".join(f"&{key}={value}" for key, value in parameters.items())
     shop = sqlite3.connect(f"file:replica.db?vfs=litestream&replica_url={replica_url}{query}", uri=True)
     equal(one(shop, "SELECT count(*) FROM orders"), 632)
@@ -27,12 +27,12 @@ NAMES = ("a b", "réplica-日本-😀", "50%off", "x%20y", "a+b", "a'b", 'a"b', 
 for name in NAMES:
     path = os.path.join(directory, name)
     shutil.copytree(sample, path)
-    # As it is, encoded for the URI, and as an encoded URL that is encoded for the URI.
+    # Unencoded, encoded for the URI, and as an encoded URL that is encoded for the URI.
     reads(f"file://{path}".replace("%", "%25"))
     reads(quote(f"file://{path}", safe=""))
     reads(quote(f"file://{quote(path)}", safe=""))
     shutil.rmtree(path)
-# What means something in a URI has to be encoded there, and `?` in a URL as well.
+# Special characters of a URI must be encoded there, and `?` in a URL as well.
 for name in ("a#b", "a&b"):
     shutil.copytree(sample, name)
     reads(quote(f"file://{directory}/{name}", safe=""))
@@ -45,7 +45,7 @@ reads(f"file://{sample}", txid="", time="", poll_interval="")
 reads(f"file://{sample}&replica_url=file:///nowhere")
 reads(f"file://{sample}", time="2100-01-01T00:00:00+00:00")
 
-# Beside, below and above the current directory.
+# Relative to the current directory.
 shutil.copytree(sample, "below/replica")
 for url in ("file:below/replica", "file:./below/replica", "file:below/../below//replica", "file://below/replica"):
     reads(url)
@@ -60,7 +60,7 @@ def appear():
     os.rename(f"{directory}/partial", f"{directory}/late")
 
 
-# The first backup comes while the open waits for it.
+# The first backup appears while the open waits for it.
 thread = threading.Thread(target=appear)
 thread.start()
 reads(f"file://{directory}/late", open_timeout="60s")
