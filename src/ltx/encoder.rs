@@ -1,20 +1,10 @@
 //! Writing LTX files.
 
 use super::checksum::{Checksum, FLAG, with_page};
-use super::frame::{END_OF_PAGES, encode_page};
+use super::frame::{Form, encode_page};
 use super::index::encode_index;
+use super::page_header::END_OF_PAGES;
 use super::{Header, IndexEntry, Trailer};
-
-/// The compression format of pages.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-#[non_exhaustive]
-pub enum Form {
-    /// The size of the data and one LZ4 block, as ltx 0.5.2 and later write it.
-    #[default]
-    Block,
-    /// One LZ4 frame, as ltx before 0.5.2 wrote it. Only tests write it.
-    Frame,
-}
 
 /// Writes a file into memory.
 ///

@@ -1,14 +1,22 @@
 //! The frame of a page: the form in which a file contains it.
 
 use super::checksum::Checksum;
+use super::page_header::PAGE_HEADER;
 use super::sums::PageSum;
-use super::{Form, LtxError, PageFault, lz4_frame};
+use super::{LtxError, PageFault, lz4_frame};
 use lz4_flex::block;
 
-/// Length of a page header in bytes: page number and flags.
-pub(super) const PAGE_HEADER: usize = 6;
-/// The end mark, which follows the last page in place of a page header.
-pub const END_OF_PAGES: [u8; PAGE_HEADER] = [0; PAGE_HEADER];
+/// The compression format of pages.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub enum Form {
+    /// The size of the data and one LZ4 block, as ltx 0.5.2 and later write it.
+    #[default]
+    Block,
+    /// One LZ4 frame, as ltx before 0.5.2 wrote it. Only tests write it.
+    Frame,
+}
+
 /// The flag in a page header that means that a size and one LZ4 block follow. Without it, an LZ4 frame follows.
 const SIZED: u16 = 1;
 

@@ -11,6 +11,7 @@ mod header;
 mod index;
 mod lz4_frame;
 mod name;
+mod page_header;
 mod page_size;
 mod sums;
 #[cfg(test)]
@@ -21,12 +22,13 @@ mod verify;
 mod xxh32;
 
 pub use checksum::page_checksum;
-pub use encoder::{Encoder, Form};
+pub use encoder::Encoder;
 pub use error::{LtxError, PageFault};
-pub use frame::{END_OF_PAGES, decode_and_sum, decode_page};
+pub use frame::{Form, decode_and_sum, decode_page};
 pub use header::Header;
 pub use index::{IndexEntry, IndexReader, index_range, parse_index};
 pub use name::{FileName, Level};
+pub use page_header::END_OF_PAGES;
 pub use page_size::PageSize;
 pub use sums::{FileSums, Outline, OutlineReader, PageSum, PagesInOrder};
 pub use trailer::Trailer;

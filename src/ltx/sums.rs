@@ -4,8 +4,8 @@
 //! on its content and on the number of bytes that follow it. After every page was added, in any order, the sum is the checksum.
 
 use super::checksum::{Checksum, CrcShift, FLAG};
-use super::frame::END_OF_PAGES;
 use super::index::AFTER_INDEX;
+use super::page_header::END_OF_PAGES;
 use super::{Header, IndexEntry, LtxError, Trailer};
 
 /// The contribution of a page to the checksum of its file: the CRC of its page header and of its uncompressed content.

@@ -1,7 +1,8 @@
 //! Verification of a whole file.
 
 use super::checksum::{Checksum, FLAG, with_page};
-use super::frame::{END_OF_PAGES, Frame};
+use super::frame::Frame;
+use super::page_header::END_OF_PAGES;
 use super::{Header, IndexEntry, LtxError, Trailer, index_range, parse_index};
 
 /// A file that passed all checks.

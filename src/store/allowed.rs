@@ -5,9 +5,8 @@
 
 use super::file::FileConfig;
 use super::parameters::Parameters;
-use super::s3;
-use super::schemes;
 use super::url::{self, UrlParts};
+use super::{s3, schemes};
 use std::path::PathBuf;
 
 /// A list of URL prefixes.

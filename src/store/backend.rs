@@ -1,6 +1,5 @@
 //! Parses a replica URL into the configuration of its backend, and connects to it.
 
-use super::Store;
 #[cfg(feature = "azure")]
 use super::azure::AzureConfig;
 use super::environment::Environment;
@@ -10,12 +9,12 @@ use super::gcs::GcsConfig;
 #[cfg(feature = "nats")]
 use super::nats::{NatsConfig, NatsStore};
 use super::s3::{self, S3Config};
-use super::schemes;
 #[cfg(feature = "sftp")]
 use super::sftp::{SftpConfig, SftpStore};
 use super::url::{self, UrlParts};
 #[cfg(any(feature = "http", feature = "webdav"))]
 use super::web::{Listing, WebConfig, WebStore};
+use super::{Store, schemes};
 use std::sync::Arc;
 
 /// The configuration of a replica's backend: URL, options and credentials.

@@ -2,7 +2,7 @@
 
 mod varint;
 
-use super::frame::{END_OF_PAGES, PAGE_HEADER};
+use super::page_header::{END_OF_PAGES, PAGE_HEADER};
 use super::{Header, LtxError, Trailer};
 use std::ops::Range;
 use varint::{put_number, take_number};

@@ -1,11 +1,10 @@
 //! Requests that have not finished, by the pages that they fetch.
 
-use crate::ltx;
-use crate::progress;
 use crate::replica::cache::{Page, PageKey};
 use crate::replica::fetch::run::FetchRun;
 use crate::replica::fetch::speculation::PendingPages;
 use crate::replica::fetch::{FetchError, Fetcher, request};
+use crate::{ltx, progress};
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
 use std::collections::HashMap;

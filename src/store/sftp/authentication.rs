@@ -1,8 +1,7 @@
 //! Authentication of the user: key files, passwords, and the SSH agent.
 
 use super::config::{KeyFile, SftpConfig};
-use super::connection::ssh_error;
-use super::error::SftpError;
+use super::error::{SftpError, ssh_error};
 use super::host_key::{HostKeyVerifier, is_rsa};
 use crate::store::StoreErrorKind;
 use crate::store::error::short;
@@ -15,7 +14,7 @@ use std::sync::Arc;
 /// Authenticates with the configured key and password. If neither is set, tries the keys of the agent and the default key files.
 pub(super) async fn authenticate(ssh: &mut Handle<HostKeyVerifier>, config: &SftpConfig) -> Result<(), SftpError> {
     let mut tried = Vec::new();
-    let failed = |error: russh::Error| ssh_error(config, "cannot complete the authentication", &error);
+    let failed = |error: russh::Error| ssh_error(&config.server(), "cannot complete the authentication", &error);
     if let Some(file) = &config.key {
         let key = read_key(file).map_err(|cause| SftpError::new(StoreErrorKind::Config, cause))?;
         tried.push(format!("the key {}", file.path.display()));

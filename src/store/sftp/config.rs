@@ -1,6 +1,6 @@
 //! The configuration of an SFTP replica, from its URL and the environment.
 
-use super::host_key;
+use super::host_key::{self, HostTrust};
 use crate::store::environment::{Environment, Secret};
 use crate::store::parameters::Parameters;
 use crate::store::url::{UrlParts, UserInfo};
@@ -28,17 +28,6 @@ pub(in crate::store) struct SftpConfig {
 pub(in crate::store) struct KeyFile {
     pub path: PathBuf,
     pub passphrase: Option<Secret>,
-}
-
-/// Which host key is accepted.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub(in crate::store) enum HostTrust {
-    /// A key that these files contain for the server.
-    KnownHosts(Vec<PathBuf>),
-    /// This key: a line of an authorized-keys file, or a fingerprint.
-    Key(String),
-    /// Any key.
-    Any,
 }
 
 impl SftpConfig {

@@ -2,7 +2,7 @@
 
 use super::authentication::authenticate;
 use super::config::SftpConfig;
-use super::error::SftpError;
+use super::error::{SftpError, ssh_error};
 use super::host_key::{HostKeyRefusal, HostKeyVerifier};
 use super::session::Session;
 use crate::store::StoreErrorKind;
@@ -28,7 +28,7 @@ impl StoreConnection for SftpConnection {
     async fn open(config: &SftpConfig) -> Result<SftpConnection, SftpError> {
         let mut ssh = connect(config).await?;
         authenticate(&mut ssh, config).await?;
-        let failed = |error| ssh_error(config, "cannot open a channel", &error);
+        let failed = |error| ssh_error(&config.server(), "cannot open a channel", &error);
         let channel = ssh.channel_open_session().await.map_err(failed)?;
         channel.request_subsystem(true, "sftp").await.map_err(failed)?;
         let session = Session::begin(channel.into_stream()).await;
@@ -61,7 +61,7 @@ impl StoreConnection for SftpConnection {
 async fn connect(config: &SftpConfig) -> Result<Handle<HostKeyVerifier>, SftpError> {
     /// A connection that is silent for this long is probed, and closed if there is no response for as long again.
     const PROBE_AFTER: Duration = Duration::from_secs(5);
-    let verifier = HostKeyVerifier::new(config);
+    let verifier = HostKeyVerifier::new(&config.host, config.port, config.server(), &config.trust);
     let options = client::Config {
         preferred: russh::Preferred { key: verifier.preferred_algorithms(), ..russh::Preferred::default() },
         keepalive_interval: Some(PROBE_AFTER),
@@ -81,18 +81,8 @@ async fn connect(config: &SftpConfig) -> Result<Handle<HostKeyVerifier>, SftpErr
     match timeout(CONNECT_TIMEOUT, ssh).await.map_err(timed_out)? {
         Ok(ssh) => Ok(ssh),
         Err(HostKeyRefusal::Untrusted(cause)) => Err(SftpError::new(StoreErrorKind::Config, cause)),
-        Err(HostKeyRefusal::Ssh(error)) => Err(ssh_error(config, "cannot negotiate an SSH connection", &error)),
-    }
-}
-
-/// Returns a failure of the network as [`StoreErrorKind::Unreachable`]. Describes any other error by `problem`.
-pub(super) fn ssh_error(config: &SftpConfig, problem: &str, error: &russh::Error) -> SftpError {
-    use russh::Error::{Disconnect, HUP, IO, SendError};
-    let (server, cause) = (config.server(), short(&error.to_string()));
-    match error {
-        Disconnect | HUP | IO(_) | SendError => {
-            SftpError::new(StoreErrorKind::Unreachable, format!("the connection to {server} failed: {cause}"))
+        Err(HostKeyRefusal::Ssh(error)) => {
+            Err(ssh_error(&config.server(), "cannot negotiate an SSH connection", &error))
         }
-        _ => SftpError::new(StoreErrorKind::Protocol, format!("{problem} with {server}: {cause}")),
     }
 }

@@ -66,3 +66,15 @@ impl SftpError {
         StoreError::new(self.kind, url, self.cause)
     }
 }
+
+/// Returns a failure of the network as [`StoreErrorKind::Unreachable`]. Describes any other error by `problem`.
+pub(super) fn ssh_error(server: &str, problem: &str, error: &russh::Error) -> SftpError {
+    use russh::Error::{Disconnect, HUP, IO, SendError};
+    let cause = short(&error.to_string());
+    match error {
+        Disconnect | HUP | IO(_) | SendError => {
+            SftpError::new(StoreErrorKind::Unreachable, format!("the connection to {server} failed: {cause}"))
+        }
+        _ => SftpError::new(StoreErrorKind::Protocol, format!("{problem} with {server}: {cause}")),
+    }
+}

@@ -1,11 +1,22 @@
 //! Verification of the server's host key.
 
-use super::config::{HostTrust, SftpConfig};
 use russh::client::Handler;
 use russh::keys::ssh_key::Fingerprint;
 use russh::keys::{self, Algorithm, HashAlg, PublicKey, PublicKeyOrCertificate};
 use std::borrow::Cow;
 use std::fmt;
+use std::path::PathBuf;
+
+/// Which host key is accepted.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(in crate::store) enum HostTrust {
+    /// A key that these files contain for the server.
+    KnownHosts(Vec<PathBuf>),
+    /// This key: a line of an authorized-keys file, or a fingerprint.
+    Key(String),
+    /// Any key.
+    Any,
+}
 
 /// Accepts or rejects the host key that a server presents.
 pub(super) struct HostKeyVerifier {
@@ -18,13 +29,13 @@ pub(super) struct HostKeyVerifier {
 
 impl HostKeyVerifier {
     /// Reads the `known_hosts` files if the configuration trusts them. A file or line that cannot be read contains no key.
-    pub fn new(config: &SftpConfig) -> HostKeyVerifier {
-        let read = |file| keys::known_hosts::known_host_keys_path(&config.host, config.port, file).unwrap_or_default();
-        let known = match &config.trust {
+    pub fn new(host: &str, port: u16, server: String, trust: &HostTrust) -> HostKeyVerifier {
+        let read = |file| keys::known_hosts::known_host_keys_path(host, port, file).unwrap_or_default();
+        let known = match trust {
             HostTrust::KnownHosts(files) => files.iter().flat_map(read).map(|(_, key)| key).collect(),
             HostTrust::Key(_) | HostTrust::Any => Vec::new(),
         };
-        HostKeyVerifier { server: config.server(), trust: config.trust.clone(), known }
+        HostKeyVerifier { server, trust: trust.clone(), known }
     }
 
     /// Returns the key algorithms in order of preference: those of known keys first, so that the server presents a known key.

@@ -1,6 +1,6 @@
 //! Failures of requests to a web server.
 
-use super::response::header;
+use super::header::header;
 use crate::store::error::short;
 use crate::store::redirects::MOST_REDIRECTS;
 use crate::store::tries::{Trouble, is_transient, retry_after};

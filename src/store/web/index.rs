@@ -83,7 +83,7 @@ impl WebStore {
         self.send(ResponseLength::Listing, request, parse).await
     }
 
-    /// Returns a file, from [`KnownFiles`](super::known_files::KnownFiles) if it is there. Returns None if it does not exist or is a
+    /// Returns a file, from [`FileVersions`](super::file_versions::FileVersions) if it is there. Returns None if it does not exist or is a
     /// directory.
     pub(super) async fn file(&self, level: Level, name: FileName) -> Result<Option<Listed>, WebError> {
         // A snapshot can be rewritten under its name. Other files are not, and the next read fails if one was.

@@ -5,9 +5,10 @@ mod config;
 mod dav;
 mod error;
 #[cfg(feature = "http")]
-mod index;
+mod file_versions;
+mod header;
 #[cfg(feature = "http")]
-mod known_files;
+mod index;
 #[cfg(feature = "http")]
 mod manifest;
 mod read;
@@ -41,7 +42,7 @@ pub(super) struct WebStore {
     /// False once a listing contained no ETags. Those of other responses are then not used, because they cannot be compared.
     has_etags: AtomicBool,
     #[cfg(feature = "http")]
-    files: known_files::KnownFiles,
+    files: file_versions::FileVersions,
     /// True once the page of a directory contained names of files.
     #[cfg(feature = "http")]
     has_index_pages: AtomicBool,
@@ -60,7 +61,7 @@ impl WebStore {
             clients,
             has_etags: AtomicBool::new(true),
             #[cfg(feature = "http")]
-            files: known_files::KnownFiles::default(),
+            files: file_versions::FileVersions::default(),
             #[cfg(feature = "http")]
             has_index_pages: AtomicBool::new(false),
             has_manifest: AtomicBool::new(false),
@@ -117,7 +118,7 @@ impl Store for WebStore {
     ) -> Result<Chunk, StoreError> {
         let result = self.read_range(level, name, range, expected).await;
         #[cfg(feature = "http")]
-        self.update_known_files(level, name, &result);
+        self.update_file_versions(level, name, &result);
         result
     }
 }

@@ -2,7 +2,8 @@
 
 use super::WebStore;
 use super::error::WebError;
-use super::response::{ResponseLength, WebResponse, header, parse_date, range_of};
+use super::header::header;
+use super::response::{ResponseLength, WebResponse, parse_date, range_of};
 use crate::ltx::{FileName, Level};
 use crate::store::paths::Layout;
 use crate::store::{Chunk, StoreError, Version, etag};

@@ -2,7 +2,8 @@
 
 use super::WebStore;
 use super::error::WebError;
-use super::response::{ResponseLength, WebResponse, header, read_body};
+use super::header::header;
+use super::response::{ResponseLength, WebResponse, read_body};
 use crate::store::http::ClientPurpose;
 use crate::store::redirects::destination;
 use crate::store::timeouts::{Allowance, one_try};

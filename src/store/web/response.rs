@@ -1,11 +1,12 @@
 //! Responses of web servers, and what they contain.
 
 use super::error::WebError;
+use super::header::header;
 use crate::store::bounds::LONGEST_LISTING;
 use crate::store::error::short;
 use crate::store::timeouts::Allowance;
 use bytes::{Bytes, BytesMut};
-use reqwest::header::{CONTENT_RANGE, HeaderMap, HeaderName};
+use reqwest::header::{CONTENT_RANGE, HeaderMap};
 use reqwest::{Response, StatusCode};
 use std::ops::Range;
 
@@ -99,11 +100,6 @@ fn parse_content_range(value: &str) -> Option<(u64, u64, u64)> {
     let (range, size) = value.strip_prefix("bytes ")?.split_once('/')?;
     let (start, last) = range.split_once('-')?;
     Some((start.parse().ok()?, last.parse().ok()?, size.parse().ok()?))
-}
-
-/// Returns the value of a header, or None if it is absent or not text.
-pub(super) fn header(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
-    headers.get(name).and_then(|value| value.to_str().ok())
 }
 
 /// Parses a date of HTTP. Returns milliseconds since 1970, or 0 if it is absent or invalid.

@@ -11,7 +11,7 @@ use std::fmt;
 use std::ops::Range;
 use std::time::Duration;
 
-type Files = BTreeMap<(Level, FileName), StoredObject>;
+type StoredFiles = BTreeMap<(Level, FileName), StoredObject>;
 
 #[derive(Clone)]
 struct StoredObject {
@@ -24,9 +24,9 @@ pub(in crate::replica) struct World {
 }
 
 struct WorldState {
-    files: Files,
+    files: StoredFiles,
     /// The files in a stale listing.
-    before: Files,
+    before: StoredFiles,
     random: Random,
     /// The number of writes, of which each makes a version.
     written: u64,
@@ -42,7 +42,7 @@ struct WorldState {
 
 impl World {
     pub(in crate::replica) fn new(mut random: Random) -> World {
-        let (files, before, untagged) = (Files::new(), Files::new(), random.one_in(3));
+        let (files, before, untagged) = (StoredFiles::new(), StoredFiles::new(), random.one_in(3));
         let state =
             WorldState { files, before, random, written: 0, calm: false, untagged, vanished: 0, unwritten: None };
         World { state: Mutex::new(state) }

@@ -9,9 +9,9 @@ use std::sync::atomic::Ordering;
 
 /// Lengths and versions of files, so that each file is requested once for all listings.
 #[derive(Default, Debug)]
-pub(super) struct KnownFiles(Mutex<BTreeMap<(Level, FileName), (u64, Version)>>);
+pub(super) struct FileVersions(Mutex<BTreeMap<(Level, FileName), (u64, Version)>>);
 
-impl KnownFiles {
+impl FileVersions {
     /// Returns length and version of a file that was found.
     pub fn get(&self, level: Level, name: FileName) -> Option<(u64, Version)> {
         self.0.lock().get(&(level, name)).cloned()
@@ -55,7 +55,7 @@ impl KnownFiles {
 
 impl WebStore {
     /// Takes the result of a read into account.
-    pub(super) fn update_known_files(&self, level: Level, name: FileName, result: &Result<Chunk, StoreError>) {
+    pub(super) fn update_file_versions(&self, level: Level, name: FileName, result: &Result<Chunk, StoreError>) {
         match result {
             Ok(chunk) if level == Level::ZERO && self.has_manifest.load(Ordering::Relaxed) => {
                 self.files.add_newest(name, chunk.file_size, &chunk.version);
