@@ -93,7 +93,9 @@ impl Blocking {
         let call = self.begin(limit.saturating_add(timeouts::transfer(bytes)));
         let running = RunningCall { running: self.running.clone(), call: call.clone() };
         let mut task = tokio::task::spawn_blocking(move || {
-            let _until_it_returns = (permit, &running);
+            // Dropped in the opposite order: the call leaves the list before another call gets its permit.
+            let _permit = permit;
+            let running = running;
             running.call.has_started.store(true, Ordering::Relaxed);
             body(&running.call)
         });
