@@ -263,7 +263,7 @@ async fn links_are_followed_and_a_file_is_not_a_replica() {
     let inside = at(&file_url(&file), |_| None);
     let error = inside.list(Level::ZERO, Txid(0)).await.expect_err("a file is not a replica");
     assert_eq!(error.kind(), StoreErrorKind::Config);
-    assert!(error.to_string().contains("no directory"), "{error}");
+    assert!(error.to_string().contains("not a directory"), "{error}");
 }
 
 #[cfg(unix)]

@@ -179,7 +179,7 @@ fn a_path_that_is_not_a_directory() {
     for path in [file.clone(), file.join("replica")] {
         let outcome = read_all(&uri(&format!("file://{}", path.display()), &[]), &[]);
         assert_eq!(outcome.result, CANNOT_OPEN);
-        outcome.assert_stderr(&[&path.display().to_string(), "no directory"]);
+        outcome.assert_stderr(&[&path.display().to_string(), "not a directory"]);
     }
 }
 
