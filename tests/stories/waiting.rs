@@ -116,7 +116,7 @@ fn wait_reports_why_it_cannot_wait() {
     conn.execute_batch("COMMIT").expect("a transaction ends");
     assert_eq!(wait(&conn, params![head]), Ok(1));
 
-    refused(&open(&bank, &[("txid", &head)]), params![head], "another moment");
+    refused(&open(&bank, &[("txid", &head)]), params![head], "a fixed state");
 }
 
 #[test]
