@@ -32,7 +32,7 @@ impl FileLoader {
         if was_right == Some(true) {
             file.integrity.mark_verified();
         }
-        if file.integrity.is_verified() || !self.verifies.load(Ordering::Relaxed) {
+        if file.integrity.is_verified() || !self.verifies_all() {
             return Ok(());
         }
         self.check_whole(file).await
