@@ -15,8 +15,8 @@ LOOKUPS, LOOKUPS_WORK = ["lookups", 200, 1, 1], "200 random lookups by key"
 SCAN, SCAN_WORK = ["scan", TABLE], f"every row of {TABLE}"
 ANALYSIS, QUERIES_WORK = ["queries", QUERIES, 1], "12 analytic queries"
 IDLE_CONNECTIONS, IDLE_SECONDS = 50, 20
-# Without hydration, the Go extension takes minutes for some workloads.
-EACH = {LOCAL: RUNS, GO: 1, HYDRATED: RUNS, THIS: RUNS}
+# The Go extension takes minutes for some workloads, with and without hydration.
+EACH = {LOCAL: RUNS, GO: 1, HYDRATED: 1, THIS: RUNS}
 TIME, TRAFFIC, SIZE = "time", "traffic", "size"
 # macOS keeps what other libraries need only with -x.
 STRIP_FLAGS = ["-x"] if sys.platform == "darwin" else []
@@ -98,7 +98,6 @@ def cold_queries(contest):
     local = results[LOCAL].seconds
     aim = f"≤ downloading first: {download:.2f} s + {local:.2f} s"
     return Row(f"{QUERIES_WORK}, cold", results, aim)
-
 
 
 def restored(contest, workload, work, cold):
