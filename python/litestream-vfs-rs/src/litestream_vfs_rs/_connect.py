@@ -1,0 +1,100 @@
+"""Connections to replicas."""
+
+from __future__ import annotations
+
+import sqlite3
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, cast
+
+from . import _library
+from ._options import Options, split
+from ._uri import uri
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+
+class OpenError(sqlite3.OperationalError):
+    """A replica could not be opened. The text says why. The original error is the cause (`__cause__`).
+
+    If the connection would have been one of `pysqlite3` or `apsw`, this is also an error of that module.
+    """
+
+
+def connect(
+    replica_url: str,
+    *,
+    time: datetime | str | None = None,
+    txid: int | str | None = None,
+    **options: Unpack[Options],
+) -> sqlite3.Connection:
+    """Opens a replica. The connection is read-only and follows the primary.
+
+    >>> import litestream_vfs_rs
+    >>> db = litestream_vfs_rs.connect("s3://bucket/app", max_staleness="30s", check_same_thread=False)
+    >>> db.execute("SELECT count(*) FROM orders").fetchone()
+    (632,)
+
+    `time` or `txid` selects a past state, at which the connection stays. `time` is a text that `PRAGMA litestream_time` accepts,
+    such as ``"1 hour ago"``, or a `datetime` with a time zone. `txid` is a number, or 16 hexadecimal digits.
+
+    >>> past = litestream_vfs_rs.connect("s3://bucket/app", time="1 hour ago")
+    >>> past.execute("SELECT count(*) FROM orders").fetchone()
+    (400,)
+
+    The other keyword arguments are the settings of `Settings` and the arguments of `sqlite3.connect`, which are passed on.
+
+    The first call of a process loads the library. If Python is built without extension loading, the connection is one of
+    `pysqlite3` or `apsw` instead, whichever is installed. (`apsw.Connection` has no arguments of `sqlite3.connect`.) If neither
+    is, the error is a `sqlite3.NotSupportedError` that says what to install.
+
+    Raises `OpenError`, with the reason, if the replica cannot be opened.
+    """
+    settings, arguments = split(options)
+    name = uri(replica_url, time=time, txid=txid, **settings)
+    module = _library.usable()
+    _library.load_once(module)
+    try:
+        return _open(module, name, arguments)
+    except module.Error as error:
+        raise _open_error(module, error) from error
+
+
+def last_error() -> str | None:
+    """Returns why the last open, read or poll failed on this thread, otherwise on any thread, or None.
+
+    It explains a "disk I/O error" of a query. A later success does not clear it.
+
+    >>> import litestream_vfs_rs
+    >>> litestream_vfs_rs.last_error()
+    """
+    module = _library.usable()
+    _library.load_once(module)
+    return _last_error(module)
+
+
+def _open(module: Any, name: str, arguments: dict[str, object]) -> sqlite3.Connection:
+    if module.__name__ != "apsw":
+        return cast(sqlite3.Connection, module.connect(name, uri=True, **arguments))
+    if arguments:
+        raise TypeError(f"apsw.Connection has no argument {next(iter(arguments))!r}")
+    return cast(sqlite3.Connection, module.Connection(name, flags=module.SQLITE_OPEN_READONLY | module.SQLITE_OPEN_URI))
+
+
+def _last_error(module: Any) -> str | None:
+    connection = module.Connection(":memory:")
+    try:
+        (reason,) = connection.execute("SELECT litestream_last_error()").fetchone()
+    finally:
+        connection.close()
+    return cast("str | None", reason)
+
+
+def _open_error(module: Any, error: Exception) -> OpenError:
+    base = type(error)
+    kind = OpenError if issubclass(OpenError, base) else type("OpenError", (OpenError, base), {"__module__": __name__})
+    opened = kind(_last_error(module) or str(error))
+    for name in ("sqlite_errorcode", "sqlite_errorname", "result", "extendedresult"):
+        if hasattr(error, name):
+            setattr(opened, name, getattr(error, name))
+    return opened

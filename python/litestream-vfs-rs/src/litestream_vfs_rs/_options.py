@@ -1,0 +1,90 @@
+"""The keyword arguments of `connect`."""
+
+from __future__ import annotations
+
+import sqlite3
+from datetime import datetime, timedelta, timezone
+from typing import Literal, TypedDict, Union
+
+Duration = Union[str, float, timedelta]
+Size = Union[str, int]
+Switch = Union[bool, Literal["on", "off"]]
+
+
+class Settings(TypedDict, total=False):
+    """The settings of a replica, as docs/configuration.md describes them.
+
+    A duration is a text such as ``"500ms"``, a number of seconds, or a `timedelta`. A size is a text such as ``"64MB"``, or a
+    number of bytes.
+    """
+
+    poll_interval: Duration
+    cache_size: Size
+    disk_cache_size: Size
+    time_travel: Switch
+    max_staleness: Duration
+    open_timeout: Duration
+    read_timeout: Duration
+    verify: Literal["off", "full"]
+    attach: Switch
+
+
+class Options(Settings, total=False):
+    """The settings of a replica, and the arguments of `sqlite3.connect`."""
+
+    timeout: float
+    detect_types: int
+    isolation_level: Literal["DEFERRED", "EXCLUSIVE", "IMMEDIATE"] | None
+    check_same_thread: bool
+    factory: type[sqlite3.Connection]
+    cached_statements: int
+    autocommit: bool
+
+
+DURATIONS = frozenset({"poll_interval", "max_staleness", "open_timeout", "read_timeout"})
+SETTINGS = frozenset(Settings.__annotations__)
+ARGUMENTS = frozenset(Options.__annotations__) - SETTINGS
+
+
+def split(options: Options) -> tuple[Settings, dict[str, object]]:
+    """Separates the settings of the replica from the arguments of `sqlite3.connect`."""
+    settings: Settings = {}
+    arguments: dict[str, object] = {}
+    for name, value in options.items():
+        if name in SETTINGS:
+            settings[name] = value  # type: ignore[literal-required]
+        elif name in ARGUMENTS:
+            arguments[name] = value
+        else:
+            raise unknown(name, SETTINGS | ARGUMENTS)
+    return settings, arguments
+
+
+def unknown(name: str, names: frozenset[str]) -> TypeError:
+    """Returns the error for a keyword argument with a name that is none of `names`."""
+    return TypeError(f"unknown keyword argument {name!r}: use one of {', '.join(sorted(names))}")
+
+
+def text(name: str, value: object) -> str:
+    """Returns the value of a setting as it is written in a URI."""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, timedelta):
+        value = value.total_seconds()
+    if name in DURATIONS and isinstance(value, (int, float)):
+        return f"{value:.9f}s"
+    return str(value)
+
+
+def moment(time: datetime | str) -> str:
+    """Returns a time as it is written in a URI."""
+    if isinstance(time, str):
+        return time
+    if time.utcoffset() is None:
+        raise ValueError(f"{time!r} has no time zone: add tzinfo, or call astimezone() if it is local time")
+    return time.astimezone(timezone.utc).isoformat()
+
+
+def position(txid: int | str) -> str:
+    """Returns a TXID as it is written in a URI."""
+    return f"{txid:016x}" if isinstance(txid, int) else txid

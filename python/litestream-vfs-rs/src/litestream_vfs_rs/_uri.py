@@ -1,0 +1,39 @@
+"""The URI with which SQLite opens a replica."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from ._options import SETTINGS, Settings, moment, position, text, unknown
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+
+def uri(
+    replica_url: str,
+    *,
+    time: datetime | str | None = None,
+    txid: int | str | None = None,
+    **settings: Unpack[Settings],
+) -> str:
+    """Returns the URI with which `sqlite3.connect(…, uri=True)` or `ATTACH` opens the replica.
+
+    The arguments are those of `connect`. All values are percent-encoded.
+
+    >>> import litestream_vfs_rs
+    >>> litestream_vfs_rs.uri("s3://bucket/app", time="1 hour ago", cache_size="256MB")
+    'file:replica.db?vfs=litestream&mode=ro&replica_url=s3://bucket/app&time=1%20hour%20ago&cache_size=256MB'
+    """
+    parameters = {"vfs": "litestream", "mode": "ro", "replica_url": replica_url}
+    if time is not None:
+        parameters["time"] = moment(time)
+    if txid is not None:
+        parameters["txid"] = position(txid)
+    for name, value in settings.items():
+        if name not in SETTINGS:
+            raise unknown(name, SETTINGS)
+        parameters[name] = text(name, value)
+    return "file:replica.db?" + "&".join(f"{name}={quote(value, safe=':/@,')}" for name, value in parameters.items())

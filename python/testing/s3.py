@@ -1,0 +1,61 @@
+"""An S3 server."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+from .waiting import LIMIT
+
+BUCKET = "bucket"
+SERVER = """
+import sys
+from moto.server import ThreadedMotoServer
+server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+server.start()
+print(server.get_host_and_port()[1], flush=True)
+sys.stdin.read()
+"""
+
+
+class S3Server:
+    """A process that serves the S3 API, with the bucket `bucket`. It ends with this process at the latest."""
+
+    def __init__(self) -> None:
+        self.process = subprocess.Popen([sys.executable, "-c", SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert self.process.stdout is not None
+        port = self.process.stdout.readline().strip()
+        assert port, "the S3 server did not start"
+        self.endpoint = f"http://127.0.0.1:{port}"
+        #: With these variables, `s3://bucket/app` is on this server.
+        self.environment = {
+            "AWS_ACCESS_KEY_ID": "reader",
+            "AWS_SECRET_ACCESS_KEY": "not-a-secret",
+            "AWS_REGION": "us-east-1",
+            "AWS_ENDPOINT_URL_S3": self.endpoint,
+        }
+        self.put("")
+
+    def url(self, path: str) -> str:
+        """Returns the URL of a replica at this path of the bucket."""
+        return f"s3://{BUCKET}/{path}?endpoint={self.endpoint}"
+
+    def put(self, key: str, content: bytes = b"") -> None:
+        """Writes an object. An empty key makes the bucket."""
+        request = urllib.request.Request(f"{self.endpoint}/{BUCKET}/{key}".rstrip("/"), content, method="PUT")
+        request.add_header("Authorization", "AWS4-HMAC-SHA256 Credential=reader/20260101/us-east-1/s3/aws4_request")
+        urllib.request.urlopen(request, timeout=LIMIT).close()
+
+    def put_directory(self, directory: Path, prefix: str) -> None:
+        """Writes each file below `directory` as an object below `prefix`."""
+        for path in sorted(directory.rglob("*")):
+            if path.is_file():
+                self.put(f"{prefix}/{path.relative_to(directory).as_posix()}", path.read_bytes())
+
+    def close(self) -> None:
+        assert self.process.stdin is not None and self.process.stdout is not None
+        self.process.stdin.close()
+        self.process.wait(LIMIT)
+        self.process.stdout.close()
