@@ -15,7 +15,8 @@
 **     sqlite3_open_v2("file:app.db?vfs=litestream&replica_url=s3%3A%2F%2Fbucket%2Fpath", &db,
 **                     SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, 0);
 **
-** If a replica cannot be opened, SQLite only reports "unable to open database file". The reason is passed to the callback of
+** If a replica cannot be opened, SQLite only reports "unable to open database file". The reason is the result of
+** SELECT litestream_last_error() on any connection of the same thread. It is also passed to the callback of
 ** sqlite3_config(SQLITE_CONFIG_LOG, ...) and written to stderr.
 **
 ** Programs that load litestream-vfs.so with sqlite3_load_extension do not need this header.

@@ -45,6 +45,7 @@
 pub mod config;
 #[doc(hidden)]
 pub mod error;
+mod last_error;
 mod lock;
 mod log;
 #[doc(hidden)]

@@ -24,6 +24,8 @@ mod stories {
     #[cfg(unix)]
     mod crowd;
     #[cfg(unix)]
+    mod default_vfs;
+    #[cfg(unix)]
     mod disturbed;
     #[cfg(unix)]
     mod errors;

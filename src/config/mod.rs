@@ -34,6 +34,24 @@ impl From<Moment> for Target {
     }
 }
 
+/// The names of all settings, which are those of their URI parameters.
+pub const SETTINGS: [&str; 14] = [
+    "replica_url",
+    "poll_interval",
+    "cache_size",
+    "disk_cache_size",
+    "time",
+    "txid",
+    "time_travel",
+    "attach",
+    "max_staleness",
+    "open_timeout",
+    "read_timeout",
+    "verify",
+    "write_enabled",
+    "hydration_enabled",
+];
+
 /// The settings of a connection.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
@@ -80,7 +98,10 @@ impl Settings {
         parameter: &dyn Fn(&str) -> Option<String>,
         environment: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Settings, Error> {
-        let setting = |name: &'static str| Setting::find(name, parameter, environment);
+        let setting = |name: &'static str| {
+            debug_assert!(SETTINGS.contains(&name), "{name} is not in SETTINGS");
+            Setting::find(name, parameter, environment)
+        };
         setting("write_enabled").reject_write_access()?;
         setting("hydration_enabled").warn_about_hydration()?;
         Ok(Settings {
@@ -108,6 +129,11 @@ pub fn in_environment(name: &str) -> Option<String> {
 /// Returns whether the environment allows SQL to attach replicas. Applies if the main database is not a replica.
 pub fn attach_in_environment() -> Result<bool, Error> {
     Ok(Setting::find("attach", &|_| None, &in_environment).parse(boolean)?.unwrap_or(true))
+}
+
+/// Returns whether the environment wants the default VFS to open the names of replicas.
+pub fn default_vfs_in_environment() -> Result<bool, Error> {
+    Ok(Setting::find("default_vfs", &|_| None, &in_environment).parse(boolean)?.unwrap_or(false))
 }
 
 fn missing_url() -> Error {

@@ -2,7 +2,7 @@
 //!
 //! Each registers the VFS, creates functions and tables on the connection, and makes SQLite call [`connection_opened`] for
 //! every connection opened later. Nothing else happens before the first replica is opened: no thread is started, no
-//! environment variable is read, there is no I/O.
+//! environment variable but `LITESTREAM_DEFAULT_VFS` is read, there is no I/O.
 
 use super::api::Api;
 pub use super::api::Routines;
@@ -12,6 +12,8 @@ use super::ffi::*;
 use super::guard::guard;
 use super::registration::Registration;
 use super::{open, vfs};
+use crate::config;
+use crate::last_error;
 use std::ffi::{c_char, c_int};
 
 /// The signature of an extension's entry point.
@@ -103,16 +105,33 @@ pub unsafe extern "C" fn connection_opened(
     unsafe { run(error, routines, body) }
 }
 
+/// Which VFS a library becomes the default with, after an entry point of the loadable library has run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DefaultVfs {
+    /// `litestream-default` if `LITESTREAM_DEFAULT_VFS` is on. Otherwise the default does not change.
+    ByEnvironment,
+    /// `litestream-default`.
+    Litestream,
+}
+
 /// The common implementation of the entry points of the loadable library.
 ///
 /// Returns `SQLITE_OK_LOAD_PERMANENTLY`, because SQLite must never unload a VFS, or an error code with its text in `error`.
 ///
 /// # Safety
 /// As for [`connection_opened`].
-pub unsafe fn load(db: *mut Sqlite3, error: *mut *mut c_char, routines: *const Routines) -> c_int {
+pub unsafe fn load(
+    default: DefaultVfs,
+    db: *mut Sqlite3,
+    error: *mut *mut c_char,
+    routines: *const Routines,
+) -> c_int {
     let body = |api: Api| {
         // SAFETY: `db` is null or an open connection of the library of `api`, by the contract of this function.
-        unsafe { prepare(api, db) }?;
+        let registration = unsafe { prepare(api, db) }?;
+        if default == DefaultVfs::Litestream || config::default_vfs_in_environment()? {
+            vfs::make_default(registration)?;
+        }
         // SAFETY: the function lives as long as the process, because the library is never unloaded.
         match unsafe { api.auto_extension(as_auto_extension(connection_opened)) } {
             SQLITE_OK => Ok(SQLITE_OK_LOAD_PERMANENTLY),
@@ -152,7 +171,10 @@ unsafe fn check(registration: &Registration, db: *mut Sqlite3) -> Result<(), Sql
     // SAFETY: `db` is not null, so it is an open connection of this library, and no other thread has it yet.
     let error = unsafe { open::open_failure(registration, db).or_else(|| open::missing_vfs(registration, db)) };
     match error {
-        Some(error) => Err(SqlError { code: code(error.kind(), During::Open), text: error.to_string() }),
+        Some(error) => {
+            last_error::record(&error.to_string());
+            Err(SqlError { code: code(error.kind(), During::Open), text: error.to_string() })
+        }
         None => Ok(()),
     }
 }
@@ -193,7 +215,7 @@ mod tests {
     fn a_host_without_routines_gets_an_error() {
         let mut error = ptr::null_mut();
         // SAFETY: `error` points to room for an address, and null is allowed for the others.
-        let loaded = unsafe { load(ptr::null_mut(), &mut error, ptr::null()) };
+        let loaded = unsafe { load(DefaultVfs::ByEnvironment, ptr::null_mut(), &mut error, ptr::null()) };
         // SAFETY: as in the call above, `error` points to room for an address, and null is allowed for the others.
         let opened = unsafe { connection_opened(ptr::null_mut(), &mut error, ptr::null()) };
         assert_eq!((loaded, opened), (SQLITE_ERROR, SQLITE_ERROR));

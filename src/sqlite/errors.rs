@@ -3,6 +3,7 @@
 use super::api::Api;
 use super::ffi::*;
 use crate::error::{Error, ErrorKind};
+use crate::last_error;
 use crate::store::one_line;
 use std::ffi::c_int;
 
@@ -39,11 +40,16 @@ pub fn code(kind: ErrorKind, during: During) -> c_int {
 pub fn report(api: Api, error: &Error, during: During) -> c_int {
     let code = code(error.kind(), during);
     if error.kind() != ErrorKind::Interrupted {
-        let text = one_line(&error.to_string());
-        tracing::error!("{text}");
-        api.log(code, &text);
+        log_error(api, code, &one_line(&error.to_string()));
     }
     code
+}
+
+/// Writes one line to the log and to `sqlite3_log`, and keeps it for `litestream_last_error()`.
+pub fn log_error(api: Api, code: c_int, line: &str) {
+    last_error::record(line);
+    tracing::error!("{line}");
+    api.log(code, line);
 }
 
 /// An error of a pragma, a function or a table, which SQLite passes to the application as text.

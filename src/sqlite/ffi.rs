@@ -56,7 +56,10 @@ pub type Symbol = Option<unsafe extern "C" fn()>;
 /// `xOpen`.
 pub type OpenMethod = unsafe extern "C" fn(*mut Vfs, *const c_char, *mut SqliteFile, c_int, *mut c_int) -> c_int;
 
-/// `sqlite3_vfs`, version 2. Methods that a VFS may leave out are optional.
+/// `xFullPathname`.
+pub type FullPathnameMethod = unsafe extern "C" fn(*mut Vfs, *const c_char, c_int, *mut c_char) -> c_int;
+
+/// `sqlite3_vfs`, version 3. Methods that a VFS may leave out are optional.
 #[repr(C)]
 pub struct Vfs {
     pub version: c_int,
@@ -68,7 +71,7 @@ pub struct Vfs {
     pub open: OpenMethod,
     pub delete: unsafe extern "C" fn(*mut Vfs, *const c_char, c_int) -> c_int,
     pub access: unsafe extern "C" fn(*mut Vfs, *const c_char, c_int, *mut c_int) -> c_int,
-    pub full_pathname: unsafe extern "C" fn(*mut Vfs, *const c_char, c_int, *mut c_char) -> c_int,
+    pub full_pathname: FullPathnameMethod,
     pub dl_open: Option<unsafe extern "C" fn(*mut Vfs, *const c_char) -> *mut c_void>,
     pub dl_error: Option<unsafe extern "C" fn(*mut Vfs, c_int, *mut c_char)>,
     pub dl_sym: Option<unsafe extern "C" fn(*mut Vfs, *mut c_void, *const c_char) -> Symbol>,
@@ -79,6 +82,10 @@ pub struct Vfs {
     pub get_last_error: Option<unsafe extern "C" fn(*mut Vfs, c_int, *mut c_char) -> c_int>,
     /// Not present in version 1.
     pub current_time_int64: Option<unsafe extern "C" fn(*mut Vfs, *mut i64) -> c_int>,
+    /// Not present in versions 1 and 2, as the following members.
+    pub set_system_call: Option<unsafe extern "C" fn(*mut Vfs, *const c_char, Symbol) -> c_int>,
+    pub get_system_call: Option<unsafe extern "C" fn(*mut Vfs, *const c_char) -> Symbol>,
+    pub next_system_call: Option<unsafe extern "C" fn(*mut Vfs, *const c_char) -> *const c_char>,
 }
 
 /// The callback of `sqlite3_exec`, called for each row.

@@ -11,16 +11,16 @@ use super::sql::tables::Tables;
 use std::ffi::{CStr, c_int};
 
 /// The state of this extension in one SQLite library. Lives as long as the process.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Registration {
     /// The routines of the library.
     pub api: Api,
-    /// The VFS for all files that are not replicas: the default VFS at the time when the extension was loaded.
+    /// The VFS for all files that are not replicas: the default VFS at the time when the VFS with this registration was registered.
     pub default: *mut Vfs,
     /// The functions of the library.
-    pub functions: Functions,
+    pub functions: &'static Functions,
     /// The tables of the library.
-    pub tables: Tables,
+    pub tables: &'static Tables,
 }
 
 impl Registration {

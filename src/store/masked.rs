@@ -34,7 +34,7 @@ const HARMLESS: [&str; 20] = [
 ];
 
 /// Masks the whole URL.
-pub(super) fn masked(url: &str) -> String {
+pub fn masked(url: &str) -> String {
     let (rest, fragment) = cut(url, '#');
     let (base, query) = cut(rest, '?');
     let mut shown = mask_user_info(base, url[base.len()..].contains('@'));

@@ -45,7 +45,7 @@ pub use allowed::{Allowed, UrlVerdict};
 pub use counting::{Counting, Counts};
 pub use error::{StoreError, StoreErrorKind};
 pub use location::{Location, LocationKey};
-pub use masked::one_line;
+pub use masked::{masked, one_line};
 pub use memory::Memory;
 #[cfg(test)]
 pub(crate) use memory::read_range;

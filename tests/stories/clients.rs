@@ -2,32 +2,15 @@
 
 use crate::support::extension::{self, connect, sample_url, uri};
 use crate::support::hosts::Host;
-use crate::support::litestream::{Destination, Primary, Schedule};
+use crate::support::litestream::Destination;
 use crate::support::pages::assert_whole;
-use crate::support::sample::earlier;
-use crate::support::workload;
+use crate::support::sample::{cities, earlier};
 use rusqlite::{Connection, LoadExtensionGuard, OpenFlags};
 use std::env::consts::DLL_SUFFIX;
 use tempfile::TempDir;
 
 fn directory() -> TempDir {
     tempfile::tempdir().expect("a directory")
-}
-
-/// Creates a second replica with a table of cities, which match those of the sample's customers.
-fn cities(dir: &TempDir) -> String {
-    let destination = Destination::directory(&dir.path().join("cities"));
-    let database = dir.path().join("cities.db");
-    let conn = workload::create(&database, "");
-    workload::run(
-        &conn,
-        "CREATE TABLE cities (city TEXT PRIMARY KEY, country TEXT);
-         INSERT INTO cities VALUES ('Lisbon', 'Portugal'), ('Oslo', 'Norway'), ('Nairobi', 'Kenya'), ('Kyoto', 'Japan'),
-             ('Lima', 'Peru'), ('Dublin', 'Ireland'), ('Porto', 'Portugal (north)'), ('Hanoi', 'Vietnam'),
-             ('Tallinn', 'Estonia'), ('Accra', 'Ghana')",
-    );
-    Primary::start(&database, &destination, Schedule::QUIET).sync();
-    destination.url
 }
 
 #[test]
@@ -89,9 +72,9 @@ fn apsw_and_sqlite3_share_a_process() {
 }
 
 #[test]
-fn better_sqlite3_loads_it_and_plain_connections_work() {
+fn better_sqlite3_opens_replicas_by_name_and_plain_databases() {
     let dir = directory();
-    assert_eq!(Host::node("better_sqlite3.js").arg(dir.path()).succeed(), "ok\n");
+    assert_eq!(Host::node("better_sqlite3.js").arg(dir.path()).arg(sample_url()).succeed(), "ok\n");
 }
 
 #[test]

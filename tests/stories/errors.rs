@@ -7,6 +7,7 @@ use crate::support::hosts::Host;
 use crate::support::litestream::{Destination, Primary, Schedule};
 #[cfg(all(feature = "azure", feature = "gcs", feature = "http", feature = "webdav"))]
 use crate::support::recorder::Recorder;
+use crate::support::programs::wait_until;
 use crate::support::s3::S3Server;
 use crate::support::workload;
 #[cfg(all(feature = "azure", feature = "gcs", feature = "http", feature = "webdav"))]
@@ -38,6 +39,10 @@ fn read_all(uri: &str, environment: &[(&str, &str)]) -> Outcome {
     assert!(ended.status.success(), "the host itself failed: {}", ended.stderr);
     assert_eq!(ended.stdout, "", "stdout is empty");
     let result = fs::read_to_string(&outcome).expect("the host wrote how it ended");
+    let reason = fs::read_to_string(outcome.with_extension("reason")).expect("the host wrote the last error");
+    assert_eq!(reason.is_empty(), result == "read", "{result}: {reason:?}");
+    let logged = ended.stderr.lines().rfind(|line| line.contains("ERROR "));
+    assert!(logged.is_none_or(|line| line.ends_with(&reason)), "{reason:?} is not {logged:?}");
     Outcome { result, stderr: ended.stderr }
 }
 
@@ -115,6 +120,25 @@ fn wrong_credentials() {
     );
     outcome.assert_stderr(&["s3://bucket/app", "SignatureDoesNotMatch", "credentials"]);
     assert!(!outcome.stderr.contains("a-wrong-secret"), "secrets are never printed: {}", outcome.stderr);
+}
+
+#[test]
+fn a_failed_poll_is_the_last_error_of_threads_without_one() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let destination = Destination::directory(&dir.path().join("replica"));
+    let database = dir.path().join("app.db");
+    let conn = workload::create(&database, "");
+    workload::run(&conn, workload::STEPS[0]);
+    Primary::start(&database, &destination, Schedule::QUIET).sync();
+    let mut session = Host::session(&destination);
+    let replica = session.open(&destination.url, &[("poll_interval", "50ms")]);
+    assert_eq!(session.query(replica, "SELECT litestream_last_error()"), "None");
+    fs::rename(dir.path().join("replica"), dir.path().join("away")).expect("it is moved");
+    fs::write(dir.path().join("replica"), "a file").expect("a file");
+    wait_until("the last error is that of a poll", || {
+        let text = session.query(replica, "SELECT litestream_last_error()");
+        text.starts_with(&format!("cannot follow {}", destination.url)) && text.contains("not a directory")
+    });
 }
 
 #[test]

@@ -15,6 +15,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("store", &["lock", "ltx", "pread", "process", "progress"]),
     // Modules that several layers share. Errors mention files and stores; the configuration, times and transactions.
     ("lock", &[]),
+    ("last_error", &["lock", "process"]),
     ("log", &["pread", "runtime", "store"]),
     ("pread", &[]),
     ("process", &[]),
@@ -23,9 +24,9 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("error", &["ltx", "store"]),
     ("time", &["error"]),
     ("config", &["error", "ltx", "time"]),
-    ("replica", &["config", "error", "lock", "ltx", "pread", "process", "progress", "runtime", "store", "time"]),
+    ("replica", &["config", "error", "last_error", "lock", "ltx", "pread", "process", "progress", "runtime", "store", "time"]),
     ("uri", &[]),
-    ("sqlite", &["config", "error", "lock", "log", "ltx", "pread", "replica", "runtime", "store", "time"]),
+    ("sqlite", &["config", "error", "last_error", "lock", "log", "ltx", "pread", "replica", "runtime", "store", "time"]),
 ];
 
 /// The module whose unsafe code calls SQLite.

@@ -2,8 +2,9 @@
 
 use super::extension;
 use super::hosts::Host;
-use super::litestream::Destination;
+use super::litestream::{Destination, Primary, Schedule};
 use super::s3::S3Server;
+use super::workload;
 use std::env::consts::DLL_SUFFIX;
 use std::fs;
 use std::path::Path;
@@ -14,6 +15,22 @@ pub fn earlier() -> String {
     let readme = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/sample/README.md")).expect("the README");
     let (_, rest) = readme.split_once("--time '").expect("it shows a time");
     rest.split_once('\'').expect("the time is quoted").0.to_owned()
+}
+
+/// Creates a second replica with a table of cities, which match those of the sample's customers.
+pub fn cities(dir: &TempDir) -> String {
+    let destination = Destination::directory(&dir.path().join("cities"));
+    let database = dir.path().join("cities.db");
+    let conn = workload::create(&database, "");
+    workload::run(
+        &conn,
+        "CREATE TABLE cities (city TEXT PRIMARY KEY, country TEXT);
+         INSERT INTO cities VALUES ('Lisbon', 'Portugal'), ('Oslo', 'Norway'), ('Nairobi', 'Kenya'), ('Kyoto', 'Japan'),
+             ('Lima', 'Peru'), ('Dublin', 'Ireland'), ('Porto', 'Portugal (north)'), ('Hanoi', 'Vietnam'),
+             ('Tallinn', 'Estonia'), ('Accra', 'Ghana')",
+    );
+    Primary::start(&database, &destination, Schedule::QUIET).sync();
+    destination.url
 }
 
 /// Copies the sample's files to a path of the bucket.

@@ -4,7 +4,7 @@
 //! `litestream-vfs.so`. Before that it tries `sqlite3_extension_init`.
 
 use std::ffi::{c_char, c_int};
-use vfs::entry::{Routines, Sqlite3};
+use vfs::entry::{DefaultVfs, Routines, Sqlite3};
 
 /// Loads the extension from `litestream-vfs.so` (`.dylib`, `.dll`).
 ///
@@ -20,7 +20,7 @@ pub unsafe extern "C" fn sqlite3_litestreamvfs_init(
     routines: *const Routines,
 ) -> c_int {
     // SAFETY: the contract of `load` is that of this function, and the arguments are passed unchanged.
-    unsafe { vfs::entry::load(db, error, routines) }
+    unsafe { vfs::entry::load(DefaultVfs::ByEnvironment, db, error, routines) }
 }
 
 /// Loads the extension from `litestream.so`.
@@ -34,7 +34,7 @@ pub unsafe extern "C" fn sqlite3_litestream_init(
     routines: *const Routines,
 ) -> c_int {
     // SAFETY: the contract of `load` is that of this function, and the arguments are passed unchanged.
-    unsafe { vfs::entry::load(db, error, routines) }
+    unsafe { vfs::entry::load(DefaultVfs::ByEnvironment, db, error, routines) }
 }
 
 /// Loads the extension from a file of any other name.
@@ -48,7 +48,23 @@ pub unsafe extern "C" fn sqlite3_extension_init(
     routines: *const Routines,
 ) -> c_int {
     // SAFETY: the contract of `load` is that of this function, and the arguments are passed unchanged.
-    unsafe { vfs::entry::load(db, error, routines) }
+    unsafe { vfs::entry::load(DefaultVfs::ByEnvironment, db, error, routines) }
+}
+
+/// Loads the extension, and makes a VFS the default that opens the names of replicas, such as `litestream:s3://bucket/app`.
+///
+/// For hosts that open names, not URIs. Every name that does not mean a replica goes to the VFS that was the default before.
+///
+/// # Safety
+/// As for [`sqlite3_litestreamvfs_init`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sqlite3_litestreamdefault_init(
+    db: *mut Sqlite3,
+    error: *mut *mut c_char,
+    routines: *const Routines,
+) -> c_int {
+    // SAFETY: the contract of `load` is that of this function, and the arguments are passed unchanged.
+    unsafe { vfs::entry::load(DefaultVfs::Litestream, db, error, routines) }
 }
 
 /// The entry point for C programs that link the static library. They pass it to `sqlite3_auto_extension`.

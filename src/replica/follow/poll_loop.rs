@@ -1,5 +1,6 @@
 //! The task that polls a replica while it has readers.
 
+use crate::last_error;
 use crate::replica::follow::Follower;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
@@ -18,10 +19,14 @@ impl Follower {
                     tracing::warn!("{} can be followed again", self.files.store);
                 }
                 Ok(()) => {}
-                Err(error) if !std::mem::replace(&mut warned, true) => {
-                    tracing::warn!("cannot follow {}: {error}", self.files.store);
+                Err(error) => {
+                    let text = format!("cannot follow {}: {error}", self.files.store);
+                    last_error::record(&text);
+                    match std::mem::replace(&mut warned, true) {
+                        false => tracing::warn!("{text}"),
+                        true => tracing::debug!("{text}"),
+                    }
                 }
-                Err(error) => tracing::debug!("still cannot follow {}: {error}", self.files.store),
             }
         }
     }

@@ -80,14 +80,14 @@ impl Api {
         unsafe { routine!(self, vfs_find)(name.map_or(ptr::null(), CStr::as_ptr)) }
     }
 
-    /// Registers a VFS, but not as the default one. Returns a result code.
+    /// Registers a VFS, as the default one if `is_default`. Returns a result code.
     ///
     /// # Safety
     /// `vfs` lives, and is not moved, for the rest of the process.
-    pub unsafe fn vfs_register(self, vfs: *mut Vfs) -> c_int {
+    pub unsafe fn vfs_register(self, vfs: *mut Vfs, is_default: bool) -> c_int {
         // SAFETY: SQLite keeps `vfs` in its list, which is allowed because it lives as long as the process, by the contract of this
         // function.
-        unsafe { routine!(self, vfs_register)(vfs, 0) }
+        unsafe { routine!(self, vfs_register)(vfs, is_default.into()) }
     }
 
     /// Makes SQLite call `entry` for every connection opened later. Returns a result code.

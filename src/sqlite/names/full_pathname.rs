@@ -1,62 +1,25 @@
 //! `xFullPathname`: the full path of a database, which is also the key of SQLite's shared cache.
 
-use super::meaning::{self, Meaning};
-use super::parameters::parameters;
+use super::meaning::{self, Meaning, Selection};
+use super::parameters;
 use super::path_identity::{self, PathOwner};
+use super::resolved::{ResolvedName, remember};
+use super::text_name::TextName;
 use super::{relocate, unresolved};
 use crate::sqlite::ffi::*;
 use crate::sqlite::registration::Registration;
-use std::cell::RefCell;
 use std::ffi::{CStr, CString, c_char, c_int};
 use std::ptr;
 
-/// A full path, and how it was made from a name.
-#[derive(Clone, Debug)]
-struct ResolvedName {
-    full: CString,
-    /// The path that the default VFS made from the name.
-    nominal: CString,
-    /// Whether the name had no directory part.
-    is_bare: bool,
-    /// Whether the full path is in another directory than `nominal`, because no file can be created there.
-    is_relocated: bool,
-}
-
-thread_local! {
-    /// The last name that this thread resolved. SQLite opens it next.
-    static LAST: RefCell<Option<ResolvedName>> = const { RefCell::new(None) };
-}
-
-/// Returns the resolved name with the full path `full`, if it is the last one that this thread resolved.
-fn last_resolved(full: &CStr) -> Option<ResolvedName> {
-    let last = LAST.try_with(|last| last.borrow().clone()).ok().flatten();
-    last.filter(|last| last.full.as_c_str() == full)
-}
-
-/// Returns the meaning of a name that SQLite opens.
-///
-/// # Safety
-/// `name` is a name that SQLite passed to `xOpen` for a main database file, and the file is not closed.
-pub unsafe fn meaning_of_opened(registration: &Registration, name: *const c_char) -> Meaning {
-    // SAFETY: SQLite passed `name` to `xOpen` for a main database file, by the contract of this function.
-    let parameter = |key: &str| unsafe { registration.api.uri_parameter(name, key) };
-    // SAFETY: `name` is a string, which SQLite keeps until the file is closed.
-    let path = unsafe { CStr::from_ptr(name) };
-    let resolved = last_resolved(path);
-    let (is_bare, path) = resolved.as_ref().map_or((false, path), |resolved| (resolved.is_bare, &*resolved.nominal));
-    meaning::meaning(&parameter, is_bare, || registration.exists(path))
-}
-
-/// Whether a full path that SQLite opens is in another directory than its name says.
-pub fn is_relocated(full: &CStr) -> bool {
-    last_resolved(full).is_some_and(|resolved| resolved.is_relocated)
-}
-
-/// Returns a full path as messages show it: without the changes of [`full_pathname`].
-pub fn displayed(full: &CStr) -> String {
-    let resolved = last_resolved(full);
-    let path = resolved.as_ref().map_or(full, |resolved| &resolved.nominal).to_string_lossy();
-    path_identity::without_suffix(&path).to_owned()
+/// A name that SQLite passes to `xFullPathname`.
+struct GivenName<'a> {
+    selection: Selection,
+    /// The name, or the path in it if it is a text instead of a URI.
+    path: &'a CStr,
+    /// What the name contains, if it is a text instead of a URI.
+    text: Option<&'a TextName>,
+    /// The parameters of its URI. None if the name is not in SQLite's own memory.
+    parameters: Option<&'a [(String, String)]>,
 }
 
 /// Writes the full path of `name` to `out`, and returns a result code. On failure, logs the reason.
@@ -65,63 +28,93 @@ pub fn displayed(full: &CStr) -> String {
 /// The arguments are those of `xFullPathname`.
 pub unsafe fn full_pathname(
     registration: &'static Registration,
+    selection: Selection,
     name: *const c_char,
     room: c_int,
     out: *mut c_char,
 ) -> c_int {
-    // SAFETY: the arguments are those of `xFullPathname`, by the contract of this function.
-    match unsafe { write_full_pathname(registration, name, room, out) } {
+    // SAFETY: `name` is a string, which lives until the call of `xFullPathname` returns.
+    let written = unsafe { CStr::from_ptr(name) };
+    let text = TextName::parse(written);
+    let parameters = match &text {
+        Some(text) => Some(text.parameters.clone()),
+        // SAFETY: `name` was passed to `xFullPathname`, which has not returned.
+        None => unsafe { parameters::parameters(name) },
+    };
+    let path = text.as_ref().map_or(written, |text| &text.path);
+    let given = GivenName { selection, path, text: text.as_ref(), parameters: parameters.as_deref() };
+    if selection == Selection::Default && !meaning::selects_replica(&|key| given.parameter(key)) {
+        remember(None);
+        let default = registration.default;
+        // SAFETY: the default VFS lives as long as the process, and the arguments are those of `xFullPathname`.
+        return unsafe { ((*default).full_pathname)(default, name, room, out) };
+    }
+    // SAFETY: `out` is room for `room` bytes, by the contract of `xFullPathname`.
+    match unsafe { given.write_full_pathname(registration, room, out) } {
         code @ (SQLITE_OK | SQLITE_OK_SYMLINK) => code,
-        // SAFETY: `name` is a string, which lives until the call of `xFullPathname` returns.
-        code => unresolved::report(registration.api, unsafe { CStr::from_ptr(name) }, room, code),
+        code => {
+            let shown = text.map_or_else(|| written.to_string_lossy().into_owned(), |text| text.shown);
+            unresolved::report(registration.api, &shown, room, code)
+        }
     }
 }
 
-/// # Safety
-/// As for [`full_pathname`].
-unsafe fn write_full_pathname(
-    registration: &'static Registration,
-    name: *const c_char,
-    room: c_int,
-    out: *mut c_char,
-) -> c_int {
-    let default = registration.default;
-    // SAFETY: the default VFS lives as long as the process, and the arguments are those of `xFullPathname`.
-    let code = unsafe { ((*default).full_pathname)(default, name, room, out) };
-    if code != SQLITE_OK && code != SQLITE_OK_SYMLINK {
-        return code;
+impl GivenName<'_> {
+    fn parameter(&self, key: &str) -> Option<String> {
+        self.parameters?.iter().find(|(k, _)| k == key).map(|(_, value)| value.clone())
     }
-    // SAFETY: `name` is a string, which lives until the call of `xFullPathname` returns. `out` is one since the default VFS has succeeded.
-    let (written, nominal) = unsafe { (CStr::from_ptr(name), CStr::from_ptr(out).to_owned()) };
-    let is_bare = meaning::is_bare(written);
-    // SAFETY: `name` is a string.
-    let parameters = unsafe { parameters(name) };
-    let meaning = parameters.as_deref().map(|parameters| {
-        let parameter = |key: &str| parameters.iter().find(|(k, _)| k == key).map(|(_, value)| value.clone());
-        meaning::meaning(&parameter, is_bare, || registration.exists(&nominal))
-    });
-    let relocated = match meaning {
-        Some(Meaning::Replica | Meaning::ByRole) => relocate::relocated(&nominal, |path| registration.can_write(path)),
-        _ => None,
-    };
-    let (path, is_relocated) = (relocated.as_deref().unwrap_or(&nominal), relocated.is_some());
-    let identity = meaning::identity(parameters.as_deref().unwrap_or_default());
-    let owner = match meaning {
-        Some(Meaning::Replica) => PathOwner::Replica(&identity),
-        Some(Meaning::ByRole) => PathOwner::ByRole(&identity),
-        Some(Meaning::Local) => PathOwner::Local,
-        None => PathOwner::Unknown,
-    };
-    let Ok(full) = CString::new(path_identity::spell(path.to_bytes(), owner)) else {
-        return SQLITE_CANTOPEN_FULLPATH;
-    };
-    if full.count_bytes() + unresolved::SUFFIX >= usize::try_from(room).unwrap_or(0) {
-        return SQLITE_CANTOPEN_FULLPATH;
+
+    /// Writes the full path to `out`, which is room for `room` bytes. Returns a result code.
+    ///
+    /// # Safety
+    /// `out` and `room` are those of `xFullPathname`.
+    unsafe fn write_full_pathname(&self, registration: &Registration, room: c_int, out: *mut c_char) -> c_int {
+        let default = registration.default;
+        // SAFETY: the default VFS lives as long as the process. The path is a string, and `out` and `room` are those of `xFullPathname`.
+        let code = unsafe { ((*default).full_pathname)(default, self.path.as_ptr(), room, out) };
+        if code != SQLITE_OK && code != SQLITE_OK_SYMLINK {
+            return code;
+        }
+        // SAFETY: the default VFS has succeeded, so it has written a string to `out`.
+        let nominal = unsafe { CStr::from_ptr(out) }.to_owned();
+        let is_bare = meaning::is_bare(self.path);
+        let meaning = self.parameters.map(|_| {
+            meaning::meaning(self.selection, &|key| self.parameter(key), is_bare, || registration.exists(&nominal))
+        });
+        let relocated = match meaning {
+            Some(Meaning::Replica | Meaning::ByRole) => {
+                relocate::relocated(&nominal, |path| registration.can_write(path))
+            }
+            _ => None,
+        };
+        let path = relocated.as_deref().unwrap_or(&nominal);
+        let Ok(full) = CString::new(self.spelled(path.to_bytes(), meaning)) else {
+            return SQLITE_CANTOPEN_FULLPATH;
+        };
+        if full.count_bytes() + unresolved::SUFFIX >= usize::try_from(room).unwrap_or(0) {
+            return SQLITE_CANTOPEN_FULLPATH;
+        }
+        // SAFETY: `out` is room for `room` bytes, and the path with its NUL is shorter, as just checked. `full` is memory of its own.
+        unsafe { ptr::copy_nonoverlapping(full.as_ptr(), out, full.count_bytes() + 1) };
+        let is_relocated = relocated.is_some();
+        remember(Some(ResolvedName { full, nominal, is_bare, is_relocated, text: self.text.cloned() }));
+        // A symbolic link at the path of a replica has no meaning, because the path is not opened.
+        if meaning == Some(Meaning::Replica) { SQLITE_OK } else { code }
     }
-    // SAFETY: `out` is room for `room` bytes, and the path with its NUL is shorter, as just checked. `full` is memory of its own.
-    unsafe { ptr::copy_nonoverlapping(full.as_ptr(), out, full.count_bytes() + 1) };
-    let resolved = ResolvedName { full, nominal, is_bare, is_relocated };
-    let _ = LAST.try_with(|last| last.replace(Some(resolved)));
-    // A symbolic link at the path of a replica has no meaning, because the path is not opened.
-    if meaning == Some(Meaning::Replica) { SQLITE_OK } else { code }
+
+    /// Returns the spelling of a path that distinguishes this database from all others of the VFS.
+    fn spelled(&self, path: &[u8], meaning: Option<Meaning>) -> Vec<u8> {
+        let identity = meaning::identity(self.parameters.unwrap_or_default());
+        let owner = match meaning {
+            // Local files keep their paths, so a replica must not have one of them.
+            Some(Meaning::Replica) if self.selection == Selection::Default => {
+                return path_identity::suffixed(path, &identity);
+            }
+            Some(Meaning::Replica) => PathOwner::Replica(&identity),
+            Some(Meaning::ByRole) => PathOwner::ByRole(&identity),
+            Some(Meaning::Local) => PathOwner::Local,
+            None => PathOwner::Unknown,
+        };
+        path_identity::spell(path, owner)
+    }
 }

@@ -5,6 +5,18 @@ use std::ffi::CStr;
 /// The name of the VFS.
 pub const VFS: &CStr = c"litestream";
 
+/// The name of the VFS that `sqlite3_litestreamdefault_init` makes the default.
+pub const DEFAULT_VFS: &CStr = c"litestream-default";
+
+/// How SQLite chose the VFS for a name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Selection {
+    /// The application named the VFS.
+    Named,
+    /// It is the default VFS. Every name that does not explicitly mean a replica is a local file.
+    Default,
+}
+
 /// The environment variable that names the replica if no URI parameter does.
 const REPLICA_URL: &str = "LITESTREAM_REPLICA_URL";
 
@@ -23,12 +35,21 @@ pub enum Meaning {
     Local,
 }
 
+/// Whether URI parameters mean a replica, whatever the name is.
+pub fn selects_replica(parameter: Parameter<'_>) -> bool {
+    parameter("vfs").is_some_and(|vfs| vfs.as_bytes() == VFS.to_bytes()) || parameter("replica_url").is_some()
+}
+
 /// Returns the meaning of a name with these URI parameters. `is_bare` if it has no directory part, `exists` if there is such a local file.
-pub fn meaning(parameter: Parameter<'_>, is_bare: bool, exists: impl FnOnce() -> bool) -> Meaning {
-    let selects_vfs = parameter("vfs").is_some_and(|vfs| vfs.as_bytes() == VFS.to_bytes());
-    if selects_vfs || parameter("replica_url").is_some() {
+pub fn meaning(
+    selection: Selection,
+    parameter: Parameter<'_>,
+    is_bare: bool,
+    exists: impl FnOnce() -> bool,
+) -> Meaning {
+    if selects_replica(parameter) {
         Meaning::Replica
-    } else if is_bare && is_in_environment() && !exists() {
+    } else if selection == Selection::Named && is_bare && is_in_environment() && !exists() {
         Meaning::ByRole
     } else {
         Meaning::Local
@@ -39,10 +60,11 @@ fn is_in_environment() -> bool {
     std::env::var_os(REPLICA_URL).is_some_and(|url| !url.is_empty())
 }
 
+/// SQLite's own URI parameters that only say how a connection uses the database.
+pub const SQLITE_PARAMETERS: [&str; 5] = ["vfs", "mode", "cache", "psow", "modeof"];
+
 /// Returns a text that is different for names that mean different databases: the replica and the settings that select its content.
-/// SQLite's own parameters are left out, because they only say how a connection uses the database.
 pub fn identity(parameters: &[(String, String)]) -> String {
-    const SQLITE_PARAMETERS: [&str; 5] = ["vfs", "mode", "cache", "psow", "modeof"];
     let mut parameters: Vec<_> =
         parameters.iter().filter(|(key, _)| !SQLITE_PARAMETERS.contains(&key.as_str())).collect();
     // The first of two values for one key counts. The sort is stable, so it stays the first.
@@ -67,10 +89,12 @@ mod tests {
     #[test]
     fn a_uri_parameter_makes_a_name_a_replica() {
         for pair in [("vfs", "litestream"), ("replica_url", "s3://b/p"), ("replica_url", "")] {
-            assert_eq!(meaning(&with(&[pair]), false, || true), Meaning::Replica, "{pair:?}");
+            for selection in [Selection::Named, Selection::Default] {
+                assert_eq!(meaning(selection, &with(&[pair]), false, || true), Meaning::Replica, "{pair:?}");
+            }
         }
         for other in [&[][..], &[("vfs", "unix")], &[("mode", "ro"), ("cache", "shared")], &[("VFS", "litestream")]] {
-            assert_eq!(meaning(&with(other), false, || false), Meaning::Local, "{other:?}");
+            assert_eq!(meaning(Selection::Named, &with(other), false, || false), Meaning::Local, "{other:?}");
         }
     }
 

@@ -6,7 +6,10 @@ mod meaning;
 mod parameters;
 mod path_identity;
 mod relocate;
+mod resolved;
+mod text_name;
 mod unresolved;
 
-pub use full_pathname::{displayed, full_pathname, is_relocated, meaning_of_opened};
-pub use meaning::{Meaning, VFS};
+pub use full_pathname::full_pathname;
+pub use meaning::{DEFAULT_VFS, Meaning, Selection, VFS};
+pub use resolved::{displayed, is_relocated, meaning_of_opened, parameter};

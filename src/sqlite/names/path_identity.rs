@@ -50,6 +50,11 @@ pub fn spell(path: &[u8], owner: PathOwner<'_>) -> Vec<u8> {
     TABLE.spell(path, owner)
 }
 
+/// Returns a path with the hash of a replica's settings. No local file has such a path.
+pub fn suffixed(path: &[u8], settings: &str) -> Vec<u8> {
+    [path, format!("{SUFFIX}{:016x}", hash(&settings)).as_bytes()].concat()
+}
+
 /// Returns a path without the suffix that it has if it is spelled for a replica.
 pub fn without_suffix(path: &str) -> &str {
     path.rsplit_once(SUFFIX).map_or(path, |(path, _)| path)
@@ -77,9 +82,7 @@ impl PathTable {
             (_, PathOwner::Local) => respelled(path, 1),
             (_, PathOwner::ByRole(_)) => respelled(path, 2),
             (_, PathOwner::Unknown) => respelled(path, number + 3),
-            (_, PathOwner::Replica(settings)) => {
-                [path, format!("{SUFFIX}{:016x}", hash(&settings)).as_bytes()].concat()
-            }
+            (_, PathOwner::Replica(settings)) => suffixed(path, settings),
         }
     }
 

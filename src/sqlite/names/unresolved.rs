@@ -2,18 +2,19 @@
 
 use crate::error::{Error, ErrorKind};
 use crate::sqlite::api::Api;
-use std::ffi::{CStr, c_int};
+use crate::sqlite::errors::log_error;
+use crate::store::one_line;
+use std::ffi::c_int;
 
 /// The number of bytes that SQLite appends to the name of a database for the name of its journal. SQLite rejects a name that leaves no room
 /// for them without calling the VFS again.
 pub const SUFFIX: usize = 8;
 
 /// Logs why `xFullPathname` could not resolve `name` to a path of at most `room` bytes. Returns `code`.
-pub fn report(api: Api, name: &CStr, room: c_int, code: c_int) -> c_int {
+pub fn report(api: Api, name: &str, room: c_int, code: c_int) -> c_int {
     crate::log::start();
-    let error = reason(&name.to_string_lossy(), room, code);
-    tracing::error!("{error}");
-    api.log(code, &error.to_string());
+    let text = one_line(&reason(name, room, code).to_string());
+    log_error(api, code, &text);
     code
 }
 

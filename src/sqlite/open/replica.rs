@@ -33,7 +33,7 @@ pub unsafe fn read_name(
     name: *const c_char,
 ) -> Result<(OpenedName, Option<AccessCondition>), Error> {
     // SAFETY: SQLite passed `name` to `xOpen` for a main database file, by the contract of this function.
-    let parameter = |key: &str| unsafe { registration.api.uri_parameter(name, key) };
+    let parameter = |key: &str| unsafe { names::parameter(registration, name, key) };
     let read = Settings::read(parameter).and_then(|settings| {
         let location = Location::parse(&settings.replica_url)?;
         let url = parameter("replica_url").filter(|url| !url.is_empty());

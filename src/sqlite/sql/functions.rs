@@ -8,6 +8,7 @@
 //! | `litestream_set_time(moment[, schema])` | TEXT, moves the schema to a moment and returns the time of its state |
 //! | `litestream_wait(txid[, seconds[, schema]])` | 1 once the replica has the transaction, 0 after the timeout (5 s) |
 //! | `litestream_status([schema])` | TEXT, a JSON object: the status of the replica and of this reader |
+//! | `litestream_last_error()` | TEXT, why the last open, read or poll failed; NULL if none failed |
 //!
 //! `schema` defaults to `main`.
 
@@ -37,7 +38,7 @@ static ROUTINES: [AtomicPtr<Api>; LIBRARIES] = [const { AtomicPtr::new(ptr::null
 type FunctionDef = (&'static CStr, [c_int; 2], c_int, ScalarFunction);
 
 /// The number of functions.
-const FUNCTIONS: usize = 6;
+const FUNCTIONS: usize = 7;
 
 /// The default timeout of `litestream_wait`.
 const WAIT: Duration = Duration::from_secs(5);
@@ -60,6 +61,8 @@ const fn definitions<const LIBRARY: usize>() -> [FunctionDef; FUNCTIONS] {
         // A view or trigger of the database must not be able to move or delay its reader.
         (c"litestream_set_time", [1, 2], SQLITE_DIRECTONLY, set_time::<LIBRARY>),
         (c"litestream_wait", [1, 3], SQLITE_DIRECTONLY, wait::<LIBRARY>),
+        // It names replicas of the process that the database need not know.
+        (c"litestream_last_error", [0, 0], SQLITE_DIRECTONLY, last_error::<LIBRARY>),
     ]
 }
 
@@ -130,6 +133,26 @@ functions! {
     wait(arguments, schema at 2) Ok(ControlOp::Wait { txid: parse_txid(arguments)?, timeout: parse_timeout(arguments)? });
 }
 
+/// `litestream_last_error()`, the only function that needs no replica.
+unsafe extern "C" fn last_error<const LIBRARY: usize>(context: *mut Context, _: c_int, _: *mut *mut Value) {
+    guard("an SQL function", (), || {
+        let api = api_of::<LIBRARY>();
+        // SAFETY: `context` is that of the current call.
+        unsafe {
+            match crate::last_error::last() {
+                Some(text) => api.result_text(context, &text),
+                None => api.result_null(context),
+            }
+        }
+    })
+}
+
+/// Returns the routines of the library that calls an instance of a function.
+fn api_of<const LIBRARY: usize>() -> Api {
+    // SAFETY: `Functions::new` stored a leaked `Api` under this number before `create` registered any function with it.
+    unsafe { *ROUTINES[LIBRARY].load(Ordering::Acquire) }
+}
+
 fn parse_moment(arguments: &[Argument]) -> Result<String, String> {
     match arguments.first() {
         Some(Argument::Text(text)) => Ok(text.to_string_lossy().into_owned()),
@@ -168,8 +191,7 @@ unsafe fn call<const LIBRARY: usize>(
     schema: usize,
 ) {
     guard("an SQL function", (), || {
-        // SAFETY: `Functions::new` stored a leaked `Api` under this number before `create` registered any function with it.
-        let api = unsafe { *ROUTINES[LIBRARY].load(Ordering::Acquire) };
+        let api = api_of::<LIBRARY>();
         // SAFETY: `arguments` has `count` entries, which SQLite keeps until the current call returns.
         let argument = |at: c_int| unsafe { Argument::read(api, *arguments.add(at as usize)) };
         let mut arguments: Vec<Argument> = (0..count).map(argument).collect();

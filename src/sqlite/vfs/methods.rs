@@ -4,7 +4,7 @@ use crate::log;
 use crate::sqlite::errors::{During, report};
 use crate::sqlite::ffi::*;
 use crate::sqlite::guard::guard;
-use crate::sqlite::names::{self, Meaning, journal_names};
+use crate::sqlite::names::{self, Meaning, Selection, journal_names};
 use crate::sqlite::open::undecided::UndecidedFile;
 use crate::sqlite::open::{self};
 use crate::sqlite::registration::Registration;
@@ -12,7 +12,48 @@ use crate::sqlite::{fork, memory};
 use std::ffi::{c_char, c_int, c_void};
 use std::ptr;
 
-pub unsafe extern "C" fn open(
+/// Defines the methods whose result depends on how SQLite chose the VFS.
+macro_rules! by_selection {
+    ($($open:ident, $full_pathname:ident: $selection:expr;)*) => {
+        $(
+            pub unsafe extern "C" fn $open(
+                vfs: *mut Vfs,
+                name: *const c_char,
+                file: *mut SqliteFile,
+                flags: c_int,
+                out_flags: *mut c_int,
+            ) -> c_int {
+                // SAFETY: the arguments are those that SQLite passed to `xOpen`.
+                unsafe { open_file($selection, vfs, name, file, flags, out_flags) }
+            }
+
+            pub unsafe extern "C" fn $full_pathname(
+                vfs: *mut Vfs,
+                name: *const c_char,
+                room: c_int,
+                out: *mut c_char,
+            ) -> c_int {
+                guard("xFullPathname", SQLITE_CANTOPEN, || {
+                    // SAFETY: SQLite calls this method only with the VFS that has it, which this extension registered. The other
+                    // arguments are those of `xFullPathname`.
+                    unsafe { names::full_pathname(Registration::of(vfs), $selection, name, room, out) }
+                })
+            }
+        )*
+    };
+}
+
+by_selection! {
+    open, full_pathname: Selection::Named;
+    open_default, full_pathname_default: Selection::Default;
+}
+
+/// `xOpen` of a VFS that SQLite chose by `selection`.
+///
+/// # Safety
+/// The other arguments are those that SQLite passed to `xOpen` of a VFS that this extension registered.
+unsafe fn open_file(
+    selection: Selection,
     vfs: *mut Vfs,
     name: *const c_char,
     file: *mut SqliteFile,
@@ -30,7 +71,7 @@ pub unsafe extern "C" fn open(
         }
         let meaning = match flags & SQLITE_OPEN_MAIN_DB != 0 && !name.is_null() {
             // SAFETY: with this flag, a name that is not null is that of a main database file.
-            true => unsafe { names::meaning_of_opened(registration, name) },
+            true => unsafe { names::meaning_of_opened(registration, selection, name) },
             false => Meaning::Local,
         };
         if meaning == Meaning::Local {
@@ -89,14 +130,6 @@ pub unsafe extern "C" fn access(vfs: *mut Vfs, name: *const c_char, flags: c_int
     })
 }
 
-pub unsafe extern "C" fn full_pathname(vfs: *mut Vfs, name: *const c_char, room: c_int, out: *mut c_char) -> c_int {
-    guard("xFullPathname", SQLITE_CANTOPEN, || {
-        // SAFETY: SQLite calls this method only with the VFS that has it, which this extension registered. The other arguments are those of
-        // `xFullPathname`.
-        unsafe { names::full_pathname(Registration::of(vfs), name, room, out) }
-    })
-}
-
 /// Defines methods that only call the default VFS. `missing` is the result if the default VFS does not have the method.
 macro_rules! delegated {
     ($($method:ident($($argument:ident: $kind:ty),*) -> $result:ty, missing $missing:expr;)*) => {
@@ -124,4 +157,7 @@ delegated! {
     current_time(out: *mut f64) -> c_int, missing SQLITE_ERROR;
     get_last_error(room: c_int, out: *mut c_char) -> c_int, missing SQLITE_OK;
     current_time_int64(out: *mut i64) -> c_int, missing SQLITE_ERROR;
+    set_system_call(name: *const c_char, call: Symbol) -> c_int, missing SQLITE_NOTFOUND;
+    get_system_call(name: *const c_char) -> Symbol, missing None;
+    next_system_call(name: *const c_char) -> *const c_char, missing ptr::null();
 }

@@ -1,17 +1,18 @@
-//! The VFS `litestream`, and its registration in a SQLite library.
+//! The VFSes `litestream` and `litestream-default`, and their registration in a SQLite library.
 
 mod methods;
 
 use super::api::Api;
 use super::ffi::*;
 use super::file::methods::ReplicaFile;
-use super::names;
+use super::names::{self, Selection};
 use super::open::undecided::UndecidedFile;
 use super::registration::Registration;
 use super::sql::functions::Functions;
 use super::sql::tables::Tables;
+use crate::config;
 use methods::*;
-use std::ffi::c_int;
+use std::ffi::{CStr, c_int};
 use std::ptr;
 
 /// Returns the registration in the library of `api`. Registers the VFS if the library does not have it yet.
@@ -35,34 +36,58 @@ fn register(api: Api) -> Result<&'static Registration, String> {
     if default.is_null() {
         return Err("this program has no default VFS, which litestream-vfs needs for temporary files".to_owned());
     }
-    let (functions, tables) = (Functions::new(api), Tables::new(api));
+    let (functions, tables) = (Box::leak(Box::new(Functions::new(api))), Box::leak(Box::new(Tables::new(api))));
     let registration: &'static Registration = Box::leak(Box::new(Registration { api, default, functions, tables }));
-    // SAFETY: `default` is not null, so it is a registered VFS.
-    let vfs = Box::leak(Box::new(unsafe { new(default, registration) }));
+    register_vfs(registration, names::VFS, Selection::Named)?;
+    if config::default_vfs_in_environment().map_err(|error| error.to_string())? {
+        make_default(registration)?;
+    }
+    Ok(registration)
+}
+
+/// Makes a VFS the default that opens the names of replicas, and passes every other name to the VFS that was the default before. Has
+/// no effect if this was done already.
+pub fn make_default(registration: &Registration) -> Result<(), String> {
+    let api = registration.api;
+    if !api.vfs_find(Some(names::DEFAULT_VFS)).is_null() {
+        return Ok(());
+    }
+    let beneath = Registration { default: api.vfs_find(None), ..*registration };
+    register_vfs(Box::leak(Box::new(beneath)), names::DEFAULT_VFS, Selection::Default)
+}
+
+/// Registers a VFS with a registration.
+fn register_vfs(registration: &'static Registration, name: &'static CStr, selection: Selection) -> Result<(), String> {
+    // SAFETY: the default VFS of a registration is registered.
+    let vfs = Box::leak(Box::new(unsafe { new(registration, name, selection) }));
     // SAFETY: the VFS is leaked, so it lives as long as the process.
-    match unsafe { api.vfs_register(vfs) } {
-        SQLITE_OK => Ok(registration),
-        code => Err(format!("SQLite refused the VFS litestream (result code {code})")),
+    match unsafe { registration.api.vfs_register(vfs, selection == Selection::Default) } {
+        SQLITE_OK => Ok(()),
+        code => Err(format!("SQLite refused the VFS {} (result code {code})", name.to_string_lossy())),
     }
 }
 
-/// Makes the VFS of a registration. Of the optional methods it has those that the default VFS has.
+/// Makes a VFS. Of the optional methods it has those that the default VFS of its registration has.
 ///
 /// # Safety
-/// `default` is a registered VFS.
-unsafe fn new(default: *mut Vfs, registration: &'static Registration) -> Vfs {
+/// The default VFS of the registration is registered.
+unsafe fn new(registration: &'static Registration, name: &'static CStr, selection: Selection) -> Vfs {
+    let default = registration.default;
     // SAFETY: `default` is registered, by the contract of this function, and so lives as long as the process. Every version has
     // the member `version`.
-    let has_int64 = unsafe { (*default).version } >= 2;
-    // SAFETY: the same `default`, which lives as long as the process. `current_time_int64`, which version 1 does not have, is
-    // read only from version 2 on.
+    let version = unsafe { (*default).version }.clamp(1, 3);
+    let (open, full_pathname): (OpenMethod, FullPathnameMethod) = match selection {
+        Selection::Named => (open, full_pathname),
+        Selection::Default => (open_default, full_pathname_default),
+    };
+    // SAFETY: the same `default`, which lives as long as the process. Members that its version does not have are not read.
     unsafe {
         Vfs {
-            version: if has_int64 { 2 } else { 1 },
+            version,
             file_size: (*default).file_size.max(size_of::<ReplicaFile>().max(size_of::<UndecidedFile>()) as c_int),
             max_pathname: (*default).max_pathname,
             next: ptr::null_mut(),
-            name: names::VFS.as_ptr(),
+            name: name.as_ptr(),
             app_data: ptr::from_ref(registration).cast_mut().cast(),
             open,
             delete,
@@ -76,11 +101,10 @@ unsafe fn new(default: *mut Vfs, registration: &'static Registration) -> Vfs {
             sleep: (*default).sleep.and(Some(sleep)),
             current_time: (*default).current_time.and(Some(current_time)),
             get_last_error: (*default).get_last_error.and(Some(get_last_error)),
-            current_time_int64: if has_int64 {
-                (*default).current_time_int64.and(Some(current_time_int64))
-            } else {
-                None
-            },
+            current_time_int64: if version >= 2 { (*default).current_time_int64.and(Some(current_time_int64)) } else { None },
+            set_system_call: if version >= 3 { (*default).set_system_call.and(Some(set_system_call)) } else { None },
+            get_system_call: if version >= 3 { (*default).get_system_call.and(Some(get_system_call)) } else { None },
+            next_system_call: if version >= 3 { (*default).next_system_call.and(Some(next_system_call)) } else { None },
         }
     }
 }
