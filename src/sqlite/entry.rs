@@ -120,12 +120,7 @@ pub enum DefaultVfs {
 ///
 /// # Safety
 /// As for [`connection_opened`].
-pub unsafe fn load(
-    default: DefaultVfs,
-    db: *mut Sqlite3,
-    error: *mut *mut c_char,
-    routines: *const Routines,
-) -> c_int {
+pub unsafe fn load(default: DefaultVfs, db: *mut Sqlite3, error: *mut *mut c_char, routines: *const Routines) -> c_int {
     let body = |api: Api| {
         // SAFETY: `db` is null or an open connection of the library of `api`, by the contract of this function.
         let registration = unsafe { prepare(api, db) }?;

@@ -5,9 +5,9 @@ use crate::stories::conformance::{at, name};
 use crate::support::extension::uri;
 use crate::support::hosts::Host;
 use crate::support::litestream::{Destination, Primary, Schedule};
+use crate::support::programs::wait_until;
 #[cfg(all(feature = "azure", feature = "gcs", feature = "http", feature = "webdav"))]
 use crate::support::recorder::Recorder;
-use crate::support::programs::wait_until;
 use crate::support::s3::S3Server;
 use crate::support::workload;
 #[cfg(all(feature = "azure", feature = "gcs", feature = "http", feature = "webdav"))]

@@ -24,9 +24,15 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("error", &["ltx", "store"]),
     ("time", &["error"]),
     ("config", &["error", "ltx", "time"]),
-    ("replica", &["config", "error", "last_error", "lock", "ltx", "pread", "process", "progress", "runtime", "store", "time"]),
+    (
+        "replica",
+        &["config", "error", "last_error", "lock", "ltx", "pread", "process", "progress", "runtime", "store", "time"],
+    ),
     ("uri", &[]),
-    ("sqlite", &["config", "error", "last_error", "lock", "log", "ltx", "pread", "replica", "runtime", "store", "time"]),
+    (
+        "sqlite",
+        &["config", "error", "last_error", "lock", "log", "ltx", "pread", "replica", "runtime", "store", "time"],
+    ),
 ];
 
 /// The module whose unsafe code calls SQLite.

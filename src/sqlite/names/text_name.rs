@@ -142,7 +142,8 @@ mod tests {
 
     #[test]
     fn no_secret_is_in_the_path_or_shown() {
-        for url in ["sftp://me:hush@host", "nats://hush@host", "webdav://me:hush@host/", "s3://hush:hush@b/a?token=hush"] {
+        for url in ["sftp://me:hush@host", "nats://hush@host", "webdav://me:hush@host/", "s3://me:hush@b/a?token=hush"]
+        {
             let name = CString::new(format!("{SCHEME}{url}")).expect("no NUL");
             let parsed = TextName::parse(&name).expect(url);
             assert!(!format!("{:?} {}", parsed.path, parsed.shown).contains("hush"), "{parsed:?}");
@@ -155,9 +156,14 @@ mod tests {
         let parameters = [("vfs", "litestream"), url, ("mode", "ro")];
         let parsed = parse("file:my%20app.db?vfs=litestream&replica_url=s3%3A%2F%2Fb%2Fp%3Fx%3D1&mode=ro#x");
         assert_eq!(parsed, named("my app.db", &parameters[1..]));
-        assert_eq!(parse("file:///srv/app.db?replica_url=s3://b/p"), named("/srv/app.db", &[("replica_url", "s3://b/p")]));
+        assert_eq!(
+            parse("file:///srv/app.db?replica_url=s3://b/p"),
+            named("/srv/app.db", &[("replica_url", "s3://b/p")])
+        );
         assert_eq!(parse("file:?vfs=litestream"), named("replica.db", &[]));
-        for local in ["file:app.db", "file:app.db?mode=ro", "file:a?vfs=unix", "app.db", "/d/app.db", "a?vfs=litestream"] {
+        for local in
+            ["file:app.db", "file:app.db?mode=ro", "file:a?vfs=unix", "app.db", "/d/app.db", "a?vfs=litestream"]
+        {
             assert_eq!(parse(local), None, "{local}");
         }
     }

@@ -101,7 +101,11 @@ unsafe fn new(registration: &'static Registration, name: &'static CStr, selectio
             sleep: (*default).sleep.and(Some(sleep)),
             current_time: (*default).current_time.and(Some(current_time)),
             get_last_error: (*default).get_last_error.and(Some(get_last_error)),
-            current_time_int64: if version >= 2 { (*default).current_time_int64.and(Some(current_time_int64)) } else { None },
+            current_time_int64: if version >= 2 {
+                (*default).current_time_int64.and(Some(current_time_int64))
+            } else {
+                None
+            },
             set_system_call: if version >= 3 { (*default).set_system_call.and(Some(set_system_call)) } else { None },
             get_system_call: if version >= 3 { (*default).get_system_call.and(Some(get_system_call)) } else { None },
             next_system_call: if version >= 3 { (*default).next_system_call.and(Some(next_system_call)) } else { None },
