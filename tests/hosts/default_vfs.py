@@ -65,18 +65,18 @@ os.remove("local.db")
 
 # A replica and a local file of one name are different databases, also with a shared cache.
 name = url.rstrip("/").rsplit("/", 1)[1]
-apsw.enable_shared_cache(True)
-local = apsw.Connection(os.path.join(directory, name), flags=FLAGS)
-local.execute("CREATE TABLE orders (a)")
-replica = apsw.Connection(f"litestream:{url}", flags=FLAGS)
-equal(one(replica, "SELECT count(*) FROM orders"), 632)
-equal(one(local, "SELECT count(*) FROM orders"), 0)
-equal(one(apsw.Connection(name, flags=FLAGS), "SELECT count(*) FROM orders"), 0)
-apsw.enable_shared_cache(False)
-equal(os.path.realpath(local.filename), os.path.realpath(name))
-replica.close()
-local.close()
-os.remove(name)
+for cache in ("private", "shared"):
+    local = sqlite3.connect(f"file:{name}?cache={cache}", uri=True, isolation_level=None)
+    local.execute("CREATE TABLE orders (a)")
+    by_uri = sqlite3.connect(f"file:{name}?replica_url={encoded}&cache={cache}", uri=True)
+    for replica in (by_uri, sqlite3.connect(f"litestream:{url}")):
+        equal(one(replica, "SELECT count(*) FROM orders"), 632)
+        equal(one(local, "SELECT count(*) FROM orders"), 0)
+        equal(one(sqlite3.connect(name), "SELECT count(*) FROM orders"), 0)
+        replica.close()
+    equal(local.execute("PRAGMA database_list").fetchone()[2], os.path.realpath(name))
+    local.close()
+    os.remove(name)
 
 # A commit to two local databases of a connection to a replica writes a super-journal.
 connection = sqlite3.connect(f"litestream:{url}", isolation_level=None)

@@ -47,7 +47,7 @@ fn ordinary_databases_are_byte_for_byte_the_same_also_after_crashes() {
     let mut killed = 0;
     for seed in 0..SEEDS {
         let kill =
-            [("none", 0), ("statement", 1 + seed * 37), ("commit", 1 + seed), ("wal", 1 + seed / 3)][seed as usize % 4];
+            [("none", 0), ("statement", 3 + seed * 5), ("commit", 1 + seed), ("wal", 1 + seed / 8)][seed as usize % 4];
         let results = BOTH.map(|load| {
             let dir = directory();
             let first = run(dir.path(), load, seed, 120, kill);
