@@ -49,5 +49,5 @@ def primary(request: pytest.FixtureRequest, s3: S3Server, new_primary: Callable[
 @pytest.fixture(scope="session")
 def shop(s3: S3Server) -> str:
     """The sample replica on the S3 server."""
-    s3.put_directory(SAMPLE, "app")
+    s3.put_replica(SAMPLE, "app")
     return "s3://bucket/app"

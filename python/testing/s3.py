@@ -24,7 +24,9 @@ class S3Server:
     """A process that serves the S3 API, with the bucket `bucket`. It ends with this process at the latest."""
 
     def __init__(self) -> None:
-        self.process = subprocess.Popen([sys.executable, "-c", SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        # Its log of requests goes nowhere.
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+        self.process = subprocess.Popen([sys.executable, "-c", SERVER], text=True, **pipes)
         assert self.process.stdout is not None
         port = self.process.stdout.readline().strip()
         assert port, "the S3 server did not start"
@@ -45,14 +47,14 @@ class S3Server:
     def put(self, key: str, content: bytes = b"") -> None:
         """Writes an object. An empty key makes the bucket."""
         request = urllib.request.Request(f"{self.endpoint}/{BUCKET}/{key}".rstrip("/"), content, method="PUT")
+        request.add_header("Content-Type", "application/octet-stream")
         request.add_header("Authorization", "AWS4-HMAC-SHA256 Credential=reader/20260101/us-east-1/s3/aws4_request")
         urllib.request.urlopen(request, timeout=LIMIT).close()
 
-    def put_directory(self, directory: Path, prefix: str) -> None:
-        """Writes each file below `directory` as an object below `prefix`."""
-        for path in sorted(directory.rglob("*")):
-            if path.is_file():
-                self.put(f"{prefix}/{path.relative_to(directory).as_posix()}", path.read_bytes())
+    def put_replica(self, directory: Path, path: str) -> None:
+        """Copies a replica from a directory to this path of the bucket, where Litestream names levels differently."""
+        for file in sorted(directory.glob("ltx/*/*.ltx")):
+            self.put(f"{path}/{int(file.parent.name):04x}/{file.name}", file.read_bytes())
 
     def close(self) -> None:
         assert self.process.stdin is not None and self.process.stdout is not None

@@ -49,7 +49,7 @@ def load(connection: Any) -> None:
 def unavailable() -> sqlite3.NotSupportedError:
     """Returns the error for a Python that cannot load extensions."""
     return sqlite3.NotSupportedError(
-        f"the module sqlite3 of {sys.executable} is built without extension loading: install pysqlite3-binary (Linux) or apsw, "
+        f"the module sqlite3 of {sys.executable} is built without extension loading: install pysqlite3 or apsw, "
         "or use a Python that can load extensions, such as Debian's or Homebrew's"
     )
 
