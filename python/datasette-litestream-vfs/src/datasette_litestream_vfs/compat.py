@@ -1,0 +1,136 @@
+"""The differences between Datasette 0.65 and 1.0."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import sqlite3
+import threading
+from typing import Any
+
+from datasette.database import Database
+from datasette.utils import check_connection
+from datasette.utils.asgi import Forbidden
+
+TRAVEL = "litestream-time-travel"
+
+try:
+    from datasette.resources import DatabaseResource
+except ImportError:
+    DatabaseResource = None
+
+ONE = DatabaseResource is not None
+
+
+class _Tracking(Database):
+    """A database whose connections are closed with it, and whose reads all go through `read`."""
+
+    def track(self, connection: sqlite3.Connection) -> None:
+        raise NotImplementedError
+
+    def read(self, function: Any, connection: sqlite3.Connection) -> Any:
+        return function(connection)
+
+
+class _ReaderOfOne(_Tracking):
+    def track(self, connection: sqlite3.Connection) -> None:
+        self._all_connections.append(connection)
+
+    async def _execute_fn(self, fn: Any) -> Any:
+        return await super()._execute_fn(lambda connection: self.read(fn, connection))
+
+
+class _ReaderOfZero(_Tracking):
+    """Keeps the connections of its threads itself. Datasette 0.65 keeps them by the name of the database, without end."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._local = threading.local()
+
+    def track(self, connection: sqlite3.Connection) -> None:
+        self._all_file_connections.append(connection)
+
+    async def execute_fn(self, fn: Any) -> Any:
+        if fn is check_connection:
+            # Datasette 0.65 does not start if this fails. A replica can be unavailable for a while.
+            return None
+
+        def in_thread() -> Any:
+            connection = getattr(self._local, "connection", None)
+            if connection is None:
+                connection = self.connect()
+                self.ds._prepare_connection(connection, self.name)
+                self._local.connection = connection
+            return self.read(fn, connection)
+
+        if self.ds.executor is None:
+            return in_thread()
+        return await asyncio.get_running_loop().run_in_executor(self.ds.executor, in_thread)
+
+
+Reader = _ReaderOfOne if ONE else _ReaderOfZero
+
+
+async def may_travel(datasette: Any, actor: Any, name: str) -> bool:
+    """Returns whether the actor may read past states of the database."""
+    if ONE:
+        return await datasette.allowed(action=TRAVEL, resource=DatabaseResource(name), actor=actor)
+    return await datasette.permission_allowed(actor, TRAVEL, resource=name, default=False)
+
+
+async def ensure_visible(datasette: Any, actor: Any, name: str) -> None:
+    """Raises `Forbidden` if the actor may not see the database."""
+    if ONE:
+        await datasette.ensure_permission(action="view-database", resource=DatabaseResource(name), actor=actor)
+        return
+    visible, _ = await datasette.check_visibility(actor, permissions=[("view-database", name), "view-instance"])
+    if not visible:
+        raise Forbidden("view-database")
+
+
+def database_config(datasette: Any, name: str) -> dict[str, Any]:
+    """Returns the configuration of a database: in 1.0 `databases` of the configuration, in 0.65 of the metadata."""
+    source = datasette.config if ONE else datasette._metadata_local
+    return (source.get("databases") or {}).get(name) or {}
+
+
+def presentation(config: dict[str, Any]) -> dict[str, Any]:
+    """Returns a copy of the configuration of a database without its permissions and queries."""
+    permissions = {"allow", "allow_sql", "permissions"}
+    copied = {key: value for key, value in config.items() if key not in {*permissions, "queries"}}
+    copied["tables"] = {
+        table: {key: value for key, value in settings.items() if key not in permissions}
+        for table, settings in (config.get("tables") or {}).items()
+    }
+    return copy.deepcopy(copied)
+
+
+async def added(datasette: Any, name: str, like: str) -> None:
+    """Makes Datasette present a database that was added at run time like another one."""
+    if not ONE:
+        # The hook get_metadata does it.
+        return
+    datasette.config.setdefault("databases", {})[name] = presentation(database_config(datasette, like))
+    # Datasette looks for new databases at most once a second, and not while it looks already.
+    internal = datasette.get_internal_database()
+    for _ in range(100):
+        await datasette.refresh_schemas(force=True)
+        if (await internal.execute("SELECT 1 FROM catalog_databases WHERE database_name = ?", [name])).rows:
+            return
+        await asyncio.sleep(0.02)
+
+
+async def removed(datasette: Any, database: Any) -> None:
+    """Removes a database that was added at run time, closes its connections and forgets its tables."""
+    datasette.remove_database(database.name)
+    if ONE:
+        datasette.config["databases"].pop(database.name, None)
+        return
+    database.close()
+
+    def forget(connection: sqlite3.Connection) -> None:
+        with connection:
+            for table in ("tables", "columns", "foreign_keys", "indexes", "databases"):
+                connection.execute(f"DELETE FROM {table} WHERE database_name = ?", [database.name])
+
+    await datasette.get_database("_internal").execute_write_fn(forget)

@@ -1,0 +1,105 @@
+"""Stores that do not respond, and replicas that cannot be opened."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from datasette.utils import StartupError
+from datasette_litestream_vfs import database
+from testing.stalling import StallingServer
+from testing.waiting import wait_until
+
+
+# The notes do not fit into this cache.
+LITTLE_KEPT = {"cache_size": "1MB", "disk_cache_size": "0", "poll_interval": "1h"}
+LENGTH = [{"length": 3000 * 1400}]
+SCAN = "select sum(length(note)) as length from notes"
+
+
+@pytest.fixture
+def server(new_primary: Callable[..., Any]) -> Any:
+    """A web server with a replica that is too large to be read at once."""
+    primary = new_primary()
+    primary.execute("CREATE TABLE notes (note TEXT)")
+    primary.execute(
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000) "
+        "INSERT INTO notes SELECT hex(randomblob(700)) FROM n"
+    )
+    primary.sync()
+    with StallingServer(primary.config.parent / "replica") as server:
+        yield server
+
+
+def test_a_time_limit_ends_queries_that_wait_for_the_network(new_site: Callable[..., Any], server: Any, shop: Any) -> None:
+    site = new_site(
+        {"slow": {"url": server.url, "read_timeout": "1h", **LITTLE_KEPT}, "shop": {"url": shop.url}},
+        settings={"sql_time_limit_ms": 1000, "num_sql_threads": 2},
+    )
+    wait_until("the notes are read", lambda: _rows_or_none(site) == LENGTH)
+    server.stall()
+
+    async def four_at_once() -> list[Any]:
+        scans = [SCAN.replace("select", f"select {number} as number,") for number in range(4)]
+        return await asyncio.gather(*(site.start(f"/slow.json?sql={quote(scan)}") for scan in scans))
+
+    # Nothing else ends these: the server never answers, and read_timeout is an hour.
+    for response in site.run(four_at_once()):
+        assert response.status_code == 400, response.text
+        assert "time limit" in response.text
+    assert site.sql("shop", "select 1 as one") == [{"one": 1}]
+    server.go_on()
+    wait_until("the notes are read again", lambda: _rows_or_none(site) == LENGTH)
+
+
+def test_an_error_says_what_the_store_did(new_site: Callable[..., Any], server: Any) -> None:
+    site = new_site({"slow": {"url": server.url, "read_timeout": "300ms", **LITTLE_KEPT}}, settings={"sql_time_limit_ms": 60000})
+    assert site.sql("slow", SCAN) == LENGTH
+    server.stall()
+    response = site.get(f"/slow.json?sql={quote(SCAN)}")
+    server.go_on()
+    assert "disk I/O error: " in response.text and server.url.partition("//")[2] in response.text
+
+
+def test_other_databases_work_without_a_replica(new_site: Callable[..., Any], shop: Any) -> None:
+    site = new_site({"gone": {"url": "http://127.0.0.1:1/app", "open_timeout": "300ms"}, "shop": {"url": shop.url}})
+    assert site.get("/shop/orders").status_code == 200
+    for page in ("/gone", "/gone/orders", "/"):
+        response = site.get(page)
+        assert response.status_code >= 400, page
+        assert "127.0.0.1:1" in response.text
+    status = site.json("/gone/-/litestream.json")
+    assert "127.0.0.1:1" in status["error"]
+    assert "127.0.0.1:1" in site.get("/gone/-/litestream").text
+
+
+def test_a_replica_that_returns_is_read(new_site: Callable[..., Any], server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "RETRY_SECONDS", 0.2)
+    server.refuse()
+    site = new_site({"slow": {"url": server.url, "open_timeout": "300ms"}})
+    assert site.json("/slow/-/litestream.json")["error"]
+    server.go_on()
+    wait_until("the replica is open", lambda: site.json("/slow/-/litestream.json")["error"] is None)
+    assert site.sql("slow", "select count(*) as n from notes") == [{"n": 3000}]
+
+
+@pytest.mark.parametrize(
+    ("databases", "message"),
+    [
+        ({"shop": {}}, "the database 'shop' needs a `url`"),
+        ({"shop": {"url": "file:///x", "cache": "1MB"}}, "unknown setting 'cache' of the database 'shop'"),
+        ({"shop": {"url": "file:///x", "attach": "on"}}, "unknown setting 'attach' of the database 'shop'"),
+        ({"_memory": {"url": "file:///x"}}, "there is already a database '_memory'"),
+    ],
+)
+def test_a_wrong_configuration_is_an_error_at_start(new_site: Callable[..., Any], databases: Any, message: str) -> None:
+    with pytest.raises(StartupError, match=message):
+        new_site(databases)
+
+
+def _rows_or_none(site: Any) -> Any:
+    response = site.get(f"/slow.json?sql={quote(SCAN)}&_shape=array")
+    return response.json() if response.status_code == 200 else None

@@ -1,0 +1,68 @@
+"""What the SQL of strangers can do, and what it cannot."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+MOVES = [
+    "select litestream_set_time('2020-01-01')",
+    "select litestream_set_time('LATEST', 'main') from orders",
+    "with moved as (select litestream_set_time('1 hour ago')) select * from moved",
+    "select * from pragma_litestream_time('2020-01-01')",
+    "pragma litestream_time = '2020-01-01'",
+    "explain pragma litestream_txid = '0000000000000001'",
+]
+OPENS = [
+    "attach 'file:x.db?vfs=litestream&replica_url=file:///tmp/other' as other",
+    "attach 'file:x.db?vfs=litestream&time=2020-01-01' as past",
+    "attach '/etc/passwd' as local",
+    "vacuum into '/tmp/copy.db'",
+    "select load_extension('litestream-vfs')",
+]
+
+
+@pytest.mark.parametrize("sql", [*MOVES, *OPENS, "select * from litestream_verify"])
+def test_the_editor_refuses(site: Any, sql: str) -> None:
+    before = site.sql("shop", "select litestream_txid() as txid")
+    response = site.run(site.datasette.client.get("/shop.json", params={"sql": sql}, follow_redirects=True))
+    assert response.status_code == 400, response.text
+    assert site.sql("shop", "select litestream_txid() as txid") == before
+
+
+@pytest.mark.parametrize(
+    ("sql", "message"),
+    [
+        ("PRAGMA litestream_time = '2020-01-01'", "time_travel"),
+        ("SELECT litestream_set_time('2020-01-01')", "time_travel"),
+        ("ATTACH 'file:x.db?vfs=litestream&replica_url=file:///tmp/other' AS other", "not authorized"),
+        ("ATTACH ':memory:' AS local", "not authorized"),
+        ("VACUUM INTO 'copy.db'", "authorization denied"),
+        ("SELECT * FROM litestream_verify", "litestream_verify"),
+    ],
+)
+def test_connections_refuse_what_the_editor_would_let_through(site: Any, sql: str, message: str) -> None:
+    database = site.datasette.get_database("shop")
+    with pytest.raises(sqlite3.DatabaseError, match=message):
+        site.run(database.execute_fn(lambda connection: connection.execute(sql).fetchall()))
+
+
+def test_the_editor_shows_the_state(site: Any, shop: Any) -> None:
+    assert site.sql("shop", "select litestream_txid() as txid, litestream_time() as time") == [
+        {"txid": shop.now.txid, "time": shop.now.time}
+    ]
+    history = site.sql("shop", "select txid from litestream_history limit 1")
+    assert history == [{"txid": shop.now.txid}]
+    changed = site.sql("shop", f"select name from litestream_changes('{shop.then.txid}') where name = 'orders'")
+    assert changed == [{"name": "orders"}]
+
+
+def test_a_url_shows_no_secrets(new_site: Callable[..., Any], tmp_path: Path) -> None:
+    site = new_site({"shop": {"url": "webdav://me:hunter2@127.0.0.1:1/app", "open_timeout": "300ms"}})
+    for page in ("/shop", "/shop/-/litestream", "/shop/-/litestream.json", "/-/databases.json", "/"):
+        assert "hunter2" not in site.get(page).text
+    assert "127.0.0.1:1" in site.get("/shop/-/litestream").text

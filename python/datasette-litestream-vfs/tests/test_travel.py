@@ -1,0 +1,197 @@
+"""Past states: who may read them, and that their pages are complete."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import quote
+
+import datasette
+import pytest
+from datasette_litestream_vfs import travel
+
+ROOT = {"id": "root"}
+CLERK = {"id": "clerk"}
+ONE = not datasette.__version__.startswith("0.")
+CUSTOMERS = [{"id": 1, "name": "Ada"}, {"id": 2, "name": "Grace"}]
+
+
+def past(site: Any, shop: Any, rest: str = "", actor: Any = ROOT) -> str:
+    """Opens the earlier state, and returns the path of a page of it."""
+    response = site.get(f"/shop?_at={shop.then.time}", actor, follow=False)
+    assert response.status_code == 302, response.text
+    return response.headers["location"] + rest
+
+
+def test_rows_of_a_past_state(traveller: Any, shop: Any) -> None:
+    rows = traveller.rows("/shop/orders.json", ROOT, _at=shop.then.time, _size="max")
+    assert [tuple(row.values()) for row in rows] == shop.then.orders
+    assert len(traveller.rows("/shop/orders.json", _size="max")) == len(shop.now.orders)
+
+
+def test_the_url_of_a_past_state_has_its_time(traveller: Any, shop: Any) -> None:
+    expected = f"/shop~40{shop.then.time.replace(':', '~3A').replace('.', '~2E')}/orders.json?_size=3&_sort=id"
+    for at in (shop.then.time, shop.then.txid, shop.then.time.replace("T", " ").rstrip("Z")):
+        response = traveller.get(f"/shop/orders.json?_size=3&_at={quote(at)}&_sort=id", ROOT, follow=False)
+        assert (response.status_code, response.headers["location"]) == (302, expected)
+
+
+def test_a_url_works_in_a_new_process(new_site: Callable[..., Any], traveller: Any, shop: Any) -> None:
+    path = past(traveller, shop, "/orders.json?_shape=array&_size=max")
+    other = new_site({"shop": {"url": shop.url, "allow_time_travel": ROOT}})
+    assert [tuple(row.values()) for row in other.get(path, ROOT).json()] == shop.then.orders
+    assert other.get(path).status_code == 403
+
+
+def test_the_newest_state(traveller: Any, shop: Any) -> None:
+    for at in ("LATEST", ""):
+        response = traveller.get(f"/shop/orders?_at={at}", ROOT, follow=False)
+        assert (response.status_code, response.headers["location"]) == (302, "/shop/orders")
+    leave = past(traveller, shop, "/orders.json?_at=latest&_size=1")
+    assert traveller.get(leave, ROOT, follow=False).headers["location"] == "/shop/orders.json?_size=1"
+
+
+def test_every_page_works_in_the_past(traveller: Any, shop: Any) -> None:
+    root = past(traveller, shop)
+    for rest in ("", "/orders", "/orders/40", "/open_orders", "/coupons", "/coupons/SPRING", "?sql=select+1"):
+        response = traveller.get(root + rest, ROOT)
+        assert response.status_code == 200, rest
+        newest = f"/shop{rest}" if not rest.startswith("?") else "/shop"
+        assert f"This is shop as of {shop.then.time}, a past state." in response.text, rest
+        assert f'href="{newest}' in response.text, rest
+    assert [table["name"] for table in traveller.json(root + ".json", ROOT)["tables"] if table["name"] == "coupons"]
+    assert "past state" not in traveller.get("/shop/orders", ROOT).text
+
+
+def test_links_of_a_past_page_stay_in_the_past(traveller: Any, shop: Any) -> None:
+    root = past(traveller, shop)
+    page = traveller.get(root + "/orders?_facet=status&_size=5", ROOT).text
+    links = {link for link in re.findall(r'href="([^"]*)"', page) if "/orders" in link and link.startswith("/")}
+    assert "/shop/orders?_facet=status&amp;_size=5" in links
+    for link in links - {"/shop/orders?_facet=status&amp;_size=5"}:
+        assert link.startswith(root), link
+
+
+def test_facets_search_and_csv_of_a_past_state(traveller: Any, shop: Any) -> None:
+    root = past(traveller, shop)
+    results = traveller.json(root + "/orders.json", ROOT, _facet="status", _extra="facet_results")["facet_results"]
+    facet = results.get("results", results)["status"]["results"]
+    assert sum(result["count"] for result in facet) == len(shop.then.orders)
+    assert [row["id"] for row in traveller.rows(root + "/orders.json", ROOT, _search="37")] == [37]
+    rows = list(csv.reader(io.StringIO(traveller.get(root + "/orders.csv?_stream=on", ROOT).text)))
+    assert rows[1:] == [[str(value) for value in row] for row in shop.then.orders]
+
+
+def test_sql_of_a_past_state_cannot_leave_it(traveller: Any, shop: Any) -> None:
+    root = past(traveller, shop)
+    (row,) = traveller.rows(root + ".json", ROOT, sql="select count(*) as n, litestream_txid() as txid from orders")
+    assert row == {"n": len(shop.then.orders), "txid": shop.then.txid}
+    response = traveller.get(root + ".json?sql=select+litestream_set_time('LATEST')", ROOT)
+    assert response.status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("at", "message"), [("2001-01-01", "earliest"), ("soon", "ago"), ("00000000000fffff", "00000000000fffff")]
+)
+def test_a_wrong_time_is_explained(traveller: Any, at: str, message: str) -> None:
+    response = traveller.get(f"/shop?_at={at}", ROOT)
+    assert response.status_code == 400
+    assert message in response.text
+
+
+def test_nobody_may_travel_by_default(site: Any, shop: Any) -> None:
+    for actor in (None, ROOT):
+        response = site.get(f"/shop/orders?_at={shop.then.time}", actor)
+        assert response.status_code == 403
+        assert "litestream-time-travel" in response.text
+    assert site.get(f"/shop@{shop.then.txid}/orders").status_code == 403
+
+
+@pytest.mark.parametrize("allow", [True, {"unauthenticated": True}])
+def test_everybody_may_travel_if_allowed(new_site: Callable[..., Any], shop: Any, allow: Any) -> None:
+    site = new_site({"shop": {"url": shop.url, "allow_time_travel": allow}})
+    assert len(site.rows("/shop/orders.json", None, _at=shop.then.time, _size="max")) == len(shop.then.orders)
+
+
+def test_a_past_state_is_hidden_from_others(traveller: Any, shop: Any) -> None:
+    """Also while somebody else reads it."""
+    root = past(traveller, shop)
+    name = f"shop@{shop.then.time}"
+    assert traveller.get(root + "/orders", ROOT).status_code == 200
+    for page in ("", "/orders", "/orders/1", "/orders.csv", ".json?sql=select+1", "/open_orders"):
+        assert traveller.get(root + page).status_code == 403, page
+        assert traveller.get(root + page, CLERK).status_code == 403, page
+    for actor in (None, ROOT):
+        assert name not in traveller.get("/", actor).text
+        assert name not in traveller.get("/.json", actor).text
+
+
+def test_a_past_state_has_the_permissions_of_its_database(traveller: Any, new_site: Callable[..., Any], shop: Any) -> None:
+    root = past(traveller, shop)
+    assert traveller.get("/shop/customers", ROOT).status_code == 403
+    assert traveller.get(root + "/customers", ROOT).status_code == 403
+    assert traveller.get(root + "/customers.csv", ROOT).status_code == 403
+    assert "customers" not in [table["name"] for table in traveller.json(root + ".json", ROOT)["tables"]]
+    allowed = {"databases": {"shop": {"allow": CLERK, "allow_sql": ROOT}}}
+    site = new_site({"shop": {"url": shop.url, "allow_time_travel": {"id": ["root", "clerk"]}}}, config=allowed)
+    assert site.get(f"/shop?_at={shop.then.time}", ROOT).status_code == 403
+    root = past(site, shop, actor=CLERK)
+    assert site.rows(root + "/customers.json", CLERK) == CUSTOMERS
+    assert site.get(root + "/customers", ROOT).status_code == 403
+    assert site.get(root + ".json?sql=select+1", CLERK).status_code == 403
+
+
+def test_a_past_state_is_presented_like_its_database(new_site: Callable[..., Any], shop: Any) -> None:
+    config = {"databases": {"shop": {"tables": {"customers": {"hidden": True}, "orders": {"size": 7}}}}}
+    site = new_site({"shop": {"url": shop.url, "allow_time_travel": True}}, config=config)
+    root = past(site, shop)
+    hidden = {table["name"] for table in site.json(root + ".json")["tables"] if table["hidden"]}
+    assert "customers" in hidden and "orders" not in hidden
+    assert len(site.rows(root + "/orders.json")) == 7
+
+
+def test_few_past_states_are_kept(new_site: Callable[..., Any], long: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(travel, "KEPT", 2)
+    site = new_site({"shop": {"url": long.url, "allow_time_travel": True}})
+    before = set(site.datasette.databases)
+    for _ in range(2):
+        for count in (1, 5, 9, 13):
+            (row,) = site.rows("/shop.json", sql="select count(*) as n from orders", _at=long.txids[count - 1])
+            assert row == {"n": count}
+        assert len(set(site.datasette.databases) - before) == 2
+
+
+def test_a_state_that_is_being_read_is_kept(traveller: Any, shop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(travel, "KEPT", 1)
+    root = past(traveller, shop)
+    pasts = traveller.datasette._litestream_vfs.pasts
+    pasts.enter(f"shop@{shop.then.time}")
+    busy = traveller.get(f"/shop?_at={shop.now.txid}", ROOT)
+    assert busy.status_code == 503
+    assert traveller.get(root + "/orders", ROOT).status_code == 200
+    pasts.leave(f"shop@{shop.then.time}")
+    assert traveller.get(f"/shop?_at={shop.now.txid}", ROOT).status_code == 200
+
+
+def test_a_base_url_is_kept(new_site: Callable[..., Any], shop: Any) -> None:
+    site = new_site({"shop": {"url": shop.url, "allow_time_travel": True}}, settings={"base_url": "/data/"})
+    location = site.get(f"/shop/orders.json?_at={shop.then.txid}", follow=False).headers["location"]
+    assert location.startswith("/data/shop~40")
+    rows = site.get(location[len("/data") :] + "?_shape=array&_size=max").json()
+    assert len(rows) == len(shop.then.orders)
+
+
+def permission_blocks() -> list[dict[str, Any]]:
+    """Datasette 1.0 has blocks for every permission, at two places."""
+    block = {"permissions": {"litestream-time-travel": ROOT}}
+    return [block, {"databases": {"shop": block}}] if ONE else []
+
+
+def test_permission_blocks_allow_it(new_site: Callable[..., Any], shop: Any) -> None:
+    for config in permission_blocks():
+        site = new_site({"shop": {"url": shop.url}}, config=config)
+        assert len(site.rows("/shop/orders.json", ROOT, _at=shop.then.time, _size="max")) == len(shop.then.orders)
+        assert site.get(f"/shop?_at={shop.then.time}", CLERK).status_code == 403
