@@ -1,0 +1,28 @@
+"""pandas."""
+
+import sqlite3
+import threading
+
+import pandas
+
+loader = sqlite3.connect(":memory:")
+loader.enable_load_extension(True)
+loader.execute("SELECT load_extension('./litestream-vfs', 'sqlite3_litestreamdefault_init')")
+print("loads yes")
+
+# docs
+db = sqlite3.connect("file:app.db?vfs=litestream&replica_url=s3://bucket/app", uri=True)
+orders = pandas.read_sql("SELECT * FROM orders", db)
+past = pandas.read_sql("SELECT * FROM orders", sqlite3.connect("litestream:s3://bucket/app?time=2026-01-31T12:00:00Z"))
+# end
+print("uri", len(orders))
+print("name", len(pandas.read_sql("SELECT * FROM orders", sqlite3.connect("litestream:s3://bucket/app"))))
+pandas.read_sql("PRAGMA litestream_time = '2026-01-31T12:00:00Z'", db)
+print("time", len(past), len(pandas.read_sql("SELECT * FROM orders", db)))
+
+input("ready\n")
+threading.Timer(1, db.interrupt).start()
+try:
+    pandas.read_sql("SELECT sum(length(hex(content))) FROM documents", db)
+except pandas.errors.DatabaseError as error:
+    print("interrupt", error.__cause__)
