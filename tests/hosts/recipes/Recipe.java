@@ -39,7 +39,7 @@ public class Recipe {
         System.in.read();
         Statement statement = named.createStatement();
         var timer = Executors.newSingleThreadScheduledExecutor();
-        timer.schedule(() -> { statement.cancel(); return null; }, 1, TimeUnit.SECONDS);
+        timer.schedule(() -> { statement.cancel(); return null; }, 2, TimeUnit.SECONDS);
         try {
             statement.executeQuery("SELECT sum(length(hex(content))) FROM documents").next();
         } catch (SQLException error) {

@@ -30,7 +30,7 @@ db.pragma("litestream_time", "2026-01-31T12:00:00Z")
 print("time", orders(past), orders(db))
 
 input("ready\n")
-threading.Timer(1, uri.interrupt).start()
+threading.Timer(2, uri.interrupt).start()
 try:
     uri.execute("SELECT sum(length(hex(content))) FROM documents").fetchall()
 except apsw.InterruptError as error:

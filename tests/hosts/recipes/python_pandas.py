@@ -21,7 +21,7 @@ pandas.read_sql("PRAGMA litestream_time = '2026-01-31T12:00:00Z'", db)
 print("time", len(past), len(pandas.read_sql("SELECT * FROM orders", db)))
 
 input("ready\n")
-threading.Timer(1, db.interrupt).start()
+threading.Timer(2, db.interrupt).start()
 try:
     pandas.read_sql("SELECT sum(length(hex(content))) FROM documents", db)
 except pandas.errors.DatabaseError as error:

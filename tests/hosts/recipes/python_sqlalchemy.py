@@ -35,7 +35,7 @@ with past.connect() as connection:
 
 with engine.connect() as connection:
     input("ready\n")
-    threading.Timer(1, connection.connection.driver_connection.interrupt).start()
+    threading.Timer(2, connection.connection.driver_connection.interrupt).start()
     try:
         connection.execute(text("SELECT sum(length(hex(content))) FROM documents"))
     except OperationalError as error:

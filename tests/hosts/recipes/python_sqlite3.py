@@ -27,7 +27,7 @@ db.execute("PRAGMA litestream_time = '2026-01-31T12:00:00Z'").fetchall()
 print("time", orders(past), orders(db))
 
 input("ready\n")
-threading.Timer(1, named.interrupt).start()
+threading.Timer(2, named.interrupt).start()
 try:
     named.execute("SELECT sum(length(hex(content))) FROM documents").fetchall()
 except sqlite3.OperationalError as error:

@@ -24,7 +24,7 @@ db.execute("PRAGMA litestream_time = '2026-01-31T12:00:00Z'").fetchall()
 print("time", past["orders"].count, db["orders"].count)
 
 input("ready\n")
-threading.Timer(1, uri.conn.interrupt).start()
+threading.Timer(2, uri.conn.interrupt).start()
 try:
     list(uri.query("SELECT sum(length(hex(content))) FROM documents"))
 except sqlite3.OperationalError as error:

@@ -62,7 +62,7 @@ int main(void) {
   fflush(stdout);
   getchar();
   signal(SIGALRM, interrupt);
-  alarm(1);
+  alarm(2);
   sqlite3_exec(named, "SELECT sum(length(hex(content))) FROM documents", NULL, NULL, NULL);
   printf("interrupt %s\n", sqlite3_errmsg(named));
   return 0;

@@ -56,7 +56,7 @@ func main() {
 
 	fmt.Println("ready")
 	bufio.NewReader(os.Stdin).ReadString('\n')
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
 	var length int
 	err = named.QueryRowContext(ctx, "SELECT sum(length(hex(content))) FROM documents").Scan(&length)

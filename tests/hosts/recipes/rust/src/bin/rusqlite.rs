@@ -30,7 +30,7 @@ fn main() -> Result<()> {
     std::io::stdin().read_line(&mut String::new()).expect("a line");
     let handle = named.get_interrupt_handle();
     std::thread::spawn(move || {
-        std::thread::sleep(Duration::from_secs(1));
+        std::thread::sleep(Duration::from_secs(2));
         handle.interrupt();
     });
     let ended = named.query_row("SELECT sum(length(hex(content))) FROM documents", [], |_| Ok(()));

@@ -31,7 +31,7 @@ async fn main() -> Result<()> {
 
     println!("ready");
     std::io::stdin().read_line(&mut String::new()).expect("a line");
-    let end = Instant::now() + Duration::from_secs(1);
+    let end = Instant::now() + Duration::from_secs(2);
     uri.lock_handle().await?.set_progress_handler(1000, move || Instant::now() < end);
     let read = sqlx::query("SELECT sum(length(hex(content))) FROM documents").execute(&mut uri).await;
     println!("interrupt {}", read.expect_err("an interrupted statement"));
