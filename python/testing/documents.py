@@ -27,13 +27,14 @@ class Block:
 class Document:
     """A document whose blocks run in `directory`, each in a process of its own, with these additional variables.
 
-    `replace` contains texts that occur in blocks, and what to use instead, for example a time that the test's replica has.
+    `python` is the interpreter, by default that of the tests; programs next to it come first. `replace` contains texts that occur in blocks, and what to use instead, for example a time that the test's replica has.
     """
 
     path: Path
     directory: Path
     environment: dict[str, str] = field(default_factory=dict)
     replace: dict[str, str] = field(default_factory=dict)
+    python: Path = Path(sys.executable)
 
     def blocks(self, *languages: str) -> list[Block]:
         """Returns the blocks in these languages, in order."""
@@ -50,9 +51,8 @@ class Document:
 
     def run(self, block: Block) -> str:
         """Runs a `python` or `sh` block, compares its output with the text block after it, and returns the output."""
-        commands = {"python": [sys.executable, "-c"], "sh": ["bash", "-euo", "pipefail", "-c"]}
-        # `python` and the programs that pip installed are those of this environment.
-        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        commands = {"python": [str(self.python), "-c"], "sh": ["bash", "-euo", "pipefail", "-c"]}
+        path = f"{self.python.parent}{os.pathsep}{os.environ['PATH']}"
         environment = {**os.environ, "PATH": path, **self.environment}
         ended = subprocess.run(
             [*commands[block.language], block.text],

@@ -66,7 +66,11 @@ def last_error() -> str | None:
     It explains a "disk I/O error" of a query. A later success does not clear it.
 
     >>> import litestream_vfs_rs
-    >>> litestream_vfs_rs.last_error()
+    >>> try:
+    ...     litestream_vfs_rs.connect("s3://bucket/nothing", open_timeout=0)
+    ... except litestream_vfs_rs.OpenError:
+    ...     litestream_vfs_rs.last_error()
+    '...no backup is found at s3://bucket/nothing...'
     """
     module = _library.usable()
     _library.load_once(module)
@@ -92,7 +96,7 @@ def _last_error(module: Any) -> str | None:
 
 def _open_error(module: Any, error: Exception) -> OpenError:
     base = type(error)
-    kind = OpenError if issubclass(OpenError, base) else type("OpenError", (OpenError, base), {"__module__": __name__})
+    kind: type[OpenError] = OpenError if issubclass(OpenError, base) else type("OpenError", (OpenError, base), {"__module__": __name__})
     opened = kind(_last_error(module) or str(error))
     for name in ("sqlite_errorcode", "sqlite_errorname", "result", "extendedresult"):
         if hasattr(error, name):

@@ -1,0 +1,64 @@
+"""The SQLAlchemy dialect."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+
+import pytest
+from sqlalchemy import URL, MetaData, QueuePool, create_engine, inspect, select, text
+from sqlalchemy.exc import ArgumentError, OperationalError
+from testing import MOMENT, SAMPLE, Primary, S3Server
+
+
+def test_settings_and_parameters_of_the_replica_url_are_told_apart(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    s3.put_replica(SAMPLE, "engine")
+    monkeypatch.delenv("AWS_ENDPOINT_URL_S3")
+    url = f"litestream+sqlite:///s3://bucket/engine?endpoint={s3.endpoint}&region=us-east-1&time={MOMENT}&cache_size=96MB"
+    engine = create_engine(url)
+    with engine.connect() as connection:
+        assert connection.scalar(text("SELECT count(*) FROM orders")) == 400
+        assert connection.scalar(text("SELECT cache_size FROM litestream_status")) == 96 << 20
+    engine.dispose()
+
+
+def test_reflection_and_the_expression_language(shop: str) -> None:
+    engine = create_engine(f"litestream+sqlite:///{shop}")
+    assert {"customers", "orders", "products"} <= set(inspect(engine).get_table_names())
+    tables = MetaData()
+    tables.reflect(engine)
+    products = tables.tables["products"]
+    with engine.connect() as connection:
+        assert connection.execute(select(products.c.name).where(products.c.id == 1)).scalar_one() == "Classic Coffee"
+    engine.dispose()
+
+
+def test_a_pool_follows_the_primary(primary: Primary) -> None:
+    primary.execute("CREATE TABLE t (x)")
+    primary.sync()
+    engine = create_engine(URL.create("litestream+sqlite", database=primary.url.split("?")[0]), pool_size=2)
+    assert type(engine.pool) is QueuePool
+    for expected in (1, 2, 3):
+        primary.execute("INSERT INTO t VALUES (1)")
+        txid = primary.sync()
+        with engine.connect() as connection, engine.connect() as other:
+            for each in (connection, other):
+                assert each.scalar(text("SELECT litestream_wait(:txid, 20)"), {"txid": txid}) == 1
+                each.rollback()
+                assert each.scalar(text("SELECT count(*) FROM t")) == expected
+    engine.dispose()
+
+
+def test_connect_args_are_arguments_of_connect(shop: str) -> None:
+    moment = datetime.fromisoformat(MOMENT.replace("Z", "+00:00")).astimezone(timezone.utc)
+    engine = create_engine(f"litestream+sqlite:///{shop}", connect_args={"time": moment, "timeout": 3})
+    with engine.connect() as connection:
+        assert connection.scalar(text("SELECT count(*) FROM orders")) == 400
+        assert connection.scalar(text("PRAGMA busy_timeout")) == 3000
+    engine.dispose()
+
+
+def test_errors_have_the_reason(shop: str) -> None:
+    with pytest.raises(OperationalError, match="no backup is found at s3://bucket/nothing"):
+        create_engine("litestream+sqlite:///s3://bucket/nothing?open_timeout=0").connect()
+    with pytest.raises(ArgumentError, match="names no replica"):
+        create_engine("litestream+sqlite://").connect()

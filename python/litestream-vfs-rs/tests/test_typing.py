@@ -1,0 +1,44 @@
+"""The type hints."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from testing import SAMPLE
+
+PACKAGE = SAMPLE.parents[1] / "python/litestream-vfs-rs"
+USE = """
+from datetime import timedelta
+import sqlite3
+import litestream_vfs_rs
+
+db: sqlite3.Connection = litestream_vfs_rs.connect("s3://b/a", time_travel=False, read_timeout=timedelta(seconds=1), txid=3, timeout=2)
+litestream_vfs_rs.connect("s3://b/a", cachesize="1MB")
+litestream_vfs_rs.connect("s3://b/a", verify="half")
+litestream_vfs_rs.connect("s3://b/a", time=3)
+reveal_type(litestream_vfs_rs.last_error())
+"""
+
+
+def mypy(*arguments: object) -> str:
+    command = [sys.executable, "-m", "mypy", "--strict", "--no-error-summary", "--cache-dir", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300).stdout
+
+
+def test_the_package_is_typed_strictly(tmp_path: Path) -> None:
+    # The Django part needs Django.
+    source = PACKAGE / "src/litestream_vfs_rs"
+    assert mypy(tmp_path, "--exclude", "/django/", source, PACKAGE / "hatch_build.py") == ""
+
+
+def test_the_installed_package_tells_type_checkers_its_types(tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(USE)
+    lines = [line.split(": ", 1)[1] for line in mypy(tmp_path / "cache", program).splitlines() if " defined in " not in line]
+    assert len(lines) == 4, lines
+    assert lines[0].startswith('error: Unexpected keyword argument "cachesize"')
+    assert lines[1].startswith('error: Argument "verify" to "connect" has incompatible type')
+    assert lines[2].startswith('error: Argument "time" to "connect" has incompatible type "int"')
+    assert lines[3] == 'note: Revealed type is "str | None"'
