@@ -28,10 +28,11 @@ def pytest_configure(config: pytest.Config) -> None:
 class Site:
     """A Datasette in this process. Each request is complete when its method returns."""
 
-    def __init__(self, databases: dict[str, Any], config: Any = None, settings: Any = None, **plugin: Any) -> None:
+    def __init__(self, databases: dict[str, Any], config: Any = None, settings: Any = None, crossdb: bool = False, **plugin: Any) -> None:
         config = {**(config or {}), "plugins": {PLUGIN: {"databases": databases, **plugin}}}
         self._loop = asyncio.new_event_loop()
-        self.datasette = datasette.app.Datasette([], settings=settings, **{"config" if ONE else "metadata": config})
+        configuration = {"config" if ONE else "metadata": config}
+        self.datasette = datasette.app.Datasette([], settings=settings, crossdb=crossdb, **configuration)
 
     def begin(self) -> None:
         """Calls the hooks of the start."""

@@ -58,7 +58,9 @@ class Browser:
 
     def __init__(self) -> None:
         options = webdriver.ChromeOptions()
-        options.binary_location = next(filter(None, map(shutil.which, ("chromium", "google-chrome", "chromium-browser"))))
+        binary = next(filter(None, map(shutil.which, ("chromium", "google-chrome"))), None)
+        if binary is not None:
+            options.binary_location = binary
         for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--hide-scrollbars", "--window-size=1000,900"):
             options.add_argument(argument)
         service = webdriver.ChromeService(shutil.which("chromedriver"))

@@ -60,6 +60,19 @@ def test_the_sql_editor_runs_queries(site: Any, shop: Any) -> None:
     assert "<td" in site.get("/shop?sql=select+id+from+orders").text
 
 
+def test_it_works_without_threads(new_site: Callable[..., Any], shop: Any) -> None:
+    site = new_site({"my shop": {"url": shop.url, "allow_time_travel": True}}, settings={"num_sql_threads": 0})
+    assert len(site.rows("/my+shop/orders.json", _size="max")) == len(shop.now.orders)
+    assert len(site.rows("/my+shop/orders.json", _size="max", _at=shop.then.time)) == len(shop.then.orders)
+
+
+def test_it_is_no_file(new_site: Callable[..., Any], shop: Any) -> None:
+    site = new_site({"shop": {"url": shop.url}}, crossdb=True)
+    assert site.get("/shop.db").status_code == 404
+    assert "shop.db" not in site.get("/shop").text
+    assert [row["name"] for row in site.sql("_memory", "select name from pragma_database_list")] == ["main"]
+
+
 def test_it_follows_the_primary(new_site: Callable[..., Any], new_primary: Callable[..., Primary]) -> None:
     primary = new_primary()
     primary.execute("CREATE TABLE orders (id INTEGER PRIMARY KEY)")

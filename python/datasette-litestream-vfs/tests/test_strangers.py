@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 MOVES = [
-    "select litestream_set_time('2020-01-01')",
+    "select litestream_set_time('now')",
     "select litestream_set_time('LATEST', 'main') from orders",
     "with moved as (select litestream_set_time('1 hour ago')) select * from moved",
     "select * from pragma_litestream_time('2020-01-01')",
@@ -59,6 +59,13 @@ def test_the_editor_shows_the_state(site: Any, shop: Any) -> None:
     assert history == [{"txid": shop.now.txid}]
     changed = site.sql("shop", f"select name from litestream_changes('{shop.then.txid}') where name = 'orders'")
     assert changed == [{"name": "orders"}]
+
+
+def test_a_time_limit_ends_a_query_that_waits_for_a_transaction(new_site: Callable[..., Any], shop: Any) -> None:
+    site = new_site({"shop": {"url": shop.url}}, settings={"sql_time_limit_ms": 100})
+    response = site.get("/shop.json?sql=select+litestream_wait(1000000,+3600)")
+    assert response.status_code == 400
+    assert "time limit" in response.text
 
 
 def test_a_url_shows_no_secrets(new_site: Callable[..., Any], tmp_path: Path) -> None:

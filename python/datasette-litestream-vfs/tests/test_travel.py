@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+import sqlite3
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
@@ -12,10 +13,13 @@ from urllib.parse import quote
 import datasette
 import pytest
 from datasette_litestream_vfs import travel
+from datasette_litestream_vfs.database import ReplicaDatabase
 
 ROOT = {"id": "root"}
 CLERK = {"id": "clerk"}
 ONE = not datasette.__version__.startswith("0.")
+# Pages that list databases or tables.
+LISTS = ["/", "/.json", *(["/-/databases.json", "/-/jump.json", "/-/schema.json"] if ONE else ["/-/metadata.json"])]
 CUSTOMERS = [{"id": 1, "name": "Ada"}, {"id": 2, "name": "Grace"}]
 
 
@@ -125,8 +129,9 @@ def test_a_past_state_is_hidden_from_others(traveller: Any, shop: Any) -> None:
         assert traveller.get(root + page).status_code == 403, page
         assert traveller.get(root + page, CLERK).status_code == 403, page
     for actor in (None, ROOT):
-        assert name not in traveller.get("/", actor).text
-        assert name not in traveller.get("/.json", actor).text
+        for page in LISTS:
+            response = traveller.get(page, actor)
+            assert (response.status_code, name in response.text) == (200, False), page
 
 
 def test_a_past_state_has_the_permissions_of_its_database(traveller: Any, new_site: Callable[..., Any], shop: Any) -> None:
@@ -164,6 +169,28 @@ def test_few_past_states_are_kept(new_site: Callable[..., Any], long: Any, monke
         assert len(set(site.datasette.databases) - before) == 2
 
 
+def test_connections_to_a_removed_state_are_closed(traveller: Any, shop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(travel, "KEPT", 1)
+    opened = []
+    track = ReplicaDatabase.track
+    monkeypatch.setattr(ReplicaDatabase, "track", lambda self, made: (opened.append((self.name, made)), track(self, made)))
+    past(traveller, shop)
+    assert traveller.rows("/shop/orders.json", ROOT, _at=shop.then.time)
+    assert traveller.rows("/shop/orders.json", ROOT, _at=shop.now.time)
+    closed = [connection for name, connection in opened if name == f"shop@{shop.then.time}"]
+    assert closed
+    for connection in closed:
+        with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+            connection.execute("SELECT 1")
+
+
+def test_queries_of_the_configuration_are_not_in_the_past(new_site: Callable[..., Any], shop: Any) -> None:
+    config = {"databases": {"shop": {"queries": {"one": "select 1 as one"}}}}
+    site = new_site({"shop": {"url": shop.url, "allow_time_travel": True}}, config=config)
+    assert site.rows("/shop/one.json") == [{"one": 1}]
+    assert site.get(past(site, shop, "/one")).status_code == 404
+
+
 def test_a_state_that_is_being_read_is_kept(traveller: Any, shop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(travel, "KEPT", 1)
     root = past(traveller, shop)
@@ -182,6 +209,19 @@ def test_a_base_url_is_kept(new_site: Callable[..., Any], shop: Any) -> None:
     assert location.startswith("/data/shop~40")
     rows = site.get(location[len("/data") :] + "?_shape=array&_size=max").json()
     assert len(rows) == len(shop.then.orders)
+
+
+def restricted_actors() -> list[dict[str, Any]]:
+    """Datasette 1.0 has actors, such as those of API tokens, that are restricted to a database."""
+    actions = ["view-database", "view-table", "litestream-time-travel"]
+    return [{**ROOT, "_r": {"d": {"shop": actions}}}] if ONE else []
+
+
+def test_a_restriction_to_a_database_does_not_include_its_past(traveller: Any, shop: Any) -> None:
+    root = past(traveller, shop)
+    for actor in restricted_actors():
+        assert traveller.get("/shop/orders", actor).status_code == 200
+        assert traveller.get(root + "/orders", actor).status_code == 403
 
 
 def permission_blocks() -> list[dict[str, Any]]:
