@@ -60,5 +60,7 @@ def runner(store, moment, tmp_path_factory):
         if path.is_file():
             path.write_text(path.read_text().replace(MOMENT, moment))
     library = Path(os.environ["RECIPES_LIBRARY"])
-    shutil.copy(library, directory / f"litestream-vfs{library.suffix}")
+    # SQLite adds the suffix of the system. PHP needs a suffix, and its recipe has that of Linux.
+    for suffix in {library.suffix, ".so"}:
+        shutil.copy(library, directory / f"litestream-vfs{suffix}")
     return Runner(directory, store)
