@@ -1,0 +1,78 @@
+/** Settings of a replica: those of docs/configuration.md, in camel case. Without a setting, its environment variable applies. */
+export interface ReplicaSettings {
+    /** The state to read: RFC 3339, `1 hour ago`, or a Date. */
+    time?: string | Date
+    /** The transaction to read, 16 hexadecimal digits. */
+    txid?: string
+    /** Whether SQL can move the connection to another state. Default true. */
+    timeTravel?: boolean
+    /** The time between two polls, for example `500ms`. Default `1s`. */
+    pollInterval?: string
+    /** The limit of the page cache in memory, in bytes or with a unit. Default `64MB`. */
+    cacheSize?: string | number
+    /** The limit of the temporary file for pages. Default `1GB`. */
+    diskCacheSize?: string | number
+    /** A read fails if the replica has not confirmed its state for this long. Default none. */
+    maxStaleness?: string
+    /** The longest time that opening waits. Default `10s`. */
+    openTimeout?: string
+    /** The longest time that a read waits without progress. Default `30s`. */
+    readTimeout?: string
+    /** `full` checks every file completely before its first page is used. */
+    verify?: 'off' | 'full'
+    /** Whether SQL can attach replicas. Default true. */
+    attach?: boolean
+}
+
+/** `Database` of better-sqlite3 or bun:sqlite, or `DatabaseSync` of node:sqlite. */
+export type DatabaseClass = new (...args: any[]) => { close(): unknown }
+
+/** The options of the second argument of a host's constructor. */
+export type HostOptions<D extends DatabaseClass> = Extract<NonNullable<ConstructorParameters<D>[1]>, object>
+
+/**
+ * Opens a replica, and returns a read-only database. Loads the extension when it is first called.
+ * @param Database `Database` of better-sqlite3 or bun:sqlite, or `DatabaseSync` of node:sqlite.
+ * @param url The URL of the replica. If undefined, `LITESTREAM_REPLICA_URL`.
+ * @param options Settings of the replica, and options of the host's constructor.
+ * @throws {ReplicaError} if the replica cannot be opened.
+ */
+export function open<D extends DatabaseClass>(
+    Database: D,
+    url: string | URL | undefined,
+    options?: ReplicaSettings & HostOptions<D>
+): InstanceType<D>
+
+/** A connection that can load extensions. */
+export interface ExtensionLoader {
+    loadExtension(path: string, entryPoint?: string): unknown
+}
+
+/**
+ * Loads the extension, for all connections of the process that are opened later.
+ * @param options `defaultVfs` makes names of replicas work wherever the host opens a name.
+ */
+export function load(db: ExtensionLoader, options?: { defaultVfs?: boolean }): void
+
+/** Returns the path of the library, for any program that loads SQLite extensions. */
+export function getLoadablePath(): string
+
+/** Returns a name that opens the replica, for programs that open databases themselves. */
+export function replicaName(url: string | URL | undefined, settings?: ReplicaSettings): string
+
+/** A connection that runs SQL. */
+export interface StatementSource {
+    prepare(sql: string): { get(): unknown }
+}
+
+/** Returns why an open, a read or a poll failed last on this thread, or null. */
+export function lastError(db: StatementSource): string | null
+
+/** A failed open or read of a replica. The message ends with the reason. */
+export class ReplicaError extends Error {
+    /** The code of the host's error, for example `SQLITE_CANTOPEN`. */
+    readonly code: string
+    /** The error of the host. */
+    readonly cause: Error
+    constructor(error: Error, reason: string)
+}

@@ -1,0 +1,3 @@
+import commonjs from './index.js'
+
+export const { ReplicaError, getLoadablePath, lastError, load, open, replicaName } = commonjs

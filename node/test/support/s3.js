@@ -1,0 +1,37 @@
+'use strict'
+// An S3 server with one bucket.
+
+const { spawn } = require('node:child_process')
+const { once } = require('node:events')
+const path = require('node:path')
+const { ENVIRONMENT, cleanEnvironment } = require('./environment')
+
+const PYTHON = path.join(ENVIRONMENT, 'javascript', 'venv', 'bin', 'python3')
+const SERVER = `
+import sys
+from moto.server import ThreadedMotoServer
+server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+server.start()
+print(server.get_host_and_port()[1], flush=True)
+sys.stdin.read()
+`
+
+/** Starts a server. It ends with this process at the latest. */
+async function startS3() {
+    const server = spawn(PYTHON, ['-c', SERVER], { env: cleanEnvironment(), stdio: ['pipe', 'pipe', 'ignore'] })
+    const [port] = await once(server.stdout, 'data')
+    const endpoint = `http://127.0.0.1:${`${port}`.trim()}`
+    const headers = { authorization: 'AWS4-HMAC-SHA256 Credential=reader/20260101/us-east-1/s3/aws4_request' }
+    const created = await fetch(`${endpoint}/bucket`, { method: 'PUT', headers })
+    if (!created.ok) throw new Error(`no bucket: ${created.status}`)
+    const environment = { AWS_ACCESS_KEY_ID: 'reader', AWS_SECRET_ACCESS_KEY: 'not-a-secret' }
+    return {
+        url: (name) => `s3://bucket/${name}?endpoint=${endpoint}&region=us-east-1`,
+        environment,
+        // With these variables, s3://bucket is on this server.
+        reader: { ...environment, AWS_ENDPOINT_URL_S3: endpoint, AWS_REGION: 'us-east-1' },
+        stop: () => server.stdin.end()
+    }
+}
+
+module.exports = { startS3 }

@@ -1,0 +1,28 @@
+// Each line compiles, except those that are marked as errors.
+import { DatabaseSync } from 'node:sqlite'
+import Database from 'better-sqlite3'
+import { ReplicaError, getLoadablePath, lastError, load, open, replicaName } from 'litestream-vfs-rs'
+
+const better: Database.Database = open(Database, 's3://bucket/app', { time: new Date(), cacheSize: 1e6, verbose: console.log })
+const sync: DatabaseSync = open(DatabaseSync, new URL('s3://bucket/app'), { attach: false, readBigInts: true })
+const fromEnvironment: DatabaseSync = open(DatabaseSync, undefined)
+const path: string = getLoadablePath()
+const name: string = replicaName('s3://bucket/app', { verify: 'full' })
+const reason: string | null = lastError(better) ?? lastError(sync)
+
+load(better, { defaultVfs: true })
+load(sync)
+try {
+    open(Database, name)
+} catch (error) {
+    if (error instanceof ReplicaError) console.log(error.code.length, error.cause.message, path, reason, fromEnvironment)
+}
+
+// @ts-expect-error: an unknown option
+open(Database, 's3://bucket/app', { cache_size: '1MB' })
+// @ts-expect-error: an option of another host
+open(Database, 's3://bucket/app', { readBigInts: true })
+// @ts-expect-error: a connection is not a class
+open(better, 's3://bucket/app')
+// @ts-expect-error: a duration has a unit
+replicaName('s3://bucket/app', { pollInterval: 1 })

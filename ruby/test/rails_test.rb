@@ -1,0 +1,66 @@
+# frozen_string_literal: true
+
+# The configuration for Rails in docs/ruby.md, with Active Record.
+
+require "active_record"
+require "erb"
+require "yaml"
+require_relative "sample"
+
+BLOCKS = File.read("#{ROOT}/docs/ruby.md").scan(/^```(\w+)\n(.*?)^```$/m).to_h { |_, code| [code[/\A# (\S+)/, 1], code] }
+
+# What Active Record asks of Rails.
+module Rails
+  def self.root = APPLICATION
+end
+
+APPLICATION = Dir.mktmpdir
+Minitest.after_run { FileUtils.rm_rf(APPLICATION) }
+Dir.mkdir("#{APPLICATION}/storage")
+
+eval(BLOCKS.fetch("config/initializers/litestream.rb")) # rubocop:disable Security/Eval
+configuration = BLOCKS.fetch("config/database.yml").gsub("s3://bucket/app", SAMPLE).sub("2026-01-31T12:00:00Z", EARLIER)
+ActiveRecord::Base.configurations = YAML.safe_load(ERB.new(configuration).result)
+ActiveRecord::Base.legacy_connection_handling = false
+ActiveRecord::ConnectionHandling::DEFAULT_ENV.singleton_class.define_method(:call) { "production" }
+eval(BLOCKS.fetch("app/models/replica_record.rb")) # rubocop:disable Security/Eval
+
+class PastRecord < ActiveRecord::Base
+  self.abstract_class = true
+  connects_to database: { writing: :past, reading: :past }
+end
+
+class Product < ReplicaRecord; end
+
+class PastProduct < PastRecord
+  self.table_name = "products"
+end
+
+class Note < ActiveRecord::Base
+  establish_connection :primary
+end
+
+class RailsTest < Minitest::Test
+  def test_models_read_the_replica
+    assert_equal 632, Order.count
+    assert_equal Product.all.map(&:price).sum, Product.sum(:price)
+    assert_operator PastProduct.sum(:price), :<, Product.sum(:price)
+  end
+
+  def test_the_replica_is_not_written
+    assert_raises(ActiveRecord::ReadOnlyError) { Order.delete_all }
+  end
+
+  def test_the_primary_is_an_ordinary_database
+    Note.connection.create_table(:notes) { |table| table.string :text }
+    Note.create!(text: "tea")
+    assert_equal ["tea"], Note.pluck(:text)
+    assert_equal ["production.sqlite3"], Dir.children("#{APPLICATION}/storage")
+  end
+
+  def test_a_replica_that_cannot_be_opened
+    database = LitestreamVfsRs.name("file://#{APPLICATION}/missing", open_timeout: 0)
+    assert_raises(SQLite3::CantOpenException) { ActiveRecord::Base.sqlite3_connection(adapter: "sqlite3", database: database, readonly: true) }
+    assert_match(/no backup is found/, LitestreamVfsRs.last_error)
+  end
+end
