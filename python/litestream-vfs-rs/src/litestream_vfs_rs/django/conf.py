@@ -1,0 +1,82 @@
+"""The setting `LITESTREAM`, and the databases that it describes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.db import DEFAULT_DB_ALIAS
+
+ENGINE = "litestream_vfs_rs.django.db.backend"
+PRIMARY = DEFAULT_DB_ALIAS
+MAX_LAG = 60.0
+WAIT = 0.1
+SOCKET = "/var/run/litestream.sock"
+
+
+def get_vfs_databases(litestream: Mapping[str, Any] | None = None) -> dict[str, dict[str, Any]]:
+    """Returns an entry of `DATABASES` for each replica of `LITESTREAM["vfs"]`.
+
+    While a settings module is being executed, `LITESTREAM` is the variable of the module that calls this function. It can also be
+    the argument.
+    """
+    if litestream is None:
+        litestream = _litestream(sys._getframe(1).f_globals)
+    return {
+        alias: {"ENGINE": ENGINE, "NAME": url, "TEST": {"MIRROR": PRIMARY}}
+        for alias, url in litestream.get("vfs", {}).items()
+        if isinstance(url, str)
+    }
+
+
+def _litestream(caller: Mapping[str, Any]) -> Mapping[str, Any]:
+    if settings.configured:
+        return _settings()
+    if "LITESTREAM" not in caller:
+        raise ImproperlyConfigured(
+            f"get_vfs_databases() finds no LITESTREAM in {caller.get('__name__')}: assign LITESTREAM before DATABASES, "
+            "or pass it as the argument"
+        )
+    return _mapping("LITESTREAM", caller["LITESTREAM"])
+
+
+def max_lag() -> float:
+    """The lag in seconds from which on the router does not read from a replica."""
+    return _number("max_lag_seconds", MAX_LAG)
+
+
+def wait_limit() -> float:
+    """How many seconds the router waits until a replica has the TXID of a reader."""
+    return _number("wait_seconds", WAIT)
+
+
+def library_path() -> str | None:
+    """The path of a library to use instead of the one in this package."""
+    path = _settings().get("vfs_extension_path")
+    return None if path is None else str(path)
+
+
+def socket_path() -> str:
+    """The path of Litestream's control socket."""
+    socket = _settings().get("socket", SOCKET)
+    return str(socket.get("path", SOCKET) if isinstance(socket, Mapping) else socket)
+
+
+def _settings() -> Mapping[str, Any]:
+    return _mapping("LITESTREAM", getattr(settings, "LITESTREAM", {}))
+
+
+def _number(name: str, default: float) -> float:
+    value = _mapping('LITESTREAM["vfs"]', _settings().get("vfs", {})).get(name, default)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or value < 0:
+        raise ImproperlyConfigured(f'LITESTREAM["vfs"]["{name}"] is {value!r}: use a number of seconds')
+    return value
+
+
+def _mapping(name: str, value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise ImproperlyConfigured(f"{name} is {value!r}: use a dictionary")
+    return value

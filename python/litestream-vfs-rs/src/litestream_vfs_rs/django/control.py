@@ -1,0 +1,55 @@
+"""Requests to Litestream's control socket."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import math
+import socket
+from typing import Any
+from urllib.parse import quote
+
+from . import conf
+
+
+class LitestreamError(Exception):
+    """Litestream did not answer, or refused."""
+
+
+def synced(path: str, *, wait: bool, timeout: float) -> int:
+    """Makes Litestream copy all commits of this database, and returns the TXID of the last one. `wait` includes the upload."""
+    body = {"path": path, "wait": wait, "timeout": max(1, math.ceil(timeout))}
+    answer = _request("POST", "/sync", path, timeout, body)
+    return int(answer["replicated_txid" if wait else "txid"])
+
+
+def known(path: str, *, timeout: float) -> int:
+    """Returns the TXID of the last commit of this database that Litestream has copied."""
+    return int(_request("GET", f"/txid?path={quote(path)}", path, timeout)["txid"])
+
+
+class _Connection(http.client.HTTPConnection):
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self.host)
+
+
+def _request(method: str, target: str, path: str, timeout: float, body: dict[str, Any] | None = None) -> dict[str, Any]:
+    name = conf.socket_path()
+    # Litestream ends a request that waits at this limit. Its answer comes a little later.
+    connection = _Connection(name, timeout=timeout + 1)
+    try:
+        connection.request(method, target, json.dumps(body), {"Host": "localhost"})
+        response = connection.getresponse()
+        answer = json.loads(response.read())
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise LitestreamError(
+            f"Litestream does not tell the TXID of {path}: {name}: {error}. Its configuration must enable the control socket, "
+            'and LITESTREAM["socket"] must be the path of the socket'
+        ) from error
+    finally:
+        connection.close()
+    if response.status != http.client.OK:
+        raise LitestreamError(f"Litestream does not tell the TXID of {path}: {answer.get('error')}")
+    return dict(answer)

@@ -1,0 +1,62 @@
+"""The replicas among the databases."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from django.core.exceptions import ImproperlyConfigured
+from django.db import connections
+
+from litestream_vfs_rs import uri
+from litestream_vfs_rs._options import SETTINGS
+
+from . import conf
+
+#: The options of a database that belong to the replica. The others are arguments of `sqlite3.connect`.
+OPTIONS = SETTINGS | {"time", "txid"}
+
+
+def is_replica(database: Mapping[str, Any]) -> bool:
+    """Whether this entry of `DATABASES` is a replica. A test mirror is none."""
+    return database["ENGINE"] == conf.ENGINE
+
+
+def aliases() -> list[str]:
+    """The aliases of all replicas in `DATABASES`."""
+    return [alias for alias, database in connections.settings.items() if is_replica(database)]
+
+
+def following() -> list[str]:
+    """The aliases of the replicas that follow the primary."""
+    return [alias for alias in aliases() if not connections.settings[alias]["OPTIONS"].keys() & {"time", "txid"}]
+
+
+def database(alias: str) -> Mapping[str, Any]:
+    """Returns the entry of `DATABASES` for this replica."""
+    if alias not in connections.settings:
+        raise ImproperlyConfigured(f"there is no database {alias!r} in DATABASES; get_vfs_databases() returns those of LITESTREAM")
+    found: Mapping[str, Any] = connections.settings[alias]
+    if not is_replica(found):
+        raise ImproperlyConfigured(f"the database {alias!r} is not a replica: its ENGINE is {found['ENGINE']}, not {conf.ENGINE}")
+    return found
+
+
+def replica_uri(database: Mapping[str, Any], **moment: Any) -> str:
+    """Returns the URI with which SQLite opens the replica, at another moment than that of its options if one is given."""
+    options = {name: value for name, value in database["OPTIONS"].items() if name in OPTIONS}
+    if moment:
+        options.pop("time", None)
+        options.pop("txid", None)
+    return uri(str(database["NAME"]), **options, **moment)
+
+
+def in_tests() -> bool:
+    """Whether Django's test environment is set up."""
+    return hasattr(getattr(sys.modules.get("django.test.utils"), "_TestState", None), "saved_data")
+
+
+def is_test_mirror(alias: str) -> bool:
+    """Whether this replica is replaced by its mirror, because a test is running."""
+    return in_tests() and alias in connections.settings and connections.settings[alias]["TEST"]["MIRROR"] is not None

@@ -1,0 +1,148 @@
+"""`LitestreamRouter`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.db import connections, router, transaction
+from django.test import override_settings
+from django.test.utils import CaptureQueriesContext
+from shop.models import Customer, Order
+from testing import Primary
+from testing.waiting import wait_until
+
+from litestream_vfs_rs.django import LitestreamRouter, probes, time_travel
+from litestream_vfs_rs.django.db.routers import LitestreamRouter as Documented
+
+
+REPLICAS = ["prod_replica", "analytics_replica"]
+SECOND = Path(settings.LITESTREAM["vfs"]["analytics_replica"].removeprefix("file://"))
+
+
+def chosen() -> set[str]:
+    return {router.db_for_read(Order) for _ in range(200)}
+
+
+def test_reads_are_distributed_and_writes_are_not(site: Primary) -> None:
+    assert chosen() == set(REPLICAS)
+    assert router.db_for_write(Order) == "default"
+    order = Order.objects.create()
+    assert order._state.db == "default"
+    site.sync()
+    wait_until("both replicas have the order", lambda: all(Order.objects.using(alias).exists() for alias in REPLICAS))
+    read = Order.objects.get(pk=order.pk)
+    assert read._state.db in REPLICAS
+    read.status = "changed"
+    read.save()
+    assert Order.objects.using("default").get().status == "changed"
+
+
+def test_objects_of_all_databases_can_be_related(site: Primary) -> None:
+    Customer.objects.create(name="someone")
+    site.sync()
+    wait_until("the replica has the customer", Customer.objects.using("prod_replica").exists)
+    order = Order.objects.create(customer=Customer.objects.using("prod_replica").get())
+    assert Order.objects.using("default").get(pk=order.pk).customer.name == "someone"
+
+
+def test_what_belongs_to_an_object_is_read_from_its_database(site: Primary) -> None:
+    Order.objects.create(customer=Customer.objects.create(name="someone"))
+    site.sync()
+    for alias in REPLICAS:
+        wait_until("the replica has the order", Order.objects.using(alias).exists)
+    for alias in [*REPLICAS, "default"]:
+        read = {Order.objects.using(alias).get().customer._state.db for _ in range(20)}
+        assert read == {alias}
+
+
+def test_only_the_primary_is_migrated(site: Primary) -> None:
+    allowed = {alias: router.allow_migrate(alias, "shop") for alias in connections}
+    assert allowed == {"default": True, "prod_replica": False, "analytics_replica": False}
+    assert Documented is LitestreamRouter
+    assert LitestreamRouter().allow_relation(Order(), Customer()) is True
+
+
+def test_a_replica_that_falls_behind_is_not_read(site: Primary) -> None:
+    target = SECOND.readlink()
+    SECOND.unlink()
+    try:
+        with override_settings(LITESTREAM={**settings.LITESTREAM, "vfs": {"max_lag_seconds": 2}}):
+            wait_until("only the other replica is read", lambda: chosen() == {"prod_replica"})
+    finally:
+        SECOND.symlink_to(target)
+    with override_settings(LITESTREAM={**settings.LITESTREAM, "vfs": {"max_lag_seconds": 2}}):
+        wait_until("both replicas are read again", lambda: chosen() == set(REPLICAS))
+
+
+def test_without_a_healthy_replica_the_primary_is_read(site: Primary) -> None:
+    with override_settings(LITESTREAM={**settings.LITESTREAM, "vfs": {"max_lag_seconds": 0}}):
+        assert chosen() == {"default"}
+        assert Order.objects.create().pk == Order.objects.get().pk
+
+
+def test_a_replica_that_cannot_be_opened_is_not_read(
+    site: Primary, add_replica: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(probes, "PAUSE", 0.1)
+    missing = tmp_path / "missing"
+    add_replica("missing", f"file://{missing}", open_timeout="0s")
+    assert chosen() == set(REPLICAS)
+    missing.symlink_to(SECOND.readlink())
+    wait_until("the replica is read when it exists", lambda: chosen() == {*REPLICAS, "missing"})
+
+
+def test_some_replicas_can_be_selected(site: Primary) -> None:
+    class Analytics(LitestreamRouter):
+        def replicas(self) -> list[str]:
+            return ["analytics_replica"]
+
+    assert {Analytics().db_for_read(Order) for _ in range(50)} == {"analytics_replica"}
+
+
+def test_the_health_check_makes_no_request_and_no_query(unpolled: str) -> None:
+    class Unpolled(LitestreamRouter):
+        def replicas(self) -> list[str]:
+            return [unpolled]
+
+    def requests() -> list[int]:
+        connections[unpolled].ensure_connection()
+        status = json.loads(connections[unpolled].connection.execute("PRAGMA litestream_status").fetchone()[0])
+        return [status["lists"], status["reads"]]
+
+    assert Unpolled().db_for_read(Order) == unpolled
+    before = requests()
+    with CaptureQueriesContext(connections[unpolled]) as queries:
+        assert {Unpolled().db_for_read(Order) for _ in range(10_000)} == {unpolled}
+    assert len(queries) == 0
+    assert requests() == before
+
+
+def test_a_transaction_reads_what_it_has_written(site: Primary) -> None:
+    with transaction.atomic():
+        assert router.db_for_read(Order) in REPLICAS
+        order = Order.objects.create()
+        assert Order.objects.get(pk=order.pk)._state.db == "default"
+    assert router.db_for_read(Order) in REPLICAS
+    with transaction.atomic():
+        assert router.db_for_read(Order) in REPLICAS
+
+
+def test_an_object_of_the_past_stays_there(site: Primary) -> None:
+    Order.objects.create()
+    site.sync()
+    wait_until("the replica has the order", Order.objects.using("prod_replica").exists)
+    with time_travel("prod_replica", "now") as past:
+        order = Order.objects.using(past).get()
+        assert router.db_for_read(Customer, instance=order) == past
+    assert router.db_for_write(Order, instance=order) == "default"
+
+
+@pytest.fixture(autouse=True)
+def without_probes() -> Any:
+    """Each test is the first of its process."""
+    probes.close_all()

@@ -1,0 +1,76 @@
+"""`get_vfs_databases()` in settings modules."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+URLS = {"prod_replica": "s3://mybucket/db.sqlite3", "analytics_replica": "s3://analytics/db.sqlite3"}
+BASE = f"""
+from litestream_vfs_rs.django import get_vfs_databases
+
+SECRET_KEY = "only-for-tests"
+USE_TZ = True
+LITESTREAM = {{"dbs": [{{"path": "default"}}], "vfs": {{**{URLS!r}, "max_lag_seconds": 60}}}}
+DATABASES = {{"default": {{"ENGINE": "django.db.backends.sqlite3", "NAME": "db.sqlite3"}}, **get_vfs_databases()}}
+"""
+PRINT = """
+from django.conf import settings
+from litestream_vfs_rs.django import get_vfs_databases
+print({alias: database["NAME"] for alias, database in settings.DATABASES.items()}, get_vfs_databases() == {
+    alias: {name: database[name] for name in ("ENGINE", "NAME", "TEST")}
+    for alias, database in settings.DATABASES.items() if alias != "default"
+})
+"""
+
+
+def run(directory: Path, module: str) -> subprocess.CompletedProcess[str]:
+    path = os.pathsep.join([str(directory), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "DJANGO_SETTINGS_MODULE": module, "PYTHONPATH": path}
+    return subprocess.run([sys.executable, "-W", "error", "-c", PRINT], env=environment, capture_output=True, text=True, timeout=60)
+
+
+@pytest.mark.parametrize("module", ["base", "production"])
+def test_the_replicas_are_those_of_the_module_that_calls(tmp_path: Path, module: str) -> None:
+    (tmp_path / "base.py").write_text(BASE)
+    (tmp_path / "production.py").write_text("from base import *")
+    ended = run(tmp_path, module)
+    assert (ended.stdout.strip(), ended.stderr) == (f"{({'default': 'db.sqlite3', **URLS})} True", "")
+
+
+def test_a_call_before_litestream_is_assigned_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "early.py").write_text("from litestream_vfs_rs.django import get_vfs_databases\nDATABASES = get_vfs_databases()")
+    ended = run(tmp_path, "early")
+    assert "ImproperlyConfigured: get_vfs_databases() finds no LITESTREAM in early: assign LITESTREAM before DATABASES" in ended.stderr
+
+
+def test_the_settings_can_be_an_argument(tmp_path: Path) -> None:
+    argument = f"""
+from litestream_vfs_rs.django import get_vfs_databases
+DATABASES = {{"default": {{"NAME": "db.sqlite3"}}, **get_vfs_databases({{"vfs": {URLS!r}}})}}
+LITESTREAM = {{"vfs": {URLS!r}}}
+SECRET_KEY = "only-for-tests"
+USE_TZ = True
+"""
+    (tmp_path / "argument.py").write_text(argument)
+    ended = run(tmp_path, "argument")
+    assert (ended.stdout.strip(), ended.stderr) == (f"{({'default': 'db.sqlite3', **URLS})} True", "")
+
+
+def test_settings_of_the_wrong_kind_are_named() -> None:
+    from django.core.exceptions import ImproperlyConfigured
+    from django.test import override_settings
+
+    from litestream_vfs_rs.django import conf
+
+    for litestream, text in (
+        ({"vfs": {"max_lag_seconds": "60"}}, 'LITESTREAM["vfs"]["max_lag_seconds"] is \'60\': use a number of seconds'),
+        ({"vfs": ["s3://mybucket/db.sqlite3"]}, 'LITESTREAM["vfs"] is [\'s3://mybucket/db.sqlite3\']: use a dictionary'),
+    ):
+        with override_settings(LITESTREAM=litestream), pytest.raises(ImproperlyConfigured) as error:
+            conf.max_lag()
+        assert str(error.value) == text
