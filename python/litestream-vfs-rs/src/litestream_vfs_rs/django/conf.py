@@ -15,6 +15,8 @@ PRIMARY = DEFAULT_DB_ALIAS
 MAX_LAG = 60.0
 WAIT = 0.1
 SOCKET = "/var/run/litestream.sock"
+FORWARD_TIMEOUT = 30.0
+FORWARD_WAIT = 5.0
 
 
 def get_vfs_databases(litestream: Mapping[str, Any] | None = None) -> dict[str, dict[str, Any]]:
@@ -65,14 +67,34 @@ def socket_path() -> str:
     return str(socket.get("path", SOCKET) if isinstance(socket, Mapping) else socket)
 
 
+def primary_url() -> str | None:
+    """The URL of the node to which this node forwards writes."""
+    url = _settings().get("primary_url")
+    return str(url) if url else None
+
+
+def forward_timeout() -> float:
+    """How many seconds a forwarded request may wait for the primary."""
+    return _seconds("LITESTREAM", _settings(), "forward_timeout_seconds", FORWARD_TIMEOUT)
+
+
+def forward_wait() -> float:
+    """How many seconds a node waits until its replica has the write of a reader."""
+    return _seconds("LITESTREAM", _settings(), "forward_wait_seconds", FORWARD_WAIT)
+
+
 def _settings() -> Mapping[str, Any]:
     return _mapping("LITESTREAM", getattr(settings, "LITESTREAM", {}))
 
 
 def _number(name: str, default: float) -> float:
-    value = _mapping('LITESTREAM["vfs"]', _settings().get("vfs", {})).get(name, default)
+    return _seconds('LITESTREAM["vfs"]', _mapping('LITESTREAM["vfs"]', _settings().get("vfs", {})), name, default)
+
+
+def _seconds(where: str, mapping: Mapping[str, Any], name: str, default: float) -> float:
+    value = mapping.get(name, default)
     if isinstance(value, bool) or not isinstance(value, (int, float)) or value < 0:
-        raise ImproperlyConfigured(f'LITESTREAM["vfs"]["{name}"] is {value!r}: use a number of seconds')
+        raise ImproperlyConfigured(f'{where}["{name}"] is {value!r}: use a number of seconds')
     return value
 
 

@@ -1,0 +1,102 @@
+"""Forwards writes from a reader to the node that writes."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from django.core.exceptions import MiddlewareNotUsed
+from django.core.signing import BadSignature, get_cookie_signer
+from django.db import OperationalError
+from django.http import HttpResponse, HttpResponseBase, JsonResponse
+
+from . import conf, proxy
+from .middleware import COOKIE, MAX_AGE, SALT, UNKNOWN
+from .tokens import reaches
+
+#: Marks a request that a node has forwarded.
+FORWARDED = "X-Litestream-Forwarded"
+SAFE = frozenset(("GET", "HEAD", "OPTIONS", "TRACE"))
+RETRY_AFTER = 5
+
+logger = logging.getLogger(__name__)
+
+
+class ForwardWritesMiddleware:
+    """Makes a node whose database `default` is a replica accept every request.
+
+    Requests that can write (all but GET, HEAD, OPTIONS and TRACE) are sent to the node at `primary_url`, by default
+    `LITESTREAM["primary_url"]`, with their method, path, headers and body. Its response is returned once the replica has the write, or
+    after `LITESTREAM["forward_wait_seconds"]`. A later request of the same browser is answered by this node if its replica has the
+    last write of this browser in time, otherwise by the primary. Both need `TxidMiddleware` on the primary, and one `SECRET_KEY`.
+
+    It must be the first middleware. Without `primary_url` it does nothing: this node is the primary.
+    """
+
+    def __init__(self, get_response: Callable[..., Any], primary_url: str | None = None) -> None:
+        url = primary_url or conf.primary_url()
+        if url is None:
+            raise MiddlewareNotUsed("this node is the primary")
+        self.get_response = get_response
+        self.primary = proxy.Primary(url, conf.forward_timeout())
+
+    def __call__(self, request: Any) -> HttpResponseBase:
+        if FORWARDED in request.headers:
+            return self.failed(request, 508, f"{self.primary.url} is not the primary: it forwards requests itself")
+        if request.method not in SAFE:
+            return self._write(request)
+        if not self._can_read(request):
+            try:
+                return self._send(request)
+            except proxy.Unreachable as error:
+                logger.warning("A state without the last write of the reader is returned, because %s", error)
+        response: HttpResponseBase = self.get_response(request)
+        return response
+
+    def process_exception(self, request: Any, exception: Exception) -> HttpResponseBase | None:
+        """Forwards a request whose view has tried to write to the replica."""
+        is_write = isinstance(exception, OperationalError) and "readonly database" in str(exception)
+        return self._write(request) if is_write and request.method in SAFE else None
+
+    def failed(self, request: Any, status: int, reason: str) -> HttpResponseBase:
+        """Returns the response to a request that could not be forwarded: JSON to a client of JSON, otherwise text."""
+        wants_json = "json" in request.content_type or "json" in request.headers.get("Accept", "")
+        response = JsonResponse({"error": reason}, status=status) if wants_json else HttpResponse(reason, "text/plain", status)
+        response.headers["Retry-After"] = str(RETRY_AFTER)
+        return response
+
+    def _write(self, request: Any) -> HttpResponseBase:
+        try:
+            response = self._send(request)
+        except proxy.NotSent as error:
+            return self.failed(request, 503, f"this node only reads, and {error}; nothing was written")
+        except proxy.NoResponse as error:
+            return self.failed(request, 504, f"this node only reads, and {error}; the write may have been done")
+        txid = _written(response)
+        if txid is not None and not reaches(conf.PRIMARY, txid, conf.forward_wait()):
+            logger.warning("The replica does not have the forwarded write of TXID %d yet", txid)
+        return response
+
+    def _send(self, request: Any) -> HttpResponseBase:
+        return self.primary.send(request, {FORWARDED: "1"})
+
+    def _can_read(self, request: Any) -> bool:
+        """Whether the replica has the last write of this browser, or gets it in time."""
+        value = request.get_signed_cookie(COOKIE, default="", salt=SALT, max_age=MAX_AGE)
+        if value.isdecimal():
+            return reaches(conf.PRIMARY, int(value), conf.forward_wait())
+        return bool(value != UNKNOWN)
+
+
+def _written(response: HttpResponseBase) -> int | None:
+    """Returns the TXID in the cookie that `TxidMiddleware` of the primary has set."""
+    morsel = response.cookies.get(COOKIE)
+    if morsel is None:
+        return None
+    try:
+        value = get_cookie_signer(salt=COOKIE + SALT).unsign(morsel.value, max_age=MAX_AGE)
+    except BadSignature:
+        logger.warning("The primary signs cookies with another SECRET_KEY, so browsers do not read their own writes here")
+        return None
+    return int(value) if value.isdecimal() else None
