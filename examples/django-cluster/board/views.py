@@ -12,8 +12,8 @@ from litestream_vfs_rs.django import get_vfs_status
 from .models import Message
 
 
-def respond(status=200, **fields):
-    return JsonResponse({"node_name": settings.NODE_NAME, **fields}, status=status)
+def respond(code=200, /, **fields):
+    return JsonResponse({"node_name": settings.NODE_NAME, **fields}, status=code)
 
 
 @require_GET

@@ -40,7 +40,9 @@ class Cluster:
         self.log = directory / "log"
         self.processes: list[subprocess.Popen[bytes]] = []
         self.port = free_ports(NODES + 1)
-        self._run("./start", "--replica", replica, "--port", str(self.port))
+
+    def start(self) -> None:
+        self._run("./start", "--replica", self.replica, "--port", str(self.port))
         wait_until("all nodes answer", lambda: "Ctrl-C" in self.output())
 
     def url(self, number: int, path: str = "") -> str:
@@ -66,7 +68,7 @@ class Cluster:
         subprocess.run(command, cwd=self.directory, env={**self.environment, "NODE_NAME": "node1", **environment}, check=True, timeout=LIMIT)
 
     def output(self) -> str:
-        text = self.log.read_text()
+        text = self.log.read_text(errors="replace")
         assert self.processes[0].poll() is None, text
         return text
 
@@ -162,9 +164,12 @@ def cluster(request: Any, tmp_path: Path, s3: S3Server) -> Iterator[Cluster]:
     shutil.copytree(EXAMPLE, directory, ignore=shutil.ignore_patterns("data", "venv"))
     url = s3.url("board") if request.param == "s3" else f"file://{tmp_path / 'replica'}"
     cluster = Cluster(directory, url, s3.environment if request.param == "s3" else {})
-    yield cluster
-    cluster.close()
-    shutil.rmtree(short)
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.close()
+        shutil.rmtree(short)
 
 
 def test_every_node_accepts_every_request(cluster: Cluster) -> None:

@@ -7,9 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from django.core.exceptions import MiddlewareNotUsed
-from django.core.signing import BadSignature, get_cookie_signer
 from django.db import OperationalError
-from django.http import HttpResponse, HttpResponseBase, JsonResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 
 from . import conf, proxy
 from .middleware import COOKIE, MAX_AGE, SALT, UNKNOWN
@@ -43,7 +42,7 @@ class ForwardWritesMiddleware:
 
     def __call__(self, request: Any) -> HttpResponseBase:
         if FORWARDED in request.headers:
-            return self.failed(request, 508, f"{self.primary.url} is not the primary: it forwards requests itself")
+            return self.failed(request, 508, f"this node is not the primary, it forwards writes to {self.primary.url}")
         if request.method not in SAFE:
             return self._write(request)
         if not self._can_read(request):
@@ -83,10 +82,15 @@ class ForwardWritesMiddleware:
 
     def _can_read(self, request: Any) -> bool:
         """Whether the replica has the last write of this browser, or gets it in time."""
-        value = request.get_signed_cookie(COOKIE, default="", salt=SALT, max_age=MAX_AGE)
+        value = _token(request)
         if value.isdecimal():
             return reaches(conf.PRIMARY, int(value), conf.forward_wait())
         return bool(value != UNKNOWN)
+
+
+def _token(request: Any) -> str:
+    """Returns the value of the signed cookie of `TxidMiddleware`; empty if there is none."""
+    return str(request.get_signed_cookie(COOKIE, default="", salt=SALT, max_age=MAX_AGE))
 
 
 def _written(response: HttpResponseBase) -> int | None:
@@ -94,9 +98,9 @@ def _written(response: HttpResponseBase) -> int | None:
     morsel = response.cookies.get(COOKIE)
     if morsel is None:
         return None
-    try:
-        value = get_cookie_signer(salt=COOKIE + SALT).unsign(morsel.value, max_age=MAX_AGE)
-    except BadSignature:
-        logger.warning("The primary signs cookies with another SECRET_KEY, so browsers do not read their own writes here")
-        return None
+    answered = HttpRequest()
+    answered.COOKIES[COOKIE] = morsel.value
+    value = _token(answered)
+    if not value:
+        logger.warning("The primary signs cookies with another SECRET_KEY, so clients do not read their own writes here")
     return int(value) if value.isdecimal() else None

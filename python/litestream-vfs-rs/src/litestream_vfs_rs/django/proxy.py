@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpResponse, HttpResponseBase, StreamingHttpResponse
 
+from .status import masked
+
 #: Headers that concern one connection only.
 CONNECTION = frozenset(
     ("connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer", "transfer-encoding", "upgrade")
@@ -39,7 +41,7 @@ class Primary:
     def __init__(self, url: str, timeout: float) -> None:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/") or parts.query:
-            raise ImproperlyConfigured(f"the URL of the primary is {url!r}: use a scheme and a host, such as http://node1:8000")
+            raise ImproperlyConfigured(f"the URL of the primary is {masked(url)!r}: use a scheme and a host, such as http://node1:8000")
         self.url = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
         self._connection = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         self._address = (parts.hostname, parts.port)
