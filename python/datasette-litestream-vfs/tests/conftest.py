@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import sqlite3
+import subprocess
+import sys
 import urllib.parse
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+# Datasette uses pysqlite3 if it is installed. The Datasettes of this process use sqlite3, and those of `datasette serve` use pysqlite3.
+sys.modules["pysqlite3"] = None  # type: ignore[assignment]
+
 import datasette.app
 import litestream_vfs_rs
 import pytest
 from testing import Primary
+from testing.waiting import LIMIT
 
 PLUGIN = "datasette-litestream-vfs"
 ONE = not datasette.__version__.startswith("0.")
 ROOT = {"id": "root"}
+# The machine may be slow, and only some tests are about the limits.
+PATIENT = {"sql_time_limit_ms": 60000, "facet_time_limit_ms": 60000}
 PRIVATE = {"tables": {"customers": {"allow": {"id": "clerk"}}}}
 
 
@@ -32,6 +41,7 @@ class Site:
         config = {**(config or {}), "plugins": {PLUGIN: {"databases": databases, **plugin}}}
         self._loop = asyncio.new_event_loop()
         configuration = {"config" if ONE else "metadata": config}
+        settings = {**PATIENT, **(settings or {})}
         self.datasette = datasette.app.Datasette([], settings=settings, crossdb=crossdb, **configuration)
 
     def begin(self) -> None:
@@ -73,6 +83,31 @@ class Site:
 
 def url(path: str, **parameters: str) -> str:
     return f"{path}?{urllib.parse.urlencode(parameters)}" if parameters else path
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Callable[..., str]]:
+    """Starts `datasette serve` in `tmp_path` with further arguments, and returns its URL."""
+    started = []
+    settings = [word for name, value in PATIENT.items() for word in ("--setting", name, str(value))]
+
+    def start(*arguments: str) -> str:
+        command = [sys.executable, "-m", "datasette", "serve", "--port", "0", *settings, *arguments]
+        server = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+        started.append(server)
+        assert server.stderr is not None
+        log = ""
+        for line in server.stderr:
+            log += line
+            running = re.search(r"running on (http://\S+)", line)
+            if running:
+                return running[1]
+        raise AssertionError(log)
+
+    yield start
+    for server in started:
+        server.terminate()
+        server.communicate(timeout=LIMIT)
 
 
 @pytest.fixture

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
-import subprocess
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +15,8 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.wait import WebDriverWait
 from testing import MOMENT, SAMPLE
+from testing.waiting import LIMIT
 
-LIMIT = 60
 CONFIG = {
     "databases": {"shop": {"tables": {"orders": {"facets": ["quantity"], "size": 10}}}},
     "plugins": {
@@ -32,25 +29,11 @@ CONFIG = {
 
 
 @pytest.fixture
-def served(tmp_path: Path, s3: Any) -> Iterator[str]:
-    """The URL of `datasette serve` with the sample replica."""
+def served(tmp_path: Path, s3: Any, serve: Callable[..., str]) -> str:
+    """The URL of a Datasette with the sample replica."""
     s3.put_replica(SAMPLE, "app")
-    config = tmp_path / "metadata.json"
-    config.write_text(json.dumps(CONFIG))
-    command = [sys.executable, "-m", "datasette", "serve", "--port", "0", "--metadata", config]
-    server = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
-    assert server.stderr is not None
-    log = ""
-    for line in server.stderr:
-        log += line
-        running = re.search(r"running on (http://\S+)", line)
-        if running:
-            break
-    else:
-        raise AssertionError(log)
-    yield running[1]
-    server.terminate()
-    server.communicate(timeout=LIMIT)
+    (tmp_path / "metadata.json").write_text(json.dumps(CONFIG))
+    return serve("--metadata", "metadata.json")
 
 
 class Browser:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +19,11 @@ SERVE = "datasette serve --metadata metadata.yaml\n"
 
 
 @pytest.fixture
-def served(tmp_path: Path, s3: Any) -> Iterator[str]:
+def served(tmp_path: Path, s3: Any, serve: Callable[..., str]) -> str:
     """The URL of the Datasette that the guide starts."""
     s3.put_replica(SAMPLE, "app")
     (tmp_path / "metadata.yaml").write_text(Document(GUIDE, tmp_path).blocks("yaml")[0].text)
-    command = [sys.executable, "-m", *SERVE.split(), "--port", "0"]
-    server = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
-    assert server.stderr is not None
-    lines = (re.search(r"running on (http://\S+)", line) for line in server.stderr)
-    yield next(found[1] for found in lines if found)
-    server.terminate()
-    server.communicate(timeout=60)
+    return serve(*SERVE.split()[2:])
 
 
 def test_the_commands_of_the_guide(served: str, tmp_path: Path) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import copy
-import sqlite3
 import threading
 from typing import Any
 
 from datasette.database import Database
 from datasette.utils import check_connection
 from datasette.utils.asgi import Forbidden
+from datasette.utils.sqlite import sqlite3
 
 TRAVEL = "litestream-time-travel"
 

@@ -1,14 +1,16 @@
-"""The configuration of the plugin, and how it opens replicas."""
+"""The configuration of the plugin."""
 
 from __future__ import annotations
 
 import datetime
-import sqlite3
 from dataclasses import dataclass, field
 from typing import Any, Optional, Union
 
 import litestream_vfs_rs
 from datasette.utils import StartupError
+from datasette.utils.sqlite import sqlite3
+
+from .connection import connect
 
 PLUGIN = "datasette-litestream-vfs"
 # Visitors wait for pages with one of Datasette's few threads, so these waits are shorter than elsewhere.
@@ -16,8 +18,6 @@ DEFAULTS = {"open_timeout": "5s", "read_timeout": "5s"}
 # SQL comes from strangers: it may neither move a connection to another state nor open other replicas.
 FIXED = {"time_travel": "off", "attach": "off"}
 SETTINGS = set(litestream_vfs_rs.Settings.__annotations__) - set(FIXED)
-# This table reads every file of the replica, and keeps nothing of it in the cache.
-EXPENSIVE = "litestream_verify"
 
 Moment = Union[str, datetime.datetime, None]
 
@@ -34,7 +34,7 @@ class Replica:
     settings: dict[str, Any] = field(default_factory=dict)
 
     def connect(self) -> sqlite3.Connection:
-        """Opens the replica at its configured state. Raises a `sqlite3.OperationalError` that says why it cannot be opened."""
+        """Opens the replica at its configured state. Raises a `sqlite3.Error` that says why it cannot be opened."""
         return self._connect(self.time, self.txid)
 
     def connect_to(self, moment: str) -> sqlite3.Connection:
@@ -44,10 +44,7 @@ class Replica:
         return self._connect(moment, None)
 
     def _connect(self, time: Moment, txid: Optional[str]) -> sqlite3.Connection:
-        settings = {**DEFAULTS, **self.settings, **FIXED}
-        connection = litestream_vfs_rs.connect(self.url, time=time, txid=txid, check_same_thread=False, **settings)
-        connection.set_authorizer(_authorize)
-        return connection
+        return connect(self.url, time=time, txid=txid, **{**DEFAULTS, **self.settings, **FIXED})
 
 
 def replicas(datasette: Any) -> dict[str, Replica]:
@@ -85,10 +82,3 @@ def _time(value: Any) -> Moment:
         return value.isoformat()
     return value
 
-
-def _authorize(action: int, name: Optional[str], *_: Any) -> int:
-    if action in (sqlite3.SQLITE_ATTACH, sqlite3.SQLITE_DETACH):
-        return sqlite3.SQLITE_DENY
-    if action == sqlite3.SQLITE_READ and name == EXPENSIVE:
-        return sqlite3.SQLITE_DENY
-    return sqlite3.SQLITE_OK

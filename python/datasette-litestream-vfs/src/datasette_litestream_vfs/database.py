@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import sqlite3
 import time
 from typing import Any, Callable, Optional
 
-import litestream_vfs_rs
 from datasette.database import QueryInterrupted, Results
+from datasette.utils.sqlite import sqlite3
 
 from .compat import Reader
 from .config import Replica
+from .connection import last_error
 
 # Within this time after a failed open, the same error is raised again without another attempt.
 RETRY_SECONDS = 5.0
@@ -86,7 +86,7 @@ class ReplicaDatabase(Reader):
         try:
             return function(connection)
         except sqlite3.Error as error:
-            reason = litestream_vfs_rs.last_error() if str(error) in UNEXPLAINED else None
+            reason = last_error() if str(error) in UNEXPLAINED else None
             if reason is None:
                 raise
             raise type(error)(f"{error}: {reason}") from error

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import collections
 import json
-import sqlite3
 import threading
 import time
 from dataclasses import dataclass
 from typing import Optional
+
+from datasette.utils.sqlite import sqlite3
 
 from .config import Replica
 

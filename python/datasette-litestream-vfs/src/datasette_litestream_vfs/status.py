@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import sqlite3
 import time
 from typing import Any, Optional
 
 from datasette.database import QueryInterrupted
 from datasette.utils import tilde_decode
 from datasette.utils.asgi import NotFound, Response
+from datasette.utils.sqlite import sqlite3
 
 from . import compat
 from .plot import lag_plot

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import collections
-import sqlite3
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Callable, Container, Iterator, Optional
@@ -18,6 +17,7 @@ from urllib.parse import unquote, unquote_plus
 
 from datasette.utils import tilde_decode
 from datasette.utils.asgi import Forbidden, NotFound, Response
+from datasette.utils.sqlite import sqlite3
 from datasette.views.base import DatasetteError
 
 from . import compat
