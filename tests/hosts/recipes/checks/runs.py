@@ -7,7 +7,9 @@ import subprocess
 import threading
 from dataclasses import dataclass
 
+# In seconds. A build compiles the dependencies the first time.
 LIMIT = 300
+BUILD_LIMIT = 1500
 
 
 @dataclass
@@ -43,7 +45,7 @@ class Runner:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=LIMIT,
+            timeout=BUILD_LIMIT,
         )
         return Run({}, ended.stdout) if ended.returncode else None
 
