@@ -84,3 +84,10 @@ def test_the_tests_of_a_site_do_not_use_its_replicas(site: Primary, manage: Mana
         assert ended.returncode == 0, ended.stderr
         assert "\nOK\n" in ended.stderr
         assert f"Ran {2 if len(arguments) == 3 else 4} tests" in ended.stderr
+
+
+def test_a_replica_without_a_mirror_is_a_test_database_of_its_own(site: Primary, manage: Manage) -> None:
+    ended = manage("test", "shop.tests.WithReplicas", SITE_UNMIRRORED="1")
+    assert ended.returncode == 0, ended.stderr
+    assert "Creating test database for alias 'unmirrored'..." in ended.stderr
+    assert "\nOK\n" in ended.stderr

@@ -54,11 +54,16 @@ def without_numbers(text: str) -> str:
 def test_every_block_runs_and_prints_what_the_document_says(document: tuple[Site, Primary]) -> None:
     site, primary = document
     ran = []
+    moment = ""
     for block in site.blocks("python", "sh"):
         text = block.text
-        if "1 hour ago" in text:
+        if "1 hour ago" in text and not moment:
             # The time of the last write of the block before.
-            text = text.replace("1 hour ago", litestream_vfs_rs.connect(primary.url).execute("PRAGMA litestream_time").fetchone()[0])
+            (moment,) = litestream_vfs_rs.connect(primary.url).execute("PRAGMA litestream_time").fetchone()
+        text = text.replace("1 hour ago", moment or "1 hour ago")
+        if block.printed is not None:
+            # What the blocks before have written is on the replica, however slow this machine is.
+            primary.sync()
         printed = site.run(Block(block.language, text, block.line))
         if block.printed is not None:
             same: Callable[[str], str] = without_numbers if "vfs-status" in text else str

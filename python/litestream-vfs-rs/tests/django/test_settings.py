@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from django.conf import settings
+from django.test import override_settings
+from testing import Primary
+
+from litestream_vfs_rs import loadable_path
+from litestream_vfs_rs.django.checks import check_settings
 
 URLS = {"prod_replica": "s3://mybucket/db.sqlite3", "analytics_replica": "s3://analytics/db.sqlite3"}
 BASE = f"""
@@ -61,16 +70,34 @@ USE_TZ = True
     assert (ended.stdout.strip(), ended.stderr) == (f"{({'default': 'db.sqlite3', **URLS})} True", "")
 
 
-def test_settings_of_the_wrong_kind_are_named() -> None:
-    from django.core.exceptions import ImproperlyConfigured
-    from django.test import override_settings
+def problems(**changed: Any) -> list[tuple[str, str]]:
+    with override_settings(**changed):
+        return [(message.id, message.msg) for message in check_settings()]
 
-    from litestream_vfs_rs.django import conf
 
-    for litestream, text in (
-        ({"vfs": {"max_lag_seconds": "60"}}, 'LITESTREAM["vfs"]["max_lag_seconds"] is \'60\': use a number of seconds'),
-        ({"vfs": ["s3://mybucket/db.sqlite3"]}, 'LITESTREAM["vfs"] is [\'s3://mybucket/db.sqlite3\']: use a dictionary'),
-    ):
-        with override_settings(LITESTREAM=litestream), pytest.raises(ImproperlyConfigured) as error:
-            conf.max_lag()
-        assert str(error.value) == text
+def test_checks_name_what_is_wrong_with_the_settings() -> None:
+    assert problems() == []
+    vfs = settings.LITESTREAM["vfs"]
+    assert problems(LITESTREAM={"vfs": {**vfs, "max_lag_seconds": "60"}}) == [
+        ("litestream_vfs.E001", 'LITESTREAM["vfs"]["max_lag_seconds"] is \'60\': use a number of seconds')
+    ]
+    assert problems(LITESTREAM={"vfs": ["s3://mybucket/db.sqlite3"]}) == [
+        ("litestream_vfs.E001", 'LITESTREAM["vfs"] is [\'s3://mybucket/db.sqlite3\']: use a dictionary')
+    ]
+    assert problems(LITESTREAM={"vfs": {**vfs, "forgotten": "s3://mybucket/db.sqlite3"}}) == [
+        ("litestream_vfs.W001", 'LITESTREAM["vfs"] has replicas that are no databases: forgotten.')
+    ]
+    ((identity, _),) = problems(MIDDLEWARE=list(reversed(settings.MIDDLEWARE)))
+    assert identity == "litestream_vfs.W002"
+
+
+def test_the_library_can_be_another_file(site: Primary, tmp_path: Path, manage: Callable[..., Any]) -> None:
+    copy = tmp_path / "another name.so"
+    shutil.copy(loadable_path(), copy)
+    assert manage("vfs-library", SITE_LIBRARY=str(copy)).stdout == f"{copy}\n"
+    ended = manage("vfs-status", "--check", SITE_LIBRARY=str(copy))
+    assert ended.returncode == 0, ended.stderr
+    copy.unlink()
+    ended = manage("vfs-status", "--check", SITE_LIBRARY=str(copy))
+    assert ended.returncode == 1
+    assert f"{copy}" in ended.stdout

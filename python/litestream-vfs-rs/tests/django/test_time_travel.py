@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from asgiref.sync import sync_to_async
+from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.db import OperationalError, connections
 from django.test import override_settings
@@ -119,6 +120,7 @@ def test_what_goes_through_all_databases_does_not_meet_the_alias(site: Primary) 
         assert past in connections.settings
         assert past not in list(connections)
         assert all(connection.alias != past for connection in connections.all())
+        assert settings.DATABASES is connections.settings
 
 
 def test_the_alias_is_removed_after_an_error(site: Primary) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from django.apps import AppConfig
+from django.core.checks import register
 
 from . import reader
+from .checks import check_settings
 
 
 class LitestreamConfig(AppConfig):
@@ -14,3 +16,4 @@ class LitestreamConfig(AppConfig):
 
     def ready(self) -> None:
         reader.notice_writes()
+        register(check_settings)

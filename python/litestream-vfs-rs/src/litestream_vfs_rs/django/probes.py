@@ -22,6 +22,8 @@ from .replicas import database, replica_uri
 FIRST = 1.0
 #: How long a replica that could not be opened is left alone.
 PAUSE = 5.0
+#: How long the lag of a replica is remembered.
+FRESH = 0.1
 
 
 class Probe:
@@ -33,6 +35,8 @@ class Probe:
         self._connection: sqlite3.Connection | None = None
         self._opening = False
         self._next_attempt = 0.0
+        self._lag: float | None = None
+        self._lag_until = 0.0
         self.attempted = threading.Event()
         """Whether the first attempt to open the replica has ended."""
 
@@ -44,10 +48,17 @@ class Probe:
             self._opening = True
         threading.Thread(target=self._open, name=f"litestream-{self._alias}", daemon=True).start()
 
+    def is_open(self) -> bool:
+        return self._connection is not None
+
     def lag(self) -> float | None:
-        """Returns `PRAGMA litestream_lag`, or None if there is no state."""
-        row = self._read("PRAGMA litestream_lag")
-        return None if row is None or float(row) < 0 else float(row)
+        """Returns what `PRAGMA litestream_lag` was at most `FRESH` seconds ago, or None if there is no state."""
+        now = time.monotonic()
+        if now >= self._lag_until:
+            row = self._read("PRAGMA litestream_lag")
+            self._lag = None if row is None or float(row) < 0 else float(row)
+            self._lag_until = now + FRESH
+        return self._lag
 
     def newest(self) -> int:
         """Returns the newest TXID that this process knows of."""
@@ -69,6 +80,7 @@ class Probe:
         finally:
             with self._lock:
                 self._connection = connection
+                self._lag_until = 0.0
                 self._opening = False
                 self._next_attempt = time.monotonic() + PAUSE
             self.attempted.set()
@@ -87,6 +99,7 @@ class Probe:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+            self._lag = None
 
 
 _probes: dict[str, Probe] = {}
@@ -106,15 +119,19 @@ def keep_open(alias: str) -> None:
 def healthy(aliases: Iterable[str], max_lag: float) -> list[str]:
     """Returns the replicas with at most this lag. The first call for a replica waits until it is open, for at most `FIRST` seconds."""
     probes = {alias: probe(alias) for alias in aliases}
-    for each in probes.values():
+    _open([each for each in probes.values() if not each.is_open()])
+    lags = {alias: each.lag() for alias, each in probes.items()}
+    return [alias for alias, lag in lags.items() if lag is not None and lag <= max_lag]
+
+
+def _open(probes: list[Probe]) -> None:
+    for each in probes:
         each.start()
     deadline = time.monotonic() + FIRST
-    for each in probes.values():
+    for each in probes:
         each.attempted.wait(max(0.0, deadline - time.monotonic()))
         # A replica that takes longer is used when it is open.
         each.attempted.set()
-    lags = {alias: each.lag() for alias, each in probes.items()}
-    return [alias for alias, lag in lags.items() if lag is not None and lag <= max_lag]
 
 
 @atexit.register

@@ -65,7 +65,7 @@ def notice_writes() -> None:
 
 
 def _watch(*, connection: Any, **_: Any) -> None:
-    if connection.alias == conf.PRIMARY and _notice not in connection.execute_wrappers:
+    if connection.alias == conf.PRIMARY and connection.vendor == "sqlite" and _notice not in connection.execute_wrappers:
         connection.execute_wrappers.append(_notice)
 
 

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from datetime import tzinfo
 from typing import Any
 
+from django.conf import settings
 from django.db import connections
 from django.utils.connection import ConnectionDoesNotExist
 
@@ -34,7 +35,7 @@ def time_travel(alias: str, when: Moment, tz: tzinfo | str | None = None) -> Ite
         return
     scope = _Scope(database(alias), as_text(when, tz))
     temporary = f"{alias}@{scope.moment}#{next(_numbers)}"
-    _install()[temporary] = scope
+    _register(temporary, scope)
     try:
         if not _is_async():
             with connections[alias].wrap_database_errors:
@@ -86,6 +87,7 @@ class _Scope:
 
 
 _scopes: dict[str, _Scope] = {}
+_installing = threading.Lock()
 _numbers = itertools.count(1)
 _thread = threading.local()
 
@@ -103,10 +105,12 @@ class _Databases(dict[str, Any]):
         return _scopes[alias].database
 
 
-def _install() -> dict[str, _Scope]:
-    if not isinstance(connections.settings, _Databases):
-        connections.settings = _Databases(connections.settings)
-    return _scopes
+def _register(alias: str, scope: _Scope) -> None:
+    with _installing:
+        if not isinstance(connections.settings, _Databases):
+            # Django has one dictionary, to which some applications add databases by either name.
+            settings.DATABASES = connections.settings = _Databases(connections.settings)
+    _scopes[alias] = scope
 
 
 def scope_of(alias: str) -> _Scope | None:

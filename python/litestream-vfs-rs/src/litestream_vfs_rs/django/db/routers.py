@@ -11,7 +11,7 @@ from typing import Any
 from django.db import connections
 
 from .. import conf, probes, reader
-from ..replicas import following, is_replica, is_test_mirror
+from ..replicas import following, in_tests, is_replica, is_test_mirror
 from ..travel import is_temporary
 from ..tokens import reaches
 
@@ -27,6 +27,10 @@ class LitestreamRouter:
         """Returns the aliases among which the router chooses."""
         return following()
 
+    def _usable(self) -> list[str]:
+        aliases = self.replicas()
+        return [alias for alias in aliases if not is_test_mirror(alias)] if in_tests() else aliases
+
     def db_for_read(self, model: Any, **hints: Any) -> str:
         origin: str | None = getattr(getattr(hints.get("instance"), "_state", None), "db", None)
         if origin is not None and (origin == conf.PRIMARY or is_temporary(origin)):
@@ -34,7 +38,7 @@ class LitestreamRouter:
         who = reader.current()
         if reader.has_uncommitted() or (who is not None and (who.wrote or who.pinned)):
             return conf.PRIMARY
-        candidates = probes.healthy((alias for alias in self.replicas() if not is_test_mirror(alias)), conf.max_lag())
+        candidates = probes.healthy(self._usable(), conf.max_lag())
         if who is not None and who.txid is not None:
             candidates = _with_transaction(who, who.txid, candidates)
         return origin if origin in candidates else random.choice(candidates or [conf.PRIMARY])

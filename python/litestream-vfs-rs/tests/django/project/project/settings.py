@@ -19,8 +19,13 @@ LITESTREAM = {
     "socket": os.environ["SITE_SOCKET"],
     "vfs": json.loads(os.environ["SITE_REPLICAS"]),
 }
+if "SITE_LIBRARY" in os.environ:
+    LITESTREAM["vfs_extension_path"] = os.environ["SITE_LIBRARY"]
 DATABASES = {
     "default": {"ENGINE": "django.db.backends.sqlite3", "NAME": os.environ["SITE_DATABASE"], "OPTIONS": {"timeout": 30}},
     **get_vfs_databases(),
 }
+if "SITE_UNMIRRORED" in os.environ:
+    replica = DATABASES["prod_replica"]
+    DATABASES["unmirrored"] = {"ENGINE": replica["ENGINE"], "NAME": replica["NAME"], "OPTIONS": {"cache_size": "1MB"}}
 DATABASE_ROUTERS = ["litestream_vfs_rs.django.LitestreamRouter"]

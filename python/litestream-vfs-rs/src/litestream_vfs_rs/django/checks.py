@@ -1,0 +1,42 @@
+"""System checks of the settings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Warning
+from django.core.exceptions import ImproperlyConfigured
+
+from . import conf
+
+MIDDLEWARE = "litestream_vfs_rs.django.middleware.TxidMiddleware"
+
+
+def check_settings(**_: Any) -> list[CheckMessage]:
+    """Checks `LITESTREAM`, and what depends on it."""
+    try:
+        for read in (conf.max_lag, conf.wait_limit, conf.socket_path):
+            read()
+        missing = conf.get_vfs_databases().keys() - settings.DATABASES.keys()
+    except ImproperlyConfigured as error:
+        return [Error(str(error), id="litestream_vfs.E001")]
+    found: list[CheckMessage] = []
+    if missing:
+        names = ", ".join(sorted(missing))
+        found.append(
+            Warning(
+                f'LITESTREAM["vfs"] has replicas that are no databases: {names}.',
+                hint="Add **get_vfs_databases() to DATABASES, after LITESTREAM.",
+                id="litestream_vfs.W001",
+            )
+        )
+    if MIDDLEWARE in settings.MIDDLEWARE and settings.MIDDLEWARE[0] != MIDDLEWARE:
+        found.append(
+            Warning(
+                "TxidMiddleware is not the first middleware, so it does not notice what those before it write.",
+                hint="Move it to the beginning of MIDDLEWARE.",
+                id="litestream_vfs.W002",
+            )
+        )
+    return found
