@@ -28,8 +28,8 @@ function explain(error, db) {
 
 const wrapped = new WeakSet()
 
-// Makes the methods of an object throw errors with reasons, and changes what they return. The object keeps its class.
-function wrap(object, methods, loader, adapt = () => {}) {
+// Makes the methods of an object throw errors with reasons, and passes their results to `visit`. The object keeps its class.
+function wrap(object, methods, loader, visit = () => {}) {
     if (wrapped.has(object)) return
     wrapped.add(object)
     for (const method of methods) {
@@ -38,7 +38,7 @@ function wrap(object, methods, loader, adapt = () => {}) {
         const explained = function (...values) {
             try {
                 const result = original.apply(this, values)
-                adapt(method, result)
+                visit(method, result)
                 return result
             } catch (error) {
                 throw explain(error, loader)

@@ -25,6 +25,10 @@ local.exec('CREATE TABLE IF NOT EXISTS copies (id, item)')`
 const AFTER = `
 import assert from 'node:assert'
 if (typeof local !== 'undefined') assert.strictEqual(local.prepare('SELECT item FROM copies').pluck().get(), 'tea')
+if (typeof orm !== 'undefined') {
+    assert.deepStrictEqual(orm.all('SELECT item FROM orders'), [{ item: 'tea' }])
+    assert.deepStrictEqual(await kysely.selectFrom('orders').selectAll().execute(), [{ id: 1, item: 'tea' }])
+}
 if (typeof db === 'function') {
     assert.deepStrictEqual(await db('orders').select(), [{ id: 1, item: 'tea' }])
     await db.destroy()

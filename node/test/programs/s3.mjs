@@ -10,6 +10,6 @@ db.close()
 
 const failed = thrown(() => open(Database, given.other, { openTimeout: '0' }))
 assert.ok(failed instanceof ReplicaError)
-assert.match(failed.message, /s3:\/\/bucket\/other/)
+assert.match(failed.message, /: cannot open .*: no backup is found at s3:\/\/bucket\/other; check the URL/)
 assert.ok(!failed.message.includes('not-a-secret'))
 console.log('ok')

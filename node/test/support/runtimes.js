@@ -12,7 +12,7 @@ const installed = (...parts) => path.join(ENVIRONMENT, 'javascript', 'node_modul
 
 const NODE_22 = [installed('node-22', 'bin', 'node'), '--no-warnings']
 const NODE_26 = [installed('node-26', 'bin', 'node'), '--no-warnings']
-const BUN = [installed('.bin', 'bun')]
+const BUN = { name: 'bun:sqlite on Bun', host: 'bun:sqlite', command: [installed('.bin', 'bun')] }
 const DENO = {
     name: 'node:sqlite on Deno',
     host: 'node:sqlite',
@@ -38,8 +38,9 @@ const RUNTIMES = [
     BETTER_SQLITE3_13,
     { name: 'node:sqlite on Node.js 22', host: 'node:sqlite', command: NODE_22 },
     { name: 'node:sqlite on Node.js 26', host: 'node:sqlite', command: NODE_26 },
-    { name: 'bun:sqlite on Bun', host: 'bun:sqlite', command: BUN },
-    DENO
+    DENO,
+    // On macOS, Bun uses Apple's SQLite, which cannot load extensions.
+    ...(process.platform === 'darwin' ? [] : [BUN])
 ]
 
 const apps = new Map()
@@ -47,7 +48,9 @@ const apps = new Map()
 /** Returns a directory into which the packages are installed as a user does, with the programs of the tests. */
 function appWith(betterSqlite3) {
     if (!apps.has(betterSqlite3)) {
-        const app = installApp(tarballs(), betterSqlite3 ? { 'better-sqlite3': betterSqlite3, knex: installed('knex') } : {})
+        const builders = ['knex', 'drizzle-orm', 'kysely'].map((name) => [name, installed(name)])
+        const modules = betterSqlite3 ? { 'better-sqlite3': betterSqlite3, ...Object.fromEntries(builders) } : {}
+        const app = installApp(tarballs(), modules)
         fs.cpSync(PROGRAMS, app, { recursive: true })
         apps.set(betterSqlite3, app)
     }
