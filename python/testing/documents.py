@@ -27,7 +27,8 @@ class Block:
 class Document:
     """A document whose blocks run in `directory`, each in a process of its own, with these additional variables.
 
-    `python` is the interpreter, by default that of the tests; programs next to it come first. `replace` contains texts that occur in blocks, and what to use instead, for example a time that the test's replica has.
+    `python` is the interpreter, by default that of the tests; programs next to it come first. `replace` contains texts that occur in
+    blocks, and what to use instead, for example a time that the test's replica has.
     """
 
     path: Path

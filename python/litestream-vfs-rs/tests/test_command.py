@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 
@@ -11,6 +12,8 @@ import pytest
 from testing import MOMENT, Primary
 
 VALUES = "SELECT 1 AS n, 'a,b' AS t, NULL AS missing, x'00ff' AS b, 2.5 AS r UNION ALL SELECT 23, 'ä', NULL, x'', 9e999"
+
+ENDLESS = "WITH RECURSIVE n (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT x FROM n"
 
 
 def command(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -28,7 +31,11 @@ def printed(*arguments: str) -> str:
 @pytest.mark.parametrize(
     ("form", "expected"),
     [
-        ("table", " n  t    missing  b          r\n--  ---  -------  -------  ---\n 1  a,b           X'00FF'  2.5\n23  ä             X''      inf\n"),
+        (
+            "table",
+            " n  t    missing  b          r\n--  ---  -------  -------  ---\n"
+            " 1  a,b           X'00FF'  2.5\n23  ä             X''      inf\n",
+        ),
         ("csv", "n,t,missing,b,r\n1,\"a,b\",,X'00FF',2.5\n23,ä,,X'',inf\n"),
         (
             "json",
@@ -84,13 +91,28 @@ def test_failures(shop: str, arguments: list[str], reason: str) -> None:
 
 
 def test_wrong_usage() -> None:
-    for arguments in ([], ["s3://bucket/app"], ["s3://bucket/app", "SELECT 1", "--history"], ["s3://bucket/app", "SELECT 1", "--format", "xml"]):
+    for arguments in (
+        [],
+        ["s3://bucket/app"],
+        ["s3://bucket/app", "SELECT 1", "--history"],
+        ["s3://bucket/app", "SELECT 1", "--format", "xml"],
+    ):
         ended = command(*arguments)
         assert ended.returncode == 2 and ended.stderr.startswith("usage: python -m litestream_vfs_rs")
 
 
 def test_a_reader_that_closes_the_pipe_ends_it(shop: str) -> None:
-    endless = "WITH RECURSIVE n (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT x FROM n"
-    pipe = f'set -o pipefail; "{sys.executable}" -m litestream_vfs_rs {shop} "{endless}" --format csv | head -2'
+    pipe = f'set -o pipefail; "{sys.executable}" -m litestream_vfs_rs {shop} "{ENDLESS}" --format csv | head -2'
     ended = subprocess.run(["bash", "-c", pipe], capture_output=True, text=True, timeout=60)
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "x\n1\n", "")
+
+
+def test_an_interrupt_ends_it_while_a_statement_runs(shop: str) -> None:
+    # After the first row, sqlite3 looks for a third one, which does not exist.
+    slow = f"SELECT x FROM ({ENDLESS}) WHERE x <= 2"
+    arguments = [sys.executable, "-m", "litestream_vfs_rs", shop, slow, "--format", "csv"]
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"}) as process:
+        assert process.stdout is not None
+        assert [process.stdout.readline() for _ in range(2)] == ["x\n", "1\n"]
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == -signal.SIGINT

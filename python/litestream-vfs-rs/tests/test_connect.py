@@ -103,7 +103,7 @@ def test_the_arguments_of_sqlite3_are_passed_on(shop: str) -> None:
     assert db.isolation_level is None
     assert db.execute("PRAGMA busy_timeout").fetchone() == (2000,)
     db.close()
-    with pytest.raises(TypeError, match="unknown keyword argument 'cachesize': use one of attach, .*cache_size, "):
+    with pytest.raises(TypeError, match=r"unknown keyword argument 'cachesize': use one of attach, .*cache_size, "):
         connect(shop, cachesize="1MB")  # type: ignore[call-arg]
 
 

@@ -19,11 +19,10 @@ README = SAMPLE.parents[1] / "python/litestream-vfs-rs/README.md"
 def test_the_guide(shop: str, tmp_path: Path) -> None:
     guide = Document(DOCS / "python.md", tmp_path, {"LITESTREAM_OPEN_TIMEOUT": "1s"}, {"1 hour ago": MOMENT})
     ran = [block for block in guide.blocks("python", "sh") if not installs(block.text)]
-    outputs = [guide.run(block) for block in ran]
-    assert len(ran) == 13
-    # Only one block prints a text that depends on the machine.
-    (shown,) = (output for block, output in zip(ran, outputs) if block.printed is None)
-    assert "no backup is found at s3://bucket/no-replica-here" in shown
+    # The guide shows what each block prints.
+    assert len(ran) == 13 and all(block.printed for block in ran)
+    for block in ran:
+        guide.run(block)
 
 
 def test_the_readme(shop: str, tmp_path: Path) -> None:
@@ -53,7 +52,9 @@ def test_the_guide_from_the_go_extension(new_primary: Callable[..., Primary], tm
     assert guide.run(short) == "3\n2\n"
     whole.text = whole.text.replace("import litestream_vfs_rs as litestream_vfs", "import litestream_vfs")
     # Python does not expect a row from a statement without columns.
-    whole.text = "import contextlib\n" + whole.text.replace('db.execute("PRAGMA', 'with contextlib.suppress(MemoryError): db.execute("PRAGMA')
+    whole.text = "import contextlib\n" + whole.text.replace(
+        'db.execute("PRAGMA', 'with contextlib.suppress(MemoryError): db.execute("PRAGMA'
+    )
     assert guide.run(whole) == "3\n2\n3\n"
 
 

@@ -14,7 +14,7 @@ from testing import SAMPLE, S3Server
 
 
 def test_an_open_error_has_the_reason_and_its_cause(shop: str) -> None:
-    with pytest.raises(OpenError, match="no backup is found at s3://bucket/nothing") as raised:
+    with pytest.raises(OpenError, match=r"^no backup is found at s3://bucket/nothing; check the URL") as raised:
         connect("s3://bucket/nothing", open_timeout="0")
     assert isinstance(raised.value, sqlite3.OperationalError)
     assert str(raised.value.__cause__) == "unable to open database file"

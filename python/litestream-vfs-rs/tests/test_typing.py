@@ -1,4 +1,4 @@
-"""The type hints."""
+"""The type hints and the style."""
 
 from __future__ import annotations
 
@@ -47,3 +47,10 @@ def test_the_installed_package_tells_type_checkers_its_types(tmp_path: Path) -> 
     assert lines[1].startswith('error: Argument "verify" to "connect" has incompatible type')
     assert lines[2].startswith('error: Argument "time" to "connect" has incompatible type "int"')
     assert lines[3] == 'note: Revealed type is "str | None"'
+
+
+def test_the_style_and_the_syntax_of_the_oldest_python() -> None:
+    for command in (["check"], ["format", "--check"]):
+        arguments = [*command, "--no-cache", "--config", PACKAGE / "pyproject.toml", PACKAGE, PACKAGE.parent / "testing"]
+        ended = subprocess.run([sys.executable, "-m", "ruff", *map(str, arguments)], capture_output=True, text=True, timeout=60)
+        assert ended.returncode == 0, ended.stdout + ended.stderr

@@ -83,7 +83,11 @@ def releases(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def release(directory: Path, platform: str) -> Path:
     name = f"litestream-vfs-v{VERSION}-{platform}"
     suffix = {"linux": "so", "darwin": "dylib", "windows": "dll"}[platform.split("-")[0]]
-    files = {f"{name}/litestream-vfs.{suffix}": f"the library for {platform}", f"{name}/THIRD-PARTY-LICENSES.txt": "licences", f"{name}/README.md": "-"}
+    files = {
+        f"{name}/litestream-vfs.{suffix}": f"the library for {platform}",
+        f"{name}/THIRD-PARTY-LICENSES.txt": "licences",
+        f"{name}/README.md": "-",
+    }
     if suffix == "dll":
         with zipfile.ZipFile(directory / f"{name}.zip", "w") as archive:
             for file, content in files.items():

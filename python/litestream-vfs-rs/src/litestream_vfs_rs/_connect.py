@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from . import _library
 from ._options import Options, split
-from ._uri import uri
+from ._uri import NAME, uri
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -97,7 +97,9 @@ def _last_error(module: Any) -> str | None:
 def _open_error(module: Any, error: Exception) -> OpenError:
     base = type(error)
     kind: type[OpenError] = OpenError if issubclass(OpenError, base) else type("OpenError", (OpenError, base), {"__module__": __name__})
-    opened = kind(_last_error(module) or str(error))
+    reason = _last_error(module) or str(error)
+    # The text starts with "cannot open", the path that SQLite makes of the name, and a colon.
+    opened = kind(reason.partition(f"{NAME}: ")[2] or reason)
     for name in ("sqlite_errorcode", "sqlite_errorname", "result", "extendedresult"):
         if hasattr(error, name):
             setattr(opened, name, getattr(error, name))

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 
+# The name has no meaning, but errors contain it.
+NAME = "replica.db"
+
+
 def uri(
     replica_url: str,
     *,
@@ -36,4 +40,5 @@ def uri(
         if name not in SETTINGS:
             raise unknown(name, SETTINGS)
         parameters[name] = text(name, value)
-    return "file:replica.db?" + "&".join(f"{name}={quote(value, safe=':/@,')}" for name, value in parameters.items())
+    query = "&".join(f"{name}={quote(value, safe=':/@,')}" for name, value in parameters.items())
+    return f"file:{NAME}?{query}"
