@@ -35,6 +35,14 @@ public class Recipe {
         db.createStatement().execute("PRAGMA litestream_time = '2026-01-31T12:00:00Z'");
         System.out.println("time " + orders(past) + " " + orders(db));
 
+        try {
+            DriverManager.getConnection("jdbc:sqlite:litestream:s3%3A%2F%2Fbucket%2Fnowhere");
+        } catch (SQLException error) {
+            ResultSet reason = loader.createStatement().executeQuery("SELECT litestream_last_error()");
+            reason.next();
+            System.out.println("reason " + reason.getString(1));
+        }
+
         System.out.println("ready");
         System.in.read();
         Statement statement = named.createStatement();

@@ -22,3 +22,9 @@ echo 'uri ', orders($db), "\n";
 echo 'name ', orders($named), "\n";
 $db->query("PRAGMA litestream_time = '2026-01-31T12:00:00Z'")->fetchAll();
 echo 'time ', orders($past), ' ', orders($db), "\n";
+
+try {
+    new PDO('sqlite:litestream:s3%3A%2F%2Fbucket%2Fnowhere');
+} catch (PDOException) {
+    echo 'reason ', $named->query('SELECT litestream_last_error()')->fetchColumn(), "\n";
+}

@@ -29,6 +29,11 @@ print("name", orders(db))
 db.pragma("litestream_time", "2026-01-31T12:00:00Z")
 print("time", orders(past), orders(db))
 
+try:
+    apsw.Connection("litestream:s3://bucket/nowhere", vfs="litestream")
+except apsw.CantOpenError:
+    print("reason", loader.execute("SELECT litestream_last_error()").get)
+
 input("ready\n")
 threading.Timer(2, uri.interrupt).start()
 try:

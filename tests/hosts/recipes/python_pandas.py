@@ -20,6 +20,11 @@ print("name", len(pandas.read_sql("SELECT * FROM orders", sqlite3.connect("lites
 pandas.read_sql("PRAGMA litestream_time = '2026-01-31T12:00:00Z'", db)
 print("time", len(past), len(pandas.read_sql("SELECT * FROM orders", db)))
 
+try:
+    pandas.read_sql("SELECT 1", sqlite3.connect("litestream:s3://bucket/nowhere"))
+except sqlite3.OperationalError:
+    print("reason", *loader.execute("SELECT litestream_last_error()").fetchone())
+
 input("ready\n")
 threading.Timer(2, db.interrupt).start()
 try:

@@ -33,6 +33,11 @@ with named.connect() as connection:
 with past.connect() as connection:
     print("time", orders(connection), then)
 
+try:
+    create_engine("sqlite:///file:app.db?vfs=litestream&replica_url=s3://bucket/nowhere&uri=true").connect()
+except OperationalError:
+    print("reason", *loader.execute("SELECT litestream_last_error()").fetchone())
+
 with engine.connect() as connection:
     input("ready\n")
     threading.Timer(2, connection.connection.driver_connection.interrupt).start()

@@ -26,6 +26,11 @@ print("name", orders(named))
 db.execute("PRAGMA litestream_time = '2026-01-31T12:00:00Z'").fetchall()
 print("time", orders(past), orders(db))
 
+try:
+    sqlite3.connect("litestream:s3://bucket/nowhere").execute("SELECT 1")
+except sqlite3.OperationalError:
+    print("reason", *loader.execute("SELECT litestream_last_error()").fetchone())
+
 input("ready\n")
 threading.Timer(2, named.interrupt).start()
 try:

@@ -23,6 +23,11 @@ print("name", db["orders"].count)
 db.execute("PRAGMA litestream_time = '2026-01-31T12:00:00Z'").fetchall()
 print("time", past["orders"].count, db["orders"].count)
 
+try:
+    Database("litestream:s3://bucket/nowhere")
+except sqlite3.OperationalError:
+    print("reason", *loader.execute("SELECT litestream_last_error()").fetchone())
+
 input("ready\n")
 threading.Timer(2, uri.conn.interrupt).start()
 try:

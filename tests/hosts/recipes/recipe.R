@@ -19,3 +19,8 @@ cat("uri", orders(db), "\n")
 cat("name", orders(named), "\n")
 invisible(dbGetQuery(db, "PRAGMA litestream_time = '2026-01-31T12:00:00Z'"))
 cat("time", orders(past), orders(db), "\n")
+
+tryCatch(
+  dbConnect(RSQLite::SQLite(), "litestream:s3%3A%2F%2Fbucket%2Fnowhere"),
+  error = function(condition) cat("reason", dbGetQuery(loader, "SELECT litestream_last_error()")[[1]], "\n")
+)

@@ -58,6 +58,14 @@ int main(void) {
   check(sqlite3_exec(db, "PRAGMA litestream_time = '2026-01-31T12:00:00Z'", NULL, NULL, NULL), db);
   printf("time %d %d\n", orders(past), orders(db));
 
+  sqlite3 *absent;
+  if (sqlite3_open("litestream:s3://bucket/nowhere", &absent) != SQLITE_OK) {
+    sqlite3_stmt *reason;
+    check(sqlite3_prepare_v2(loader, "SELECT litestream_last_error()", -1, &reason, NULL), loader);
+    sqlite3_step(reason);
+    printf("reason %s\n", sqlite3_column_text(reason, 0));
+  }
+
   puts("ready");
   fflush(stdout);
   getchar();

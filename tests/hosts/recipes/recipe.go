@@ -54,6 +54,14 @@ func main() {
 	check(err)
 	fmt.Println("time", orders(past), orders(db))
 
+	absent, err := sql.Open("sqlite3", "litestream:s3://bucket/nowhere")
+	check(err)
+	if absent.Ping() != nil {
+		var reason string
+		check(named.QueryRow("SELECT litestream_last_error()").Scan(&reason))
+		fmt.Println("reason", reason)
+	}
+
 	fmt.Println("ready")
 	bufio.NewReader(os.Stdin).ReadString('\n')
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)

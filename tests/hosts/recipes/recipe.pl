@@ -23,6 +23,9 @@ print "name ", orders($named), "\n";
 $db->do("PRAGMA litestream_time = '2026-01-31T12:00:00Z'");
 print "time ", orders($past), " ", orders($db), "\n";
 
+eval { DBI->connect("dbi:SQLite:dbname=litestream:s3://bucket/nowhere", "", "", { RaiseError => 1, PrintError => 0 }) }
+  or print "reason ", $loader->selectrow_array("SELECT litestream_last_error()"), "\n";
+
 $| = 1;
 print "ready\n";
 <STDIN>;

@@ -22,3 +22,9 @@ puts "uri #{orders(db)}"
 puts "name #{orders(named)}"
 db.execute("PRAGMA litestream_time = '2026-01-31T12:00:00Z'")
 puts "time #{orders(past)} #{orders(db)}"
+
+begin
+  SQLite3::Database.new("litestream:s3://bucket/nowhere")
+rescue SQLite3::CantOpenException
+  puts "reason #{loader.get_first_value("SELECT litestream_last_error()")}"
+end

@@ -20,3 +20,9 @@ function orders(SQLite3 $database): int
 echo 'name ', orders($db), "\n";
 $db->querySingle("PRAGMA litestream_time = '2026-01-31T12:00:00Z'");
 echo 'time ', orders($past), ' ', orders($db), "\n";
+
+try {
+    new SQLite3('litestream:s3%3A%2F%2Fbucket%2Fnowhere');
+} catch (Exception) {
+    echo 'reason ', $loader->querySingle('SELECT litestream_last_error()'), "\n";
+}

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 # In seconds. A build compiles the dependencies the first time.
 LIMIT = 300
 BUILD_LIMIT = 1500
+# Opening a replica that does not exist must not wait for its first backup.
+ENVIRONMENT = {"LITESTREAM_OPEN_TIMEOUT": "0"}
 
 
 @dataclass
@@ -54,7 +56,7 @@ class Runner:
             process = subprocess.Popen(
                 host.run,
                 cwd=self.directory,
-                env=os.environ | self.store.environment | host.environment,
+                env=os.environ | self.store.environment | host.environment | ENVIRONMENT,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=stderr,

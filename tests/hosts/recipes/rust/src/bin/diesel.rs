@@ -26,5 +26,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("name {}", orders(&mut named)?);
     diesel::sql_query("PRAGMA litestream_time = '2026-01-31T12:00:00Z'").execute(&mut db)?;
     println!("time {} {}", orders(&mut past)?, orders(&mut db)?);
+
+    if SqliteConnection::establish("litestream:s3://bucket/nowhere").is_err() {
+        let reason: String = loader.query_row("SELECT litestream_last_error()", [], |row| row.get(0))?;
+        println!("reason {reason}");
+    }
     Ok(())
 }

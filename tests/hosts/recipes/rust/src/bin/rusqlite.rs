@@ -26,6 +26,11 @@ fn main() -> Result<()> {
     db.query_row("PRAGMA litestream_time = '2026-01-31T12:00:00Z'", [], |_| Ok(()))?;
     println!("time {} {}", orders(&past)?, orders(&db)?);
 
+    if Connection::open("litestream:s3://bucket/nowhere").is_err() {
+        let reason: String = loader.query_row("SELECT litestream_last_error()", [], |row| row.get(0))?;
+        println!("reason {reason}");
+    }
+
     println!("ready");
     std::io::stdin().read_line(&mut String::new()).expect("a line");
     let handle = named.get_interrupt_handle();

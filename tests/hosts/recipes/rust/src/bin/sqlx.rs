@@ -11,7 +11,7 @@ async fn orders(db: &mut SqliteConnection) -> Result<i64> {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
     // docs
-    let loader = unsafe { SqliteConnectOptions::new().extension("./litestream-vfs") }.connect().await?;
+    let mut loader = unsafe { SqliteConnectOptions::new().extension("./litestream-vfs") }.connect().await?;
     // end
     println!("loads yes");
 
@@ -22,12 +22,17 @@ async fn main() -> Result<()> {
     // end
     let uri = SqliteConnectOptions::new().filename("file:app.db?vfs=litestream&replica_url=s3://bucket/app");
     let mut uri = uri.connect().await?;
-    drop(loader);
 
     println!("uri {}", orders(&mut uri).await?);
     println!("name {}", orders(&mut db).await?);
     sqlx::query("PRAGMA litestream_time = '2026-01-31T12:00:00Z'").execute(&mut db).await?;
     println!("time {} {}", orders(&mut past.connect().await?).await?, orders(&mut db).await?);
+
+    let absent = SqliteConnectOptions::new().filename("litestream:s3://bucket/nowhere").vfs("litestream");
+    if absent.connect().await.is_err() {
+        let reason: String = sqlx::query_scalar("SELECT litestream_last_error()").fetch_one(&mut loader).await?;
+        println!("reason {reason}");
+    }
 
     println!("ready");
     std::io::stdin().read_line(&mut String::new()).expect("a line");
