@@ -2,11 +2,11 @@
 // What packaging/npm makes of the archives of a release.
 
 const assert = require('node:assert')
-const { execFileSync } = require('node:child_process')
+const { execFileSync, spawnSync } = require('node:child_process')
 const fs = require('node:fs')
 const path = require('node:path')
 const { test } = require('node:test')
-const { ROOT, temporaryDirectory } = require('./support/environment')
+const { ROOT, cleanEnvironment, tarballs, temporaryDirectory } = require('./support/environment')
 const platforms = require('../lib/platforms.json')
 
 const VERSION = execFileSync(path.join(ROOT, 'packaging', 'version'), { encoding: 'utf8' }).trim()
@@ -50,6 +50,19 @@ test('each release archive becomes a package for its platform', () => {
     assert.strictEqual(manifest.version, VERSION)
     const dependencies = platforms.map(({ name }) => [`litestream-vfs-rs-${name}`, VERSION])
     assert.deepStrictEqual(manifest.optionalDependencies, Object.fromEntries(dependencies))
+})
+
+test('npm installs the package for this platform, and no other', () => {
+    const directory = archives()
+    execFileSync(path.join(ROOT, 'packaging', 'npm'), [path.join(directory, 'npm'), directory])
+    const [, forThis] = tarballs().map((tarball) => path.basename(tarball))
+    for (const { name } of platforms) {
+        const tarball = `litestream-vfs-rs-${name}-${VERSION}.tgz`
+        const options = { cwd: temporaryDirectory(), env: cleanEnvironment(), encoding: 'utf8' }
+        const ended = spawnSync('npm', ['install', '--offline', '--no-audit', path.join(directory, 'npm', tarball)], options)
+        if (tarball === forThis) assert.strictEqual(ended.status, 0, ended.stderr)
+        else assert.match(ended.stderr, /EBADPLATFORM/)
+    }
 })
 
 test('the platforms are those of the releases', () => {
