@@ -36,6 +36,14 @@ class GemTest < Minitest::Test
     assert_raises(ArgumentError) { LitestreamVfsRs.name(SAMPLE, cache: 1) }
   end
 
+  def test_the_settings_are_those_of_the_documentation
+    documented = File.read("#{ROOT}/docs/configuration.md").scan(/^\| `([a-z_]+)` \| (?:`LITESTREAM_|–)/).flatten - ["replica_url"]
+    assert_operator documented.size, :>, 5
+    name = LitestreamVfsRs.name("s3://bucket/a b", **documented.to_h { |setting| [setting.to_sym, "1&2"] })
+    expected = ["vfs=litestream", "replica_url=s3%3A%2F%2Fbucket%2Fa%20b", *documented.map { |setting| "#{setting}=1%262" }]
+    assert_equal expected.sort, name.delete_prefix("file:replica.db?").split("&").sort
+  end
+
   def test_a_failed_open_says_why
     Dir.mktmpdir do |directory|
       error = assert_raises(LitestreamVfsRs::Error) { LitestreamVfsRs.open("file://#{directory}/missing", open_timeout: 0) }
