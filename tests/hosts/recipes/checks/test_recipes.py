@@ -12,7 +12,7 @@ TESTED = [host for host in HOSTS if host.name.split()[0] not in LEFT_OUT]
 READERS = [host for host in TESTED if host.name != "DuckDB"]
 TABLE = table()
 CELLS = [(host, column) for host in TESTED for column in COLUMNS if TABLE[host.name][column] == "yes"]
-ANSWERS = {"loads": ["yes"], "uri": ["632"], "name": ["632"], "time": ["400 400"]}
+ANSWERS = {"loads": "yes", "uri": "632", "name": "632", "time": "400 400"}
 
 
 def names(value):
@@ -26,7 +26,7 @@ def test_cell(runner, host, column):
     if column == "interrupt":
         assert "interrupt" in answer.lower() or "deadline exceeded" in answer, run.transcript
     else:
-        assert answer in ANSWERS[column], run.transcript
+        assert answer == ANSWERS[column], run.transcript
 
 
 @pytest.mark.parametrize("host", READERS, ids=names)
@@ -53,7 +53,6 @@ def test_every_recipe_is_in_the_table():
     assert {host.name for host in HOSTS} <= set(TABLE)
 
 
-@pytest.mark.parametrize("host", [host for host in TESTED if host not in READERS], ids=names)
-def test_duckdb_reads_copies(runner, host):
-    run = runner.run(host)
+def test_duckdb_reads_copies(runner):
+    run = runner.run(next(host for host in HOSTS if host.name == "DuckDB"))
     assert run.answers == {"copy": "632", "frame": "632"}, run.transcript
