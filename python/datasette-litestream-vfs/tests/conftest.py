@@ -22,7 +22,7 @@ from testing import Primary
 from testing.waiting import LIMIT
 
 PLUGIN = "datasette-litestream-vfs"
-ONE = not datasette.__version__.startswith("0.")
+V1 = not datasette.__version__.startswith("0.")
 ROOT = {"id": "root"}
 # The machine may be slow, and only some tests are about the limits.
 PATIENT = {"sql_time_limit_ms": 60000, "facet_time_limit_ms": 60000}
@@ -40,7 +40,7 @@ class Site:
     def __init__(self, databases: dict[str, Any], config: Any = None, settings: Any = None, crossdb: bool = False, **plugin: Any) -> None:
         config = {**(config or {}), "plugins": {PLUGIN: {"databases": databases, **plugin}}}
         self._loop = asyncio.new_event_loop()
-        configuration = {"config" if ONE else "metadata": config}
+        configuration = {"config" if V1 else "metadata": config}
         settings = {**PATIENT, **(settings or {})}
         self.datasette = datasette.app.Datasette([], settings=settings, crossdb=crossdb, **configuration)
 

@@ -16,7 +16,7 @@ from testing.waiting import wait_until
 
 # The notes do not fit into this cache.
 LITTLE_KEPT = {"cache_size": "1MB", "disk_cache_size": "0", "poll_interval": "1h"}
-LENGTH = [{"length": 3000 * 1400}]
+LENGTH = [{"length": 2000 * 1400}]
 SCAN = "select sum(length(note)) as length from notes"
 
 
@@ -26,7 +26,7 @@ def server(new_primary: Callable[..., Any]) -> Any:
     primary = new_primary()
     primary.execute("CREATE TABLE notes (note TEXT)")
     primary.execute(
-        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000) "
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000) "
         "INSERT INTO notes SELECT hex(randomblob(700)) FROM n"
     )
     primary.sync()
@@ -83,7 +83,7 @@ def test_a_replica_that_returns_is_read(new_site: Callable[..., Any], server: An
     assert site.json("/slow/-/litestream.json")["error"]
     server.go_on()
     wait_until("the replica is open", lambda: site.json("/slow/-/litestream.json")["error"] is None)
-    assert site.sql("slow", "select count(*) as n from notes") == [{"n": 3000}]
+    assert site.sql("slow", "select count(*) as n from notes") == [{"n": 2000}]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import xml.etree.ElementTree
 from collections.abc import Callable
 from typing import Any
@@ -56,6 +57,17 @@ def test_the_lag_is_sampled(new_site: Callable[..., Any], shop: Any) -> None:
     assert all(sample["lag"] >= 0 for sample in taken)
     assert taken == sorted(taken, key=lambda sample: sample["time"])
     assert "<polyline" in site.get(PAGE).text
+
+
+def test_a_closed_database_takes_no_samples(new_site: Callable[..., Any], shop: Any) -> None:
+    site = new_site({"shop": {"url": shop.url}}, sample_seconds=0.02)
+    wait_until("the lag is sampled", lambda: recorders())
+    site.datasette.get_database("shop").close()
+    wait_until("the recorder has ended", lambda: not recorders())
+
+
+def recorders() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name == "lag of shop"]
 
 
 def test_the_page_is_linked(site: Any) -> None:

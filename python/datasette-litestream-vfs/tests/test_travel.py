@@ -17,9 +17,9 @@ from datasette_litestream_vfs.database import ReplicaDatabase
 
 ROOT = {"id": "root"}
 CLERK = {"id": "clerk"}
-ONE = not datasette.__version__.startswith("0.")
+V1 = not datasette.__version__.startswith("0.")
 # Pages that list databases or tables.
-LISTS = ["/", "/.json", *(["/-/databases.json", "/-/jump.json", "/-/schema.json"] if ONE else ["/-/metadata.json"])]
+LISTS = ["/", "/.json", *(["/-/databases.json", "/-/jump.json", "/-/schema.json"] if V1 else ["/-/metadata.json"])]
 CUSTOMERS = [{"id": 1, "name": "Ada"}, {"id": 2, "name": "Grace"}]
 
 
@@ -214,7 +214,7 @@ def test_a_base_url_is_kept(new_site: Callable[..., Any], shop: Any) -> None:
 def restricted_actors() -> list[dict[str, Any]]:
     """Datasette 1.0 has actors, such as those of API tokens, that are restricted to a database."""
     actions = ["view-database", "view-table", "litestream-time-travel"]
-    return [{**ROOT, "_r": {"d": {"shop": actions}}}] if ONE else []
+    return [{**ROOT, "_r": {"d": {"shop": actions}}}] if V1 else []
 
 
 def test_a_restriction_to_a_database_does_not_include_its_past(traveller: Any, shop: Any) -> None:
@@ -224,10 +224,16 @@ def test_a_restriction_to_a_database_does_not_include_its_past(traveller: Any, s
         assert traveller.get(root + "/orders", actor).status_code == 403
 
 
+def test_the_root_user_of_1_0_may_travel(site: Any, shop: Any) -> None:
+    """In Datasette 0.65 the root user has only the permissions that the configuration gives."""
+    site.datasette.root_enabled = True
+    assert site.get(f"/shop?_at={shop.then.time}", ROOT).status_code == (200 if V1 else 403)
+
+
 def permission_blocks() -> list[dict[str, Any]]:
     """Datasette 1.0 has blocks for every permission, at two places."""
     block = {"permissions": {"litestream-time-travel": ROOT}}
-    return [block, {"databases": {"shop": block}}] if ONE else []
+    return [block, {"databases": {"shop": block}}] if V1 else []
 
 
 def test_permission_blocks_allow_it(new_site: Callable[..., Any], shop: Any) -> None:

@@ -10,17 +10,15 @@ from markupsafe import Markup
 from . import compat, status, travel
 from .state import state_of
 
-if compat.ONE:
-    from .permissions_one import permission_resources_sql, register_actions  # noqa: F401
+if compat.V1:
+    from .permissions_v1 import permission_resources_sql, register_actions  # noqa: F401
 else:
-    from .permissions_zero import get_metadata, permission_allowed  # noqa: F401
+    from .permissions_v0 import get_metadata, permission_allowed  # noqa: F401
 
 
 @hookimpl
 def startup(datasette: Any) -> None:
-    state = state_of(datasette)
-    if not state.lags:
-        state.start(datasette)
+    state_of(datasette).start(datasette)
 
 
 @hookimpl

@@ -19,7 +19,7 @@ try:
 except ImportError:
     DatabaseResource = None
 
-ONE = DatabaseResource is not None
+V1 = DatabaseResource is not None
 
 
 class _Tracking(Database):
@@ -32,7 +32,7 @@ class _Tracking(Database):
         return function(connection)
 
 
-class _ReaderOfOne(_Tracking):
+class _ReaderV1(_Tracking):
     def track(self, connection: sqlite3.Connection) -> None:
         self._all_connections.append(connection)
 
@@ -40,7 +40,7 @@ class _ReaderOfOne(_Tracking):
         return await super()._execute_fn(lambda connection: self.read(fn, connection))
 
 
-class _ReaderOfZero(_Tracking):
+class _ReaderV0(_Tracking):
     """Keeps the connections of its threads itself. Datasette 0.65 keeps them by the name of the database, without end."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -68,19 +68,19 @@ class _ReaderOfZero(_Tracking):
         return await asyncio.get_running_loop().run_in_executor(self.ds.executor, in_thread)
 
 
-Reader = _ReaderOfOne if ONE else _ReaderOfZero
+Reader = _ReaderV1 if V1 else _ReaderV0
 
 
 async def may_travel(datasette: Any, actor: Any, name: str) -> bool:
     """Returns whether the actor may read past states of the database."""
-    if ONE:
+    if V1:
         return await datasette.allowed(action=TRAVEL, resource=DatabaseResource(name), actor=actor)
     return await datasette.permission_allowed(actor, TRAVEL, resource=name, default=False)
 
 
 async def ensure_visible(datasette: Any, actor: Any, name: str) -> None:
     """Raises `Forbidden` if the actor may not see the database."""
-    if ONE:
+    if V1:
         await datasette.ensure_permission(action="view-database", resource=DatabaseResource(name), actor=actor)
         return
     visible, _ = await datasette.check_visibility(actor, permissions=[("view-database", name), "view-instance"])
@@ -90,7 +90,7 @@ async def ensure_visible(datasette: Any, actor: Any, name: str) -> None:
 
 def database_config(datasette: Any, name: str) -> dict[str, Any]:
     """Returns the configuration of a database: in 1.0 `databases` of the configuration, in 0.65 of the metadata."""
-    source = datasette.config if ONE else datasette._metadata_local
+    source = datasette.config if V1 else datasette._metadata_local
     return (source.get("databases") or {}).get(name) or {}
 
 
@@ -107,7 +107,7 @@ def presentation(config: dict[str, Any]) -> dict[str, Any]:
 
 async def added(datasette: Any, name: str, like: str) -> None:
     """Makes Datasette present a database that was added at run time like another one."""
-    if not ONE:
+    if not V1:
         # The hook get_metadata does it.
         return
     datasette.config.setdefault("databases", {})[name] = presentation(database_config(datasette, like))
@@ -123,7 +123,7 @@ async def added(datasette: Any, name: str, like: str) -> None:
 async def removed(datasette: Any, database: Any) -> None:
     """Removes a database that was added at run time, closes its connections and forgets its tables."""
     datasette.remove_database(database.name)
-    if ONE:
+    if V1:
         datasette.config["databases"].pop(database.name, None)
         return
     database.close()

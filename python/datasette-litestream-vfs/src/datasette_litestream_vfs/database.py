@@ -11,6 +11,7 @@ from datasette.utils.sqlite import sqlite3
 from .compat import Reader
 from .config import Replica
 from .connection import last_error
+from .lag import LagHistory
 
 # Within this time after a failed open, the same error is raised again without another attempt.
 RETRY_SECONDS = 5.0
@@ -21,15 +22,16 @@ SCHEMA_VERSION = "PRAGMA schema_version"
 
 
 class ReplicaDatabase(Reader):
-    """A database that follows a replica, or the past state `at` of one.
+    """A database that follows a replica and records its lag, or the past state `at` of a replica.
 
     For Datasette it is neither a file, whose size it would look up, nor mutable, so that no page offers to write.
     """
 
-    def __init__(self, datasette: Any, replica: Replica, at: Optional[str] = None) -> None:
+    def __init__(self, datasette: Any, replica: Replica, at: Optional[str] = None, lag: Optional[LagHistory] = None) -> None:
         super().__init__(datasette, is_mutable=False, is_memory=True)
         self.replica = replica
         self.at = at
+        self.lag = lag
         self._failure: Optional[tuple[float, sqlite3.Error]] = None
         self._schema_version: Optional[int] = None
 
@@ -45,6 +47,12 @@ class ReplicaDatabase(Reader):
         self._failure = None
         self.track(connection)
         return connection
+
+    def close(self) -> None:
+        """Closes all connections, and ends the record of the lag."""
+        if self.lag is not None:
+            self.lag.stop()
+        super().close()
 
     @property
     def cached_table_counts(self) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import weakref
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from datasette.utils import StartupError
@@ -18,21 +17,22 @@ _ATTRIBUTE = "_litestream_vfs"
 
 @dataclass
 class State:
-    """The replicas, their past states, and their lag. `lags` is empty until Datasette starts."""
+    """The replicas, and their past states."""
 
     replicas: dict[str, Replica]
     pasts: Pasts
-    lags: dict[str, LagHistory] = field(default_factory=dict)
+    started: bool = False
 
     def start(self, datasette: Any) -> None:
-        """Adds the databases."""
+        """Adds the databases, at the first call."""
+        if self.started:
+            return
+        self.started = True
         for name, replica in self.replicas.items():
             if name in datasette.databases:
                 raise StartupError(f"there is already a database {name!r}: give the replica another name")
-            database = datasette.add_database(ReplicaDatabase(datasette, replica), name=name)
-            lag = self.lags[name] = LagHistory(replica, sample_seconds(datasette))
-            # When Datasette is gone, nobody sees the samples.
-            weakref.finalize(database, lag.stop)
+            lag = LagHistory(replica, sample_seconds(datasette))
+            datasette.add_database(ReplicaDatabase(datasette, replica, lag=lag), name=name)
             lag.start()
 
 

@@ -27,15 +27,14 @@ def path(datasette: Any, name: str) -> str:
 
 async def page(datasette: Any, request: Any) -> Any:
     name = tilde_decode(request.url_vars["database"])
-    state = state_of(datasette)
-    if name not in state.replicas:
+    if name not in state_of(datasette).replicas:
         raise NotFound(f"{name} is not read from a replica")
     await compat.ensure_visible(datasette, request.actor, name)
     database = datasette.get_database(name)
     status, error = await _status(database)
     offset = _offset(request)
     history, history_error = await _history(database, offset) if error is None else ([], None)
-    samples = state.lags[name].samples()
+    samples = database.lag.samples()
     content = {
         "database": name,
         "status": status,

@@ -68,7 +68,8 @@ class Pasts:
 
     def leave(self, name: str) -> None:
         self._requests[name] -= 1
-        self._requests += collections.Counter()
+        if not self._requests[name]:
+            del self._requests[name]
 
     async def open(self, replica: Replica, moment: str) -> str:
         """Returns the name of the database at that moment, after adding it if necessary."""
