@@ -40,7 +40,7 @@ const RUNTIMES = [
     { name: 'node:sqlite on Node.js 26', host: 'node:sqlite', command: NODE_26 },
     DENO,
     // On macOS, Bun uses Apple's SQLite, which cannot load extensions.
-    ...(process.platform === 'darwin' ? [] : [BUN])
+    ...(process.platform === 'darwin' ? [] : [BUN, { ...BUN, name: 'node:sqlite on Bun', host: 'node:sqlite' }])
 ]
 
 const apps = new Map()
