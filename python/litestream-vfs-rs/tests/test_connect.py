@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sqlite3
 from datetime import datetime, timedelta, timezone
@@ -11,7 +12,7 @@ from urllib.parse import quote
 import litestream_vfs
 import litestream_vfs_rs
 import pytest
-from litestream_vfs_rs import connect
+from litestream_vfs_rs import Settings, connect
 from testing import SAMPLE, Primary
 
 
@@ -92,6 +93,13 @@ def test_settings_reach_the_replica(shop: str) -> None:
     with pytest.raises(sqlite3.OperationalError, match="unable to open"):
         fixed.execute("ATTACH ? AS other", (litestream_vfs_rs.uri(shop),))
     fixed.close()
+
+
+def test_the_settings_are_those_of_the_documentation() -> None:
+    document = (SAMPLE.parents[1] / "docs/configuration.md").read_text(encoding="utf-8")
+    section = document.partition("\n## Settings\n")[2].partition("\n## ")[0]
+    documented = set(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE))
+    assert documented == {"replica_url", "time", "txid"} | set(Settings.__annotations__)
 
 
 def test_the_arguments_of_sqlite3_are_passed_on(shop: str) -> None:

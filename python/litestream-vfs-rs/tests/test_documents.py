@@ -20,7 +20,7 @@ def test_the_guide(shop: str, tmp_path: Path) -> None:
     guide = Document(DOCS / "python.md", tmp_path, {"LITESTREAM_OPEN_TIMEOUT": "1s"}, {"1 hour ago": MOMENT})
     ran = [block for block in guide.blocks("python", "sh") if not installs(block.text)]
     # The guide shows what each block prints.
-    assert len(ran) == 13 and all(block.printed for block in ran)
+    assert len(ran) == 14 and all(block.printed for block in ran)
     for block in ran:
         guide.run(block)
 

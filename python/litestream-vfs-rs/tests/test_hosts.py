@@ -50,6 +50,18 @@ def test_another_module_opens_replicas(shop: str, module: str, error: str, missi
     assert "no backup is found at s3://bucket/app-missing" in reason
 
 
+@pytest.mark.parametrize("connection", ["own", "pysqlite3.Connection", "apsw.Connection"])
+def test_each_module_opens_names(shop: str, connection: str) -> None:
+    code = f"""
+import apsw, pysqlite3
+litestream_vfs_rs.load({connection}(":memory:"), default=True)
+db = {connection}("litestream:" + URL)
+print(db.execute("SELECT count(*) FROM orders").fetchone()[0])
+"""
+    ended = python(code, shop)
+    assert ended.stdout == "632\n", ended.stderr
+
+
 def test_nothing_that_can_load_extensions(shop: str) -> None:
     ended = python("connect(URL)", shop, "pysqlite3", "apsw")
     last = ended.stderr.splitlines()[-1]

@@ -27,7 +27,7 @@ def loadable_path() -> str:
     return str(path)
 
 
-def load(connection: Any, path: str | None = None) -> None:
+def load(connection: Any, path: str | None = None, *, default: bool = False) -> None:
     """Loads the library with this connection of `sqlite3`, `pysqlite3` or `apsw`.
 
     From then on, every connection of the process that uses the same SQLite library can open replicas. `connect` does this
@@ -36,12 +36,19 @@ def load(connection: Any, path: str | None = None) -> None:
     >>> import sqlite3, litestream_vfs_rs
     >>> litestream_vfs_rs.load(sqlite3.connect(":memory:"))
     >>> db = sqlite3.connect(litestream_vfs_rs.uri("s3://bucket/app"), uri=True)
+
+    With `default`, the VFS `litestream-default` becomes the default of the process, so that programs that open names can open
+    ``litestream:s3://bucket/app``. All other names are local files as before.
     """
     if not hasattr(connection, "enable_load_extension"):
         raise unavailable()
     connection.enable_load_extension(True)
     try:
-        connection.load_extension(path or loadable_path())
+        if default:
+            entry_point = "sqlite3_litestreamdefault_init"
+            connection.execute("SELECT load_extension(?, ?)", (path or loadable_path(), entry_point)).fetchall()
+        else:
+            connection.load_extension(path or loadable_path())
     finally:
         connection.enable_load_extension(False)
 
