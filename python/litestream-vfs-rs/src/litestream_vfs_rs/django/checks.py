@@ -10,7 +10,8 @@ from django.core.exceptions import ImproperlyConfigured
 
 from . import conf
 
-MIDDLEWARE = "litestream_vfs_rs.django.middleware.TxidMiddleware"
+TXID = "litestream_vfs_rs.django.middleware.TxidMiddleware"
+SESSION = "django.contrib.sessions.middleware.SessionMiddleware"
 
 
 def check_settings(**_: Any) -> list[CheckMessage]:
@@ -31,11 +32,12 @@ def check_settings(**_: Any) -> list[CheckMessage]:
                 id="litestream_vfs.W001",
             )
         )
-    if MIDDLEWARE in settings.MIDDLEWARE and settings.MIDDLEWARE[0] != MIDDLEWARE:
+    middleware = settings.MIDDLEWARE
+    if TXID in middleware and SESSION in middleware[: middleware.index(TXID)]:
         found.append(
             Warning(
-                "TxidMiddleware is not the first middleware, so it does not notice what those before it write.",
-                hint="Move it to the beginning of MIDDLEWARE.",
+                "SessionMiddleware is before TxidMiddleware, which therefore does not notice what sessions write.",
+                hint="Move TxidMiddleware to the beginning of MIDDLEWARE.",
                 id="litestream_vfs.W002",
             )
         )

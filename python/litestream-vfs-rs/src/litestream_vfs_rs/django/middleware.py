@@ -28,8 +28,8 @@ logger = logging.getLogger(__name__)
 class TxidMiddleware:
     """Keeps the TXID of the last write of a browser in a signed cookie.
 
-    It must be the first middleware, because others can write after the view (sessions do). In each request, `LitestreamRouter` reads
-    only from replicas with that TXID, or from the primary. After a write in the same request, it reads from the primary.
+    It must come before middleware that writes after the view, such as `SessionMiddleware`. In each request, `LitestreamRouter` reads only
+    from replicas with that TXID, or from the primary. After a write in the same request, it reads from the primary.
     """
 
     sync_capable = True
