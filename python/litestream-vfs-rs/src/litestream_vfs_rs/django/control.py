@@ -29,18 +29,22 @@ def known(path: str, *, timeout: float) -> int:
 
 
 class _Connection(http.client.HTTPConnection):
+    def __init__(self, path: str, timeout: float) -> None:
+        super().__init__("localhost", timeout=timeout)
+        self._path = path
+
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX)
         self.sock.settimeout(self.timeout)
-        self.sock.connect(self.host)
+        self.sock.connect(self._path)
 
 
 def _request(method: str, target: str, path: str, timeout: float, body: dict[str, Any] | None = None) -> dict[str, Any]:
     name = conf.socket_path()
     # Litestream ends a request that waits at this limit. Its answer comes a little later.
-    connection = _Connection(name, timeout=timeout + 1)
+    connection = _Connection(name, timeout + 1)
     try:
-        connection.request(method, target, json.dumps(body), {"Host": "localhost"})
+        connection.request(method, target, json.dumps(body))
         response = connection.getresponse()
         answer = json.loads(response.read())
     except (OSError, http.client.HTTPException, ValueError) as error:

@@ -3,7 +3,7 @@
 from django.db import connections
 from django.test import TestCase, TransactionTestCase
 
-from litestream_vfs_rs.django import read_after, time_travel, wait_for
+from litestream_vfs_rs.django import get_vfs_status, primary_txid, read_after, time_travel, wait_for
 from shop.models import Order
 
 
@@ -32,5 +32,6 @@ class WithReplicas(TransactionTestCase):
         with time_travel("prod_replica", "1 hour ago") as past:
             self.assertEqual(Order.objects.using(past).count(), 1)
         self.assertIs(wait_for("prod_replica", 10**6), True)
-        with read_after("prod_replica", 10**6) as database:
+        self.assertIs(get_vfs_status("prod_replica")["is_vfs"], False)
+        with read_after("prod_replica", primary_txid()) as database:
             self.assertEqual(Order.objects.using(database).count(), 1)
