@@ -10,20 +10,20 @@ NAMES = open(f"{ROOT}/packaging/exports").read().split()
 ELF = "linux-" + {"x86_64": "amd64", "aarch64": "arm64", "arm64": "arm64"}[os.uname().machine]
 
 
-def check(platform, content):
-    path = f"{DIRECTORY}/library"
+def check(platform, content, name):
+    path = f"{DIRECTORY}/{name}"
     with open(path, "wb") as file:
         file.write(content)
     return subprocess.run([sys.executable, f"{ROOT}/scripts/check-artifact", platform, path], capture_output=True, text=True)
 
 
-def fit(platform, content):
-    found = check(platform, content)
+def fit(platform, content, name="library"):
+    found = check(platform, content, name)
     assert found.returncode == 0 and "fit for" in found.stdout, found
 
 
-def refuses(complaint, platform, content):
-    found = check(platform, content)
+def refuses(complaint, platform, content, name="library"):
+    found = check(platform, content, name)
     assert found.returncode == 1, f"{complaint}: not refused: {found}"
     assert complaint in found.stderr, f"{found.stderr!r} does not say {complaint!r}"
 
@@ -121,6 +121,16 @@ refuses("is not a 64-bit DLL", "windows-amd64", dll(traits=0x22))
 for runtime in ("VCRUNTIME140.dll", "MSVCP140.dll", "api-ms-win-crt-heap-l1-1-0.dll", "libgcc_s_seh-1.dll"):
     refuses(f"needs {runtime}", "windows-amd64", dll(needs=("KERNEL32.dll", runtime)))
 refuses("a path of the build machine", "windows-amd64", dll() + rb"C:\Users\someone\main.rs")
+
+# The program needs no exports, and has another kind of file on some systems.
+program = "litestream-query"
+fit(ELF, compiled("-nostdlib", f"-D{NAMES[0]}=another_name"), program)
+fit("darwin-arm64", macho(names=[], kind=2), program)
+fit("windows-amd64", dll(names=[], traits=0x22), program + ".exe")
+refuses("is not a program", "darwin-arm64", macho(), program)
+refuses("is not a 64-bit program", "windows-amd64", dll(), program + ".exe")
+refuses("another architecture", other, good, program)
+refuses("more than 20971520", ELF, good + bytes(20 << 20), program)
 
 
 def linked(file, text, argument):

@@ -192,3 +192,24 @@ fn litestream_verify_reads_all_files_of_the_state_and_names_the_damaged_one() {
         read(&conn).map_or(true, |rows| replica.may_be(rows, (largest.0, largest.1)))
     });
 }
+
+#[test]
+fn the_files_of_a_state_are_listed_without_reading_them() {
+    let replica = Replica::new();
+    let conn = connect(&format!("file://{}", replica.dir.path().join("replica").display()), &[]);
+    let reads = || -> i64 { conn.query_row("SELECT reads FROM litestream_status", [], |row| row.get(0)).expect("a count") };
+    let listed = || -> (usize, i64) {
+        let sql = "SELECT count(*), sum(bytes) FROM litestream_verify";
+        conn.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?))).expect("a row")
+    };
+    // Requests of the open can end a moment later.
+    wait_until("a listing reads nothing", || {
+        let before = reads();
+        listed();
+        reads() == before
+    });
+    let before = reads();
+    let rows = verify(&conn);
+    assert_eq!(listed(), (rows.len(), rows.iter().map(|row| row.3).sum()));
+    assert!(reads() > before);
+}

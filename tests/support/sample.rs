@@ -13,7 +13,7 @@ use tempfile::TempDir;
 /// The time that `sample/README.md` shows: before the prices rose.
 pub fn earlier() -> String {
     let readme = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/sample/README.md")).expect("the README");
-    let (_, rest) = readme.split_once("--time '").expect("it shows a time");
+    let (_, rest) = readme.split_once("--at '").expect("it shows a time");
     rest.split_once('\'').expect("the time is quoted").0.to_owned()
 }
 

@@ -92,8 +92,9 @@ pub static VERIFY: TableDef = TableDef {
     ],
     arguments: &["of_schema"],
     descending: None,
-    rows: |caller, arguments, _| {
-        let op = ControlOp::Verify(RefCell::new(Verification::default()));
+    rows: |caller, arguments, used_columns: UsedColumns| {
+        let reads = used_columns.contains(OK) || used_columns.contains(ERROR);
+        let op = ControlOp::Verify(RefCell::new(Verification::new(reads)));
         let rows = |value| match value {
             ControlValue::Verified(rows) => Some(rows.into_iter().map(verified_row).collect()),
             _ => None,
@@ -101,6 +102,10 @@ pub static VERIFY: TableDef = TableDef {
         Ok(batches(caller, caller.schema(arguments, 0, "litestream_verify('schema')")?, op, rows))
     },
 };
+
+/// The columns of [`VERIFY`] for which each file has to be read.
+const OK: usize = 4;
+const ERROR: usize = 5;
 
 /// Parses a moment: a TXID as an integer or 16 hexadecimal digits, or a time. Returns None for NULL.
 fn parse_target(argument: Argument) -> Result<Option<Target>, SqlError> {

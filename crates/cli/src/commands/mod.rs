@@ -1,0 +1,11 @@
+//! One module for each command.
+
+pub mod changes;
+pub mod completions;
+pub mod export;
+pub mod history;
+pub mod man;
+pub mod shell;
+pub mod sql;
+pub mod status;
+pub mod verify;

@@ -1,0 +1,68 @@
+//! Why a command failed.
+
+use rusqlite::{Connection, ErrorCode};
+use std::io;
+
+/// The end of a command that did not succeed.
+#[derive(Debug)]
+pub enum Failure {
+    /// The command failed, for this reason.
+    Reason(String),
+    /// `verify` found damaged files.
+    Damaged { damaged: u64, files: u64 },
+    /// The user or the system asked the program to end.
+    Interrupted,
+    /// The reader of the output closed it, so that nobody needs further rows.
+    OutputClosed,
+}
+
+impl Failure {
+    /// Returns the text for stderr.
+    pub fn reason(&self) -> Option<String> {
+        match self {
+            Failure::Reason(reason) => Some(reason.clone()),
+            Failure::Damaged { damaged, files } => Some(format!("damaged files: {damaged} of {files}")),
+            Failure::Interrupted => Some("interrupted".to_owned()),
+            Failure::OutputClosed => None,
+        }
+    }
+
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Failure::OutputClosed => 0,
+            Failure::Reason(_) => 1,
+            Failure::Damaged { .. } => 3,
+            Failure::Interrupted => 130,
+        }
+    }
+}
+
+impl From<rusqlite::Error> for Failure {
+    fn from(error: rusqlite::Error) -> Failure {
+        use ErrorCode::{CannotOpen, DatabaseCorrupt, InternalMalfunction, OperationInterrupted, SystemIoFailure};
+        match (error.sqlite_error_code(), &error) {
+            (Some(OperationInterrupted), _) => Failure::Interrupted,
+            (Some(CannotOpen | DatabaseCorrupt | InternalMalfunction | SystemIoFailure), _) => {
+                Failure::Reason(last_error().unwrap_or_else(|| error.to_string()))
+            }
+            (_, rusqlite::Error::SqlInputError { msg, .. }) => Failure::Reason(msg.clone()),
+            _ => Failure::Reason(error.to_string()),
+        }
+    }
+}
+
+impl From<io::Error> for Failure {
+    /// Converts an error of the output.
+    fn from(error: io::Error) -> Failure {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Failure::OutputClosed,
+            _ => Failure::Reason(format!("cannot write the output: {error}")),
+        }
+    }
+}
+
+/// Returns why the last open or read of a replica failed. SQLite itself has only a code for it.
+pub fn last_error() -> Option<String> {
+    let memory = Connection::open_in_memory().ok()?;
+    memory.query_row("SELECT litestream_last_error()", [], |row| row.get(0)).ok()?
+}

@@ -1,0 +1,109 @@
+//! Rows on stdout.
+
+mod csv;
+mod json;
+mod sink;
+mod table;
+mod value;
+
+use crate::failure::Failure;
+use crate::interrupt;
+use rusqlite::types::ValueRef;
+use rusqlite::{Params, Statement};
+use sink::Sink;
+use std::io::{self, Write};
+pub use table::{printable, shown};
+
+/// How rows are printed.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, clap::ValueEnum)]
+pub enum Format {
+    /// Columns for people
+    #[default]
+    Table,
+    /// Comma-separated values
+    Csv,
+    /// An array with an object for each row
+    Json,
+    /// An object for each row, one a line
+    Jsonl,
+}
+
+/// Writes the rows of one result.
+pub trait Rows {
+    /// Writes a row, or keeps it until the widths of the columns are known.
+    fn row(&mut self, values: &[ValueRef<'_>]) -> io::Result<()>;
+
+    /// Writes the rows that were kept.
+    fn flush(&mut self) -> io::Result<()>;
+
+    /// Writes what follows the last row.
+    fn end(&mut self) -> io::Result<()>;
+}
+
+/// Stdout, and how rows are written to it.
+pub struct Output {
+    pub format: Format,
+    sink: Sink,
+}
+
+impl Output {
+    pub fn new(format: Format) -> Output {
+        Output { format, sink: Sink::stdout() }
+    }
+
+    /// Whether the output is shown on a terminal.
+    pub fn is_terminal(&self) -> bool {
+        self.sink.is_terminal()
+    }
+
+    /// Returns stdout for text that is not a row.
+    pub fn text(&mut self) -> &mut impl Write {
+        &mut self.sink
+    }
+
+    /// Starts a result with these columns.
+    pub fn rows(&mut self, columns: &[&str]) -> io::Result<Box<dyn Rows + '_>> {
+        Ok(match self.format {
+            Format::Table => Box::new(table::Table::new(&mut self.sink, columns)),
+            Format::Csv => Box::new(csv::Csv::start(&mut self.sink, columns)?),
+            Format::Json => Box::new(json::Json::new(&mut self.sink, columns, json::ARRAY)),
+            Format::Jsonl => Box::new(json::Json::new(&mut self.sink, columns, json::LINES)),
+        })
+    }
+
+    /// Runs a statement and prints its rows. Prints nothing for a statement that has no columns.
+    pub fn print(&mut self, statement: &mut Statement<'_>, parameters: impl Params) -> Result<(), Failure> {
+        self.print_each(statement, parameters, |_| true)
+    }
+
+    /// As [`Output::print`], but prints only the rows that `is_printed` selects.
+    pub fn print_each(
+        &mut self,
+        statement: &mut Statement<'_>,
+        parameters: impl Params,
+        mut is_printed: impl FnMut(&[ValueRef<'_>]) -> bool,
+    ) -> Result<(), Failure> {
+        let names: Vec<String> = statement.column_names().map(str::to_owned).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let mut found = statement.query(parameters)?;
+        if names.is_empty() {
+            return Ok(while found.next()?.is_some() {});
+        }
+        let mut rows = self.rows(&names)?;
+        while let Some(row) = found.next()? {
+            interrupt::check()?;
+            let values = (0..names.len()).map(|at| row.get_ref(at)).collect::<Result<Vec<_>, _>>()?;
+            if is_printed(&values) {
+                rows.row(&values)?;
+            }
+        }
+        rows.end()?;
+        drop(rows);
+        Ok(self.sink.finish()?)
+    }
+
+    /// Writes everything that was printed.
+    pub fn finish(&mut self) -> io::Result<()> {
+        self.sink.finish()
+    }
+}

@@ -1,0 +1,16 @@
+//! Progress bars on stderr. They are shown only if stderr is a terminal.
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// Returns a bar for this many bytes.
+pub fn bytes(total: u64, what: &str) -> ProgressBar {
+    let style = ProgressStyle::with_template("{msg} [{bar:30}] {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left")
+        .expect("the template is correct")
+        .progress_chars("=> ");
+    ProgressBar::new(total).with_style(style).with_message(what.to_owned())
+}
+
+/// Returns a number of bytes for people.
+pub fn size(bytes: u64) -> String {
+    indicatif::HumanBytes(bytes).to_string()
+}

@@ -1,0 +1,129 @@
+//! `export`: the file is complete, or it does not exist.
+
+use crate::support::programs::{Ended, run, wait_until};
+use crate::support::replica::{Replica, dump};
+use crate::support::store::Store;
+use crate::support::{LIMIT, ended, failure, query};
+use std::fs;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+const SCHEMA: &str = "
+    PRAGMA user_version = 42; PRAGMA application_id = 7;
+    CREATE TABLE people (id INTEGER PRIMARY KEY, name TEXT COLLATE NOCASE, photo BLOB, age REAL);
+    CREATE INDEX people_by_name ON people (name);
+    CREATE TABLE words (word TEXT PRIMARY KEY, meaning ANY) STRICT, WITHOUT ROWID;
+    CREATE VIRTUAL TABLE notes USING fts5 (title, body);
+    CREATE VIEW elders AS SELECT name FROM people WHERE age > 60;
+    CREATE TRIGGER rename AFTER UPDATE OF name ON people BEGIN INSERT INTO notes VALUES (new.name, old.name); END;
+    WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 500)
+    INSERT INTO people SELECT i, 'person ' || i, randomblob(i * 20), i / 7.0 FROM n;
+    INSERT INTO words SELECT hex(id), name FROM people;";
+
+/// Exports with these arguments, and returns what is written to stderr.
+fn export(arguments: &[&str]) -> String {
+    let Ended { status, stdout, stderr } = ended(&[&["export"], arguments].concat());
+    assert!(status.success() && stdout.is_empty(), "{arguments:?}: {stdout}{stderr}");
+    stderr
+}
+
+/// Returns the names of the files in a directory.
+fn names(directory: &Path) -> Vec<String> {
+    let mut names: Vec<String> = directory
+        .read_dir()
+        .expect("a directory")
+        .flatten()
+        .map(|entry| entry.file_name().into_string().expect("text"))
+        .collect();
+    names.sort();
+    names
+}
+
+/// Asserts that two dumps are equal. Shows only the first difference.
+fn assert_same(copy: &[String], restored: &[String]) {
+    let difference = copy.iter().zip(restored).find(|(one, other)| one != other);
+    assert!(difference.is_none() && copy.len() == restored.len(), "{difference:?}");
+}
+
+#[test]
+fn an_export_has_the_content_of_the_restore_of_the_same_state() {
+    let replica = Replica::new(SCHEMA);
+    replica.commit("UPDATE people SET name = name || ' the elder' WHERE age > 60; DELETE FROM words WHERE word < '34'");
+    let newest = replica.argument("newest.db");
+    let written = export(&[&replica.url, &newest]);
+    assert!(written.contains("TXID 0000000000000002, 20"), "{written}");
+    assert_same(&dump(Path::new(&newest)), &dump(&replica.restore(&[], "restored.db")));
+
+    let first = replica.argument("first.db");
+    let written = export(&[&replica.url, &first, "--txid", "0000000000000001"]);
+    assert!(written.contains("TXID 0000000000000001, 20"), "{written}");
+    let restored = dump(&replica.restore(&["-txid", "0000000000000001"], "restored-first.db"));
+    assert_same(&dump(Path::new(&first)), &restored);
+    assert!(restored != dump(Path::new(&newest)));
+}
+
+#[test]
+fn an_existing_file_is_replaced_only_with_force() {
+    let replica = Replica::new("CREATE TABLE t (x); INSERT INTO t VALUES (1)");
+    let file = replica.argument("copy.db");
+    fs::write(&file, "mine").expect("a file is written");
+    let reason = failure(&["export", &replica.url, &file], 1);
+    assert_eq!(reason, format!("error: {file} exists; --force replaces it\n"));
+    assert_eq!(fs::read(&file).expect("a file"), b"mine");
+    export(&[&replica.url, &file, "--force"]);
+    assert!(dump(Path::new(&file)).contains(&"INSERT INTO t VALUES(1);".to_owned()));
+}
+
+#[test]
+fn a_failed_export_leaves_nothing() {
+    let replica = Replica::new("CREATE TABLE t (x)");
+    let target = replica.path("target");
+    fs::create_dir(&target).expect("a directory");
+    let file = replica.argument("target/copy.db");
+    failure(&["export", "file:///nonexistent", &file], 1);
+    failure(&["export", &replica.url, &file, "--at", "2001-01-01"], 1);
+    assert_eq!(names(&target), [""; 0]);
+    let missing = failure(&["export", &replica.url, &replica.argument("missing/copy.db")], 1);
+    assert!(missing.contains("missing/copy.db"), "{missing}");
+}
+
+/// Starts an export that waits for the store.
+fn stalled(replica: &Replica, store: &Store) -> Child {
+    fs::create_dir(replica.path("target")).expect("a directory");
+    let mut export = query(&["export", &store.url(), &replica.argument("target/copy.db")]);
+    let child = store.credentials(&mut export).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it starts");
+    store.wait_until_stalled();
+    wait_until("the export has a partial file", || !names(&replica.path("target")).is_empty());
+    child
+}
+
+#[test]
+fn a_killed_export_leaves_no_file_of_that_name_and_can_be_repeated() {
+    let replica = Replica::big();
+    let store = Store::start(&replica.path("replica"), 1 << 20);
+    let mut child = stalled(&replica, &store);
+    child.kill().expect("a child can be killed");
+    child.wait().expect("a child can be waited for");
+    let file = replica.argument("target/copy.db");
+    assert!(!Path::new(&file).exists());
+    store.open();
+    let again = run(store.credentials(&mut query(&["export", &store.url(), &file])), LIMIT);
+    assert!(again.status.success(), "{again:?}");
+    assert_same(&dump(Path::new(&file)), &dump(&replica.restore(&[], "restored.db")));
+}
+
+#[test]
+fn an_interrupted_export_deletes_its_partial_file() {
+    let replica = Replica::big();
+    for signal in ["-INT", "-TERM"] {
+        let store = Store::start(&replica.path("replica"), 1 << 20);
+        let child = stalled(&replica, &store);
+        let sent = Command::new("kill").arg(signal).arg(child.id().to_string()).status().expect("kill starts");
+        assert!(sent.success());
+        let ended = child.wait_with_output().expect("a child can be waited for");
+        assert_eq!(ended.status.code(), Some(130), "{ended:?}");
+        assert_eq!(String::from_utf8_lossy(&ended.stderr), "error: interrupted\n");
+        assert_eq!(names(&replica.path("target")), [""; 0]);
+        fs::remove_dir(replica.path("target")).expect("it is empty");
+    }
+}

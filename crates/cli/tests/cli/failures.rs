@@ -1,0 +1,68 @@
+//! Failures: the exit code, and the reason on stderr.
+
+use crate::support::{ended, failure, sample};
+
+#[test]
+fn a_missing_replica_is_named() {
+    let url = "file:///nonexistent/replica";
+    let reason = failure(&["sql", url, "SELECT 1"], 1);
+    assert!(reason.starts_with("error: ") && reason.lines().count() == 1, "{reason}");
+    assert!(reason.contains(url) && !reason.contains("unable to open database file"), "{reason}");
+    for command in ["history", "status", "verify", "changes"] {
+        let since: &[&str] = if command == "changes" { &["--since", "yesterday"] } else { &[] };
+        assert_eq!(failure(&[&[command, url], since].concat(), 1), reason, "{command}");
+    }
+}
+
+#[test]
+fn wrong_sql_is_explained_after_the_rows_before_it() {
+    assert_eq!(failure(&["sql", &sample(), "SELECT x FROM orders"], 1), "error: no such column: x\n");
+    assert_eq!(failure(&["sql", &sample(), "SELEC 1"], 1), "error: near \"SELEC\": syntax error\n");
+    let update = failure(&["sql", &sample(), "DELETE FROM orders"], 1);
+    assert_eq!(update, "error: attempt to write a readonly database\n");
+    let later = ended(&["sql", &sample(), "SELECT 1 AS one; SELECT missing()", "--format", "csv"]);
+    assert_eq!((later.status.code(), later.stdout.as_str()), (Some(1), "one\n1\n"), "{later:?}");
+    assert_eq!(later.stderr, "error: no such function: missing\n");
+}
+
+#[test]
+fn a_wrong_time_shows_the_forms_of_a_time() {
+    let url = sample();
+    for arguments in [&["sql", &url, "SELECT 1", "--at", "some day"][..], &["changes", &url, "--since", "some day"]] {
+        let reason = failure(arguments, 1);
+        assert!(reason.contains("cannot read the time 'some day'; write it as 2026-01-31T12:00:00Z"), "{reason}");
+    }
+    let early = failure(&["sql", &sample(), "SELECT 1", "--at", "2001-01-01"], 1);
+    assert!(early.contains("2001-01-01T00:00:00.000Z; the earliest"), "{early}");
+    let txid = failure(&["sql", &sample(), "SELECT 1", "--txid", "12"], 1);
+    assert!(txid.contains("a TXID has 16 hexadecimal digits"), "{txid}");
+}
+
+#[test]
+fn wrong_arguments_have_a_code_of_their_own() {
+    for (arguments, reason) in [
+        (&["sql"][..], "<URL>"),
+        (&["unknown"], "unrecognized subcommand"),
+        (&["sql", "file:///r", "SELECT 1", "--format", "xml"], "table, csv, json, jsonl"),
+        (&["sql", "file:///r", "SELECT 1", "--at", "now", "--txid", "0000000000000001"], "cannot be used with"),
+        (&["sql", "file:///r", "SELECT 1", "--set", "cachesize=1MB"], "there is no setting 'cachesize'"),
+        (&["changes", "file:///r"], "--since"),
+    ] {
+        let text = failure(arguments, 2);
+        assert!(text.contains(reason), "{arguments:?}: {text}");
+    }
+    let value = failure(&["sql", &sample(), "SELECT 1", "--set", "cache_size=lots"], 1);
+    assert!(value.starts_with("error: cache_size has the value 'lots'; "), "{value}");
+}
+
+#[test]
+fn the_shell_needs_a_terminal() {
+    let reason = failure(&["shell", &sample()], 1);
+    assert!(reason.contains("litestream-query sql"), "{reason}");
+}
+
+#[test]
+fn secrets_do_not_appear() {
+    let reason = failure(&["sql", "webdav://user:secret@127.0.0.1:1/replica", "SELECT 1"], 1);
+    assert!(reason.contains("127.0.0.1:1") && !reason.contains("secret"), "{reason}");
+}

@@ -1,0 +1,15 @@
+//! Tests of the program as its users run it, on replicas that the real Litestream wrote.
+
+// Litestream does not run on Windows.
+#![cfg(unix)]
+
+mod support;
+
+mod export;
+mod failures;
+mod pages;
+mod printing;
+mod reports;
+mod shell;
+mod streaming;
+mod watching;

@@ -1,0 +1,42 @@
+//! `status --watch`, without a terminal and in one.
+
+use crate::support::replica::Replica;
+use crate::support::{LIMIT, query};
+use rexpect::session::spawn_command;
+use serde_json::Value;
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+use std::sync::mpsc;
+use std::thread;
+
+#[test]
+fn without_a_terminal_it_prints_a_line_for_each_change() {
+    let replica = Replica::new("CREATE TABLE t (x)");
+    let mut watch = query(&["status", &replica.url, "--watch", "--format", "jsonl", "--set", "poll_interval=100ms"]);
+    let mut child = watch.stdout(Stdio::piped()).spawn().expect("it starts");
+    let stdout = BufReader::new(child.stdout.take().expect("stdout is piped"));
+    let (send, lines) = mpsc::channel();
+    thread::spawn(move || stdout.lines().map_while(Result::ok).try_for_each(|line| send.send(line)));
+    for txid in 1..=3 {
+        let line: Value = serde_json::from_str(&lines.recv_timeout(LIMIT).expect("a line")).expect("JSON");
+        assert_eq!(line["txid"], format!("{txid:016x}").as_str(), "{line}");
+        assert_eq!((&line["state"], &line["last_error"]), (&"following".into(), &Value::Null), "{line}");
+        replica.commit(&format!("INSERT INTO t VALUES ({txid})"));
+    }
+    child.kill().expect("a child can be killed");
+    child.wait().expect("a child can be waited for");
+}
+
+#[test]
+fn in_a_terminal_it_refreshes_until_it_is_interrupted() {
+    let replica = Replica::new("CREATE TABLE t (x)");
+    let limit = u64::try_from(LIMIT.as_millis()).ok();
+    let mut terminal = spawn_command(query(&["status", &replica.url, "--watch"]), limit).expect("it starts");
+    terminal.exp_string("txid                   0000000000000001").expect("the first state");
+    replica.commit("INSERT INTO t VALUES (1)");
+    terminal.exp_string("txid                   0000000000000002").expect("the second state");
+    terminal.send_control('c').expect("a key");
+    terminal.exp_eof().expect("it ends");
+    let status = terminal.process().wait().expect("a status");
+    assert!(format!("{status:?}").contains(", 130)"), "{status:?}");
+}
