@@ -9,4 +9,4 @@ require "tmpdir"
 ROOT = File.expand_path("../..", __dir__)
 SAMPLE = "file://#{ROOT}/sample/replica"
 # Before the prices rose.
-EARLIER = File.read("#{ROOT}/sample/README.md")[/--time '([^']*)'/, 1]
+EARLIER = File.read("#{ROOT}/sample/README.md")[/--at '([^']*)'/, 1]
