@@ -197,7 +197,8 @@ fn litestream_verify_reads_all_files_of_the_state_and_names_the_damaged_one() {
 fn the_files_of_a_state_are_listed_without_reading_them() {
     let replica = Replica::new();
     let conn = connect(&format!("file://{}", replica.dir.path().join("replica").display()), &[]);
-    let reads = || -> i64 { conn.query_row("SELECT reads FROM litestream_status", [], |row| row.get(0)).expect("a count") };
+    let reads =
+        || -> i64 { conn.query_row("SELECT reads FROM litestream_status", [], |row| row.get(0)).expect("a count") };
     let listed = || -> (usize, i64) {
         let sql = "SELECT count(*), sum(bytes) FROM litestream_verify";
         conn.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?))).expect("a row")

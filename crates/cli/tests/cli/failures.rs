@@ -17,7 +17,7 @@ fn a_missing_replica_is_named() {
 #[test]
 fn wrong_sql_is_explained_after_the_rows_before_it() {
     assert_eq!(failure(&["sql", &sample(), "SELECT x FROM orders"], 1), "error: no such column: x\n");
-    assert_eq!(failure(&["sql", &sample(), "SELEC 1"], 1), "error: near \"SELEC\": syntax error\n");
+    assert_eq!(failure(&["sql", &sample(), "SELECT FROM"], 1), "error: near \"FROM\": syntax error\n");
     let update = failure(&["sql", &sample(), "DELETE FROM orders"], 1);
     assert_eq!(update, "error: attempt to write a readonly database\n");
     let later = ended(&["sql", &sample(), "SELECT 1 AS one; SELECT missing()", "--format", "csv"]);

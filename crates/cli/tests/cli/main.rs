@@ -7,6 +7,7 @@ mod support;
 
 mod export;
 mod failures;
+mod guide;
 mod pages;
 mod printing;
 mod reports;

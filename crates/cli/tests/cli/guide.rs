@@ -1,0 +1,28 @@
+//! The examples of `docs/cli.md`, run on the sample. Another sample needs other output in the document.
+
+use crate::support::programs::run;
+use crate::support::{LIMIT, query, root, sample};
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+#[test]
+fn the_examples_print_what_the_guide_shows() {
+    let guide = fs::read_to_string(format!("{}/docs/cli.md", root())).expect("the guide");
+    let (_, rest) = guide.split_once("```console\n").expect("it has examples");
+    let (examples, _) = rest.split_once("```").expect("they end");
+    let dir = tempfile::tempdir().expect("a directory");
+    let program = query(&[]);
+    let directory = Path::new(program.get_program()).parent().expect("a program is in a directory");
+    let path = std::env::join_paths([directory, Path::new("/usr/bin"), Path::new("/bin")]).expect("a path");
+    let mut count = 0;
+    for example in examples.split("$ ").skip(1) {
+        let (command, expected) = example.split_once('\n').expect("an example has output");
+        let command = format!("{} 2>&1", command.replace("s3://bucket/app", &format!("'{}'", sample())));
+        let mut shell = Command::new("sh");
+        let ended = run(shell.args(["-c", &command]).current_dir(dir.path()).env("PATH", &path), LIMIT);
+        assert_eq!((ended.stdout.as_str(), ended.status.code()), (expected, Some(0)), "{command}");
+        count += 1;
+    }
+    assert_eq!(count, 6);
+}
