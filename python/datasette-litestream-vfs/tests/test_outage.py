@@ -64,6 +64,23 @@ def test_an_error_says_what_the_store_did(new_site: Callable[..., Any], server: 
     assert "disk I/O error: " in response.text and server.url.partition("//")[2] in response.text
 
 
+def test_the_page_about_a_replica_shows_an_outage(new_site: Callable[..., Any], server: Any) -> None:
+    site = new_site({"slow": {"url": server.url, "poll_interval": "50ms"}}, sample_seconds=0.02)
+    assert site.sql("slow", SCAN) == LENGTH
+    server.refuse()
+
+    def page() -> Any:
+        return site.json("/slow/-/litestream.json")
+
+    wait_until("an outage is seen", lambda: "cannot be read" in page()["status"]["state"])
+    wait_until("an outage is recorded", lambda: "cannot be read" in (page()["lag"][-1]["error"] or ""))
+    assert "503" in page()["status"]["last_error"]
+    assert "#b00" in site.get("/slow/-/litestream").text
+    assert site.sql("slow", SCAN) == LENGTH
+    server.go_on()
+    wait_until("the replica is followed again", lambda: page()["status"]["state"] == "following")
+
+
 def test_other_databases_work_without_a_replica(new_site: Callable[..., Any], shop: Any) -> None:
     site = new_site({"gone": {"url": "http://127.0.0.1:1/app", "open_timeout": "300ms"}, "shop": {"url": shop.url}})
     assert site.get("/shop/orders").status_code == 200

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
 import re
@@ -167,6 +168,27 @@ def test_few_past_states_are_kept(new_site: Callable[..., Any], long: Any, monke
             (row,) = site.rows("/shop.json", sql="select count(*) as n from orders", _at=long.txids[count - 1])
             assert row == {"n": count}
         assert len(set(site.datasette.databases) - before) == 2
+
+
+@pytest.mark.parametrize("kept", [16, 2])
+def test_many_visits_at_once(new_site: Callable[..., Any], long: Any, monkeypatch: pytest.MonkeyPatch, kept: int) -> None:
+    """Each gets the rows of its own state, or is told to try again."""
+    monkeypatch.setattr(travel, "KEPT", kept)
+    site = new_site({"shop": {"url": long.url, "allow_time_travel": True}})
+    before = set(site.datasette.databases)
+
+    async def visit(count: int) -> int:
+        sql = "select+count(*)+as+n+from+orders"
+        response = await site.start(f"/shop.json?sql={sql}&_shape=array&_at={long.txids[count - 1]}")
+        assert response.status_code in (200, 503), response.text
+        assert response.status_code == 503 or response.json() == [{"n": count}]
+        return response.status_code
+
+    async def visits() -> list[int]:
+        return await asyncio.gather(*(visit(count) for count in [*range(1, 26), *range(1, 26)]))
+
+    assert 200 in site.run(visits())
+    assert len(set(site.datasette.databases) - before) <= kept
 
 
 def test_connections_to_a_removed_state_are_closed(traveller: Any, shop: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -122,15 +122,17 @@ async def added(datasette: Any, name: str, like: str) -> None:
 
 async def removed(datasette: Any, database: Any) -> None:
     """Removes a database that was added at run time, closes its connections and forgets its tables."""
-    datasette.remove_database(database.name)
-    if V1:
-        datasette.config["databases"].pop(database.name, None)
-        return
-    database.close()
+    # Requests with this lock read the schemas of all databases.
+    async with datasette._refresh_schemas_lock:
+        datasette.remove_database(database.name)
+        if V1:
+            datasette.config["databases"].pop(database.name, None)
+            return
+        database.close()
+        await datasette.get_database("_internal").execute_write_fn(lambda connection: _forget(connection, database.name))
 
-    def forget(connection: sqlite3.Connection) -> None:
-        with connection:
-            for table in ("tables", "columns", "foreign_keys", "indexes", "databases"):
-                connection.execute(f"DELETE FROM {table} WHERE database_name = ?", [database.name])
 
-    await datasette.get_database("_internal").execute_write_fn(forget)
+def _forget(connection: sqlite3.Connection, name: str) -> None:
+    with connection:
+        for table in ("tables", "columns", "foreign_keys", "indexes", "databases"):
+            connection.execute(f"DELETE FROM {table} WHERE database_name = ?", [name])

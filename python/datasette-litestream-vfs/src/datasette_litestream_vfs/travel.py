@@ -72,7 +72,7 @@ class Pasts:
             del self._requests[name]
 
     async def open(self, replica: Replica, moment: str) -> str:
-        """Returns the name of the database at that moment, after adding it if necessary."""
+        """Returns the name of the database at that moment, after adding it if necessary. It exists until the caller waits."""
         try:
             txid, time = await asyncio.get_running_loop().run_in_executor(None, _locate, replica, moment)
         except sqlite3.Error as error:
@@ -85,7 +85,11 @@ class Pasts:
                 continue
             database = ReplicaDatabase(self._datasette, replica, at=txid)
             self._databases[name] = self._datasette.add_database(database, name=name)
-        await compat.added(self._datasette, name, like=replica.name)
+        self.enter(name)
+        try:
+            await compat.added(self._datasette, name, like=replica.name)
+        finally:
+            self.leave(name)
         return name
 
     async def _remove_unused(self) -> None:
