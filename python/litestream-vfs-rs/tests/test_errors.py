@@ -69,6 +69,6 @@ def test_last_error_explains_a_query_that_fails_later(tmp_path: Path) -> None:
     assert db.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0] > 0
     shutil.rmtree(tmp_path / "replica")
     with pytest.raises(sqlite3.OperationalError, match="disk I/O error"):
-        db.execute("SELECT sum(paid) FROM orders").fetchall()
+        db.execute("SELECT (SELECT sum(paid) FROM orders), (SELECT max(city) FROM customers), (SELECT max(price) FROM products)").fetchall()
     assert f"file://{tmp_path}/replica" in (litestream_vfs_rs.last_error() or "")
     db.close()
