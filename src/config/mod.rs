@@ -7,6 +7,7 @@ use crate::error::{Error, ErrorKind};
 use crate::ltx::Txid;
 use crate::time::{self, Moment};
 use setting::Setting;
+use std::path::PathBuf;
 use std::time::Duration;
 use values::{boolean, bytes, duration, positive_duration, verification};
 
@@ -62,8 +63,10 @@ pub struct Settings {
     pub poll_interval: Duration,
     /// Maximum size of the page cache in memory, in bytes.
     pub cache_size: u64,
-    /// Maximum size of the temporary file for pages that do not fit into memory, in bytes; 0 for no file.
+    /// Maximum size in bytes of `cache_dir`, or of the temporary file for pages that do not fit into memory; 0 for neither.
     pub disk_cache_size: u64,
+    /// The directory in which pages are kept for other processes; None to keep them in a temporary file.
+    pub cache_dir: Option<PathBuf>,
     /// The state to read.
     pub target: Target,
     /// Whether SQL may move the connection to another state.
@@ -109,6 +112,7 @@ impl Settings {
             poll_interval: setting("poll_interval").parse(positive_duration)?.unwrap_or(POLL_INTERVAL),
             cache_size: setting("cache_size").parse(bytes)?.unwrap_or(CACHE_SIZE),
             disk_cache_size: setting("disk_cache_size").parse(bytes)?.unwrap_or(DISK_CACHE_SIZE),
+            cache_dir: setting("cache_dir").value.map(PathBuf::from),
             target: target(setting("time"), setting("txid"))?,
             time_travel: setting("time_travel").parse(boolean)?.unwrap_or(true),
             attach: setting("attach").parse(boolean)?.unwrap_or(true),

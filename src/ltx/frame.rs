@@ -38,6 +38,25 @@ pub fn decode_and_sum(frame: &[u8], pgno: u32, page: &mut [u8]) -> Result<PageSu
     Ok(PageSum { crc: checksum.crc(), length: (frame.head.len() + page.len()) as u32 })
 }
 
+/// Returns what a page contributes to the checksum of its file, without its frame. `block_size` is the size of its LZ4 block, None if it is
+/// in an LZ4 frame.
+pub fn page_sum(pgno: u32, block_size: Option<u32>, page: &[u8]) -> PageSum {
+    let mut head = [0; PAGE_HEADER + 4];
+    head[..4].copy_from_slice(&pgno.to_be_bytes());
+    let length = match block_size {
+        Some(size) => {
+            head[4..PAGE_HEADER].copy_from_slice(&SIZED.to_be_bytes());
+            head[PAGE_HEADER..].copy_from_slice(&size.to_be_bytes());
+            head.len()
+        }
+        None => PAGE_HEADER,
+    };
+    let mut checksum = Checksum::new();
+    checksum.update(&head[..length]);
+    checksum.update(page);
+    PageSum { crc: checksum.crc(), length: (length + page.len()) as u32 }
+}
+
 /// A frame, split into its parts.
 pub(super) struct Frame<'a> {
     /// The page header, and the size if there is one. The checksum of the file covers these bytes.
@@ -124,6 +143,15 @@ mod tests {
             let mut page = [0; 512];
             assert_eq!(decode_page(&frame(form), 3, &mut page), Ok(()));
             assert_eq!(page, PAGE);
+        }
+    }
+
+    #[test]
+    fn the_sum_of_a_page_does_not_need_its_frame() {
+        for (form, block_size) in [(Form::Block, true), (Form::Frame, false)] {
+            let (frame, mut page) = (frame(form), [0; 512]);
+            let block_size = block_size.then_some(frame.len() as u32 - 10);
+            assert_eq!(decode_and_sum(&frame, 3, &mut page), Ok(page_sum(3, block_size, &page)));
         }
     }
 

@@ -24,7 +24,7 @@ mod xxh32;
 pub use checksum::page_checksum;
 pub use encoder::Encoder;
 pub use error::{LtxError, PageFault};
-pub use frame::{Form, decode_and_sum, decode_page};
+pub use frame::{Form, decode_and_sum, decode_page, page_sum};
 pub use header::Header;
 pub use index::{IndexEntry, IndexReader, index_range, parse_index};
 pub use name::{FileName, Level};

@@ -5,7 +5,7 @@
 
 use super::checksum::{Checksum, CrcShift, FLAG};
 use super::index::AFTER_INDEX;
-use super::page_header::END_OF_PAGES;
+use super::page_header::{END_OF_PAGES, PAGE_HEADER};
 use super::{Header, IndexEntry, LtxError, Trailer};
 
 /// The contribution of a page to the checksum of its file: the CRC of its page header and of its uncompressed content.
@@ -17,6 +17,18 @@ pub struct PageSum {
 }
 
 impl PageSum {
+    /// Returns the CRC of the page header and the uncompressed content.
+    pub fn crc(self) -> u64 {
+        self.crc
+    }
+
+    /// Returns the size of the LZ4 block in a frame of `frame_size` bytes that contains a page of `page_size` bytes. Returns None if the
+    /// page is in an LZ4 frame.
+    pub fn block_size(self, page_size: u32, frame_size: u32) -> Option<u32> {
+        let head = self.length.checked_sub(page_size)?;
+        if head > PAGE_HEADER as u32 { frame_size.checked_sub(head) } else { None }
+    }
+
     /// Returns two bytes derived from the CRC, never 0. They are kept for each page, to compare it if it is read again.
     fn short(self) -> u16 {
         let [a, b, c, d] = [0, 16, 32, 48].map(|bits| (self.crc >> bits) as u16);

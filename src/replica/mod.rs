@@ -47,6 +47,7 @@ pub use view::View;
 use crate::config::Target;
 use crate::error::Error;
 use crate::store::Store;
+use cache::persistent::CacheDirectory;
 use diff::Diff;
 use fetch::Fetcher;
 use files::Files;
@@ -83,18 +84,21 @@ pub(crate) struct Replica {
 }
 
 impl Replica {
+    /// Creates a replica without a cache directory.
+    #[cfg(any(test, feature = "bench"))]
     pub(crate) fn new(store: Arc<dyn Store>, cache: CacheLimits, poll_interval: Duration) -> Replica {
-        Replica::with_fetch_sizes(store, cache, poll_interval, FetchSizes::USUAL)
+        Replica::with(store, cache, poll_interval, FetchSizes::USUAL, None)
     }
 
-    fn with_fetch_sizes(
+    fn with(
         store: Arc<dyn Store>,
         cache: CacheLimits,
         poll_interval: Duration,
         sizes: FetchSizes,
+        directory: Option<Arc<CacheDirectory>>,
     ) -> Replica {
-        let files = Arc::new(Files::new(store, sizes));
-        let fetcher = Arc::new(Fetcher::new(files.store.clone(), cache));
+        let files = Arc::new(Files::new(store, sizes, directory.clone()));
+        let fetcher = Arc::new(Fetcher::new(files.store.clone(), cache, directory));
         let prefetch = Arc::new(SharedPrefetch::new(fetcher.clone()));
         let health = Arc::new(Health::new(files.store.clone()));
         let head = Arc::new(Head::new(fetcher.clone(), cache));

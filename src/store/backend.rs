@@ -94,6 +94,22 @@ impl Backend {
         }
     }
 
+    /// As [`Location::place`](super::Location::place). `shown` is the masked URL.
+    pub fn place(&self, shown: &str) -> String {
+        match self {
+            // The URL may be relative to the current directory.
+            Backend::File(config) => format!("file {:?}", config.candidates()),
+            // The environment may name another server.
+            Backend::S3(config) => format!("{shown} {:?}", config.endpoint),
+            #[cfg(feature = "gcs")]
+            Backend::Gcs(config) => format!("{shown} {:?}", config.endpoint()),
+            #[cfg(feature = "azure")]
+            Backend::Azure(config) => format!("{shown} {:?}", config.endpoint()),
+            #[cfg(any(feature = "nats", feature = "sftp", feature = "http", feature = "webdav"))]
+            _ => shown.to_owned(),
+        }
+    }
+
     /// Creates the store. Sends no request. `base` is the masked URL, to which the names of files are appended in errors.
     pub fn connect(&self, base: Arc<str>) -> Result<Arc<dyn Store>, String> {
         match self {

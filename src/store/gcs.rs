@@ -37,6 +37,11 @@ enum GcsCredentials {
 }
 
 impl GcsConfig {
+    /// Returns the URL of the server; None for Google Cloud Storage.
+    pub fn endpoint(&self) -> Option<&str> {
+        self.endpoint.as_deref()
+    }
+
     /// Parses a `gs` URL. `shown` is its masked form, for warnings.
     pub fn parse(parts: &url::UrlParts<'_>, environment: &Environment<'_>, shown: &str) -> Result<GcsConfig, String> {
         let mut parameters = Parameters::of(&parts.query);

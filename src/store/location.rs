@@ -16,6 +16,7 @@ pub struct Location {
     shown: Arc<str>,
     base: Arc<str>,
     key: LocationKey,
+    place: Arc<str>,
     recipient: Option<String>,
 }
 
@@ -38,7 +39,8 @@ impl Location {
         let backend = Backend::parse(url, &environment, &shown);
         let backend = backend.map_err(|cause| StoreError::new(StoreErrorKind::Config, shown.clone(), cause))?;
         let recipient = backend.recipient(url, &environment);
-        Ok(Location { shown, base: masked_base(url).into(), key: LocationKey(Arc::new(backend)), recipient })
+        let (base, place) = (masked_base(url).into(), backend.place(&shown).into());
+        Ok(Location { shown, base, key: LocationKey(Arc::new(backend)), place, recipient })
     }
 
     /// Returns the server that would receive credentials which are not part of the URL, although only the URL names that server.
@@ -52,6 +54,11 @@ impl Location {
     /// Returns the identity. Connections whose keys are equal may share a replica.
     pub fn key(&self) -> &LocationKey {
         &self.key
+    }
+
+    /// Returns where the replica is, without credentials. Equal texts mean the same replica, for all processes of this machine.
+    pub fn place(&self) -> &str {
+        &self.place
     }
 
     /// Creates the store. Sends no request.
@@ -104,6 +111,19 @@ mod tests {
         assert_ne!(plain, key("s3://bucket/app?force-path-style=true", &[KEYS[0], ("AWS_SECRET_ACCESS_KEY", "x")]));
         assert_eq!(key("file:///srv/app", &[]), key("file:///srv//x/../app/?y=1", &KEYS));
         assert_ne!(key("file:///srv/app", &[]), key("file:///srv/App", &[]));
+    }
+
+    #[test]
+    fn the_place_is_that_of_the_replica_and_contains_no_secret() {
+        let place = |url: &str, variables: &[(&str, &str)]| parse(url, variables).expect(url).place().to_owned();
+        let other = [KEYS[0], ("AWS_SECRET_ACCESS_KEY", "secret"), ("AWS_ENDPOINT_URL_S3", "http://localhost:9000")];
+        let url = "s3://bucket/app";
+        assert_eq!(place(url, &KEYS), place(url, &other[..2]));
+        assert_ne!(place(url, &KEYS), place(url, &other));
+        assert_ne!(place(url, &KEYS), place("s3://bucket/other", &KEYS));
+        assert!(!format!("{}{}", place(url, &other), place("s3://me:secret@bucket/app", &[])).contains("secret"));
+        assert_eq!(place("file:///srv/app", &[]), place("file:/srv//x/../app/", &[]));
+        assert_ne!(place("file:app", &[]), "file:app", "a relative path is another place in another directory");
     }
 
     #[test]

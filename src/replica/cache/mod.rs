@@ -1,4 +1,4 @@
-//! The page cache: decoded pages, in memory and in a temporary file.
+//! The page cache: decoded pages, in memory and on disk: in a temporary file or in the cache directory.
 //!
 //! A key identifies the content of a page, so entries are never invalidated. The only exception are the pages of a file
 //! of which wrong bytes were read.
@@ -7,11 +7,13 @@
 //! |---|---|
 //! | `page` | a decoded page, and whether it was fetched speculatively and has not been read |
 //! | `disk` | the temporary file for pages that are evicted from memory |
+//! | `persistent` | the cache directory, which replaces the temporary file if the settings name one |
 //! | `spare` | reuses the memory of evicted pages |
 //! | `unread` | counts speculatively fetched pages that have not been read |
 
 mod disk;
 mod page;
+pub(in crate::replica) mod persistent;
 mod spare;
 mod unread;
 
@@ -19,9 +21,11 @@ pub use page::Page;
 
 use disk::Disk;
 use foldhash::fast::FixedState;
+use persistent::{CacheDirectory, StoredForm};
 use quick_cache::sync::Cache;
 use quick_cache::{Lifecycle, OptionsBuilder, Weighter};
 use spare::Spare;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use unread::Unread;
 
@@ -38,7 +42,7 @@ pub(super) struct PageKey {
 pub struct CacheLimits {
     /// Size in memory.
     pub memory: u64,
-    /// Size of the temporary file.
+    /// Size of the temporary file, or of the cache directory.
     pub disk: u64,
 }
 
@@ -53,8 +57,9 @@ impl CacheLimits {
 pub(super) struct PageCache {
     pages: Cache<PageKey, Page, PageWeighter, FixedState, EvictionCollector>,
     disk: Disk,
+    directory: Option<Arc<CacheDirectory>>,
     spare: Spare,
-    /// How many pages have been read from the temporary file.
+    /// How many pages have been read from disk.
     disk_reads: AtomicU32,
     unread: Unread,
 }
@@ -72,7 +77,7 @@ const HOT_SHARE: f64 = 0.6;
 /// A cache smaller than this many bytes has a single shard.
 const SINGLE_SHARD_BELOW: u64 = 4 << 20;
 
-/// One in this many pages that are read from the temporary file goes back to memory.
+/// One in this many pages that are read from disk goes to memory, if that is nearly full.
 const PROMOTE_ONE_IN: u32 = 4;
 
 /// Memory in bytes that a page takes in addition to its content: the reference counts and the cache's own entry.
@@ -98,8 +103,8 @@ impl Lifecycle<PageKey, Page> for EvictionCollector {
 }
 
 impl PageCache {
-    /// Creates an empty cache.
-    pub(super) fn new(limits: CacheLimits) -> PageCache {
+    /// Creates a cache. With a cache directory, it has the pages that are there; without one, it is empty.
+    pub(super) fn new(limits: CacheLimits, directory: Option<Arc<CacheDirectory>>) -> PageCache {
         let mut options = OptionsBuilder::new();
         let pages = (limits.memory / 4096).min(1 << 20) as usize;
         options.estimated_items_capacity(pages).weight_capacity(limits.memory);
@@ -112,8 +117,11 @@ impl PageCache {
         }
         let options = options.build().unwrap_or_else(|_| unreachable!("both capacities are set"));
         let pages = Cache::with_options(options, PageWeighter, FixedState::default(), EvictionCollector);
-        let (disk, spare, unread) = (Disk::new(limits.disk), Spare::default(), Unread::default());
-        PageCache { pages, disk, spare, disk_reads: AtomicU32::new(0), unread }
+        let (spare, unread) = (Spare::default(), Unread::default());
+        let cache =
+            PageCache { pages, disk: Disk::new(0), directory, spare, disk_reads: AtomicU32::new(0), unread };
+        cache.resize_disk(limits.disk);
+        cache
     }
 
     /// Changes the upper bounds. The temporary file does not shrink.
@@ -121,7 +129,19 @@ impl PageCache {
         if self.pages.capacity() != limits.memory {
             self.pages.set_capacity(limits.memory);
         }
-        self.disk.resize(limits.disk);
+        self.resize_disk(limits.disk);
+    }
+
+    fn resize_disk(&self, bound: u64) {
+        match &self.directory {
+            Some(directory) => directory.resize(bound),
+            None => self.disk.resize(bound),
+        }
+    }
+
+    /// Returns how many bytes of pages of this size fit on disk.
+    fn disk_room(&self, page_size: u32) -> u64 {
+        self.directory.as_ref().map_or_else(|| self.disk.room(page_size), |directory| directory.room())
     }
 
     /// Returns the upper bound of the memory in bytes.
@@ -129,21 +149,21 @@ impl PageCache {
         self.pages.capacity()
     }
 
-    /// Returns how many bytes of pages of this size fit into memory and the temporary file together.
+    /// Returns how many bytes of pages of this size fit into memory and on disk together.
     pub(super) fn room(&self, page_size: u32) -> u64 {
-        self.capacity().saturating_add(self.disk.room(page_size))
+        self.capacity().saturating_add(self.disk_room(page_size))
     }
 
     /// Returns how many more pages of this size may be fetched speculatively, so that they stay in the cache until they
     /// are read.
     ///
     /// That is the free memory or, if that is more, three quarters of the cold part less the unread pages in it; plus
-    /// the size of the temporary file. Callers that speculate less accurately pass a larger `part`: they get only that
+    /// the room on disk. Callers that speculate less accurately pass a larger `part`: they get only that
     /// fraction (1/`part`) of the memory, which leaves room for the others.
     pub(super) fn room_for_unread(&self, page_size: u32, part: u64) -> u64 {
         let (free, cold) = (self.capacity().saturating_sub(self.pages.weight()), self.cold());
         let room = (free / part).max((cold / 4 * 3 / part).saturating_sub(self.unread.weight()));
-        room.saturating_add(self.disk.room(page_size)) / (u64::from(page_size) + OVERHEAD)
+        room.saturating_add(self.disk_room(page_size)) / (u64::from(page_size) + OVERHEAD)
     }
 
     /// Returns the size in bytes of the cold part of the memory, for pages that were not read more than once.
@@ -161,9 +181,10 @@ impl PageCache {
         unread
     }
 
-    /// Returns how many bytes of pages are in memory and in the temporary file.
+    /// Returns how many bytes of pages are in memory and in the temporary file, or the size of the cache directory.
     pub(super) fn held(&self) -> CacheLimits {
-        CacheLimits { memory: self.pages.weight(), disk: self.disk.held() }
+        let disk = self.directory.as_ref().map_or_else(|| self.disk.held(), |directory| directory.held());
+        CacheLimits { memory: self.pages.weight(), disk }
     }
 
     /// Returns a page for a reader.
@@ -172,25 +193,64 @@ impl PageCache {
         self.pages.get(&key).or_else(|| self.get_from_disk(key))
     }
 
-    /// Returns a page from the temporary file. Only one in [`PROMOTE_ONE_IN`] goes back to memory: pages that are read
-    /// often soon do, and the others do not evict more useful pages.
+    /// Returns a page from disk. Only one in [`PROMOTE_ONE_IN`] goes to memory: pages that are read often soon do, and
+    /// the others do not evict more useful pages. A process that begins with a full cache directory has memory to fill.
     fn get_from_disk(&self, key: PageKey) -> Option<Page> {
-        let is_promoted = self.disk_reads.fetch_add(1, Ordering::Relaxed).is_multiple_of(PROMOTE_ONE_IN);
-        let page = self.disk.get(key, is_promoted.then_some(&self.spare))?;
+        let has_turn = self.disk_reads.fetch_add(1, Ordering::Relaxed).is_multiple_of(PROMOTE_ONE_IN);
+        let is_promoted = has_turn || self.directory.is_some() && self.pages.weight() < self.capacity() / 8 * 7;
+        let page = match &self.directory {
+            Some(directory) => self.get_from_directory(directory, key)?,
+            None => self.disk.get(key, is_promoted.then_some(&self.spare))?,
+        };
         if is_promoted {
             self.insert(key, page.clone());
         }
         Some(page)
     }
 
+    fn get_from_directory(&self, directory: &CacheDirectory, key: PageKey) -> Option<Page> {
+        directory.get(key, |size, fill| self.spare.page(size, 0, |bytes| fill(bytes)))
+    }
+
     /// Returns a page without counting this as a use.
     pub(super) fn peek(&self, key: PageKey) -> Option<Page> {
-        self.pages.peek(&key).or_else(|| self.disk.peek(key))
+        let from_disk = || match &self.directory {
+            Some(directory) => self.get_from_directory(directory, key),
+            None => self.disk.peek(key),
+        };
+        self.pages.peek(&key).or_else(from_disk)
     }
 
     /// Returns whether a page is in the cache, without counting this as a use.
     pub(super) fn contains(&self, key: PageKey) -> bool {
-        self.pages.contains_key(&key) || self.disk.contains(key)
+        let is_on_disk = || match &self.directory {
+            Some(directory) => directory.contains(key),
+            None => self.disk.contains(key),
+        };
+        self.pages.contains_key(&key) || is_on_disk()
+    }
+
+    /// Writes a page to the cache directory, if there is one. `form` is how its file contains it.
+    pub(super) fn keep(&self, key: PageKey, page: &Page, form: StoredForm) {
+        if let Some(directory) = &self.directory {
+            directory.put(key, page, form);
+        }
+    }
+
+    /// Moves a page to another file that is proven to have the same version of it.
+    pub(super) fn carry(&self, from: PageKey, to: PageKey) {
+        let in_memory = self.pages.remove(&from).map(|(_, page)| page);
+        if let Some(directory) = &self.directory {
+            let on_disk = || self.get_from_directory(directory, from);
+            if let Some(page) = in_memory.clone().or_else(on_disk) {
+                directory.put(to, &page, StoredForm::Carried);
+            }
+        } else {
+            self.disk.rename(from, to);
+        }
+        if let Some(page) = in_memory {
+            self.insert(to, page);
+        }
     }
 
     /// Inserts a page. Writes the pages that it evicts from memory to the temporary file.
@@ -208,6 +268,9 @@ impl PageCache {
     pub(super) fn forget(&self, file: u32) {
         self.pages.retain(|key, _| key.file != file);
         self.disk.forget(file);
+        if let Some(directory) = &self.directory {
+            directory.forget(file);
+        }
     }
 
     /// Creates a page of `size` bytes with content that `fill` writes, without inserting it. `unread` is the size in

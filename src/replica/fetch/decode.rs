@@ -2,6 +2,7 @@
 
 use crate::ltx::{self, PageFault, PageSum};
 use crate::replica::cache::Page;
+use crate::replica::cache::persistent::StoredForm;
 use crate::replica::dbformat;
 use crate::replica::fetch::in_flight::FetchedPage;
 use crate::replica::fetch::run::{FetchRun, FrameRange};
@@ -59,6 +60,7 @@ impl Fetcher {
             }
             sums.push((frame.pgno, sum));
             self.cache.insert(run.key(frame), page.clone());
+            self.cache.keep(run.key(frame), &page, stored_form(sum, run.page_size, frame.size));
             Ok(page)
         });
         (frame.on_demand || page.is_err()).then_some(FetchedPage { pgno: frame.pgno, page })
@@ -93,11 +95,20 @@ impl Fetcher {
                 && let Ok((page, sum)) = self.decode(frame, pgno, page_size, frame.len() as u32)
             {
                 self.speculative_bytes.fetch_add(frame.len() as u64, Ordering::Relaxed);
-                self.cache.insert(key, page);
+                self.cache.insert(key, page.clone());
+                self.cache.keep(key, &page, stored_form(sum, page_size, frame.len() as u32));
                 sums.push((pgno, sum));
             }
         }
         // The next read of a page of the file returns the error.
         let _ = self.add_sums(&loaded.file, &sums);
+    }
+}
+
+/// Returns how a file contains a page, from its sum and the size of its frame.
+fn stored_form(sum: PageSum, page_size: u32, frame_size: u32) -> StoredForm {
+    match sum.block_size(page_size, frame_size) {
+        Some(size) => StoredForm::Block(size),
+        None => StoredForm::Frame,
     }
 }

@@ -11,8 +11,10 @@
 //! | `in_flight` | requests that have not finished |
 //! | `request` | one request to the store, and its hedge |
 //! | `decode` | from the bytes of a response to pages in the cache |
+//! | `carry` | keeps cached pages when other files replace theirs |
 //! | `pace` | the measured latency and bandwidth of the store |
 
+mod carry;
 mod decode;
 mod in_flight;
 mod pace;
@@ -26,6 +28,7 @@ pub(super) use speculation::SpeculationToken;
 
 use crate::error::Error;
 use crate::lock::Mutex;
+use crate::replica::cache::persistent::CacheDirectory;
 use crate::replica::cache::{CacheLimits, Page, PageCache, PageKey};
 use crate::replica::view::View;
 use crate::store::Store;
@@ -73,10 +76,14 @@ pub(super) enum FetchError {
 }
 
 impl Fetcher {
-    pub(super) fn new(store: Arc<dyn Store>, cache: CacheLimits) -> Fetcher {
+    pub(super) fn new(
+        store: Arc<dyn Store>,
+        cache: CacheLimits,
+        directory: Option<Arc<CacheDirectory>>,
+    ) -> Fetcher {
         Fetcher {
             store,
-            cache: PageCache::new(cache),
+            cache: PageCache::new(cache, directory),
             in_flight: Mutex::default(),
             permits: Semaphore::new(MAX_REQUESTS),
             speculative_permits: Semaphore::new(MAX_SPECULATIVE_REQUESTS),

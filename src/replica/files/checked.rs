@@ -10,6 +10,9 @@ use std::sync::atomic::Ordering;
 impl FileLoader {
     /// Whether every file is to be read whole before it is used.
     pub(in crate::replica) fn verify(&self, verifies: bool) {
+        if let Some(directory) = self.directory() {
+            directory.serve_pages(!verifies);
+        }
         self.verifies.store(verifies, Ordering::Relaxed);
     }
 
@@ -27,6 +30,8 @@ impl FileLoader {
     pub(in crate::replica) async fn verify_file(&self, file: &LtxFile) -> Result<(), LoadError> {
         let was_right = self.checked.was_right(file.level, file.name, &file.version);
         if file.integrity.is_doubted() || was_right == Some(false) {
+            // If the index was wrong, the next view must not be built from it again.
+            self.forget_parts(file.level, file.name);
             return self.check_whole(file).await;
         }
         if was_right == Some(true) {

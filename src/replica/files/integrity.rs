@@ -51,24 +51,32 @@ impl Integrity {
 
     /// Adds fetched pages to the sum.
     pub(in crate::replica) fn add(&self, pages: &[(u32, PageSum)]) -> IntegrityVerdict {
+        match self.add_to_sum(pages) {
+            Err(cause) => IntegrityVerdict::Spoiled(cause),
+            Ok(true) if !self.completing.swap(true, Ordering::Relaxed) => IntegrityVerdict::NearlyWhole,
+            Ok(_) => IntegrityVerdict::Sound,
+        }
+    }
+
+    /// Adds a page from the cache directory to the sum. Returns whether pages of the file may be used.
+    pub(in crate::replica) fn admits(&self, pgno: u32, sum: PageSum) -> bool {
+        self.spoiled().is_none() && self.add_to_sum(&[(pgno, sum)]).is_ok()
+    }
+
+    /// Adds pages to the sum. Returns whether only few pages are missing.
+    fn add_to_sum(&self, pages: &[(u32, PageSum)]) -> Result<bool, ltx::LtxError> {
         let mut sums = self.sums.lock();
-        let Some(sums) = sums.as_mut() else { return IntegrityVerdict::Sound };
+        let Some(sums) = sums.as_mut() else { return Ok(false) };
         let before = sums.missing();
         if let Err(cause) = sums.add(pages) {
-            return IntegrityVerdict::Spoiled(self.spoil(cause).clone());
+            return Err(self.spoil(cause).clone());
         }
-        match sums.missing() {
-            Some(0) if before != Some(0) => {
-                // A doubted file stays doubted until it is read whole.
-                let _ = self.state.compare_exchange(UNKNOWN, VERIFIED, Ordering::Relaxed, Ordering::Relaxed);
-                IntegrityVerdict::Sound
-            }
-            Some(missing) if !self.is_verified() && missing <= sums.pages() / NEARLY_ALL => {
-                let has_begun = self.completing.swap(true, Ordering::Relaxed);
-                if has_begun { IntegrityVerdict::Sound } else { IntegrityVerdict::NearlyWhole }
-            }
-            _ => IntegrityVerdict::Sound,
+        let missing = sums.missing();
+        if missing == Some(0) && before != Some(0) {
+            // A doubted file stays doubted until it is read whole.
+            let _ = self.state.compare_exchange(UNKNOWN, VERIFIED, Ordering::Relaxed, Ordering::Relaxed);
         }
+        Ok(!self.is_verified() && missing.is_some_and(|missing| missing > 0 && missing <= sums.pages() / NEARLY_ALL))
     }
 
     /// Returns whether a page has been added to the sum.

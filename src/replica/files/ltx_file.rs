@@ -3,8 +3,9 @@
 
 use crate::lock::Mutex;
 use crate::ltx::{FileName, Header, IndexEntry, Level};
+use crate::replica::cache::persistent::SlotFile;
 use crate::replica::files::integrity::Integrity;
-use crate::store::Version;
+use crate::store::{Listed, Version};
 use bytes::Bytes;
 use std::ops::Range;
 use std::sync::Arc;
@@ -30,6 +31,8 @@ pub(in crate::replica) struct LtxFile {
     pub size: u64,
     /// Whether the bytes are known to match the checksum.
     pub integrity: Arc<Integrity>,
+    /// Keeps the pages of the file in the cache directory accessible, if there is one.
+    pub slots: Option<Arc<SlotFile>>,
 }
 
 impl LtxFile {
@@ -43,6 +46,12 @@ impl LtxFile {
         if let Some(version) = version.filter(|version| !self.is_listed_as(version)) {
             *self.listed.lock() = Some(version.clone());
         }
+    }
+
+    /// Returns the entry of the file in a listing.
+    pub(in crate::replica) fn as_listed(&self) -> Listed {
+        let version = self.listed.lock().clone().unwrap_or_else(|| self.version.clone());
+        Listed { level: self.level, name: self.name, size: self.size, version: Some(version), modified_ms: 0 }
     }
 
     /// Returns how many bytes of the file are kept in memory.

@@ -21,6 +21,7 @@ pub(in crate::replica) mod plan;
 pub(in crate::replica) mod whole;
 
 use crate::error::{Error, ErrorKind};
+use crate::replica::cache::persistent::CacheDirectory;
 use crate::store::{Counting, Store};
 use loader::{FileLoader, LoadError};
 use ltx_file::FetchSizes;
@@ -36,9 +37,13 @@ pub(in crate::replica) struct Files {
 }
 
 impl Files {
-    pub(in crate::replica) fn new(store: Arc<dyn Store>, sizes: FetchSizes) -> Files {
+    pub(in crate::replica) fn new(
+        store: Arc<dyn Store>,
+        sizes: FetchSizes,
+        directory: Option<Arc<CacheDirectory>>,
+    ) -> Files {
         let store = Arc::new(Counting::new(store));
-        Files { loader: FileLoader::new(store.clone(), sizes), store }
+        Files { loader: FileLoader::new(store.clone(), sizes, directory), store }
     }
 
     /// The error if every listing was out of date by the time its files were read.

@@ -54,10 +54,10 @@ impl Head {
     }
 
     /// Makes a view the newest. Transactions that start from now on read it.
-    pub(super) fn publish(&self, view: View) -> Arc<View> {
+    pub(super) fn publish(&self, view: impl Into<Arc<View>>) -> Arc<View> {
+        let view = view.into();
         tracing::debug!(txid = %view.txid(), pages = view.commit(), "new view");
         self.share_memory(view.held());
-        let view = Arc::new(view);
         let mut state = self.state.write();
         state.view = Some(view.clone());
         state.since.get_or_insert_with(Instant::now);

@@ -61,6 +61,8 @@ pub(in crate::replica) struct Health {
 struct Condition {
     stalled: Option<StallReason>,
     failing: bool,
+    /// The replica has not been reached since the process started.
+    unreached: bool,
     /// The newest file was incomplete at the last poll.
     incomplete: bool,
     last_error: Option<(String, i64)>,
@@ -75,6 +77,9 @@ impl Health {
     pub(in crate::replica) fn state(&self, has_view: bool) -> String {
         let condition = self.condition.lock();
         match condition.stalled {
+            _ if condition.unreached => {
+                "the replica cannot be reached; the state in the cache directory is served".to_owned()
+            }
             _ if condition.failing => "the replica cannot be read; the last state is kept".to_owned(),
             Some(reason) => reason.text(),
             None if !has_view => "waiting for a first backup".to_owned(),
@@ -102,6 +107,11 @@ impl Health {
         self.condition.lock().incomplete = false;
     }
 
+    /// Records that the state is served without a poll that has succeeded.
+    pub(super) fn set_unreached(&self) {
+        self.condition.lock().unreached = true;
+    }
+
     /// Whether the poll found that the newest file is incomplete.
     pub(super) fn is_incomplete(&self) -> bool {
         self.condition.lock().incomplete
@@ -110,6 +120,7 @@ impl Health {
     /// Records how a poll ended.
     pub(super) fn end_poll(&self, polled: &Result<PollOutcome, Error>) {
         let mut condition = self.condition.lock();
+        condition.unreached &= polled.is_err();
         match polled {
             Err(error) => {
                 condition.failing = true;

@@ -12,6 +12,7 @@
 //! | `poll_loop` | the task that polls |
 //! | `schedule` | what each poll requests |
 //! | `newer` | finds newer files at level 0 |
+//! | `resume` | the newest view in the cache directory, with which the next process begins |
 //! | `relist` | plans the newest view from a listing of the whole replica |
 //! | `history` | whether files continue the history of a view |
 //! | `view_loader` | builds views, and reads around damaged files |
@@ -27,6 +28,7 @@ mod newer;
 pub(in crate::replica) mod poll;
 mod poll_loop;
 mod relist;
+mod resume;
 mod schedule;
 pub(in crate::replica) mod verification;
 pub(in crate::replica) mod view_loader;
@@ -34,6 +36,7 @@ mod waiters;
 mod waiting;
 
 use crate::error::Error;
+use crate::lock::Mutex;
 use crate::replica::fetch::Fetcher;
 use crate::replica::files::Files;
 use crate::replica::files::loader::LoadError;
@@ -43,10 +46,12 @@ use health::Health;
 use history::Histories;
 use newer::Newer;
 use poll::{PollPurpose, Polls};
+use resume::{ResumedView, WrittenRecord};
 use schedule::{PollProgress, PollStep};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
+use tokio::sync::OnceCell;
 use tokio::time::Instant;
 use view_loader::ViewLoader;
 use waiters::Waiters;
@@ -83,6 +88,10 @@ pub(in crate::replica) struct Follower {
     /// Files of the newest view have vanished or are damaged, so it has to be built from others.
     outdated: AtomicBool,
     poll_interval_ms: AtomicU64,
+    /// The view in the cache directory when the process started.
+    resumed: OnceCell<Option<ResumedView>>,
+    /// The record that was last written there.
+    written: Mutex<WrittenRecord>,
 }
 
 impl Follower {
@@ -106,6 +115,8 @@ impl Follower {
             waiters: Waiters::default(),
             outdated: AtomicBool::new(false),
             poll_interval_ms: AtomicU64::new(0),
+            resumed: OnceCell::new(),
+            written: Mutex::default(),
         }
     }
 
@@ -138,6 +149,7 @@ impl Follower {
         self.health.end_poll(&outcome);
         if outcome.as_ref().is_ok_and(|outcome| *outcome == PollOutcome::Newest) {
             self.head.confirm(began);
+            self.write_record(began);
         }
         outcome
     }

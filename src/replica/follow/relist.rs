@@ -10,6 +10,7 @@ use crate::replica::follow::schedule::PollProgress;
 use crate::replica::follow::{Follower, PollOutcome};
 use crate::replica::view::View;
 use crate::store::Listed;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 /// A view whose pages are in more files than this is planned again: few, large files are read with fewer requests.
@@ -18,7 +19,7 @@ const SCATTERED: usize = 512;
 /// The effect of a listing on the view.
 enum Renewal {
     /// A newer view, or the same state from other files.
-    View(View),
+    View(Arc<View>),
     /// The view is the newest.
     Current,
     /// No newer view can be built now.
@@ -37,25 +38,50 @@ impl Follower {
     }
 
     async fn try_relist(&self, progress: &mut PollProgress) -> Result<PollOutcome, LoadError> {
-        let view = self.head.view();
+        let published = self.head.view();
+        let resumed = if published.is_none() { self.resumed().await } else { None };
+        let view = published.clone().or(resumed.map(|resumed| resumed.view));
         let seen = view.as_ref().map(|view| view.txid());
         let listed = listing::newest(&*self.files.store, seen).await.map_err(|error| LoadError::Other(error.into()))?;
         let renewal = match &view {
-            Some(view) => self.renew(view, &listed, progress.is_believed_behind()).await?,
-            None => Renewal::of(self.views.newest_complete(&listed, None, self.histories.epochs.begin()).await?),
+            Some(view) if published.is_some() => self.renew(view, &listed, progress.is_believed_behind()).await?,
+            Some(resumed) => self.renew_resumed(resumed, &listed).await?,
+            None => self.first_view(&listed).await?,
         };
         let (now, reason) = match renewal {
-            Renewal::Stalled(reason) => (view.clone(), Some(reason)),
-            Renewal::Current => (view.clone(), None),
-            Renewal::View(view) => (Some(self.head.publish(view)), None),
+            Renewal::Stalled(reason) => (published.clone(), Some(reason)),
+            Renewal::Current => (published.clone(), None),
+            Renewal::View(next) => {
+                if let Some(before) = &view {
+                    self.fetcher.carry_over(before, &next).await;
+                }
+                (Some(self.head.publish(next)), None)
+            }
         };
         let hole = now.as_ref().and_then(|now| plan::missing_after(&listed, now.txid()));
         let reason = reason.or(hole.map(|(first, last)| StallReason::Hole(first, last)));
-        let changed = now.as_ref().map(|now| now.counter()) != view.map(|view| view.counter());
+        let changed = now.as_ref().map(|now| now.counter()) != published.map(|view| view.counter());
         let believed = progress.listed(reason, changed);
         // Before the first view there is no state to keep, and opening reports what is missing.
         self.health.set_stalled(believed.filter(|_| now.is_some()));
         Ok(if now.is_some() && reason.is_none() { PollOutcome::Newest } else { PollOutcome::Uncertain })
+    }
+
+    async fn first_view(&self, listed: &[Listed]) -> Result<Renewal, LoadError> {
+        Ok(Renewal::of(self.views.newest_complete(listed, None, self.histories.epochs.begin()).await?))
+    }
+
+    /// As [`Follower::renew`], for the view of the cache directory. If that does not lead to the newest state, it is not
+    /// used, unless it has been published meanwhile.
+    async fn renew_resumed(&self, resumed: &Arc<View>, listed: &[Listed]) -> Result<Renewal, LoadError> {
+        match self.renew(resumed, listed, false).await {
+            Ok(Renewal::Current) => return Ok(Renewal::View(resumed.clone())),
+            Ok(Renewal::Stalled(reason)) if self.head.view().is_some() => return Ok(Renewal::Stalled(reason)),
+            Ok(Renewal::Stalled(_)) => {}
+            Err(error) if error.is_damage() => {}
+            renewal => return renewal,
+        }
+        self.first_view(listed).await
     }
 
     async fn renew(&self, view: &View, listed: &[Listed], believed: bool) -> Result<Renewal, LoadError> {
@@ -106,14 +132,14 @@ impl Follower {
             let beyond: Vec<_> = listed.iter().filter(|file| file.name.max > reached).cloned().collect();
             let beyond = self.views.newest_complete(&beyond, Some(view), view.epoch()).await?;
             if beyond.is_some() || steps.is_empty() {
-                return Ok(Some(beyond.map_or(Renewal::Current, Renewal::View)));
+                return Ok(Some(beyond.map_or(Renewal::Current, |beyond| Renewal::View(beyond.into()))));
             }
         }
         let loaded = self.views.read_newer(&steps, end).await?;
         if loaded.is_empty() {
             return Ok(Some(Renewal::Current));
         }
-        Ok(self.views.extend(view, &loaded).map(Renewal::View))
+        Ok(self.views.extend(view, &loaded).map(|next| Renewal::View(next.into())))
     }
 
     /// Whether a view's pages are in so many files, or so many of them are in memory, that it should be planned again.
@@ -124,7 +150,7 @@ impl Follower {
 
 impl Renewal {
     fn of(view: Option<View>) -> Renewal {
-        view.map_or(Renewal::Stalled(StallReason::NoBase), Renewal::View)
+        view.map_or(Renewal::Stalled(StallReason::NoBase), |view| Renewal::View(view.into()))
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::ltx::{Level, Txid};
 use crate::replica::fetch::Fetcher;
 use crate::replica::files::damage::{Damage, first_error, leave_out};
-use crate::replica::files::loader::LoadError;
+use crate::replica::files::loader::{FileLoader, LoadError};
 use crate::replica::files::ltx_file::LoadedFile;
 use crate::replica::files::plan::FileChain;
 use crate::replica::files::{Files, plan};
@@ -51,7 +51,7 @@ impl ViewLoader {
         // A few files at a time, so that the indexes of a long chain are not all in memory at once.
         for files in chain.files.chunks(IN_FLIGHT) {
             for (file, mut loaded) in files.iter().zip(build::read_all_or_damage(&self.files.loader, files).await?) {
-                let applied = self.apply(&mut builder, &mut loaded).await;
+                let applied = apply(&self.files.loader, &mut builder, &mut loaded).await;
                 applied.or_else(|error| Err(BuildError::Damaged(vec![Damage::of(file, error)?])))?;
                 // The pages of a file that is kept in memory need no cache.
                 if loaded.file.body.is_none() && bytes < MAX_FETCHED_BYTES {
@@ -65,18 +65,6 @@ impl ViewLoader {
         let view = builder.finish(epoch, known).map_err(|_| BuildError::NoBase)?;
         with_pages.iter().for_each(|loaded| self.fetcher.admit(&view, loaded));
         Ok(view)
-    }
-
-    /// Applies a file to a view, and reads its index first if that was deferred.
-    async fn apply(&self, builder: &mut ViewBuilder, loaded: &mut LoadedFile) -> Result<(), LoadError> {
-        if loaded.deferred_index.is_none() {
-            builder.apply(loaded);
-            return Ok(());
-        }
-        let overlay = builder.begin_file(&loaded.file);
-        self.files.loader.read_deferred_index(loaded, |entries| builder.add_pages(&overlay, entries)).await?;
-        builder.end_file(overlay);
-        Ok(())
     }
 
     /// Builds the view at a transaction, and avoids damaged files if others give the same state. Returns None if no
@@ -190,6 +178,22 @@ impl ViewLoader {
         readings.iter().for_each(|reading| self.fetcher.admit(&next, reading));
         Some(next)
     }
+}
+
+/// Applies a file to a view, and reads its index first if that was deferred.
+pub(super) async fn apply(
+    loader: &FileLoader,
+    builder: &mut ViewBuilder,
+    loaded: &mut LoadedFile,
+) -> Result<(), LoadError> {
+    if loaded.deferred_index.is_none() {
+        builder.apply(loaded);
+        return Ok(());
+    }
+    let overlay = builder.begin_file(&loaded.file);
+    loader.read_deferred_index(loaded, |entries| builder.add_pages(&overlay, entries)).await?;
+    builder.end_file(overlay);
+    Ok(())
 }
 
 /// Whether a file is the newest of level 0, and nothing came after it.

@@ -4,10 +4,14 @@ use crate::error::{Error, ErrorKind};
 use crate::replica::follow::Follower;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 /// Pause between two polls of a replica that has no backup yet.
 const FIRST_BACKUP: Duration = Duration::from_millis(250);
+
+/// How long an open without a time limit waits for the replica if the cache directory has a state; otherwise it is half
+/// of the limit.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Follower {
     /// Waits for a view. Sets `why_empty` to the reason why there is none yet, once the store has returned a listing.
@@ -25,8 +29,17 @@ impl Follower {
             return Ok(());
         }
         let started = Instant::now();
+        let patience = if open_timeout.is_zero() { PATIENCE } else { open_timeout / 2 };
         loop {
-            let polled = self.poll(FIRST_BACKUP).await;
+            let polled = if self.resumed().await.is_some() {
+                let polled = timeout(patience, self.poll(FIRST_BACKUP)).await;
+                if !matches!(&polled, Ok(Ok(()))) {
+                    self.serve_resumed(polled.as_ref().ok().and_then(|polled| polled.as_ref().err())).await;
+                }
+                polled.unwrap_or(Ok(()))
+            } else {
+                self.poll(FIRST_BACKUP).await
+            };
             if self.head.view().is_some() {
                 return Ok(());
             }

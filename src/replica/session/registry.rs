@@ -7,6 +7,8 @@
 use crate::config::Settings;
 use crate::error::Error;
 use crate::lock::Mutex;
+use crate::replica::cache::persistent::CacheDirectory;
+use crate::replica::files::ltx_file::FetchSizes;
 use crate::replica::prefetch::Prefetcher;
 use crate::replica::session::memory;
 use crate::replica::session::usage::{CacheUsage, Readers};
@@ -14,6 +16,7 @@ use crate::replica::{CacheLimits, Replica};
 use crate::runtime::{self, PerProcess};
 use crate::store::{Location, LocationKey};
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::AbortHandle;
@@ -21,9 +24,12 @@ use tokio::task::AbortHandle;
 /// How long a replica stays idle before it is removed.
 const IDLE_TIME: Duration = Duration::from_secs(60);
 
-static REPLICAS: PerProcess<Mutex<HashMap<LocationKey, SharedReplica>>> = PerProcess::new();
+/// Connections with equal keys share a replica.
+type ReplicaKey = (LocationKey, Option<PathBuf>);
 
-fn replicas() -> &'static Mutex<HashMap<LocationKey, SharedReplica>> {
+static REPLICAS: PerProcess<Mutex<HashMap<ReplicaKey, SharedReplica>>> = PerProcess::new();
+
+fn replicas() -> &'static Mutex<HashMap<ReplicaKey, SharedReplica>> {
     REPLICAS.get_or_init(Mutex::default)
 }
 
@@ -52,7 +58,7 @@ struct ReaderSettings {
 /// A reader's reference to a replica. The replica is polled while there is at least one.
 #[derive(Debug)]
 pub(super) struct ReplicaHandle {
-    key: LocationKey,
+    key: ReplicaKey,
     reader: u64,
     replica: Arc<Replica>,
     usage: Arc<CacheUsage>,
@@ -63,10 +69,15 @@ pub(super) struct ReplicaHandle {
 impl ReplicaHandle {
     /// Adds a reader to the replica at a location. Connects to the store if this process does not have the replica yet.
     pub(super) fn acquire(location: &Location, settings: &Settings) -> Result<ReplicaHandle, Error> {
-        let key = location.key().clone();
+        // Without room on disk, nothing can be kept there.
+        let path = settings.cache_dir.clone().filter(|_| settings.disk_cache_size > 0);
+        let key = (location.key().clone(), path);
         let mut replicas = replicas().lock();
         if !replicas.contains_key(&key) {
-            let replica = Replica::new(location.connect()?, cache_limits(settings), settings.poll_interval);
+            let open = |path| CacheDirectory::open(path, location.place(), settings.disk_cache_size).map(Arc::new);
+            let directory = key.1.as_deref().map(open).transpose()?;
+            let (store, limits) = (location.connect()?, cache_limits(settings));
+            let replica = Replica::with(store, limits, settings.poll_interval, FetchSizes::USUAL, directory);
             replicas.insert(key.clone(), SharedReplica::new(replica));
         }
         let Some(shared) = replicas.get_mut(&key) else { return Err(Error::internal("a replica vanished")) };
@@ -173,7 +184,7 @@ fn cache_limits(settings: &Settings) -> CacheLimits {
 }
 
 /// Removes a replica after [`IDLE_TIME`], unless a reader was added in the meantime.
-async fn remove_when_idle(key: LocationKey, sequence: u64) {
+async fn remove_when_idle(key: ReplicaKey, sequence: u64) {
     tokio::time::sleep(IDLE_TIME).await;
     let removed = {
         let mut replicas = replicas().lock();

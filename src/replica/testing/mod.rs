@@ -11,6 +11,8 @@ mod noisy;
 pub(in crate::replica) mod one_page;
 mod outage;
 mod simulation;
+#[cfg(unix)]
+mod warm;
 
 use crate::ltx::{Header, PageSize, Txid};
 
@@ -32,7 +34,7 @@ fn header(page_size: usize, commit: u32, min_txid: Txid, max_txid: Txid) -> Head
 }
 
 /// Returns the next byte of a pseudo-random sequence (xorshift). Such bytes hardly compress.
-fn next_byte(state: &mut u64) -> u8 {
+pub(in crate::replica) fn next_byte(state: &mut u64) -> u8 {
     *state ^= *state << 13;
     *state ^= *state >> 7;
     *state ^= *state << 17;

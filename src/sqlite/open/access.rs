@@ -21,6 +21,8 @@ use std::collections::HashSet;
 pub struct AccessCondition {
     /// The server that would get credentials of this environment although only the URL names it. None if there is none.
     recipient: Option<String>,
+    /// The cache directory, if only the URI names it and the application has not named it before.
+    cache_dir: Option<String>,
     location: Location,
 }
 
@@ -36,8 +38,9 @@ pub enum Opener {
 /// Checks whether the replica at `location` may be opened. Fails if it must not be opened at all, and returns a condition if that depends on
 /// the [`Opener`].
 ///
-/// `url` is the URL of the URI parameters. None if the environment names the replica.
-pub fn check(url: Option<&str>, location: &Location) -> Result<Option<AccessCondition>, Error> {
+/// `url` is the URL of the URI parameters. None if the environment names the replica. `cache_dir` is likewise the directory of the URI
+/// parameters.
+pub fn check(url: Option<&str>, cache_dir: Option<&str>, location: &Location) -> Result<Option<AccessCondition>, Error> {
     let attach_may_be_off = NoAttach::exists() || !config::attach_in_environment()?;
     let recipient = match url {
         None => {
@@ -51,8 +54,11 @@ pub fn check(url: Option<&str>, location: &Location) -> Result<Option<AccessCond
             (_, Some(recipient)) => Some(recipient.to_owned()),
         },
     };
-    let is_conditional = recipient.is_some() || attach_may_be_off;
-    Ok(is_conditional.then(|| AccessCondition { recipient, location: location.clone() }))
+    let in_environment = config::in_environment("LITESTREAM_CACHE_DIR");
+    let cache_dir = cache_dir.filter(|path| in_environment.as_deref() != Some(path)).map(directory);
+    let cache_dir = cache_dir.filter(|directory| !is_trusted(directory));
+    let is_conditional = recipient.is_some() || cache_dir.is_some() || attach_may_be_off;
+    Ok(is_conditional.then(|| AccessCondition { recipient, cache_dir, location: location.clone() }))
 }
 
 /// Returns the verdict of `LITESTREAM_ALLOWED_URLS` on a URL. URLs that `LITESTREAM_REPLICA_URL` names are always allowed.
@@ -75,8 +81,20 @@ fn verdict(url: &str, location: &Location) -> Result<UrlVerdict, Error> {
 }
 
 impl AccessCondition {
-    /// Checks the condition. A server that the application names is trusted from then on, also if SQL names it.
+    /// Checks the condition. A server or a cache directory that the application names is trusted from then on, also if SQL names it.
     pub fn check(&self, opener: Opener) -> Result<(), Error> {
+        if let Some(cache_dir) = &self.cache_dir {
+            match opener {
+                Opener::Application => trust(cache_dir),
+                Opener::Statement { .. } if is_trusted(cache_dir) => {}
+                Opener::Statement { .. } => {
+                    let text = format!("{}: ATTACH may not use {cache_dir}, which only the URI names", self.location);
+                    return Err(Error::new(ErrorKind::Config, text).remedy(
+                        "name the directory in LITESTREAM_CACHE_DIR, or open a replica with it as a main database first",
+                    ));
+                }
+            }
+        }
         match (opener, &self.recipient) {
             (Opener::Application, Some(recipient)) => trust(recipient),
             (Opener::Application, None) | (Opener::Statement { allowed: true }, None) => {}
@@ -120,7 +138,12 @@ pub unsafe fn opener(api: Api, db: *mut Sqlite3, role: Role) -> Result<Opener, E
     Ok(Opener::Statement { allowed })
 }
 
-/// The servers that the application of this process has named.
+/// Returns the form in which a cache directory is remembered.
+fn directory(path: &str) -> String {
+    format!("the cache_dir {path}")
+}
+
+/// The servers and cache directories that the application of this process has named.
 static TRUSTED: PerProcess<Mutex<HashSet<String>>> = PerProcess::new();
 
 fn is_trusted(recipient: &str) -> bool {
@@ -128,7 +151,7 @@ fn is_trusted(recipient: &str) -> bool {
 }
 
 fn trust(recipient: &str) {
-    /// The maximum number of servers. The application's use of further ones is not remembered.
+    /// The maximum number of them. The application's use of further ones is not remembered.
     const MOST: usize = 4096;
     let mut trusted = TRUSTED.get_or_init(Mutex::default).lock();
     if trusted.len() < MOST {

@@ -66,6 +66,11 @@ impl AzureConfig {
         Ok(AzureConfig { account, container, path, endpoint, skip_verify, credentials })
     }
 
+    /// Returns the URL of the server, and the account.
+    pub fn endpoint(&self) -> (&str, &str) {
+        (&self.endpoint, &self.account)
+    }
+
     /// As [`Location::recipient`](crate::store::Location::recipient).
     pub fn recipient(&self, parts: &url::UrlParts<'_>, environment: &Environment<'_>) -> Option<String> {
         let own =

@@ -149,6 +149,18 @@ impl Disk {
         self.slots.store(state.slots.len(), Ordering::Relaxed);
     }
 
+    /// Gives a page another key, if it is there.
+    pub(super) fn rename(&self, from: PageKey, to: PageKey) {
+        if self.is_empty() {
+            return;
+        }
+        let mut state = self.state.write();
+        if let Some(position) = state.positions.remove(&from) {
+            state.slots[position].key = to;
+            state.positions.insert(to, position);
+        }
+    }
+
     /// Removes all pages of a replica's file. Their slots are overwritten when they are the oldest.
     pub(super) fn forget(&self, file: u32) {
         if !self.is_empty() {

@@ -7,6 +7,7 @@
 
 use crate::lock::Mutex;
 use crate::ltx::{FileName, Header, Level, Trailer};
+use crate::replica::cache::persistent::{CacheDirectory, FileIdentity};
 use crate::replica::files::ltx_file::LtxFile;
 use crate::store::{Chunk, Listed};
 use bytes::Bytes;
@@ -19,9 +20,16 @@ static NEXT_NUMBER: AtomicU32 = AtomicU32::new(0);
 
 /// The files that are in use, by level and name.
 #[derive(Default)]
-pub(super) struct KnownFiles(Mutex<HashMap<(Level, FileName), Weak<LtxFile>>>);
+pub(super) struct KnownFiles {
+    files: Mutex<HashMap<(Level, FileName), Weak<LtxFile>>>,
+    directory: Option<Arc<CacheDirectory>>,
+}
 
 impl KnownFiles {
+    pub(super) fn new(directory: Option<Arc<CacheDirectory>>) -> KnownFiles {
+        KnownFiles { files: Mutex::default(), directory }
+    }
+
     /// Returns the known file that has this content, or remembers and returns a new one.
     ///
     /// If the known file has another version, the new one gets its number and its integrity. If wrong bytes were read
@@ -35,7 +43,7 @@ impl KnownFiles {
         trailer: Trailer,
         body: Option<Bytes>,
     ) -> Arc<LtxFile> {
-        let mut files = self.0.lock();
+        let mut files = self.files.lock();
         let known = files.get(&(listed.level, listed.name)).and_then(Weak::upgrade);
         let same = known.filter(|known| known.checksum == trailer.file_checksum);
         let (is_spoiled, same) = match same {
@@ -49,8 +57,25 @@ impl KnownFiles {
         if is_spoiled {
             integrity.doubt();
         }
+        let number = same.as_ref().map(|same| same.number);
+        let number = number.unwrap_or_else(|| NEXT_NUMBER.fetch_add(1, Ordering::Relaxed));
+        let slots = match (same, &self.directory) {
+            (Some(same), _) => same.slots.clone(),
+            (None, Some(directory)) if body.is_none() => {
+                let identity = FileIdentity {
+                    level: listed.level,
+                    name: listed.name,
+                    size: chunk.file_size,
+                    checksum: trailer.file_checksum,
+                    page_size: header.page_size.get(),
+                };
+                let integrity = integrity.clone();
+                Some(directory.slots(number, &identity, Box::new(move |pgno, sum| integrity.admits(pgno, sum))))
+            }
+            _ => None,
+        };
         let file = Arc::new(LtxFile {
-            number: same.map_or_else(|| NEXT_NUMBER.fetch_add(1, Ordering::Relaxed), |same| same.number),
+            number,
             level: listed.level,
             name: listed.name,
             version: chunk.version.clone(),
@@ -60,6 +85,7 @@ impl KnownFiles {
             checksum: trailer.file_checksum,
             size: chunk.file_size,
             integrity,
+            slots,
         });
         files.retain(|_, file| file.strong_count() > 0);
         files.insert((listed.level, listed.name), Arc::downgrade(&file));

@@ -19,10 +19,11 @@ impl FileLoader {
         let Some(range) = loaded.deferred_index.take() else { return Ok(()) };
         let file = loaded.file.clone();
         let damaged = |cause| LoadError::damaged(&*self.store, file.level, file.name, cause);
+        let listed = file.as_listed();
         let piece_size = (self.sizes.index / 2).max(1);
         let pieces = (range.start..range.end).step_by(piece_size as usize).map(|start| {
             let piece = start..(start + piece_size).min(range.end);
-            self.store.read(file.level, file.name, piece, Some(&file.version))
+            self.fetch(&listed, piece, Some(&file.version))
         });
         let mut pieces = stream::iter(pieces.collect::<Vec<_>>()).buffered(PIECES_IN_FLIGHT);
         let mut reader = IndexReader::new(&file.header, range.start);

@@ -5,20 +5,24 @@
 //! | `contents` | reads a whole small file, or the head and the tail of a large one |
 //! | `large_index` | reads an index that is too large to be in memory at once |
 //! | `known_files` | the files that are in use, by level and name |
+//! | `no_store` | a store that cannot be reached, for reading the cache directory only |
 //! | `error` | why a file could not be read |
 
 mod contents;
 mod error;
 mod known_files;
 mod large_index;
+mod no_store;
 
 pub(in crate::replica) use error::{LoadError, display_name};
 
 use crate::ltx::{self, FileName, Header, Level, Trailer};
+use crate::replica::cache::persistent::CacheDirectory;
 use crate::replica::files::damage::CheckedFiles;
 use crate::replica::files::ltx_file::{FetchSizes, LoadedFile, LtxFile};
 use crate::store::{self, Chunk, Listed, Store, Version};
 use known_files::KnownFiles;
+use no_store::NoStore;
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
@@ -28,7 +32,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub(in crate::replica) struct FileLoader {
     pub(in crate::replica) store: Arc<dyn Store>,
     sizes: FetchSizes,
-    known: KnownFiles,
+    known: Arc<KnownFiles>,
+    /// Keeps what is read of files that are used by views.
+    directory: Option<Arc<CacheDirectory>>,
     /// Whether listings show other versions of files than reads do, as some S3 gateways do.
     pub(in crate::replica) versions_differ: AtomicBool,
     /// The files that were read whole, with the results.
@@ -38,11 +44,16 @@ pub(in crate::replica) struct FileLoader {
 }
 
 impl FileLoader {
-    pub(in crate::replica) fn new(store: Arc<dyn Store>, sizes: FetchSizes) -> FileLoader {
+    pub(in crate::replica) fn new(
+        store: Arc<dyn Store>,
+        sizes: FetchSizes,
+        directory: Option<Arc<CacheDirectory>>,
+    ) -> FileLoader {
         FileLoader {
             store,
             sizes,
-            known: KnownFiles::default(),
+            known: Arc::new(KnownFiles::new(directory.clone())),
+            directory,
             versions_differ: AtomicBool::new(false),
             checked: CheckedFiles::default(),
             verifies: AtomicBool::new(false),
@@ -81,7 +92,10 @@ impl FileLoader {
         if listed.size <= max_whole {
             return match self.read_whole(listed, version).await {
                 // The bytes may have been corrupted in transit.
-                Err(error) if error.is_damage() => self.read_whole(listed, version).await,
+                Err(error) if error.is_damage() => {
+                    self.forget_parts(listed.level, listed.name);
+                    self.read_whole(listed, version).await
+                }
                 loaded => loaded,
             };
         }
@@ -89,7 +103,10 @@ impl FileLoader {
             self.refuse_damaged(listed, version)?;
         }
         let loaded = match self.read_ends(listed, version).await {
-            Err(error) if error.is_damage() => self.read_ends(listed, version).await,
+            Err(error) if error.is_damage() => {
+                self.forget_parts(listed.level, listed.name);
+                self.read_ends(listed, version).await
+            }
             loaded => loaded,
         }?;
         self.refuse_damaged(listed, &loaded.file.version)?;
@@ -112,7 +129,9 @@ impl FileLoader {
         let (size, version) = (chunk.file_size, Some(chunk.version.clone()));
         let listed = Listed { level, name, size, version, modified_ms: chunk.modified_ms };
         if size <= self.sizes.probe {
-            self.parse_whole(&listed, chunk).map(Some)
+            let loaded = self.parse_whole(&listed, chunk.clone())?;
+            self.keep(&listed, &(0..size), &chunk);
+            Ok(Some(loaded))
         } else {
             // This version comes from a read, so a different version means a different file.
             self.read_listed(&listed, true).await.map(Some)
@@ -121,7 +140,7 @@ impl FileLoader {
 
     /// Reads only the header of a listed file, whatever its version.
     pub(in crate::replica) async fn header(&self, listed: &Listed) -> Result<Header, LoadError> {
-        let chunk = self.fetch(listed, 0..Header::SIZE as u64, None).await?;
+        let chunk = self.store.read(listed.level, listed.name, 0..Header::SIZE as u64, None).await?;
         self.parse_header(listed, &chunk.bytes)
     }
 
@@ -136,9 +155,47 @@ impl FileLoader {
         Ok(is_unchanged)
     }
 
-    /// Reads a range of a file, of the version `expected` if that is given.
+    /// Reads a range of a listed file, of the version `expected` if that is given: from the cache directory, or from the
+    /// store.
     async fn fetch(&self, listed: &Listed, range: Range<u64>, expected: Option<&Version>) -> Result<Chunk, LoadError> {
-        Ok(self.store.read(listed.level, listed.name, range, expected).await?)
+        if let Some(chunk) = self.directory.as_ref().and_then(|directory| directory.part(listed, &range, expected)) {
+            return Ok(chunk);
+        }
+        let chunk = self.store.read(listed.level, listed.name, range.clone(), expected).await?;
+        self.keep(listed, &range, &chunk);
+        Ok(chunk)
+    }
+
+    /// Writes a range of a listed file to the cache directory, if there is one.
+    fn keep(&self, listed: &Listed, range: &Range<u64>, chunk: &Chunk) {
+        if let Some(directory) = &self.directory {
+            directory.keep_part(listed, range, chunk);
+        }
+    }
+
+    /// Removes what the cache directory has of a file except decoded pages, because it may be damaged.
+    pub(in crate::replica) fn forget_parts(&self, level: Level, name: FileName) {
+        if let Some(directory) = &self.directory {
+            directory.forget_parts(level, name);
+        }
+    }
+
+    /// Returns the cache directory, if there is one.
+    pub(in crate::replica) fn directory(&self) -> Option<&Arc<CacheDirectory>> {
+        self.directory.as_ref()
+    }
+
+    /// Returns a loader that reads the cache directory only. None if there is no directory.
+    pub(in crate::replica) fn offline(&self) -> Option<FileLoader> {
+        Some(FileLoader {
+            store: Arc::new(NoStore),
+            sizes: self.sizes,
+            known: self.known.clone(),
+            directory: Some(self.directory.clone()?),
+            versions_differ: AtomicBool::new(false),
+            checked: CheckedFiles::default(),
+            verifies: AtomicBool::new(false),
+        })
     }
 
     fn damaged(&self, listed: &Listed, cause: ltx::LtxError) -> LoadError {

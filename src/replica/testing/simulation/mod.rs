@@ -13,6 +13,7 @@ mod world;
 use crate::config::Target;
 use crate::error::ErrorKind;
 use crate::ltx::{Header, Txid};
+use crate::replica::cache::persistent::CacheDirectory;
 use crate::replica::files::ltx_file::FetchSizes;
 use crate::replica::prefetch::Prefetcher;
 use crate::replica::{CacheLimits, Page, Replica, View};
@@ -21,9 +22,11 @@ use pages::ModelSchema;
 use primary::{PAGE_SIZE, Primary};
 use random::Random;
 use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
+use tempfile::TempDir;
 use world::World;
 
 const STEPS: u32 = 120;
@@ -78,10 +81,49 @@ fn fetch_sizes(random: &mut Random) -> FetchSizes {
     }
 }
 
+/// What a process opens the replica with.
+struct ReplicaSettings {
+    limits: CacheLimits,
+    sizes: FetchSizes,
+    cache_dir: Option<TempDir>,
+}
+
+impl ReplicaSettings {
+    fn open(&self, world: &Arc<World>) -> Arc<Replica> {
+        let directory = self.cache_dir.as_ref().map(|dir| {
+            let directory = CacheDirectory::open(&dir.path().join("cache"), "simulation", self.limits.disk);
+            Arc::new(directory.expect("a cache directory"))
+        });
+        Arc::new(Replica::with(world.clone(), self.limits, Duration::from_secs(1), self.sizes, directory))
+    }
+
+    /// Changes a random byte of every other file in the cache directory.
+    fn damage(&self, random: &mut Random) {
+        let files = self.cache_dir.as_ref().map(|dir| files_below(dir.path())).unwrap_or_default();
+        for path in files {
+            let mut bytes = std::fs::read(&path).expect("a file can be read");
+            if random.one_in(2) && !bytes.is_empty() {
+                let at = random.below(bytes.len() as u64) as usize;
+                bytes[at] ^= 1 << random.below(8);
+                std::fs::write(&path, bytes).expect("a file can be written");
+            }
+        }
+    }
+}
+
+fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let mut entries: Vec<PathBuf> =
+        std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path()).collect();
+    entries.sort();
+    let below = |path: PathBuf| if path.is_dir() { files_below(&path) } else { vec![path] };
+    entries.into_iter().flat_map(below).collect()
+}
+
 struct Simulation {
     random: Random,
     world: Arc<World>,
     primary: Primary,
+    settings: ReplicaSettings,
     replica: Arc<Replica>,
     prefetcher: Prefetcher,
     /// The views that readers hold.
@@ -101,15 +143,20 @@ impl Simulation {
         let memory = random.below(40) * 1024;
         // Half of the replicas also have a disk cache, for some or all pages.
         let disk = [0, 0, 7 * PAGE_SIZE as u64, 1 << 20][memory as usize / 1024 % 4];
-        let fetch_sizes = fetch_sizes(&mut random);
-        let replica =
-            Replica::with_fetch_sizes(world.clone(), CacheLimits { memory, disk }, Duration::from_secs(1), fetch_sizes);
+        // Some of those use a cache directory instead of a temporary file.
+        let cache_dir = cfg!(unix) && disk > 0 && random.one_in(2);
+        let settings = ReplicaSettings {
+            limits: CacheLimits { memory, disk },
+            sizes: fetch_sizes(&mut random),
+            cache_dir: cache_dir.then(|| tempfile::tempdir().expect("a directory")),
+        };
         let primary = Primary::new(world.clone(), random.fork());
         Simulation {
             primary,
             random,
+            replica: settings.open(&world),
+            settings,
             world,
-            replica: Arc::new(replica),
             prefetcher: Prefetcher::new(),
             pinned: Vec::new(),
             compiled: HashMap::new(),
@@ -130,6 +177,9 @@ impl Simulation {
     }
 
     async fn step(&mut self) {
+        if self.settings.cache_dir.is_some() && self.random.below(20) == 0 {
+            self.restart();
+        }
         match self.random.below(11) {
             0..=4 => self.primary.act(),
             10 => self.travel().await,
@@ -138,6 +188,18 @@ impl Simulation {
             8 => self.read_pinned().await,
             _ => drop(self.pinned.pop()),
         }
+    }
+
+    /// Replaces the process by another one, which has the same cache directory.
+    fn restart(&mut self) {
+        if self.random.one_in(3) {
+            self.settings.damage(&mut self.random);
+        }
+        self.replica = self.settings.open(&self.world);
+        self.prefetcher = Prefetcher::new();
+        self.pinned.clear();
+        self.compiled.clear();
+        (self.head, self.seen) = (None, None);
     }
 
     async fn poll(&mut self) {

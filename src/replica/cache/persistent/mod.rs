@@ -1,0 +1,229 @@
+//! The cache directory: what was read of a replica, for the next process and for all processes of the machine.
+//!
+//! The content of a file of the replica never changes, so nothing in the directory is ever invalid. Nothing there is
+//! needed either: what is missing, damaged or written by another version is read from the store.
+//!
+//! | module | contents |
+//! |---|---|
+//! | `folder` | access to files, and what is refused |
+//! | `sealed` | files that are written at once |
+//! | `slots` | decoded pages, in a sparse file for each file of the replica |
+//! | `parts` | byte ranges of files: small files, headers, indexes |
+//! | `eviction` | keeps the directory within its bound |
+
+mod eviction;
+mod folder;
+mod parts;
+mod sealed;
+mod slots;
+#[cfg(all(test, unix))]
+mod tests;
+
+pub(in crate::replica) use sealed::{FieldReader, SealedFields};
+pub(in crate::replica) use slots::{Admission, FileIdentity, SlotFile, StoredForm, stem};
+
+use crate::error::Error;
+use crate::lock::{Mutex, RwLock};
+use crate::replica::cache::{Page, PageKey};
+use folder::Folder;
+use slots::SlotContent;
+use std::collections::HashMap;
+use std::fmt;
+use std::io;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// The folder of this version of the format in the cache directory. Other versions have their own.
+const FORMAT: &str = "litestream-vfs-1";
+
+/// How long nothing is written after a write has failed.
+const PAUSE: Duration = Duration::from_secs(60);
+
+/// The record of the newest view.
+const HEAD: &str = "head";
+
+/// The maximum length of that record in bytes.
+const MAX_HEAD: u64 = 16 << 20;
+
+/// The part of a cache directory that belongs to one replica.
+pub(in crate::replica) struct CacheDirectory {
+    root: Arc<Folder>,
+    folder: Arc<Folder>,
+    /// Upper bound of the size of the whole cache directory, in bytes.
+    bound: AtomicU64,
+    /// The slots of files in use, by the number of the file.
+    slots: RwLock<HashMap<u32, Weak<SlotFile>>>,
+    /// Whether pages are read from slots.
+    serves_pages: AtomicBool,
+    /// Size of the whole directory when it was last measured, and bytes written since.
+    measured: AtomicU64,
+    written: AtomicU64,
+    is_evicting: AtomicBool,
+    is_paused: AtomicBool,
+    paused_at: Mutex<Option<Instant>>,
+}
+
+impl CacheDirectory {
+    /// Opens the part of a cache directory for the replica `place`, and creates it if it does not exist. Fails if other
+    /// users could change the directory. `bound` is the upper bound of its size in bytes.
+    pub(in crate::replica) fn open(path: &Path, place: &str, bound: u64) -> Result<CacheDirectory, Error> {
+        let top = Folder::open(path)?;
+        let folders = top.create_folder(FORMAT).and_then(|root| Ok((root.create_folder(&folder_name(place))?, root)));
+        let (folder, _) = folders.map_err(|cause| {
+            let text = format!("the cache_dir {} cannot be used: {cause}", path.display());
+            Error::new(crate::error::ErrorKind::Config, text).remedy("name a directory that this user can write")
+        })?;
+        let directory = CacheDirectory {
+            root: Arc::new(top),
+            folder: Arc::new(folder),
+            bound: AtomicU64::new(bound),
+            slots: RwLock::default(),
+            serves_pages: AtomicBool::new(true),
+            measured: AtomicU64::new(0),
+            written: AtomicU64::new(0),
+            is_evicting: AtomicBool::new(false),
+            is_paused: AtomicBool::new(false),
+            paused_at: Mutex::default(),
+        };
+        directory.measured.store(eviction::size(&directory.root), Ordering::Relaxed);
+        Ok(directory)
+    }
+
+    /// Sets the upper bound of the size. The directory shrinks when something is written next.
+    pub(super) fn resize(&self, bound: u64) {
+        self.bound.store(bound, Ordering::Relaxed);
+    }
+
+    /// Returns the upper bound of the size, or 0 while nothing can be written.
+    pub(super) fn room(&self) -> u64 {
+        if self.may_write() { self.bound.load(Ordering::Relaxed) } else { 0 }
+    }
+
+    /// Returns how many bytes the whole directory has, approximately.
+    pub(super) fn held(&self) -> u64 {
+        self.measured.load(Ordering::Relaxed) + self.written.load(Ordering::Relaxed)
+    }
+
+    /// Sets whether pages are read from slots. They are not while every byte has to be verified before it is used.
+    pub(in crate::replica) fn serve_pages(&self, serves: bool) {
+        self.serves_pages.store(serves, Ordering::Relaxed);
+    }
+
+    /// Returns the slots of a file with this number. They stay open as long as the result.
+    pub(in crate::replica) fn slots(&self, number: u32, identity: &FileIdentity, admission: Admission) -> Arc<SlotFile> {
+        let slots = Arc::new(SlotFile::new(self.folder.clone(), identity, admission));
+        let mut all = self.slots.write();
+        all.retain(|_, slots| slots.strong_count() > 0);
+        all.insert(number, Arc::downgrade(&slots));
+        slots
+    }
+
+    fn slots_of(&self, file: u32) -> Option<Arc<SlotFile>> {
+        self.slots.read().get(&file)?.upgrade()
+    }
+
+    /// Returns a page. `make` creates it from its size and a function that writes its bytes.
+    pub(super) fn get(
+        &self,
+        key: PageKey,
+        make: impl FnOnce(u32, &dyn Fn(&mut [u8]) -> io::Result<()>) -> io::Result<Page>,
+    ) -> Option<Page> {
+        if !self.serves_pages.load(Ordering::Relaxed) {
+            return None;
+        }
+        let slots = self.slots_of(key.file)?;
+        match slots.read(key.pgno, |fill| make(slots.page_size(), fill)) {
+            SlotContent::Page(page) => Some(page),
+            SlotContent::Absent => None,
+            SlotContent::Refused => {
+                slots.clear();
+                None
+            }
+        }
+    }
+
+    pub(super) fn contains(&self, key: PageKey) -> bool {
+        self.serves_pages.load(Ordering::Relaxed)
+            && self.slots_of(key.file).is_some_and(|slots| slots.contains(key.pgno))
+    }
+
+    /// Writes a page, unless it is there.
+    pub(super) fn put(self: &Arc<Self>, key: PageKey, page: &[u8], form: StoredForm) {
+        let Some(slots) = self.slots_of(key.file) else { return };
+        if self.may_write() && !slots.contains(key.pgno) {
+            self.after(slots.write(key.pgno, page, form), page.len());
+        }
+    }
+
+    /// Removes all pages of a file.
+    pub(super) fn forget(&self, file: u32) {
+        if let Some(slots) = self.slots_of(file) {
+            slots.clear();
+        }
+    }
+
+    /// Reads the record of the newest view.
+    pub(in crate::replica) fn head(&self) -> Option<Vec<u8>> {
+        self.folder.read(HEAD, MAX_HEAD).ok().flatten()
+    }
+
+    /// Writes the record of the newest view. Its first field are the [stems](stem) of the files of the view, one a
+    /// line: they are kept longer than others.
+    pub(in crate::replica) fn set_head(self: &Arc<Self>, record: &SealedFields) {
+        if self.may_write() {
+            let (head, fields) = record.seal();
+            self.after(self.folder.write(HEAD, &[&head, fields]), 0);
+        }
+    }
+
+    /// Whether writing did not fail recently. The disk may have space again.
+    fn may_write(&self) -> bool {
+        if !self.is_paused.load(Ordering::Relaxed) {
+            return true;
+        }
+        let is_over = self.paused_at.lock().is_none_or(|at| at.elapsed() >= PAUSE);
+        if is_over {
+            self.is_paused.store(false, Ordering::Relaxed);
+        }
+        is_over
+    }
+
+    /// Records the result of a write, and begins to evict if the directory has grown beyond its bound.
+    fn after(self: &Arc<Self>, result: io::Result<()>, bytes: usize) {
+        match result {
+            Ok(()) => {
+                self.written.fetch_add(bytes as u64, Ordering::Relaxed);
+                self.evict_if_due();
+            }
+            Err(error) => {
+                let is_first = self.paused_at.lock().replace(Instant::now()).is_none();
+                self.is_paused.store(true, Ordering::Relaxed);
+                if is_first {
+                    tracing::warn!(
+                        "the cache directory cannot be written, so nothing is added to it for now: {error}; free some \
+                         space, or name another directory in cache_dir"
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// Returns the name of the folder of a replica.
+fn folder_name(place: &str) -> String {
+    use std::fmt::Write;
+    let digest = ring::digest::digest(&ring::digest::SHA256, place.as_bytes());
+    digest.as_ref().iter().take(16).fold(String::new(), |mut name, byte| {
+        let _ = write!(name, "{byte:02x}");
+        name
+    })
+}
+
+impl fmt::Debug for CacheDirectory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CacheDirectory")
+    }
+}
