@@ -17,6 +17,8 @@ mod stories {
     #[cfg(unix)]
     mod changes;
     #[cfg(unix)]
+    mod cache;
+    #[cfg(unix)]
     mod clients;
     mod conformance;
     #[cfg(unix)]

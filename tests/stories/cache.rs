@@ -1,0 +1,180 @@
+//! A cache directory that several processes share.
+
+use crate::support::bank;
+use crate::support::extension::connect;
+use crate::support::hosts::Host;
+use crate::support::litestream::{Destination, Primary, Schedule};
+use crate::support::pages::{assert_same_bytes, assert_whole};
+use crate::support::programs::wait_until;
+use crate::support::s3::S3Server;
+use crate::support::session::Session;
+use crate::support::workload;
+use litestream_vfs::ltx::{Level, Txid};
+use rusqlite::Connection;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+use tempfile::TempDir;
+
+/// Reads every row of a table that does not change.
+const ARCHIVE: &str = "SELECT count(*), sum(length(content)), max(hex(content)) FROM archive";
+
+/// A primary with a bank and an archive of several megabytes.
+struct ArchiveBank {
+    dir: TempDir,
+    conn: Connection,
+    primary: Primary,
+    destination: Destination,
+}
+
+impl ArchiveBank {
+    fn start(destination: impl FnOnce(&Path) -> Destination, schedule: Schedule) -> ArchiveBank {
+        let dir = tempfile::tempdir().expect("a directory");
+        let destination = destination(dir.path());
+        let database = dir.path().join("app.db");
+        let conn = bank::create(&database);
+        workload::run(
+            &conn,
+            "CREATE TABLE archive (id INTEGER PRIMARY KEY, content BLOB);
+             WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000)
+             INSERT INTO archive SELECT i, randomblob(1500) FROM n",
+        );
+        let primary = Primary::start(&database, &destination, schedule);
+        primary.sync();
+        ArchiveBank { dir, conn, primary, destination }
+    }
+
+    fn cache(&self) -> PathBuf {
+        self.dir.path().join("cache")
+    }
+
+    /// Opens the replica in a new process.
+    fn open(&self, parameters: &[(&str, &str)]) -> (Session, usize) {
+        let mut session = Host::session(&self.destination);
+        let cache = self.cache();
+        let own = [("cache_dir", cache.to_str().expect("the paths of tests are text")), ("poll_interval", "1h")];
+        let connection = session.open(&self.destination.url, &[&own[..], parameters].concat());
+        (session, connection)
+    }
+
+    /// Returns what the primary's archive contains, as a session does.
+    fn archive(&self) -> String {
+        let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
+        let (count, length, content): (i64, i64, String) = self.conn.query_row(ARCHIVE, [], row).expect("a row");
+        format!("{count}|{length}|{content}")
+    }
+
+    /// Reads the archive in a new process. Returns how many bytes it has fetched.
+    fn fetched_bytes(&self) -> u64 {
+        let (mut session, connection) = self.open(&[]);
+        assert_eq!(session.query(connection, ARCHIVE), self.archive());
+        let bytes = session.query(connection, "SELECT bytes FROM litestream_status");
+        bytes.parse().expect("a number")
+    }
+}
+
+fn in_directory(dir: &Path) -> Destination {
+    Destination::directory(&dir.join("replica"))
+}
+
+#[test]
+fn a_new_process_reads_only_listings_if_another_has_read_everything() {
+    let server = S3Server::start();
+    let bank = ArchiveBank::start(|_| Destination::s3(&server, "app"), Schedule::QUIET);
+    for _ in 0..3 {
+        bank::transfer(&bank.conn);
+        bank.primary.sync();
+    }
+    let read = |session: &mut Session, connection| {
+        [ARCHIVE, bank::STATE_SQL].map(|sql| session.query(connection, sql))
+    };
+    let (mut first, connection) = bank.open(&[]);
+    let expected = read(&mut first, connection);
+    server.take_requests();
+    let (mut second, connection) = bank.open(&[]);
+    assert_eq!(read(&mut second, connection), expected);
+    let requests = server.take_requests();
+    assert_eq!(requests.len(), 10, "each level is listed once: {requests:?}");
+    assert!(requests.iter().all(|request| request.operation.starts_with("ListObjects")), "{requests:?}");
+}
+
+#[test]
+fn a_stable_working_set_stays_in_the_directory_when_snapshots_replace_files() {
+    let bank = ArchiveBank::start(in_directory, Schedule::BUSY);
+    let replica = bank.dir.path().join("replica");
+    let cold = bank.fetched_bytes();
+    assert!(cold > 4_000_000, "{cold} bytes were fetched at first");
+    for _ in 0..3 {
+        bank::transfer(&bank.conn);
+        let committed = bank.primary.sync();
+        wait_until("there is a newer snapshot", || snapshots(&replica).last() >= Some(&committed));
+        let snapshots = snapshots(&replica);
+        // Retention deletes the older ones.
+        for end in &snapshots[..snapshots.len() - 1] {
+            let name = format!("{}-{end}.ltx", Txid(1));
+            std::fs::remove_file(replica.join("ltx/9").join(name)).expect("a snapshot is removed");
+        }
+        let warm = bank.fetched_bytes();
+        assert!(warm < cold / 10, "{warm} bytes were fetched after a snapshot, {cold} at first");
+    }
+}
+
+/// Returns the last transactions of the snapshots.
+fn snapshots(replica: &Path) -> Vec<Txid> {
+    let names = bank::names(replica);
+    let mut ends: Vec<Txid> =
+        names.iter().filter(|(level, _)| *level == Level::SNAPSHOT.number()).map(|(_, name)| name.max).collect();
+    ends.sort_unstable();
+    ends
+}
+
+#[test]
+fn the_state_in_the_directory_is_read_while_the_store_cannot_be_reached() {
+    let server = S3Server::start();
+    let bank = ArchiveBank::start(|_| Destination::s3(&server, "app"), Schedule::QUIET);
+    let (mut first, connection) = bank.open(&[]);
+    let expected = first.query(connection, ARCHIVE);
+    drop(server);
+    let (mut second, connection) = bank.open(&[("open_timeout", "2s")]);
+    assert_eq!(second.query(connection, ARCHIVE), expected);
+    let state = second.query(connection, "SELECT state FROM litestream_status");
+    assert!(state.contains("cannot be reached") && state.contains("cache directory"), "{state}");
+    let error = second
+        .try_open(&bank.destination.url, &[("open_timeout", "2s")])
+        .expect_err("another replica has no cache directory");
+    assert!(error.contains("unable to open"), "{error}");
+    let cache = bank.cache();
+    let fresh = [("open_timeout", "2s"), ("max_staleness", "1ms"), ("cache_dir", cache.to_str().expect("text"))];
+    let connection = second.open(&bank.destination.url, &fresh);
+    let error = second.try_query(connection, ARCHIVE).expect_err("the state is too old");
+    assert!(error.contains("disk I/O error"), "{error}");
+}
+
+#[test]
+fn killed_processes_and_damaged_files_never_lead_to_a_wrong_page() {
+    let bank = ArchiveBank::start(in_directory, Schedule::CONTINUOUS);
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                bank::transfer(&bank.conn);
+                thread::sleep(Duration::from_millis(100));
+            }
+        });
+        let storm = Host::python("storm.py").arg(&bank.destination.url).arg(bank.cache()).arg("12");
+        let ended = storm.longer(Duration::from_secs(180)).run();
+        stop.store(true, Ordering::Relaxed);
+        assert_eq!(ended.stdout, "ok\n", "{}", ended.stderr);
+    });
+    let newest = bank.primary.sync();
+    let ArchiveBank { dir, primary, destination, .. } = &bank;
+    let cache = dir.path().join("cache");
+    let parameters = [("cache_dir", cache.to_str().expect("text")), ("txid", &newest.to_string())];
+    let reader = connect(&destination.url, &parameters);
+    let restored = dir.path().join("restored.db");
+    assert!(destination.restore(newest, &restored), "the newest state can be restored");
+    assert_same_bytes(&reader, &restored);
+    assert_whole(&reader);
+    drop(primary);
+}
