@@ -36,11 +36,12 @@ impl From<Moment> for Target {
 }
 
 /// The names of all settings, which are those of their URI parameters.
-pub const SETTINGS: [&str; 14] = [
+pub const SETTINGS: [&str; 15] = [
     "replica_url",
     "poll_interval",
     "cache_size",
     "disk_cache_size",
+    "cache_dir",
     "time",
     "txid",
     "time_travel",

@@ -242,7 +242,10 @@ impl PageCache {
         let in_memory = self.pages.remove(&from).map(|(_, page)| page);
         if let Some(directory) = &self.directory {
             let on_disk = || self.get_from_directory(directory, from);
-            if let Some(page) = in_memory.clone().or_else(on_disk) {
+            // What was read from the new file is better than what is carried over to it.
+            if !directory.contains(to)
+                && let Some(page) = in_memory.clone().or_else(on_disk)
+            {
                 directory.put(to, &page, StoredForm::Carried);
             }
         } else {

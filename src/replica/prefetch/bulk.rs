@@ -69,7 +69,9 @@ fn fetch_database_if_due(source: &Source<'_>, waits: Waits) -> bool {
     }
     let bytes = database_size(source);
     let weighted = Waits { total: weighted_database_waits(waits), ..waits };
-    let is_due = weighted.cost_as_much_as(bytes, source.round_trip_bytes()) && start(source, &[DATABASE], bytes);
+    // In a full cache directory nothing is missing.
+    let is_due =
+        bytes > 0 && weighted.cost_as_much_as(bytes, source.round_trip_bytes()) && start(source, &[DATABASE], bytes);
     if is_due {
         source.shared.fetcher.spawn(fetch_database(source.shared.clone(), source.view.clone()));
     }

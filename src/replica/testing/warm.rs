@@ -114,7 +114,18 @@ async fn a_second_process_makes_no_request_after_the_listings() {
     let requests = replica.read(&second, 8).await;
     assert!(reads(&requests).is_empty(), "{requests:?}");
     assert_eq!(requests.len(), 10, "each level is listed once: {requests:?}");
-    // The pages are compared with the checksum of their file as if they had been fetched.
+}
+
+#[tokio::test(start_paused = true)]
+async fn pages_of_the_directory_are_compared_with_the_checksum_of_their_file() {
+    let replica = Written::new();
+    replica.write(Level::SNAPSHOT, 1, 5);
+    let first = replica.opened().await;
+    replica.read(&first, 5).await;
+    let second = replica.opened().await;
+    assert!(!second.head().expect("a view").is_verified());
+    let requests = replica.read(&second, 5).await;
+    assert!(reads(&requests).is_empty(), "{requests:?}");
     assert!(second.head().expect("a view").is_verified());
 }
 

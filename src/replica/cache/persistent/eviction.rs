@@ -18,8 +18,8 @@ use std::sync::atomic::Ordering;
 /// The lock of the process that evicts.
 const LOCK: &str = "lock";
 
-/// Eviction begins after so much was written: this part of the bound.
-const STEP: u64 = 16;
+/// The size is measured again after so much was written: this part of the bound.
+const STEP: u64 = 64;
 
 /// Eviction goes on to this many eighths of the bound.
 const TARGET_EIGHTHS: u64 = 7;
@@ -50,9 +50,7 @@ impl CacheDirectory {
     /// Evicts in the background if enough was written since the last time.
     pub(super) fn evict_if_due(self: &Arc<Self>) {
         let bound = self.bound.load(Ordering::Relaxed);
-        let written = self.written.load(Ordering::Relaxed);
-        let is_due = written > bound / STEP || written > 0 && self.held() > bound;
-        if !is_due || self.is_evicting.swap(true, Ordering::Relaxed) {
+        if self.written.load(Ordering::Relaxed) <= bound / STEP || self.is_evicting.swap(true, Ordering::Relaxed) {
             return;
         }
         let directory = self.clone();

@@ -150,12 +150,10 @@ impl CacheDirectory {
             && self.slots_of(key.file).is_some_and(|slots| slots.contains(key.pgno))
     }
 
-    /// Writes a page, unless it is there.
+    /// Writes a page. A page that is there may be damaged, so it is replaced.
     pub(super) fn put(self: &Arc<Self>, key: PageKey, page: &[u8], form: StoredForm) {
-        let Some(slots) = self.slots_of(key.file) else { return };
-        if self.may_write() && !slots.contains(key.pgno) {
-            self.after(slots.write(key.pgno, page, form), page.len());
-        }
+        let Some(slots) = self.slots_of(key.file).filter(|_| self.may_write()) else { return };
+        self.after(slots.write(key.pgno, page, form), page.len());
     }
 
     /// Removes all pages of a file.
@@ -195,7 +193,8 @@ impl CacheDirectory {
     fn after(self: &Arc<Self>, result: io::Result<()>, bytes: usize) {
         match result {
             Ok(()) => {
-                self.written.fetch_add(bytes as u64, Ordering::Relaxed);
+                // A small file takes a block.
+                self.written.fetch_add(bytes.max(4096) as u64, Ordering::Relaxed);
                 self.evict_if_due();
             }
             Err(error) => {

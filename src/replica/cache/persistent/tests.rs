@@ -302,12 +302,12 @@ fn the_oldest_pages_are_punched_out() {
     directory.set_head(&head);
     // The pages of the first group are a minute older.
     let file = cache.slot_file();
+    let at = |slot| slot * slots::TRAILER as u64 + 12;
+    let mut written = [0; 4];
+    read_exact_at(&file, &mut written, at(0)).expect("a trailer");
+    let earlier = u32::from_le_bytes(written) - 60;
     for slot in 0..slots::GROUP {
-        let at = slot * slots::TRAILER as u64 + 12;
-        let mut written = [0; 4];
-        read_exact_at(&file, &mut written, at).expect("a trailer");
-        let earlier = u32::from_le_bytes(written) - 60;
-        write_all_at(&file, &earlier.to_le_bytes(), at).expect("a trailer");
+        write_all_at(&file, &earlier.to_le_bytes(), at(slot)).expect("a trailer");
     }
     let before = file.metadata().expect("metadata").blocks();
     directory.evict(3 << 19);

@@ -91,11 +91,15 @@ impl FileLoader {
         range: Range<u64>,
         version: Option<&Version>,
     ) -> Result<Chunk, LoadError> {
-        let chunk = self.fetch(listed, range, version).await?;
+        let chunk = self.fetch(listed, range.clone(), version).await?;
         let must_compare = version.is_none() && listed.version.is_some();
         // Reads return the time in whole seconds, listings in smaller units.
         let is_same = chunk.file_size == listed.size && chunk.modified_ms.abs_diff(listed.modified_ms) < 1000;
-        if must_compare && !is_same { Err(LoadError::Moved) } else { Ok(chunk) }
+        if must_compare && !is_same {
+            return Err(LoadError::Moved);
+        }
+        self.keep(listed, &range, &chunk);
+        Ok(chunk)
     }
 
     /// Parses a header and checks that it belongs to the name of the file.

@@ -162,12 +162,15 @@ impl FileLoader {
             return Ok(chunk);
         }
         let chunk = self.store.read(listed.level, listed.name, range.clone(), expected).await?;
-        self.keep(listed, &range, &chunk);
+        // Otherwise the file may not be the listed one.
+        if expected.is_some() || listed.version.as_ref() == Some(&chunk.version) {
+            self.keep(listed, &range, &chunk);
+        }
         Ok(chunk)
     }
 
     /// Writes a range of a listed file to the cache directory, if there is one.
-    fn keep(&self, listed: &Listed, range: &Range<u64>, chunk: &Chunk) {
+    pub(super) fn keep(&self, listed: &Listed, range: &Range<u64>, chunk: &Chunk) {
         if let Some(directory) = &self.directory {
             directory.keep_part(listed, range, chunk);
         }
