@@ -36,7 +36,7 @@ impl From<Moment> for Target {
 }
 
 /// The names of all settings, which are those of their URI parameters.
-pub const SETTINGS: [&str; 15] = [
+pub const SETTINGS: [&str; 16] = [
     "replica_url",
     "poll_interval",
     "cache_size",
@@ -52,6 +52,7 @@ pub const SETTINGS: [&str; 15] = [
     "verify",
     "write_enabled",
     "hydration_enabled",
+    "hydration_path",
 ];
 
 /// The settings of a connection.
@@ -68,6 +69,8 @@ pub struct Settings {
     pub disk_cache_size: u64,
     /// The directory in which pages are kept for other processes; None to keep them in a temporary file.
     pub cache_dir: Option<PathBuf>,
+    /// Whether the whole newest state is fetched into `cache_dir`.
+    pub hydrates: bool,
     /// The state to read.
     pub target: Target,
     /// Whether SQL may move the connection to another state.
@@ -107,13 +110,18 @@ impl Settings {
             Setting::find(name, parameter, environment)
         };
         setting("write_enabled").reject_write_access()?;
-        setting("hydration_enabled").warn_about_hydration()?;
+        let hydrates = setting("hydration_enabled").parse(boolean)?.unwrap_or(false);
+        let cache_dir = setting("cache_dir").value.or_else(|| setting("hydration_path").value.filter(|_| hydrates));
+        if hydrates && cache_dir.is_none() {
+            tracing::warn!("hydration_enabled is ignored: it needs cache_dir or hydration_path, which name a directory");
+        }
         Ok(Settings {
             replica_url: setting("replica_url").value.ok_or_else(missing_url)?,
             poll_interval: setting("poll_interval").parse(positive_duration)?.unwrap_or(POLL_INTERVAL),
             cache_size: setting("cache_size").parse(bytes)?.unwrap_or(CACHE_SIZE),
             disk_cache_size: setting("disk_cache_size").parse(bytes)?.unwrap_or(DISK_CACHE_SIZE),
-            cache_dir: setting("cache_dir").value.map(PathBuf::from),
+            hydrates: hydrates && cache_dir.is_some(),
+            cache_dir: cache_dir.map(PathBuf::from),
             target: target(setting("time"), setting("txid"))?,
             time_travel: setting("time_travel").parse(boolean)?.unwrap_or(true),
             attach: setting("attach").parse(boolean)?.unwrap_or(true),
@@ -207,7 +215,15 @@ mod tests {
         assert!(resolve(&[], &[]).expect_err("no URL").to_string().contains("LITESTREAM_REPLICA_URL"));
         assert!(resolve(&[url, ("time", "2026-01-31"), ("txid", "0000000000000001")], &[]).is_err());
         assert!(resolve(&[url, ("write_enabled", "true")], &[]).is_err());
-        assert!(resolve(&[url], &[("LITESTREAM_HYDRATION_ENABLED", "true")]).is_ok());
+        let hydration = [("LITESTREAM_HYDRATION_ENABLED", "true"), ("LITESTREAM_HYDRATION_PATH", "/var/cache/app")];
+        let directory = |uri: &[_], environment: &[_]| {
+            let settings = resolve(&[&[url], uri].concat(), environment).expect("settings");
+            (settings.hydrates, settings.cache_dir.map(|path| path.display().to_string()))
+        };
+        assert_eq!(directory(&[], &hydration), (true, Some("/var/cache/app".to_owned())));
+        assert_eq!(directory(&[("cache_dir", "/srv")], &hydration), (true, Some("/srv".to_owned())));
+        assert_eq!(directory(&[("hydration_enabled", "off")], &hydration), (false, None));
+        assert_eq!(directory(&[], &hydration[..1]), (false, None));
         assert!(resolve(&[url], &[("LITESTREAM_VERIFY", "full")]).expect("a word").verify);
         assert!(!resolve(&[url, ("verify", "off")], &[("LITESTREAM_VERIFY", "full")]).expect("a word").verify);
         assert!(!resolve(&[url], &[("LITESTREAM_TIME_TRAVEL", "off")]).expect("a word").time_travel);

@@ -52,13 +52,4 @@ impl Setting {
             _ => Ok(()),
         }
     }
-
-    /// Logs a warning if the setting asks for hydration.
-    pub(super) fn warn_about_hydration(self) -> Result<(), Error> {
-        let origin = self.origin.clone();
-        if self.parse(boolean)? == Some(true) {
-            tracing::warn!("{origin} is ignored: hydration is not supported, pages are fetched on demand");
-        }
-        Ok(())
-    }
 }

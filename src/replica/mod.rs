@@ -15,6 +15,7 @@
 //! | `schema` | the schema cookie that page 1 shows |
 //! | `time_travel` | finds and builds the states at other times |
 //! | `diff` | the pages that differ between two states, by table and index |
+//! | `hydration` | fetches the whole newest state into the cache directory |
 //! | `session` | the connections of this process, and the replicas that they share |
 
 #[cfg(feature = "bench")]
@@ -25,6 +26,7 @@ mod diff;
 mod fetch;
 mod files;
 mod follow;
+mod hydration;
 mod pages;
 mod prefetch;
 mod schema;
@@ -37,6 +39,7 @@ mod view;
 pub use cache::{CacheLimits, Page};
 pub use diff::Change;
 pub use fetch::Speculation;
+pub use hydration::HydrationProgress;
 pub use follow::verification::{Verification, VerifiedFile};
 pub use session::connection::{Connection, Interrupted};
 pub(crate) use session::memory::set_memory_release;
@@ -57,6 +60,7 @@ use follow::head::Head;
 use follow::health::Health;
 use follow::history::Histories;
 use follow::view_loader::ViewLoader;
+use hydration::Hydration;
 use futures_util::future::join;
 use pages::PageReader;
 use prefetch::{Arrival, Prefetcher, SharedPrefetch, Source};
@@ -80,6 +84,7 @@ pub(crate) struct Replica {
     schemas: Schemas,
     time_travel: TimeTravel,
     diff: Diff,
+    hydration: Arc<Hydration>,
     failed_open: FailedOpen,
 }
 
@@ -125,6 +130,7 @@ impl Replica {
         Replica {
             schemas: Schemas::new(pages.clone(), histories.clone()),
             time_travel: TimeTravel::new(files.clone(), views, histories, head.clone(), follower.clone()),
+            hydration: Arc::new(Hydration::new(fetcher.clone(), follower.clone(), head.clone())),
             diff: Diff { files: files.clone(), pages: pages.clone() },
             failed_open: FailedOpen::default(),
             files,

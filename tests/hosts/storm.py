@@ -73,7 +73,10 @@ def main():
         if time.monotonic() > end + 120:
             faults.append(f"the readers are stuck after {reads} reads")
             break
-        time.sleep(0.2)
+        # A reader lives for about six seconds.
+        time.sleep(0.35)
+        damage(chance)
+        time.sleep(0.35)
         damage(chance)
         number = chance.randrange(8)
         readers[number], killed = start(number), readers[number]

@@ -152,6 +152,31 @@ fn the_state_in_the_directory_is_read_while_the_store_cannot_be_reached() {
 }
 
 #[test]
+fn hydration_survives_a_kill_and_then_the_store_is_not_needed() {
+    let server = S3Server::start();
+    let bank = ArchiveBank::start(|_| Destination::s3(&server, "app"), Schedule::QUIET);
+    let hydration = [("hydration_enabled", "on"), ("open_timeout", "2s")];
+    let progress = |session: &mut Session, connection| -> f64 {
+        let text = session.query(connection, "PRAGMA litestream_hydration_progress");
+        text.parse().expect("a percentage")
+    };
+    // The end of a session kills its process.
+    let (mut first, connection) = bank.open(&hydration);
+    wait_until("hydration begins", || progress(&mut first, connection) > 0.0);
+    drop(first);
+    let (mut second, connection) = bank.open(&hydration);
+    wait_until("hydration is complete", || progress(&mut second, connection) == 100.0);
+    let directory = second.query(connection, "PRAGMA litestream_hydration_file");
+    assert_eq!(Path::new(&directory), bank.cache());
+    drop(second);
+    drop(server);
+    let (mut third, connection) = bank.open(&hydration);
+    assert_eq!(third.query(connection, ARCHIVE), bank.archive());
+    assert_eq!(third.query(connection, "PRAGMA integrity_check"), "ok");
+    wait_until("the progress is known", || progress(&mut third, connection) == 100.0);
+}
+
+#[test]
 fn killed_processes_and_damaged_files_never_lead_to_a_wrong_page() {
     let bank = ArchiveBank::start(in_directory, Schedule::CONTINUOUS);
     let stop = AtomicBool::new(false);

@@ -51,6 +51,7 @@ const FOLDERS: &[&str] = &[
     "schema",
     "time_travel",
     "diff",
+    "hydration",
     FACADE,
     "session",
 ];

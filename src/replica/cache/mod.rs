@@ -140,7 +140,7 @@ impl PageCache {
     }
 
     /// Returns how many bytes of pages of this size fit on disk.
-    fn disk_room(&self, page_size: u32) -> u64 {
+    pub(super) fn disk_room(&self, page_size: u32) -> u64 {
         self.directory.as_ref().map_or_else(|| self.disk.room(page_size), |directory| directory.room())
     }
 
@@ -228,6 +228,11 @@ impl PageCache {
             None => self.disk.contains(key),
         };
         self.pages.contains_key(&key) || is_on_disk()
+    }
+
+    /// Returns whether the cache directory has a page.
+    pub(super) fn is_kept(&self, key: PageKey) -> bool {
+        self.directory.as_ref().is_some_and(|directory| directory.contains(key))
     }
 
     /// Writes a page to the cache directory, if there is one. `form` is how its file contains it.

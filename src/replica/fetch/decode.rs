@@ -106,7 +106,7 @@ impl Fetcher {
 }
 
 /// Returns how a file contains a page, from its sum and the size of its frame.
-fn stored_form(sum: PageSum, page_size: u32, frame_size: u32) -> StoredForm {
+pub(super) fn stored_form(sum: PageSum, page_size: u32, frame_size: u32) -> StoredForm {
     match sum.block_size(page_size, frame_size) {
         Some(size) => StoredForm::Block(size),
         None => StoredForm::Frame,

@@ -12,10 +12,12 @@
 //! | `request` | one request to the store, and its hedge |
 //! | `decode` | from the bytes of a response to pages in the cache |
 //! | `carry` | keeps cached pages when other files replace theirs |
+//! | `hydrate` | fetches pages into the cache directory only |
 //! | `pace` | the measured latency and bandwidth of the store |
 
 mod carry;
 mod decode;
+mod hydrate;
 mod in_flight;
 mod pace;
 mod page;

@@ -8,10 +8,11 @@ use crate::replica::cache::Page;
 use crate::replica::prefetch::Source;
 use crate::replica::session::registry::ReplicaHandle;
 use crate::replica::session::status::Status;
-use crate::replica::{Replica, View};
+use crate::replica::{HydrationProgress, Replica, View};
 use crate::runtime::{self, PerProcess, ReadTimeout};
 use crate::store::Location;
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -171,6 +172,12 @@ impl Connection {
     /// Returns the time since the replica last confirmed the newest view, or None before the first view.
     pub fn lag(&self) -> Option<Duration> {
         self.handle(&|| false).ok()?.replica().lag()
+    }
+
+    /// Returns the progress of hydration and the directory that it fills. None if the settings do not ask for it.
+    pub fn hydration(&self) -> Option<(HydrationProgress, &Path)> {
+        let directory = self.settings.cache_dir.as_deref().filter(|_| self.settings.hydrates)?;
+        Some((self.handle(&|| false).ok()?.replica().hydration.progress(), directory))
     }
 
     /// Waits for a page that is not in the cache.

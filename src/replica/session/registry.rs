@@ -41,6 +41,8 @@ struct SharedReplica {
     closed: Readers,
     /// The task that polls. None while the replica is idle.
     polling: Option<AbortHandle>,
+    /// The task that hydrates, if a reader wants that.
+    hydrating: Option<AbortHandle>,
     /// Increases when a reader opens and when the replica becomes idle. An idle timer that finds another value than
     /// its own does not remove the replica.
     sequence: u64,
@@ -86,6 +88,9 @@ impl ReplicaHandle {
         if was_idle {
             shared.polling = Some(runtime::spawn(shared.replica.follower.clone().poll_forever())?);
         }
+        if settings.hydrates && key.1.is_some() && shared.hydrating.is_none() {
+            shared.hydrating = Some(runtime::spawn(shared.replica.hydration.clone().run_forever())?);
+        }
         let (replica, prefetcher) = (shared.replica.clone(), Arc::new(Prefetcher::new()));
         Ok(ReplicaHandle { key, reader, replica, usage, prefetcher, was_idle })
     }
@@ -122,8 +127,8 @@ impl Drop for ReplicaHandle {
         if !shared.readers.is_empty() {
             return shared.apply_settings();
         }
-        if let Some(polling) = shared.polling.take() {
-            polling.abort();
+        for task in [shared.polling.take(), shared.hydrating.take()].into_iter().flatten() {
+            task.abort();
         }
         shared.sequence += 1;
         let timer = remove_when_idle(self.key.clone(), shared.sequence);
@@ -141,6 +146,7 @@ impl SharedReplica {
             readers: Vec::new(),
             closed: Readers::default(),
             polling: None,
+            hydrating: None,
             sequence: 0,
         }
     }

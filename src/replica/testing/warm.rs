@@ -24,9 +24,16 @@ fn name(min: u64, max: u64) -> FileName {
     FileName { min: Txid(min), max: Txid(max) }
 }
 
-/// The content of a page that transaction `txid` wrote.
+/// The content of a page that transaction `txid` wrote: an empty leaf for page 1, and the end of a chain for the others.
 fn content(pgno: u32, txid: u64, history: u8) -> Vec<u8> {
-    (0..512u32).map(|at| (at.wrapping_mul(pgno * 31 + txid as u32) >> 3) as u8 ^ history).collect()
+    let byte = |at: u32| (at.wrapping_mul(pgno * 31 + txid as u32) >> 3) as u8 ^ history;
+    let mut page: Vec<u8> = (0..512).map(byte).collect();
+    page[..4].fill(0);
+    if pgno == 1 {
+        page[32..40].fill(0);
+        page[100..108].copy_from_slice(&[13, 0, 0, 0, 0, 2, 0, 0]);
+    }
+    page
 }
 
 /// The transaction that last wrote a page at `txid`: the first wrote all, and each one after it writes page `txid`.
@@ -233,4 +240,43 @@ async fn an_empty_replica_is_not_replaced_by_the_cache_directory() {
     replica.store.set_state(FlakyState::Empty);
     let error = replica.open().open(Target::Latest, SECOND, true).await.expect_err("no backup");
     assert_eq!(error.kind(), ErrorKind::Empty);
+}
+
+#[tokio::test(start_paused = true)]
+async fn hydration_goes_on_where_it_was_interrupted_and_then_the_store_is_not_needed() {
+    let replica = Written::new();
+    replica.write(Level::SNAPSHOT, 1, 5);
+    (6..=8).for_each(|txid| replica.write(Level::ZERO, txid, txid));
+    let first = replica.opened().await;
+    let before = first.files.store.counts().bytes;
+    let task = tokio::spawn(first.hydration.clone().run_forever());
+    while first.hydration.progress().present < 256 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    task.abort();
+    let progress = first.hydration.progress();
+    assert!(progress.present < progress.total && progress.total == PAGES, "{progress:?}");
+    let fetched = first.files.store.counts().bytes - before;
+    drop(first);
+
+    let second = replica.opened().await;
+    let before = second.files.store.counts().bytes;
+    let task = tokio::spawn(second.hydration.clone().run_forever());
+    tokio::time::sleep(10 * SECOND).await;
+    assert_eq!(second.hydration.progress().percent(), 100.0);
+    let rest = second.files.store.counts().bytes - before;
+    assert!(rest < fetched / 2, "{fetched} bytes, then {rest}");
+    // A newer state is hydrated too.
+    replica.write(Level::new(1).expect("a level"), 9, 12);
+    second.follower.set_outdated();
+    second.poll(Duration::ZERO).await.expect("a view");
+    tokio::time::sleep(10 * SECOND).await;
+    assert_eq!(second.hydration.progress().percent(), 100.0);
+    task.abort();
+    replica.store.set_state(FlakyState::Down);
+    let third = replica.open();
+    third.open(Target::Latest, SECOND, true).await.expect("a view");
+    replica.store.take_requests();
+    let requests = replica.read(&third, 12).await;
+    assert!(reads(&requests).is_empty(), "{requests:?}");
 }

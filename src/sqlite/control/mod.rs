@@ -19,6 +19,10 @@ pub enum ControlOp {
     Txid,
     /// Returns the seconds since the replica last confirmed the newest state that it serves.
     Lag,
+    /// Returns how much of the newest state hydration has fetched, in percent.
+    HydrationProgress,
+    /// Returns the directory that hydration fills.
+    HydrationFile,
     /// Returns the time at which the state that reads see was written.
     Time,
     /// Moves to another moment, in the syntax of [`crate::time::parse`].

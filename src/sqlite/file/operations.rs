@@ -19,6 +19,14 @@ impl DbFile {
         match op {
             ControlOp::Txid => Ok(ControlValue::Text(self.settled_view(schema)?.txid().to_string())),
             ControlOp::Time => Ok(ControlValue::Text(time::format(self.settled_view(schema)?.time_ms()))),
+            ControlOp::HydrationProgress => {
+                let progress = self.connection.hydration().map(|(progress, _)| progress.percent());
+                Ok(ControlValue::Text(progress.map_or_else(|| "0".to_owned(), |percent| format!("{percent:.1}"))))
+            }
+            ControlOp::HydrationFile => {
+                let directory = self.connection.hydration().map(|(_, directory)| directory.display().to_string());
+                Ok(ControlValue::Text(directory.unwrap_or_default()))
+            }
             ControlOp::Lag => {
                 // Rounded up, so that the lag of a replica that was just confirmed is not 0, which could be taken for a missing value.
                 let seconds = |lag: Duration| (lag.as_secs_f64() * 1000.0).ceil() / 1000.0;

@@ -9,8 +9,8 @@ pub enum Pragma {
     /// Runs an operation on the file: `PRAGMA litestream_txid`, `PRAGMA litestream_lag`, `PRAGMA litestream_status`, `PRAGMA litestream_time`,
     /// `PRAGMA litestream_time = '2024-05-01T12:00:00Z'`, `PRAGMA litestream_txid = '000000000000002a'`.
     Run(ControlOp),
-    /// Returns a constant, because this extension neither hydrates nor writes: `PRAGMA litestream_hydration_progress`,
-    /// `PRAGMA litestream_hydration_file`, `PRAGMA litestream_write_enabled`, `PRAGMA litestream_write_enabled = 0`.
+    /// Returns a constant, because this extension does not write: `PRAGMA litestream_write_enabled`,
+    /// `PRAGMA litestream_write_enabled = 0`.
     Fixed(&'static str),
 }
 
@@ -38,8 +38,9 @@ fn parse_read(name: &str) -> Option<Pragma> {
         "litestream_lag" => Pragma::Run(ControlOp::Lag),
         "litestream_time" => Pragma::Run(ControlOp::Time),
         "litestream_status" => Pragma::Run(ControlOp::Status),
-        "litestream_hydration_progress" | "litestream_write_enabled" => Pragma::Fixed("0"),
-        "litestream_hydration_file" => Pragma::Fixed(""),
+        "litestream_hydration_progress" => Pragma::Run(ControlOp::HydrationProgress),
+        "litestream_hydration_file" => Pragma::Run(ControlOp::HydrationFile),
+        "litestream_write_enabled" => Pragma::Fixed("0"),
         _ => return None,
     })
 }
@@ -74,8 +75,8 @@ mod tests {
             ("litestream_txid", Pragma::Run(ControlOp::Txid)),
             ("LiteStream_Lag", Pragma::Run(ControlOp::Lag)),
             ("LITESTREAM_TIME", Pragma::Run(ControlOp::Time)),
-            ("litestream_hydration_progress", Pragma::Fixed("0")),
-            ("litestream_hydration_file", Pragma::Fixed("")),
+            ("litestream_hydration_progress", Pragma::Run(ControlOp::HydrationProgress)),
+            ("litestream_hydration_file", Pragma::Run(ControlOp::HydrationFile)),
             ("litestream_write_enabled", Pragma::Fixed("0")),
         ] {
             assert_eq!(parse(name, None), Ok(pragma));

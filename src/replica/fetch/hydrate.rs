@@ -1,0 +1,68 @@
+//! Fetches pages into the cache directory, past the memory, for readers that do not wait for them.
+
+use crate::replica::cache::PageKey;
+use crate::replica::dbformat;
+use crate::replica::fetch::decode::stored_form;
+use crate::replica::fetch::run::{self, FetchRun};
+use crate::replica::fetch::{FetchError, Fetcher, MAX_REQUESTS, request};
+use crate::replica::view::View;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::runtime::Handle;
+use tokio::time::{Instant, sleep};
+
+/// How long a request waits, at most, for the requests of readers.
+const YIELD: Duration = Duration::from_millis(500);
+
+/// How often it looks whether they have finished.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// Bounds of the length of a request in bytes: what the store transfers in a round trip, so that a reader is delayed by no more than one.
+const REQUEST: (u64, u64) = (64 << 10, 1 << 20);
+
+impl Fetcher {
+    /// Returns whether a page can be read without the store after a restart: it is in the cache directory, or in a file that is kept there
+    /// as a whole.
+    pub(in crate::replica) fn is_kept(&self, view: &View, pgno: u32) -> bool {
+        view.locate(pgno).is_none_or(|extent| {
+            extent.file.body.is_some() || self.cache.is_kept(PageKey { file: extent.file.number, pgno })
+        })
+    }
+
+    /// Fetches pages of a view into the cache directory, with one request at a time, between those of readers. Returns how many were fetched:
+    /// pages that cannot be decoded, or cannot belong to a database, are left to the readers.
+    pub(in crate::replica) async fn hydrate(self: &Arc<Self>, view: &View, pages: &[u32]) -> Result<u32, FetchError> {
+        let mut kept = 0;
+        self.runtime.get_or_init(Handle::current);
+        let (least, most) = REQUEST;
+        for run in run::join(view, pages, self.pace.max_gap(), self.round_trip_bytes().clamp(least, most)) {
+            self.yield_to_readers().await;
+            kept += self.hydrate_run(&run).await?;
+        }
+        Ok(kept)
+    }
+
+    async fn yield_to_readers(&self) {
+        let started = Instant::now();
+        while self.permits.available_permits() < MAX_REQUESTS && started.elapsed() < YIELD {
+            sleep(LOOK).await;
+        }
+    }
+
+    async fn hydrate_run(self: &Arc<Self>, run: &FetchRun) -> Result<u32, FetchError> {
+        let bytes = request::fetch(&*self.store, &self.pace, run).await?;
+        let mut sums = Vec::with_capacity(run.frames.len());
+        for frame in &run.frames {
+            let range = (frame.offset - run.start()) as usize..(frame.end() - run.start()) as usize;
+            let page = self.decode(bytes.get(range).unwrap_or_default(), frame.pgno, run.page_size, 0);
+            if let Ok((page, sum)) = page
+                && dbformat::is_plausible(&page, frame.pgno, run.file.header.commit)
+            {
+                self.cache.keep(run.key(frame), &page, stored_form(sum, run.page_size, frame.size));
+                sums.push((frame.pgno, sum));
+            }
+        }
+        self.add_sums(&run.file, &sums)?;
+        Ok(sums.len() as u32)
+    }
+}
