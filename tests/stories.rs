@@ -15,9 +15,9 @@ mod stories {
     #[cfg(unix)]
     mod byte_for_byte;
     #[cfg(unix)]
-    mod changes;
-    #[cfg(unix)]
     mod cache;
+    #[cfg(unix)]
+    mod changes;
     #[cfg(unix)]
     mod clients;
     mod conformance;

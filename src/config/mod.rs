@@ -113,7 +113,9 @@ impl Settings {
         let hydrates = setting("hydration_enabled").parse(boolean)?.unwrap_or(false);
         let cache_dir = setting("cache_dir").value.or_else(|| setting("hydration_path").value.filter(|_| hydrates));
         if hydrates && cache_dir.is_none() {
-            tracing::warn!("hydration_enabled is ignored: it needs cache_dir or hydration_path, which name a directory");
+            tracing::warn!(
+                "hydration_enabled is ignored: it needs cache_dir or hydration_path, which name a directory"
+            );
         }
         Ok(Settings {
             replica_url: setting("replica_url").value.ok_or_else(missing_url)?,

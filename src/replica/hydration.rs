@@ -3,11 +3,11 @@
 //! A page is used as soon as it is there. There is no other state than the pages themselves, so hydration goes on where it was after any
 //! interruption, also in another process.
 
+use crate::lock::Mutex;
 use crate::replica::fetch::{FetchError, Fetcher};
 use crate::replica::follow::Follower;
 use crate::replica::follow::head::Head;
 use crate::replica::view::View;
-use crate::lock::Mutex;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;

@@ -86,9 +86,7 @@ fn a_new_process_reads_only_listings_if_another_has_read_everything() {
         bank::transfer(&bank.conn);
         bank.primary.sync();
     }
-    let read = |session: &mut Session, connection| {
-        [ARCHIVE, bank::STATE_SQL].map(|sql| session.query(connection, sql))
-    };
+    let read = |session: &mut Session, connection| [ARCHIVE, bank::STATE_SQL].map(|sql| session.query(connection, sql));
     let (mut first, connection) = bank.open(&[]);
     let expected = read(&mut first, connection);
     server.take_requests();

@@ -118,8 +118,7 @@ impl PageCache {
         let options = options.build().unwrap_or_else(|_| unreachable!("both capacities are set"));
         let pages = Cache::with_options(options, PageWeighter, FixedState::default(), EvictionCollector);
         let (spare, unread) = (Spare::default(), Unread::default());
-        let cache =
-            PageCache { pages, disk: Disk::new(0), directory, spare, disk_reads: AtomicU32::new(0), unread };
+        let cache = PageCache { pages, disk: Disk::new(0), directory, spare, disk_reads: AtomicU32::new(0), unread };
         cache.resize_disk(limits.disk);
         cache
     }

@@ -78,11 +78,7 @@ pub(super) enum FetchError {
 }
 
 impl Fetcher {
-    pub(super) fn new(
-        store: Arc<dyn Store>,
-        cache: CacheLimits,
-        directory: Option<Arc<CacheDirectory>>,
-    ) -> Fetcher {
+    pub(super) fn new(store: Arc<dyn Store>, cache: CacheLimits, directory: Option<Arc<CacheDirectory>>) -> Fetcher {
         Fetcher {
             store,
             cache: PageCache::new(cache, directory),

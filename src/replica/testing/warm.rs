@@ -1,5 +1,6 @@
 //! What a process finds in the cache directory that another one has filled.
 
+use crate::config::Target;
 use crate::error::ErrorKind;
 use crate::ltx::{Encoder, FileName, Form, Header, Level, Txid};
 use crate::replica::cache::persistent::CacheDirectory;
@@ -8,7 +9,6 @@ use crate::replica::prefetch::Prefetcher;
 use crate::replica::testing::flaky::{Flaky, FlakyState};
 use crate::replica::testing::header;
 use crate::replica::{CacheLimits, Replica};
-use crate::config::Target;
 use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;

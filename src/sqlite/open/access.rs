@@ -40,7 +40,11 @@ pub enum Opener {
 ///
 /// `url` is the URL of the URI parameters. None if the environment names the replica. `cache_dir` is likewise the directory of the URI
 /// parameters.
-pub fn check(url: Option<&str>, cache_dir: Option<&str>, location: &Location) -> Result<Option<AccessCondition>, Error> {
+pub fn check(
+    url: Option<&str>,
+    cache_dir: Option<&str>,
+    location: &Location,
+) -> Result<Option<AccessCondition>, Error> {
     let attach_may_be_off = NoAttach::exists() || !config::attach_in_environment()?;
     let recipient = match url {
         None => {

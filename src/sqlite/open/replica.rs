@@ -36,8 +36,8 @@ pub unsafe fn read_name(
     let parameter = |key: &str| unsafe { names::parameter(registration, name, key) };
     let read = Settings::read(parameter).and_then(|settings| {
         let location = Location::parse(&settings.replica_url)?;
-        let [url, cache_dir, hydration_path] = ["replica_url", "cache_dir", "hydration_path"]
-            .map(|key| parameter(key).filter(|value| !value.is_empty()));
+        let [url, cache_dir, hydration_path] =
+            ["replica_url", "cache_dir", "hydration_path"].map(|key| parameter(key).filter(|value| !value.is_empty()));
         let condition = access::check(url.as_deref(), cache_dir.or(hydration_path).as_deref(), &location)?;
         Ok((OpenedName { settings, location }, condition))
     });

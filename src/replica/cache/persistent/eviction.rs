@@ -99,9 +99,8 @@ impl Contents {
         let mut files = Vec::new();
         for (folder, open) in folders.iter().enumerate() {
             let current = current_stems(open);
-            let is_current = |name: &str| {
-                name == HEAD || name.split_once('.').is_some_and(|(stem, _)| current.contains(stem))
-            };
+            let is_current =
+                |name: &str| name == HEAD || name.split_once('.').is_some_and(|(stem, _)| current.contains(stem));
             let entries = open.entries().unwrap_or_default().into_iter();
             files.extend(entries.map(|entry| CachedFile { folder, is_current: is_current(&entry.name), entry }));
         }
@@ -147,7 +146,9 @@ impl Contents {
         for at in &files {
             let Some((slots, page_size)) = self.open_slots(*at) else { continue };
             let _ = each_group(&slots, page_size, |_, trailers| {
-                trailers.iter().for_each(|(_, trailer)| *ages.entry(trailer.written).or_default() += u64::from(page_size));
+                trailers
+                    .iter()
+                    .for_each(|(_, trailer)| *ages.entry(trailer.written).or_default() += u64::from(page_size));
                 Ok(())
             });
         }
@@ -159,7 +160,8 @@ impl Contents {
         let Some((until, _)) = oldest.last() else { return };
         for at in files {
             let Some((slots, page_size)) = self.open_slots(at) else { continue };
-            let punched = each_group(&slots, page_size, |group, trailers| punch_group(&slots, page_size, group, trailers, until));
+            let punched =
+                each_group(&slots, page_size, |group, trailers| punch_group(&slots, page_size, group, trailers, until));
             if punched.is_err() && self.size > 0 {
                 self.remove(at);
             } else if let Ok(metadata) = slots.metadata() {

@@ -87,7 +87,8 @@ mod unix {
         if stat.st_uid != rustix::process::geteuid().as_raw() {
             return Some("it belongs to another user");
         }
-        let others = Mode::from_raw_mode(stat.st_mode) & (Mode::WGRP | Mode::WOTH);
+        // Writable by the group or by others.
+        let others = Mode::from_raw_mode(stat.st_mode) & Mode::from_raw_mode(0o022);
         (!others.is_empty()).then_some("other users can write to it")
     }
 
@@ -111,9 +112,7 @@ mod unix {
             };
             let stat = rustix::fs::fstat(&fd).map_err(|error| failed(&io::Error::from(error)))?;
             match objection(&stat) {
-                Some(objection) => {
-                    Err(failed(&objection).remedy("name a directory of this user with the mode 0700"))
-                }
+                Some(objection) => Err(failed(&objection).remedy("name a directory of this user with the mode 0700")),
                 None => Ok(Folder { fd }),
             }
         }

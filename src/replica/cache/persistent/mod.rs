@@ -113,7 +113,12 @@ impl CacheDirectory {
     }
 
     /// Returns the slots of a file with this number. They stay open as long as the result.
-    pub(in crate::replica) fn slots(&self, number: u32, identity: &FileIdentity, admission: Admission) -> Arc<SlotFile> {
+    pub(in crate::replica) fn slots(
+        &self,
+        number: u32,
+        identity: &FileIdentity,
+        admission: Admission,
+    ) -> Arc<SlotFile> {
         let slots = Arc::new(SlotFile::new(self.folder.clone(), identity, admission));
         let mut all = self.slots.write();
         all.retain(|_, slots| slots.strong_count() > 0);

@@ -1,8 +1,8 @@
 //! Byte ranges of files of the replica: small files, headers and indexes. They are stored as they were read.
 
+use super::CacheDirectory;
 use super::sealed::{FieldReader, SealedFields};
 use super::slots::stem;
-use super::CacheDirectory;
 use crate::ltx::{self, FileName, Level};
 use crate::store::{Chunk, Listed, Version};
 use bytes::Bytes;

@@ -79,7 +79,10 @@ mod tests {
         let (head, body) = fields.seal();
         let file = [&head[..], body].concat();
         let mut reader = FieldReader::open(&file).expect("a sealed file");
-        assert_eq!((reader.number(), reader.text(), reader.bytes(), reader.text()), (Some(7), Some("one"), Some(&b"\0\xff"[..]), Some("")));
+        assert_eq!(
+            (reader.number(), reader.text(), reader.bytes(), reader.text()),
+            (Some(7), Some("one"), Some(&b"\0\xff"[..]), Some(""))
+        );
         assert_eq!(reader.number(), None);
         for at in 0..file.len() {
             let mut changed = file.clone();

@@ -32,9 +32,12 @@ impl Directory {
 
     /// Returns the files of the replica whose names contain `kind`.
     fn files(&self, kind: &str) -> Vec<PathBuf> {
-        let replica = std::fs::read_dir(self.path().join(FORMAT)).expect("a folder").map(|entry| entry.expect("an entry").path());
+        let replica =
+            std::fs::read_dir(self.path().join(FORMAT)).expect("a folder").map(|entry| entry.expect("an entry").path());
         let folders = replica.filter(|path| path.is_dir());
-        let files = folders.flat_map(|folder| std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path()));
+        let files = folders.flat_map(|folder| {
+            std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path())
+        });
         files.filter(|path| path.to_string_lossy().contains(kind)).collect()
     }
 
@@ -56,7 +59,6 @@ fn identity(checksum: u64) -> FileIdentity {
 fn all(_: u32, _: PageSum) -> bool {
     true
 }
-
 
 fn bytes(pgno: u32) -> Vec<u8> {
     (0..SIZE).map(|at| (at.wrapping_mul(pgno) >> 3) as u8).collect()
@@ -89,7 +91,8 @@ fn another_process_reads_the_pages_of_a_file_and_only_of_that_file() {
     // The slots of one file are not those of another, even under its name.
     let files = cache.files(".p-");
     assert_eq!(files.len(), 2);
-    let (from, to) = if files[0].to_string_lossy().contains("-63-5-") { (&files[0], &files[1]) } else { (&files[1], &files[0]) };
+    let (from, to) =
+        if files[0].to_string_lossy().contains("-63-5-") { (&files[0], &files[1]) } else { (&files[1], &files[0]) };
     std::fs::copy(from, to).expect("a copy");
     assert_eq!(page(&other, 9, 1), None);
 }
@@ -99,16 +102,23 @@ fn what_a_page_adds_to_the_checksum_of_its_file_is_that_of_its_frame() {
     let (cache, sums) = (Directory::new(), Arc::new(Mutex::new(Vec::new())));
     let directory = cache.open();
     let seen = sums.clone();
-    let _slots = directory.slots(1, &identity(5), Box::new(move |pgno, sum| {
-        seen.lock().push((pgno, sum));
-        pgno != 3
-    }));
-    for (pgno, form) in [(1, StoredForm::Block(70)), (2, StoredForm::Frame), (3, StoredForm::Block(9)), (4, StoredForm::Carried)] {
+    let _slots = directory.slots(
+        1,
+        &identity(5),
+        Box::new(move |pgno, sum| {
+            seen.lock().push((pgno, sum));
+            pgno != 3
+        }),
+    );
+    for (pgno, form) in
+        [(1, StoredForm::Block(70)), (2, StoredForm::Frame), (3, StoredForm::Block(9)), (4, StoredForm::Carried)]
+    {
         directory.put(PageKey { file: 1, pgno }, &bytes(pgno), form);
     }
     assert_eq!((page(&directory, 1, 4), page(&directory, 1, 1)), (Some(bytes(4)), Some(bytes(1))));
     assert_eq!((page(&directory, 1, 2), page(&directory, 1, 3)), (Some(bytes(2)), None));
-    let expected = [(1, Some(70)), (2, None), (3, Some(9))].map(|(pgno, size)| (pgno, ltx::page_sum(pgno, size, &bytes(pgno))));
+    let expected =
+        [(1, Some(70)), (2, None), (3, Some(9))].map(|(pgno, size)| (pgno, ltx::page_sum(pgno, size, &bytes(pgno))));
     assert_eq!(*sums.lock(), expected);
     // Once a page is refused, none of the file is there any more.
     assert_eq!(page(&directory, 1, 1), None);
@@ -124,7 +134,8 @@ fn a_damaged_or_cut_file_never_gives_a_wrong_page() {
     let length = file.metadata().expect("metadata").len();
     let mut state = 7;
     for _ in 0..2000 {
-        let at = (0..8).fold(0, |at: u64, _| at << 8 | u64::from(crate::replica::testing::next_byte(&mut state))) % length;
+        let at =
+            (0..8).fold(0, |at: u64, _| at << 8 | u64::from(crate::replica::testing::next_byte(&mut state))) % length;
         let mut byte = [0];
         read_exact_at(&file, &mut byte, at).expect("a byte");
         write_all_at(&file, &[byte[0] ^ 1 << (at % 8)], at).expect("a byte");
@@ -160,7 +171,13 @@ fn a_file_that_was_removed_is_written_again() {
 }
 
 fn listed(max: u64, version: &str) -> Listed {
-    Listed { level: Level::SNAPSHOT, name: name(max), size: 1000, version: Some(Version(version.into())), modified_ms: 5 }
+    Listed {
+        level: Level::SNAPSHOT,
+        name: name(max),
+        size: 1000,
+        version: Some(Version(version.into())),
+        modified_ms: 5,
+    }
 }
 
 fn chunk(version: &str) -> Chunk {
@@ -265,7 +282,8 @@ fn fill(directory: &Arc<CacheDirectory>, ends: &[u64]) {
     for end in ends {
         let identity = FileIdentity { name: name(*end), ..identity(5) };
         let _slots = directory.slots(*end as u32, &identity, Box::new(all));
-        (1..=256).for_each(|pgno| directory.put(PageKey { file: *end as u32, pgno }, &bytes(pgno), StoredForm::Block(70)));
+        (1..=256)
+            .for_each(|pgno| directory.put(PageKey { file: *end as u32, pgno }, &bytes(pgno), StoredForm::Block(70)));
     }
 }
 
