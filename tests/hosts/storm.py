@@ -45,6 +45,8 @@ def start(number):
 def damage(chance):
     """Changes a bit of a file of the directory, or cuts it off."""
     files = [os.path.join(path, name) for path, _, names in os.walk(directory) for name in names]
+    if not files:
+        return
     path = chance.choice(files)
     try:
         size = os.path.getsize(path)

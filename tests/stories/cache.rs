@@ -153,7 +153,7 @@ fn the_state_in_the_directory_is_read_while_the_store_cannot_be_reached() {
 fn hydration_survives_a_kill_and_then_the_store_is_not_needed() {
     let server = S3Server::start();
     let bank = ArchiveBank::start(|_| Destination::s3(&server, "app"), Schedule::QUIET);
-    let hydration = [("hydration_enabled", "on"), ("open_timeout", "2s")];
+    let hydration = [("hydration_enabled", "on")];
     let progress = |session: &mut Session, connection| -> f64 {
         let text = session.query(connection, "PRAGMA litestream_hydration_progress");
         text.parse().expect("a percentage")
@@ -168,7 +168,7 @@ fn hydration_survives_a_kill_and_then_the_store_is_not_needed() {
     assert_eq!(Path::new(&directory), bank.cache());
     drop(second);
     drop(server);
-    let (mut third, connection) = bank.open(&hydration);
+    let (mut third, connection) = bank.open(&[hydration[0], ("open_timeout", "2s")]);
     assert_eq!(third.query(connection, ARCHIVE), bank.archive());
     assert_eq!(third.query(connection, "PRAGMA integrity_check"), "ok");
     wait_until("the progress is known", || progress(&mut third, connection) == 100.0);
@@ -176,28 +176,26 @@ fn hydration_survives_a_kill_and_then_the_store_is_not_needed() {
 
 #[test]
 fn killed_processes_and_damaged_files_never_lead_to_a_wrong_page() {
-    let bank = ArchiveBank::start(in_directory, Schedule::CONTINUOUS);
-    let stop = AtomicBool::new(false);
+    let ArchiveBank { dir, conn, primary, destination } = ArchiveBank::start(in_directory, Schedule::CONTINUOUS);
+    let (cache, stop) = (dir.path().join("cache"), &AtomicBool::new(false));
     thread::scope(|scope| {
-        scope.spawn(|| {
+        scope.spawn(move || {
             while !stop.load(Ordering::Relaxed) {
-                bank::transfer(&bank.conn);
+                bank::transfer(&conn);
                 thread::sleep(Duration::from_millis(100));
             }
         });
-        let storm = Host::python("storm.py").arg(&bank.destination.url).arg(bank.cache()).arg("12");
+        let storm = Host::python("storm.py").arg(&destination.url).arg(&cache).arg("12");
         let ended = storm.longer(Duration::from_secs(180)).run();
         stop.store(true, Ordering::Relaxed);
         assert_eq!(ended.stdout, "ok\n", "{}", ended.stderr);
     });
-    let newest = bank.primary.sync();
-    let ArchiveBank { dir, primary, destination, .. } = &bank;
-    let cache = dir.path().join("cache");
+    let newest = primary.sync();
+    drop(primary);
     let parameters = [("cache_dir", cache.to_str().expect("text")), ("txid", &newest.to_string())];
     let reader = connect(&destination.url, &parameters);
     let restored = dir.path().join("restored.db");
     assert!(destination.restore(newest, &restored), "the newest state can be restored");
     assert_same_bytes(&reader, &restored);
     assert_whole(&reader);
-    drop(primary);
 }

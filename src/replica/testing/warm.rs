@@ -42,15 +42,15 @@ fn writer(pgno: u32, txid: u64) -> u64 {
 }
 
 /// A replica whose transactions each write page 1 and the page with their number.
-struct Written {
+struct SharedReplicaFiles {
     store: Arc<Flaky>,
     cache: TempDir,
     history: u8,
 }
 
-impl Written {
-    fn new() -> Written {
-        Written { store: Flaky::new(false), cache: tempfile::tempdir().expect("a directory"), history: 0 }
+impl SharedReplicaFiles {
+    fn new() -> SharedReplicaFiles {
+        SharedReplicaFiles { store: Flaky::new(false), cache: tempfile::tempdir().expect("a directory"), history: 0 }
     }
 
     /// Writes a file of transactions `min` to `max`.
@@ -112,7 +112,7 @@ fn reads(requests: &[String]) -> Vec<&str> {
 
 #[tokio::test(start_paused = true)]
 async fn a_second_process_makes_no_request_after_the_listings() {
-    let replica = Written::new();
+    let replica = SharedReplicaFiles::new();
     replica.write(Level::SNAPSHOT, 1, 5);
     (6..=8).for_each(|txid| replica.write(Level::ZERO, txid, txid));
     let first = replica.opened().await;
@@ -125,7 +125,7 @@ async fn a_second_process_makes_no_request_after_the_listings() {
 
 #[tokio::test(start_paused = true)]
 async fn pages_of_the_directory_are_compared_with_the_checksum_of_their_file() {
-    let replica = Written::new();
+    let replica = SharedReplicaFiles::new();
     replica.write(Level::SNAPSHOT, 1, 5);
     let first = replica.opened().await;
     replica.read(&first, 5).await;
@@ -138,7 +138,7 @@ async fn pages_of_the_directory_are_compared_with_the_checksum_of_their_file() {
 
 #[tokio::test(start_paused = true)]
 async fn a_new_process_goes_on_from_the_state_of_the_last_one_after_another_snapshot() {
-    let replica = Written::new();
+    let replica = SharedReplicaFiles::new();
     replica.write(Level::SNAPSHOT, 1, 5);
     (6..=8).for_each(|txid| replica.write(Level::ZERO, txid, txid));
     let first = replica.opened().await;
@@ -155,7 +155,7 @@ async fn a_new_process_goes_on_from_the_state_of_the_last_one_after_another_snap
 
 #[tokio::test(start_paused = true)]
 async fn pages_are_carried_over_to_the_files_that_replace_theirs() {
-    let replica = Written::new();
+    let replica = SharedReplicaFiles::new();
     replica.write(Level::SNAPSHOT, 1, 5);
     (6..=8).for_each(|txid| replica.write(Level::ZERO, txid, txid));
     let first = replica.opened().await;
@@ -177,7 +177,7 @@ async fn pages_are_carried_over_to_the_files_that_replace_theirs() {
 
 #[tokio::test(start_paused = true)]
 async fn pages_of_another_history_are_not_used() {
-    let mut replica = Written::new();
+    let mut replica = SharedReplicaFiles::new();
     replica.write(Level::SNAPSHOT, 1, 5);
     (6..=8).for_each(|txid| replica.write(Level::ZERO, txid, txid));
     let first = replica.opened().await;
@@ -199,7 +199,7 @@ async fn pages_of_another_history_are_not_used() {
 
 #[tokio::test(start_paused = true)]
 async fn the_state_of_the_cache_directory_is_served_while_the_store_cannot_be_reached() {
-    let replica = Written::new();
+    let replica = SharedReplicaFiles::new();
     replica.write(Level::SNAPSHOT, 1, 5);
     replica.write(Level::ZERO, 6, 6);
     let first = replica.opened().await;
@@ -233,7 +233,7 @@ async fn the_state_of_the_cache_directory_is_served_while_the_store_cannot_be_re
 
 #[tokio::test(start_paused = true)]
 async fn an_empty_replica_is_not_replaced_by_the_cache_directory() {
-    let replica = Written::new();
+    let replica = SharedReplicaFiles::new();
     replica.write(Level::SNAPSHOT, 1, 5);
     let first = replica.opened().await;
     replica.read(&first, 5).await;
@@ -244,7 +244,7 @@ async fn an_empty_replica_is_not_replaced_by_the_cache_directory() {
 
 #[tokio::test(start_paused = true)]
 async fn hydration_goes_on_where_it_was_interrupted_and_then_the_store_is_not_needed() {
-    let replica = Written::new();
+    let replica = SharedReplicaFiles::new();
     replica.write(Level::SNAPSHOT, 1, 5);
     (6..=8).for_each(|txid| replica.write(Level::ZERO, txid, txid));
     let first = replica.opened().await;
