@@ -181,7 +181,11 @@ fn hydration_survives_a_kill_and_then_the_store_is_not_needed() {
 
 #[test]
 fn killed_processes_and_damaged_files_never_lead_to_a_wrong_page() {
-    let ArchiveBank { dir, conn, primary, destination } = ArchiveBank::start(in_directory, Schedule::CONTINUOUS);
+    let dir = tempfile::tempdir().expect("a directory");
+    let (database, destination) = (dir.path().join("app.db"), in_directory(dir.path()));
+    let conn = bank::create(&database);
+    let primary = Primary::start(&database, &destination, Schedule::CONTINUOUS);
+    primary.sync();
     let (cache, stop) = (dir.path().join("cache"), &AtomicBool::new(false));
     thread::scope(|scope| {
         scope.spawn(move || {
