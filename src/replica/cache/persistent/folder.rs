@@ -175,7 +175,7 @@ mod unix {
                 }
                 let Ok(stat) = rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) else { continue };
                 let allocated = u64::try_from(stat.st_blocks).unwrap_or(0) * 512;
-                found.push(FolderEntry { name: name.to_owned(), allocated, modified: stat.st_mtime as i64 });
+                found.push(FolderEntry { name: name.to_owned(), allocated, modified: stat.st_mtime });
             }
             Ok(found)
         }
