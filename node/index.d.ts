@@ -10,8 +10,14 @@ export interface ReplicaSettings {
     pollInterval?: string
     /** The limit of the page cache in memory, in bytes or with a unit. Default `64MB`. */
     cacheSize?: string | number
-    /** The limit of the temporary file for pages. Default `1GB`. */
+    /** The limit of the temporary file for pages, or of the whole `cacheDir`. Default `1GB`. */
     diskCacheSize?: string | number
+    /** A directory for pages, which processes share and which outlives them. Default none. */
+    cacheDir?: string
+    /** Whether the whole newest state is fetched into `cacheDir` in the background. Default false. */
+    hydrationEnabled?: boolean
+    /** The directory for that, if `cacheDir` is not set. */
+    hydrationPath?: string
     /** A read fails if the replica has not confirmed its state for this long. Default none. */
     maxStaleness?: string
     /** The longest time that opening waits. Default `10s`. */

@@ -4,8 +4,11 @@
 // The settings of a connection that docs/configuration.md lists, as URI parameters.
 const PARAMETERS = [
     'attach',
+    'cache_dir',
     'cache_size',
     'disk_cache_size',
+    'hydration_enabled',
+    'hydration_path',
     'max_staleness',
     'open_timeout',
     'poll_interval',

@@ -11,7 +11,8 @@ module LitestreamVfsRs
 
   # The settings of docs/configuration.md that a name can contain.
   SETTINGS = %i[
-    attach cache_size disk_cache_size max_staleness open_timeout poll_interval read_timeout time time_travel txid verify
+    attach cache_dir cache_size disk_cache_size hydration_enabled hydration_path max_staleness open_timeout poll_interval read_timeout
+    time time_travel txid verify
   ].freeze
   LIBRARIES = %w[so dylib dll].map { |suffix| File.expand_path("litestream-vfs.#{suffix}", __dir__) }.freeze
   private_constant :SETTINGS, :LIBRARIES

@@ -1,8 +1,10 @@
 // Settings reach the replica, all other options the host.
 
 import assert from 'node:assert'
+import fs from 'node:fs'
+import path from 'node:path'
 import { open, replicaName } from 'litestream-vfs-rs'
-import { Database, host, one, thrown, url } from './host.mjs'
+import { Database, directory, host, one, thrown, url } from './host.mjs'
 
 const fixed = open(Database, url, { timeTravel: false, cacheSize: 12345678, pollInterval: '7s', maxStaleness: undefined })
 assert.match(thrown(() => one(fixed, "PRAGMA litestream_time = '1 hour ago'")).message, /time_travel/)
@@ -12,6 +14,11 @@ fixed.close()
 const closed = open(Database, url, { attach: false })
 assert.match(thrown(() => closed.exec(`ATTACH '${replicaName(url)}' AS other`)).message, /^unable to open database.*: .*attach is off/)
 closed.close()
+
+const cached = open(Database, url, { cacheDir: path.join(directory, 'cache'), hydrationEnabled: true })
+assert.ok(one(cached, 'SELECT count(*) FROM items') > 0)
+cached.close()
+assert.ok(fs.readdirSync(path.join(directory, 'cache')).length > 0)
 
 const failing = thrown(() => open(Database, url, { readTimeout: '5 minutes' }))
 assert.match(failing.message, /read_timeout has the value '5 minutes'.*write a duration/)
