@@ -16,6 +16,7 @@ from typing import Any
 import django
 import pytest
 from testing import Primary
+from testing.waiting import LIMIT
 
 PROJECT = Path(__file__).with_name("project")
 # The settings, which the import of a test needs, name these paths before there are files.
@@ -54,8 +55,10 @@ def running() -> Iterator[Primary]:
 
 
 @pytest.fixture
-def site(running: Primary) -> Iterator[Primary]:
+def site(running: Primary, monkeypatch: pytest.MonkeyPatch) -> Iterator[Primary]:
     """The primary of the site, without orders. The replicas have its state, and get a new one only in `sync`."""
+    # However slow this machine is, the router reads from replicas.
+    monkeypatch.setattr(probes, "FIRST", LIMIT)
     Order.objects.using("default").all().delete()
     Customer.objects.using("default").all().delete()
     txid = running.sync()

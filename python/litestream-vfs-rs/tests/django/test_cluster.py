@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import http.cookiejar
 import json
 import os
@@ -148,7 +149,8 @@ class Client:
 def reachable(url: str) -> bool:
     try:
         return Client().open(url)[0] == 200
-    except (urllib.error.URLError, ConnectionError):
+    # HTTPException: while no server listens, the system can connect a socket in this range of ports to itself.
+    except (urllib.error.URLError, ConnectionError, http.client.HTTPException):
         return False
 
 
