@@ -27,7 +27,7 @@ FRESH = 0.1
 
 
 class Probe:
-    """The connection of this process to a replica. All methods can be called by any thread, and none waits for the store."""
+    """The connection of this process to a replica. All methods can be called by any thread. None but `open` waits for the store."""
 
     def __init__(self, alias: str) -> None:
         self._alias = alias
@@ -42,11 +42,13 @@ class Probe:
 
     def start(self) -> None:
         """Opens the replica in another thread, unless it is open or being opened."""
-        with self._lock:
-            if self._connection or self._opening or time.monotonic() < self._next_attempt:
-                return
-            self._opening = True
-        threading.Thread(target=self._open, name=f"litestream-{self._alias}", daemon=True).start()
+        if self._begin():
+            threading.Thread(target=self._open, name=f"litestream-{self._alias}", daemon=True).start()
+
+    def open(self) -> None:
+        """Opens the replica in this thread, unless it is open or being opened."""
+        if self._begin():
+            self._open()
 
     def is_open(self) -> bool:
         return self._connection is not None
@@ -69,6 +71,13 @@ class Probe:
     def close(self) -> None:
         with self._lock:
             self._close()
+
+    def _begin(self) -> bool:
+        with self._lock:
+            if self._connection or self._opening or time.monotonic() < self._next_attempt:
+                return False
+            self._opening = True
+            return True
 
     def _open(self) -> None:
         connection = None
@@ -112,8 +121,8 @@ def probe(alias: str) -> Probe:
 
 
 def keep_open(alias: str) -> None:
-    """Keeps a replica open that this process has just opened."""
-    probe(alias).start()
+    """Keeps a replica open that this thread has just opened, so that opening it again does not wait for the store."""
+    probe(alias).open()
 
 
 def healthy(aliases: Iterable[str], max_lag: float) -> list[str]:
