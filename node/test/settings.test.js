@@ -16,6 +16,9 @@ test('the options are the settings of the documentation', () => {
     const types = read('node/index.d.ts').split(/^}$/m)[0]
     const typed = [...types.matchAll(/^ {4}([a-zA-Z]+)\?: /gm)].map(([, name]) => name)
     assert.deepStrictEqual(typed.sort(), [...OPTIONS.keys()].sort())
+    const [, table] = /^\| option \| \|\n(.*?)^\| all others/ms.exec(read('docs/node.md'))
+    const described = table.split('\n').flatMap((row) => [...row.split(' | ')[0].matchAll(/`(\w+)`/g)].map(([, name]) => name))
+    assert.deepStrictEqual(described.sort(), [...OPTIONS.keys()].sort())
 })
 
 test('values are percent-encoded', () => {
