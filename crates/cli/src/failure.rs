@@ -9,7 +9,7 @@ pub enum Failure {
     /// The command failed, for this reason.
     Reason(String),
     /// `verify` found damaged files.
-    Damaged { damaged: u64, files: u64 },
+    Damaged { damaged: usize, files: usize },
     /// The user or the system asked the program to end.
     Interrupted,
     /// The reader of the output closed it, so that nobody needs further rows.

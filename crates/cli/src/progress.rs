@@ -1,13 +1,19 @@
 //! Progress bars on stderr. They are shown only if stderr is a terminal.
 
 use indicatif::{ProgressBar, ProgressStyle};
+use std::time::Duration;
+
+/// The time between two updates of a bar.
+pub const REFRESH: Duration = Duration::from_millis(100);
 
 /// Returns a bar for this many bytes.
 pub fn bytes(total: u64, what: &str) -> ProgressBar {
     let style = ProgressStyle::with_template("{msg} [{bar:30}] {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left")
         .expect("the template is correct")
         .progress_chars("=> ");
-    ProgressBar::new(total).with_style(style).with_message(what.to_owned())
+    let bar = ProgressBar::new(total).with_style(style).with_message(what.to_owned());
+    bar.enable_steady_tick(REFRESH);
+    bar
 }
 
 /// Returns a number of bytes for people.

@@ -11,10 +11,7 @@ use std::io;
 use std::path::Path;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
-use std::time::Duration;
 use tempfile::TempPath;
-
-const REFRESH: Duration = Duration::from_millis(100);
 
 pub fn run(args: &Export) -> Result<(), Failure> {
     let file = args.file.as_path();
@@ -90,7 +87,7 @@ fn copy(connection: &Connection, partial: &Path) -> Result<(), Failure> {
 
 /// Shows the size of a file until the channel is closed.
 fn show_size(file: &Path, bar: &ProgressBar, is_done: &mpsc::Receiver<()>) {
-    while is_done.recv_timeout(REFRESH) == Err(RecvTimeoutError::Timeout) {
+    while is_done.recv_timeout(progress::REFRESH) == Err(RecvTimeoutError::Timeout) {
         bar.set_position(fs::metadata(file).map_or(0, |metadata| metadata.len()));
     }
 }

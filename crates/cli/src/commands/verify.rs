@@ -2,12 +2,14 @@
 
 use crate::args::Verify;
 use crate::failure::Failure;
-use crate::interrupt::Interruptible;
+use crate::interrupt::{self, Interruptible};
 use crate::output::Output;
 use crate::{progress, replica};
-use rusqlite::types::ValueRef;
+use indicatif::ProgressBar;
+use rusqlite::Connection;
+use rusqlite::types::Value;
 
-/// The columns of `litestream_verify` that decide about a file.
+const COLUMNS: [&str; 6] = ["level", "min_txid", "max_txid", "bytes", "ok", "error"];
 const BYTES: usize = 3;
 const OK: usize = 4;
 
@@ -15,28 +17,35 @@ pub fn run(args: &Verify) -> Result<(), Failure> {
     let connection = replica::open_at(&args.replica, &args.moment)?;
     let _interruptible = Interruptible::new(&connection);
     // This reads no file, because it uses no column that depends on its content.
-    let total = connection.query_row("SELECT sum(bytes) FROM litestream_verify", [], |row| row.get::<_, i64>(0))?;
+    let total: i64 = connection.query_row("SELECT sum(bytes) FROM litestream_verify", [], |row| row.get(0))?;
     let bar = progress::bytes(total.unsigned_abs(), "verifying");
-    let (mut files, mut damaged, mut missing) = (0_u64, 0_u64, 0_u64);
-    let mut statement = connection.prepare("SELECT * FROM litestream_verify")?;
-    let mut output = Output::new(args.printed.format);
-    output.print_each(&mut statement, (), |values| {
-        files += 1;
-        bar.inc(values[BYTES].as_i64().unwrap_or(0).unsigned_abs());
-        match values[OK] {
-            ValueRef::Integer(1) => return args.all,
-            ValueRef::Null => missing += 1,
-            _ => damaged += 1,
-        }
-        true
-    })?;
+    let mut files = Vec::new();
+    let outcome = read_files(&connection, &bar, &mut files);
     bar.finish_and_clear();
+    let count = |ok: &Value| files.iter().filter(|file| file[OK] == *ok).count();
+    let (damaged, missing) = (count(&Value::Integer(0)), count(&Value::Null));
+    let printed: Vec<&Vec<Value>> = files.iter().filter(|file| args.all || file[OK] != Value::Integer(1)).collect();
+    Output::new(args.printed.format).print_values(&COLUMNS, &printed)?;
     if missing > 0 {
         eprintln!("files that no longer existed when they were to be read: {missing}");
     }
+    outcome?;
     if damaged > 0 {
-        return Err(Failure::Damaged { damaged, files });
+        return Err(Failure::Damaged { damaged, files: files.len() });
     }
-    eprintln!("files: {files} ({}), none damaged", progress::size(total.unsigned_abs()));
+    eprintln!("files: {} ({}), none damaged", files.len(), progress::size(total.unsigned_abs()));
+    Ok(())
+}
+
+/// Adds a row for each file to `files`.
+fn read_files(connection: &Connection, bar: &ProgressBar, files: &mut Vec<Vec<Value>>) -> Result<(), Failure> {
+    let mut statement =
+        connection.prepare("SELECT level, min_txid, max_txid, bytes, ok, error FROM litestream_verify")?;
+    let mut rows = statement.query(())?;
+    while let Some(row) = rows.next()? {
+        interrupt::check()?;
+        bar.inc(row.get::<_, i64>(BYTES)?.unsigned_abs());
+        files.push((0..COLUMNS.len()).map(|at| row.get(at)).collect::<Result<_, _>>()?);
+    }
     Ok(())
 }

@@ -8,7 +8,7 @@ mod value;
 
 use crate::failure::Failure;
 use crate::interrupt;
-use rusqlite::types::ValueRef;
+use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Params, Statement};
 use sink::Sink;
 use std::io::{self, Write};
@@ -73,33 +73,33 @@ impl Output {
 
     /// Runs a statement and prints its rows. Prints nothing for a statement that has no columns.
     pub fn print(&mut self, statement: &mut Statement<'_>, parameters: impl Params) -> Result<(), Failure> {
-        self.print_each(statement, parameters, |_| true)
-    }
-
-    /// As [`Output::print`], but prints only the rows that `is_printed` selects.
-    pub fn print_each(
-        &mut self,
-        statement: &mut Statement<'_>,
-        parameters: impl Params,
-        mut is_printed: impl FnMut(&[ValueRef<'_>]) -> bool,
-    ) -> Result<(), Failure> {
         let names: Vec<String> = statement.column_names().map(str::to_owned).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let mut found = statement.query(parameters)?;
         if names.is_empty() {
-            return Ok(while found.next()?.is_some() {});
+            while found.next()?.is_some() {}
+            return Ok(());
         }
         let mut rows = self.rows(&names)?;
         while let Some(row) = found.next()? {
             interrupt::check()?;
             let values = (0..names.len()).map(|at| row.get_ref(at)).collect::<Result<Vec<_>, _>>()?;
-            if is_printed(&values) {
-                rows.row(&values)?;
-            }
+            rows.row(&values)?;
         }
         rows.end()?;
         drop(rows);
         Ok(self.sink.finish()?)
+    }
+
+    /// Prints rows that were read before.
+    pub fn print_values(&mut self, columns: &[&str], values: &[&Vec<Value>]) -> io::Result<()> {
+        let mut rows = self.rows(columns)?;
+        for row in values {
+            rows.row(&row.iter().map(ValueRef::from).collect::<Vec<_>>())?;
+        }
+        rows.end()?;
+        drop(rows);
+        self.sink.finish()
     }
 
     /// Writes everything that was printed.

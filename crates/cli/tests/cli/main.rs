@@ -10,6 +10,7 @@ mod failures;
 mod guide;
 mod pages;
 mod printing;
+mod progress;
 mod reports;
 mod shell;
 mod streaming;

@@ -17,7 +17,7 @@ pub struct SqlHelper {
 }
 
 /// The first words of statements.
-const STARTS: [&str; 22] = [
+const STARTS: [&str; 23] = [
     "ALTER",
     "ANALYZE",
     "ATTACH",
@@ -38,6 +38,7 @@ const STARTS: [&str; 22] = [
     "SAVEPOINT",
     "SELECT",
     "UPDATE",
+    "VACUUM",
     "VALUES",
     "WITH",
 ];
