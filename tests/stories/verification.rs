@@ -199,7 +199,7 @@ fn the_files_of_a_state_are_listed_without_reading_them() {
     let conn = connect(&format!("file://{}", replica.dir.path().join("replica").display()), &[]);
     let reads =
         || -> i64 { conn.query_row("SELECT reads FROM litestream_status", [], |row| row.get(0)).expect("a count") };
-    let listed = || -> (usize, i64) {
+    let listed = || -> (i64, i64) {
         let sql = "SELECT count(*), sum(bytes) FROM litestream_verify";
         conn.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?))).expect("a row")
     };
@@ -211,6 +211,6 @@ fn the_files_of_a_state_are_listed_without_reading_them() {
     });
     let before = reads();
     let rows = verify(&conn);
-    assert_eq!(listed(), (rows.len(), rows.iter().map(|row| row.3).sum()));
+    assert_eq!(listed(), (rows.len() as i64, rows.iter().map(|row| row.3).sum()));
     assert!(reads() > before);
 }
