@@ -171,10 +171,13 @@ pub struct Completions {
 }
 
 /// The settings of docs/configuration.md that are URI parameters, without those that have an argument of their own.
-const SETTINGS: [&str; 9] = [
+const SETTINGS: [&str; 12] = [
     "attach",
+    "cache_dir",
     "cache_size",
     "disk_cache_size",
+    "hydration_enabled",
+    "hydration_path",
     "max_staleness",
     "open_timeout",
     "poll_interval",

@@ -21,6 +21,9 @@ class Settings(TypedDict, total=False):
     poll_interval: Duration
     cache_size: Size
     disk_cache_size: Size
+    cache_dir: str
+    hydration_enabled: Switch
+    hydration_path: str
     time_travel: Switch
     max_staleness: Duration
     open_timeout: Duration
