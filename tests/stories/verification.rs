@@ -211,6 +211,6 @@ fn the_files_of_a_state_are_listed_without_reading_them() {
     });
     let before = reads();
     let rows = verify(&conn);
-    assert_eq!(listed(), (rows.len() as i64, rows.iter().map(|row| row.3).sum()));
+    assert_eq!(listed(), (rows.len() as i64, rows.iter().map(|row| row.3).sum::<i64>()));
     assert!(reads() > before);
 }

@@ -1,7 +1,8 @@
-//! The examples of `docs/cli.md`, run on the sample. Another sample needs other output in the document.
+//! What the documentation says: the examples of `docs/cli.md`, run on the sample, and the settings. Another sample needs other output in the
+//! document.
 
 use crate::support::programs::run;
-use crate::support::{LIMIT, query, root, sample};
+use crate::support::{LIMIT, failure, query, root, sample};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -25,4 +26,17 @@ fn the_examples_print_what_the_guide_shows() {
         count += 1;
     }
     assert_eq!(count, 6);
+}
+
+#[test]
+fn every_setting_of_the_configuration_can_be_set() {
+    let guide = fs::read_to_string(format!("{}/docs/configuration.md", root())).expect("the guide");
+    let (_, table) = guide.split_once("| URI parameter | environment |").expect("it has a table of settings");
+    let (table, _) = table.split_once("\n\n").expect("the table ends");
+    let names = table.lines().filter_map(|row| row.strip_prefix("| `")?.split('`').next());
+    // These have arguments of their own.
+    let mut names: Vec<&str> = names.filter(|name| !["replica_url", "time", "txid"].contains(name)).collect();
+    names.sort_unstable();
+    let reason = failure(&["sql", &sample(), "SELECT 1", "--set", "nothing=1"], 2);
+    assert!(reason.contains(&format!("the settings are {}\n", names.join(", "))), "{reason}");
 }
