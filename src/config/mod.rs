@@ -118,7 +118,7 @@ impl Settings {
             );
         }
         Ok(Settings {
-            replica_url: setting("replica_url").value.ok_or_else(missing_url)?,
+            replica_url: replica_url(setting("replica_url"))?,
             poll_interval: setting("poll_interval").parse(positive_duration)?.unwrap_or(POLL_INTERVAL),
             cache_size: setting("cache_size").parse(bytes)?.unwrap_or(CACHE_SIZE),
             disk_cache_size: setting("disk_cache_size").parse(bytes)?.unwrap_or(DISK_CACHE_SIZE),
@@ -151,9 +151,22 @@ pub fn default_vfs_in_environment() -> Result<bool, Error> {
     Ok(Setting::find("default_vfs", &|_| None, &in_environment).parse(boolean)?.unwrap_or(false))
 }
 
-fn missing_url() -> Error {
-    Error::new(ErrorKind::Config, "no replica is named")
-        .remedy("add replica_url=s3://bucket/path to the URI, or set LITESTREAM_REPLICA_URL")
+/// Returns the URL of the replica. Fails if it contains a setting, which would have no effect there.
+fn replica_url(setting: Setting) -> Result<String, Error> {
+    let url = setting.value.ok_or_else(|| {
+        Error::new(ErrorKind::Config, "no replica is named")
+            .remedy("add replica_url=s3://bucket/path to the URI, or set LITESTREAM_REPLICA_URL")
+    })?;
+    let query = url.split_once('?').map_or("", |(_, query)| query);
+    let mut names = query.split('&').map(|pair| pair.split_once('=').map_or(pair, |(name, _)| name));
+    match names.find(|name| SETTINGS.contains(name)) {
+        None => Ok(url),
+        Some(name) => Err(Error::new(
+            ErrorKind::Config,
+            format!("the replica URL has the parameter {name}, which is a setting of the connection"),
+        )
+        .remedy(format!("write it as a parameter of its own: replica_url=…&{name}=…"))),
+    }
 }
 
 /// Returns the state that the parameters `time` and `txid` select.
@@ -214,6 +227,11 @@ mod tests {
         }
         let error = resolve(&[url], &[("LITESTREAM_CACHE_SIZE", "lots")]).expect_err("environment").to_string();
         assert!(error.contains("LITESTREAM_CACHE_SIZE") && error.contains("64MB"), "{error}");
+        let error = resolve(&[("replica_url", "file:///r?x=1&time=now")], &[]).expect_err("a setting").to_string();
+        assert!(
+            error.contains("the parameter time, which is a setting") && error.contains("replica_url=…&time=…"),
+            "{error}"
+        );
         assert!(resolve(&[], &[]).expect_err("no URL").to_string().contains("LITESTREAM_REPLICA_URL"));
         assert!(resolve(&[url, ("time", "2026-01-31"), ("txid", "0000000000000001")], &[]).is_err());
         assert!(resolve(&[url, ("write_enabled", "true")], &[]).is_err());

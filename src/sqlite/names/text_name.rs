@@ -42,9 +42,11 @@ impl TextName {
     /// Parses the text after `litestream:`.
     fn of_url(text: &str) -> Option<TextName> {
         let (base, query) = text.split_once('?').unwrap_or((text, ""));
-        let mut url = if base.contains("://") { base.to_owned() } else { decoded(base) };
-        let mut parameters = Vec::new();
-        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        let base = if base.contains("://") { base.to_owned() } else { decoded(base) };
+        // An encoded URL may contain a part of the query, or all of it.
+        let (base, encoded_query) = base.split_once('?').unwrap_or((&base, ""));
+        let (mut url, mut parameters) = (base.to_owned(), Vec::new());
+        for pair in encoded_query.split('&').chain(query.split('&')).filter(|pair| !pair.is_empty()) {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
             let key = decoded(key);
             if SETTINGS.contains(&key.as_str()) || SQLITE_PARAMETERS.contains(&key.as_str()) {
@@ -135,6 +137,7 @@ mod tests {
             parse("litestream:s3%3A%2F%2Fb%2Fa%3Fendpoint%3Dhost?verify=full&region=x"),
             named("a", &[("replica_url", "s3://b/a?endpoint=host&region=x"), ("verify", "full")])
         );
+        assert_eq!(parse("litestream:s3%3A%2F%2Fbucket%2Fapp%3Ftime%3D1%20hour%20ago%26cache_size%3D1MB"), past);
         assert_eq!(parse("litestream:file:///srv/app.db/"), named("app.db", &[("replica_url", "file:///srv/app.db/")]));
         assert_eq!(parse("litestream:"), named("replica.db", &[]));
         assert_eq!(parse("litestream:?time=now"), named("replica.db", &[("time", "now")]));
