@@ -14,7 +14,7 @@ use rusqlite::Connection;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// Reads every row of a table that does not change.
@@ -49,11 +49,16 @@ impl ArchiveBank {
         self.dir.path().join("cache")
     }
 
-    /// Opens the replica in a new process.
+    /// Opens the replica in a new process, which does not poll.
     fn open(&self, parameters: &[(&str, &str)]) -> (Session, usize) {
+        self.open_polling("1h", parameters)
+    }
+
+    /// Opens the replica in a new process, which polls at this interval.
+    fn open_polling(&self, interval: &str, parameters: &[(&str, &str)]) -> (Session, usize) {
         let mut session = Host::session(&self.destination);
         let cache = self.cache();
-        let own = [("cache_dir", cache.to_str().expect("the paths of tests are text")), ("poll_interval", "1h")];
+        let own = [("cache_dir", cache.to_str().expect("the paths of tests are text")), ("poll_interval", interval)];
         let connection = session.open(&self.destination.url, &[&own[..], parameters].concat());
         (session, connection)
     }
@@ -177,6 +182,46 @@ fn hydration_survives_a_kill_and_then_the_store_is_not_needed() {
     assert_eq!(third.query(connection, ARCHIVE), bank.archive());
     assert_eq!(third.query(connection, "PRAGMA integrity_check"), "ok");
     wait_until("the progress is known", || progress(&mut third, connection) == 100.0);
+}
+
+#[test]
+fn one_process_polls_for_all_and_another_takes_over_while_it_is_suspended() {
+    const INTERVAL: Duration = Duration::from_millis(200);
+    let server = S3Server::start();
+    let bank = ArchiveBank::start(|_| Destination::s3(&server, "app"), Schedule::QUIET);
+    let mut sessions: Vec<(Session, usize)> = (0..5).map(|_| bank.open_polling("200ms", &[])).collect();
+    let mut seen = vec![String::new(); sessions.len()];
+    let mut all_reach = |sessions: &mut [(Session, usize)], offset: usize, txid: Txid| {
+        wait_until("all processes have the newest state", || {
+            for ((session, connection), seen) in sessions.iter_mut().zip(&mut seen[offset..]) {
+                let now = session.query(*connection, "SELECT head_txid FROM litestream_status");
+                assert!(now >= *seen, "from {seen} back to {now}");
+                *seen = now;
+            }
+            seen[offset..].iter().all(|seen| *seen >= txid.to_string())
+        });
+    };
+    let commit = || {
+        bank::transfer(&bank.conn);
+        bank.primary.sync()
+    };
+    all_reach(&mut sessions, 0, commit());
+    // Five processes that poll for themselves would send five times as many requests.
+    wait_until("only one process polls", || {
+        server.take_requests();
+        let started = Instant::now();
+        thread::sleep(INTERVAL * 10);
+        let polls = started.elapsed().as_secs_f64() / INTERVAL.as_secs_f64();
+        (server.take_requests().len() as f64) < polls * 2.0
+    });
+    all_reach(&mut sessions, 0, commit());
+    // Each of them leads at some time, because the one that does is suspended.
+    for _ in 0..sessions.len() {
+        sessions[0].0.freeze();
+        all_reach(&mut sessions[1..], 1, commit());
+        sessions[0].0.thaw();
+        all_reach(&mut sessions, 0, commit());
+    }
 }
 
 #[test]

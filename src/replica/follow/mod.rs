@@ -10,6 +10,7 @@
 //! |---|---|
 //! | `poll` | shares one poll between all callers that wait for it |
 //! | `poll_loop` | the task that polls |
+//! | `leader` | which process polls, if several share a cache directory |
 //! | `schedule` | what each poll requests |
 //! | `newer` | finds newer files at level 0 |
 //! | `resume` | the newest view in the cache directory, with which the next process begins |
@@ -24,6 +25,7 @@
 pub(in crate::replica) mod head;
 pub(in crate::replica) mod health;
 pub(in crate::replica) mod history;
+mod leader;
 mod newer;
 pub(in crate::replica) mod poll;
 mod poll_loop;
@@ -40,13 +42,13 @@ use crate::lock::Mutex;
 use crate::replica::fetch::Fetcher;
 use crate::replica::files::Files;
 use crate::replica::files::loader::LoadError;
-use crate::replica::view::View;
+use crate::replica::view::{Epoch, View};
 use head::Head;
 use health::Health;
 use history::Histories;
 use newer::Newer;
 use poll::{PollPurpose, Polls};
-use resume::{ResumedView, WrittenRecord};
+use resume::ResumedView;
 use schedule::{PollProgress, PollStep};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -90,8 +92,8 @@ pub(in crate::replica) struct Follower {
     poll_interval_ms: AtomicU64,
     /// The view in the cache directory when the process started.
     resumed: OnceCell<Option<ResumedView>>,
-    /// The record that was last written there.
-    written: Mutex<WrittenRecord>,
+    /// The history that the last view was part of, and its number in records.
+    lineage: Mutex<Option<(Epoch, u64)>>,
 }
 
 impl Follower {
@@ -116,7 +118,7 @@ impl Follower {
             outdated: AtomicBool::new(false),
             poll_interval_ms: AtomicU64::new(0),
             resumed: OnceCell::new(),
-            written: Mutex::default(),
+            lineage: Mutex::default(),
         }
     }
 

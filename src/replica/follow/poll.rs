@@ -129,6 +129,14 @@ impl Polls {
         PollClaim::Start(running, sender)
     }
 
+    /// Records that another process has confirmed the newest view at that time.
+    pub(super) fn confirmed(&self, at: Instant) {
+        let mut state = self.0.lock();
+        state.last = Some(Finished { at: Instant::now(), failure: None });
+        state.succeeded = state.succeeded.max(Some(at));
+        state.newest = state.newest.max(Some(at));
+    }
+
     /// Until when an open should wait for a poll. Returns None if no better view can be expected: the replica is polled
     /// regularly, with or without success, or the running poll is late. A replica that `was_idle` must have been polled
     /// within the interval.

@@ -10,9 +10,12 @@ impl Follower {
     /// Polls until the task is aborted. Logs the first error as a warning and the following ones at debug level until
     /// the replica can be followed again: the same cause can have another text at each poll.
     pub(in crate::replica) async fn poll_forever(self: Arc<Self>) {
-        let mut warned = false;
+        let (mut warned, mut leadership) = (false, None);
         loop {
             tokio::time::sleep(jittered(self.poll_interval())).await;
+            if self.follow_leader(&mut leadership).await {
+                continue;
+            }
             match self.take_turn().await {
                 Ok(()) if self.health.is_failing() => {}
                 Ok(()) if std::mem::take(&mut warned) => {

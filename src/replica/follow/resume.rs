@@ -12,15 +12,13 @@ use crate::replica::files::loader::{FileLoader, LoadError};
 use crate::replica::files::ltx_file::{LoadedFile, LtxFile};
 use crate::replica::follow::Follower;
 use crate::replica::follow::view_loader::apply;
-use crate::replica::view::{View, ViewBuilder};
+use crate::replica::view::{Epoch, View, ViewBuilder};
 use crate::store::{Listed, Version};
 use crate::time;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
-
-/// How often the record of an unchanged view is written again, because it contains when the view was confirmed.
-const WRITE_EVERY: Duration = Duration::from_secs(10);
 
 /// A view that was built from the cache directory, and when the replica last confirmed it.
 #[derive(Clone)]
@@ -29,37 +27,43 @@ pub(super) struct ResumedView {
     confirmed: Option<Instant>,
 }
 
-/// The view whose record was last written, by its counter, and when.
-pub(super) type WrittenRecord = Option<(u32, Instant)>;
-
 /// What the record says about a view.
-struct ViewRecord {
+pub(super) struct ViewRecord {
     confirmed_ms: i64,
+    /// The interval in which the process that wrote it polls.
+    pub interval: Duration,
+    /// The number of the history.
+    pub lineage: u64,
     time_ms: i64,
     witness: Option<Version>,
     /// In the order in which they are applied.
-    files: Vec<RecordedFile>,
+    pub files: Vec<RecordedFile>,
 }
 
-struct RecordedFile {
-    listed: Listed,
+pub(super) struct RecordedFile {
+    pub listed: Listed,
     /// The version that listings show, if it is a different one.
     other: Option<Version>,
     checksum: u64,
 }
 
 impl Follower {
-    /// Writes the record of the newest view, which the replica confirmed at `at`, if that is due.
+    /// Writes the record of the newest view, which the replica confirmed at `at`.
     pub(super) fn write_record(&self, at: Instant) {
         let Some(directory) = self.files.loader.directory() else { return };
         let Some(view) = self.head.view().filter(|view| !view.is_spoiled()) else { return };
-        let mut written = self.written.lock();
-        if written.is_some_and(|(counter, when)| counter == view.counter() && when.elapsed() < WRITE_EVERY) {
-            return;
-        }
         let ago = i64::try_from(at.elapsed().as_millis()).unwrap_or(i64::MAX);
-        directory.set_head(&record(&view, time::now_ms().saturating_sub(ago)));
-        *written = Some((view.counter(), Instant::now()));
+        let lineage = self.lineage_of(view.epoch());
+        directory.set_head(&record(&view, time::now_ms().saturating_sub(ago), self.poll_interval(), lineage));
+    }
+
+    /// Returns the number of a history in records. A new one is random, so that no other process uses it.
+    fn lineage_of(&self, epoch: Epoch) -> u64 {
+        let mut lineage = self.lineage.lock();
+        match *lineage {
+            Some((known, number)) if known == epoch => number,
+            _ => lineage.insert((epoch, RandomState::new().build_hasher().finish())).1,
+        }
     }
 
     /// Returns the view that the cache directory has. Reads it once.
@@ -72,10 +76,14 @@ impl Follower {
         let loader = self.files.loader.offline().filter(|_| !self.files.loader.verifies_all())?;
         let bytes = loader.directory()?.head()?;
         let record = ViewRecord::parse(FieldReader::open(&bytes)?)?;
-        let ago = u64::try_from(time::now_ms().saturating_sub(record.confirmed_ms)).unwrap_or(0);
-        let confirmed = Instant::now().checked_sub(Duration::from_millis(ago));
+        let confirmed = Instant::now().checked_sub(record.age());
+        let lineage = record.lineage;
         match self.build_recorded(&loader, record).await {
-            Ok(view) => Some(ResumedView { view: Arc::new(view?), confirmed }),
+            Ok(view) => {
+                let view = Arc::new(view?);
+                *self.lineage.lock() = Some((view.epoch(), lineage));
+                Some(ResumedView { view, confirmed })
+            }
             Err(error) => {
                 tracing::debug!("the cache directory lacks a file of its view: {error:?}");
                 None
@@ -114,7 +122,7 @@ impl Follower {
     }
 }
 
-async fn load(loader: &FileLoader, file: &RecordedFile) -> Result<LoadedFile, LoadError> {
+pub(super) async fn load(loader: &FileLoader, file: &RecordedFile) -> Result<LoadedFile, LoadError> {
     match (loader.read(&file.listed).await, &file.other) {
         (Err(_), Some(other)) => loader.read(&Listed { version: Some(other.clone()), ..file.listed.clone() }).await,
         (loaded, _) => loaded,
@@ -122,7 +130,7 @@ async fn load(loader: &FileLoader, file: &RecordedFile) -> Result<LoadedFile, Lo
 }
 
 /// Returns the record of a view that was confirmed at this time, in milliseconds since 1970.
-fn record(view: &View, confirmed_ms: i64) -> SealedFields {
+fn record(view: &View, confirmed_ms: i64, interval: Duration, lineage: u64) -> SealedFields {
     let mut files: Vec<&Arc<LtxFile>> = view.files().collect();
     if !files.iter().any(|file| file.number == view.tip().number) {
         files.push(view.tip());
@@ -131,6 +139,7 @@ fn record(view: &View, confirmed_ms: i64) -> SealedFields {
     let stems: Vec<String> = files.iter().map(|file| stem(file.level, file.name)).collect();
     let mut fields = SealedFields::default();
     fields.text(&stems.join("\n")).number(confirmed_ms as u64).number(view.time_ms() as u64);
+    fields.number(u64::try_from(interval.as_millis()).unwrap_or(u64::MAX)).number(lineage);
     put_version(&mut fields, view.witness());
     fields.number(files.len() as u64);
     for file in files {
@@ -153,9 +162,10 @@ fn take_version(fields: &mut FieldReader<'_>) -> Option<Option<Version>> {
 }
 
 impl ViewRecord {
-    fn parse(mut fields: FieldReader<'_>) -> Option<ViewRecord> {
+    pub(super) fn parse(mut fields: FieldReader<'_>) -> Option<ViewRecord> {
         let _stems = fields.text()?;
         let (confirmed_ms, time_ms) = (fields.number()? as i64, fields.number()? as i64);
+        let (interval, lineage) = (Duration::from_millis(fields.number()?), fields.number()?);
         let witness = take_version(&mut fields)?;
         let mut files = Vec::new();
         for _ in 0..fields.number()? {
@@ -165,6 +175,24 @@ impl ViewRecord {
             let (version, other) = (take_version(&mut fields)?, take_version(&mut fields)?);
             files.push(RecordedFile { listed: Listed { level, name, size, version, modified_ms: 0 }, other, checksum });
         }
-        Some(ViewRecord { confirmed_ms, time_ms, witness, files })
+        Some(ViewRecord { confirmed_ms, interval, lineage, time_ms, witness, files })
+    }
+
+    /// Returns the time since the replica confirmed the view, by the clock of this machine.
+    pub(super) fn age(&self) -> Duration {
+        Duration::from_millis(u64::try_from(time::now_ms().saturating_sub(self.confirmed_ms)).unwrap_or(0))
+    }
+
+    /// Returns the last transaction of the view.
+    pub(super) fn end(&self) -> Option<Txid> {
+        self.files.last().map(|last| last.listed.name.max)
+    }
+
+    /// Returns whether a file with this content belongs to the view.
+    pub(super) fn has(&self, file: &LtxFile) -> bool {
+        let same = |own: &RecordedFile| {
+            (own.listed.level, own.listed.name, own.checksum) == (file.level, file.name, file.checksum)
+        };
+        self.files.iter().any(same)
     }
 }

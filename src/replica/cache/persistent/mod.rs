@@ -9,16 +9,19 @@
 //! | `sealed` | files that are written at once |
 //! | `slots` | decoded pages, in a sparse file for each file of the replica |
 //! | `parts` | byte ranges of files: small files, headers, indexes |
+//! | `leader` | which process polls for the others |
 //! | `eviction` | keeps the directory within its bound |
 
 mod eviction;
 mod folder;
+mod leader;
 mod parts;
 mod sealed;
 mod slots;
 #[cfg(all(test, unix))]
 mod tests;
 
+pub(in crate::replica) use leader::Leadership;
 pub(in crate::replica) use sealed::{FieldReader, SealedFields};
 pub(in crate::replica) use slots::{Admission, FileIdentity, SlotFile, StoredForm, stem};
 

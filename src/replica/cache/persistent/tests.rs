@@ -295,13 +295,19 @@ fn what_belongs_to_no_newest_view_is_evicted_first_and_then_the_oldest_pages() {
     let mut head = SealedFields::default();
     head.text(&stem(Level::SNAPSHOT, name(2)));
     directory.set_head(&head);
+    // Another version of the format has its own folder.
+    let other = cache.path().join("litestream-vfs-2").join("replica");
+    std::fs::create_dir_all(&other).expect("a folder");
+    std::fs::write(other.join("pages"), vec![1; 1 << 20]).expect("a file");
     let foreign = cache.dir.path().join("cache").join("mine");
     std::fs::write(&foreign, vec![1; 1 << 20]).expect("a file");
     let megabyte = 1 << 20;
     directory.evict(4 * megabyte);
     assert_eq!(cache.files(".p-").len(), 2, "there is room for both");
+    assert!(other.join("pages").exists());
     directory.evict(megabyte + megabyte / 2);
     let left = cache.files(".p-");
+    assert!(!other.join("pages").exists());
     assert!(left.len() == 1 && left[0].to_string_lossy().contains("9-1-2."), "{left:?}");
     directory.evict(megabyte / 2);
     assert!(directory.held() <= megabyte / 2, "{}", directory.held());

@@ -1,0 +1,46 @@
+//! Which process polls a replica for all processes that share the cache directory.
+//!
+//! The leader holds the lock of a file. The system releases it when the process ends. A leader that is suspended or hangs keeps its lock, so
+//! another process replaces the file: the lock of a file that is no longer there means nothing.
+
+use super::CacheDirectory;
+use super::folder::{Folder, is_removed};
+use std::fs::File;
+use std::io;
+
+/// The file whose lock the leader holds.
+const LEADER: &str = "leader";
+
+/// The file whose lock a process holds while it replaces the other one.
+const SUCCESSION: &str = "succession";
+
+/// The leadership of a process, which ends when this is dropped.
+#[derive(Debug)]
+pub(in crate::replica) struct Leadership(File);
+
+impl Leadership {
+    /// Returns whether no other process has taken over.
+    pub(in crate::replica) fn is_valid(&self) -> bool {
+        !is_removed(&self.0)
+    }
+
+    fn acquire(folder: &Folder) -> io::Result<Option<Leadership>> {
+        let leadership = folder.try_lock(LEADER)?.map(Leadership);
+        Ok(leadership.filter(Leadership::is_valid))
+    }
+}
+
+impl CacheDirectory {
+    /// Returns the leadership if no other process has it.
+    pub(in crate::replica) fn lead(&self) -> Option<Leadership> {
+        Leadership::acquire(&self.folder).ok().flatten()
+    }
+
+    /// Takes the leadership from a process that does not poll any more. `is_idle` is checked again, because another process may have done
+    /// the same.
+    pub(in crate::replica) fn take_over(&self, is_idle: impl Fn() -> bool) -> Option<Leadership> {
+        let _succession = self.folder.try_lock(SUCCESSION).ok().flatten().filter(|_| is_idle())?;
+        self.folder.remove(LEADER).ok()?;
+        self.lead()
+    }
+}
