@@ -11,7 +11,7 @@ use crate::replica::view::View;
 use std::sync::atomic::Ordering;
 use tokio::time::Instant;
 
-/// A record that is older than this many intervals is that of a leader that does not poll any more.
+/// A record that is older than this many intervals is that of a leader that does not poll any more, or not often enough for this process.
 const IDLE_AFTER: u32 = 4;
 
 impl Follower {
@@ -27,9 +27,8 @@ impl Follower {
             return false;
         }
         let read = || ViewRecord::parse(FieldReader::open(&directory.head()?)?);
-        let is_idle = |record: &Option<ViewRecord>| {
-            record.as_ref().is_none_or(|record| record.age() > self.poll_interval().max(record.interval) * IDLE_AFTER)
-        };
+        let patience = self.poll_interval() * IDLE_AFTER;
+        let is_idle = |record: &Option<ViewRecord>| record.as_ref().is_none_or(|record| record.age() > patience);
         let record = read();
         if is_idle(&record) {
             *leadership = directory.take_over(|| is_idle(&read()));

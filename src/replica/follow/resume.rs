@@ -20,6 +20,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
+/// How far in the future a record may be, in milliseconds.
+const CLOCK_TOLERANCE_MS: i64 = 1000;
+
 /// A view that was built from the cache directory, and when the replica last confirmed it.
 #[derive(Clone)]
 pub(super) struct ResumedView {
@@ -30,8 +33,6 @@ pub(super) struct ResumedView {
 /// What the record says about a view.
 pub(super) struct ViewRecord {
     confirmed_ms: i64,
-    /// The interval in which the process that wrote it polls.
-    pub interval: Duration,
     /// The number of the history.
     pub lineage: u64,
     time_ms: i64,
@@ -54,7 +55,7 @@ impl Follower {
         let Some(view) = self.head.view().filter(|view| !view.is_spoiled()) else { return };
         let ago = i64::try_from(at.elapsed().as_millis()).unwrap_or(i64::MAX);
         let lineage = self.lineage_of(view.epoch());
-        directory.set_head(&record(&view, time::now_ms().saturating_sub(ago), self.poll_interval(), lineage));
+        directory.set_head(&record(&view, time::now_ms().saturating_sub(ago), lineage));
     }
 
     /// Returns the number of a history in records. A new one is random, so that no other process uses it.
@@ -130,7 +131,7 @@ pub(super) async fn load(loader: &FileLoader, file: &RecordedFile) -> Result<Loa
 }
 
 /// Returns the record of a view that was confirmed at this time, in milliseconds since 1970.
-fn record(view: &View, confirmed_ms: i64, interval: Duration, lineage: u64) -> SealedFields {
+fn record(view: &View, confirmed_ms: i64, lineage: u64) -> SealedFields {
     let mut files: Vec<&Arc<LtxFile>> = view.files().collect();
     if !files.iter().any(|file| file.number == view.tip().number) {
         files.push(view.tip());
@@ -139,7 +140,7 @@ fn record(view: &View, confirmed_ms: i64, interval: Duration, lineage: u64) -> S
     let stems: Vec<String> = files.iter().map(|file| stem(file.level, file.name)).collect();
     let mut fields = SealedFields::default();
     fields.text(&stems.join("\n")).number(confirmed_ms as u64).number(view.time_ms() as u64);
-    fields.number(u64::try_from(interval.as_millis()).unwrap_or(u64::MAX)).number(lineage);
+    fields.number(lineage);
     put_version(&mut fields, view.witness());
     fields.number(files.len() as u64);
     for file in files {
@@ -165,7 +166,7 @@ impl ViewRecord {
     pub(super) fn parse(mut fields: FieldReader<'_>) -> Option<ViewRecord> {
         let _stems = fields.text()?;
         let (confirmed_ms, time_ms) = (fields.number()? as i64, fields.number()? as i64);
-        let (interval, lineage) = (Duration::from_millis(fields.number()?), fields.number()?);
+        let lineage = fields.number()?;
         let witness = take_version(&mut fields)?;
         let mut files = Vec::new();
         for _ in 0..fields.number()? {
@@ -175,12 +176,16 @@ impl ViewRecord {
             let (version, other) = (take_version(&mut fields)?, take_version(&mut fields)?);
             files.push(RecordedFile { listed: Listed { level, name, size, version, modified_ms: 0 }, other, checksum });
         }
-        Some(ViewRecord { confirmed_ms, interval, lineage, time_ms, witness, files })
+        Some(ViewRecord { confirmed_ms, lineage, time_ms, witness, files })
     }
 
-    /// Returns the time since the replica confirmed the view, by the clock of this machine.
+    /// Returns the time since the replica confirmed the view, by the clock of this machine. If that was set back since, the time is unknown,
+    /// which counts as the longest.
     pub(super) fn age(&self) -> Duration {
-        Duration::from_millis(u64::try_from(time::now_ms().saturating_sub(self.confirmed_ms)).unwrap_or(0))
+        match time::now_ms().saturating_sub(self.confirmed_ms) {
+            ago if ago < -CLOCK_TOLERANCE_MS => Duration::MAX,
+            ago => Duration::from_millis(u64::try_from(ago).unwrap_or(0)),
+        }
     }
 
     /// Returns the last transaction of the view.
