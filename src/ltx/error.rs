@@ -48,6 +48,9 @@ pub enum LtxError {
     /// The index ends before its terminating 0.
     #[error("its page index is truncated")]
     IndexCut,
+    /// A part of the index of a file with every page does not list the pages in order.
+    #[error("its page index does not list every page in order at position {0}")]
+    IndexPart(u64),
     /// The index continues after its terminating 0.
     #[error("its page index has {0} bytes after its end")]
     IndexLeftover(usize),

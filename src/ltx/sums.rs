@@ -3,10 +3,9 @@
 //! The checksum is a CRC, and the CRC of two parts can be computed from theirs. Each page therefore contributes a number that depends only
 //! on its content and on the number of bytes that follow it. After every page was added, in any order, the sum is the checksum.
 
-use super::checksum::{Checksum, CrcShift, FLAG};
-use super::index::AFTER_INDEX;
-use super::page_header::{END_OF_PAGES, PAGE_HEADER};
-use super::{Header, IndexEntry, LtxError, Trailer};
+use super::checksum::CrcShift;
+use super::page_header::PAGE_HEADER;
+use super::{IndexSum, LtxError, Outline};
 
 /// The contribution of a page to the checksum of its file: the CRC of its page header and of its uncompressed content.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -33,99 +32,6 @@ impl PageSum {
     fn short(self) -> u16 {
         let [a, b, c, d] = [0, 16, 32, 48].map(|bits| (self.crc >> bits) as u16);
         (a ^ b ^ c ^ d).max(1)
-    }
-}
-
-/// The position of each page in the sequence of pages of a file, as runs of consecutive page numbers.
-#[derive(Debug, Default)]
-struct Positions {
-    /// The first page of each run, and its position.
-    runs: Vec<(u32, u32)>,
-    last: u32,
-    count: u32,
-}
-
-/// The maximum number of runs, which limits the memory. Files with more runs have several gigabytes and are not verified.
-const MAX_RUNS: usize = 1 << 18;
-
-impl Positions {
-    fn push(&mut self, pgno: u32) {
-        let continues = self.count > 0 && pgno == self.last.wrapping_add(1);
-        if !continues && self.runs.len() <= MAX_RUNS {
-            self.runs.push((pgno, self.count));
-        }
-        (self.last, self.count) = (pgno, self.count + 1);
-    }
-
-    fn of(&self, pgno: u32) -> Option<u32> {
-        let run = self.runs.partition_point(|(first, _)| *first <= pgno).checked_sub(1)?;
-        let (first, position) = self.runs[run];
-        let end = self.runs.get(run + 1).map_or(self.count, |(_, next)| *next);
-        Some(position + (pgno - first)).filter(|position| *position < end)
-    }
-
-    fn are_known(&self) -> bool {
-        self.runs.len() <= MAX_RUNS
-    }
-}
-
-/// Everything that the checksum of a file covers except its pages, and the position of each page.
-#[derive(Debug)]
-pub struct Outline {
-    /// CRC of the header.
-    header: u64,
-    /// CRC and length of everything after the pages.
-    after_pages: (u64, u64),
-    /// The checksum in the trailer.
-    stored: u64,
-    positions: Positions,
-}
-
-impl Outline {
-    /// Checks the file, given the CRC of all its pages and the number of bytes it covers.
-    fn check(&self, pages: u64, length: u64) -> Result<(), LtxError> {
-        let (after_pages, rest) = self.after_pages;
-        let after_header = CrcShift::by(rest).apply(pages) ^ after_pages;
-        let computed = (CrcShift::by(length + rest).apply(self.header) ^ after_header) | FLAG;
-        if computed == self.stored { Ok(()) } else { Err(LtxError::FileChecksum { stored: self.stored, computed }) }
-    }
-}
-
-/// Builds an [`Outline`] from the header, the index and the trailer of a file, in this order.
-#[derive(Debug)]
-pub struct OutlineReader {
-    header: u64,
-    after_pages: Checksum,
-    length: u64,
-    positions: Positions,
-}
-
-impl OutlineReader {
-    /// Starts with the header, which is the first [`Header::SIZE`] bytes of `file`.
-    pub fn new(file: &[u8]) -> Result<OutlineReader, LtxError> {
-        let bytes = file.get(..Header::SIZE).ok_or(LtxError::TooShort(file.len() as u64))?;
-        let mut header = Checksum::new();
-        header.update(bytes);
-        let (header, after_pages) = (header.crc(), Checksum::new());
-        let mut reader = OutlineReader { header, after_pages, length: 0, positions: Positions::default() };
-        reader.index(&END_OF_PAGES, &[]);
-        Ok(reader)
-    }
-
-    /// Adds the next bytes of the index, and the entries that end in them.
-    pub fn index(&mut self, bytes: &[u8], entries: &[IndexEntry]) {
-        self.after_pages.update(bytes);
-        self.length += bytes.len() as u64;
-        entries.iter().for_each(|entry| self.positions.push(entry.pgno));
-    }
-
-    /// Ends with the part after the index: the length of the index, and the trailer. `tail` is the end of the file.
-    pub fn finish(mut self, tail: &[u8]) -> Result<Outline, LtxError> {
-        let tail = tail.last_chunk::<AFTER_INDEX>().ok_or(LtxError::TooShort(tail.len() as u64))?;
-        let (covered, trailer) = (&tail[..AFTER_INDEX - 8], Trailer::parse(&tail[8..])?);
-        self.index(covered, &[]);
-        let after_pages = (self.after_pages.crc(), self.length);
-        Ok(Outline { header: self.header, after_pages, stored: trailer.file_checksum, positions: self.positions })
     }
 }
 
@@ -174,7 +80,7 @@ impl FileSums {
         if !self.outline.positions.are_known() {
             return Ok(());
         }
-        let before = self.read;
+        let was_complete = self.is_complete();
         let mut run = PageRun::default();
         for (pgno, sum) in pages {
             let Some(position) = self.outline.positions.of(*pgno) else { continue };
@@ -197,8 +103,38 @@ impl FileSums {
             run.add(position, sum);
         }
         self.add_run(run);
-        match (self.missing(), self.length) {
-            (Some(0), Some(length)) if self.read > before => {
+        self.check_once_complete(was_complete)
+    }
+
+    /// Adds bytes of the index that were not added before. `at` is their position in the index.
+    ///
+    /// Returns an error if everything is read now and the checksum of the file does not match.
+    pub fn add_index(&mut self, at: u64, bytes: &[u8]) -> Result<(), LtxError> {
+        let was_complete = self.is_complete();
+        if self.outline.index.missing > 0 {
+            self.outline.index.add(at, bytes);
+        }
+        self.check_once_complete(was_complete)
+    }
+
+    /// Takes the sum of the index if it is complete, unless all parts were added already. Returns an error as
+    /// [`FileSums::add_index`] does.
+    pub fn set_index(&mut self, index: IndexSum) -> Result<(), LtxError> {
+        let was_complete = self.is_complete();
+        if self.outline.index.missing > 0 && index.missing == 0 && index.length == self.outline.index.length {
+            self.outline.index = index;
+        }
+        self.check_once_complete(was_complete)
+    }
+
+    /// Returns whether everything that the checksum covers was read.
+    pub fn is_complete(&self) -> bool {
+        self.missing() == Some(0) && self.outline.index.missing == 0
+    }
+
+    fn check_once_complete(&self, was_complete: bool) -> Result<(), LtxError> {
+        match self.length {
+            Some(length) if !was_complete && self.is_complete() => {
                 self.outline.check(self.sum, u64::from(length) * u64::from(self.pages()))
             }
             _ => Ok(()),

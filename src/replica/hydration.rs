@@ -120,7 +120,7 @@ impl Hydration {
             if pgno.is_multiple_of(BATCH as u32) {
                 tokio::task::yield_now().await;
             }
-            let is_new = view.locate(pgno).is_some_and(|extent| !complete.contains(&extent.file.number));
+            let is_new = view.file_of(pgno).is_some_and(|file| !complete.contains(&file.number));
             if is_new && !self.fetcher.is_kept(view, pgno) {
                 missing.push(pgno);
             }

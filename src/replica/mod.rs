@@ -181,7 +181,7 @@ impl Replica {
 
     /// How a page that is not in the cache arrives.
     fn arrival(&self, view: &View, pgno: u32) -> Arrival {
-        let in_memory = view.locate(pgno).is_none_or(|extent| extent.file.body.is_some());
+        let in_memory = view.file_of(pgno).is_none_or(|file| file.body.is_some());
         if in_memory || self.fetcher.is_in_flight(view, pgno) { Arrival::Prefetched } else { Arrival::OnDemand }
     }
 }

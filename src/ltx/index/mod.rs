@@ -1,6 +1,9 @@
 //! The page index: the position of each page in the file.
 
+mod snapshot;
 mod varint;
+
+pub use snapshot::{EntryBounds, IndexMark, IndexPart, SnapshotIndex};
 
 use super::page_header::{END_OF_PAGES, PAGE_HEADER};
 use super::{Header, LtxError, Trailer};

@@ -41,6 +41,11 @@ fn take_long_number(bytes: &mut &[u8]) -> Result<u64, LtxError> {
     Err(if bytes.len() < MAX_LENGTH { LtxError::IndexCut } else { LtxError::IndexNumber })
 }
 
+/// Returns how many bytes the shortest form of a number has.
+pub(super) fn number_length(number: u64) -> u64 {
+    u64::from(64 - (number | 1).leading_zeros()).div_ceil(7)
+}
+
 /// Appends a number.
 pub(super) fn put_number(mut number: u64, file: &mut Vec<u8>) {
     while number >= 0x80 {
@@ -61,6 +66,7 @@ mod tests {
         for number in numbers {
             let mut bytes = Vec::new();
             put_number(number, &mut bytes);
+            assert_eq!(number_length(number), bytes.len() as u64);
             for length in 0..bytes.len() {
                 assert_eq!(take_number(&mut &bytes[..length]), Err(LtxError::IndexCut));
             }

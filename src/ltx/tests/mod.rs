@@ -3,6 +3,7 @@
 mod damage;
 mod golden;
 mod round_trip;
+mod snapshot_index;
 mod sums;
 
 use super::*;

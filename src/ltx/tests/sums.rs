@@ -110,3 +110,54 @@ fn a_flipped_bit_outside_the_pages_is_detected() {
         assert!(matches!(file.add(&sums), Err(LtxError::FileChecksum { .. })), "byte {at}");
     }
 }
+
+proptest! {
+    /// The index of a file with every page can be added in parts, before, between and after the pages.
+    #[test]
+    fn the_order_of_pages_and_parts_of_the_index_does_not_matter(
+        pages in 1u32..60,
+        cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..6),
+        keys in prop::collection::vec(any::<u32>(), 70),
+        wrong in prop::option::of(any::<prop::sample::Index>()),
+        whole: bool,
+    ) {
+        let mut encoder = Encoder::new(header(512, pages, 1, 3), Form::Block);
+        (1..=pages).for_each(|pgno| encoder.page(pgno, &[pgno as u8; 512]));
+        let bytes = encoder.finish();
+        let range = index_range(bytes.len() as u64, &bytes).expect("an index");
+        let shape = SnapshotIndex::new(&header(512, pages, 1, 3), &range).expect("a file with every page");
+        let mut index = bytes[range.start as usize..range.end as usize].to_vec();
+        let (complete, sums) = outline(&bytes);
+        let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(index.len())).chain([0, index.len()]).collect();
+        cuts.sort_unstable();
+        cuts.dedup();
+        if let Some(at) = wrong {
+            let at = at.index(index.len());
+            index[at] ^= 1;
+        }
+        enum Added {
+            Page(usize),
+            Index(usize),
+        }
+        let mut order: Vec<Added> = (0..sums.len()).map(Added::Page).chain((1..cuts.len()).map(Added::Index)).collect();
+        order.sort_by_key(|added| match added {
+            Added::Page(at) => keys[*at],
+            Added::Index(at) => keys[60 + at],
+        });
+        let outline = Outline::of_snapshot(&bytes, &shape, &bytes).expect("an outline");
+        let (mut file, mut result) = (FileSums::new(outline), Ok(()));
+        if whole {
+            // The parts are ignored then.
+            prop_assert_eq!(file.set_index(complete.index()), Ok(()));
+        }
+        for added in order {
+            prop_assert_eq!(&result, &Ok(()));
+            result = match added {
+                Added::Page(at) => file.add(&sums[at..at + 1]),
+                Added::Index(at) => file.add_index(cuts[at - 1] as u64, &index[cuts[at - 1]..cuts[at]]),
+            };
+        }
+        prop_assert!(file.is_complete());
+        prop_assert_eq!(result.is_err(), wrong.is_some() && !whole);
+    }
+}

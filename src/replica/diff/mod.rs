@@ -1,6 +1,6 @@
 //! The pages that differ between two states, by table and index.
 //!
-//! Pages that both states have at the same position in the same file are equal. Of the others, the indexes of the files
+//! Pages that both states have in the same file are equal. Of the others, the indexes of the files
 //! between the two states show which were written. The contents of those are compared, because a write can leave a page
 //! as it was. Each page that differs is counted for the b-tree to which it belongs, in both states: a page that moved
 //! from one table to another counts for both.
@@ -69,10 +69,9 @@ impl Diff {
 
     /// Returns the pages whose bytes differ between two views, and those that only one of them has.
     async fn differing_pages(&self, one: &Arc<View>, other: &Arc<View>) -> Result<BTreeSet<u32>, Error> {
-        let position = |view: &View, pgno| view.locate(pgno).map(|extent| (extent.file.number, extent.offset));
+        let file = |view: &View, pgno| view.file_of(pgno).map(|file| file.number);
         let last = one.commit().max(other.commit());
-        let mut candidates: Vec<u32> =
-            (1..=last).filter(|pgno| position(one, *pgno) != position(other, *pgno)).collect();
+        let mut candidates: Vec<u32> = (1..=last).filter(|pgno| file(one, *pgno) != file(other, *pgno)).collect();
         if one.page_size() != other.page_size() {
             return Ok(candidates.into_iter().collect());
         }
@@ -104,6 +103,8 @@ impl Diff {
             return Ok(None);
         }
         match build::read_all(&self.files.loader, &steps).await {
+            // The index of a very large file is not read for this.
+            Ok(loaded) if loaded.iter().any(|loaded| loaded.deferred_index.is_some()) => Ok(None),
             Ok(loaded) => {
                 let entries = loaded.iter().flat_map(|loaded| &loaded.entries);
                 Ok(Some(entries.map(|entry| entry.pgno).collect()))

@@ -37,10 +37,10 @@ impl Fetcher {
                     return;
                 }
             }
-            let (Some(there), Some(here)) = (now.locate(pgno), before.locate(pgno)) else { continue };
-            if there.file.number != here.file.number && there.file.name.max <= until {
+            let (Some(there), Some(here)) = (now.file_of(pgno), before.file_of(pgno)) else { continue };
+            if there.number != here.number && there.name.max <= until {
                 let key = |file| PageKey { file, pgno };
-                self.cache.carry(key(here.file.number), key(there.file.number));
+                self.cache.carry(key(here.number), key(there.number));
             }
         }
     }

@@ -19,10 +19,17 @@ impl Fetcher {
     /// Adds pages to the checksum of their file. If that shows that these pages or earlier ones are wrong, all pages of the
     /// file leave the cache.
     pub(super) fn add_sums(self: &Arc<Self>, file: &Arc<LtxFile>, sums: &[(u32, PageSum)]) -> Result<(), FetchError> {
-        match file.integrity.add(sums) {
-            IntegrityVerdict::Spoiled(_) => {}
-            IntegrityVerdict::NearlyWhole => self.spawn(self.clone().fetch_rest(file.clone())),
-            IntegrityVerdict::Sound => {}
+        self.handle_verdict(file, file.integrity.add(sums))
+    }
+
+    /// Handles the result of adding pages or parts of the index to the checksum of their file.
+    pub(super) fn handle_verdict(
+        self: &Arc<Self>,
+        file: &Arc<LtxFile>,
+        verdict: IntegrityVerdict,
+    ) -> Result<(), FetchError> {
+        if verdict == IntegrityVerdict::NearlyWhole {
+            self.spawn(self.clone().fetch_rest(file.clone()));
         }
         let Some(cause) = file.integrity.spoiled() else { return Ok(()) };
         self.cache.forget(file.number);

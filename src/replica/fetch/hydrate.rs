@@ -24,9 +24,8 @@ impl Fetcher {
     /// Returns whether a page can be read without the store after a restart: it is in the cache directory, or in a file that is kept there
     /// as a whole.
     pub(in crate::replica) fn is_kept(&self, view: &View, pgno: u32) -> bool {
-        view.locate(pgno).is_none_or(|extent| {
-            extent.file.body.is_some() || self.cache.is_kept(PageKey { file: extent.file.number, pgno })
-        })
+        view.file_of(pgno)
+            .is_none_or(|file| file.body.is_some() || self.cache.is_kept(PageKey { file: file.number, pgno }))
     }
 
     /// Fetches pages of a view into the cache directory, with one request at a time, between those of readers. Returns how many were fetched:
@@ -34,6 +33,7 @@ impl Fetcher {
     pub(in crate::replica) async fn hydrate(self: &Arc<Self>, view: &View, pages: &[u32]) -> Result<u32, FetchError> {
         let mut kept = 0;
         self.runtime.get_or_init(Handle::current);
+        self.read_index_of(view, pages).await?;
         let (least, most) = REQUEST;
         for run in run::join(view, pages, self.pace.max_gap(), self.round_trip_bytes().clamp(least, most)) {
             self.yield_to_readers().await;
@@ -50,7 +50,7 @@ impl Fetcher {
     }
 
     async fn hydrate_run(self: &Arc<Self>, run: &FetchRun) -> Result<u32, FetchError> {
-        let bytes = request::fetch(&*self.store, &self.pace, run).await?;
+        let bytes = request::fetch(&*self.store, &self.pace, &run.file, run.start()..run.end()).await?;
         let mut sums = Vec::with_capacity(run.frames.len());
         for frame in &run.frames {
             let range = (frame.offset - run.start()) as usize..(frame.end() - run.start()) as usize;

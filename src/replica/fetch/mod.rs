@@ -8,6 +8,7 @@
 //! | `page` | the page that a reader waits for |
 //! | `speculation` | pages that may be read soon |
 //! | `run` | which bytes one request reads |
+//! | `index` | the parts of an index that say where pages are |
 //! | `in_flight` | requests that have not finished |
 //! | `request` | one request to the store, and its hedge |
 //! | `decode` | from the bytes of a response to pages in the cache |
@@ -19,6 +20,7 @@ mod carry;
 mod decode;
 mod hydrate;
 mod in_flight;
+mod index;
 mod pace;
 mod page;
 mod request;
@@ -35,6 +37,7 @@ use crate::replica::cache::{CacheLimits, Page, PageCache, PageKey};
 use crate::replica::view::View;
 use crate::store::Store;
 use in_flight::InFlight;
+use index::IndexRequests;
 use pace::Pace;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
@@ -52,6 +55,7 @@ pub(super) struct Fetcher {
     store: Arc<dyn Store>,
     cache: PageCache,
     in_flight: Mutex<InFlight>,
+    index_requests: Mutex<IndexRequests>,
     permits: Semaphore,
     speculative_permits: Semaphore,
     pace: Pace,
@@ -83,6 +87,7 @@ impl Fetcher {
             store,
             cache: PageCache::new(cache, directory),
             in_flight: Mutex::default(),
+            index_requests: Mutex::default(),
             permits: Semaphore::new(MAX_REQUESTS),
             speculative_permits: Semaphore::new(MAX_SPECULATIVE_REQUESTS),
             pace: Pace::new(),
@@ -120,14 +125,14 @@ impl Fetcher {
 
     /// Returns true if the view has the page and reading it takes a request.
     pub(super) fn is_missing(&self, view: &View, pgno: u32) -> bool {
-        view.locate(pgno).is_some_and(|extent| {
-            extent.file.body.is_none() && !self.cache.contains(PageKey { file: extent.file.number, pgno })
-        })
+        view.file_of(pgno)
+            .is_some_and(|file| file.body.is_none() && !self.cache.contains(PageKey { file: file.number, pgno }))
     }
 
-    /// Returns true if a request for the page is in flight.
+    /// Returns true if a request for the page is in flight, or one for the index that may say where it is.
     pub(super) fn is_in_flight(&self, view: &View, pgno: u32) -> bool {
         key(view, pgno).is_some_and(|key| self.in_flight.lock().contains_key(&key))
+            || view.is_unlocated(pgno) && !self.index_requests.lock().is_empty()
     }
 
     /// Returns the number of pages in flight.
@@ -145,5 +150,5 @@ impl Fetcher {
 }
 
 fn key(view: &View, pgno: u32) -> Option<PageKey> {
-    Some(PageKey { file: view.locate(pgno)?.file.number, pgno })
+    Some(PageKey { file: view.file_of(pgno)?.number, pgno })
 }

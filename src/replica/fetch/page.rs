@@ -24,12 +24,15 @@ impl Fetcher {
         free: &FreeList,
     ) -> Result<Option<Page>, FetchError> {
         self.runtime.get_or_init(Handle::current);
-        let Some(extent) = view.locate(pgno) else { return Ok(None) };
-        if extent.file.body.is_some() {
-            return self.page_in_memory(view, pgno, &extent).map(Some);
+        let Some(file) = view.file_of(pgno) else { return Ok(None) };
+        if let Some(cause) = file.integrity.spoiled().filter(|_| file.body.is_none()) {
+            return Err(request::spoiled(&*self.store, file, cause));
         }
-        if let Some(cause) = extent.file.integrity.spoiled() {
-            return Err(request::spoiled(&*self.store, extent.file, cause));
+        self.read_index_of(view, &[pgno]).await?;
+        let unlocated = || FetchError::Other(Error::internal("the index says nothing about a page"));
+        let extent = view.locate(pgno).ok_or_else(unlocated)?;
+        if file.body.is_some() {
+            return self.page_in_memory(view, pgno, &extent).map(Some);
         }
         let mut is_retry = false;
         for _ in 0..MAX_ATTEMPTS {
@@ -58,7 +61,7 @@ impl Fetcher {
         let fetched = result?;
         match fetched.pages.iter().find(|fetched| fetched.pgno == pgno).map(|fetched| fetched.page.clone()) {
             Some(Ok(page)) => Ok(page),
-            Some(Err(cause)) => Err(request::damaged(&*self.store, &fetched.run, cause)),
+            Some(Err(cause)) => Err(request::damaged(&*self.store, &fetched.run.file, cause)),
             None => self
                 .cache
                 .get(PageKey { file: fetched.run.file.number, pgno })
@@ -99,7 +102,7 @@ impl Fetcher {
         let run = FetchRun::new(view, extent.file, vec![frame]);
         let bytes = run.file.body.as_deref().and_then(|body| body.get(frame.offset as usize..frame.end() as usize));
         let page = self.decode(bytes.unwrap_or_default(), pgno, run.page_size, 0).map(|(page, _)| page);
-        let page = page.map_err(|cause| request::damaged(&*self.store, &run, cause))?;
+        let page = page.map_err(|cause| request::damaged(&*self.store, &run.file, cause))?;
         self.cache.insert(run.key(&frame), page.clone());
         Ok(page)
     }

@@ -1,21 +1,26 @@
-//! One request for a run of pages, sent a second time if the first takes much longer than usual.
+//! One request for a range of a file, sent a second time if the first takes much longer than usual.
 
 use crate::error::{Error, ErrorKind};
 use crate::ltx;
 use crate::replica::fetch::FetchError;
 use crate::replica::fetch::pace::Pace;
-use crate::replica::fetch::run::FetchRun;
 use crate::replica::files::loader::{LoadError, display_name};
 use crate::replica::files::ltx_file::LtxFile;
 use crate::store::{self, Chunk, Store, StoreErrorKind};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Either, select};
+use std::ops::Range;
 use tokio::time::{Instant, sleep};
 
-/// Reads the bytes of a run.
-pub(super) async fn fetch(store: &dyn Store, pace: &Pace, run: &FetchRun) -> Result<Bytes, FetchError> {
-    match read_hedged(store, pace, run).await {
+/// Reads a range of a file.
+pub(super) async fn fetch(
+    store: &dyn Store,
+    pace: &Pace,
+    file: &LtxFile,
+    range: Range<u64>,
+) -> Result<Bytes, FetchError> {
+    match read_hedged(store, pace, file, range).await {
         Ok(chunk) => Ok(chunk.bytes),
         Err(error) => match error.into() {
             LoadError::Moved => Err(FetchError::Moved),
@@ -24,9 +29,9 @@ pub(super) async fn fetch(store: &dyn Store, pace: &Pace, run: &FetchRun) -> Res
     }
 }
 
-/// Returns the error for a page that cannot be decoded.
-pub(super) fn damaged(store: &dyn Store, run: &FetchRun, cause: ltx::LtxError) -> FetchError {
-    FetchError::Damaged(Error::damaged(display_name(store, run.file.level, run.file.name), cause))
+/// Returns the error for a page that cannot be decoded, or not be found in the index.
+pub(super) fn damaged(store: &dyn Store, file: &LtxFile, cause: ltx::LtxError) -> FetchError {
+    FetchError::Damaged(Error::damaged(display_name(store, file.level, file.name), cause))
 }
 
 /// Returns the error for a file whose checksum does not match the pages that were read.
@@ -41,26 +46,30 @@ pub(super) fn spoiled(store: &dyn Store, file: &LtxFile, cause: &ltx::LtxError) 
 
 type RangeResponse = Result<Chunk, store::StoreError>;
 
-/// Reads a run, and sends a second request if the first is much slower than expected.
-async fn read_hedged(store: &dyn Store, pace: &Pace, run: &FetchRun) -> RangeResponse {
-    let first = read(store, pace, run);
-    let Some(delay) = pace.hedge_delay(run.len()) else { return first.await };
+/// Reads a range, and sends a second request if the first is much slower than expected.
+async fn read_hedged(store: &dyn Store, pace: &Pace, file: &LtxFile, range: Range<u64>) -> RangeResponse {
+    let first = read(store, pace, file, range.clone());
+    let Some(delay) = pace.hedge_delay(range.end - range.start) else { return first.await };
     match select(first, sleep(delay).boxed()).await {
         Either::Left((response, _)) => response,
         Either::Right((_, first)) => {
             pace.count_hedge();
-            first_response(first, read(store, pace, run)).await
+            first_response(first, read(store, pace, file, range)).await
         }
     }
 }
 
-fn read<'a>(store: &'a dyn Store, pace: &'a Pace, run: &'a FetchRun) -> BoxFuture<'a, RangeResponse> {
+fn read<'a>(
+    store: &'a dyn Store,
+    pace: &'a Pace,
+    file: &'a LtxFile,
+    range: Range<u64>,
+) -> BoxFuture<'a, RangeResponse> {
     let request = async move {
-        let started = Instant::now();
-        let file = &run.file;
-        let response = store.read(file.level, file.name, run.start()..run.end(), Some(&file.version)).await;
+        let (started, length) = (Instant::now(), range.end - range.start);
+        let response = store.read(file.level, file.name, range, Some(&file.version)).await;
         if response.is_ok() {
-            pace.observe(run.len(), started.elapsed());
+            pace.observe(length, started.elapsed());
         }
         response
     };

@@ -101,7 +101,8 @@ pub(super) fn around(
 }
 
 /// Joins pages into runs, over gaps of up to `max_gap` bytes and to at most `max_request` bytes each. The runs are in the
-/// order in which `pages` contains the first page of each. Pages whose file is in memory are left out.
+/// order in which `pages` contains the first page of each. Pages whose file is in memory are left out, and those of which
+/// the index has not been read.
 pub(super) fn join(view: &View, pages: &[u32], max_gap: u64, max_request: u64) -> Vec<FetchRun> {
     let mut extents: Vec<(usize, u32, Extent<'_>)> = Vec::with_capacity(pages.len());
     for (position, pgno) in pages.iter().enumerate() {

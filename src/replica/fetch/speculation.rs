@@ -75,15 +75,42 @@ impl Fetcher {
     /// `free` are not fetched along with them.
     pub(in crate::replica) fn speculate(
         self: &Arc<Self>,
-        view: &View,
+        view: &Arc<View>,
         pages: &[u32],
         token: &SpeculationToken,
-        free: &FreeList,
+        free: &Arc<FreeList>,
     ) {
         let Some(runtime) = self.runtime.get() else { return };
         for run in self.plan_runs(view, pages, free) {
             let pending = PendingPages::new(self, run.frames.len());
             runtime.spawn(self.clone().fetch_run(run, pending, Arc::downgrade(token)));
+        }
+        if view.base().is_none() {
+            return;
+        }
+        let unlocated: Vec<u32> = pages.iter().copied().filter(|pgno| view.is_unlocated(*pgno)).collect();
+        if !unlocated.is_empty() {
+            let pending = PendingPages::new(self, unlocated.len());
+            let (view, token, free) = (view.clone(), Arc::downgrade(token), free.clone());
+            runtime.spawn(self.clone().speculate_unlocated(view, unlocated, pending, token, free));
+        }
+        self.read_index_ahead(view, pages);
+    }
+
+    /// Reads the index of pages, then requests them.
+    async fn speculate_unlocated(
+        self: Arc<Self>,
+        view: Arc<View>,
+        pages: Vec<u32>,
+        pending: PendingPages,
+        token: Weak<()>,
+        free: Arc<FreeList>,
+    ) {
+        let located = self.read_index_of(&view, &pages).await;
+        drop(pending);
+        // Errors are ignored: a reader that needs one of the pages requests it again.
+        if let (Ok(()), Some(token)) = (located, token.upgrade()) {
+            self.speculate(&view, &pages, &token, &free);
         }
     }
 
@@ -91,6 +118,9 @@ impl Fetcher {
     pub(in crate::replica) async fn fetch_missing(self: &Arc<Self>, view: &View, pages: &[u32], free: &FreeList) {
         let token = SpeculationToken::default();
         let missing: Vec<u32> = pages.iter().copied().filter(|pgno| self.is_missing(view, *pgno)).collect();
+        self.read_index_ahead(view, &missing);
+        // Errors are ignored: a reader that needs one of the pages requests it again.
+        let _ = self.read_index_of(view, &missing).await;
         let runs = self.plan_runs(view, &missing, free);
         let requests = runs.into_iter().map(|run| {
             let pending = PendingPages::new(self, run.frames.len());
@@ -101,7 +131,9 @@ impl Fetcher {
 
     /// Returns how many bytes the requests for some pages read.
     pub(in crate::replica) fn request_bytes(&self, view: &View, pages: &[u32], free: &FreeList) -> u64 {
-        run::total(&self.plan_runs(view, pages, free))
+        let unlocated = pages.iter().filter(|pgno| view.is_unlocated(**pgno));
+        let estimated: u64 = unlocated.filter_map(|pgno| view.frame_size(*pgno)).map(u64::from).sum();
+        run::total(&self.plan_runs(view, pages, free)) + estimated
     }
 
     /// Joins pages into requests. A request also takes pages between those, if the cache keeps them at little cost.

@@ -6,7 +6,7 @@
 //! the first fetch.
 
 use crate::lock::Mutex;
-use crate::ltx::{self, FileSums, Outline, PageSum};
+use crate::ltx::{self, FileSums, IndexSum, Outline, PageSum};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
@@ -44,39 +44,66 @@ pub(in crate::replica) enum IntegrityVerdict {
 }
 
 impl Integrity {
-    /// Starts the sum of the file's pages, unless it was started before.
+    /// Starts the sum of the file's pages, unless it was started before. Then only the sum of the index is taken.
     pub(in crate::replica) fn track(&self, outline: Outline) {
-        self.sums.lock().get_or_insert_with(|| FileSums::new(outline));
+        let mut sums = self.sums.lock();
+        match &mut *sums {
+            Some(sums) => drop(self.note(sums, |sums| sums.set_index(outline.index()))),
+            None => *sums = Some(FileSums::new(outline)),
+        }
     }
 
     /// Adds fetched pages to the sum.
     pub(in crate::replica) fn add(&self, pages: &[(u32, PageSum)]) -> IntegrityVerdict {
-        match self.add_to_sum(pages) {
+        self.verdict(self.note_tracked(|sums| sums.add(pages)))
+    }
+
+    /// Adds a page from the cache directory to the sum. Returns whether pages of the file may be used.
+    pub(in crate::replica) fn admits(&self, pgno: u32, sum: PageSum) -> bool {
+        self.spoiled().is_none() && self.note_tracked(|sums| sums.add(&[(pgno, sum)])).is_ok()
+    }
+
+    /// Adds bytes of the index that were not added before. `at` is their position in the index.
+    pub(in crate::replica) fn add_index(&self, at: u64, bytes: &[u8]) -> IntegrityVerdict {
+        self.verdict(self.note_tracked(|sums| sums.add_index(at, bytes)))
+    }
+
+    /// Takes the sum of the whole index.
+    pub(in crate::replica) fn set_index(&self, index: IndexSum) -> IntegrityVerdict {
+        self.verdict(self.note_tracked(|sums| sums.set_index(index)))
+    }
+
+    fn verdict(&self, noted: Result<bool, ltx::LtxError>) -> IntegrityVerdict {
+        match noted {
             Err(cause) => IntegrityVerdict::Spoiled(cause),
             Ok(true) if !self.completing.swap(true, Ordering::Relaxed) => IntegrityVerdict::NearlyWhole,
             Ok(_) => IntegrityVerdict::Sound,
         }
     }
 
-    /// Adds a page from the cache directory to the sum. Returns whether pages of the file may be used.
-    pub(in crate::replica) fn admits(&self, pgno: u32, sum: PageSum) -> bool {
-        self.spoiled().is_none() && self.add_to_sum(&[(pgno, sum)]).is_ok()
+    fn note_tracked(
+        &self,
+        add: impl FnOnce(&mut FileSums) -> Result<(), ltx::LtxError>,
+    ) -> Result<bool, ltx::LtxError> {
+        self.sums.lock().as_mut().map_or(Ok(false), |sums| self.note(sums, add))
     }
 
-    /// Adds pages to the sum. Returns whether only few pages are missing.
-    fn add_to_sum(&self, pages: &[(u32, PageSum)]) -> Result<bool, ltx::LtxError> {
-        let mut sums = self.sums.lock();
-        let Some(sums) = sums.as_mut() else { return Ok(false) };
-        let before = sums.missing();
-        if let Err(cause) = sums.add(pages) {
+    /// Adds something to the sum, and compares it once it is complete. Returns whether only few pages are missing.
+    fn note(
+        &self,
+        sums: &mut FileSums,
+        add: impl FnOnce(&mut FileSums) -> Result<(), ltx::LtxError>,
+    ) -> Result<bool, ltx::LtxError> {
+        let was_complete = sums.is_complete();
+        if let Err(cause) = add(sums) {
             return Err(self.spoil(cause).clone());
         }
-        let missing = sums.missing();
-        if missing == Some(0) && before != Some(0) {
+        if sums.is_complete() && !was_complete {
             // A doubted file stays doubted until it is read whole.
             let _ = self.state.compare_exchange(UNKNOWN, VERIFIED, Ordering::Relaxed, Ordering::Relaxed);
         }
-        Ok(!self.is_verified() && missing.is_some_and(|missing| missing > 0 && missing <= sums.pages() / NEARLY_ALL))
+        let is_nearly_whole = sums.missing().is_some_and(|missing| missing <= sums.pages() / NEARLY_ALL);
+        Ok(is_nearly_whole && !sums.is_complete() && !self.is_verified())
     }
 
     /// Returns whether a page has been added to the sum.

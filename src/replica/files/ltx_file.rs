@@ -2,9 +2,10 @@
 //! around them.
 
 use crate::lock::Mutex;
-use crate::ltx::{FileName, Header, IndexEntry, Level};
+use crate::ltx::{FileName, Header, IndexEntry, Level, LtxError, Txid};
 use crate::replica::cache::persistent::SlotFile;
-use crate::replica::files::integrity::Integrity;
+use crate::replica::files::integrity::{Integrity, IntegrityVerdict};
+use crate::replica::files::partial_index::PartialIndex;
 use crate::store::{Listed, Version};
 use bytes::Bytes;
 use std::ops::Range;
@@ -33,6 +34,8 @@ pub(in crate::replica) struct LtxFile {
     pub integrity: Arc<Integrity>,
     /// Keeps the pages of the file in the cache directory accessible, if there is one.
     pub slots: Option<Arc<SlotFile>>,
+    /// The index, if it is read in parts when they are needed.
+    pub partial_index: Option<Arc<PartialIndex>>,
 }
 
 impl LtxFile {
@@ -54,6 +57,29 @@ impl LtxFile {
         Listed { level: self.level, name: self.name, size: self.size, version: Some(version), modified_ms: 0 }
     }
 
+    /// Returns the index, if it can be read in parts.
+    pub(in crate::replica) fn readable_index(&self) -> Option<&PartialIndex> {
+        self.partial_index.as_deref().filter(|index| index.is_trusted())
+    }
+
+    /// Adds blocks of the index, see [`PartialIndex::add`].
+    pub(in crate::replica) fn add_index_blocks(
+        &self,
+        blocks: Range<u64>,
+        bytes: &[u8],
+        offset: u64,
+    ) -> Result<IntegrityVerdict, LtxError> {
+        let Some(index) = &self.partial_index else { return Ok(IntegrityVerdict::Sound) };
+        let mut verdict = IntegrityVerdict::Sound;
+        for known in index.add(blocks, bytes, offset)? {
+            match self.integrity.add_index(known.at, &bytes[known.range]) {
+                IntegrityVerdict::Sound => {}
+                other => verdict = other,
+            }
+        }
+        Ok(verdict)
+    }
+
     /// Returns how many bytes of the file are kept in memory.
     pub(in crate::replica) fn held(&self) -> u64 {
         self.body.as_ref().map_or(0, |body| body.len() as u64)
@@ -63,8 +89,10 @@ impl LtxFile {
 /// A file with its index, ready to be applied to a view.
 pub(in crate::replica) struct LoadedFile {
     pub file: Arc<LtxFile>,
-    /// The index. If reading it was deferred, only the entries whose frames have been fetched.
+    /// The index. If reading it was deferred, or if it is read in parts, only the entries whose frames have been fetched.
     pub entries: Vec<IndexEntry>,
+    /// Whether the file contains every page, and its [`LtxFile::partial_index`] has those that `entries` has not.
+    pub is_partial: bool,
     /// The byte range of the index, if that is too large to be in memory at once and has not been read yet.
     pub deferred_index: Option<Range<u64>>,
     /// The parts that were fetched to read the header and the index: the whole file, or its head and its tail.
@@ -102,6 +130,11 @@ impl LoadedFile {
 }
 
 impl FilePart {
+    /// Returns the bytes of the file that the part contains.
+    pub(in crate::replica) fn range(&self) -> Range<u64> {
+        self.offset..self.offset + self.bytes.len() as u64
+    }
+
     /// Returns the frame of an index entry, or None if this part does not contain all of it.
     fn frame(&self, entry: &IndexEntry) -> Option<&[u8]> {
         let start = usize::try_from(entry.offset.checked_sub(self.offset)?).ok()?;
@@ -125,6 +158,12 @@ pub(in crate::replica) struct FetchSizes {
     pub tail: u64,
     /// An index larger than this is fetched and parsed in pieces of half this size.
     pub index: u64,
+    /// An index of a file with every page is read in parts if it is larger than this.
+    pub partial_index: u64,
+    /// The length of the blocks in which it is read.
+    pub index_block: u64,
+    /// The distance of the samples that are read first.
+    pub index_sample: u64,
 }
 
 /// An index takes about 1/400 of its file. The tail is twice as long, so that it also contains the newest pages.
@@ -135,9 +174,10 @@ const TAIL_SHARE: u64 = 200;
 const LARGEST_TAIL: u64 = 4 << 20;
 
 impl FetchSizes {
-    /// Returns how many bytes to fetch at the end of a file of `size` bytes.
-    pub(in crate::replica) fn tail_of(&self, size: u64) -> u64 {
-        self.tail.max((size / TAIL_SHARE).min(LARGEST_TAIL))
+    /// Returns how many bytes to fetch at the end of a file of `size` bytes. The index of a file that starts at the first
+    /// transaction need not be read whole.
+    pub(in crate::replica) fn tail_of(&self, name: FileName, size: u64) -> u64 {
+        if name.min == Txid(1) { self.tail } else { self.tail.max((size / TAIL_SHARE).min(LARGEST_TAIL)) }
     }
 
     pub(in crate::replica) const USUAL: FetchSizes = FetchSizes {
@@ -147,5 +187,8 @@ impl FetchSizes {
         head: 64 << 10,
         tail: 256 << 10,
         index: 8 << 20,
+        partial_index: 256 << 10,
+        index_block: 64 << 10,
+        index_sample: 8 << 20,
     };
 }

@@ -7,6 +7,7 @@
 //! | `plan` | selects the files that make up a state; a pure function of a listing |
 //! | `ltx_file` | a file whose header and index have been read, and how many bytes a first request reads |
 //! | `loader` | reads headers and indexes, and recognizes files that were read before |
+//! | `partial_index` | the index of a large file with every page, as far as it has been read |
 //! | `integrity` | compares the pages that have been fetched with the checksum of their file |
 //! | `whole`, `checked` | reads a file from start to end to verify it |
 //! | `damage` | remembers damaged files, so that `plan` can avoid them |
@@ -17,6 +18,7 @@ pub(in crate::replica) mod integrity;
 pub(in crate::replica) mod listing;
 pub(in crate::replica) mod loader;
 pub(in crate::replica) mod ltx_file;
+pub(in crate::replica) mod partial_index;
 pub(in crate::replica) mod plan;
 pub(in crate::replica) mod whole;
 

@@ -167,7 +167,10 @@ impl<'a> WholeReader<'a> {
     /// Fetches the pages that have not been fetched yet and adds them to the sum of the file.
     async fn complete(mut self) -> Result<IntegrityVerdict, WholeReadError> {
         self.begin().await?;
-        while let Some((_, mut entries)) = self.next_entries().await? {
+        // Only the sum of the index is taken from it, which does not include the header.
+        let mut outline = OutlineReader::new(&self.file.header.encode())?;
+        while let Some((bytes, mut entries)) = self.next_entries().await? {
+            outline.index(&bytes, &[]);
             entries.retain(|entry| !self.file.integrity.has(entry.pgno));
             let mut sums = Vec::with_capacity(entries.len());
             self.read_pages(&entries, |pgno, sum| sums.push((pgno, sum))).await?;
@@ -175,7 +178,7 @@ impl<'a> WholeReader<'a> {
                 return Ok(spoiled);
             }
         }
-        Ok(IntegrityVerdict::Sound)
+        Ok(self.file.integrity.set_index(outline.finish(&self.tail)?.index()))
     }
 }
 

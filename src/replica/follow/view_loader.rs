@@ -11,6 +11,7 @@ use crate::replica::follow::health::Health;
 use crate::replica::view::build::{self, BuildError, IN_FLIGHT};
 use crate::replica::view::{Epoch, View, ViewBuilder};
 use crate::store::Listed;
+use futures_util::future::join;
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -45,7 +46,19 @@ impl ViewLoader {
         epoch: Epoch,
         known: Option<&View>,
     ) -> Result<View, BuildError> {
-        let times = build::commit_times(&self.files.loader, chain, listed).await;
+        let times = build::commit_times(&self.files.loader, chain, listed);
+        let (times, applied) = join(times, self.apply_all(chain)).await;
+        let (mut builder, with_pages) = applied?;
+        times.into_iter().for_each(|ms| builder.limit_time(ms));
+        builder.set_witness_from(listed);
+        let view = builder.finish(epoch, known).map_err(|_| BuildError::NoBase)?;
+        with_pages.iter().for_each(|loaded| self.fetcher.admit(&view, loaded));
+        Ok(view)
+    }
+
+    /// Reads the files of a chain and applies them. Returns the first of them, whose frames that were fetched with the
+    /// indexes are to be added to the cache.
+    async fn apply_all(&self, chain: &FileChain) -> Result<(ViewBuilder, Vec<LoadedFile>), BuildError> {
         let mut builder = ViewBuilder::default();
         let (mut with_pages, mut bytes) = (Vec::new(), 0);
         // A few files at a time, so that the indexes of a long chain are not all in memory at once.
@@ -60,11 +73,7 @@ impl ViewLoader {
                 }
             }
         }
-        times.into_iter().for_each(|ms| builder.limit_time(ms));
-        builder.set_witness_from(listed);
-        let view = builder.finish(epoch, known).map_err(|_| BuildError::NoBase)?;
-        with_pages.iter().for_each(|loaded| self.fetcher.admit(&view, loaded));
-        Ok(view)
+        Ok((builder, with_pages))
     }
 
     /// Builds the view at a transaction, and avoids damaged files if others give the same state. Returns None if no
@@ -181,7 +190,7 @@ impl ViewLoader {
 }
 
 /// Applies a file to a view, and reads its index first if that was deferred.
-pub(super) async fn apply(
+pub(in crate::replica) async fn apply(
     loader: &FileLoader,
     builder: &mut ViewBuilder,
     loaded: &mut LoadedFile,

@@ -76,9 +76,9 @@ impl PageReader {
     /// transaction fails, because it may have read wrong rows.
     async fn replace_spoiled(&self, view: &View, pgno: u32) {
         let loader = &self.files.loader;
-        let is_known = view.locate(pgno).is_some_and(|extent| {
-            loader.checked.damage(extent.file.level, extent.file.name, &extent.file.version).is_some()
-        });
+        let is_known = view
+            .file_of(pgno)
+            .is_some_and(|file| loader.checked.damage(file.level, file.name, &file.version).is_some());
         if is_known {
             return;
         }

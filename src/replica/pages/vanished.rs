@@ -76,18 +76,19 @@ impl PageReader {
     /// same file as `view`, so that it was not written in between, and the newest view is newer than the file that
     /// contains it in `other`.
     fn is_same_version(&self, other: &View, view: &View, pgno: u32) -> bool {
-        let (Some(there), Some(here)) = (other.locate(pgno), view.locate(pgno)) else { return false };
-        if there.file.number == here.file.number {
-            // The same content, perhaps under another version: a copy of the replica, or a file whose time was set.
-            return !Arc::ptr_eq(there.file, here.file);
+        let (Some(there), Some(here)) = (other.file_of(pgno), view.file_of(pgno)) else { return false };
+        if there.number == here.number {
+            // The same content, perhaps under another version: a copy of the replica, or a file whose time was set. Or the
+            // whole index was read since, because a part of it was damaged.
+            return !Arc::ptr_eq(there, here) || view.is_unlocated(pgno) && !other.is_unlocated(pgno);
         }
         let (end, agree) =
-            (there.file.name.max, |one: &View, until| self.histories.epochs.agree(one.epoch(), other.epoch(), until));
+            (there.name.max, |one: &View, until| self.histories.epochs.agree(one.epoch(), other.epoch(), until));
         if !agree(view, view.txid()) || other.txid() < view.txid() {
             return false;
         }
         let proves = |head: &Arc<View>| {
-            let unwritten = head.locate(pgno).is_some_and(|now| now.file.number == here.file.number);
+            let unwritten = head.file_of(pgno).is_some_and(|now| now.number == here.number);
             unwritten && head.txid() >= end && agree(head, end)
         };
         end <= view.txid() || self.head.view().as_ref().is_some_and(proves)

@@ -59,7 +59,7 @@ pub(super) struct Nodes {
 impl Nodes {
     /// Returns an interior page as it is in the view, if it is known or in the cache.
     pub(super) fn get(&mut self, source: &Source<'_>, pgno: u32) -> Option<Arc<Node>> {
-        let key = PageKey { file: source.view.locate(pgno)?.file.number, pgno };
+        let key = PageKey { file: source.view.file_of(pgno)?.number, pgno };
         if let Some(node) = self.known.get(&key) {
             return Some(node.clone());
         }

@@ -37,8 +37,8 @@ impl SharedPrefetch {
 
     /// Reads the free list of a view whose page 1 is in the cache, unless it is known already.
     pub(super) async fn load_free_list(self: Arc<Self>, view: Arc<View>) {
-        let Some(extent) = view.locate(1) else { return };
-        let key = PageKey { file: extent.file.number, pgno: 1 };
+        let Some(file) = view.file_of(1) else { return };
+        let key = PageKey { file: file.number, pgno: 1 };
         let Some(page_1) = self.fetcher.peek(&view, 1) else { return };
         if self.free_list.read().is_of(key) {
             return;

@@ -14,9 +14,9 @@ pub(in crate::replica) struct Source<'a> {
 }
 
 impl Source<'_> {
-    /// Returns the length of a page's frame, or None if the view does not have the page.
+    /// Returns the length of a page's frame, which may be an estimate. None if the view does not have the page.
     pub(super) fn frame_size(&self, pgno: u32) -> Option<u32> {
-        Some(self.view.locate(pgno)?.size)
+        self.view.frame_size(pgno)
     }
 
     /// Returns a page that is in the cache, without counting as a use.

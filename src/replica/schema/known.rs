@@ -55,7 +55,7 @@ impl KnownSchemas {
 impl KnownSchema {
     pub(super) fn new(page_1: Digest, view: &View, pages: &[u32], cookie: u32) -> KnownSchema {
         let version = |pgno: &u32| {
-            let file = view.locate(*pgno)?.file;
+            let file = view.file_of(*pgno)?;
             Some(SchemaPage { pgno: *pgno, file: file.number, end: file.name.max })
         };
         let pages = pages.iter().filter_map(version).collect();
@@ -73,8 +73,8 @@ impl KnownSchema {
         self.pages.iter().all(|page| {
             page.is_in(view)
                 || agree
-                    && view.locate(page.pgno).is_some_and(|now| {
-                        let end = if self.txid <= view.txid() { now.file.name.max } else { page.end };
+                    && view.file_of(page.pgno).is_some_and(|now| {
+                        let end = if self.txid <= view.txid() { now.name.max } else { page.end };
                         end <= earlier
                     })
         })
@@ -84,6 +84,6 @@ impl KnownSchema {
 impl SchemaPage {
     /// Returns whether a view has this version of the page in the same file.
     fn is_in(&self, view: &View) -> bool {
-        view.locate(self.pgno).is_some_and(|now| now.file.number == self.file)
+        view.file_of(self.pgno).is_some_and(|now| now.number == self.file)
     }
 }

@@ -10,6 +10,7 @@ mod listed_versions;
 mod noisy;
 pub(in crate::replica) mod one_page;
 mod outage;
+mod partial_index;
 mod simulation;
 #[cfg(unix)]
 mod warm;

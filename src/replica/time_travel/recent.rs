@@ -9,9 +9,6 @@ use std::sync::{Arc, Weak};
 /// How many search results are kept.
 const MAX_FOUND: usize = 256;
 
-/// Bytes that a view takes for each page of its database.
-const BYTES_PER_PAGE: u64 = 16;
-
 /// The states that were used recently.
 #[derive(Default)]
 pub(super) struct RecentStates {
@@ -34,7 +31,7 @@ impl RecentStates {
         let mut kept = self.kept.lock();
         kept.retain(|other| !Arc::ptr_eq(other, view));
         kept.push_front(view.clone());
-        let size = |view: &Arc<View>| u64::from(view.commit()) * BYTES_PER_PAGE + view.held();
+        let size = |view: &Arc<View>| view.map_bytes() + view.held();
         let mut total = 0;
         let fitting = kept.iter().take_while(|view| {
             total += size(view);

@@ -7,6 +7,7 @@
 
 use crate::ltx::Txid;
 use crate::replica::files::loader::LoadError;
+use crate::replica::follow::view_loader::apply;
 use crate::replica::time_travel::TimeTravel;
 use crate::replica::time_travel::reachable::{ReachableState, first_after_holes, reachable};
 use crate::replica::view::ViewBuilder;
@@ -27,9 +28,9 @@ impl TimeTravel {
         let mut complete = BTreeSet::new();
         for file in first_after_holes(&files, base) {
             match self.files.loader.read(file).await {
-                Ok(loaded) => {
+                Ok(mut loaded) => {
                     let mut builder = ViewBuilder::default();
-                    builder.apply(&loaded);
+                    apply(&self.files.loader, &mut builder, &mut loaded).await?;
                     if builder.is_complete() {
                         complete.insert(file.name.min);
                     }

@@ -39,8 +39,21 @@ impl ViewBuilder {
     /// Removes the pages above the file's commit, also those of files that were applied before: such a page that is in
     /// use again later has been written again.
     pub(in crate::replica) fn apply(&mut self, loaded: &LoadedFile) {
+        if loaded.is_partial {
+            return self.apply_every_page(&loaded.file);
+        }
         let overlay = self.begin_file(&loaded.file);
         self.add_pages(&overlay, &loaded.entries);
+        self.end_file(overlay);
+    }
+
+    /// Applies a file that contains every page, and whose index has the positions. Nothing of earlier files remains.
+    fn apply_every_page(&mut self, file: &Arc<LtxFile>) {
+        *self = ViewBuilder::default();
+        let overlay = self.begin_file(file);
+        let header = &file.header;
+        self.pages = PageMap::of_base(overlay.index, header.commit, header.page_size.lock_page());
+        self.table.add_pages(overlay.index, self.pages.len());
         self.end_file(overlay);
     }
 
@@ -61,8 +74,8 @@ impl ViewBuilder {
             let location = PageLocation { file: overlay.index, offset: entry.offset, size: entry.size };
             // If the location is out of range, the page is missing, which `finish` reports.
             if let Ok(before) = self.pages.set(entry.pgno, location) {
-                self.table.add_page(overlay.index);
-                before.into_iter().for_each(|location| self.table.remove_page(location.file));
+                self.table.add_pages(overlay.index, 1);
+                before.into_iter().for_each(|file| self.table.remove_pages(file, 1));
             }
         }
     }
@@ -70,7 +83,7 @@ impl ViewBuilder {
     /// Ends a file, after all of its pages have been added.
     pub(in crate::replica) fn end_file(&mut self, FileOverlay { index, file }: FileOverlay) {
         let table = &mut self.table;
-        self.pages.truncate(file.header.commit, |location| table.remove_page(location.file));
+        self.pages.truncate(file.header.commit, |file, pages| table.remove_pages(file, pages));
         self.table.free_if_empty(index);
         self.time_ms = file.header.timestamp_ms;
         self.witness = Some(file.version.clone()).filter(|_| file.level == Level::ZERO);

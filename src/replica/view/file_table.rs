@@ -45,14 +45,14 @@ impl FileTable {
         self.entries.iter().filter_map(|entry| entry.file.as_ref())
     }
 
-    /// Records that a file contains one more page of the view.
-    pub(super) fn add_page(&mut self, index: u32) {
-        self.entries[index as usize].pages += 1;
+    /// Records that a file contains so many more pages of the view.
+    pub(super) fn add_pages(&mut self, index: u32, pages: u32) {
+        self.entries[index as usize].pages += pages;
     }
 
-    /// Records that a file contains one page of the view less.
-    pub(super) fn remove_page(&mut self, index: u32) {
-        self.entries[index as usize].pages -= 1;
+    /// Records that a file contains so many pages of the view less.
+    pub(super) fn remove_pages(&mut self, index: u32, pages: u32) {
+        self.entries[index as usize].pages -= pages;
         self.free_if_empty(index);
     }
 

@@ -1,7 +1,8 @@
 //! Views: immutable states of the database.
 //!
 //! A view maps each page to the bytes of the file that contain its version. A view is derived from another one by
-//! applying files, and shares with it everything that did not change.
+//! applying files, and shares with it everything that did not change. For the pages of a large file that has every page,
+//! it only knows the file: their positions are in the index of that file, which is read in parts when they are needed.
 //!
 //! | module | contents |
 //! |---|---|
@@ -24,6 +25,7 @@ pub(in crate::replica) use epoch::Epoch;
 
 use crate::ltx::Txid;
 use crate::replica::files::ltx_file::LtxFile;
+use crate::replica::files::partial_index::PartialIndex;
 use crate::store::Version;
 use file_table::FileTable;
 use page_map::PageMap;
@@ -86,11 +88,44 @@ impl View {
         self.files().map(|file| file.held()).sum()
     }
 
-    /// Returns which bytes contain a page. None for the lock page and for pages above the commit.
+    /// Returns how many bytes of memory its page map takes, shared parts included.
+    pub(super) fn map_bytes(&self) -> u64 {
+        self.pages.bytes()
+    }
+
+    /// Returns the file that contains a page. None for the lock page and for pages above the commit.
+    #[inline]
+    pub(super) fn file_of(&self, pgno: u32) -> Option<&Arc<LtxFile>> {
+        self.table.get(self.pages.get(pgno)?.file)
+    }
+
+    /// Returns which bytes contain a page. None if the view does not have the page, and if the part of its file's index
+    /// has not been read, see [`View::is_unlocated`].
     pub(super) fn locate(&self, pgno: u32) -> Option<Extent<'_>> {
-        let location = self.pages.get(pgno)?;
-        let file = self.table.get(location.file)?;
-        Some(Extent { file, offset: location.offset, size: location.size })
+        let place = self.pages.get(pgno)?;
+        let file = self.table.get(place.file)?;
+        let (offset, size) = place.frame.or_else(|| file.partial_index.as_ref()?.frame(pgno))?;
+        Some(Extent { file, offset, size })
+    }
+
+    /// Returns true if the view has a page, but the part of its file's index has not been read.
+    pub(super) fn is_unlocated(&self, pgno: u32) -> bool {
+        self.file_of(pgno).is_some() && self.locate(pgno).is_none()
+    }
+
+    /// Returns the length of a page's frame, estimated if the part of its file's index has not been read.
+    pub(super) fn frame_size(&self, pgno: u32) -> Option<u32> {
+        let place = self.pages.get(pgno)?;
+        match place.frame {
+            Some((_, size)) => Some(size),
+            None => self.table.get(place.file)?.partial_index.as_ref()?.frame_size(pgno),
+        }
+    }
+
+    /// Returns the file whose index is read in parts.
+    pub(super) fn base(&self) -> Option<(&Arc<LtxFile>, &PartialIndex)> {
+        let file = self.table.get(self.pages.base_file()?)?;
+        Some((file, file.partial_index.as_deref()?))
     }
 
     /// Returns the page that SQLite never uses, because it contains the bytes that file locks are taken on.

@@ -4,6 +4,9 @@
 //! write. Deriving a view that changes *k* pages copies at most *k* leaves and *k* branches, and the root, which has
 //! one pointer per 65,536 pages. A page takes 12 bytes. A map is built once from the indexes of a chain and never
 //! rebuilt.
+//!
+//! The tree may lie over a *base*: one file that has every page. A page that is not in the tree is in the base, and where
+//! it is in that file is in the index of the file.
 
 use std::sync::Arc;
 
@@ -16,6 +19,34 @@ pub(in crate::replica) struct PageLocation {
     pub offset: u64,
     /// Size of the frame in bytes, less than 2^20.
     pub size: u32,
+}
+
+/// The file that contains a page's version, and the position there if the map has it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(in crate::replica) struct PagePlace {
+    /// Index in the view's table of files.
+    pub file: u32,
+    /// Offset and size of the frame. None for a page of the base.
+    pub frame: Option<(u64, u32)>,
+}
+
+/// A file that has every page up to `end` but the lock page.
+#[derive(Clone, Copy, Debug)]
+struct Base {
+    file: u32,
+    end: u32,
+    lock_page: u32,
+}
+
+impl Base {
+    fn has(&self, pgno: u32) -> bool {
+        pgno > 0 && pgno <= self.end && pgno != self.lock_page
+    }
+
+    /// Returns how many pages of the file are above `commit`.
+    fn count_above(&self, commit: u32) -> u32 {
+        self.end.saturating_sub(commit) - u32::from(commit < self.lock_page && self.lock_page <= self.end)
+    }
 }
 
 /// A location in 12 bytes: the file, the low 32 bits of the offset, then its high 12 bits above the 20 bits of the
@@ -57,6 +88,7 @@ struct Branch([Option<Arc<Leaf>>; FAN]);
 #[derive(Clone, Default)]
 pub(in crate::replica) struct PageMap {
     root: Vec<Option<Arc<Branch>>>,
+    base: Option<Base>,
     len: u32,
 }
 
@@ -67,25 +99,53 @@ fn path(pgno: u32) -> (usize, usize, usize) {
 }
 
 impl PageMap {
+    /// Returns a map of the pages of a file that has every page up to `commit` but the lock page.
+    pub(in crate::replica) fn of_base(file: u32, commit: u32, lock_page: u32) -> PageMap {
+        let base = Base { file, end: commit, lock_page };
+        PageMap { root: Vec::new(), base: Some(base), len: base.count_above(0) }
+    }
+
     /// Returns how many pages have a location.
     pub(in crate::replica) fn len(&self) -> u32 {
         self.len
     }
 
-    /// Returns the location of a page.
-    pub(in crate::replica) fn get(&self, pgno: u32) -> Option<PageLocation> {
+    /// Returns where a page is.
+    #[inline]
+    pub(in crate::replica) fn get(&self, pgno: u32) -> Option<PagePlace> {
+        match self.in_tree(pgno) {
+            Some(PageLocation { file, offset, size }) => Some(PagePlace { file, frame: Some((offset, size)) }),
+            None => self.in_base(pgno).map(|file| PagePlace { file, frame: None }),
+        }
+    }
+
+    #[inline]
+    fn in_tree(&self, pgno: u32) -> Option<PageLocation> {
         let (root, branch, leaf) = path(pgno);
         self.root.get(root)?.as_ref()?.0[branch].as_ref()?.0[leaf].unpack()
     }
 
-    /// Sets the location of a page and returns the previous one.
-    pub(in crate::replica) fn set(
-        &mut self,
-        pgno: u32,
-        location: PageLocation,
-    ) -> Result<Option<PageLocation>, OutOfRange> {
+    fn in_base(&self, pgno: u32) -> Option<u32> {
+        self.base.filter(|base| base.has(pgno)).map(|base| base.file)
+    }
+
+    /// Returns the file of the base.
+    pub(in crate::replica) fn base_file(&self) -> Option<u32> {
+        self.base.map(|base| base.file)
+    }
+
+    /// Returns how many bytes of memory the tree takes.
+    pub(in crate::replica) fn bytes(&self) -> u64 {
+        let branches = self.root.iter().flatten();
+        let bytes = branches.map(|branch| size_of::<Branch>() + branch.0.iter().flatten().count() * size_of::<Leaf>());
+        bytes.sum::<usize>() as u64
+    }
+
+    /// Sets the location of a page and returns the file that it was in before.
+    pub(in crate::replica) fn set(&mut self, pgno: u32, location: PageLocation) -> Result<Option<u32>, OutOfRange> {
         let packed = PackedLocation::pack(location).ok_or(OutOfRange)?;
         let before = std::mem::replace(self.slot_mut(pgno), packed).unpack();
+        let before = before.map(|before| before.file).or_else(|| self.in_base(pgno));
         self.len += u32::from(before.is_none());
         Ok(before)
     }
@@ -102,8 +162,10 @@ impl PageMap {
         &mut Arc::make_mut(leaves).0[leaf]
     }
 
-    /// Removes all pages above `commit` and passes the location of each to `dropped`.
-    pub(in crate::replica) fn truncate(&mut self, commit: u32, mut dropped: impl FnMut(PageLocation)) {
+    /// Removes all pages above `commit` and passes the file of each to `dropped`, with the number of pages.
+    pub(in crate::replica) fn truncate(&mut self, commit: u32, mut dropped: impl FnMut(u32, u32)) {
+        let base = self.base.filter(|base| base.end > commit);
+        let mut only_in_base = base.map_or(0, |base| base.count_above(commit));
         let end = (self.root.len() * FAN * FAN) as u64;
         let mut next = u64::from(commit) + 1;
         while let Some(pgno) = u32::try_from(next).ok().filter(|_| next <= end) {
@@ -115,9 +177,17 @@ impl PageMap {
             }
             if let Some(location) = std::mem::replace(self.slot_mut(pgno), PackedLocation::EMPTY).unpack() {
                 self.len -= 1;
-                dropped(location);
+                only_in_base -= u32::from(base.is_some_and(|base| base.has(pgno)));
+                dropped(location.file, 1);
             }
             next += 1;
+        }
+        if let Some(base) = base {
+            self.len -= only_in_base;
+            self.base = Some(Base { end: commit, ..base });
+            if only_in_base > 0 {
+                dropped(base.file, only_in_base);
+            }
         }
         self.root.truncate((commit as usize).div_ceil(FAN * FAN));
     }
@@ -135,6 +205,11 @@ mod tests {
 
     fn location(file: u32) -> PageLocation {
         PageLocation { file, offset: u64::from(file) * 5_000_000_000, size: file + 7 }
+    }
+
+    fn place(file: u32) -> PagePlace {
+        let PageLocation { file, offset, size } = location(file);
+        PagePlace { file, frame: Some((offset, size)) }
     }
 
     #[test]
@@ -155,25 +230,34 @@ mod tests {
     proptest! {
         /// A map and its older clones behave like ordered maps.
         #[test]
-        fn it_is_a_persistent_map(steps in prop::collection::vec((prop::bool::weighted(0.8), 1u32..200_000, 0u32..800), 1..60)) {
-            let mut map = PageMap::default();
-            let mut model = BTreeMap::new();
+        fn it_is_a_persistent_map(
+            base in prop::option::of(1u32..1000),
+            lock_page in 1u32..2000,
+            steps in prop::collection::vec((prop::bool::weighted(0.8), prop_oneof![1u32..1200, 1u32..200_000], 0u32..800), 1..60),
+        ) {
+            let mut map = base.map_or_else(PageMap::default, |commit| PageMap::of_base(1000, commit, lock_page));
+            let in_base = (1..=base.unwrap_or(0)).filter(|pgno| *pgno != lock_page);
+            let mut model: BTreeMap<u32, PagePlace> = in_base.map(|pgno| (pgno, PagePlace { file: 1000, frame: None })).collect();
             let mut history = Vec::new();
             for (set, pgno, file) in steps {
                 history.push((map.clone(), model.clone()));
                 if set {
-                    prop_assert_eq!(map.set(pgno, location(file)), Ok(model.insert(pgno, location(file))));
+                    let before = model.insert(pgno, place(file)).map(|place| place.file);
+                    prop_assert_eq!(map.set(pgno, location(file)), Ok(before));
                 } else {
-                    let mut dropped = Vec::new();
-                    map.truncate(pgno, |location| dropped.push(location));
-                    prop_assert_eq!(dropped, model.split_off(&(pgno + 1)).into_values().collect::<Vec<_>>());
+                    let mut dropped: BTreeMap<u32, u32> = BTreeMap::new();
+                    map.truncate(pgno, |file, pages| *dropped.entry(file).or_default() += pages);
+                    let mut expected: BTreeMap<u32, u32> = BTreeMap::new();
+                    model.split_off(&(pgno + 1)).into_values().for_each(|place| *expected.entry(place.file).or_default() += 1);
+                    dropped.retain(|_, pages| *pages > 0);
+                    prop_assert_eq!(dropped, expected);
                 }
             }
             history.push((map, model));
             for (map, model) in history {
                 prop_assert_eq!(map.len() as usize, model.len());
-                for (pgno, location) in &model {
-                    prop_assert_eq!(map.get(*pgno), Some(*location));
+                for (pgno, place) in &model {
+                    prop_assert_eq!(map.get(*pgno), Some(*place));
                     prop_assert_eq!(map.get(pgno + 1), model.get(&(pgno + 1)).copied());
                 }
             }

@@ -1,9 +1,10 @@
 //! Reads a whole small file, or the head and the tail of a large one.
 
 use crate::error::Error;
-use crate::ltx::{self, FileName, Header, IndexEntry, Level, Outline, OutlineReader, Trailer};
+use crate::ltx::{self, FileName, Header, IndexEntry, Level, Outline, OutlineReader, SnapshotIndex, Trailer};
 use crate::replica::files::loader::{FileLoader, LoadError, display_name};
 use crate::replica::files::ltx_file::{FilePart, LoadedFile};
+use crate::replica::files::partial_index::PartialIndex;
 use crate::store::{Chunk, Listed, Version};
 use bytes::Bytes;
 use futures_util::future::try_join;
@@ -21,7 +22,7 @@ impl FileLoader {
         let header = self.parse_header(listed, &chunk.bytes)?;
         let verified = ltx::verify(&chunk.bytes).map_err(|cause| self.damaged(listed, cause))?;
         let body = Some(chunk.bytes.clone()).filter(|_| listed.level == Level::ZERO);
-        let file = self.known.find_or_insert(listed, &chunk, header, verified.trailer, body);
+        let file = self.known.find_or_insert(listed, &chunk, header, verified.trailer, body, None);
         file.integrity.mark_verified();
         if file.body.is_none() {
             let outline = outline(&chunk.bytes, &verified.entries);
@@ -30,15 +31,23 @@ impl FileLoader {
         Ok(LoadedFile {
             file,
             entries: verified.entries,
+            is_partial: false,
             deferred_index: None,
             parts: vec![FilePart { offset: 0, bytes: chunk.bytes }],
         })
     }
 
-    /// Reads the head and the tail of a large file concurrently. Defers reading the index if it is too large to be in
-    /// memory at once.
-    pub(super) async fn read_ends(&self, listed: &Listed, version: Option<&Version>) -> Result<LoadedFile, LoadError> {
-        let tail_start = listed.size.saturating_sub(self.sizes.tail_of(listed.size));
+    /// Reads the head and the tail of a large file concurrently. Leaves a large index to be read in parts, if that is
+    /// possible. Otherwise defers reading an index that is too large to be in memory at once.
+    ///
+    /// If a part that is read first is not as expected, fails, or at the `last_attempt` reads the whole index.
+    pub(super) async fn read_ends(
+        &self,
+        listed: &Listed,
+        version: Option<&Version>,
+        last_attempt: bool,
+    ) -> Result<LoadedFile, LoadError> {
+        let tail_start = listed.size.saturating_sub(self.sizes.tail_of(listed.name, listed.size));
         let head = self.fetch_listed(listed, 0..self.sizes.head.min(listed.size), version);
         let tail = self.fetch_listed(listed, tail_start..listed.size, version);
         let (head, tail) = try_join(head, tail).await?;
@@ -48,21 +57,30 @@ impl FileLoader {
         let header = self.parse_header(listed, &head.bytes)?;
         let damaged = |cause| self.damaged(listed, cause);
         let range = ltx::index_range(listed.size, &tail.bytes).map_err(damaged)?;
-        let is_deferred = range.end - range.start > self.sizes.index;
+        let trailer = tail.bytes.len().checked_sub(Trailer::SIZE).map(|start| &tail.bytes[start..]);
+        let trailer = Trailer::parse(trailer.unwrap_or_default()).map_err(damaged)?;
+        let length = range.end - range.start;
+        let shape = SnapshotIndex::new(&header, &range).filter(|_| length > self.sizes.partial_index);
+        let partial = shape.map(|shape| PartialIndex::new(shape, range.start, self.sizes.index_block));
+        let file = self.known.find_or_insert(listed, &head, header, trailer, None, partial);
+        let [head_part, tail_part] = [(0, &head.bytes), (tail_start, &tail.bytes)]
+            .map(|(offset, bytes)| FilePart { offset, bytes: bytes.clone() });
+        if let Some(entries) = self.begin_partial_index(&file, &head_part, &tail_part, last_attempt).await? {
+            let parts = vec![head_part, tail_part];
+            return Ok(LoadedFile { file, entries, is_partial: true, deferred_index: None, parts });
+        }
+        let is_deferred = length > self.sizes.index;
         let index =
             if is_deferred { Bytes::new() } else { self.index_bytes(listed, &tail, tail_start, range.clone()).await? };
         let entries =
             if is_deferred { Vec::new() } else { ltx::parse_index(&index, &header, range.start).map_err(damaged)? };
-        let trailer = tail.bytes.len().checked_sub(Trailer::SIZE).map(|start| &tail.bytes[start..]);
-        let trailer = Trailer::parse(trailer.unwrap_or_default()).map_err(damaged)?;
-        let file = self.known.find_or_insert(listed, &head, header, trailer, None);
         if !is_deferred {
             let mut outline = OutlineReader::new(&head.bytes).map_err(damaged)?;
             outline.index(&index, &entries);
             file.integrity.track(outline.finish(&tail.bytes).map_err(damaged)?);
         }
-        let parts = vec![FilePart { offset: 0, bytes: head.bytes }, FilePart { offset: tail_start, bytes: tail.bytes }];
-        Ok(LoadedFile { file, entries, deferred_index: is_deferred.then_some(range), parts })
+        let (deferred_index, parts) = (is_deferred.then_some(range), vec![head_part, tail_part]);
+        Ok(LoadedFile { file, entries, is_partial: false, deferred_index, parts })
     }
 
     /// Returns the bytes of the index. Fetches those that lie before the tail.

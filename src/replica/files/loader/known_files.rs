@@ -9,6 +9,7 @@ use crate::lock::Mutex;
 use crate::ltx::{FileName, Header, Level, Trailer};
 use crate::replica::cache::persistent::{CacheDirectory, FileIdentity};
 use crate::replica::files::ltx_file::LtxFile;
+use crate::replica::files::partial_index::PartialIndex;
 use crate::store::{Chunk, Listed};
 use bytes::Bytes;
 use std::collections::HashMap;
@@ -32,9 +33,9 @@ impl KnownFiles {
 
     /// Returns the known file that has this content, or remembers and returns a new one.
     ///
-    /// If the known file has another version, the new one gets its number and its integrity. If wrong bytes were read
-    /// of the known file, the new one gets a new number, so that it shares no cached pages, and must be read whole
-    /// before it is used.
+    /// If the known file has another version, the new one gets its number, its integrity and its index. If wrong bytes
+    /// were read of the known file, the new one gets a new number, so that it shares no cached pages, and must be read
+    /// whole before it is used.
     pub(super) fn find_or_insert(
         &self,
         listed: &Listed,
@@ -42,6 +43,7 @@ impl KnownFiles {
         header: Header,
         trailer: Trailer,
         body: Option<Bytes>,
+        partial_index: Option<PartialIndex>,
     ) -> Arc<LtxFile> {
         let mut files = self.files.lock();
         let known = files.get(&(listed.level, listed.name)).and_then(Weak::upgrade);
@@ -54,6 +56,10 @@ impl KnownFiles {
             return same.clone();
         }
         let integrity = same.as_ref().map_or_else(Arc::default, |same| same.integrity.clone());
+        let partial_index = match &same {
+            Some(same) => same.partial_index.clone(),
+            None => partial_index.map(Arc::new),
+        };
         if is_spoiled {
             integrity.doubt();
         }
@@ -86,6 +92,7 @@ impl KnownFiles {
             size: chunk.file_size,
             integrity,
             slots,
+            partial_index,
         });
         files.retain(|_, file| file.strong_count() > 0);
         files.insert((listed.level, listed.name), Arc::downgrade(&file));

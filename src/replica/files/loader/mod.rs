@@ -3,6 +3,7 @@
 //! | module | contents |
 //! |---|---|
 //! | `contents` | reads a whole small file, or the head and the tail of a large one |
+//! | `partial_index` | begins to read an index in parts |
 //! | `large_index` | reads an index that is too large to be in memory at once |
 //! | `known_files` | the files that are in use, by level and name |
 //! | `no_store` | a store that cannot be reached, for reading the cache directory only |
@@ -13,6 +14,7 @@ mod error;
 mod known_files;
 mod large_index;
 mod no_store;
+mod partial_index;
 
 pub(in crate::replica) use error::{LoadError, display_name};
 
@@ -102,10 +104,10 @@ impl FileLoader {
         if let Some(version) = &listed.version {
             self.refuse_damaged(listed, version)?;
         }
-        let loaded = match self.read_ends(listed, version).await {
+        let loaded = match self.read_ends(listed, version, false).await {
             Err(error) if error.is_damage() => {
                 self.forget_parts(listed.level, listed.name);
-                self.read_ends(listed, version).await
+                self.read_ends(listed, version, true).await
             }
             loaded => loaded,
         }?;

@@ -5,6 +5,8 @@
 
 mod database;
 mod far;
+mod huge;
+mod huge_store;
 mod lookups;
 mod requests;
 mod scans;

@@ -78,6 +78,9 @@ fn fetch_sizes(random: &mut Random) -> FetchSizes {
         head: Header::SIZE as u64 + 3 * tail,
         tail: 24 + tail,
         index: 2 + whole / 8,
+        partial_index: random.below(300),
+        index_block: 16 + random.below(100),
+        index_sample: 40 + random.below(300),
     }
 }
 
