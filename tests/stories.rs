@@ -47,6 +47,8 @@ mod stories {
     mod identities;
     #[cfg(unix)]
     mod interrupts;
+    #[cfg(unix)]
+    mod large_index;
     mod layers;
     #[cfg(unix)]
     mod limits;
