@@ -9,14 +9,14 @@ use futures_util::future::{try_join, try_join_all};
 use std::ops::Range;
 
 /// Why the parts that are read first cannot be used.
-enum Failure {
+enum FirstPartsError {
     Load(LoadError),
     Unproven(LtxError),
 }
 
-impl From<LtxError> for Failure {
-    fn from(cause: LtxError) -> Failure {
-        Failure::Unproven(cause)
+impl From<LtxError> for FirstPartsError {
+    fn from(cause: LtxError) -> FirstPartsError {
+        FirstPartsError::Unproven(cause)
     }
 }
 
@@ -37,13 +37,13 @@ impl FileLoader {
         let Some(index) = file.readable_index() else { return Ok(None) };
         match self.read_first_parts(file, index, head, tail).await {
             Ok(()) => {}
-            Err(Failure::Load(error)) => return Err(error),
-            Err(Failure::Unproven(cause)) if last_attempt => {
+            Err(FirstPartsError::Load(error)) => return Err(error),
+            Err(FirstPartsError::Unproven(cause)) if last_attempt => {
                 tracing::debug!("the whole index of {} is read: {cause}", file.name);
                 index.distrust();
                 return Ok(None);
             }
-            Err(Failure::Unproven(cause)) => {
+            Err(FirstPartsError::Unproven(cause)) => {
                 return Err(LoadError::damaged(&*self.store, file.level, file.name, cause));
             }
         }
@@ -58,7 +58,7 @@ impl FileLoader {
         index: &PartialIndex,
         head: &FilePart,
         tail: &FilePart,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), FirstPartsError> {
         file.integrity.track(Outline::of_snapshot(&head.bytes, index.shape(), &tail.bytes)?);
         file.add_index_blocks(index.blocks_in(tail.range()), &tail.bytes, tail.offset)?;
         let ends = index.unknown_ends();
@@ -76,9 +76,9 @@ impl FileLoader {
     }
 
     /// Reads a part of a file. Returns its offset too.
-    async fn read_part(&self, file: &LtxFile, range: Range<u64>) -> Result<(u64, Bytes), Failure> {
+    async fn read_part(&self, file: &LtxFile, range: Range<u64>) -> Result<(u64, Bytes), FirstPartsError> {
         let offset = range.start;
         let chunk = self.fetch(&file.as_listed(), range, Some(&file.version)).await;
-        chunk.map(|chunk| (offset, chunk.bytes)).map_err(Failure::Load)
+        chunk.map(|chunk| (offset, chunk.bytes)).map_err(FirstPartsError::Load)
     }
 }
