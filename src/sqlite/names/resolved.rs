@@ -70,7 +70,7 @@ pub fn is_relocated(full: &CStr) -> bool {
     last_resolved(full).is_some_and(|resolved| resolved.is_relocated)
 }
 
-/// Returns a full path as messages show it: without the changes of [`full_pathname`].
+/// Returns a full path as messages show it: without the changes of [`full_pathname`](super::full_pathname()).
 pub fn displayed(full: &CStr) -> String {
     let resolved = last_resolved(full);
     if let Some(ResolvedName { text: Some(text), .. }) = resolved {
