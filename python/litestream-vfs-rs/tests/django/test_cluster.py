@@ -75,7 +75,7 @@ class Cluster:
 
     def close(self) -> None:
         for process in self.processes:
-            process.send_signal(signal.SIGINT)
+            process.terminate()
         for process in self.processes:
             process.wait(LIMIT)
 
