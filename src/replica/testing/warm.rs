@@ -53,6 +53,14 @@ impl SharedReplicaFiles {
         SharedReplicaFiles { store: Flaky::new(false), cache: tempfile::tempdir().expect("a directory"), history: 0 }
     }
 
+    /// A replica with a snapshot of the transactions 1 to 5, and a file of level 0 for each later one up to `end`.
+    fn up_to(end: u64) -> SharedReplicaFiles {
+        let replica = SharedReplicaFiles::new();
+        replica.write(Level::SNAPSHOT, 1, 5);
+        (6..=end).for_each(|txid| replica.write(Level::ZERO, txid, txid));
+        replica
+    }
+
     /// Writes a file of transactions `min` to `max`.
     fn write(&self, level: Level, min: u64, max: u64) {
         let is_from_wal = level == Level::ZERO && min == max;
@@ -112,9 +120,7 @@ fn reads(requests: &[String]) -> Vec<&str> {
 
 #[tokio::test(start_paused = true)]
 async fn a_second_process_makes_no_request_after_the_listings() {
-    let replica = SharedReplicaFiles::new();
-    replica.write(Level::SNAPSHOT, 1, 5);
-    (6..=8).for_each(|txid| replica.write(Level::ZERO, txid, txid));
+    let replica = SharedReplicaFiles::up_to(8);
     let first = replica.opened().await;
     assert!(!replica.read(&first, 8).await.is_empty());
     let second = replica.opened().await;
@@ -125,8 +131,7 @@ async fn a_second_process_makes_no_request_after_the_listings() {
 
 #[tokio::test(start_paused = true)]
 async fn pages_of_the_directory_are_compared_with_the_checksum_of_their_file() {
-    let replica = SharedReplicaFiles::new();
-    replica.write(Level::SNAPSHOT, 1, 5);
+    let replica = SharedReplicaFiles::up_to(5);
     let first = replica.opened().await;
     replica.read(&first, 5).await;
     let second = replica.opened().await;
@@ -138,9 +143,7 @@ async fn pages_of_the_directory_are_compared_with_the_checksum_of_their_file() {
 
 #[tokio::test(start_paused = true)]
 async fn a_new_process_goes_on_from_the_state_of_the_last_one_after_another_snapshot() {
-    let replica = SharedReplicaFiles::new();
-    replica.write(Level::SNAPSHOT, 1, 5);
-    (6..=8).for_each(|txid| replica.write(Level::ZERO, txid, txid));
+    let replica = SharedReplicaFiles::up_to(8);
     let first = replica.opened().await;
     replica.read(&first, 8).await;
     replica.write(Level::SNAPSHOT, 1, 8);
@@ -155,9 +158,7 @@ async fn a_new_process_goes_on_from_the_state_of_the_last_one_after_another_snap
 
 #[tokio::test(start_paused = true)]
 async fn pages_are_carried_over_to_the_files_that_replace_theirs() {
-    let replica = SharedReplicaFiles::new();
-    replica.write(Level::SNAPSHOT, 1, 5);
-    (6..=8).for_each(|txid| replica.write(Level::ZERO, txid, txid));
+    let replica = SharedReplicaFiles::up_to(8);
     let first = replica.opened().await;
     replica.read(&first, 8).await;
     replica.write(Level::SNAPSHOT, 1, 8);
@@ -177,9 +178,7 @@ async fn pages_are_carried_over_to_the_files_that_replace_theirs() {
 
 #[tokio::test(start_paused = true)]
 async fn pages_of_another_history_are_not_used() {
-    let mut replica = SharedReplicaFiles::new();
-    replica.write(Level::SNAPSHOT, 1, 5);
-    (6..=8).for_each(|txid| replica.write(Level::ZERO, txid, txid));
+    let mut replica = SharedReplicaFiles::up_to(8);
     let first = replica.opened().await;
     replica.read(&first, 8).await;
     for history in 1..=2 {
@@ -199,9 +198,7 @@ async fn pages_of_another_history_are_not_used() {
 
 #[tokio::test(start_paused = true)]
 async fn the_state_of_the_cache_directory_is_served_while_the_store_cannot_be_reached() {
-    let replica = SharedReplicaFiles::new();
-    replica.write(Level::SNAPSHOT, 1, 5);
-    replica.write(Level::ZERO, 6, 6);
+    let replica = SharedReplicaFiles::up_to(6);
     let first = replica.opened().await;
     replica.read(&first, 6).await;
     replica.write(Level::ZERO, 7, 7);
@@ -233,8 +230,7 @@ async fn the_state_of_the_cache_directory_is_served_while_the_store_cannot_be_re
 
 #[tokio::test(start_paused = true)]
 async fn an_empty_replica_is_not_replaced_by_the_cache_directory() {
-    let replica = SharedReplicaFiles::new();
-    replica.write(Level::SNAPSHOT, 1, 5);
+    let replica = SharedReplicaFiles::up_to(5);
     let first = replica.opened().await;
     replica.read(&first, 5).await;
     replica.store.set_state(FlakyState::Empty);
@@ -244,9 +240,7 @@ async fn an_empty_replica_is_not_replaced_by_the_cache_directory() {
 
 #[tokio::test(start_paused = true)]
 async fn hydration_goes_on_where_it_was_interrupted_and_then_the_store_is_not_needed() {
-    let replica = SharedReplicaFiles::new();
-    replica.write(Level::SNAPSHOT, 1, 5);
-    (6..=8).for_each(|txid| replica.write(Level::ZERO, txid, txid));
+    let replica = SharedReplicaFiles::up_to(8);
     let first = replica.opened().await;
     let before = first.files.store.counts().bytes;
     let task = tokio::spawn(first.hydration.clone().run_forever());
@@ -293,9 +287,7 @@ fn txids(replicas: &[Arc<Replica>]) -> Vec<u64> {
 
 #[tokio::test(start_paused = true)]
 async fn one_of_many_processes_polls_and_all_follow() {
-    let replica = SharedReplicaFiles::new();
-    replica.write(Level::SNAPSHOT, 1, 5);
-    replica.write(Level::ZERO, 6, 6);
+    let replica = SharedReplicaFiles::up_to(6);
     let mut replicas = Vec::new();
     for _ in 0..10 {
         replicas.push(replica.opened().await);
@@ -320,9 +312,7 @@ async fn one_of_many_processes_polls_and_all_follow() {
 
 #[tokio::test]
 async fn another_process_takes_over_if_the_leader_ends_or_hangs() {
-    let replica = SharedReplicaFiles::new();
-    replica.write(Level::SNAPSHOT, 1, 5);
-    replica.write(Level::ZERO, 6, 6);
+    let replica = SharedReplicaFiles::up_to(6);
     let mut replicas = Vec::new();
     for _ in 0..3 {
         let opened = replica.opened().await;
