@@ -167,8 +167,9 @@ unsafe fn check(registration: &Registration, db: *mut Sqlite3) -> Result<(), Sql
     let error = unsafe { open::open_failure(registration, db).or_else(|| open::missing_vfs(registration, db)) };
     match error {
         Some(error) => {
-            last_error::record(&error.to_string());
-            Err(SqlError { code: code(error.kind(), During::Open), text: error.to_string() })
+            let text = error.to_string();
+            last_error::record(&text);
+            Err(SqlError { code: code(error.kind(), During::Open), text })
         }
         None => Ok(()),
     }

@@ -4,7 +4,7 @@ use super::meaning::{self, Meaning, Selection};
 use super::parameters;
 use super::path_identity::{self, PathOwner};
 use super::resolved::{ResolvedName, remember};
-use super::text_name::TextName;
+use super::text_name::{TextName, find};
 use super::{relocate, unresolved};
 use crate::sqlite::ffi::*;
 use crate::sqlite::registration::Registration;
@@ -36,13 +36,14 @@ pub unsafe fn full_pathname(
     // SAFETY: `name` is a string, which lives until the call of `xFullPathname` returns.
     let written = unsafe { CStr::from_ptr(name) };
     let text = TextName::parse(written);
-    let parameters = match &text {
-        Some(text) => Some(text.parameters.clone()),
+    let of_uri = match &text {
+        Some(_) => None,
         // SAFETY: `name` was passed to `xFullPathname`, which has not returned.
         None => unsafe { parameters::parameters(name) },
     };
+    let parameters = text.as_ref().map(|text| text.parameters.as_slice()).or(of_uri.as_deref());
     let path = text.as_ref().map_or(written, |text| &text.path);
-    let given = GivenName { selection, path, text: text.as_ref(), parameters: parameters.as_deref() };
+    let given = GivenName { selection, path, text: text.as_ref(), parameters };
     if selection == Selection::Default && !meaning::selects_replica(&|key| given.parameter(key)) {
         remember(None);
         let default = registration.default;
@@ -61,7 +62,7 @@ pub unsafe fn full_pathname(
 
 impl GivenName<'_> {
     fn parameter(&self, key: &str) -> Option<String> {
-        self.parameters?.iter().find(|(k, _)| k == key).map(|(_, value)| value.clone())
+        find(self.parameters?, key)
     }
 
     /// Writes the full path to `out`, which is room for `room` bytes. Returns a result code.

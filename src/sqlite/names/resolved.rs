@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use std::ffi::{CStr, CString, c_char};
 
 /// A full path, and how it was made from a name.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct ResolvedName {
     pub(super) full: CString,
     /// The path that the default VFS made from the name.
@@ -32,10 +32,12 @@ pub(super) fn remember(resolved: Option<ResolvedName>) {
     let _ = LAST.try_with(|last| last.replace(resolved));
 }
 
-/// Returns the resolved name with the full path `full`, if it is the last one that this thread resolved.
-fn last_resolved(full: &CStr) -> Option<ResolvedName> {
-    let last = LAST.try_with(|last| last.borrow().clone()).ok().flatten();
-    last.filter(|last| last.full.as_c_str() == full)
+/// Runs `read` with the resolved name with the full path `full`, if it is the last one that this thread resolved.
+fn last_resolved<T>(full: &CStr, read: impl FnOnce(&ResolvedName) -> T) -> Option<T> {
+    let last = |last: &RefCell<Option<ResolvedName>>| {
+        last.borrow().as_ref().filter(|last| last.full.as_c_str() == full).map(read)
+    };
+    LAST.try_with(last).ok().flatten()
 }
 
 /// Returns the meaning of a name that SQLite opens.
@@ -47,9 +49,9 @@ pub unsafe fn meaning_of_opened(registration: &Registration, selection: Selectio
     let parameter = |key: &str| unsafe { parameter(registration, name, key) };
     // SAFETY: `name` is a string, which SQLite keeps until the file is closed.
     let path = unsafe { CStr::from_ptr(name) };
-    let resolved = last_resolved(path);
-    let (is_bare, path) = resolved.as_ref().map_or((false, path), |resolved| (resolved.is_bare, &*resolved.nominal));
-    meaning::meaning(selection, &parameter, is_bare, || registration.exists(path))
+    let resolved = last_resolved(path, |resolved| (resolved.is_bare, resolved.nominal.clone()));
+    let (is_bare, nominal) = resolved.unwrap_or_else(|| (false, path.to_owned()));
+    meaning::meaning(selection, &parameter, is_bare, || registration.exists(&nominal))
 }
 
 /// Returns the value of a parameter of a name that SQLite opens: a parameter of its URI, or of the text that it was.
@@ -58,8 +60,10 @@ pub unsafe fn meaning_of_opened(registration: &Registration, selection: Selectio
 /// As for [`meaning_of_opened`].
 pub unsafe fn parameter(registration: &Registration, name: *const c_char, key: &str) -> Option<String> {
     // SAFETY: `name` is a string, which SQLite keeps until the file is closed.
-    match last_resolved(unsafe { CStr::from_ptr(name) }).and_then(|resolved| resolved.text) {
-        Some(text) => text.parameters.into_iter().find(|(k, _)| k == key).map(|(_, value)| value),
+    let path = unsafe { CStr::from_ptr(name) };
+    let of_text = |resolved: &ResolvedName| resolved.text.as_ref().map(|text| text.parameter(key));
+    match last_resolved(path, of_text).flatten() {
+        Some(value) => value,
         // SAFETY: SQLite passed `name` to `xOpen` for a main database file, by the contract of this function.
         None => unsafe { registration.api.uri_parameter(name, key) },
     }
@@ -67,15 +71,15 @@ pub unsafe fn parameter(registration: &Registration, name: *const c_char, key: &
 
 /// Whether a full path that SQLite opens is in another directory than its name says.
 pub fn is_relocated(full: &CStr) -> bool {
-    last_resolved(full).is_some_and(|resolved| resolved.is_relocated)
+    last_resolved(full, |resolved| resolved.is_relocated).unwrap_or(false)
 }
 
 /// Returns a full path as messages show it: without the changes of [`full_pathname`](super::full_pathname()).
 pub fn displayed(full: &CStr) -> String {
-    let resolved = last_resolved(full);
-    if let Some(ResolvedName { text: Some(text), .. }) = resolved {
-        return text.shown;
-    }
-    let path = resolved.as_ref().map_or(full, |resolved| &resolved.nominal).to_string_lossy();
-    path_identity::without_suffix(&path).to_owned()
+    let without_suffix = |path: &CStr| path_identity::without_suffix(&path.to_string_lossy()).to_owned();
+    let shown = last_resolved(full, |resolved| match &resolved.text {
+        Some(text) => text.shown.clone(),
+        None => without_suffix(&resolved.nominal),
+    });
+    shown.unwrap_or_else(|| without_suffix(full))
 }

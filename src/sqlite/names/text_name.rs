@@ -39,6 +39,11 @@ impl TextName {
         }
     }
 
+    /// Returns the value of a parameter.
+    pub(super) fn parameter(&self, key: &str) -> Option<String> {
+        find(&self.parameters, key)
+    }
+
     /// Parses the text after `litestream:`.
     fn of_url(text: &str) -> Option<TextName> {
         let (base, query) = text.split_once('?').unwrap_or((text, ""));
@@ -71,7 +76,7 @@ impl TextName {
         let pairs = query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
         let pairs = pairs.map(|(key, value)| (decoded(key), decoded(value)));
         let parameters: Vec<(String, String)> = pairs.filter(|(key, _)| !key.is_empty()).collect();
-        if !selects_replica(&|key| parameters.iter().find(|(k, _)| k == key).map(|(_, value)| value.clone())) {
+        if !selects_replica(&|key| find(&parameters, key)) {
             return None;
         }
         let path = match path.strip_prefix("//") {
@@ -81,6 +86,11 @@ impl TextName {
         let path = Some(decoded(path)).filter(|path| !path.is_empty()).unwrap_or_else(|| UNNAMED.to_owned());
         Some(TextName { shown: path.clone(), path: CString::new(path).ok()?, parameters })
     }
+}
+
+/// Returns the value of the first parameter with this key.
+pub(super) fn find(parameters: &[(String, String)], key: &str) -> Option<String> {
+    parameters.iter().find(|(k, _)| k == key).map(|(_, value)| value.clone())
 }
 
 /// Returns the text after `litestream:`. A host may have put a directory before a name without slashes.
