@@ -6,9 +6,8 @@ const fs = require('node:fs')
 const path = require('node:path')
 const { after, before, test } = require('node:test')
 const { ROOT } = require('./support/environment')
-const { Primary } = require('./support/litestream')
 const { BETTER_SQLITE3_13, appWith, run } = require('./support/runtimes')
-const { startS3 } = require('./support/s3')
+const { startPrimaryOnS3 } = require('./support/s3')
 
 const IMPORTS = `
 import Database from 'better-sqlite3'
@@ -36,27 +35,19 @@ if (typeof db === 'function') {
 console.log('ok')
 `
 
-let server
-let primary
+let site
 
 before(async () => {
-    server = await startS3()
-    primary = new Primary(server.url('app'), server.environment)
-    primary.db.exec("CREATE TABLE orders (id INTEGER, item TEXT); INSERT INTO orders VALUES (1, 'tea')")
-    await primary.start()
-    primary.sync()
+    site = await startPrimaryOnS3("CREATE TABLE orders (id INTEGER, item TEXT); INSERT INTO orders VALUES (1, 'tea')")
 })
 
-after(() => {
-    primary?.stop()
-    server.stop()
-})
+after(() => site?.stop())
 
 for (const file of ['docs/node.md', 'node/README.md']) {
     const blocks = [...fs.readFileSync(path.join(ROOT, file), 'utf8').matchAll(/^```js\n(.*?)^```$/gms)].map(([, code]) => code)
     assert.ok(blocks.length > 0)
     for (const [index, block] of blocks.entries()) {
-        test(`${file}, example ${index + 1}`, () => run(BETTER_SQLITE3_13, write(block), {}, server.reader))
+        test(`${file}, example ${index + 1}`, () => run(BETTER_SQLITE3_13, write(block), {}, site.server.reader))
     }
 }
 

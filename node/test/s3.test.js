@@ -2,27 +2,18 @@
 // Every SQLite package in every runtime reads a replica on an S3 server.
 
 const { after, before, test } = require('node:test')
-const { Primary } = require('./support/litestream')
 const { RUNTIMES, run } = require('./support/runtimes')
-const { startS3 } = require('./support/s3')
+const { startPrimaryOnS3 } = require('./support/s3')
 
-let server
-let primary
+let site
 
 before(async () => {
-    server = await startS3()
-    primary = new Primary(server.url('app'), server.environment)
-    primary.db.exec("CREATE TABLE items (name TEXT); INSERT INTO items VALUES ('on S3')")
-    await primary.start()
-    primary.sync()
+    site = await startPrimaryOnS3("CREATE TABLE items (name TEXT); INSERT INTO items VALUES ('on S3')")
 })
 
-after(() => {
-    primary?.stop()
-    server.stop()
-})
+after(() => site?.stop())
 
 for (const runtime of RUNTIMES) {
     test(`${runtime.name} reads from S3, and says what is not there`, () =>
-        run(runtime, 's3.mjs', { url: primary.url, other: server.url('other') }, server.environment))
+        run(runtime, 's3.mjs', { url: site.primary.url, other: site.server.url('other') }, site.server.environment))
 }

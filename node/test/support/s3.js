@@ -5,6 +5,7 @@ const { spawn } = require('node:child_process')
 const { once } = require('node:events')
 const path = require('node:path')
 const { ENVIRONMENT, cleanEnvironment } = require('./environment')
+const { Primary } = require('./litestream')
 
 const PYTHON = path.join(ENVIRONMENT, 'javascript', 'venv', 'bin', 'python3')
 const SERVER = `
@@ -34,4 +35,23 @@ async function startS3() {
     }
 }
 
-module.exports = { startS3 }
+/** Starts a server, and a primary whose database has these contents and is replicated there. `stop` ends both. */
+async function startPrimaryOnS3(sql) {
+    const server = await startS3()
+    const primary = new Primary(server.url('app'), server.environment)
+    const stop = () => {
+        primary.stop()
+        server.stop()
+    }
+    try {
+        primary.db.exec(sql)
+        await primary.start()
+        primary.sync()
+    } catch (error) {
+        stop()
+        throw error
+    }
+    return { server, primary, stop }
+}
+
+module.exports = { startPrimaryOnS3 }
