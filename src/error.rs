@@ -125,7 +125,7 @@ impl From<store::StoreError> for Error {
                 Some("check the credentials and permissions: they must allow listing and reading the replica"),
             ),
             Unreachable => (ErrorKind::Unreachable, Some("check the endpoint and the network")),
-            Config => (ErrorKind::Config, None),
+            Config | ReadOnly => (ErrorKind::Config, None),
             Protocol => (ErrorKind::Unreachable, Some("check that the endpoint is the object store itself")),
         };
         let converted = Error::new(kind, error.to_string()).caused_by(error);

@@ -21,6 +21,7 @@ mod stories {
     #[cfg(unix)]
     mod clients;
     mod conformance;
+    mod creation;
     #[cfg(unix)]
     mod credentials;
     #[cfg(unix)]

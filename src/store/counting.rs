@@ -1,10 +1,11 @@
 //! A store that counts the requests to another store.
 
-use super::{Chunk, Listed, Store, StoreError, Version};
+use super::{Chunk, Creation, Listed, ObjectName, Store, StoreError, Version};
 use crate::lock::Mutex;
 use crate::ltx::{FileName, Level, Txid};
 use crate::progress;
 use async_trait::async_trait;
+use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
@@ -18,6 +19,8 @@ pub struct Counts {
     pub lists: u64,
     /// Reads of a range of a file.
     pub reads: u64,
+    /// Creations and deletions of objects.
+    pub writes: u64,
     /// Bytes returned by reads.
     pub bytes: u64,
 }
@@ -28,6 +31,7 @@ pub struct Counting {
     inner: Arc<dyn Store>,
     lists: AtomicU64,
     reads: AtomicU64,
+    writes: AtomicU64,
     bytes: AtomicU64,
     pending: Mutex<PendingRequests>,
 }
@@ -68,7 +72,7 @@ impl Counting {
     /// Wraps a store, with all counts at zero.
     pub fn new(inner: Arc<dyn Store>) -> Counting {
         let zero = || AtomicU64::new(0);
-        Counting { inner, lists: zero(), reads: zero(), bytes: zero(), pending: Mutex::default() }
+        Counting { inner, lists: zero(), reads: zero(), writes: zero(), bytes: zero(), pending: Mutex::default() }
     }
 
     /// Describes the request that has been pending for the longest time. Returns None if there is none.
@@ -89,7 +93,12 @@ impl Counting {
     /// Returns the current counts. Each is exact, but they are not read at the same instant.
     pub fn counts(&self) -> Counts {
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        Counts { lists: load(&self.lists), reads: load(&self.reads), bytes: load(&self.bytes) }
+        Counts {
+            lists: load(&self.lists),
+            reads: load(&self.reads),
+            writes: load(&self.writes),
+            bytes: load(&self.bytes),
+        }
     }
 }
 
@@ -127,6 +136,18 @@ impl Store for Counting {
         self.bytes.fetch_add(chunk.bytes.len() as u64, Ordering::Relaxed);
         progress::arrived();
         Ok(chunk)
+    }
+
+    async fn create(&self, object: ObjectName, bytes: Bytes) -> Result<Creation, StoreError> {
+        self.writes.fetch_add(1, Ordering::Relaxed);
+        let created = self.inner.create(object, bytes).await?;
+        progress::arrived();
+        Ok(created)
+    }
+
+    async fn delete(&self, object: ObjectName) -> Result<(), StoreError> {
+        self.writes.fetch_add(1, Ordering::Relaxed);
+        self.inner.delete(object).await
     }
 
     async fn holds_older_format(&self) -> Result<bool, StoreError> {

@@ -20,6 +20,8 @@ pub enum StoreErrorKind {
     Config,
     /// The response of the store is invalid.
     Protocol,
+    /// Nothing can be written to this store.
+    ReadOnly,
 }
 
 /// A failure of a store. It is cheap to clone, because callers that wait for the same bytes share it.
@@ -45,6 +47,11 @@ impl StoreError {
     /// Creates an error of the kind [`StoreErrorKind::NotFound`].
     pub(super) fn missing(url: impl Into<Arc<str>>) -> StoreError {
         StoreError::new(StoreErrorKind::NotFound, url, "there is no such file")
+    }
+
+    /// Creates the error of a store that cannot be written.
+    pub(super) fn read_only(url: impl Into<Arc<str>>) -> StoreError {
+        StoreError::new(StoreErrorKind::ReadOnly, url, "replicas of this kind can only be read")
     }
 
     /// Creates an error of the kind [`StoreErrorKind::Changed`].

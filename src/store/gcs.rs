@@ -9,7 +9,8 @@ use super::redirects::Redirects;
 use super::tls::Trust;
 use super::{recipient, url};
 use async_trait::async_trait;
-use object_store::gcp::{GoogleCloudStorage, GoogleCloudStorageBuilder};
+use object_store::StaticCredentialProvider;
+use object_store::gcp::{GcpCredential, GoogleCloudStorage, GoogleCloudStorageBuilder};
 use std::sync::Arc;
 
 /// The bucket and path of a replica in Google Cloud Storage, and how to access it.
@@ -117,7 +118,10 @@ impl Service for GcsConfig {
             builder = builder.with_base_url(endpoint);
         }
         let builder = match &self.credentials {
-            GcsCredentials::None => builder.with_skip_signature(true),
+            // For writes, `object_store` asks for a credential all the same.
+            GcsCredentials::None => builder
+                .with_skip_signature(true)
+                .with_credentials(Arc::new(StaticCredentialProvider::new(GcpCredential { bearer: String::new() }))),
             GcsCredentials::File(path) => builder.with_application_credentials(path),
             GcsCredentials::Key(key) => builder.with_service_account_key(&key.0),
             GcsCredentials::Ambient => builder,

@@ -1,11 +1,12 @@
 //! A store in memory, for tests of other modules.
 
-use super::{Chunk, Listed, Store, StoreError, Version};
+use super::{Chunk, Creation, Listed, ObjectName, Store, StoreError, Version};
 use crate::lock::Mutex;
 use crate::ltx::{FileName, Level, Txid};
 use async_trait::async_trait;
 use bytes::Bytes;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fmt;
 use std::ops::Range;
 
@@ -92,6 +93,25 @@ impl Store for Memory {
         };
         let start = (level, FileName { min: from, max: Txid(0) });
         Ok(state.objects.range(start..).take_while(|((at, _), _)| *at == level).map(listed).collect())
+    }
+
+    async fn create(&self, object: ObjectName, bytes: Bytes) -> Result<Creation, StoreError> {
+        let ObjectName::File(level, name) = object else { return Ok(Creation::Exists) };
+        let mut state = self.state.lock();
+        let insert = state.inserts + 1;
+        match state.objects.entry((level, name)) {
+            Entry::Occupied(_) => return Ok(Creation::Exists),
+            Entry::Vacant(free) => drop(free.insert(MemoryObject { bytes, insert })),
+        }
+        state.inserts = insert;
+        Ok(Creation::Created)
+    }
+
+    async fn delete(&self, object: ObjectName) -> Result<(), StoreError> {
+        if let ObjectName::File(level, name) = object {
+            self.remove(level, name);
+        }
+        Ok(())
     }
 
     async fn read(

@@ -12,6 +12,7 @@ mod bounds;
 mod canned;
 mod cloud;
 mod counting;
+mod create;
 mod environment;
 mod error;
 mod etag;
@@ -43,6 +44,7 @@ mod web;
 
 pub use allowed::{Allowed, UrlVerdict};
 pub use counting::{Counting, Counts};
+pub use create::{Creation, ObjectName, probe_create};
 pub use error::{StoreError, StoreErrorKind};
 pub use location::{Location, LocationKey};
 pub use masked::{masked, one_line};
@@ -101,7 +103,7 @@ pub struct Chunk {
     pub modified_ms: i64,
 }
 
-/// Read access to the LTX files of one replica. Each backend has one implementation.
+/// Access to the LTX files of one replica. Each backend has one implementation.
 ///
 /// # Files
 ///
@@ -152,6 +154,22 @@ pub trait Store: fmt::Debug + fmt::Display + Send + Sync {
         range: Range<u64>,
         expected: Option<&Version>,
     ) -> Result<Chunk, StoreError>;
+
+    /// Creates an object with these bytes, unless an object of this name exists. Of several concurrent calls with one name, one creates it,
+    /// if the store passes [`probe_create`].
+    ///
+    /// Retries transient failures with the same bytes, so [`Creation::Exists`] can mean that an earlier try succeeded: the caller compares
+    /// the content. After an error it is unknown whether the object exists, except for [`StoreErrorKind::ReadOnly`].
+    async fn create(&self, object: ObjectName, bytes: Bytes) -> Result<Creation, StoreError> {
+        let _ = (object, bytes);
+        Err(StoreError::read_only(self.to_string()))
+    }
+
+    /// Deletes an object. Does nothing if it does not exist.
+    async fn delete(&self, object: ObjectName) -> Result<(), StoreError> {
+        let _ = object;
+        Err(StoreError::read_only(self.to_string()))
+    }
 
     /// Returns whether there is a replica of Litestream 0.3, whose format differs. Returns false if this is unknown.
     async fn holds_older_format(&self) -> Result<bool, StoreError> {

@@ -1,6 +1,7 @@
 //! Replicas in Azure Blob Storage, tested with Azurite, Microsoft's emulator.
 
 use crate::stories::conformance::{Bucket, REPLICA, at, check, complaint, speak_tls};
+use crate::stories::creation;
 use crate::support::litestream::Destination;
 use crate::support::programs::{program, run};
 use crate::support::servers::Server;
@@ -52,7 +53,9 @@ fn client(endpoint: &str) -> MicrosoftAzure {
 async fn azurite_passes_the_conformance_tests() {
     let (_server, endpoint) = azurite();
     let bucket = Bucket { objects: Arc::new(client(&endpoint)), level: |level| format!("ltx/{level}") };
-    check(&*at(&url(&endpoint, REPLICA), key), &bucket).await;
+    let store = at(&url(&endpoint, REPLICA), key);
+    check(&*store, &bucket).await;
+    creation::check(&store).await;
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! The requirements that every store must meet, and the errors of each.
 
+use crate::stories::creation;
 use crate::support::s3::{Manner, S3Server};
 use async_trait::async_trait;
 use futures_util::future::join_all;
@@ -195,6 +196,7 @@ impl Writer for Shelf {
 async fn the_memory_store_passes() {
     let memory = Arc::new(Memory::new());
     check(&*memory, &Shelf(memory.clone())).await;
+    creation::check(&(memory as Arc<dyn Store>)).await;
 }
 
 pub(super) struct Directory(pub PathBuf);
@@ -231,6 +233,7 @@ async fn a_directory_passes() {
     assert_eq!(names(&*store, Level::ZERO, 0).await, [], "a missing directory");
     std::fs::create_dir(&replica).expect("a directory is created");
     check(&*store, &Directory(replica)).await;
+    creation::check(&store).await;
 }
 
 #[tokio::test]
@@ -347,6 +350,7 @@ async fn an_s3_bucket_passes() {
     let server = S3Server::start();
     let store = at(&server.url(REPLICA), |name| server.variable(name));
     check(&*store, &Bucket::of(&server)).await;
+    creation::check(&store).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -359,6 +363,7 @@ async fn an_oss_bucket_passes() {
         _ => None,
     });
     check(&*store, &Bucket::of(&server)).await;
+    creation::check(&store).await;
 }
 
 #[tokio::test]
@@ -398,7 +403,7 @@ async fn a_read_is_one_ranged_request_for_the_expected_version() {
     let range = |text: &str| Some(text.to_owned());
     assert_eq!(asked, [(range("bytes=10-4999"), None), (range("bytes=9990-89999"), Some(tag))]);
     counting.list(Level::ZERO, Txid(0)).await.expect("a listing");
-    assert_eq!(counting.counts(), Counts { lists: 1, reads: 2, bytes: 5000 });
+    assert_eq!(counting.counts(), Counts { lists: 1, reads: 2, writes: 0, bytes: 5000 });
 }
 
 #[tokio::test]

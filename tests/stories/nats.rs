@@ -1,6 +1,7 @@
 //! Replicas in JetStream on a real NATS server, also written by Litestream.
 
 use crate::stories::conformance::{Writer, at, check, complaint, content, name, names};
+use crate::stories::creation;
 use crate::stories::fork::forks;
 use crate::support::litestream::Destination;
 use crate::support::nats::{Nats, PASSWORD, with_password};
@@ -46,7 +47,9 @@ async fn a_jetstream_bucket_passes_the_conformance_tests() {
     let server = Nats::start(&with_password());
     for (bucket, piece) in [("small-pieces", 777), ("large_pieces", 128 * 1024)] {
         let objects = Objects(server.bucket(bucket).await, piece);
-        check(&*store_of(&server, bucket), &objects).await;
+        let store = store_of(&server, bucket);
+        check(&*store, &objects).await;
+        creation::check(&store).await;
     }
 }
 

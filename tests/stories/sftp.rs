@@ -1,6 +1,7 @@
 //! Replicas on SSH servers, also written by Litestream.
 
 use crate::stories::conformance::{Dated, Directory, Writer, at, check, complaint, content, name, names};
+use crate::stories::creation;
 use crate::support::litestream::Destination;
 use crate::support::ssh::{Agent, OpenSsh, PASSWORD, PasswordSsh, USER, fingerprint, make_key, public_line};
 use crate::support::written;
@@ -39,6 +40,7 @@ async fn openssh_passes_the_conformance_tests_over_one_connection() {
     let root = dir.path().join("backups/my app");
     std::fs::create_dir_all(&root).expect("a directory is made");
     check(&*store, &Dated::new(root)).await;
+    creation::check(&store).await;
     assert_eq!(server.accepted(), 1);
 }
 

@@ -79,6 +79,10 @@ pub struct Manner {
     pub unlistable: bool,
     /// Listings have no ETags, as on some servers.
     pub untagged: bool,
+    /// The first response to each creation of an object is an error, although the object was stored.
+    pub loses_responses: bool,
+    /// Conditions of writes are ignored.
+    pub unconditional: bool,
 }
 
 impl S3Server {
@@ -100,7 +104,12 @@ impl S3Server {
         let (access_key, secret_key) = ("test-access-key".to_owned(), "test-secret-key".to_owned());
         let log = Arc::<Mutex<Vec<Request>>>::default();
         let files = FileSystem::new(root.path()).expect("a file system");
-        let mut builder = S3ServiceBuilder::new(Objects { files, manner });
+        let mut builder = S3ServiceBuilder::new(Objects {
+            files,
+            root: root.path().to_owned(),
+            manner,
+            writing: tokio::sync::Mutex::default(),
+        });
         let keys = KeyRing::default();
         keys.admit(&access_key, &secret_key);
         builder.set_auth(keys.clone());
@@ -229,12 +238,14 @@ impl S3Access for Gate {
     }
 }
 
-/// A directory as a bucket, with the features of real servers that `s3s-fs` lacks: If-Match, ETags in listings, and 403 for
+/// A directory as a bucket, with the features of real servers that `s3s-fs` lacks: If-Match, If-None-Match, ETags in listings, and 403 for
 /// missing keys if listings are forbidden.
 #[derive(Debug)]
 struct Objects {
     files: FileSystem,
+    root: PathBuf,
     manner: Manner,
+    writing: tokio::sync::Mutex<()>,
 }
 
 impl Objects {
@@ -270,6 +281,24 @@ macro_rules! objects {
                 }
             }
 
+            async fn put_object(
+                &self,
+                mut request: S3Request<PutObjectInput>,
+            ) -> S3Result<S3Response<PutObjectOutput>> {
+                if request.input.if_none_match.take().is_none() || self.manner.unconditional {
+                    return self.files.put_object(request).await;
+                }
+                // One write at a time, so that the condition and the write are one step.
+                let _writing = self.writing.lock().await;
+                if self.root.join(&request.input.bucket).join(&request.input.key).exists() {
+                    return Err(s3_error!(PreconditionFailed));
+                }
+                match self.files.put_object(request).await {
+                    Ok(_) if self.manner.loses_responses => Err(s3_error!(InternalError)),
+                    stored => stored,
+                }
+            }
+
             async fn list_objects_v2(
                 &self,
                 request: S3Request<ListObjectsV2Input>,
@@ -302,6 +331,5 @@ objects! {
     head_bucket: HeadBucketInput => HeadBucketOutput,
     head_object: HeadObjectInput => HeadObjectOutput,
     list_objects: ListObjectsInput => ListObjectsOutput,
-    put_object: PutObjectInput => PutObjectOutput,
     upload_part: UploadPartInput => UploadPartOutput,
 }

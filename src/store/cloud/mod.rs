@@ -10,6 +10,7 @@ mod refusal;
 mod request;
 mod store;
 mod transport;
+mod write;
 
 pub(super) use client::{Bucket, ClientParts, Service, invalid_settings, no_credentials};
 pub(super) use refusal::is_region;

@@ -6,7 +6,9 @@ use super::error::CloudError;
 use super::refusal::CloudOperation;
 use super::store::{CloudStore, ObjectRef, version};
 use crate::ltx::{FileName, Level, Txid};
-use crate::store::{Chunk, Listed, OLDER_FORMAT, Store, StoreError, StoreErrorKind, Version, etag};
+use crate::store::{
+    Chunk, Creation, Listed, OLDER_FORMAT, ObjectName, Store, StoreError, StoreErrorKind, Version, etag,
+};
 use async_trait::async_trait;
 use bytes::Bytes;
 use object_store::{GetOptions, GetRange, ObjectMeta};
@@ -29,7 +31,7 @@ impl<S: Service> CloudStore<S> {
     /// Reads an empty range: checks that the object exists and has the expected version, and returns its size.
     ///
     /// `range` is the range that was requested before. If it is not empty, it is expected to begin at or after the end.
-    async fn read_empty(
+    pub(super) async fn read_empty(
         &self,
         object: &ObjectRef,
         range: &Range<u64>,
@@ -141,6 +143,14 @@ impl<S: Service + 'static> Store for CloudStore<S> {
         }
         let (bytes, modified_ms) = (partial.complete(bytes), meta.last_modified.timestamp_millis());
         Ok(Chunk { bytes, file_size: meta.size, version, modified_ms })
+    }
+
+    async fn create(&self, object: ObjectName, bytes: Bytes) -> Result<Creation, StoreError> {
+        self.create_object(object, bytes).await
+    }
+
+    async fn delete(&self, object: ObjectName) -> Result<(), StoreError> {
+        self.delete_object(object).await
     }
 
     async fn holds_older_format(&self) -> Result<bool, StoreError> {

@@ -29,6 +29,8 @@ pub(super) struct CloudRefusal {
 pub(super) enum CloudOperation {
     Listing,
     File,
+    /// Creation or deletion of an object.
+    Write,
 }
 
 impl CloudRefusal {
@@ -65,7 +67,16 @@ impl CloudRefusal {
 
     /// Returns whether another try may succeed.
     pub fn is_transient(&self) -> bool {
-        is_transient(self.status)
+        // Two conditional writes of one object were in progress. Neither needs to have succeeded.
+        const CONFLICTS: [&str; 2] = ["ConditionalRequestConflict", "OperationAborted"];
+        is_transient(self.status) || self.status == 409 && CONFLICTS.contains(&self.code.as_str())
+    }
+
+    /// Returns whether the object was not created because an object of its name exists.
+    pub fn means_exists(&self) -> bool {
+        // Azure and Alibaba OSS return 409, all others 412.
+        const CODES: [&str; 2] = ["BlobAlreadyExists", "FileAlreadyExists"];
+        self.status == 412 || self.status == 409 && CODES.contains(&self.code.as_str())
     }
 
     /// Converts the refusal for the caller of the store.

@@ -38,7 +38,11 @@ impl<S: Service> CloudStore<S> {
 
     /// Returns the object of a file. Fails if its name is not allowed as a key.
     pub(super) fn object(&self, level: Level, name: FileName) -> Result<ObjectRef, StoreError> {
-        let path = self.service.layout().file(level, name);
+        self.object_at(&self.service.layout().file(level, name))
+    }
+
+    /// Returns the object at a path relative to the replica. Fails if it is not allowed as a key.
+    pub(super) fn object_at(&self, path: &str) -> Result<ObjectRef, StoreError> {
         let shown = format!("{}/{path}", self.shown);
         match Path::parse(format!("{}/{path}", self.service.path())) {
             Ok(key) => Ok(ObjectRef { key, shown }),

@@ -2,14 +2,16 @@
 
 mod config;
 mod directory;
+mod write;
 
 pub(super) use config::FileConfig;
 
 use super::blocking::{Blocking, Call};
 use super::paths::Layout;
-use super::{Chunk, Listed, OLDER_FORMAT, Store, StoreError, StoreErrorKind, Version};
+use super::{Chunk, Creation, Listed, OLDER_FORMAT, ObjectName, Store, StoreError, StoreErrorKind, Version};
 use crate::ltx::{FileName, Level, Txid};
 use async_trait::async_trait;
+use bytes::Bytes;
 use std::ops::Range;
 use std::sync::Arc;
 use std::{fmt, io};
@@ -49,6 +51,20 @@ impl FileStore {
             _ => (StoreErrorKind::Unreachable, error.to_string()),
         };
         StoreError::new(kind, url, cause).caused_by(error)
+    }
+
+    /// As [`FileStore::error`], for a call that writes.
+    fn write_error(&self, path: &str, error: io::Error) -> StoreError {
+        let (kind, cause) = match error.kind() {
+            io::ErrorKind::PermissionDenied => (StoreErrorKind::Denied, "this process has no permission to write it"),
+            io::ErrorKind::ReadOnlyFilesystem => (StoreErrorKind::ReadOnly, "the file system is read-only"),
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                (StoreErrorKind::Unreachable, "the disk is full")
+            }
+            io::ErrorKind::Unsupported => (StoreErrorKind::Config, "the file system supports no hard links"),
+            _ => return self.error(path, error),
+        };
+        StoreError::new(kind, format!("{}/{path}", self.shown), cause).caused_by(error)
     }
 }
 
@@ -95,6 +111,20 @@ impl Store for FileStore {
         let (version, chunk) = read.map_err(|error| self.error(&path, error))?;
         version.check(expected, &shown)?;
         chunk.ok_or_else(|| StoreError::missing(shown))
+    }
+
+    async fn create(&self, object: ObjectName, bytes: Bytes) -> Result<Creation, StoreError> {
+        let path = object.path(Layout::Decimal);
+        let (file, length) = (self.config.directory().join(&path), bytes.len() as u64);
+        let created = self.blocking.run(&self.shown, length, move |_| write::create(&file, &bytes)).await?;
+        created.map_err(|error| self.write_error(&path, error))
+    }
+
+    async fn delete(&self, object: ObjectName) -> Result<(), StoreError> {
+        let path = object.path(Layout::Decimal);
+        let file = self.config.directory().join(&path);
+        let deleted = self.blocking.run(&self.shown, 0, move |_| write::delete(&file)).await?;
+        deleted.map_err(|error| self.write_error(&path, error))
     }
 
     async fn holds_older_format(&self) -> Result<bool, StoreError> {

@@ -20,7 +20,7 @@ use futures_util::{StreamExt, TryStreamExt};
 use std::collections::HashSet;
 
 impl NatsConnection {
-    fn bucket(&self) -> &str {
+    pub fn bucket(&self) -> &str {
         let stream = &self.stream.cached_info().config.name;
         stream.strip_prefix("OBJ_").unwrap_or(stream)
     }
@@ -54,9 +54,19 @@ impl NatsConnection {
 
     /// Returns the metadata that is the last message of `subject`, or None if there is none or it is invalid. One request.
     pub async fn metadata(&self, subject: String) -> Result<Option<NatsObject>, NatsError> {
-        let response = self.stream.get_last_raw_message_by_subject(&subject).await;
-        let message = self.found(response)?;
+        let message = self.last_message(&subject).await?;
         Ok(message.and_then(|message| NatsObject::parse(&message.payload)))
+    }
+
+    /// Returns the last message of `subject` from the leader of the stream, or None if there is none. One request.
+    pub async fn last_message(&self, subject: &str) -> Result<Option<StreamMessage>, NatsError> {
+        let response = self.stream.get_last_raw_message_by_subject(subject).await;
+        self.found(response)
+    }
+
+    /// Returns the subject of the messages that contain an object's bytes.
+    pub fn pieces_subject(&self, id: &str) -> String {
+        format!("$O.{}.C.{id}", self.bucket())
     }
 
     /// Returns the current state of the stream. One request.
@@ -111,7 +121,7 @@ impl NatsConnection {
         const IN_FLIGHT: u64 = 4 << 20;
         let length = (object.size / object.pieces.max(1)).max(1);
         let batch = (IN_FLIGHT / length).clamp(16, 8192) as usize;
-        self.messages(format!("$O.{}.C.{}", self.bucket(), object.id), sequence, batch).await
+        self.messages(self.pieces_subject(&object.id), sequence, batch).await
     }
 
     async fn messages(&self, subject: String, sequence: u64, batch: usize) -> Result<Messages, NatsError> {

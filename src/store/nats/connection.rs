@@ -7,7 +7,7 @@ use crate::store::StoreErrorKind;
 use crate::store::reconnect::StoreConnection;
 use crate::store::timeouts::{CONNECT_TIMEOUT, IDLE_TIMEOUT};
 use async_nats::connection::State;
-use async_nats::jetstream::context::{GetStreamError, GetStreamErrorKind, RequestError, RequestErrorKind};
+use async_nats::jetstream::context::{Context, GetStreamError, GetStreamErrorKind, RequestError, RequestErrorKind};
 use async_nats::jetstream::stream::{Info, Stream};
 use async_nats::{Client, ConnectError, ConnectErrorKind, Event, ServerError, jetstream};
 use futures_util::future::{Either, select};
@@ -19,6 +19,8 @@ use tokio::sync::watch;
 /// A connection to a server that has the bucket.
 pub(super) struct NatsConnection {
     client: Client,
+    /// Publishes messages to streams.
+    pub context: Context,
     /// The stream of the bucket.
     pub stream: Stream<Info>,
     /// The server's last message that denies a permission.
@@ -50,7 +52,7 @@ impl StoreConnection for NatsConnection {
                 _ => NatsError::no_response(&error),
             })
         });
-        Ok(NatsConnection { stream: stream.await?, client, denial })
+        Ok(NatsConnection { stream: stream.await?, client, context, denial })
     }
 
     fn has_ended(&self) -> bool {

@@ -9,13 +9,14 @@ mod messages;
 mod object;
 mod object_cache;
 mod options;
+mod write;
 
 pub(super) use config::NatsConfig;
 
 use super::paths::Layout;
 use super::reconnect::Reconnecting;
 use super::timeouts::Allowance;
-use super::{Chunk, Listed, Store, StoreError, Version};
+use super::{Chunk, Creation, Listed, ObjectName, Store, StoreError, Version};
 use crate::ltx::{FileName, Level, Txid};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -119,5 +120,25 @@ impl Store for NatsStore {
             self.request(&Allowance::of(cached.missing(range.end)), read).await.map_err(failed)?
         };
         Ok(Chunk { bytes, file_size: object.size, version, modified_ms: object.modified_ms })
+    }
+
+    async fn create(&self, object: ObjectName, bytes: Bytes) -> Result<Creation, StoreError> {
+        let name = object.path(Layout::Decimal);
+        let create = |connection: Arc<NatsConnection>| {
+            let (name, bytes) = (&name, &bytes);
+            async move { connection.create(name, bytes).await }
+        };
+        let created = self.request(&Allowance::of(bytes.len() as u64), create).await;
+        created.map_err(|error| error.at(format!("{}/{name}", self.url)))
+    }
+
+    async fn delete(&self, object: ObjectName) -> Result<(), StoreError> {
+        let name = object.path(Layout::Decimal);
+        let delete = |connection: Arc<NatsConnection>| {
+            let name = &name;
+            async move { connection.delete(name).await }
+        };
+        let deleted = self.request(&Allowance::of(0), delete).await;
+        deleted.map_err(|error| error.at(format!("{}/{name}", self.url)))
     }
 }

@@ -72,6 +72,8 @@ impl Service for S3Config {
             .with_bucket_name(&self.bucket)
             .with_region(region)
             .with_virtual_hosted_style_request(!self.path_style)
+            // Not every compatible service deletes several objects by one request.
+            .with_disable_bulk_delete(true)
             .with_retry(parts.retry)
             .with_client_options(parts.options)
             .with_http_connector(parts.connector);

@@ -11,16 +11,18 @@ mod session;
 #[cfg(test)]
 mod tests;
 mod wire;
+mod write;
 
 pub(super) use config::SftpConfig;
 
 use super::paths::Layout;
 use super::reconnect::Reconnecting;
 use super::timeouts::Allowance;
-use super::{Chunk, Listed, OLDER_FORMAT, Store, StoreError, StoreErrorKind, Version};
+use super::{Chunk, Creation, Listed, OLDER_FORMAT, ObjectName, Store, StoreError, StoreErrorKind, Version};
 use crate::lock::RwLock;
 use crate::ltx::{FileName, Level, Txid};
 use async_trait::async_trait;
+use bytes::Bytes;
 use connection::SftpConnection;
 use error::SftpError;
 use session::Session;
@@ -76,6 +78,12 @@ impl SftpStore {
         }
         Ok(None)
     }
+
+    /// Returns the directory of the replica: the one that exists, or else the one that Litestream would create.
+    async fn root_for_writing(&self, session: &Session) -> Result<Arc<str>, SftpError> {
+        let found = self.root(session).await?;
+        Ok(found.unwrap_or_else(|| format!("/{}", self.connection.config().path).into()))
+    }
 }
 
 #[async_trait]
@@ -125,6 +133,35 @@ impl Store for SftpStore {
         let version = attributes.version();
         version.check(expected, &url)?;
         Ok(Chunk { bytes, file_size: attributes.size, version, modified_ms: attributes.modified_ms() })
+    }
+
+    async fn create(&self, object: ObjectName, bytes: Bytes) -> Result<Creation, StoreError> {
+        let path = object.path(Layout::Decimal);
+        let create = |connection: Arc<SftpConnection>| {
+            let (path, bytes) = (&path, bytes.clone());
+            async move {
+                let root = self.root_for_writing(&connection.session).await?;
+                write::create(&connection.session, &root, path, &bytes).await
+            }
+        };
+        let created = self.connection.request(&Allowance::of(bytes.len() as u64), create).await;
+        created.map_err(|error| error.at(format!("{}/{path}", self.url)))
+    }
+
+    async fn delete(&self, object: ObjectName) -> Result<(), StoreError> {
+        let path = object.path(Layout::Decimal);
+        let delete = |connection: Arc<SftpConnection>| {
+            let path = &path;
+            async move {
+                let Some(root) = self.root(&connection.session).await? else { return Ok(()) };
+                match connection.session.command(SftpRequest::Remove(format!("{root}/{path}"))).await {
+                    Err(error) if !error.is_not_found() => Err(error),
+                    _ => Ok(()),
+                }
+            }
+        };
+        let deleted = self.connection.request(&Allowance::of(0), delete).await;
+        deleted.map_err(|error| error.at(format!("{}/{path}", self.url)))
     }
 
     async fn holds_older_format(&self) -> Result<bool, StoreError> {

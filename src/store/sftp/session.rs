@@ -23,6 +23,8 @@ pub(super) struct Session {
     waiting: WaitingReply,
     next_id: AtomicU32,
     tasks: [JoinHandle<()>; 2],
+    /// The names of the server's extensions.
+    extensions: Vec<String>,
 }
 
 impl Session {
@@ -35,13 +37,16 @@ impl Session {
         outgoing.write_all(&wire::INIT).await.map_err(|_| SftpError::connection_lost())?;
         outgoing.flush().await.map_err(|_| SftpError::connection_lost())?;
         let version = read_packet(&mut incoming).await.ok_or_else(SftpError::connection_lost)?;
-        if version.first() != Some(&wire::VERSION) {
-            return Err(SftpError::invalid_response("no version"));
-        }
+        let extensions = wire::parse_version(version).ok_or_else(|| SftpError::invalid_response("no version"))?;
         let (sender, receiver) = mpsc::unbounded_channel();
         let waiting = WaitingReply::new(Mutex::new(Some(HashMap::new())));
         let tasks = [tokio::spawn(send(receiver, outgoing)), tokio::spawn(receive(incoming, waiting.clone()))];
-        Ok(Session { outgoing: sender, waiting, next_id: AtomicU32::new(1), tasks })
+        Ok(Session { outgoing: sender, waiting, next_id: AtomicU32::new(1), tasks, extensions })
+    }
+
+    /// Returns whether the server has an extension of the protocol.
+    pub fn supports(&self, extension: &str) -> bool {
+        self.extensions.iter().any(|name| name == extension)
     }
 
     pub fn has_ended(&self) -> bool {
@@ -59,6 +64,14 @@ impl Session {
             Ok(SftpResponse::Status { code, message }) if code != OK => Err(SftpError::from_status(code, &message)),
             Ok(response) => Ok(response),
             Err(_) => Err(SftpError::connection_lost()),
+        }
+    }
+
+    /// Sends a request whose response is only a status.
+    pub async fn command(&self, request: SftpRequest) -> Result<(), SftpError> {
+        match self.request(request).await? {
+            SftpResponse::Status { .. } => Ok(()),
+            _ => Err(SftpError::invalid_response("no status")),
         }
     }
 

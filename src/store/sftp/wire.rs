@@ -17,12 +17,36 @@ pub const LONGEST_HANDLE: usize = 256;
 pub enum SftpRequest {
     Open(String),
     Close(Bytes),
-    Read { handle: Bytes, offset: u64, length: u32 },
+    Read {
+        handle: Bytes,
+        offset: u64,
+        length: u32,
+    },
     StatHandle(Bytes),
     OpenDirectory(String),
     ReadDirectory(Bytes),
     Stat(String),
+    /// Opens a new file for writing. Fails if it exists.
+    Create(String),
+    Write {
+        handle: Bytes,
+        offset: u64,
+        bytes: Bytes,
+    },
+    Remove(String),
+    MakeDirectory(String),
+    /// Renames a file. Version 3 of the protocol says that this fails if the new name exists.
+    Rename(String, String),
+    /// The extension [`HARD_LINK`]: gives a file a second name. Fails if the name exists.
+    HardLink(String, String),
+    /// The extension [`FSYNC`]: makes the content of an open file durable.
+    Sync(Bytes),
 }
+
+/// The name of OpenSSH's extension for hard links.
+pub const HARD_LINK: &str = "hardlink@openssh.com";
+/// The name of OpenSSH's extension for `fsync`.
+pub const FSYNC: &str = "fsync@openssh.com";
 
 /// A response of the server.
 #[derive(Debug)]
@@ -85,18 +109,50 @@ impl SftpRequest {
             SftpRequest::OpenDirectory(_) => 11,
             SftpRequest::ReadDirectory(_) => 12,
             SftpRequest::Stat(_) => 17,
+            SftpRequest::Create(_) => 3,
+            SftpRequest::Write { .. } => 6,
+            SftpRequest::Remove(_) => 13,
+            SftpRequest::MakeDirectory(_) => 14,
+            SftpRequest::Rename(..) => 18,
+            SftpRequest::HardLink(..) | SftpRequest::Sync(_) => 200,
         };
         let mut packet = vec![0, 0, 0, 0, packet_type];
         packet.extend(id.to_be_bytes());
+        const NO_ATTRIBUTES: u32 = 0;
         match self {
-            SftpRequest::Open(path) => {
+            SftpRequest::Open(path) | SftpRequest::Create(path) => {
                 const READ: u32 = 1;
-                const NO_ATTRIBUTES: u32 = 0;
+                const WRITE_NEW: u32 = 0x02 | 0x08 | 0x20;
+                let flags = if matches!(self, SftpRequest::Open(_)) { READ } else { WRITE_NEW };
                 put_string(&mut packet, path.as_bytes());
-                packet.extend(READ.to_be_bytes());
+                packet.extend(flags.to_be_bytes());
                 packet.extend(NO_ATTRIBUTES.to_be_bytes());
             }
-            SftpRequest::OpenDirectory(path) | SftpRequest::Stat(path) => put_string(&mut packet, path.as_bytes()),
+            SftpRequest::OpenDirectory(path) | SftpRequest::Stat(path) | SftpRequest::Remove(path) => {
+                put_string(&mut packet, path.as_bytes());
+            }
+            SftpRequest::MakeDirectory(path) => {
+                put_string(&mut packet, path.as_bytes());
+                packet.extend(NO_ATTRIBUTES.to_be_bytes());
+            }
+            SftpRequest::Rename(from, to) => {
+                put_string(&mut packet, from.as_bytes());
+                put_string(&mut packet, to.as_bytes());
+            }
+            SftpRequest::HardLink(from, to) => {
+                put_string(&mut packet, HARD_LINK.as_bytes());
+                put_string(&mut packet, from.as_bytes());
+                put_string(&mut packet, to.as_bytes());
+            }
+            SftpRequest::Sync(handle) => {
+                put_string(&mut packet, FSYNC.as_bytes());
+                put_string(&mut packet, handle);
+            }
+            SftpRequest::Write { handle, offset, bytes } => {
+                put_string(&mut packet, handle);
+                packet.extend(offset.to_be_bytes());
+                put_string(&mut packet, bytes);
+            }
             SftpRequest::Close(handle) | SftpRequest::StatHandle(handle) | SftpRequest::ReadDirectory(handle) => {
                 put_string(&mut packet, handle);
             }
@@ -139,6 +195,20 @@ pub fn parse_response(packet: Bytes) -> Option<(u32, SftpResponse)> {
         _ => return None,
     };
     Some((id, response))
+}
+
+/// Parses the packet of the type [`VERSION`]. Returns the names of the server's extensions, or None if it is another packet.
+pub fn parse_version(packet: Bytes) -> Option<Vec<String>> {
+    let mut rest = Unparsed(packet);
+    if rest.byte()? != VERSION {
+        return None;
+    }
+    let _version = rest.u32();
+    let names = std::iter::from_fn(|| {
+        let (name, _data) = (rest.string()?, rest.string()?);
+        Some(String::from_utf8_lossy(&name).into_owned())
+    });
+    Some(names.collect())
 }
 
 /// The rest of a packet.
@@ -213,6 +283,18 @@ mod tests {
         assert_eq!(read.packet(9), expected);
         let open = SftpRequest::Open("a".to_owned()).packet(1);
         assert_eq!(open, [0, 0, 0, 18, 3, 0, 0, 0, 1, 0, 0, 0, 1, b'a', 0, 0, 0, 1, 0, 0, 0, 0]);
+    }
+
+    #[test]
+    fn the_extensions_of_a_server_are_parsed() {
+        let mut packet = vec![VERSION, 0, 0, 0, 3];
+        for text in [HARD_LINK, "1", FSYNC, "1"] {
+            put_string(&mut packet, text.as_bytes());
+        }
+        assert_eq!(parse_version(packet.clone().into()), Some(vec![HARD_LINK.to_owned(), FSYNC.to_owned()]));
+        assert_eq!(parse_version(Bytes::from_static(&[VERSION, 0, 0, 0, 3])), Some(Vec::new()));
+        packet[0] = 101;
+        assert_eq!(parse_version(packet.into()), None);
     }
 
     #[test]

@@ -1,0 +1,43 @@
+//! Creation and deletion of objects in a bucket.
+
+use super::attempt::Attempt;
+use super::client::{Bucket, Service};
+use super::refusal::CloudOperation;
+use super::store::CloudStore;
+use crate::store::{Creation, ObjectName, StoreError, StoreErrorKind};
+use bytes::Bytes;
+use object_store::{ObjectStoreExt, PutMode, PutOptions};
+use std::sync::Arc;
+
+impl<S: Service> CloudStore<S> {
+    /// Creates an object as [`Store::create`](crate::store::Store::create) specifies.
+    pub(super) async fn create_object(&self, name: ObjectName, bytes: Bytes) -> Result<Creation, StoreError> {
+        let object = self.object_at(&name.path(self.service.layout()))?;
+        let put = |bucket: Arc<dyn Bucket>, attempt: Attempt| {
+            let mut options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
+            options.extensions.insert(attempt);
+            let (key, bytes) = (&object.key, bytes.clone());
+            async move { bucket.put_opts(key, bytes.into(), options).await }
+        };
+        match self.request(bytes.len() as u64, put).await {
+            Ok(_) => Ok(Creation::Created),
+            Err(error) if error.refusal().is_some_and(|refusal| refusal.means_exists()) => Ok(Creation::Exists),
+            Err(error) => Err(error.to_store_error(&object.shown, CloudOperation::Write)),
+        }
+    }
+
+    /// Deletes an object, or does nothing if it does not exist.
+    pub(super) async fn delete_object(&self, name: ObjectName) -> Result<(), StoreError> {
+        let object = self.object_at(&name.path(self.service.layout()))?;
+        let delete = |bucket: Arc<dyn Bucket>, _: Attempt| {
+            let key = &object.key;
+            async move { bucket.delete(key).await }
+        };
+        let Err(error) = self.request(0, delete).await else { return Ok(()) };
+        // Services report a missing object in different ways. It may also be missing because the response to a try was lost.
+        match self.read_empty(&object, &(0..0), None).await {
+            Err(missing) if missing.kind() == StoreErrorKind::NotFound => Ok(()),
+            _ => Err(error.to_store_error(&object.shown, CloudOperation::Write)),
+        }
+    }
+}
