@@ -1,10 +1,9 @@
 //! Creating and deleting objects, for replicas that are written.
 
 use super::paths::Layout;
-use super::{Store, StoreError, StoreErrorKind};
+use super::{Store, StoreError, StoreErrorKind, random};
 use crate::ltx::{FileName, Level};
 use bytes::Bytes;
-use std::hash::{BuildHasher, Hasher, RandomState};
 
 /// The name of an object that a writer creates or deletes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -39,7 +38,7 @@ pub enum Creation {
 /// Fails with [`StoreErrorKind::Config`] if the second object replaced the first, because then two writers could replace each other's
 /// files. Fails with the error of the store if it cannot be written.
 pub async fn probe_create(store: &dyn Store) -> Result<(), StoreError> {
-    let object = ObjectName::Probe(RandomState::new().build_hasher().finish());
+    let object = ObjectName::Probe(random::number());
     store.create(object, Bytes::from_static(b"first")).await?;
     let second = store.create(object, Bytes::from_static(b"second")).await;
     let deleted = store.delete(object).await;

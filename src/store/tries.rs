@@ -1,8 +1,8 @@
 //! Retries: which failures are retried, and after which pause.
 
+use super::random;
 use chrono::DateTime;
 use std::fmt;
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
@@ -92,7 +92,7 @@ impl Tries {
 
 /// Shortens a pause by up to a quarter, so that requests that failed together are not repeated together.
 fn jittered(pause: Duration) -> Duration {
-    let random = RandomState::new().build_hasher().finish() as f64 / u64::MAX as f64;
+    let random = random::number() as f64 / u64::MAX as f64;
     pause.mul_f64(1.0 - random / 4.0)
 }
 

@@ -1,12 +1,15 @@
 //! Replicas in Google Cloud Storage, tested with an emulator and written by Litestream.
 
 use crate::stories::conformance::{REPLICA, Writer, at, check, complaint, name, speak_tls};
+use crate::stories::creation;
 use crate::support::litestream::Destination;
+use crate::support::recorder::Recorder;
 use crate::support::servers::Server;
 use crate::support::written;
 use async_trait::async_trait;
+use bytes::Bytes;
 use litestream_vfs::ltx::Level;
-use litestream_vfs::store::StoreErrorKind;
+use litestream_vfs::store::{ObjectName, StoreErrorKind};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 /// Starts the emulator with a bucket `bucket`.
@@ -64,10 +67,26 @@ async fn fake_gcs_server_passes_the_conformance_tests() {
         let store = at(&format!("{scheme}://bucket/{REPLICA}?endpoint={host}"), |_| None);
         if scheme == "gs" {
             check(&*store, &emulated).await;
+            creation::check(&store).await;
         } else {
             let missing = store.read(Level::ZERO, name(7, 7), 0..1, None).await.expect_err("no file");
             assert_eq!(missing.kind(), StoreErrorKind::NotFound);
         }
+    }
+}
+
+#[tokio::test]
+async fn a_page_instead_of_an_uploaded_object_is_no_creation() {
+    let proxy = Recorder::start(|_| ("200 OK", "<html>Sign in</html>".to_owned()));
+    let store = at(&format!("gs://bucket/app?endpoint={}", proxy.endpoint), |_| None);
+    let file = ObjectName::File(Level::ZERO, name(1, 1));
+    let error = store.create(file, Bytes::from_static(b"file")).await.expect_err("no object was created");
+    assert_eq!(error.kind(), StoreErrorKind::Protocol);
+    let text = error.to_string();
+    assert!(text.ends_with("is invalid: the response does not describe the object that was uploaded"), "{text}");
+    for request in proxy.take() {
+        let expected = "/upload/storage/v1/b/bucket/o?uploadType=multipart&ifGenerationMatch=0";
+        assert_eq!((request.method.as_str(), request.target.as_str()), ("POST", expected));
     }
 }
 

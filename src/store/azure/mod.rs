@@ -5,7 +5,7 @@ mod credentials;
 
 pub(super) use config::AzureConfig;
 
-use super::cloud::{self, Bucket, ClientParts, CloudStore, Service};
+use super::cloud::{self, Bucket, ClientParts, CloudClient, CloudStore, Service};
 use super::http::Clients;
 use super::paths::Layout;
 use super::redirects::Redirects;
@@ -81,6 +81,10 @@ impl Service for AzureConfig {
 
 #[async_trait]
 impl Bucket for MicrosoftAzure {
+    fn client(&self) -> &dyn CloudClient {
+        self
+    }
+
     async fn authorize(&self) -> Result<(), object_store::Error> {
         self.credentials().get_credential().await.map(drop)
     }

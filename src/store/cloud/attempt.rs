@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 /// How a request is sent. It is passed through `object_store` to [`Transport`](super::transport::Transport) as an extension.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Attempt {
+pub(in crate::store) struct Attempt {
     /// Whether a new connection must be used.
     pub fresh: bool,
     /// Receives the bytes of an interrupted response. Only for reads of files.
@@ -15,7 +15,7 @@ pub(super) struct Attempt {
 
 /// The beginning of a range of a file whose response was interrupted.
 #[derive(Debug, Default)]
-pub(super) struct Partial(Mutex<PartialState>);
+pub(in crate::store) struct Partial(Mutex<PartialState>);
 
 #[derive(Clone, Debug, Default)]
 struct PartialState {

@@ -1,12 +1,15 @@
 //! The client of a bucket, and the trait that each service implements.
 
+use super::attempt::Attempt;
 use super::error::{CloudError, CloudErrorKind};
 use super::transport::Connector;
 use crate::store::http::Clients;
 use crate::store::paths::Layout;
 use async_trait::async_trait;
+use bytes::Bytes;
 use object_store::list::PaginatedListStore;
-use object_store::{BackoffConfig, ClientOptions, ObjectStore, RetryConfig};
+use object_store::path::Path;
+use object_store::{BackoffConfig, ClientOptions, ObjectStore, PutMode, PutOptions, RetryConfig};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,12 +38,27 @@ pub(in crate::store) struct ClientParts {
     pub retry: RetryConfig,
 }
 
-/// A client of `object_store`.
+/// A client of a bucket.
 #[async_trait]
-pub(in crate::store) trait Bucket: ObjectStore + PaginatedListStore {
+pub(in crate::store) trait Bucket: Send + Sync {
+    /// Returns the client of `object_store`.
+    fn client(&self) -> &dyn CloudClient;
+
     /// Fetches credentials if there are none yet, or if they expire soon.
     async fn authorize(&self) -> Result<(), object_store::Error>;
+
+    /// Creates an object. Fails with status 412, or 409 with a code for this case, if an object of this name exists.
+    async fn create(&self, key: &Path, bytes: Bytes, attempt: Attempt) -> Result<(), object_store::Error> {
+        let mut options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
+        options.extensions.insert(attempt);
+        self.client().put_opts(key, bytes.into(), options).await.map(drop)
+    }
 }
+
+/// A client of `object_store`.
+pub(in crate::store) trait CloudClient: ObjectStore + PaginatedListStore {}
+
+impl<T: ObjectStore + PaginatedListStore> CloudClient for T {}
 
 /// A client, and the region that it signs requests for. It is replaced if the bucket turns out to be in another region.
 #[derive(Clone)]

@@ -58,7 +58,7 @@ impl<S: Service> CloudStore<S> {
         let list = |bucket: Arc<dyn Bucket>, attempt| {
             let mut options = options.clone();
             options.extensions.insert(attempt);
-            async move { bucket.list_paginated(Some(prefix), options).await }
+            async move { bucket.client().list_paginated(Some(prefix), options).await }
         };
         let page = self.request(PAGE, list).await?;
         Ok((page.result.objects, page.page_token))

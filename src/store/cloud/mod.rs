@@ -12,6 +12,8 @@ mod store;
 mod transport;
 mod write;
 
-pub(super) use client::{Bucket, ClientParts, Service, invalid_settings, no_credentials};
+#[cfg(feature = "gcs")]
+pub(super) use attempt::Attempt;
+pub(super) use client::{Bucket, ClientParts, CloudClient, Service, invalid_settings, no_credentials};
 pub(super) use refusal::is_region;
 pub(super) use store::CloudStore;

@@ -40,7 +40,7 @@ impl<S: Service> CloudStore<S> {
         let head = |bucket: Arc<dyn Bucket>, attempt| async move {
             let mut options = GetOptions { head: true, ..GetOptions::default() };
             options.extensions.insert(attempt);
-            bucket.get_opts(&object.key, options).await.map(|response| response.meta)
+            bucket.client().get_opts(&object.key, options).await.map(|response| response.meta)
         };
         let meta = self.request(0, head).await;
         let meta = meta.map_err(|error| error.to_store_error(&object.shown, CloudOperation::File))?;
@@ -75,7 +75,7 @@ impl<S: Service> CloudStore<S> {
             };
             options.extensions.insert(Attempt { partial: Some(partial.clone()), ..attempt });
             async move {
-                let response = bucket.get_opts(&object.key, options).await?;
+                let response = bucket.client().get_opts(&object.key, options).await?;
                 Ok((response.meta.clone(), response.range.clone(), response.bytes().await?))
             }
         };

@@ -6,7 +6,7 @@ use super::refusal::CloudOperation;
 use super::store::CloudStore;
 use crate::store::{Creation, ObjectName, StoreError, StoreErrorKind};
 use bytes::Bytes;
-use object_store::{ObjectStoreExt, PutMode, PutOptions};
+use object_store::ObjectStoreExt;
 use std::sync::Arc;
 
 impl<S: Service> CloudStore<S> {
@@ -14,10 +14,8 @@ impl<S: Service> CloudStore<S> {
     pub(super) async fn create_object(&self, name: ObjectName, bytes: Bytes) -> Result<Creation, StoreError> {
         let object = self.object_at(&name.path(self.service.layout()))?;
         let put = |bucket: Arc<dyn Bucket>, attempt: Attempt| {
-            let mut options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
-            options.extensions.insert(attempt);
             let (key, bytes) = (&object.key, bytes.clone());
-            async move { bucket.put_opts(key, bytes.into(), options).await }
+            async move { bucket.create(key, bytes, attempt).await }
         };
         match self.request(bytes.len() as u64, put).await {
             Ok(_) => Ok(Creation::Created),
@@ -31,7 +29,7 @@ impl<S: Service> CloudStore<S> {
         let object = self.object_at(&name.path(self.service.layout()))?;
         let delete = |bucket: Arc<dyn Bucket>, _: Attempt| {
             let key = &object.key;
-            async move { bucket.delete(key).await }
+            async move { bucket.client().delete(key).await }
         };
         let Err(error) = self.request(0, delete).await else { return Ok(()) };
         // Services report a missing object in different ways. It may also be missing because the response to a try was lost.

@@ -1,8 +1,7 @@
 //! The system calls that write to the directory of a replica.
 
-use crate::store::Creation;
+use crate::store::{Creation, random};
 use std::fs::{self, File, OpenOptions};
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -42,7 +41,7 @@ fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 fn temporary_name(path: &Path) -> PathBuf {
-    let random = RandomState::new().build_hasher().finish();
+    let random = random::number();
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     path.with_file_name(format!(".{name}.{random:016x}.tmp"))
 }

@@ -7,7 +7,7 @@
 use super::connection::NatsConnection;
 use super::error::NatsError;
 use super::object::NatsObject;
-use crate::store::{Creation, StoreErrorKind};
+use crate::store::{Creation, StoreErrorKind, random};
 use async_nats::jetstream::context::{PublishAckFuture, PublishError, PublishErrorKind};
 use async_nats::jetstream::message::PublishMessage;
 use base64::Engine;
@@ -17,7 +17,6 @@ use chrono::{SecondsFormat, Utc};
 use ring::digest::{SHA256, digest};
 use serde_json::json;
 use std::collections::VecDeque;
-use std::hash::{BuildHasher, Hasher, RandomState};
 
 /// The length of a message with bytes of an object, as in NATS's own clients.
 const PIECE_LENGTH: usize = 128 * 1024;
@@ -27,7 +26,7 @@ impl NatsConnection {
     pub async fn create(&self, name: &str, bytes: &Bytes) -> Result<Creation, NatsError> {
         let subject = self.metadata_subject(name);
         let Some(last) = self.last_of_missing(&subject).await? else { return Ok(Creation::Exists) };
-        let [one, other] = [(); 2].map(|()| RandomState::new().build_hasher().finish());
+        let [one, other] = [(); 2].map(|()| random::number());
         let id = format!("{one:016x}{other:016x}");
         let pieces = self.pieces_subject(&id);
         let created = match self.publish_pieces(&pieces, bytes).await {

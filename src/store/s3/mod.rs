@@ -12,7 +12,7 @@ mod tests;
 
 pub(super) use config::S3Config;
 
-use super::cloud::{self, Bucket, ClientParts, CloudStore, Service};
+use super::cloud::{self, Bucket, ClientParts, CloudClient, CloudStore, Service};
 use super::http::Clients;
 use super::paths::Layout;
 use super::redirects::Redirects;
@@ -103,6 +103,10 @@ impl Service for S3Config {
 
 #[async_trait]
 impl Bucket for AmazonS3 {
+    fn client(&self) -> &dyn CloudClient {
+        self
+    }
+
     async fn authorize(&self) -> Result<(), object_store::Error> {
         self.credentials().get_credential().await.map(drop)
     }

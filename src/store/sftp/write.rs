@@ -7,10 +7,9 @@
 use super::error::SftpError;
 use super::session::{OpenHandle, Session};
 use super::wire::{FSYNC, HARD_LINK, SftpRequest};
-use crate::store::Creation;
+use crate::store::{Creation, random};
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
-use std::hash::{BuildHasher, Hasher, RandomState};
 
 /// Creates the file at `path`, which is relative to `root`, and the directories that lead to it.
 ///
@@ -18,7 +17,7 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 pub(super) async fn create(session: &Session, root: &str, path: &str, bytes: &Bytes) -> Result<Creation, SftpError> {
     let target = format!("{root}/{path}");
     let (directory, name) = target.rsplit_once('/').unwrap_or_default();
-    let temporary = format!("{directory}/.{name}.{:016x}.tmp", RandomState::new().build_hasher().finish());
+    let temporary = format!("{directory}/.{name}.{:016x}.tmp", random::number());
     let written = match write_new(session, &temporary, bytes).await {
         // A part of the directory is missing.
         Err(error) if error.is_not_found() => {

@@ -1,5 +1,7 @@
 //! Replicas in Google Cloud Storage.
 
+mod upload;
+
 use super::cloud::{self, Bucket, ClientParts, CloudStore, Service};
 use super::environment::{Environment, Secret};
 use super::http::Clients;
@@ -8,10 +10,11 @@ use super::paths::Layout;
 use super::redirects::Redirects;
 use super::tls::Trust;
 use super::{recipient, url};
-use async_trait::async_trait;
 use object_store::StaticCredentialProvider;
-use object_store::gcp::{GcpCredential, GoogleCloudStorage, GoogleCloudStorageBuilder};
+use object_store::client::HttpConnector;
+use object_store::gcp::{GcpCredential, GoogleCloudStorageBuilder};
 use std::sync::Arc;
+use upload::GcsBucket;
 
 /// The bucket and path of a replica in Google Cloud Storage, and how to access it.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -109,6 +112,7 @@ impl Service for GcsConfig {
     }
 
     fn client(&self, _region: &str, parts: ClientParts) -> Result<Arc<dyn Bucket>, String> {
+        let http = parts.connector.connect(&parts.options).map_err(|error| cloud::invalid_settings(&error))?;
         let mut builder = GoogleCloudStorageBuilder::new()
             .with_bucket_name(&self.bucket)
             .with_retry(parts.retry)
@@ -126,7 +130,7 @@ impl Service for GcsConfig {
             GcsCredentials::Key(key) => builder.with_service_account_key(&key.0),
             GcsCredentials::Ambient => builder,
         };
-        let bucket = builder.build().map_err(|error| match &self.credentials {
+        let client = builder.build().map_err(|error| match &self.credentials {
             GcsCredentials::File(path) => unsupported(path, &error).unwrap_or_else(|| {
                 let cause = cloud::invalid_settings(&error);
                 format!("{path} contains no credentials of a service account or of gcloud: {cause}")
@@ -137,7 +141,8 @@ impl Service for GcsConfig {
                 unsupported("the credentials file of gcloud", &error).unwrap_or_else(|| cloud::invalid_settings(&error))
             }
         })?;
-        Ok(Arc::new(bucket))
+        let bucket = GcsBucket::new(client, http, self.endpoint.as_deref(), &self.bucket);
+        bucket.map(|bucket| Arc::new(bucket) as Arc<dyn Bucket>)
     }
 
     fn credentials_hint(&self) -> Option<&'static str> {
@@ -161,13 +166,6 @@ fn unsupported(source: &str, error: &object_store::Error) -> Option<String> {
         "{source} contains credentials of the type '{kind}', which is not supported; use the key of a service account, log in \
          with gcloud auth application-default login, or run where Google provides credentials (GKE, Cloud Run)"
     ))
-}
-
-#[async_trait]
-impl Bucket for GoogleCloudStorage {
-    async fn authorize(&self) -> Result<(), object_store::Error> {
-        self.credentials().get_credential().await.map(drop)
-    }
 }
 
 #[cfg(test)]
