@@ -4,6 +4,7 @@ use super::paths::Layout;
 use super::{Store, StoreError, StoreErrorKind, random};
 use crate::ltx::{FileName, Level};
 use bytes::Bytes;
+use futures_util::future::join_all;
 
 /// The name of an object that a writer creates or deletes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -33,21 +34,39 @@ pub enum Creation {
     Exists,
 }
 
-/// Checks that the store creates no object twice. Creates an object with a random name, tries to create it again, and deletes it.
+/// Checks that the store creates no object twice: neither one after the other, nor by several concurrent calls. Creates objects with random
+/// names, and deletes them.
 ///
-/// Fails with [`StoreErrorKind::Config`] if the second object replaced the first, because then two writers could replace each other's
-/// files. Fails with the error of the store if it cannot be written.
+/// Fails with [`StoreErrorKind::Config`] if an object was created twice, because then two writers could replace each other's files. Fails
+/// with the error of the store if it cannot be written.
 pub async fn probe_create(store: &dyn Store) -> Result<(), StoreError> {
-    let object = ObjectName::Probe(random::number());
-    store.create(object, Bytes::from_static(b"first")).await?;
-    let second = store.create(object, Bytes::from_static(b"second")).await;
-    let deleted = store.delete(object).await;
-    match second? {
-        Creation::Exists => deleted,
-        Creation::Created => {
-            let cause = "the server replaces objects although it is told not to, so two writers could overwrite each other; \
-                         write to a server that supports conditional writes (If-None-Match)";
+    let objects = [(); 2].map(|()| ObjectName::Probe(random::number()));
+    let fault = find_fault(store, objects).await;
+    let deleted = join_all(objects.map(|object| store.delete(object))).await;
+    match fault? {
+        None => deleted.into_iter().collect(),
+        Some(fault) => {
+            let cause = format!(
+                "{fault}, so two writers could overwrite each other; write to a server that supports conditional writes \
+                 (If-None-Match)"
+            );
             Err(StoreError::new(StoreErrorKind::Config, store.to_string(), cause))
         }
     }
+}
+
+/// Creates each of two objects more than once. Returns what the store does wrong.
+async fn find_fault(
+    store: &dyn Store,
+    [repeated, contested]: [ObjectName; 2],
+) -> Result<Option<&'static str>, StoreError> {
+    const CREATORS: usize = 4;
+    store.create(repeated, Bytes::from_static(b"first")).await?;
+    if store.create(repeated, Bytes::from_static(b"second")).await? == Creation::Created {
+        return Ok(Some("the server replaces objects although it is told not to"));
+    }
+    let creators = (0..CREATORS).map(|number| store.create(contested, Bytes::from(number.to_string())));
+    let created: Vec<Creation> = join_all(creators).await.into_iter().collect::<Result<_, _>>()?;
+    let winners = created.iter().filter(|creation| **creation == Creation::Created).count();
+    Ok((winners > 1).then_some("the server lets several writers create one object at the same time"))
 }

@@ -3,6 +3,7 @@
 use crate::stories::conformance::{Bucket, REPLICA, at, check, complaint, speak_tls};
 use crate::stories::creation;
 use crate::support::litestream::Destination;
+use crate::support::lossy::LossyProxy;
 use crate::support::programs::{program, run};
 use crate::support::servers::Server;
 use crate::support::written;
@@ -56,6 +57,14 @@ async fn azurite_passes_the_conformance_tests() {
     let store = at(&url(&endpoint, REPLICA), key);
     check(&*store, &bucket).await;
     creation::check(&store).await;
+}
+
+#[tokio::test]
+async fn a_blob_exists_after_the_response_to_its_creation_was_lost() {
+    let (server, endpoint) = azurite();
+    let proxy = LossyProxy::start(server.port, "PUT /devstoreaccount1/box/app/ltx/0/");
+    let through = endpoint.replace(&server.port.to_string(), &proxy.port.to_string());
+    creation::check_lost_response(&*at(&url(&through, "app"), key), &proxy, &*at(&url(&endpoint, "app"), key)).await;
 }
 
 #[tokio::test]

@@ -1,6 +1,8 @@
 //! The requirements that every store must meet that can be written.
 
 use crate::stories::conformance::{at, content, name, names};
+#[cfg(unix)]
+use crate::support::lossy::LossyProxy;
 use crate::support::s3::{Manner, S3Server};
 use bytes::Bytes;
 use futures_util::future::join_all;
@@ -51,7 +53,8 @@ async fn creates_once(store: &dyn Store, level: Level) {
     assert_eq!(read(store, level, 2).await, Ok(again));
 }
 
-async fn has_one_winner(store: &Arc<dyn Store>, level: Level) {
+/// Of several concurrent creators of one file, one wins, and the file has its bytes.
+pub(super) async fn has_one_winner(store: &Arc<dyn Store>, level: Level) {
     const CREATORS: u8 = 8;
     for txid in 1..=3 {
         let creators = (0..CREATORS).map(|number| {
@@ -84,6 +87,17 @@ async fn an_object_exists_after_the_response_to_its_creation_was_lost() {
     assert_eq!(read(&*store, Level::ZERO, 1).await, Ok(content(100, 1).into()));
     let puts = server.take_requests().into_iter().filter(|request| request.operation == "PutObject").count();
     assert_eq!(puts, 2, "the second try finds the object of the first");
+}
+
+/// `through` is the same store as `direct`, behind a proxy that loses the response to the creation.
+#[cfg(unix)]
+pub(super) async fn check_lost_response(through: &dyn Store, proxy: &LossyProxy, direct: &dyn Store) {
+    assert_eq!(names(through, Level::ZERO, 0).await, [], "the connection exists, as that of a store in use");
+    let (file, bytes) = (ObjectName::File(Level::ZERO, name(1, 1)), Bytes::from(content(1000, 1)));
+    assert_eq!(through.create(file, bytes.clone()).await.expect("a response"), Creation::Exists);
+    assert!(proxy.has_lost());
+    assert_eq!(read(direct, Level::ZERO, 1).await, Ok(bytes));
+    assert_eq!(names(direct, Level::ZERO, 0).await, [name(1, 1)]);
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ use crate::stories::conformance::{Writer, at, check, complaint, content, name, n
 use crate::stories::creation;
 use crate::stories::fork::forks;
 use crate::support::litestream::Destination;
+use crate::support::lossy::LossyProxy;
 use crate::support::nats::{Nats, PASSWORD, with_password};
 use crate::support::programs::{program, run};
 use crate::support::written;
@@ -51,6 +52,15 @@ async fn a_jetstream_bucket_passes_the_conformance_tests() {
         check(&*store, &objects).await;
         creation::check(&store).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_object_of_jetstream_exists_after_the_response_to_its_creation_was_lost() {
+    let server = Nats::start(&with_password());
+    server.bucket("app").await;
+    let proxy = LossyProxy::start(server.port, "HPUB $O.app.M.");
+    let through = at(&format!("nats://replica:p%40ss%2Fword@127.0.0.1:{}/app", proxy.port), nothing);
+    creation::check_lost_response(&*through, &proxy, &*store_of(&server, "app")).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

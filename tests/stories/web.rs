@@ -1,14 +1,19 @@
 //! Replicas on web servers: WebDAV, also written by Litestream, and plain files with range requests.
 
 use crate::stories::conformance::{Dated, REPLICA, at, check, complaint, name, names};
+use crate::stories::creation;
 use crate::support::extension::connect;
 use crate::support::litestream::{Destination, Primary, Schedule};
+use crate::support::lossy::LossyProxy;
 use crate::support::pages::assert_same_bytes;
 use crate::support::programs::wait_until;
-use crate::support::web::{dav, nginx, nginx_dav};
+use crate::support::recorder::Recorder;
+use crate::support::web::{dav, nginx, nginx_dav, nginx_dav_with_locks};
 use crate::support::{workload, written};
-use litestream_vfs::ltx::Level;
-use litestream_vfs::store::StoreErrorKind;
+use bytes::Bytes;
+use litestream_vfs::ltx::{FileName, Level};
+use litestream_vfs::store::{Creation, ObjectName, Store, StoreErrorKind, probe_create};
+use std::sync::Arc;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_webdav_server_passes_the_conformance_tests() {
@@ -16,6 +21,99 @@ async fn a_webdav_server_passes_the_conformance_tests() {
     let server = dav(dir.path());
     let store = at(&format!("webdav://replica:p%40ss@127.0.0.1:{}/{REPLICA}", server.port), |_| None);
     check(&*store, &Dated::new(dir.path().join("backups/my app"))).await;
+    creation::check(&store).await;
+}
+
+/// Returns a replica on a WebDAV server of the tests.
+fn dav_store(port: u16) -> Arc<dyn Store> {
+    at(&format!("webdav://replica:p%40ss@127.0.0.1:{port}/backups/app"), |_| None)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn files_are_created_in_one_step_on_a_webdav_server_with_locks() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let root = dir.path().join("root");
+    std::fs::create_dir(&root).expect("a directory");
+    let server = nginx_dav_with_locks(&root, &dir.path().join("passwords"));
+    let store = dav_store(server.port);
+    // Not all requirements, because nginx creates no empty files.
+    creation::has_one_winner(&store, Level::ZERO).await;
+    probe_create(&*store).await.expect("one creator wins");
+    for level in root.join("backups/app/ltx").read_dir().expect("levels").flatten() {
+        for file in level.path().read_dir().expect("files").flatten() {
+            let name = file.file_name().into_string().expect("a name");
+            assert!(FileName::parse(&name).is_some() || name == ".lock", "{name} was left");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_webdav_server_without_sufficient_locks_is_read_only() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let root = dir.path().join("root");
+    std::fs::create_dir(&root).expect("a directory");
+    let nginx = nginx_dav(&root, &dir.path().join("passwords"));
+    // What Apache 2.4.71 sends.
+    let apache = responding("200 OK\r\nDAV: 1,2\r\nDAV: <http://apache.org/dav/propset/fs/1>", "");
+    let pretender = responding("200 OK\r\nDAV: 1, 2", "200 OK\r\nLock-Token: <urn:any>");
+    for (port, cause) in [
+        (nginx.port, "it has no locks (class 2 of WebDAV; in nginx, dav_ext_lock enables them), so two writers could"),
+        (apache.port(), "Apache's mod_dav_fs can grant one lock to two clients"),
+        (pretender.port(), "it grants one lock to two clients, so two writers could overwrite each other's files"),
+    ] {
+        let error = probe_create(&*dav_store(port)).await.expect_err("it is not written");
+        assert_eq!(error.kind(), StoreErrorKind::ReadOnly);
+        let expected = format!("http://127.0.0.1:{port} can only be read, because {cause}");
+        assert!(error.to_string().contains(&expected), "{error}");
+        let file = ObjectName::File(Level::ZERO, name(1, 1));
+        let error = dav_store(port).create(file, Bytes::new()).await.expect_err("it is not written");
+        assert_eq!(error.kind(), StoreErrorKind::ReadOnly);
+    }
+    for requests in [apache.take(), pretender.take()] {
+        assert!(!requests.is_empty() && requests.iter().all(|request| request.method != "PUT"), "{requests:?}");
+    }
+}
+
+/// Starts a server with these responses to LOCK and to all other requests.
+fn responding(others: &'static str, lock: &'static str) -> Recorder {
+    Recorder::start(move |request| (if request.method == "LOCK" { lock } else { others }, String::new()))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_exists_after_the_response_to_its_move_was_lost() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let server = dav(dir.path());
+    let proxy = LossyProxy::start(server.port, "MOVE /backups/app/ltx/0/");
+    creation::check_lost_response(&*dav_store(proxy.port), &proxy, &*dav_store(server.port)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lock_of_another_client_is_awaited() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let server = dav(dir.path());
+    let store = dav_store(server.port);
+    let create = |txid| store.create(ObjectName::File(Level::ZERO, name(txid, txid)), Bytes::from_static(b"file"));
+    assert_eq!(create(1).await.expect("it is created"), Creation::Created);
+
+    let client = reqwest::Client::new();
+    let url = format!("http://127.0.0.1:{}/backups/app/ltx/0/.lock", server.port);
+    let send = |method: &str, token: &str, body: &'static str| {
+        let request = client.request(method.parse().expect("a method"), &url).basic_auth("replica", Some("p@ss"));
+        request.header("depth", "0").header("lock-token", token).body(body).send()
+    };
+    let body = "<D:lockinfo xmlns:D=\"DAV:\"><D:lockscope><D:exclusive/></D:lockscope><D:locktype><D:write/></D:locktype></D:lockinfo>";
+    let lock = send("LOCK", "", body).await.expect("a response");
+    let token = lock.headers()["lock-token"].to_str().expect("text").to_owned();
+    let error = create(2).await.expect_err("the lock is held");
+    assert_eq!(error.kind(), StoreErrorKind::Unreachable);
+    let text = error.to_string();
+    assert!(text.ends_with("another client has held the lock of ltx/0/.lock for 10 seconds"), "{text}");
+
+    assert!(send("UNLOCK", &token, "").await.expect("a response").status().is_success());
+    assert_eq!(create(2).await.expect("it is created"), Creation::Created);
+    assert_eq!(names(&*store, Level::ZERO, 0).await, [name(1, 1), name(2, 2)]);
+    let left: Vec<_> = dir.path().join("backups/app/ltx/0").read_dir().expect("files").flatten().collect();
+    assert_eq!(left.len(), 3, "the files and the locked one: {left:?}");
 }
 
 #[tokio::test]

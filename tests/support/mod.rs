@@ -12,6 +12,8 @@ pub mod hosts;
 pub mod keys;
 #[cfg(unix)]
 pub mod litestream;
+#[cfg(unix)]
+pub mod lossy;
 #[cfg(all(unix, feature = "nats"))]
 pub mod nats;
 #[cfg(unix)]

@@ -60,6 +60,10 @@ impl Recorder {
         Recorder { endpoint, heads }
     }
 
+    pub fn port(&self) -> u16 {
+        self.endpoint.rsplit(':').next().and_then(|port| port.parse().ok()).expect("the endpoint ends with a port")
+    }
+
     /// Returns the requests since the last call.
     pub fn take(&self) -> Vec<Head> {
         std::mem::take(&mut self.heads.lock().expect("no panic while it was locked"))

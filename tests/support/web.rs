@@ -20,14 +20,24 @@ pub fn dav(root: &Path) -> Server {
 
 /// Starts nginx as a WebDAV server to which Litestream can write.
 pub fn nginx_dav(root: &Path, passwords: &Path) -> Server {
+    start_nginx_dav(root, passwords, ["", "", ""])
+}
+
+/// Starts nginx as a WebDAV server with locks and several processes.
+pub fn nginx_dav_with_locks(root: &Path, passwords: &Path) -> Server {
+    start_nginx_dav(root, passwords, ["worker_processes 4;", "dav_ext_lock_zone zone=locks:1m;", "LOCK UNLOCK"])
+}
+
+fn start_nginx_dav(root: &Path, passwords: &Path, [processes, zone, locks]: [&str; 3]) -> Server {
     std::fs::write(passwords, "replica:{PLAIN}p@ss\n").expect("a file is written");
+    let lock = if locks.is_empty() { "" } else { "dav_ext_lock zone=locks;" };
     let settings = format!(
-        "dav_methods PUT DELETE MKCOL COPY MOVE; dav_ext_methods PROPFIND OPTIONS; client_max_body_size 0; \
+        "dav_methods PUT DELETE MKCOL COPY MOVE; dav_ext_methods PROPFIND OPTIONS {locks}; {lock} client_max_body_size 0; \
          auth_basic replicas; auth_basic_user_file {};",
         passwords.display()
     );
-    let module = program("ngx_http_dav_ext_module.so");
-    nginx_with(root, &format!("load_module {};", module.display()), "", &settings)
+    let modules = format!("load_module {}; {processes}", program("ngx_http_dav_ext_module.so").display());
+    start_nginx(root, &modules, zone, "", &settings)
 }
 
 /// Starts a web server over a directory.
@@ -53,12 +63,16 @@ pub fn nginx_cache(before: &Server, root: &Path, log: &Path) -> Server {
 
 /// Starts nginx with modules, parameters of `listen`, and settings of the server.
 pub fn nginx_with(root: &Path, modules: &str, listen: &str, settings: &str) -> Server {
+    start_nginx(root, modules, "", listen, settings)
+}
+
+fn start_nginx(root: &Path, modules: &str, zones: &str, listen: &str, settings: &str) -> Server {
     Server::start("nginx", |port, dir| {
         let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
         let temporary = temporary.map(|kind| format!("{kind}_temp_path {dir}/{kind}; ")).concat();
         let config = format!(
             "{modules} daemon off; pid {dir}/pid; user root; events {{}} http {{ access_log off; {temporary} {WIRE} \
-             proxy_cache_path {dir}/cache keys_zone=cache:1m; \
+             proxy_cache_path {dir}/cache keys_zone=cache:1m; {zones} \
              server {{ listen 127.0.0.1:{port} {listen}; root {}; {settings} }} }}",
             root.display()
         );

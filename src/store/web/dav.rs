@@ -18,8 +18,7 @@ const PROPFIND: &str = r#"<?xml version="1.0" encoding="utf-8"?><D:propfind xmln
 
 impl WebStore {
     pub(super) async fn list_by_propfind(&self, level: Level, from: Txid) -> Result<Vec<Listed>, WebError> {
-        let method = Method::from_bytes(b"PROPFIND")
-            .map_err(|_| WebError::UnsupportedServer("does not support PROPFIND".to_owned()))?;
+        let method = dav_method("PROPFIND")?;
         let path = format!("{}/", Layout::Decimal.level(level));
         let request = |client: &Client| {
             let request = self.request(client, method.clone(), &path).header("depth", "1");
@@ -35,6 +34,11 @@ impl WebStore {
         }
         Ok(resources.iter().filter_map(|resource| resource.listed(level, from)).collect())
     }
+}
+
+/// Returns a method that HTTP itself does not have.
+pub(super) fn dav_method(name: &str) -> Result<Method, WebError> {
+    Method::from_bytes(name.as_bytes()).map_err(|_| WebError::UnsupportedServer(format!("does not support {name}")))
 }
 
 /// The properties of a file or directory. A property that the server does not send is empty.

@@ -23,8 +23,11 @@ pub(super) enum WebError {
     InvalidResponse(String),
     /// The server lacks a function that reading a replica needs.
     UnsupportedServer(String),
-    /// The server demands a longer pause than the deadline permits.
+    /// The server demands a longer pause than the deadline permits, or another client holds a lock.
     Busy(String),
+    /// The server lacks a function that writing a replica needs.
+    #[cfg(feature = "webdav")]
+    ReadOnly(String),
 }
 
 impl WebError {
@@ -54,6 +57,8 @@ impl WebError {
             WebError::Redirected(_) | WebError::Status(..) | WebError::UnsupportedServer(_) | WebError::Busy(_) => {
                 Trouble::Permanent
             }
+            #[cfg(feature = "webdav")]
+            WebError::ReadOnly(_) => Trouble::Permanent,
         }
     }
 
@@ -87,6 +92,8 @@ impl WebError {
                 (StoreErrorKind::Protocol, format!("{server} sends an invalid response: {cause}"))
             }
             WebError::UnsupportedServer(cause) => (StoreErrorKind::Config, format!("{server} {cause}")),
+            #[cfg(feature = "webdav")]
+            WebError::ReadOnly(cause) => (StoreErrorKind::ReadOnly, format!("{server} {cause}")),
             WebError::Busy(cause) => {
                 (StoreErrorKind::Unreachable, format!("{server} is temporarily unavailable: {cause}"))
             }

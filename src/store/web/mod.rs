@@ -9,6 +9,8 @@ mod file_versions;
 mod header;
 #[cfg(feature = "http")]
 mod index;
+#[cfg(feature = "webdav")]
+mod lock;
 #[cfg(feature = "http")]
 mod manifest;
 mod read;
@@ -16,6 +18,8 @@ mod request;
 mod response;
 #[cfg(all(test, feature = "http"))]
 mod tests;
+#[cfg(feature = "webdav")]
+mod write;
 
 pub(super) use config::{Listing, WebConfig};
 
@@ -23,10 +27,18 @@ use super::http::{ClientPurpose, Clients};
 use super::redirects::Redirects;
 use super::tls::Trust;
 use super::{Chunk, Listed, Store, StoreError, Version};
+#[cfg(feature = "webdav")]
+use super::{Creation, ObjectName};
+#[cfg(feature = "webdav")]
+use crate::lock::Mutex;
 use crate::ltx::{FileName, Level, Txid};
 use async_trait::async_trait;
+#[cfg(feature = "webdav")]
+use bytes::Bytes;
 use error::WebError;
 use reqwest::StatusCode;
+#[cfg(feature = "webdav")]
+use std::collections::HashSet;
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
@@ -48,6 +60,9 @@ pub(super) struct WebStore {
     has_index_pages: AtomicBool,
     /// True once a manifest was found.
     has_manifest: AtomicBool,
+    /// The directories, relative to the replica, in which files can be created.
+    #[cfg(feature = "webdav")]
+    prepared: Mutex<HashSet<String>>,
 }
 
 impl WebStore {
@@ -65,6 +80,8 @@ impl WebStore {
             #[cfg(feature = "http")]
             has_index_pages: AtomicBool::new(false),
             has_manifest: AtomicBool::new(false),
+            #[cfg(feature = "webdav")]
+            prepared: Mutex::default(),
         })
     }
 
@@ -120,5 +137,23 @@ impl Store for WebStore {
         #[cfg(feature = "http")]
         self.update_file_versions(level, name, &result);
         result
+    }
+
+    #[cfg(feature = "webdav")]
+    async fn create(&self, object: ObjectName, bytes: Bytes) -> Result<Creation, StoreError> {
+        match self.config.listing {
+            Listing::Dav => self.create_object(object, &bytes).await,
+            #[cfg(feature = "http")]
+            Listing::Index => Err(StoreError::read_only(self.to_string())),
+        }
+    }
+
+    #[cfg(feature = "webdav")]
+    async fn delete(&self, object: ObjectName) -> Result<(), StoreError> {
+        match self.config.listing {
+            Listing::Dav => self.delete_object(object).await,
+            #[cfg(feature = "http")]
+            Listing::Index => Err(StoreError::read_only(self.to_string())),
+        }
     }
 }

@@ -20,7 +20,12 @@ pub(super) const NO_DATE: &str = "never";
 impl WebStore {
     /// Returns a request for `path`, which is relative to the replica, with the credentials.
     pub(super) fn request(&self, client: &Client, method: Method, path: &str) -> RequestBuilder {
-        let request = client.request(method, format!("{}/{path}", self.config.base));
+        self.request_at(client, method, &format!("{}/{path}", self.config.base))
+    }
+
+    /// Returns a request for a URL of the server, with the credentials.
+    pub(super) fn request_at(&self, client: &Client, method: Method, url: &str) -> RequestBuilder {
+        let request = client.request(method, url);
         match &self.config.user {
             Some(user) => request.basic_auth(user, self.config.password.as_ref().map(|password| &password.0)),
             None => request,
@@ -83,7 +88,7 @@ impl WebStore {
             Ok(WebResponse { status, headers, body: read_body(&mut response, length, allowance).await? })
         };
         // The length of a listing is unknown, so only `allowance` limits its time.
-        let ResponseLength::Range(bytes) = length else { return response.await };
+        let (ResponseLength::Range(bytes) | ResponseLength::Change(bytes)) = length else { return response.await };
         let seconds = one_try(bytes).as_secs();
         let timed_out = |_| WebError::NoResponse(format!("no response within {seconds} seconds"));
         timeout(one_try(bytes), response).await.map_err(timed_out)?

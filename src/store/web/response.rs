@@ -2,7 +2,7 @@
 
 use super::error::WebError;
 use super::header::header;
-use crate::store::bounds::LONGEST_LISTING;
+use crate::store::bounds::{LONGEST_LISTING, LONGEST_OTHER};
 use crate::store::error::short;
 use crate::store::timeouts::Allowance;
 use bytes::{Bytes, BytesMut};
@@ -27,6 +27,9 @@ pub(super) enum ResponseLength {
     Range(u64),
     /// A listing of up to [`LONGEST_LISTING`].
     Listing,
+    /// Up to [`LONGEST_OTHER`], which is not used, for a request with a body of this length.
+    #[cfg_attr(not(feature = "webdav"), expect(dead_code, reason = "only WebDAV is written"))]
+    Change(u64),
 }
 
 impl ResponseLength {
@@ -34,16 +37,17 @@ impl ResponseLength {
     fn limit(self, status: StatusCode) -> u64 {
         match self {
             ResponseLength::Listing => LONGEST_LISTING,
+            ResponseLength::Change(_) => LONGEST_OTHER,
             ResponseLength::Range(length) if status == StatusCode::PARTIAL_CONTENT => length,
             ResponseLength::Range(_) => LONGEST_WHOLE_FILE,
         }
     }
 
-    /// Returns the length in bytes that is known before the response; 0 for a listing.
+    /// Returns the length in bytes that is known before the response, of its body or of the request's; 0 for a listing.
     pub fn known(self) -> u64 {
         match self {
             ResponseLength::Listing => 0,
-            ResponseLength::Range(length) => length,
+            ResponseLength::Range(length) | ResponseLength::Change(length) => length,
         }
     }
 }

@@ -1,0 +1,164 @@
+//! Creation and deletion of files over WebDAV.
+//!
+//! A conditional PUT is not sufficient: nginx ignores the condition, and others check it before they write, some of them piece by piece
+//! under the name of the file. So the bytes are written to a draft, which then gets the name of the file by a MOVE that may not overwrite.
+//! Servers look for an existing file before they move, not in the same step. The move is therefore made under a lock, and a server without
+//! locks is only read.
+//!
+//! The locked file is another one than the file that is created. It is in the same directory, and readers ignore its name.
+//!
+//! nginx rejects a PUT without bytes with status 500, so an empty file cannot be created there.
+
+use super::WebStore;
+use super::dav::dav_method;
+use super::error::WebError;
+use super::response::{ResponseLength, WebResponse};
+use crate::store::paths::Layout;
+use crate::store::tries::Trouble;
+use crate::store::{Creation, ObjectName, StoreError, random};
+use bytes::Bytes;
+use reqwest::{Client, Method, RequestBuilder, StatusCode};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// Returns the file whose lock a client holds while it moves a draft in this directory.
+fn locked_file(directory: &str) -> String {
+    format!("{directory}/.lock")
+}
+
+/// The bytes of a file that does not have its name yet. Each try writes another file, because a server may still work on an earlier try.
+struct Draft {
+    prefix: String,
+    tries: AtomicU32,
+}
+
+impl Draft {
+    fn of(directory: &str, name: &str) -> Draft {
+        Draft { prefix: format!("{directory}/.{name}.{:016x}", random::number()), tries: AtomicU32::new(0) }
+    }
+
+    fn at(&self, number: u32) -> String {
+        format!("{}.{number}.tmp", self.prefix)
+    }
+
+    fn next(&self) -> String {
+        self.at(self.tries.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+
+    /// Returns the number of the last try.
+    fn last(&self) -> u32 {
+        self.tries.load(Ordering::Relaxed)
+    }
+}
+
+impl WebStore {
+    /// Creates a file as [`Store::create`](crate::store::Store::create) specifies.
+    pub(super) async fn create_object(&self, object: ObjectName, bytes: &Bytes) -> Result<Creation, StoreError> {
+        let path = object.path(Layout::Decimal);
+        let url = format!("{}/{path}", self.url);
+        self.create_file(&path, bytes).await.map_err(|error| error.at(&url, &self.config.server))
+    }
+
+    /// Deletes a file, or does nothing if it does not exist.
+    pub(super) async fn delete_object(&self, object: ObjectName) -> Result<(), StoreError> {
+        let path = object.path(Layout::Decimal);
+        match self.delete_file(&path).await {
+            Err(error) if !self.is_not_found(&error) => {
+                Err(error.at(&format!("{}/{path}", self.url), &self.config.server))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn create_file(&self, path: &str, bytes: &Bytes) -> Result<Creation, WebError> {
+        let (directory, name) = path.rsplit_once('/').unwrap_or_default();
+        self.prepare(directory).await?;
+        let draft = Draft::of(directory, name);
+        let created = match self.write(&draft, bytes).await {
+            Ok(()) => self.give_name(&draft.at(draft.last()), directory, path).await,
+            Err(error) => {
+                // The directory may have been deleted.
+                self.prepared.lock().remove(directory);
+                Err(error)
+            }
+        };
+        // The last draft was moved. One that remains after a crash has a name that readers ignore.
+        let is_moved = matches!(created, Ok(Creation::Created));
+        for number in 1..=draft.last() - u32::from(is_moved) {
+            let _ = self.delete_file(&draft.at(number)).await;
+        }
+        created
+    }
+
+    /// Creates a directory, relative to the replica, and its parents. Fails if no file can be created in it.
+    async fn prepare(&self, directory: &str) -> Result<(), WebError> {
+        if self.prepared.lock().contains(directory) {
+            return Ok(());
+        }
+        self.make_directories(&format!("{}/{directory}/", self.config.base)).await?;
+        self.require_locks(directory, &locked_file(directory)).await?;
+        self.prepared.lock().insert(directory.to_owned());
+        Ok(())
+    }
+
+    /// Creates the directory at a URL, and its parents. Servers respond in different ways if a directory exists, or may not be created, so
+    /// the responses are ignored.
+    async fn make_directories(&self, url: &str) -> Result<(), WebError> {
+        match self.make_directory(url).await {
+            Ok(()) | Err(WebError::Status(StatusCode::METHOD_NOT_ALLOWED, _)) => return Ok(()),
+            Err(WebError::Status(..)) => {}
+            Err(error) => return Err(error),
+        }
+        let ends = url.match_indices('/').map(|(at, _)| at + 1).filter(|end| *end > self.config.server.len() + 1);
+        for end in ends {
+            let _ = self.make_directory(&url[..end]).await;
+        }
+        Ok(())
+    }
+
+    async fn make_directory(&self, url: &str) -> Result<(), WebError> {
+        self.change("MKCOL", 0, |client, method| self.request_at(client, method, url)).await
+    }
+
+    async fn write(&self, draft: &Draft, bytes: &Bytes) -> Result<(), WebError> {
+        let put = |client: &Client, method| self.request(client, method, &draft.next()).body(bytes.clone());
+        self.change("PUT", bytes.len() as u64, put).await
+    }
+
+    /// Gives a draft its name, unless a file of this name exists.
+    async fn give_name(&self, draft: &str, directory: &str, path: &str) -> Result<Creation, WebError> {
+        let lock = self.lock(&locked_file(directory)).await?;
+        let destination = format!("{}/{path}", self.config.base);
+        let rename = |client: &Client, method| {
+            self.request(client, method, draft).header("destination", &destination).header("overwrite", "F")
+        };
+        let created = match self.change("MOVE", 0, rename).await {
+            Ok(()) => Ok(Creation::Created),
+            // The server may still be working on the request, so the lock stays until it expires.
+            Err(error) if matches!(error.trouble(), Trouble::Transient { .. }) => return Err(error),
+            // Servers return various statuses if the name exists, or if an earlier try moved the draft.
+            Err(error) => self.head(path).await.map(|_| Creation::Exists).map_err(|_| error),
+        };
+        self.unlock(&lock).await?;
+        created
+    }
+
+    async fn delete_file(&self, path: &str) -> Result<(), WebError> {
+        self.change("DELETE", 0, |client, method| self.request(client, method, path)).await
+    }
+
+    /// Sends a request that changes something and uploads so many bytes.
+    async fn change(
+        &self,
+        method: &str,
+        bytes: u64,
+        request: impl Fn(&Client, Method) -> RequestBuilder,
+    ) -> Result<(), WebError> {
+        let method = dav_method(method)?;
+        let parse = |response: WebResponse, _| match response.status {
+            // The body has the statuses of the parts that failed.
+            StatusCode::MULTI_STATUS => Err(WebError::InvalidResponse(format!("{method} with several statuses"))),
+            _ => Ok(()),
+        };
+        self.send(ResponseLength::Change(bytes), |client| request(client, method.clone()), parse).await
+    }
+}
