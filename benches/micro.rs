@@ -47,6 +47,7 @@ fn decode(bencher: Bencher, form: Form) {
         wal_size: 0,
         wal_salt: [0, 0],
         node_id: 0,
+        previous: 0,
     };
     let mut encoder = Encoder::new(header, form);
     encoder.page(1, &page);

@@ -23,6 +23,16 @@ pub enum ErrorKind {
     TooOld,
     /// The process has reached its limit on threads or file descriptors.
     Exhausted,
+    /// Another connection of this process is writing.
+    Busy,
+    /// Another writer has committed first, so the transaction is rolled back.
+    Conflict,
+    /// Nothing may be written.
+    ReadOnly,
+    /// A transaction is too large.
+    TooLarge,
+    /// It is unknown whether a transaction was committed.
+    Unconfirmed,
     /// The application interrupted the operation.
     Interrupted,
     /// A bug in this crate.
@@ -125,7 +135,8 @@ impl From<store::StoreError> for Error {
                 Some("check the credentials and permissions: they must allow listing and reading the replica"),
             ),
             Unreachable => (ErrorKind::Unreachable, Some("check the endpoint and the network")),
-            Config | ReadOnly => (ErrorKind::Config, None),
+            Config => (ErrorKind::Config, None),
+            ReadOnly => (ErrorKind::ReadOnly, None),
             Protocol => (ErrorKind::Unreachable, Some("check that the endpoint is the object store itself")),
         };
         let converted = Error::new(kind, error.to_string()).caused_by(error);

@@ -56,6 +56,7 @@ mod progress;
 #[doc(hidden)]
 pub mod replica;
 mod runtime;
+mod scratch;
 mod sqlite;
 #[doc(hidden)]
 pub mod store;

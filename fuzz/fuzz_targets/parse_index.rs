@@ -17,6 +17,7 @@ fuzz_target!(|input: (u64, &[u8])| {
         wal_size: 0,
         wal_salt: [0, 0],
         node_id: 0,
+        previous: 0,
     };
     let (index_start, bytes) = input;
     let Ok(entries) = parse_index(bytes, &header, index_start) else { return };

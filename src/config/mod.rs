@@ -36,7 +36,7 @@ impl From<Moment> for Target {
 }
 
 /// The names of all settings, which are those of their URI parameters.
-pub const SETTINGS: [&str; 16] = [
+pub const SETTINGS: [&str; 17] = [
     "replica_url",
     "poll_interval",
     "cache_size",
@@ -51,6 +51,7 @@ pub const SETTINGS: [&str; 16] = [
     "read_timeout",
     "verify",
     "write_enabled",
+    "write_takeover",
     "hydration_enabled",
     "hydration_path",
 ];
@@ -86,6 +87,10 @@ pub struct Settings {
     pub read_timeout: Option<Duration>,
     /// Whether every file is read completely and verified before its first page is used.
     pub verify: bool,
+    /// Whether the connection may write to the replica.
+    pub writes: bool,
+    /// Whether it may write after a transaction of Litestream.
+    pub write_takeover: bool,
 }
 
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
@@ -109,7 +114,6 @@ impl Settings {
             debug_assert!(SETTINGS.contains(&name), "{name} is not in SETTINGS");
             Setting::find(name, parameter, environment)
         };
-        setting("write_enabled").reject_write_access()?;
         let hydrates = setting("hydration_enabled").parse(boolean)?.unwrap_or(false);
         let cache_dir = setting("cache_dir").value.or_else(|| setting("hydration_path").value.filter(|_| hydrates));
         if hydrates && cache_dir.is_none() {
@@ -132,6 +136,8 @@ impl Settings {
             read_timeout: Some(setting("read_timeout").parse(duration)?.unwrap_or(READ_TIMEOUT))
                 .filter(|timeout| !timeout.is_zero()),
             verify: setting("verify").parse(verification)?.unwrap_or(false),
+            writes: setting("write_enabled").parse(boolean)?.unwrap_or(false),
+            write_takeover: setting("write_takeover").parse(boolean)?.unwrap_or(false),
         })
     }
 }
@@ -234,7 +240,10 @@ mod tests {
         );
         assert!(resolve(&[], &[]).expect_err("no URL").to_string().contains("LITESTREAM_REPLICA_URL"));
         assert!(resolve(&[url, ("time", "2026-01-31"), ("txid", "0000000000000001")], &[]).is_err());
-        assert!(resolve(&[url, ("write_enabled", "true")], &[]).is_err());
+        let writes = |uri: &[_]| resolve(&[&[url], uri].concat(), &[]).map(|found| (found.writes, found.write_takeover));
+        assert_eq!(writes(&[]).expect("settings"), (false, false));
+        assert_eq!(writes(&[("write_enabled", "true"), ("write_takeover", "1")]).expect("settings"), (true, true));
+        assert!(writes(&[("write_enabled", "maybe")]).is_err());
         let hydration = [("LITESTREAM_HYDRATION_ENABLED", "true"), ("LITESTREAM_HYDRATION_PATH", "/var/cache/app")];
         let directory = |uri: &[_], environment: &[_]| {
             let settings = resolve(&[&[url], uri].concat(), environment).expect("settings");

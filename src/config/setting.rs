@@ -1,6 +1,5 @@
 //! The lookup of one setting.
 
-use super::values::boolean;
 use crate::error::{Error, ErrorKind};
 
 /// The value of a setting and its origin.
@@ -38,18 +37,6 @@ impl Setting {
             Err(remedy) => {
                 Err(Error::new(ErrorKind::Config, format!("{} has the value '{value}'", self.origin)).remedy(remedy))
             }
-        }
-    }
-
-    /// Fails if the setting asks for write access.
-    pub(super) fn reject_write_access(self) -> Result<(), Error> {
-        let origin = self.origin.clone();
-        match self.parse(boolean)? {
-            Some(true) => {
-                Err(Error::new(ErrorKind::Config, format!("{origin} is on, but this extension is read-only"))
-                    .remedy("remove it, and write to the primary"))
-            }
-            _ => Ok(()),
         }
     }
 }

@@ -23,6 +23,7 @@ use super::{Header, IndexEntry, Trailer};
 ///     wal_size: 0,
 ///     wal_salt: [0, 0],
 ///     node_id: 0,
+///     previous: 0,
 /// };
 /// let mut encoder = Encoder::new(header, Form::Block);
 /// encoder.page(1, &[7; 512]);

@@ -28,6 +28,9 @@ pub struct Header {
     pub wal_salt: [u32; 2],
     /// The node that wrote the file; 0 if unknown, which is what Litestream writes.
     pub node_id: u64,
+    /// Checksum of the file of the transaction before, which the writer of this file has read; 0 if unknown. Written by this
+    /// library only: it is in bytes that the format reserves, where Litestream writes 0 and which it ignores.
+    pub previous: u64,
 }
 
 impl Header {
@@ -40,7 +43,7 @@ impl Header {
 
     /// Parses the first [`Header::SIZE`] bytes of `bytes` and checks them as [`Header::validate`] does.
     ///
-    /// The last 20 bytes are reserved. They are ignored, as Litestream does.
+    /// The last 12 bytes are reserved. They are ignored, as Litestream does.
     pub fn parse(bytes: &[u8]) -> Result<Header, LtxError> {
         let bytes: &[u8; Header::SIZE] = bytes.first_chunk().ok_or(LtxError::TooShort(bytes.len() as u64))?;
         if !bytes.starts_with(&Self::MAGIC) {
@@ -59,6 +62,7 @@ impl Header {
             wal_size: i64::from_be_bytes(field(bytes, 56)),
             wal_salt: [u32::from_be_bytes(field(bytes, 64)), u32::from_be_bytes(field(bytes, 68))],
             node_id: u64::from_be_bytes(field(bytes, 72)),
+            previous: u64::from_be_bytes(field(bytes, 80)),
         };
         header.validate().map(|()| header)
     }
@@ -80,6 +84,7 @@ impl Header {
         put(64, &self.wal_salt[0].to_be_bytes());
         put(68, &self.wal_salt[1].to_be_bytes());
         put(72, &self.node_id.to_be_bytes());
+        put(80, &self.previous.to_be_bytes());
         bytes
     }
 
@@ -153,6 +158,7 @@ mod tests {
             wal_size: 4120,
             wal_salt: [0x0102_0304, 0x0506_0708],
             node_id: 9,
+            previous: 10,
         }
     }
 
@@ -166,8 +172,8 @@ mod tests {
     #[test]
     fn headers_round_trip_and_reserved_bytes_are_ignored() {
         let mut bytes = header().encode();
-        assert_eq!(bytes[80..], [0; 20]);
-        bytes[80..].fill(0xff);
+        assert_eq!(bytes[88..], [0; 12]);
+        bytes[88..].fill(0xff);
         assert_eq!(Header::parse(&bytes), Ok(header()));
         assert_eq!(Header::parse(&[&bytes[..], b"pages"].concat()), Ok(header()));
     }

@@ -101,6 +101,7 @@ fn file(txid: u64, commit: u32, pages: impl Iterator<Item = u32>) -> Vec<u8> {
         wal_size: 0,
         wal_salt: [0, 0],
         node_id: 0,
+        previous: 0,
     };
     let mut encoder = Encoder::new(header, Form::Block);
     let lock_page = header.page_size.lock_page();

@@ -16,6 +16,7 @@
 //! | `time_travel` | finds and builds the states at other times |
 //! | `diff` | the pages that differ between two states, by table and index |
 //! | `hydration` | fetches the whole newest state into the cache directory |
+//! | `write` | writes transactions |
 //! | `session` | the connections of this process, and the replicas that they share |
 
 #[cfg(feature = "bench")]
@@ -35,6 +36,7 @@ mod session;
 mod testing;
 mod time_travel;
 mod view;
+mod write;
 
 pub use cache::{CacheLimits, Page};
 pub use diff::Change;
@@ -46,6 +48,7 @@ pub(crate) use session::memory::set_memory_release;
 pub use session::status::{Status, age};
 pub use time_travel::{FileListing, FileListingRow, HistoryRow, MomentList};
 pub use view::View;
+pub use write::{BasePage, Overlay, WriteLock, WriterStatus};
 
 use crate::config::Target;
 use crate::error::Error;
@@ -70,6 +73,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 use time_travel::TimeTravel;
+use write::Writer;
 
 /// A replica. A process has one for each URL and credentials. Each part owns its state, and holds references to the
 /// parts above it that it uses.
@@ -85,6 +89,7 @@ pub(crate) struct Replica {
     time_travel: TimeTravel,
     diff: Diff,
     hydration: Arc<Hydration>,
+    writer: Arc<Writer>,
     failed_open: FailedOpen,
 }
 
@@ -127,7 +132,9 @@ impl Replica {
             health.clone(),
             follower.clone(),
         ));
+        let writer = Writer::new(files.clone(), views.clone(), histories.clone(), head.clone(), follower.clone());
         Replica {
+            writer: Arc::new(writer),
             schemas: Schemas::new(pages.clone(), histories.clone()),
             time_travel: TimeTravel::new(files.clone(), views, histories, head.clone(), follower.clone()),
             hydration: Arc::new(Hydration::new(fetcher.clone(), follower.clone(), head.clone())),

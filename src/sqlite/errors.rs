@@ -18,15 +18,21 @@ pub enum During {
 
 /// Returns the SQLite result code for an error.
 ///
-/// Never `SQLITE_BUSY` or `SQLITE_LOCKED`, which would make the host retry although no lock is held. A damaged replica is
+/// `SQLITE_BUSY` only if another connection holds a lock, because the host retries then. A conflict is `SQLITE_BUSY_SNAPSHOT`, for which
+/// SQLite rolls the transaction back; after `SQLITE_BUSY` it would keep it and try to commit it again. A damaged replica is
 /// `SQLITE_CORRUPT` ("database disk image is malformed") even at open: an I/O error or "unable to open" would suggest that the replica is
 /// missing or that another try could succeed. `SQLITE_IOERR_CORRUPTFS` is not used, because it means that a file system truncated a file.
 pub fn code(kind: ErrorKind, during: During) -> c_int {
     match (kind, during) {
         (ErrorKind::Interrupted, _) => SQLITE_INTERRUPT,
+        (ErrorKind::Busy, _) => SQLITE_BUSY,
+        (ErrorKind::Conflict, _) => SQLITE_BUSY_SNAPSHOT,
+        (ErrorKind::TooLarge, _) => SQLITE_FULL,
         (ErrorKind::Damaged, _) => SQLITE_CORRUPT,
         (ErrorKind::Internal, _) => SQLITE_INTERNAL,
         (_, During::Open) => SQLITE_CANTOPEN,
+        (ErrorKind::ReadOnly, During::Use) => SQLITE_READONLY,
+        (ErrorKind::Unconfirmed, During::Use) => SQLITE_IOERR_FSYNC,
         (ErrorKind::TooOld | ErrorKind::Exhausted, During::Use) => SQLITE_IOERR,
         (ErrorKind::Config | ErrorKind::Empty | ErrorKind::Denied | ErrorKind::Unreachable, During::Use) => {
             SQLITE_IOERR_READ
@@ -36,11 +42,14 @@ pub fn code(kind: ErrorKind, during: During) -> c_int {
 
 /// Writes an error to the log and to `sqlite3_log`, and returns its result code. For errors that the host sees only as a code.
 ///
-/// An interrupt is not logged, because the host requested it.
+/// An interrupt is not logged, because the host requested it. Nor are a lock and a conflict, after which the host tries again; the reason of
+/// a conflict is kept for `litestream_last_error()`.
 pub fn report(api: Api, error: &Error, during: During) -> c_int {
     let code = code(error.kind(), during);
-    if error.kind() != ErrorKind::Interrupted {
-        log_error(api, code, &one_line(&error.to_string()));
+    match error.kind() {
+        ErrorKind::Interrupted | ErrorKind::Busy => {}
+        ErrorKind::Conflict => last_error::record(&one_line(&error.to_string())),
+        _ => log_error(api, code, &one_line(&error.to_string())),
     }
     code
 }
@@ -89,6 +98,11 @@ mod tests {
             (ErrorKind::TooOld, 14, 10),
             (ErrorKind::Exhausted, 14, 10),
             (ErrorKind::Interrupted, 9, 9),
+            (ErrorKind::Busy, 5, 5),
+            (ErrorKind::Conflict, 517, 517),
+            (ErrorKind::ReadOnly, 14, 8),
+            (ErrorKind::TooLarge, 13, 13),
+            (ErrorKind::Unconfirmed, 14, 1034),
             (ErrorKind::Internal, 2, 2),
         ];
         for (kind, open, use_) in table {

@@ -196,6 +196,7 @@ pub const SQLITE_INTERRUPT: c_int = 9;
 pub const SQLITE_IOERR: c_int = 10;
 pub const SQLITE_CORRUPT: c_int = 11;
 pub const SQLITE_NOTFOUND: c_int = 12;
+pub const SQLITE_FULL: c_int = 13;
 pub const SQLITE_CANTOPEN: c_int = 14;
 pub const SQLITE_CONSTRAINT: c_int = 19;
 pub const SQLITE_MISUSE: c_int = 21;
@@ -203,14 +204,18 @@ pub const SQLITE_ROW: c_int = 100;
 pub const SQLITE_OK_LOAD_PERMANENTLY: c_int = 1 << 8;
 /// `xFullPathname` resolved a symbolic link. Not an error.
 pub const SQLITE_OK_SYMLINK: c_int = 2 << 8;
+pub const SQLITE_BUSY_SNAPSHOT: c_int = SQLITE_BUSY | 2 << 8;
 pub const SQLITE_IOERR_READ: c_int = SQLITE_IOERR | 1 << 8;
 pub const SQLITE_IOERR_SHORT_READ: c_int = SQLITE_IOERR | 2 << 8;
+pub const SQLITE_IOERR_WRITE: c_int = SQLITE_IOERR | 3 << 8;
+pub const SQLITE_IOERR_FSYNC: c_int = SQLITE_IOERR | 4 << 8;
 pub const SQLITE_CANTOPEN_FULLPATH: c_int = SQLITE_CANTOPEN | 3 << 8;
 
 pub const SQLITE_OPEN_READONLY: c_int = 0x1;
 pub const SQLITE_OPEN_READWRITE: c_int = 0x2;
 pub const SQLITE_OPEN_CREATE: c_int = 0x4;
 pub const SQLITE_OPEN_MAIN_DB: c_int = 0x100;
+pub const SQLITE_OPEN_MAIN_JOURNAL: c_int = 0x800;
 
 pub const SQLITE_ACCESS_EXISTS: c_int = 0;
 pub const SQLITE_ACCESS_READWRITE: c_int = 1;
@@ -220,8 +225,13 @@ pub const SQLITE_LOCK_SHARED: c_int = 1;
 
 pub const SQLITE_FCNTL_VFSNAME: c_int = 12;
 pub const SQLITE_FCNTL_PRAGMA: c_int = 14;
+pub const SQLITE_FCNTL_SYNC: c_int = 21;
 pub const SQLITE_FCNTL_VFS_POINTER: c_int = 27;
 pub const SQLITE_FCNTL_PDB: c_int = 30;
+
+pub const SQLITE_IOCAP_SAFE_APPEND: c_int = 0x200;
+pub const SQLITE_IOCAP_SEQUENTIAL: c_int = 0x400;
+pub const SQLITE_IOCAP_POWERSAFE_OVERWRITE: c_int = 0x1000;
 
 pub const SQLITE_INDEX_CONSTRAINT_EQ: u8 = 2;
 pub const SQLITE_VTAB_INNOCUOUS: c_int = 2;

@@ -6,7 +6,8 @@
 //! | `vfs` | the methods of the VFS, and its registration in a SQLite library |
 //! | `names` | which database a name means, and the full path that SQLite knows it by |
 //! | `open` | opening a replica, and whether the connection may open it |
-//! | `file` | an open replica: reads, locks and file controls |
+//! | `file` | an open replica: reads, writes, locks and file controls |
+//! | `journal` | the rollback journal of a replica that is written |
 //! | `sql` | SQL functions and virtual tables |
 //! | `control` | the operations that functions, tables and pragmas run on a file |
 //! | `api`, `ffi` | SQLite's routines and C types |
@@ -22,6 +23,7 @@ mod ffi;
 mod file;
 mod fork;
 mod guard;
+mod journal;
 mod memory;
 mod names;
 mod open;

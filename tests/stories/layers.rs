@@ -18,6 +18,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("last_error", &["lock", "process"]),
     ("log", &["pread", "runtime", "store"]),
     ("pread", &[]),
+    ("scratch", &["pread"]),
     ("process", &[]),
     ("progress", &[]),
     ("runtime", &["error", "lock", "process", "progress"]),
@@ -26,12 +27,12 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("config", &["error", "ltx", "time"]),
     (
         "replica",
-        &["config", "error", "last_error", "lock", "ltx", "pread", "process", "progress", "runtime", "store", "time"],
+        &["config", "error", "last_error", "lock", "ltx", "pread", "process", "progress", "runtime", "scratch", "store", "time"],
     ),
     ("uri", &[]),
     (
         "sqlite",
-        &["config", "error", "last_error", "lock", "log", "ltx", "pread", "replica", "runtime", "store", "time"],
+        &["config", "error", "last_error", "lock", "log", "ltx", "pread", "replica", "runtime", "scratch", "store", "time"],
     ),
 ];
 
@@ -52,6 +53,7 @@ const FOLDERS: &[&str] = &[
     "time_travel",
     "diff",
     "hydration",
+    "write",
     FACADE,
     "session",
 ];

@@ -18,6 +18,7 @@ pub fn snapshot<'a>(page_size: u32, page_count: u32, pages: impl IntoIterator<It
         wal_size: 0,
         wal_salt: [0, 0],
         node_id: 0,
+        previous: 0,
     };
     let mut encoder = Encoder::new(header, Form::Block);
     let numbers = (1..=page_count).filter(|pgno| *pgno != page_size.lock_page());

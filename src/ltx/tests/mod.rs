@@ -81,5 +81,6 @@ pub(super) fn header(page_size: u32, commit: u32, min: u64, max: u64) -> Header 
         wal_size: 0,
         wal_salt: [0, 0],
         node_id: 0,
+        previous: 0,
     }
 }

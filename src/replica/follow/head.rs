@@ -49,19 +49,25 @@ impl Head {
     }
 
     /// Records that the newest view was the newest state at that time.
-    pub(super) fn confirm(&self, at: Instant) {
+    pub(in crate::replica) fn confirm(&self, at: Instant) {
         self.state.write().confirmed = Some(at);
     }
 
-    /// Makes a view the newest. Transactions that start from now on read it.
-    pub(super) fn publish(&self, view: impl Into<Arc<View>>) -> Arc<View> {
+    /// Makes a view the newest, if `before` still is that; None if there was none. Transactions that start from now on read it. Returns the
+    /// newest view: another one if the writer or the follower has published it since.
+    pub(in crate::replica) fn publish(&self, before: Option<&Arc<View>>, view: impl Into<Arc<View>>) -> Arc<View> {
         let view = view.into();
-        tracing::debug!(txid = %view.txid(), pages = view.commit(), "new view");
-        self.share_memory(view.held());
         let mut state = self.state.write();
+        if let Some(newest) = &state.view
+            && before.is_none_or(|before| !Arc::ptr_eq(before, newest))
+        {
+            return newest.clone();
+        }
         state.view = Some(view.clone());
         state.since.get_or_insert_with(Instant::now);
         drop(state);
+        tracing::debug!(txid = %view.txid(), pages = view.commit(), "new view");
+        self.share_memory(view.held());
         self.newest.send_replace(view.txid());
         view
     }

@@ -50,7 +50,7 @@ impl Follower {
         let Some(end) = record.end().filter(|_| self.has_history_of(&record, &view)) else { return false };
         if end > view.txid() {
             match self.extended(&view, &record).await {
-                Ok(Some(next)) => drop(self.head.publish(next)),
+                Ok(Some(next)) => drop(self.head.publish(Some(&view), next)),
                 Ok(None) | Err(_) => return false,
             }
         }

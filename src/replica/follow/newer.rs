@@ -55,7 +55,10 @@ impl Follower {
                     false => Ok(Newer::Followed(view)),
                 };
             };
-            if !loaded.file.header.continues(&view.tip().header) {
+            if loaded.file.is_written_after(view.tip()) {
+                // This also proves that the history is the same.
+                confirmed = true;
+            } else if !loaded.file.header.continues(&view.tip().header) {
                 // The primary restarted its WAL, or the database was replaced: the header of a file that contains every
                 // page does not say which.
                 return self.list_level_0(view, progress).await;
@@ -67,7 +70,7 @@ impl Follower {
                 return self.list_level_0(view, progress).await;
             }
             match self.views.extend(&view, &[loaded]) {
-                Some(next) => view = self.head.publish(next),
+                Some(next) => view = self.head.publish(Some(&view), next),
                 None => return Ok(Newer::Unexplained),
             }
         }
@@ -101,7 +104,7 @@ impl Follower {
         Ok(self
             .views
             .extend(&view, &loaded)
-            .map_or(Newer::Unexplained, |next| Newer::Followed(self.head.publish(next))))
+            .map_or(Newer::Unexplained, |next| Newer::Followed(self.head.publish(Some(&view), next))))
     }
 
     /// Returns whether level 0 has no file after a transaction.

@@ -55,7 +55,7 @@ impl Follower {
                 if let Some(before) = &view {
                     self.fetcher.carry_over(before, &next).await;
                 }
-                (Some(self.head.publish(next)), None)
+                (Some(self.head.publish(published.as_ref(), next)), None)
             }
         };
         let hole = now.as_ref().and_then(|now| plan::missing_after(&listed, now.txid()));

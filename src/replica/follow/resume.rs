@@ -115,7 +115,7 @@ impl Follower {
         if let Some(resumed) = self.resumed().await.filter(|_| is_unreachable && self.head.view().is_none()) {
             tracing::warn!("{} cannot be reached: the state in the cache directory is served", self.files.store);
             self.health.set_unreached();
-            self.head.publish(resumed.view);
+            self.head.publish(None, resumed.view);
             if let Some(confirmed) = resumed.confirmed {
                 self.head.confirm(confirmed);
             }

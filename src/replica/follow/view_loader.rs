@@ -180,9 +180,29 @@ impl ViewLoader {
         if readings.iter().any(|reading| reading.deferred_index.is_some()) {
             return None;
         }
+        self.finish(ViewBuilder::from(view), readings, view.epoch())
+    }
+
+    /// As [`ViewLoader::extend`], for a transaction that this process has written. `counter` is the change counter that SQLite has written.
+    pub(in crate::replica) fn extend_by_own(
+        &self,
+        view: &View,
+        own: &LoadedFile,
+        counter: Option<u32>,
+    ) -> Option<View> {
         let mut draft = ViewBuilder::from(view);
+        counter.into_iter().for_each(|counter| draft.reserve_counter(counter));
+        self.finish(draft, std::slice::from_ref(own), view.epoch())
+    }
+
+    /// Returns the state after the first transaction of a database, which this process has written.
+    pub(in crate::replica) fn begin_with_own(&self, own: &LoadedFile, epoch: Epoch) -> Option<View> {
+        self.finish(ViewBuilder::default(), std::slice::from_ref(own), epoch)
+    }
+
+    fn finish(&self, mut draft: ViewBuilder, readings: &[LoadedFile], epoch: Epoch) -> Option<View> {
         readings.iter().for_each(|reading| draft.apply(reading));
-        let next = draft.finish(view.epoch(), None).ok()?;
+        let next = draft.finish(epoch, None).ok()?;
         // What was just written is read next.
         readings.iter().for_each(|reading| self.fetcher.admit(&next, reading));
         Some(next)

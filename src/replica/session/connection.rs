@@ -40,12 +40,36 @@ impl Connection {
     /// if the store cannot be reached, rejects the credentials, or does not have the requested state.
     pub fn open(settings: &Settings, location: &Location, interrupted: Interrupted<'_>) -> Result<Connection, Error> {
         let (handle, fixed) = open_replica(location, settings, settings.target, interrupted)?;
+        Ok(Connection::new(settings, location, handle, fixed))
+    }
+
+    /// As [`Connection::open`], but an empty replica is no error, and is not waited for. It is a database without pages, in which the first
+    /// transaction can be written.
+    pub fn open_or_create(
+        settings: &Settings,
+        location: &Location,
+        interrupted: Interrupted<'_>,
+    ) -> Result<Connection, Error> {
+        let without_wait = Settings { open_timeout: Duration::ZERO, ..settings.clone() };
+        match open_replica(location, &without_wait, settings.target, interrupted) {
+            Err(error) if error.kind() == ErrorKind::Empty && settings.target == Target::Latest => {
+                Ok(Connection::new(settings, location, ReplicaHandle::acquire(location, settings)?, None))
+            }
+            opened => opened.map(|(handle, fixed)| Connection::new(settings, location, handle, fixed)),
+        }
+    }
+
+    fn new(settings: &Settings, location: &Location, handle: ReplicaHandle, fixed: Option<Arc<View>>) -> Connection {
         let handle = PerProcess::with(handle);
-        Ok(Connection { settings: settings.clone(), location: location.clone(), handle, fixed: Mutex::new(fixed) })
+        Connection { settings: settings.clone(), location: location.clone(), handle, fixed: Mutex::new(fixed) }
+    }
+
+    pub(super) fn settings(&self) -> &Settings {
+        &self.settings
     }
 
     /// Returns the handle of this process. Does I/O only in the child of a fork, which opens the replica again.
-    fn handle(&self, interrupted: Interrupted<'_>) -> Result<&ReplicaHandle, Error> {
+    pub(super) fn handle(&self, interrupted: Interrupted<'_>) -> Result<&ReplicaHandle, Error> {
         let open = || open_replica(&self.location, &self.settings, Target::Latest, interrupted);
         self.handle.get_or_try_init(|| open().map(|(handle, _)| handle))
     }
@@ -90,6 +114,14 @@ impl Connection {
         }
         let replica = self.handle(&|| false)?.replica();
         replica.head().ok_or_else(|| replica.files.empty())
+    }
+
+    /// Returns the error of a read if the replica is empty.
+    pub fn empty(&self) -> Error {
+        match self.handle(&|| false) {
+            Ok(handle) => handle.replica().files.empty(),
+            Err(error) => error,
+        }
     }
 
     /// Whether the connection reads a fixed state.

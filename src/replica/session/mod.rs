@@ -17,3 +17,4 @@ mod registry;
 mod reports;
 pub(in crate::replica) mod status;
 mod usage;
+mod writing;

@@ -3,7 +3,7 @@
 use crate::ltx::Txid;
 use crate::replica::fetch::Speculation;
 use crate::replica::session::usage::Readers;
-use crate::replica::{CacheLimits, Replica, View};
+use crate::replica::{CacheLimits, Replica, View, WriterStatus};
 use crate::store::Counts;
 use crate::time;
 use std::time::Duration;
@@ -37,6 +37,8 @@ pub struct Status {
     pub cache_misses: u64,
     /// Bytes that were prefetched.
     pub speculation: Speculation,
+    /// What this process has done as a writer.
+    pub writer: WriterStatus,
 }
 
 impl Status {
@@ -58,6 +60,7 @@ impl Status {
             cache_hits: readers.hits,
             cache_misses: readers.misses,
             speculation: replica.fetcher.speculation(),
+            writer: replica.writer.status(),
         }
     }
 }

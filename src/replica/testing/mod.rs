@@ -31,6 +31,7 @@ fn header(page_size: usize, commit: u32, min_txid: Txid, max_txid: Txid) -> Head
         wal_size: 0,
         wal_salt: [0, 0],
         node_id: 0,
+        previous: 0,
     }
 }
 

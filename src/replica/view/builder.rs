@@ -18,6 +18,8 @@ pub(in crate::replica) struct ViewBuilder {
     time_ms: i64,
     pages: PageMap,
     table: FileTable,
+    /// The counter of the view, if one was reserved.
+    counter: Option<u32>,
 }
 
 /// A file that is being applied to a view.
@@ -31,7 +33,8 @@ impl ViewBuilder {
     /// Creates a builder that starts from a view.
     pub(in crate::replica) fn from(view: &View) -> ViewBuilder {
         let (pages, table) = (view.pages.clone(), view.table.clone());
-        ViewBuilder { tip: Some(view.tip.clone()), witness: view.witness.clone(), time_ms: view.time_ms, pages, table }
+        let (tip, witness, time_ms) = (Some(view.tip.clone()), view.witness.clone(), view.time_ms);
+        ViewBuilder { tip, witness, time_ms, pages, table, counter: None }
     }
 
     /// Applies a file. Files must be applied in the order of their ends, without a hole between them.
@@ -103,6 +106,13 @@ impl ViewBuilder {
         self.time_ms = self.time_ms.min(ms);
     }
 
+    /// Gives the view this counter, if no view has it yet. SQLite keeps what it has cached under the counter that it has written.
+    pub(in crate::replica) fn reserve_counter(&mut self, counter: u32) {
+        let next = counter.wrapping_add(1);
+        let is_free = COUNTER.compare_exchange(counter, next, Ordering::Relaxed, Ordering::Relaxed).is_ok();
+        self.counter = Some(counter).filter(|_| is_free);
+    }
+
     /// Returns whether every page is present.
     pub(in crate::replica) fn is_complete(&self) -> bool {
         self.tip.as_ref().is_some_and(|tip| self.pages.len() >= stored_pages(&tip.header))
@@ -123,7 +133,7 @@ impl ViewBuilder {
             tip,
             witness: self.witness,
             time_ms: self.time_ms,
-            counter: same.map_or_else(next_counter, View::counter),
+            counter: same.map(View::counter).or(self.counter).unwrap_or_else(next_counter),
             epoch,
             schema_cookie: same.and_then(View::schema_cookie).map_or_else(ShownCookie::default, ShownCookie::of),
             pages: self.pages,
@@ -141,9 +151,11 @@ fn stored_pages(header: &Header) -> u32 {
     header.commit - u32::from(header.page_size.lock_page() <= header.commit)
 }
 
+/// The next counter.
+static COUNTER: AtomicU32 = AtomicU32::new(1);
+
 /// Returns a new counter. A forked child inherits the current value, so that no view of the child has the counter under
 /// which SQLite cached pages before the fork.
 fn next_counter() -> u32 {
-    static COUNTER: AtomicU32 = AtomicU32::new(1);
     COUNTER.fetch_add(1, Ordering::Relaxed)
 }

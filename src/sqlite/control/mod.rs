@@ -23,6 +23,10 @@ pub enum ControlOp {
     HydrationProgress,
     /// Returns the directory that hydration fills.
     HydrationFile,
+    /// Returns 1 if transactions may write, otherwise 0.
+    WriteEnabled,
+    /// Allows or forbids transactions to write.
+    EnableWrites(bool),
     /// Returns the time at which the state that reads see was written.
     Time,
     /// Moves to another moment, in the syntax of [`crate::time::parse`].

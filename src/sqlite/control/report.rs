@@ -61,6 +61,7 @@ impl StatusReport {
 
 fn replica_fields(status: &Status) -> Vec<(&'static str, Value)> {
     let error = status.last_error.as_ref();
+    let conflict = status.writer.last_conflict.as_ref();
     vec![
         ("head_txid", json!(status.head.map(|(txid, _)| txid.to_string()))),
         ("head_time", json!(status.head.map(|(_, ms)| time::format(ms)))),
@@ -82,6 +83,11 @@ fn replica_fields(status: &Status) -> Vec<(&'static str, Value)> {
         ("cache_size", json!(status.limits.memory)),
         ("disk_cache_bytes", json!(status.cached.disk)),
         ("disk_cache_size", json!(status.limits.disk)),
+        ("writes", json!(status.counts.writes)),
+        ("conflicts", json!(status.writer.conflicts)),
+        ("last_conflict", json!(conflict.map(|(text, _)| text))),
+        ("last_conflict_time", json!(conflict.map(|(_, ms)| time::format(*ms)))),
+        ("write_error", json!(status.writer.stopped)),
     ]
 }
 

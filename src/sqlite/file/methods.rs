@@ -106,14 +106,29 @@ unsafe extern "C" fn read(file: *mut SqliteFile, buffer: *mut c_void, amount: c_
     unsafe { method("xRead", file, body) }
 }
 
-unsafe extern "C" fn write(_: *mut SqliteFile, _: *const c_void, _: c_int, _: i64) -> c_int {
-    SQLITE_READONLY
+unsafe extern "C" fn write(file: *mut SqliteFile, bytes: *const c_void, amount: c_int, offset: i64) -> c_int {
+    let body = |file: &DbFile| {
+        let (true, Ok(amount), Ok(offset)) = (file.writes(), usize::try_from(amount), u64::try_from(offset)) else {
+            return Ok(SQLITE_READONLY);
+        };
+        // SAFETY: SQLite passes `amount` initialized bytes, which nothing changes until this method returns.
+        let bytes = unsafe { std::slice::from_raw_parts(bytes.cast(), amount) };
+        file.write(bytes, offset).map(|()| SQLITE_OK)
+    };
+    // SAFETY: SQLite is calling `xWrite` with `file`.
+    unsafe { method("xWrite", file, body) }
 }
 
-unsafe extern "C" fn truncate(_: *mut SqliteFile, _: i64) -> c_int {
-    SQLITE_READONLY
+unsafe extern "C" fn truncate(file: *mut SqliteFile, size: i64) -> c_int {
+    let body = |file: &DbFile| match (file.writes(), u64::try_from(size)) {
+        (true, Ok(size)) => file.truncate(size).map(|()| SQLITE_OK),
+        _ => Ok(SQLITE_READONLY),
+    };
+    // SAFETY: SQLite is calling `xTruncate` with `file`.
+    unsafe { method("xTruncate", file, body) }
 }
 
+/// Does nothing: `SQLITE_FCNTL_SYNC`, which SQLite sends before, commits. SQLite does not call this method with `synchronous=OFF`.
 unsafe extern "C" fn sync(_: *mut SqliteFile, _: c_int) -> c_int {
     SQLITE_OK
 }
@@ -136,6 +151,8 @@ unsafe extern "C" fn lock(file: *mut SqliteFile, level: c_int) -> c_int {
     let body = |file: &DbFile| match level {
         SQLITE_LOCK_NONE => Ok(SQLITE_OK),
         SQLITE_LOCK_SHARED => file.lock().map(|()| SQLITE_OK),
+        // Readers see a state that no writer changes, so the higher locks need nothing more than RESERVED.
+        _ if file.writes() => file.reserve().map(|()| SQLITE_OK),
         _ if seems_writable => Ok(SQLITE_OK),
         _ => Ok(SQLITE_READONLY),
     };
@@ -145,8 +162,9 @@ unsafe extern "C" fn lock(file: *mut SqliteFile, level: c_int) -> c_int {
 
 unsafe extern "C" fn unlock(file: *mut SqliteFile, level: c_int) -> c_int {
     let body = |file: &DbFile| {
-        if level == SQLITE_LOCK_NONE {
-            file.unlock();
+        match level {
+            SQLITE_LOCK_NONE => file.unlock(),
+            _ => file.end_write(),
         }
         Ok(SQLITE_OK)
     };
@@ -154,7 +172,7 @@ unsafe extern "C" fn unlock(file: *mut SqliteFile, level: c_int) -> c_int {
     unsafe { method("xUnlock", file, body) }
 }
 
-/// Always reports that no connection holds a RESERVED lock, because no connection writes.
+/// Always reports that no connection holds a RESERVED lock: SQLite asks only when it finds a journal, and there never is one.
 unsafe extern "C" fn check_reserved_lock(_: *mut SqliteFile, reserved: *mut c_int) -> c_int {
     // SAFETY: SQLite passes room for the result.
     unsafe { reserved.write(0) };
@@ -170,18 +188,27 @@ unsafe extern "C" fn sector_size(file: *mut SqliteFile) -> c_int {
     })
 }
 
-/// Never includes `SQLITE_IOCAP_IMMUTABLE`, with which SQLite would not check whether the database has changed.
-unsafe extern "C" fn device_characteristics(_: *mut SqliteFile) -> c_int {
-    0
+/// Never includes `SQLITE_IOCAP_IMMUTABLE`, with which SQLite would not check whether the database has changed. A commit is atomic, so what
+/// SQLite does for a disk that may lose power in the middle of a write has no use.
+unsafe extern "C" fn device_characteristics(file: *mut SqliteFile) -> c_int {
+    const WRITTEN: c_int = SQLITE_IOCAP_SAFE_APPEND | SQLITE_IOCAP_SEQUENTIAL | SQLITE_IOCAP_POWERSAFE_OVERWRITE;
+    guard("xDeviceCharacteristics", 0, || {
+        // SAFETY: SQLite is calling `xDeviceCharacteristics` with `file`.
+        let (file, _) = unsafe { opened(file) };
+        if file.writes() { WRITTEN } else { 0 }
+    })
 }
 
-unsafe extern "C" fn file_control(file: *mut SqliteFile, operation: c_int, argument: *mut c_void) -> c_int {
+unsafe extern "C" fn file_control(opened_file: *mut SqliteFile, operation: c_int, argument: *mut c_void) -> c_int {
+    let commit = |file: &DbFile| file.commit().map(|()| SQLITE_OK);
     guard("xFileControl", SQLITE_IOERR, || {
-        // SAFETY: SQLite is calling `xFileControl` with `file`.
-        let (file, api) = unsafe { opened(file) };
+        // SAFETY: SQLite is calling `xFileControl` with `opened_file`.
+        let (file, api) = unsafe { opened(opened_file) };
         match operation {
             // SAFETY: the argument of SQLITE_FCNTL_PDB is the address at which SQLite keeps the connection, valid until the file is closed.
             SQLITE_FCNTL_PDB => unsafe { file.set_db(argument.cast_const().cast()) },
+            // SAFETY: SQLite is calling `xFileControl` with `file`.
+            SQLITE_FCNTL_SYNC => return unsafe { method("xFileControl", opened_file, commit) },
             // SAFETY: the argument of SQLITE_FCNTL_VFSNAME is room for a string, which SQLite frees.
             SQLITE_FCNTL_VFSNAME => unsafe {
                 argument.cast::<*mut c_char>().write(api.allocate(&VFS.to_string_lossy()))
@@ -217,7 +244,6 @@ unsafe fn pragma(file: &DbFile, api: Api, strings: *mut *mut c_char) -> c_int {
         return SQLITE_NOTFOUND;
     };
     let result = pragma.map_err(SqlError::from).and_then(|pragma| match pragma {
-        Pragma::Fixed(text) => Ok(text.to_owned()),
         Pragma::Run(op) => Ok(file.run(&op, None)?.into_text()),
     });
     let (code, text) = match result {

@@ -5,6 +5,8 @@
 //! | `methods` | the I/O methods that SQLite calls |
 //! | `read`, `page1` | reads, and the header fields of page 1 that are replaced |
 //! | `transaction` | locks, and the view of the read transaction |
+//! | `snapshot` | the state that a transaction reads |
+//! | `write` | write transactions |
 //! | `operations`, `status`, `pragma` | what functions, tables and pragmas do with the file |
 //! | `interrupt` | detecting that the application interrupted a call |
 //! | `no_attach` | files that forbid SQL to attach replicas |
@@ -19,8 +21,10 @@ mod operations;
 mod page1;
 mod pragma;
 mod read;
+mod snapshot;
 mod status;
 mod transaction;
+mod write;
 
 pub use no_attach::NoAttach;
 
@@ -30,12 +34,13 @@ use super::ffi::Sqlite3;
 use super::names::journal_names::JournalNames;
 use crate::config::Settings;
 use crate::error::Error;
-use crate::replica::{Connection, View};
+use crate::replica::Connection;
 use crate::store::Location;
 use interrupt::InterruptCheck;
+use snapshot::Snapshot;
 use std::cell::{Cell, RefCell};
 use std::ptr;
-use std::sync::Arc;
+use write::WriteTransaction;
 
 /// An open replica file.
 #[derive(Debug)]
@@ -47,8 +52,13 @@ pub struct DbFile {
     db: Cell<*const *mut Sqlite3>,
     /// Whether several connections use the file through a shared cache.
     is_shared: Cell<bool>,
-    /// The view of the read transaction.
-    pinned: RefCell<Option<Arc<View>>>,
+    /// The state that the read transaction sees.
+    pinned: RefCell<Option<Snapshot>>,
+    /// Whether SQLite may write to the file.
+    writes: bool,
+    /// Whether the connection has switched that off.
+    writes_disabled: Cell<bool>,
+    writing: RefCell<Option<WriteTransaction>>,
     /// The error that was last logged in this read transaction. `PRAGMA quick_check` alone can fail with the same error at every page.
     last_error: RefCell<Option<String>>,
     /// Whether SQLite never locks this file. Then the view at the time of opening stays pinned.
@@ -60,25 +70,45 @@ pub struct DbFile {
     _journal_names: JournalNames,
 }
 
+/// How SQLite uses a file.
+#[derive(Clone, Copy, Debug)]
+pub struct FileAccess {
+    /// It does not lock the file (`nolock=1`, `immutable=1`).
+    pub unlocked: bool,
+    /// Its transactions may write.
+    pub writes: bool,
+    /// It creates a database if there is none.
+    pub creates: bool,
+}
+
 impl DbFile {
-    /// Opens the replica of `settings`, which is at `location`, and waits for its first view. `unlocked` if SQLite will not lock the file
-    /// (`nolock=1`, `immutable=1`).
+    /// Opens the replica of `settings`, which is at `location`, and waits for its first view unless it may be created.
     pub fn open(
         api: Api,
         settings: &Settings,
         location: &Location,
-        unlocked: bool,
+        access: FileAccess,
         journal_names: JournalNames,
     ) -> Result<DbFile, Error> {
+        let FileAccess { unlocked, writes, creates } = access;
         // The wait cannot be interrupted, because the connection is not known before the file is open.
-        let connection = Connection::open(settings, location, &|| false)?;
-        let pinned = if unlocked { Some(connection.view(&|| false)?) } else { None };
+        let connection = match writes && creates {
+            true => Connection::open_or_create(settings, location, &|| false)?,
+            false => Connection::open(settings, location, &|| false)?,
+        };
+        if writes && settings.write_takeover {
+            connection.take_over(&|| false)?;
+        }
+        let pinned = if unlocked { Some(Snapshot::View(connection.view(&|| false)?)) } else { None };
         Ok(DbFile {
             api,
             connection,
             db: Cell::new(ptr::null()),
             is_shared: Cell::new(false),
             pinned: RefCell::new(pinned),
+            writes,
+            writes_disabled: Cell::new(false),
+            writing: RefCell::default(),
             last_error: RefCell::default(),
             unlocked,
             time_travel: settings.time_travel,
@@ -113,16 +143,9 @@ impl DbFile {
         self.view().ok().map(|view| view.page_size())
     }
 
-    /// Returns the pinned view, or the last view that this reader has seen: outside a transaction no newer view is fetched.
-    fn view(&self) -> Result<Arc<View>, Error> {
-        match self.pinned() {
-            Some(view) => Ok(view),
-            None => self.connection.last_view(),
-        }
-    }
-
-    fn pinned(&self) -> Option<Arc<View>> {
-        self.pinned.borrow().clone()
+    /// Whether SQLite may write to the file.
+    pub fn writes(&self) -> bool {
+        self.writes
     }
 
     /// Returns the connection that is calling a method of this file. Null before SQLite has passed it.

@@ -27,6 +27,11 @@ impl DbFile {
                 let directory = self.connection.hydration().map(|(_, directory)| directory.display().to_string());
                 Ok(ControlValue::Text(directory.unwrap_or_default()))
             }
+            ControlOp::WriteEnabled => Ok(ControlValue::Text(u8::from(self.may_write()).to_string())),
+            ControlOp::EnableWrites(enabled) => {
+                self.enable_writes(*enabled)?;
+                Ok(ControlValue::Text(u8::from(self.may_write()).to_string()))
+            }
             ControlOp::Lag => {
                 // Rounded up, so that the lag of a replica that was just confirmed is not 0, which could be taken for a missing value.
                 let seconds = |lag: Duration| (lag.as_secs_f64() * 1000.0).ceil() / 1000.0;

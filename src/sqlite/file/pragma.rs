@@ -7,11 +7,9 @@ use crate::sqlite::control::ControlOp;
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Pragma {
     /// Runs an operation on the file: `PRAGMA litestream_txid`, `PRAGMA litestream_lag`, `PRAGMA litestream_status`, `PRAGMA litestream_time`,
-    /// `PRAGMA litestream_time = '2024-05-01T12:00:00Z'`, `PRAGMA litestream_txid = '000000000000002a'`.
+    /// `PRAGMA litestream_time = '2024-05-01T12:00:00Z'`, `PRAGMA litestream_txid = '000000000000002a'`,
+    /// `PRAGMA litestream_write_enabled`, `PRAGMA litestream_write_enabled = 0`.
     Run(ControlOp),
-    /// Returns a constant, because this extension does not write: `PRAGMA litestream_write_enabled`,
-    /// `PRAGMA litestream_write_enabled = 0`.
-    Fixed(&'static str),
 }
 
 impl Pragma {
@@ -40,7 +38,7 @@ fn parse_read(name: &str) -> Option<Pragma> {
         "litestream_status" => Pragma::Run(ControlOp::Status),
         "litestream_hydration_progress" => Pragma::Run(ControlOp::HydrationProgress),
         "litestream_hydration_file" => Pragma::Run(ControlOp::HydrationFile),
-        "litestream_write_enabled" => Pragma::Fixed("0"),
+        "litestream_write_enabled" => Pragma::Run(ControlOp::WriteEnabled),
         _ => return None,
     })
 }
@@ -53,10 +51,8 @@ fn parse_txid(value: &str) -> Result<Txid, String> {
 
 fn write_enabled(value: &str) -> Result<Pragma, String> {
     match value.to_ascii_lowercase().as_str() {
-        "0" | "false" | "off" => Ok(Pragma::Fixed("0")),
-        "1" | "true" | "on" => {
-            Err("this extension reads replicas and does not write them; write to the primary database".to_owned())
-        }
+        "0" | "false" | "off" => Ok(Pragma::Run(ControlOp::EnableWrites(false))),
+        "1" | "true" | "on" => Ok(Pragma::Run(ControlOp::EnableWrites(true))),
         _ => Err(format!("litestream_write_enabled is 0 or 1, not '{value}'")),
     }
 }
@@ -77,7 +73,7 @@ mod tests {
             ("LITESTREAM_TIME", Pragma::Run(ControlOp::Time)),
             ("litestream_hydration_progress", Pragma::Run(ControlOp::HydrationProgress)),
             ("litestream_hydration_file", Pragma::Run(ControlOp::HydrationFile)),
-            ("litestream_write_enabled", Pragma::Fixed("0")),
+            ("litestream_write_enabled", Pragma::Run(ControlOp::WriteEnabled)),
         ] {
             assert_eq!(parse(name, None), Ok(pragma));
         }
@@ -102,12 +98,13 @@ mod tests {
     }
 
     #[test]
-    fn writing_can_only_be_disabled() {
-        for off in ["0", "false", "OFF"] {
-            assert_eq!(parse("litestream_write_enabled", Some(off)), Ok(Pragma::Fixed("0")));
+    fn writing_can_be_enabled_and_disabled() {
+        for (value, enabled) in [("0", false), ("false", false), ("OFF", false), ("1", true), ("True", true), ("on", true)] {
+            let pragma = Pragma::Run(ControlOp::EnableWrites(enabled));
+            assert_eq!(parse("litestream_write_enabled", Some(value)), Ok(pragma));
         }
-        for on in ["1", "True", "on", "2", ""] {
-            assert!(parse("litestream_write_enabled", Some(on)).is_err(), "{on}");
+        for bad in ["2", ""] {
+            assert!(parse("litestream_write_enabled", Some(bad)).is_err(), "{bad}");
         }
     }
 }

@@ -2,7 +2,9 @@
 
 use super::DbFile;
 use super::page1::Page1Header;
+use super::snapshot::Snapshot;
 use crate::error::Error;
+use crate::ltx::PageSize;
 use crate::replica::{Page, View};
 use std::ops::Range;
 use std::sync::Arc;
@@ -19,39 +21,67 @@ pub enum Filled {
 impl DbFile {
     /// Returns the size in bytes.
     pub fn size(&self) -> Result<u64, Error> {
-        Ok(size(&*self.view()?))
+        match &*self.writing.borrow() {
+            Some(transaction) => Ok(transaction.overlay.size()),
+            None => Ok(self.snapshot()?.size()),
+        }
     }
 
     /// Fills `buffer` with the bytes from `offset` on.
     pub fn read(&self, buffer: &mut [u8], offset: u64) -> Result<Filled, Error> {
-        let view = self.view()?;
-        let available = size(&view).saturating_sub(offset);
+        let available = self.size()?.saturating_sub(offset);
         let length = usize::try_from(available).unwrap_or(usize::MAX).min(buffer.len());
         let (inside, beyond) = buffer.split_at_mut(length);
-        self.read_inside(&view, inside, offset)?;
+        self.read_inside(inside, offset)?;
         beyond.fill(0);
         Ok(if beyond.is_empty() { Filled::Whole } else { Filled::Short })
     }
 
     /// Fills `buffer` from pages that exist.
-    fn read_inside(&self, view: &Arc<View>, mut buffer: &mut [u8], mut offset: u64) -> Result<(), Error> {
-        let (page_size, check) = (u64::from(view.page_size()), self.interrupt_check());
+    fn read_inside(&self, mut buffer: &mut [u8], mut offset: u64) -> Result<(), Error> {
+        let (snapshot, writing) = (self.snapshot()?, self.writing.borrow());
+        let overlay = writing.as_ref().map(|transaction| &transaction.overlay);
+        let page_size = match (snapshot.view(), overlay) {
+            (Some(view), _) => u64::from(view.page_size()),
+            (None, Some(overlay)) => u64::from(overlay.page_size().map_or(u32::MAX, PageSize::get)),
+            (None, None) => return Ok(()),
+        };
         while !buffer.is_empty() {
             // Neither cast truncates: the offset is inside the file, whose page numbers are u32, and pages have at most 65536 bytes.
             let (pgno, start) = ((offset / page_size + 1) as u32, (offset % page_size) as usize);
-            let page = self.connection.page(view, pgno, &|| check.interrupted())?;
             let (part, rest) = buffer.split_at_mut(buffer.len().min(page_size as usize - start));
-            match page.as_ref().map(|page| page.get(start..start + part.len())) {
-                Some(Some(bytes)) => part.copy_from_slice(bytes),
-                Some(None) => return Err(Error::internal(&format!("page {pgno} is too short"))),
-                // The lock page.
-                None => part.fill(0),
-            }
-            if let (1, Some(page)) = (pgno, &page) {
-                self.header(view, page, start..start + part.len())?.patch(part, start);
+            if !overlay.map_or(Ok(false), |overlay| overlay.read(pgno, start, part))? {
+                self.read_base(&snapshot, pgno, start, part)?;
             }
             offset += part.len() as u64;
             buffer = rest;
+        }
+        Ok(())
+    }
+
+    /// Fills `part` with the bytes of a page from `start` on, without what the transaction has written. A page that the state does not have
+    /// reads as zeros.
+    pub(super) fn read_base(
+        &self,
+        snapshot: &Snapshot,
+        pgno: u32,
+        start: usize,
+        part: &mut [u8],
+    ) -> Result<(), Error> {
+        let Some(view) = snapshot.view().filter(|view| pgno <= view.commit()) else {
+            part.fill(0);
+            return Ok(());
+        };
+        let check = self.interrupt_check();
+        let page = self.connection.page(view, pgno, &|| check.interrupted())?;
+        match page.as_ref().map(|page| page.get(start..start + part.len())) {
+            Some(Some(bytes)) => part.copy_from_slice(bytes),
+            Some(None) => return Err(Error::internal(&format!("page {pgno} is too short"))),
+            // The lock page.
+            None => part.fill(0),
+        }
+        if let (1, Some(page)) = (pgno, &page) {
+            self.header(view, page, start..start + part.len())?.patch(part, start);
         }
         Ok(())
     }
@@ -69,9 +99,4 @@ impl DbFile {
         };
         Ok(Page1Header { counter, commit, schema_cookie })
     }
-}
-
-/// Returns the size of a view's database in bytes.
-fn size(view: &View) -> u64 {
-    u64::from(view.commit()) * u64::from(view.page_size())
 }

@@ -13,14 +13,15 @@ impl DbFile {
     pub fn lock(&self) -> Result<(), Error> {
         if self.pinned().is_none() {
             let check = self.interrupt_check();
-            let view = self.connection.view(&|| check.interrupted())?;
-            self.pinned.replace(Some(view));
+            let snapshot = self.or_empty(self.connection.view(&|| check.interrupted()))?;
+            self.pinned.replace(Some(snapshot));
         }
         Ok(())
     }
 
     /// Ends the read transaction.
     pub fn unlock(&self) {
+        self.end_write();
         self.last_error.replace(None);
         if !self.unlocked {
             self.pinned.replace(None);

@@ -51,25 +51,25 @@ pub unsafe fn open(
     let failure = |error| UndecidedFailure::logged(registration, error);
     // SAFETY: SQLite is passing `db` with `SQLITE_FCNTL_PDB`, by the contract of this function.
     let role = unsafe { Role::of(api, db, name) };
-    let opened_name = match (replica, role) {
+    let (opened_name, flags) = match (replica, role) {
         (Some(replica), role) => {
             let (opened_name, condition) = *replica;
             // SAFETY: SQLite is passing `db` with `SQLITE_FCNTL_PDB`, by the contract of this function.
             let access = unsafe { access::opener(api, db, role) }.and_then(|opener| condition.check(opener));
             // SAFETY: SQLite keeps `name` until the file is closed.
             access.map_err(|error| failure(unsafe { replica::not_opened(name, error) }))?;
-            opened_name
+            (opened_name, flags)
         }
         (None, Role::Main) => {
             // SAFETY: SQLite passed `name` to `xOpen` for this file, which is not closed. The condition, if any, is
             // for attached databases only.
-            unsafe { replica::read_name(registration, name) }.map_err(failure)?.0
+            (unsafe { replica::read_name(registration, name) }.map_err(failure)?.0, out_flags(flags))
         }
         // SAFETY: `name`, `file` and `flags` are those of `xOpen`, by the contract of this function.
         (None, Role::Attached) => return unsafe { open_local(registration, name, file, flags) },
     };
     // SAFETY: SQLite passed `name` and `file` to `xOpen`, by the contract of this function.
-    unsafe { replica::open(registration, name, &opened_name, file, out_flags(flags)) }.map_err(failure)
+    unsafe { replica::open(registration, name, &opened_name, file, flags) }.map_err(failure)
 }
 
 /// Opens a file of the default VFS.

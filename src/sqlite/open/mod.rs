@@ -8,7 +8,6 @@ mod role;
 pub mod undecided;
 
 pub use main_database::{missing_vfs, open_failure};
-pub use replica::read_only;
 
 use super::ffi::*;
 use super::registration::Registration;
@@ -16,7 +15,8 @@ use crate::error::Error;
 use std::ffi::{c_char, c_int};
 use undecided::UndecidedFile;
 
-/// Opens a replica, or defers the decision until SQLite passes the connection, if the access depends on that. Returns `flags`.
+/// Opens a replica, or defers the decision until SQLite passes the connection, if the access depends on that. `flags` are those of `xOpen`.
+/// Returns those that `xOpen` returns.
 ///
 /// # Safety
 /// `name` is a name that SQLite passed to `xOpen` for a main database file, and `file` is the memory that it passed for the file.
@@ -29,12 +29,17 @@ pub unsafe fn open_or_defer(
     // SAFETY: `name` was passed to `xOpen`, by the contract of this function.
     match unsafe { replica::read_name(registration, name) }? {
         // SAFETY: `name` and `file` were passed to `xOpen`, by the contract of this function.
-        (opened_name, None) => unsafe { replica::open(registration, name, &opened_name, file, flags)? },
+        (opened_name, None) => unsafe {
+            let flags = opened_name.out_flags(flags);
+            replica::open(registration, name, &opened_name, file, flags)?;
+            Ok(flags)
+        },
         (opened_name, Some(condition)) => {
+            let flags = opened_name.out_flags(flags);
             let undecided = UndecidedFile::new(registration, name, flags, Some(Box::new((opened_name, condition))));
             // SAFETY: the memory for a file is large enough for an `UndecidedFile`, because the VFS's `file_size` is.
             unsafe { file.cast::<UndecidedFile>().write(undecided) };
+            Ok(flags)
         }
     }
-    Ok(flags)
 }

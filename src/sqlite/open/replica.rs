@@ -4,7 +4,7 @@ use super::access::{self, AccessCondition};
 use crate::config::Settings;
 use crate::error::Error;
 use crate::sqlite::ffi::*;
-use crate::sqlite::file::DbFile;
+use crate::sqlite::file::{DbFile, FileAccess};
 use crate::sqlite::file::methods::ReplicaFile;
 use crate::sqlite::names;
 use crate::sqlite::names::journal_names::JournalNames;
@@ -21,6 +21,13 @@ pub fn read_only(flags: c_int) -> c_int {
 pub struct OpenedName {
     settings: Settings,
     location: Location,
+}
+
+impl OpenedName {
+    /// Returns the flags that `xOpen` returns, if SQLite passed `flags`.
+    pub fn out_flags(&self, flags: c_int) -> c_int {
+        if self.settings.writes { flags } else { read_only(flags) }
+    }
 }
 
 /// Reads the name of a replica. Also returns the condition under which the replica may be opened, or None if there is no condition. Sends no
@@ -61,8 +68,10 @@ pub unsafe fn open(
     let unlocked = unsafe { api.uri_boolean(name, c"nolock") || api.uri_boolean(name, c"immutable") };
     // SAFETY: as for `unlocked`. SQLite keeps both names until the file is closed, and `DbFile` is dropped when it is.
     let [journal, wal] = unsafe { api.journal_and_wal(name) };
-    let journal_names = JournalNames::insert(journal, wal);
-    let opened = DbFile::open(api, &opened_name.settings, &opened_name.location, unlocked, journal_names);
+    let writes = opened_name.settings.writes && flags & SQLITE_OPEN_READWRITE != 0 && !unlocked;
+    let access = FileAccess { unlocked, writes, creates: flags & SQLITE_OPEN_CREATE != 0 };
+    let journal_names = JournalNames::insert(journal, wal, writes);
+    let opened = DbFile::open(api, &opened_name.settings, &opened_name.location, access, journal_names);
     // SAFETY: `name` is a string that SQLite keeps until the file is closed.
     let opened = opened.map_err(|error| unsafe { not_opened(name, error) })?;
     // SAFETY: the memory for a file is large enough for a `ReplicaFile`, because the VFS's `file_size` is.

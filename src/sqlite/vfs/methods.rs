@@ -4,6 +4,8 @@ use crate::log;
 use crate::sqlite::errors::{During, report};
 use crate::sqlite::ffi::*;
 use crate::sqlite::guard::guard;
+use crate::sqlite::journal::JournalFile;
+use crate::sqlite::names::journal_names::JournalName;
 use crate::sqlite::names::{self, Meaning, Selection, journal_names};
 use crate::sqlite::open::undecided::UndecidedFile;
 use crate::sqlite::open::{self};
@@ -65,9 +67,18 @@ unsafe fn open_file(
         unsafe { (*file).methods = ptr::null() };
         // SAFETY: SQLite calls this method only with the VFS that has it, which this extension registered.
         let registration = unsafe { Registration::of(vfs) };
-        if journal_names::contains(name) {
-            // SQLite opens the journal of a replica only to write to the replica.
-            return SQLITE_READONLY;
+        match journal_names::meaning(name) {
+            Some(JournalName::Journal) if flags & SQLITE_OPEN_MAIN_JOURNAL != 0 => {
+                // SAFETY: `file` has `file_size` bytes, enough for a `JournalFile`. `out_flags` is null or room for the flags.
+                unsafe {
+                    file.cast::<JournalFile>().write(JournalFile::new(registration.api));
+                    out_flags.as_mut().into_iter().for_each(|out| *out = flags);
+                }
+                return SQLITE_OK;
+            }
+            // SQLite opens the journal of a replica only to write to the replica, which is not allowed, and a WAL cannot be written.
+            Some(_) => return SQLITE_READONLY,
+            None => {}
         }
         let meaning = match flags & SQLITE_OPEN_MAIN_DB != 0 && !name.is_null() {
             // SAFETY: with this flag, a name that is not null is that of a main database file.
@@ -84,7 +95,7 @@ unsafe fn open_file(
         log::start();
         let opened = match meaning {
             // SAFETY: `name` is that of a main database file, and `file` has `file_size` bytes, enough for the files of this extension.
-            Meaning::Replica => unsafe { open::open_or_defer(registration, name, file, open::read_only(flags)) },
+            Meaning::Replica => unsafe { open::open_or_defer(registration, name, file, flags) },
             _ => {
                 // SAFETY: `file` has room for an `UndecidedFile`, and SQLite keeps `name` until the file is closed.
                 unsafe { file.cast::<UndecidedFile>().write(UndecidedFile::new(registration, name, flags, None)) };

@@ -5,6 +5,7 @@ mod methods;
 use super::api::Api;
 use super::ffi::*;
 use super::file::methods::ReplicaFile;
+use super::journal::JournalFile;
 use super::names::{self, Selection};
 use super::open::undecided::UndecidedFile;
 use super::registration::Registration;
@@ -67,6 +68,14 @@ fn register_vfs(registration: &'static Registration, name: &'static CStr, select
     }
 }
 
+/// The size in bytes of the largest file of this extension.
+const OWN_FILE_SIZE: usize = {
+    let (replica, undecided, journal) =
+        (size_of::<ReplicaFile>(), size_of::<UndecidedFile>(), size_of::<JournalFile>());
+    let larger = if replica > undecided { replica } else { undecided };
+    if larger > journal { larger } else { journal }
+};
+
 /// Makes a VFS. Of the optional methods it has those that the default VFS of its registration has.
 ///
 /// # Safety
@@ -84,7 +93,7 @@ unsafe fn new(registration: &'static Registration, name: &'static CStr, selectio
     unsafe {
         Vfs {
             version,
-            file_size: (*default).file_size.max(size_of::<ReplicaFile>().max(size_of::<UndecidedFile>()) as c_int),
+            file_size: (*default).file_size.max(OWN_FILE_SIZE as c_int),
             max_pathname: (*default).max_pathname,
             next: ptr::null_mut(),
             name: name.as_ptr(),

@@ -17,11 +17,24 @@ impl FileLoader {
         self.parse_whole(listed, chunk)
     }
 
+    /// Returns a file that this process has written, with these bytes, and that is listed now.
+    pub(in crate::replica) async fn written(&self, listed: &Listed, bytes: Bytes) -> Result<LoadedFile, LoadError> {
+        let version = match &listed.version {
+            Some(version) => version.clone(),
+            None => self.store.read(listed.level, listed.name, 0..0, None).await?.version,
+        };
+        let (file_size, modified_ms) = (bytes.len() as u64, listed.modified_ms);
+        let chunk = Chunk { bytes, file_size, version, modified_ms };
+        self.keep(listed, &(0..file_size), &chunk);
+        self.parse_whole(listed, chunk)
+    }
+
     /// Parses and verifies a file of which `chunk` is the whole content.
     pub(super) fn parse_whole(&self, listed: &Listed, chunk: Chunk) -> Result<LoadedFile, LoadError> {
         let header = self.parse_header(listed, &chunk.bytes)?;
         let verified = ltx::verify(&chunk.bytes).map_err(|cause| self.damaged(listed, cause))?;
-        let body = Some(chunk.bytes.clone()).filter(|_| listed.level == Level::ZERO);
+        let is_kept = listed.level == Level::ZERO && chunk.file_size <= self.sizes.whole_sync;
+        let body = Some(chunk.bytes.clone()).filter(|_| is_kept);
         let file = self.known.find_or_insert(listed, &chunk, header, verified.trailer, body, None);
         file.integrity.mark_verified();
         if file.body.is_none() {

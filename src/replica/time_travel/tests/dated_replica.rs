@@ -97,6 +97,7 @@ fn header(name: FileName, ms: i64) -> Header {
         wal_size: 0,
         wal_salt: [0, 0],
         node_id: 0,
+        previous: 0,
     }
 }
 

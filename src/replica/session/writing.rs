@@ -1,0 +1,68 @@
+//! Writing through a connection.
+
+use crate::error::{Error, ErrorKind};
+use crate::replica::session::connection::{Connection, Interrupted};
+use crate::replica::write::{Overlay, WriteLock};
+use crate::replica::{Page, View};
+use crate::runtime;
+use std::sync::Arc;
+
+impl Connection {
+    /// Begins a transaction that writes after the state `base`; None if the replica is empty.
+    ///
+    /// Fails with [`ErrorKind::Busy`] if another connection of the process is writing, with [`ErrorKind::Conflict`] if `base` is not the
+    /// newest state, and with [`ErrorKind::ReadOnly`] if nothing may be written.
+    pub fn begin_write(&self, base: Option<&Arc<View>>, interrupted: Interrupted<'_>) -> Result<WriteLock, Error> {
+        if self.is_fixed() {
+            let text = "this connection reads a fixed state, which cannot be written";
+            return Err(Error::new(ErrorKind::ReadOnly, text)
+                .remedy("return to the newest state with litestream_set_time('LATEST')"));
+        }
+        let lock = self.handle(interrupted)?.replica().writer.lock()?;
+        let (base, takeover) = (base.cloned(), self.settings().write_takeover);
+        self.run(interrupted, async move |replica| replica.writer.prepare(base.as_deref(), takeover).await)?;
+        Ok(lock)
+    }
+
+    /// Commits the pages of a transaction that holds `_lock` and began with `base`. Returns the view of its state, which every connection of
+    /// the process reads from now on; None if only the next poll can build it.
+    ///
+    /// Blocks until the store has confirmed the transaction, 30 s at most, and cannot be interrupted. Fails with [`ErrorKind::Conflict`] if
+    /// another writer was first; then nothing is in the replica. Fails with [`ErrorKind::Unconfirmed`] if that is unknown.
+    pub fn commit(
+        &self,
+        _lock: &WriteLock,
+        base: Option<Arc<View>>,
+        overlay: &Overlay,
+    ) -> Result<Option<Arc<View>>, Error> {
+        let replica = self.handle(&|| false)?.replica().clone();
+        let page_1 = base.as_ref().map(|base| self.first_page(base)).transpose()?;
+        let file = replica.writer.file(base.as_deref(), page_1.as_deref(), overlay)?;
+        runtime::wait(async move { replica.writer.put(base.as_ref(), file).await }, &|| false)
+    }
+
+    /// Begins to write after a transaction of Litestream, by a transaction that changes nothing: so a daemon that is still running is found
+    /// by its next transaction, before data is written. Does nothing if the newest transaction was written by this library.
+    pub fn take_over(&self, interrupted: Interrupted<'_>) -> Result<(), Error> {
+        let view = match self.view(interrupted) {
+            Err(error) if error.kind() == ErrorKind::Empty => return Ok(()),
+            view => view?,
+        };
+        let lock = match self.begin_write(Some(&view), interrupted) {
+            // Another connection of the process is writing, or another process has just begun.
+            Err(error) if [ErrorKind::Busy, ErrorKind::Conflict].contains(&error.kind()) => return Ok(()),
+            lock => lock?,
+        };
+        let replica = self.handle(interrupted)?.replica().clone();
+        if !replica.writer.is_ours(&view) {
+            let file = replica.writer.unchanged_file(&view, &*self.first_page(&view)?)?;
+            runtime::wait(async move { replica.writer.put(Some(&view), file).await }, &|| false)?;
+        }
+        drop(lock);
+        Ok(())
+    }
+
+    fn first_page(&self, view: &Arc<View>) -> Result<Page, Error> {
+        self.page(view, 1, &|| false)?.ok_or_else(|| Error::internal("a database has no page 1"))
+    }
+}

@@ -1,0 +1,229 @@
+//! Writes transactions to the replica.
+//!
+//! A transaction becomes one file of level 0, under the name of the next transaction. The store creates each name once, so of two writers
+//! one wins, and the other's transaction is rolled back.
+//!
+//! | module | contents |
+//! |---|---|
+//! | `overlay` | the pages that a transaction has written |
+//! | `transaction` | makes the file of a transaction from them |
+//! | `commit` | puts the file, and finds out whether it won |
+//! | `lock` | one writer at a time in this process |
+
+mod commit;
+mod lock;
+mod overlay;
+mod transaction;
+
+pub use lock::WriteLock;
+pub use overlay::{BasePage, Overlay};
+
+use crate::error::{Error, ErrorKind};
+use crate::lock::Mutex;
+use crate::ltx::{FileName, Level, Trailer, Txid};
+use crate::replica::View;
+use crate::replica::files::Files;
+use crate::replica::files::loader::LoadError;
+use crate::replica::follow::Follower;
+use crate::replica::follow::head::Head;
+use crate::replica::follow::history::Histories;
+use crate::replica::follow::view_loader::ViewLoader;
+use crate::replica::view::Epoch;
+use crate::store::{Listed, Store, probe_create};
+use crate::time;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use tokio::sync::OnceCell;
+pub(in crate::replica) use transaction::TransactionFile;
+use transaction::{Author, Base};
+
+/// The writer of a replica in this process.
+pub(in crate::replica) struct Writer {
+    files: Arc<Files>,
+    views: Arc<ViewLoader>,
+    histories: Arc<Histories>,
+    head: Arc<Head>,
+    follower: Arc<Follower>,
+    /// Identifies this process in the files that it writes.
+    node_id: u64,
+    /// Whether a connection is writing.
+    locked: AtomicBool,
+    /// Set once the store has refused to create an object twice.
+    probed: OnceCell<()>,
+    state: Mutex<WriterState>,
+}
+
+#[derive(Default)]
+struct WriterState {
+    /// Why nothing may be written any more.
+    stopped: Option<Error>,
+    /// The last file at level 0 of the last state that was checked and not built from that file.
+    last_file: Option<(Epoch, Txid, LastFile)>,
+    conflicts: u64,
+    last_conflict: Option<(String, i64)>,
+}
+
+/// The file of the newest transaction at level 0.
+#[derive(Clone, Copy)]
+struct LastFile {
+    /// 0 if there is no such file.
+    checksum: u64,
+    /// 0 if it was not written by this library.
+    node_id: u64,
+}
+
+/// What a process has done as a writer.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct WriterStatus {
+    /// Transactions that were rolled back because another writer was first.
+    pub conflicts: u64,
+    /// The last of them, and when it happened, in milliseconds since 1970.
+    pub last_conflict: Option<(String, i64)>,
+    /// Why nothing is written any more.
+    pub stopped: Option<String>,
+}
+
+impl Writer {
+    pub(in crate::replica) fn new(
+        files: Arc<Files>,
+        views: Arc<ViewLoader>,
+        histories: Arc<Histories>,
+        head: Arc<Head>,
+        follower: Arc<Follower>,
+    ) -> Writer {
+        Writer {
+            files,
+            views,
+            histories,
+            head,
+            follower,
+            // Never 0, which means that the writer is unknown.
+            node_id: RandomState::new().build_hasher().finish() | 1,
+            locked: AtomicBool::new(false),
+            probed: OnceCell::new(),
+            state: Mutex::default(),
+        }
+    }
+
+    pub(in crate::replica) fn status(&self) -> WriterStatus {
+        let state = self.state.lock();
+        WriterStatus {
+            conflicts: state.conflicts,
+            last_conflict: state.last_conflict.clone(),
+            stopped: state.stopped.as_ref().map(Error::to_string),
+        }
+    }
+
+    /// Checks that a transaction may write after the state `base`, the newest of the replica; None if the replica is empty.
+    ///
+    /// Fails with [`ErrorKind::Conflict`] if the state is known not to be the newest, and with [`ErrorKind::ReadOnly`] if this process must
+    /// not write. Does I/O only once for each state that this process has not written, and usually not then.
+    pub(in crate::replica) async fn prepare(&self, base: Option<&View>, takeover: bool) -> Result<(), Error> {
+        if let Some(stopped) = &self.state.lock().stopped {
+            return Err(stopped.clone());
+        }
+        let state = |view: &View| (view.epoch(), view.txid());
+        if self.head.view().as_deref().map(state) != base.map(state) {
+            let message = format!("the replica {} has a newer state than this transaction", self.files.store);
+            return Err(Error::new(ErrorKind::Conflict, message).remedy("run the transaction again"));
+        }
+        self.probed.get_or_try_init(|| probe_create(&*self.files.store)).await?;
+        let Some(base) = base else { return Ok(()) };
+        let last = self.last_file(base).await.map_err(|error| self.load_error(error))?;
+        if last.node_id == 0 && !takeover {
+            let message = format!("the newest transaction of {} was written by Litestream", self.files.store);
+            return Err(Error::new(ErrorKind::ReadOnly, message)
+                .remedy("stop `litestream replicate` for good, and open the replica once with write_takeover=1"));
+        }
+        Ok(())
+    }
+
+    /// Returns the last file at level 0 of a state, if that is known.
+    fn known_last_file(&self, view: &View) -> Option<LastFile> {
+        let tip = view.tip();
+        if tip.level == Level::ZERO {
+            return Some(LastFile { checksum: tip.checksum, node_id: tip.header.node_id });
+        }
+        let (epoch, txid, last) = self.state.lock().last_file?;
+        ((epoch, txid) == (view.epoch(), view.txid())).then_some(last)
+    }
+
+    /// Returns the last file at level 0 of a state. Reads its header and its trailer if it is not known.
+    async fn last_file(&self, view: &View) -> Result<LastFile, LoadError> {
+        if let Some(known) = self.known_last_file(view) {
+            return Ok(known);
+        }
+        let name = FileName { min: view.txid(), max: view.txid() };
+        let listed = self.files.store.list(Level::ZERO, view.txid()).await?;
+        let last = match listed.iter().find(|listed| listed.name == name) {
+            Some(listed) => self.read_last_file(listed).await?,
+            None => LastFile { checksum: 0, node_id: 0 },
+        };
+        self.state.lock().last_file = Some((view.epoch(), view.txid(), last));
+        Ok(last)
+    }
+
+    async fn read_last_file(&self, listed: &Listed) -> Result<LastFile, LoadError> {
+        let header = self.files.loader.header(listed).await?;
+        let tail = listed.size.saturating_sub(Trailer::SIZE as u64)..listed.size;
+        let tail = self.files.store.read(listed.level, listed.name, tail, None).await?;
+        Ok(LastFile { checksum: commit::checksum(&tail.bytes).unwrap_or(0), node_id: header.node_id })
+    }
+
+    /// Makes the file of a transaction that began with `base`, after [`Writer::prepare`] has checked that state. `page_1` is that of
+    /// `base`, as the replica has it.
+    pub(in crate::replica) fn file(
+        &self,
+        base: Option<&View>,
+        page_1: Option<&[u8]>,
+        overlay: &Overlay,
+    ) -> Result<TransactionFile, Error> {
+        TransactionFile::new(overlay, Base { view: base, page_1 }, self.author(base)?)
+    }
+
+    /// As [`Writer::file`], for a transaction that changes nothing.
+    pub(in crate::replica) fn unchanged_file(&self, base: &View, page_1: &[u8]) -> Result<TransactionFile, Error> {
+        Ok(TransactionFile::unchanged(base, page_1, self.author(Some(base))?))
+    }
+
+    fn author(&self, base: Option<&View>) -> Result<Author, Error> {
+        let previous = match base {
+            Some(base) => {
+                let last = self.known_last_file(base);
+                last.ok_or_else(|| Error::internal("a transaction was not prepared"))?.checksum
+            }
+            None => 0,
+        };
+        Ok(Author { node_id: self.node_id, previous })
+    }
+
+    /// Whether this library has written the newest transaction of a state that [`Writer::prepare`] has checked.
+    pub(in crate::replica) fn is_ours(&self, view: &View) -> bool {
+        self.known_last_file(view).is_some_and(|last| last.node_id != 0)
+    }
+
+    /// Has nothing be written any more, because the file of a transaction was replaced.
+    fn stop(&self, txid: Txid) -> Error {
+        let message = format!(
+            "the file of TXID {txid} in {} was replaced by another program, so this process writes nothing any more",
+            self.files.store
+        );
+        let error = Error::new(ErrorKind::ReadOnly, message)
+            .remedy("stop the other program, which may be `litestream replicate`, and open the replica again");
+        self.state.lock().stopped.get_or_insert(error).clone()
+    }
+
+    fn record_conflict(&self, error: &Error) {
+        let mut state = self.state.lock();
+        state.conflicts += 1;
+        state.last_conflict = Some((error.to_string(), time::now_ms()));
+    }
+
+    fn load_error(&self, error: LoadError) -> Error {
+        match error {
+            LoadError::Other(error) => error,
+            LoadError::Moved => self.files.too_fast(),
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! Makes the file of a transaction from the pages that SQLite has written.
+//!
+//! SQLite has read page 1 with the header fields that this VFS shows (the number of the view, and the assigned schema cookie), and has
+//! counted on from them. The file gets the fields that the replica has, counted on in the same way.
+
+use crate::error::{Error, ErrorKind};
+use crate::ltx::{Encoder, FileName, Form, Header, PageSize, Txid};
+use crate::replica::View;
+use crate::replica::dbformat::btree::u32_at;
+use crate::replica::write::overlay::Overlay;
+use crate::time;
+use bytes::Bytes;
+use std::ops::Range;
+
+/// Offsets in page 1: the versions of the format, the change counter, the size in pages, the schema cookie, and the change counter for which
+/// the size is valid.
+const VERSIONS: Range<usize> = 18..20;
+const COUNTER: usize = 24;
+const COMMIT: usize = 28;
+const SCHEMA_COOKIE: usize = 40;
+const VALID_FOR: usize = 92;
+
+/// The file of a transaction.
+#[derive(Clone, Debug)]
+pub(in crate::replica) struct TransactionFile {
+    pub name: FileName,
+    pub bytes: Bytes,
+    /// The change counter that SQLite has written. Its cache has the pages of this transaction under this number.
+    pub counter: Option<u32>,
+}
+
+/// The state that a transaction began with.
+#[derive(Clone, Copy)]
+pub(super) struct Base<'a> {
+    /// None for a new database.
+    pub view: Option<&'a View>,
+    /// Page 1 as the replica has it; None for a new database.
+    pub page_1: Option<&'a [u8]>,
+}
+
+/// Who writes the file, and after which file.
+#[derive(Clone, Copy)]
+pub(super) struct Author {
+    pub node_id: u64,
+    /// Checksum of the file of the transaction before; 0 if unknown.
+    pub previous: u64,
+}
+
+impl TransactionFile {
+    /// Makes the file of the transaction after the state that it began with.
+    pub(super) fn new(overlay: &Overlay, base: Base<'_>, author: Author) -> Result<TransactionFile, Error> {
+        let page_size = overlay.page_size().ok_or_else(|| Error::internal("a transaction has no page"))?;
+        let page_1 = page_1(overlay, base, page_size)?;
+        let commit = match &page_1 {
+            Some((page, _)) => u32_at(page, COMMIT).unwrap_or(0),
+            None => base.view.map_or(0, View::commit),
+        };
+        let header = author.header(base.view, page_size, commit);
+        let bytes = encode(overlay, header, base.view.map_or(0, View::commit), page_1.as_ref().map(|(page, _)| page))?;
+        Ok(TransactionFile { name: name(&header), bytes, counter: page_1.map(|(_, counter)| counter) })
+    }
+
+    /// Makes the file of a transaction that changes nothing but the change counter.
+    pub(super) fn unchanged(view: &View, page_1: &[u8], author: Author) -> TransactionFile {
+        let header = author.header(Some(view), view.tip().header.page_size, view.commit());
+        let mut page = page_1.to_vec();
+        count_on(&mut page, page_1);
+        let mut encoder = Encoder::new(header, Form::Block);
+        encoder.page(1, &page);
+        TransactionFile { name: name(&header), bytes: encoder.finish().into(), counter: None }
+    }
+}
+
+impl Author {
+    /// Returns the header of the transaction after a state; None for a new database.
+    fn header(self, base: Option<&View>, page_size: PageSize, commit: u32) -> Header {
+        let txid = base.map_or(Txid(1), |view| view.txid().next());
+        Header {
+            flags: Header::NO_CHECKSUMS,
+            page_size,
+            commit,
+            min_txid: txid,
+            max_txid: txid,
+            timestamp_ms: base.map_or(0, View::time_ms).max(time::now_ms()),
+            pre_apply_checksum: 0,
+            wal_offset: 0,
+            wal_size: 0,
+            wal_salt: [0, 0],
+            node_id: self.node_id,
+            previous: self.previous,
+        }
+    }
+}
+
+fn name(header: &Header) -> FileName {
+    FileName { min: header.min_txid, max: header.max_txid }
+}
+
+/// Sets the change counter in page 1 to the one after that of the state before.
+fn count_on(page: &mut [u8], before: &[u8]) {
+    let next = u32_at(before, COUNTER).unwrap_or(0).wrapping_add(1).to_be_bytes();
+    for at in [COUNTER, VALID_FOR] {
+        page[at..at + 4].copy_from_slice(&next);
+    }
+}
+
+/// Encodes the pages up to the commit: those that were written, and zeros for those that SQLite has added without writing them, because
+/// files must have every page.
+fn encode(overlay: &Overlay, header: Header, commit_before: u32, page_1: Option<&Vec<u8>>) -> Result<Bytes, Error> {
+    let (commit, lock_page) = (header.commit, header.page_size.lock_page());
+    let mut page = vec![0; header.page_size.get() as usize];
+    let mut encoder = Encoder::new(header, Form::Block);
+    let written = overlay.numbers().take_while(|pgno| *pgno <= commit_before.min(commit));
+    for pgno in written.chain(commit_before + 1..=commit).filter(|pgno| *pgno != lock_page) {
+        match page_1.filter(|_| pgno == 1) {
+            Some(page_1) => encoder.page(1, page_1),
+            None => {
+                if !overlay.read(pgno, 0, &mut page)? {
+                    page.fill(0);
+                }
+                encoder.page(pgno, &page);
+            }
+        }
+    }
+    Ok(encoder.finish().into())
+}
+
+/// Returns page 1 with the header fields of the replica, and the change counter that SQLite has written. None if the transaction has not
+/// written page 1.
+fn page_1(overlay: &Overlay, base: Base<'_>, page_size: PageSize) -> Result<Option<(Vec<u8>, u32)>, Error> {
+    let mut page = vec![0; page_size.get() as usize];
+    if !overlay.read(1, 0, &mut page)? {
+        return Ok(None);
+    }
+    let counter = u32_at(&page, COUNTER).unwrap_or(0);
+    // 1 stands for 65536.
+    let declared = match u16::from_be_bytes([page[16], page[17]]) {
+        1 => 1 << 16,
+        size => u32::from(size),
+    };
+    if declared != page_size.get() {
+        let message = format!("the page size of a replica cannot be changed, from {page_size} to {declared}");
+        return Err(Error::new(ErrorKind::ReadOnly, message)
+            .remedy("write the database to a new replica with the other page size"));
+    }
+    let (Some(view), Some(before)) = (base.view, base.page_1) else { return Ok(Some((page, counter))) };
+    let field = |at: usize| u32_at(before, at).unwrap_or(0);
+    page[VERSIONS].copy_from_slice(&before[VERSIONS]);
+    count_on(&mut page, before);
+    let shown = view.schema_cookie().unwrap_or_else(|| field(SCHEMA_COOKIE));
+    let steps = u32_at(&page, SCHEMA_COOKIE).unwrap_or(0).wrapping_sub(shown);
+    let cookie = field(SCHEMA_COOKIE).wrapping_add(steps);
+    page[SCHEMA_COOKIE..SCHEMA_COOKIE + 4].copy_from_slice(&cookie.to_be_bytes());
+    Ok(Some((page, counter)))
+}

@@ -1,0 +1,169 @@
+//! Write transactions of an open replica file.
+//!
+//! SQLite writes a transaction as it does to a local file: it takes the lock RESERVED, writes pages (at the commit, or before if its cache is
+//! full), and sends `SQLITE_FCNTL_SYNC` when the database file must be durable. This file collects the pages, and commits them then: if that
+//! fails, SQLite rolls back.
+//!
+//! SQLite also sends `SQLITE_FCNTL_SYNC` after it has written the pages of before to roll back. So a transaction is committed only if it has a
+//! new change counter: SQLite counts it in page 1 in every transaction, except from the second on under `locking_mode=EXCLUSIVE`.
+
+use super::DbFile;
+use super::snapshot::Snapshot;
+use crate::error::{Error, ErrorKind};
+use crate::replica::{Overlay, WriteLock};
+
+/// Offset of the change counter in page 1.
+const COUNTER: usize = 24;
+
+/// A write transaction, or several under `locking_mode=EXCLUSIVE`.
+#[derive(Debug)]
+pub(super) struct WriteTransaction {
+    lock: WriteLock,
+    pub(super) overlay: Overlay,
+    /// The change counter under which SQLite caches the state that the transaction began with.
+    counter: u32,
+    /// Whether this lock has had a commit.
+    has_committed: bool,
+    /// Whether the state after that commit is not available as a view, so that nothing can be written after it.
+    is_closed: bool,
+}
+
+impl DbFile {
+    /// Whether the next transaction may write.
+    pub(super) fn may_write(&self) -> bool {
+        self.writes && !self.writes_disabled.get()
+    }
+
+    /// Allows or forbids transactions to write. Fails if the database was not opened for writing.
+    pub(super) fn enable_writes(&self, enabled: bool) -> Result<(), Error> {
+        if enabled && !self.writes {
+            let text = "this database was opened for reading only";
+            return Err(Error::new(ErrorKind::ReadOnly, text)
+                .remedy("open it with write_enabled=1, or write to the primary database"));
+        }
+        self.writes_disabled.set(!enabled);
+        Ok(())
+    }
+
+    /// Takes the right to write, if the transaction does not have it yet.
+    pub fn reserve(&self) -> Result<(), Error> {
+        if self.writing.borrow().is_some() {
+            return Ok(());
+        }
+        if !self.may_write() {
+            let text = "writing was switched off with PRAGMA litestream_write_enabled = 0";
+            return Err(Error::new(ErrorKind::ReadOnly, text).remedy("switch it on again"));
+        }
+        let snapshot = self.snapshot()?;
+        let check = self.interrupt_check();
+        let lock = self.connection.begin_write(snapshot.view(), &|| check.interrupted())?;
+        let transaction = WriteTransaction {
+            lock,
+            overlay: snapshot.overlay(),
+            counter: snapshot.view().map_or(0, |view| view.counter()),
+            has_committed: false,
+            is_closed: false,
+        };
+        self.writing.replace(Some(transaction));
+        Ok(())
+    }
+
+    /// Ends a write transaction. What was not committed is dropped.
+    pub fn end_write(&self) {
+        self.writing.replace(None);
+    }
+
+    /// Writes bytes at an offset.
+    pub fn write(&self, bytes: &[u8], offset: u64) -> Result<(), Error> {
+        let snapshot = self.snapshot()?;
+        let base = |pgno: u32, page: &mut [u8]| self.read_base(&snapshot, pgno, 0, page);
+        self.with_transaction(|transaction| transaction.overlay.write(bytes, offset, &base))
+    }
+
+    /// Changes the size in bytes.
+    pub fn truncate(&self, size: u64) -> Result<(), Error> {
+        self.with_transaction(|transaction| {
+            if !transaction.is_closed {
+                transaction.overlay.truncate(size);
+            }
+            Ok(())
+        })
+    }
+
+    fn with_transaction<T>(&self, run: impl FnOnce(&mut WriteTransaction) -> Result<T, Error>) -> Result<T, Error> {
+        match self.writing.borrow_mut().as_mut() {
+            Some(transaction) => run(transaction),
+            None => Err(Error::internal("SQLite writes without a lock")),
+        }
+    }
+
+    /// Commits what was written, if this is a commit and not the end of a rollback. Does nothing outside a write transaction.
+    pub fn commit(&self) -> Result<(), Error> {
+        let mut writing = self.writing.borrow_mut();
+        let Some(transaction) = writing.as_mut() else { return Ok(()) };
+        let snapshot = self.snapshot()?;
+        if !self.is_commit(transaction, &snapshot)? {
+            transaction.overlay = snapshot.overlay();
+            return Ok(());
+        }
+        if transaction.is_closed {
+            let text = "the state after the last commit could not be built, so nothing can be written after it";
+            return Err(Error::new(ErrorKind::Conflict, text).remedy("run the transaction again"));
+        }
+        let view = self.connection.commit(&transaction.lock, snapshot.view().cloned(), &transaction.overlay)?;
+        transaction.has_committed = true;
+        if let Some(counter) = transaction.counter()? {
+            transaction.counter = counter;
+        }
+        match view {
+            Some(view) => {
+                let snapshot = Snapshot::View(view);
+                transaction.overlay = snapshot.overlay();
+                self.pinned.replace(Some(snapshot));
+            }
+            // Until the lock is given back, reads see the state through the pages that were written.
+            None => transaction.is_closed = true,
+        }
+        Ok(())
+    }
+
+    /// Whether SQLite commits a transaction, and has not rolled it back.
+    fn is_commit(&self, transaction: &WriteTransaction, snapshot: &Snapshot) -> Result<bool, Error> {
+        match transaction.counter()? {
+            Some(counter) if counter != transaction.counter => Ok(true),
+            _ if !transaction.has_committed => Ok(false),
+            _ => self.differs(&transaction.overlay, snapshot),
+        }
+    }
+
+    /// Whether any page of an overlay differs from the state below it.
+    fn differs(&self, overlay: &Overlay, snapshot: &Snapshot) -> Result<bool, Error> {
+        if overlay.size() != snapshot.size() {
+            return Ok(true);
+        }
+        let Some(view) = snapshot.view() else { return Ok(!overlay.is_empty(0)) };
+        let [mut now, mut before] = [(); 2].map(|()| vec![0; view.page_size() as usize]);
+        for pgno in overlay.numbers() {
+            overlay.read(pgno, 0, &mut now)?;
+            self.read_base(snapshot, pgno, 0, &mut before)?;
+            if pgno == 1 {
+                // The counters were compared already.
+                for counter in [COUNTER..COUNTER + 4, 92..100] {
+                    now[counter.clone()].copy_from_slice(&before[counter]);
+                }
+            }
+            if now != before {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+impl WriteTransaction {
+    /// Returns the change counter that SQLite has written. None if it has not written page 1.
+    fn counter(&self) -> Result<Option<u32>, Error> {
+        let mut bytes = [0; 4];
+        Ok(self.overlay.read(1, COUNTER, &mut bytes)?.then(|| u32::from_be_bytes(bytes)))
+    }
+}
