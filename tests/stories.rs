@@ -96,4 +96,8 @@ mod stories {
     mod web;
     #[cfg(unix)]
     mod wire;
+    #[cfg(unix)]
+    mod writers;
+    #[cfg(unix)]
+    mod writing;
 }

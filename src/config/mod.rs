@@ -240,7 +240,8 @@ mod tests {
         );
         assert!(resolve(&[], &[]).expect_err("no URL").to_string().contains("LITESTREAM_REPLICA_URL"));
         assert!(resolve(&[url, ("time", "2026-01-31"), ("txid", "0000000000000001")], &[]).is_err());
-        let writes = |uri: &[_]| resolve(&[&[url], uri].concat(), &[]).map(|found| (found.writes, found.write_takeover));
+        let writes =
+            |uri: &[_]| resolve(&[&[url], uri].concat(), &[]).map(|found| (found.writes, found.write_takeover));
         assert_eq!(writes(&[]).expect("settings"), (false, false));
         assert_eq!(writes(&[("write_enabled", "true"), ("write_takeover", "1")]).expect("settings"), (true, true));
         assert!(writes(&[("write_enabled", "maybe")]).is_err());

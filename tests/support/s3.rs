@@ -11,6 +11,7 @@ use s3s::host::{S3Host, VirtualHost};
 use s3s::service::{S3Service, S3ServiceBuilder};
 use s3s::{S3, S3Error, S3ErrorCode, S3Request, S3Response, S3Result, s3_error};
 use s3s_fs::FileSystem;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -83,6 +84,8 @@ pub struct Manner {
     pub loses_responses: bool,
     /// Conditions of writes are ignored.
     pub unconditional: bool,
+    /// Some requests are late, are refused for now, are carried out twice, or get an error after they were carried out.
+    pub is_faulty: bool,
 }
 
 impl S3Server {
@@ -190,6 +193,11 @@ async fn serve(listener: TcpListener, service: S3Service) {
     }
 }
 
+/// Returns a random number below 100.
+fn chance() -> u8 {
+    (RandomState::new().build_hasher().finish() % 100) as u8
+}
+
 /// Checks the permissions, and logs the requests.
 struct Gate {
     manner: Manner,
@@ -219,6 +227,13 @@ impl S3Access for Gate {
         self.log.lock().expect("no panic while it was locked").push(request);
         while self.stall.exists() {
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+        if self.manner.is_faulty {
+            match chance() {
+                0..5 => tokio::time::sleep(std::time::Duration::from_millis(u64::from(chance()) * 3)).await,
+                5..8 => return Err(s3_error!(SlowDown)),
+                _ => {}
+            }
         }
         if let Some(region) = self.manner.region {
             let signed_for_it = signature.unwrap_or_default().contains(&format!("/{region}/s3/"));
@@ -293,8 +308,11 @@ macro_rules! objects {
                 if self.root.join(&request.input.bucket).join(&request.input.key).exists() {
                     return Err(s3_error!(PreconditionFailed));
                 }
+                let chance = if self.manner.is_faulty { chance() } else { 100 };
                 match self.files.put_object(request).await {
-                    Ok(_) if self.manner.loses_responses => Err(s3_error!(InternalError)),
+                    Ok(_) if self.manner.loses_responses || chance < 5 => Err(s3_error!(InternalError)),
+                    // It was carried out twice.
+                    Ok(_) if chance < 8 => Err(s3_error!(PreconditionFailed)),
                     stored => stored,
                 }
             }

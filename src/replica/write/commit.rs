@@ -8,7 +8,7 @@
 //!   what follows: either nothing, or a file whose writer has read this one (`Header::previous`).
 
 use crate::error::{Error, ErrorKind};
-use crate::ltx::{FileName, Level, Trailer, Txid};
+use crate::ltx::{FileName, Header, Level, Trailer, Txid};
 use crate::replica::View;
 use crate::replica::files::loader::LoadError;
 use crate::replica::write::Writer;
@@ -36,8 +36,18 @@ enum Fate {
     Committed(Listed),
     /// Another file of this name, or what follows, does not continue it.
     Lost,
-    /// It is no longer listed. Retention may have deleted it, after it was compacted.
+    /// It is no longer there, or what follows it is not. Retention may have deleted it, after it was compacted.
     Vanished,
+}
+
+/// The file of the transaction after another one.
+enum Successor {
+    /// Its writer has read the other file.
+    Continues,
+    /// Its writer has read something else.
+    Another,
+    /// It does not exist.
+    Missing,
 }
 
 impl Writer {
@@ -110,17 +120,24 @@ impl Writer {
             self.withdraw(file.name).await;
             return Err(LoadError::Other(self.stop(base.txid())));
         }
-        let later: Vec<_> = listed.iter().filter(|other| other.name.max > file.name.max).collect();
-        let Some(own) = listed.iter().find(|listed| listed.name == file.name) else {
-            return if later.is_empty() { Err(LoadError::Moved) } else { Ok(Fate::Vanished) };
-        };
-        if let Some(next) = later.first()
-            && !self.continues(next, file).await?
-        {
-            self.withdraw(file.name).await;
-            return Ok(Fate::Lost);
+        // A listing is not one instant: it can show a file that was created meanwhile, and not the one before it.
+        if listed.iter().any(|other| other.name.max > file.name.max) {
+            match self.successor(file).await? {
+                Successor::Continues => {}
+                Successor::Another => {
+                    self.withdraw(file.name).await;
+                    return Ok(Fate::Lost);
+                }
+                Successor::Missing => {
+                    self.withdraw(file.name).await;
+                    return Ok(Fate::Vanished);
+                }
+            }
         }
-        Ok(Fate::Committed(own.clone()))
+        match listed.into_iter().find(|listed| listed.name == file.name) {
+            Some(own) => Ok(Fate::Committed(own)),
+            None => Ok(self.find(file).await?.map_or(Fate::Vanished, Fate::Committed)),
+        }
     }
 
     /// Whether the object under the name of a file has its bytes.
@@ -133,16 +150,31 @@ impl Writer {
         }
     }
 
-    /// Whether a listed file was written by a writer that has read `file` as the transaction before.
-    async fn continues(&self, next: &Listed, file: &TransactionFile) -> Result<bool, LoadError> {
-        if next.name.min != file.name.max.next() {
-            return Ok(false);
-        }
-        match self.files.loader.header(next).await {
-            Ok(header) => Ok(Some(header.previous) == checksum(&file.bytes)),
-            Err(LoadError::Other(error)) if error.kind() == ErrorKind::TooOld => Err(LoadError::Moved),
+    /// Returns the entry that a file has in listings. None if it does not exist.
+    async fn find(&self, file: &TransactionFile) -> Result<Option<Listed>, StoreError> {
+        match self.files.store.read(Level::ZERO, file.name, 0..0, None).await {
+            Ok(chunk) => Ok(Some(Listed {
+                level: Level::ZERO,
+                name: file.name,
+                size: chunk.file_size,
+                version: Some(chunk.version),
+                modified_ms: chunk.modified_ms,
+            })),
+            Err(error) if error.kind() == StoreErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// Compares the transaction after a file with the file, although later ones exist.
+    async fn successor(&self, file: &TransactionFile) -> Result<Successor, LoadError> {
+        let next = file.name.max.next();
+        let name = FileName { min: next, max: next };
+        let chunk = match self.files.store.read(Level::ZERO, name, 0..Header::SIZE as u64, None).await {
+            Err(error) if error.kind() == StoreErrorKind::NotFound => return Ok(Successor::Missing),
+            chunk => chunk?,
+        };
+        let is_next = Header::parse(&chunk.bytes).is_ok_and(|header| Some(header.previous) == checksum(&file.bytes));
+        Ok(if is_next { Successor::Continues } else { Successor::Another })
     }
 
     /// Whether the file of the base's transaction at level 0 is another one than the base was built from.

@@ -14,10 +14,8 @@ impl Writer {
     pub(in crate::replica) fn lock(self: &Arc<Self>) -> Result<WriteLock, Error> {
         match self.locked.swap(true, Ordering::Acquire) {
             false => Ok(WriteLock(self.clone())),
-            true => {
-                Err(Error::new(ErrorKind::Busy, "another connection of this process is writing")
-                    .remedy("set a busy timeout"))
-            }
+            true => Err(Error::new(ErrorKind::Busy, "another connection of this process is writing")
+                .remedy("set a busy timeout")),
         }
     }
 }

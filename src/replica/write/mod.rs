@@ -36,7 +36,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use tokio::sync::OnceCell;
 pub(in crate::replica) use transaction::TransactionFile;
-use transaction::{Author, Base};
+use transaction::{Author, TransactionBase};
 
 /// The writer of a replica in this process.
 pub(in crate::replica) struct Writer {
@@ -179,7 +179,7 @@ impl Writer {
         page_1: Option<&[u8]>,
         overlay: &Overlay,
     ) -> Result<TransactionFile, Error> {
-        TransactionFile::new(overlay, Base { view: base, page_1 }, self.author(base)?)
+        TransactionFile::new(overlay, TransactionBase { view: base, page_1 }, self.author(base)?)
     }
 
     /// As [`Writer::file`], for a transaction that changes nothing.

@@ -20,6 +20,10 @@ const COMMIT: usize = 28;
 const SCHEMA_COOKIE: usize = 40;
 const VALID_FOR: usize = 92;
 
+/// The offset that a file has in a write-ahead log without frames. With it, `litestream replicate` goes on with a restored copy by a snapshot;
+/// with 0 it fails.
+const WAL_HEADER: i64 = 32;
+
 /// The file of a transaction.
 #[derive(Clone, Debug)]
 pub(in crate::replica) struct TransactionFile {
@@ -31,7 +35,7 @@ pub(in crate::replica) struct TransactionFile {
 
 /// The state that a transaction began with.
 #[derive(Clone, Copy)]
-pub(super) struct Base<'a> {
+pub(super) struct TransactionBase<'a> {
     /// None for a new database.
     pub view: Option<&'a View>,
     /// Page 1 as the replica has it; None for a new database.
@@ -48,7 +52,7 @@ pub(super) struct Author {
 
 impl TransactionFile {
     /// Makes the file of the transaction after the state that it began with.
-    pub(super) fn new(overlay: &Overlay, base: Base<'_>, author: Author) -> Result<TransactionFile, Error> {
+    pub(super) fn new(overlay: &Overlay, base: TransactionBase<'_>, author: Author) -> Result<TransactionFile, Error> {
         let page_size = overlay.page_size().ok_or_else(|| Error::internal("a transaction has no page"))?;
         let page_1 = page_1(overlay, base, page_size)?;
         let commit = match &page_1 {
@@ -83,7 +87,7 @@ impl Author {
             max_txid: txid,
             timestamp_ms: base.map_or(0, View::time_ms).max(time::now_ms()),
             pre_apply_checksum: 0,
-            wal_offset: 0,
+            wal_offset: WAL_HEADER,
             wal_size: 0,
             wal_salt: [0, 0],
             node_id: self.node_id,
@@ -127,7 +131,7 @@ fn encode(overlay: &Overlay, header: Header, commit_before: u32, page_1: Option<
 
 /// Returns page 1 with the header fields of the replica, and the change counter that SQLite has written. None if the transaction has not
 /// written page 1.
-fn page_1(overlay: &Overlay, base: Base<'_>, page_size: PageSize) -> Result<Option<(Vec<u8>, u32)>, Error> {
+fn page_1(overlay: &Overlay, base: TransactionBase<'_>, page_size: PageSize) -> Result<Option<(Vec<u8>, u32)>, Error> {
     let mut page = vec![0; page_size.get() as usize];
     if !overlay.read(1, 0, &mut page)? {
         return Ok(None);

@@ -73,7 +73,7 @@ enum CheckMethod {
 }
 
 impl InterruptCheck {
-    /// `may_run` must be false if several connections share the file.
+    /// `may_run` must be false if several connections share the file, and while SQLite begins a write transaction on it.
     ///
     /// # Safety
     /// `db` is null or a connection that is calling a method of one of its files, so that it is open and this thread holds its mutex. The

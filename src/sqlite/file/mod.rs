@@ -159,8 +159,21 @@ impl DbFile {
 
     /// Returns a check for the current call, whether the application interrupted it.
     fn interrupt_check(&self) -> InterruptCheck {
+        // A busy cell is that of a write transaction.
+        let is_writing = !self.writing.try_borrow().is_ok_and(|writing| writing.is_none());
+        self.new_check(!self.is_shared.get() && !is_writing)
+    }
+
+    /// As [`DbFile::interrupt_check`], but runs no statement, so that it only finds `sqlite3_interrupt`. For the methods of a writer: the
+    /// connection may not have read its schema, for example during a backup into this file. To run a statement, SQLite would read it, and
+    /// end the transaction that it is about to begin.
+    fn passive_interrupt_check(&self) -> InterruptCheck {
+        self.new_check(false)
+    }
+
+    fn new_check(&self, may_run: bool) -> InterruptCheck {
         // SAFETY: `db` is null or the connection that is calling a method of this file, and the callers drop the check before the method
         // returns.
-        unsafe { InterruptCheck::new(self.api, self.db(), !self.is_shared.get()) }
+        unsafe { InterruptCheck::new(self.api, self.db(), may_run) }
     }
 }

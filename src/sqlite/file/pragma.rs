@@ -99,7 +99,9 @@ mod tests {
 
     #[test]
     fn writing_can_be_enabled_and_disabled() {
-        for (value, enabled) in [("0", false), ("false", false), ("OFF", false), ("1", true), ("True", true), ("on", true)] {
+        for (value, enabled) in
+            [("0", false), ("false", false), ("OFF", false), ("1", true), ("True", true), ("on", true)]
+        {
             let pragma = Pragma::Run(ControlOp::EnableWrites(enabled));
             assert_eq!(parse("litestream_write_enabled", Some(value)), Ok(pragma));
         }

@@ -61,13 +61,7 @@ impl DbFile {
 
     /// Fills `part` with the bytes of a page from `start` on, without what the transaction has written. A page that the state does not have
     /// reads as zeros.
-    pub(super) fn read_base(
-        &self,
-        snapshot: &Snapshot,
-        pgno: u32,
-        start: usize,
-        part: &mut [u8],
-    ) -> Result<(), Error> {
+    pub(super) fn read_base(&self, snapshot: &Snapshot, pgno: u32, start: usize, part: &mut [u8]) -> Result<(), Error> {
         let Some(view) = snapshot.view().filter(|view| pgno <= view.commit()) else {
             part.fill(0);
             return Ok(());

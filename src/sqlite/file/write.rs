@@ -55,7 +55,7 @@ impl DbFile {
             return Err(Error::new(ErrorKind::ReadOnly, text).remedy("switch it on again"));
         }
         let snapshot = self.snapshot()?;
-        let check = self.interrupt_check();
+        let check = self.passive_interrupt_check();
         let lock = self.connection.begin_write(snapshot.view(), &|| check.interrupted())?;
         let transaction = WriteTransaction {
             lock,

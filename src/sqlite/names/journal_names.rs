@@ -44,7 +44,11 @@ impl JournalNames {
     pub fn insert<T>(journal: *const T, wal: *const T, is_written: bool) -> JournalNames {
         let names = [journal.addr(), wal.addr()];
         let meanings = [if is_written { JournalName::Journal } else { JournalName::Forbidden }, JournalName::Forbidden];
-        names.into_iter().zip(meanings).filter(|(address, _)| *address != 0).for_each(|(name, meaning)| insert(name, meaning));
+        names
+            .into_iter()
+            .zip(meanings)
+            .filter(|(address, _)| *address != 0)
+            .for_each(|(name, meaning)| insert(name, meaning));
         JournalNames(names)
     }
 }
@@ -140,8 +144,10 @@ mod tests {
                 std::thread::spawn(|| {
                     let names: Vec<[Box<u8>; 2]> = (0..500).map(|_| [Box::new(0), Box::new(0)]).collect();
                     for _ in 0..20 {
-                        let open: Vec<_> =
-                            names.iter().map(|[j, w]| JournalNames::insert(&raw const **j, &raw const **w, false)).collect();
+                        let open: Vec<_> = names
+                            .iter()
+                            .map(|[j, w]| JournalNames::insert(&raw const **j, &raw const **w, false))
+                            .collect();
                         assert!(names.iter().flatten().all(|name| contains(&raw const **name)));
                         drop(open);
                         assert!(!names.iter().flatten().any(|name| contains(&raw const **name)));

@@ -1,0 +1,204 @@
+"""Several processes write to one replica, through a proxy that cuts connections, and are killed and suspended at random. Checks what is in the
+replica afterwards.
+
+Arguments: the URL of the replica, the seconds, a seed, and the path of litestream."""
+
+import asyncio
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+from host import ARGUMENTS, EXTENSION, connect, equal, load, one
+
+WRITERS, ACCOUNTS, BALANCE = 4, 50, 1000
+BUSY, BUSY_SNAPSHOT, UNCONFIRMED = 5, 517, 1034
+
+
+def write(url, number, attempt, path):
+    """A writer: transfers money and appends to its sequence. It records each attempt before and after."""
+    going = [True]
+    signal.signal(signal.SIGTERM, lambda *_: going.clear())
+    record = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+
+    def note(event):
+        os.write(record, f"{event} {attempt}\n".encode())
+
+    db = None
+    while going:
+        try:
+            db = db or connect(url, write_enabled=1, poll_interval="200ms", open_timeout="5s")
+            attempt += 1
+            note("try")
+            db.execute("PRAGMA busy_timeout = 1000")
+            db.execute("BEGIN IMMEDIATE")
+            source, target = random.sample(range(ACCOUNTS), 2)
+            amount = random.randrange(1, 100)
+            db.execute("UPDATE account SET balance = balance - ? WHERE id = ?", (amount, source))
+            db.execute("UPDATE account SET balance = balance + ? WHERE id = ?", (amount, target))
+            db.execute("INSERT INTO log(writer, attempt, filler) VALUES (?, ?, randomblob(300))", (number, attempt))
+            db.execute("COMMIT")
+            note("committed")
+        except sqlite3.OperationalError as error:
+            # Nothing of a failed attempt may be in the replica, unless the error says that this is unknown.
+            note("unknown" if error.sqlite_errorcode == UNCONFIRMED else "failed")
+            if db and db.in_transaction:
+                db.execute("ROLLBACK")
+            if error.sqlite_errorcode not in (BUSY, BUSY_SNAPSHOT, UNCONFIRMED):
+                print(f"writer {number}: {error} ({error.sqlite_errorname})", file=sys.stderr)
+            time.sleep(random.random() / 20)
+    db.close()
+
+
+class Writer:
+    """A writer's process, and the record of its attempts."""
+
+    def __init__(self, url, number, directory):
+        self.url, self.number, self.path = url, number, f"{directory}/{number}"
+        self.start()
+
+    def start(self):
+        arguments = [EXTENSION, "write", self.url, str(self.number), str(self.last_attempt()), self.path]
+        self.process = subprocess.Popen([sys.executable, __file__, *arguments])
+
+    def events(self):
+        if not os.path.exists(self.path):
+            return []
+        with open(self.path) as record:
+            return [(event, int(attempt)) for event, attempt in map(str.split, record)]
+
+    def last_attempt(self):
+        return max((attempt for _, attempt in self.events()), default=0)
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+        self.start()
+
+    def suspend(self, seconds):
+        self.process.send_signal(signal.SIGSTOP)
+        time.sleep(seconds)
+        self.process.send_signal(signal.SIGCONT)
+
+    def end(self):
+        self.process.terminate()
+        equal(self.process.wait(60), 0)
+
+
+def cut_connections(to):
+    """Starts a proxy that cuts one of ten connections at a random time. Returns its port."""
+
+    async def pump(reader, writer):
+        try:
+            while data := await reader.read(1 << 16):
+                writer.write(data)
+                await writer.drain()
+        except OSError:
+            pass
+        finally:
+            writer.close()
+
+    async def serve(reader, writer):
+        upstream_reader, upstream = await asyncio.open_connection("127.0.0.1", to)
+        if random.random() < 0.1:
+            cut = random.random() * 2
+            for end in (writer, upstream):
+                asyncio.get_running_loop().call_later(cut, end.transport.abort)
+        await asyncio.gather(pump(reader, upstream), pump(upstream_reader, writer))
+
+    ready, port = threading.Event(), []
+
+    async def run():
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        port.append(server.sockets[0].getsockname()[1])
+        ready.set()
+        await server.serve_forever()
+
+    threading.Thread(target=lambda: asyncio.run(run()), daemon=True).start()
+    ready.wait()
+    return port[0]
+
+
+def through_proxy(url):
+    """Returns the URL with the port of a proxy, if it names a server."""
+    before, mark, port = url.rpartition("127.0.0.1:")
+    return f"{before}{mark}{cut_connections(int(port))}" if mark else url
+
+
+def disturb(writers, seconds):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        time.sleep(random.random() * 2)
+        writer = random.choice(writers)
+        match random.randrange(3):
+            case 0:
+                writer.kill()
+            case 1:
+                writer.suspend(random.random() * 6)
+            case _:
+                pass
+        for writer in writers:
+            equal(writer.process.poll(), None)
+
+
+def check(db, writers, whole=True):
+    """Checks the invariants of a state, and against the records if it is the `whole` history."""
+    equal(one(db, "SELECT sum(balance) FROM account"), ACCOUNTS * BALANCE)
+    equal(one(db, "PRAGMA integrity_check"), "ok")
+    if not whole:
+        return
+    for writer in writers:
+        rows = db.execute("SELECT attempt FROM log WHERE writer = ? ORDER BY id", (writer.number,)).fetchall()
+        found = [attempt for (attempt,) in rows]
+        equal(found, sorted(set(found)))
+        events = writer.events()
+        of = lambda name: {attempt for event, attempt in events if event == name}
+        missing, wrong = of("committed") - set(found), of("failed") & set(found)
+        equal((missing, wrong), (set(), set()))
+        print(f"writer {writer.number}: {len(found)} committed, {len(of('failed'))} failed, {len(of('unknown'))} unknown", file=sys.stderr)
+        assert found, "every writer commits"
+
+
+def main(url, seconds, seed, litestream):
+    random.seed(int(seed))
+    db = connect(url, write_enabled=1)
+    db.execute("CREATE TABLE account(id INTEGER PRIMARY KEY, balance INTEGER)")
+    db.execute("BEGIN")
+    db.executemany("INSERT INTO account VALUES (?, ?)", ((number, BALANCE) for number in range(ACCOUNTS)))
+    db.execute("CREATE TABLE log(id INTEGER PRIMARY KEY AUTOINCREMENT, writer, attempt, filler, UNIQUE(writer, attempt))")
+    db.execute("COMMIT")
+    first = int(one(db, "SELECT litestream_txid()"), 16)
+    db.close()
+    with tempfile.TemporaryDirectory() as directory:
+        disturbed = through_proxy(url)
+        writers = [Writer(disturbed, number, directory) for number in range(WRITERS)]
+        disturb(writers, float(seconds))
+        for writer in writers:
+            writer.end()
+        # The process has read the replica before, and an open does not wait long for the newest state.
+        reader = connect(url, max_staleness="1ms")
+        check(reader, writers)
+        last = int(one(reader, "SELECT litestream_txid()"), 16)
+        for txid in sorted({last, *random.sample(range(first, last), min(8, last - first))}):
+            restored = f"{directory}/restored.db"
+            command = [litestream, "restore", "-force", "-o", restored, "-txid", f"{txid:016x}", url]
+            environment = {name: value for name, value in os.environ.items() if name != "AWS_CA_BUNDLE"}
+            ended = subprocess.run(command, env=environment, capture_output=True, text=True)
+            if ended.returncode and txid != last and "no matching backup files available" in ended.stderr:
+                # Compaction has left only the ends of its intervals.
+                continue
+            equal(ended.returncode, 0)
+            check(sqlite3.connect(restored), writers, whole=txid == last)
+    print("ok")
+
+
+load(sqlite3.connect(":memory:"))
+if ARGUMENTS[0] == "write":
+    write(ARGUMENTS[1], int(ARGUMENTS[2]), int(ARGUMENTS[3]), ARGUMENTS[4])
+else:
+    main(*ARGUMENTS)

@@ -1,0 +1,351 @@
+//! Writing to replicas, compared with local databases and with what Litestream restores.
+
+use crate::support::extension;
+use crate::support::hosts::Host;
+use crate::support::litestream::{Destination, Primary, Schedule};
+use crate::support::pages::{assert_same_bytes, assert_whole};
+use crate::support::s3::{Manner, S3Server};
+use litestream_vfs::ltx::Txid;
+use rusqlite::{Connection, Error, ErrorCode};
+use std::path::Path;
+use tempfile::TempDir;
+
+const WRITE: &[(&str, &str)] = &[("write_enabled", "1")];
+
+/// A directory with a replica in it.
+fn replica() -> (TempDir, Destination) {
+    let dir = tempfile::tempdir().expect("a directory");
+    let destination = Destination::directory(&dir.path().join("replica"));
+    (dir, destination)
+}
+
+fn open(destination: &Destination, parameters: &[(&str, &str)]) -> Connection {
+    extension::connect(&destination.url, &[WRITE, parameters].concat())
+}
+
+fn text(conn: &Connection, sql: &str) -> String {
+    conn.query_row(sql, [], |row| row.get(0)).unwrap_or_else(|error| panic!("{sql}: {error}"))
+}
+
+fn number(conn: &Connection, sql: &str) -> i64 {
+    conn.query_row(sql, [], |row| row.get(0)).unwrap_or_else(|error| panic!("{sql}: {error}"))
+}
+
+fn txid(conn: &Connection) -> Txid {
+    text(conn, "SELECT litestream_txid()").parse().expect("a TXID")
+}
+
+/// The extended result code of a statement that fails, and why.
+fn refusal(conn: &Connection, sql: &str) -> (i32, String) {
+    match conn.execute_batch(sql) {
+        Err(Error::SqliteFailure(error, _)) => {
+            (error.extended_code, text(conn, "SELECT coalesce(litestream_last_error(), '')"))
+        }
+        other => panic!("{sql}: {other:?}"),
+    }
+}
+
+/// Compares each state that the replica has with what Litestream restores, byte by byte. Each in a connection of its own: FTS5 checks its
+/// tables by what it has read of an earlier state.
+fn assert_restored_alike(destination: &Destination, dir: &Path) {
+    let restored = dir.join("restored.db");
+    for at in destination.txids() {
+        assert!(destination.restore(at, &restored), "{at} can be restored");
+        let conn = extension::connect(&destination.url, &[("txid", &at.to_string())]);
+        assert_same_bytes(&conn, &restored);
+        assert_whole(&conn);
+    }
+}
+
+#[test]
+fn a_database_is_created_written_and_restored() {
+    let (dir, destination) = replica();
+    let conn = open(&destination, &[]);
+    assert_eq!(number(&conn, "SELECT count(*) FROM sqlite_schema"), 0);
+    conn.execute_batch("CREATE TABLE t(a INTEGER PRIMARY KEY, b); INSERT INTO t(b) VALUES ('one'), (zeroblob(20000))")
+        .expect("it can be written");
+    assert_eq!(txid(&conn), Txid(2), "a transaction for each statement");
+    let other = open(&destination, &[]);
+    other.execute_batch("BEGIN; INSERT INTO t(b) VALUES ('two'); DELETE FROM t WHERE a = 2; COMMIT").expect("written");
+    // The commits of the process are seen without a poll.
+    assert_eq!((number(&conn, "SELECT count(*) FROM t"), txid(&conn)), (2, Txid(3)));
+    let reader = extension::connect(&destination.url, &[]);
+    assert_eq!(text(&reader, "SELECT group_concat(b) FROM t"), "one,two");
+    let denied = refusal(&reader, "INSERT INTO t(b) VALUES ('three')").0;
+    assert_eq!(denied, 8, "it was not opened for writing");
+    assert_restored_alike(&destination, dir.path());
+    let status = text(&conn, "SELECT litestream_status()");
+    assert!(status.contains("\"write_error\":null") && status.contains("\"conflicts\":0"), "{status}");
+}
+
+#[test]
+fn every_page_size_grows_shrinks_and_is_vacuumed() {
+    for (page_size, auto_vacuum) in (9..=16).map(|bits| 1 << bits).zip([0, 1, 2, 0, 1, 2, 0, 1]) {
+        let (dir, destination) = replica();
+        let conn = open(&destination, &[]);
+        conn.execute_batch(&format!(
+            "PRAGMA page_size = {page_size}; PRAGMA auto_vacuum = {auto_vacuum}; PRAGMA cache_size = 20;
+             CREATE TABLE t(a INTEGER PRIMARY KEY, b); CREATE INDEX i ON t(b);
+             INSERT INTO t(b) SELECT hex(randomblob(100)) FROM {SERIES};
+             DELETE FROM t WHERE a % 3 > 0; PRAGMA incremental_vacuum; VACUUM;
+             BEGIN; INSERT INTO t(b) SELECT hex(randomblob(200)) FROM {SERIES}; ROLLBACK;
+             INSERT INTO t(b) SELECT hex(randomblob(60)) FROM {SERIES};
+             DROP INDEX i; DELETE FROM t WHERE a > 50; VACUUM;"
+        ))
+        .unwrap_or_else(|error| panic!("{page_size}: {error}"));
+        assert_eq!(number(&conn, "PRAGMA page_size"), page_size);
+        assert_eq!(text(&conn, "PRAGMA integrity_check"), "ok");
+        assert_restored_alike(&destination, dir.path());
+        let (code, why) =
+            refusal(&conn, &format!("PRAGMA page_size = {}; VACUUM", if page_size == 512 { 1024 } else { 512 }));
+        assert_eq!(code, 8, "{why}");
+        assert!(why.contains("the page size of a replica cannot be changed"), "{why}");
+        assert_eq!(text(&conn, "PRAGMA integrity_check"), "ok");
+    }
+}
+
+/// A table of 500 rows.
+const SERIES: &str = "(WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 500) SELECT i FROM n)";
+
+#[test]
+fn of_two_processes_one_wins_and_the_other_reads_its_state() {
+    let server = S3Server::start();
+    let destination = Destination::s3(&server, "app");
+    let [mut one, mut two] = [(); 2].map(|()| Host::session(&destination));
+    let options: &[(&str, &str)] = &[("write_enabled", "1"), ("poll_interval", "1h")];
+    let first = one.open(&destination.url, options);
+    one.query(first, "CREATE TABLE t(a INTEGER PRIMARY KEY, b)");
+    let second = two.open(&destination.url, options);
+    one.query(first, "INSERT INTO t(b) VALUES ('one')");
+    // The second process has not polled since.
+    let lost = two.try_query(second, "INSERT INTO t(b) VALUES ('two')").expect_err("a conflict");
+    assert!(lost.contains("database is locked"), "{lost}");
+    let why = two.query(second, "SELECT litestream_last_error()");
+    assert!(why.contains("has committed TXID 0000000000000002 first; run the transaction again"), "{why}");
+    assert_eq!(two.query(second, "SELECT group_concat(b) FROM t"), "one", "the state of the winner");
+    two.query(second, "INSERT INTO t(b) VALUES ('two')");
+    assert_eq!(two.query(second, "SELECT conflicts, writes > 0 FROM litestream_status"), "1|1");
+    // A transaction that has read keeps its state, and cannot write after a newer one.
+    one.query(first, "SELECT litestream_wait(3)");
+    one.query(first, "BEGIN");
+    assert_eq!(one.query(first, "SELECT count(*) FROM t"), "2");
+    two.query(second, "INSERT INTO t(b) VALUES ('three')");
+    one.query(first, "INSERT INTO t(b) VALUES ('four')");
+    one.try_query(first, "COMMIT").expect_err("a conflict");
+    assert_eq!(one.query(first, "SELECT group_concat(b) FROM t"), "one,two,three", "it was rolled back");
+    for session in [one, two] {
+        session.end();
+    }
+}
+
+#[test]
+fn a_commit_is_put_and_listed_and_nothing_more() {
+    let server = S3Server::start();
+    let destination = Destination::s3(&server, "app");
+    let mut session = Host::session(&destination);
+    let conn = session.open(&destination.url, &[("write_enabled", "1"), ("poll_interval", "1h")]);
+    session.query(conn, "CREATE TABLE t(a INTEGER PRIMARY KEY, b)");
+    session.query(conn, "INSERT INTO t(b) VALUES ('one')");
+    for rows in [1, 1000] {
+        server.take_requests();
+        session.query(conn, &format!("INSERT INTO t(b) WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {rows}) SELECT hex(randomblob(20)) FROM n"));
+        session.query(conn, "SELECT count(*) FROM t");
+        let operations: Vec<_> = server.take_requests().into_iter().map(|request| request.operation).collect();
+        assert_eq!(operations, ["PutObject", "ListObjectsV2"], "{rows} rows");
+    }
+    session.query(conn, "BEGIN IMMEDIATE");
+    session.query(conn, "ROLLBACK");
+    session.query(conn, "DELETE FROM t WHERE a < 0");
+    assert_eq!(server.take_requests().len(), 0, "a transaction that changes nothing makes no request");
+    session.end();
+}
+
+#[test]
+fn a_commit_whose_response_is_lost_is_committed_once() {
+    let server = S3Server::start_with(Manner { loses_responses: true, ..Manner::default() });
+    let destination = Destination::s3(&server, "app");
+    let mut session = Host::session(&destination);
+    let conn = session.open(&destination.url, WRITE);
+    session.query(conn, "CREATE TABLE t(a INTEGER PRIMARY KEY, b)");
+    for number in 1..=3 {
+        session.query(conn, &format!("INSERT INTO t(b) VALUES ({number})"));
+    }
+    assert_eq!(session.query(conn, "SELECT group_concat(b), litestream_txid() FROM t"), "1,2,3|0000000000000004");
+    session.end();
+    assert_eq!(destination.txids(), [1, 2, 3, 4].map(Txid));
+}
+
+#[test]
+fn a_server_that_ignores_conditions_is_not_written() {
+    let server = S3Server::start_with(Manner { unconditional: true, ..Manner::default() });
+    let destination = Destination::s3(&server, "app");
+    let mut session = Host::session(&destination);
+    let conn = session.open(&destination.url, WRITE);
+    session.try_query(conn, "CREATE TABLE t(a)").expect_err("two writers could overwrite each other");
+    let why = session.query(conn, "SELECT litestream_last_error()");
+    assert!(why.contains("replaces objects although it is told not to"), "{why}");
+    session.end();
+    assert_eq!(destination.txids(), []);
+}
+
+#[test]
+fn a_replica_of_litestream_is_taken_over_and_given_back() {
+    let (dir, destination) = replica();
+    let database = dir.path().join("app.db");
+    let local = Connection::open(&database).expect("a local database");
+    local
+        .execute_batch(
+            "PRAGMA journal_mode = WAL; CREATE TABLE t(a INTEGER PRIMARY KEY, b); INSERT INTO t(b) VALUES ('local')",
+        )
+        .expect("written");
+    let primary = Primary::start(&database, &destination, Schedule::QUIET);
+    primary.sync();
+    let conn = open(&destination, &[]);
+    let (code, why) = refusal(&conn, "INSERT INTO t(b) VALUES ('ours')");
+    assert_eq!(code, 8);
+    assert!(
+        why.contains("was written by Litestream; stop `litestream replicate` for good")
+            && why.contains("write_takeover=1"),
+        "{why}"
+    );
+    primary.stop();
+    drop(conn);
+    let before = destination.txids().len();
+    let conn = open(&destination, &[("write_takeover", "1")]);
+    assert_eq!(destination.txids().len(), before + 1, "a transaction that changes nothing");
+    conn.execute_batch("INSERT INTO t(b) VALUES ('ours')").expect("it is ours now");
+    // Once taken over, it needs no setting.
+    open(&destination, &[]).execute_batch("INSERT INTO t(b) VALUES ('more')").expect("it is ours");
+    assert_restored_alike(&destination, dir.path());
+    // Litestream goes on with a restored copy.
+    let restored = dir.path().join("back.db");
+    assert!(destination.restore(*destination.txids().last().expect("files"), &restored));
+    let local = Connection::open(&restored).expect("a restored copy");
+    local.execute_batch("PRAGMA journal_mode = WAL; INSERT INTO t(b) VALUES ('back')").expect("written");
+    let primary = Primary::start(&restored, &destination, Schedule::QUIET);
+    let newest = primary.sync();
+    let reader = extension::connect(&destination.url, &[]);
+    assert_eq!(number(&reader, &format!("SELECT litestream_wait({}, 60)", newest.0)), 1);
+    assert_eq!(text(&reader, "SELECT group_concat(b) FROM t"), "local,ours,more,back");
+    primary.stop();
+}
+
+#[test]
+fn a_file_that_another_program_replaced_stops_the_writer() {
+    let (dir, destination) = replica();
+    let conn = open(&destination, &[("poll_interval", "1h")]);
+    conn.execute_batch("CREATE TABLE t(a); INSERT INTO t VALUES (1)").expect("written");
+    let level = dir.path().join("replica/ltx/0");
+    let (first, second) =
+        (level.join("0000000000000001-0000000000000001.ltx"), level.join("0000000000000002-0000000000000002.ltx"));
+    let (elsewhere, another) = replica();
+    open(&another, &[]).execute_batch("CREATE TABLE t(a); INSERT INTO t VALUES (7)").expect("written");
+    let name = second.file_name().expect("a name");
+    std::fs::copy(elsewhere.path().join("replica/ltx/0").join(name), level.join("other")).expect("a file");
+    std::fs::rename(level.join("other"), &second).expect("it replaces the newest file");
+    let (code, why) = refusal(&conn, "INSERT INTO t VALUES (2)");
+    assert_eq!(code, 8, "{why}");
+    assert!(
+        why.contains("the file of TXID 0000000000000002") && why.contains("was replaced by another program"),
+        "{why}"
+    );
+    assert_eq!(destination.txids().last(), Some(&Txid(2)), "nothing was written after it");
+    assert!(first.exists());
+}
+
+#[test]
+fn past_states_and_switched_off_writing_are_read_only() {
+    let (_dir, destination) = replica();
+    let conn = open(&destination, &[]);
+    conn.execute_batch("CREATE TABLE t(a); INSERT INTO t VALUES (1)").expect("written");
+    conn.execute_batch("PRAGMA litestream_txid = '0000000000000001'").expect("a past state");
+    let (code, why) = refusal(&conn, "INSERT INTO t VALUES (2)");
+    assert_eq!(code, 8);
+    assert!(why.contains("a fixed state, which cannot be written; return to the newest state"), "{why}");
+    conn.execute_batch("PRAGMA litestream_time = 'LATEST'; PRAGMA litestream_write_enabled = 0").expect("pragmas");
+    assert_eq!(refusal(&conn, "INSERT INTO t VALUES (2)").0, 8);
+    conn.execute_batch("PRAGMA litestream_write_enabled = 1; INSERT INTO t VALUES (2)").expect("written");
+    assert_eq!(number(&conn, "SELECT count(*) FROM t"), 2);
+    let error = extension::connect(&destination.url, &[])
+        .execute_batch("PRAGMA litestream_write_enabled = 1")
+        .expect_err("it was opened for reading");
+    assert!(error.to_string().contains("open it with write_enabled=1"), "{error}");
+}
+
+#[test]
+fn locks_savepoints_and_modes_behave_as_in_a_file() {
+    let (dir, destination) = replica();
+    let [one, two] = [(); 2].map(|()| open(&destination, &[]));
+    one.execute_batch("CREATE TABLE t(a INTEGER PRIMARY KEY, b); CREATE VIRTUAL TABLE f USING fts5(x)")
+        .expect("written");
+    one.execute_batch("BEGIN IMMEDIATE").expect("the lock");
+    let busy = two.execute_batch("INSERT INTO t(b) VALUES (1)").expect_err("the other connection is writing");
+    assert_eq!(busy.sqlite_error_code(), Some(ErrorCode::DatabaseBusy));
+    assert_eq!(number(&two, "SELECT count(*) FROM t"), 0, "readers are not blocked");
+    one.execute_batch("SAVEPOINT a; INSERT INTO t(b) VALUES (2); SAVEPOINT b; DELETE FROM t; ROLLBACK TO b; INSERT INTO f VALUES ('some words'); COMMIT").expect("written");
+    assert_eq!((number(&two, "SELECT b FROM t"), number(&two, "SELECT count(*) FROM f('words')")), (2, 1));
+    for mode in ["TRUNCATE", "PERSIST", "MEMORY", "OFF", "DELETE"] {
+        assert_eq!(text(&one, &format!("PRAGMA journal_mode = {mode}")), mode.to_lowercase());
+        one.execute_batch("PRAGMA synchronous = OFF; INSERT INTO t(b) VALUES (3)").expect(mode);
+        if mode != "OFF" {
+            one.execute_batch("BEGIN; UPDATE t SET b = 4; ROLLBACK").expect(mode);
+        }
+    }
+    assert_eq!(text(&one, "PRAGMA journal_mode = WAL"), "delete", "as for databases in memory, the mode stays");
+    assert_eq!(text(&one, "SELECT group_concat(b) FROM t"), "2,3,3,3,3,3");
+    // The lock stays, so SQLite counts the first transaction only.
+    one.execute_batch("PRAGMA locking_mode = EXCLUSIVE; INSERT INTO t(b) VALUES (5); INSERT INTO t(b) VALUES (6)")
+        .expect("written");
+    one.execute_batch("PRAGMA cache_size = 5; BEGIN; INSERT INTO t(b) SELECT zeroblob(3000) FROM sqlite_schema, sqlite_schema; ROLLBACK; INSERT INTO t(b) VALUES (7)").expect("written");
+    assert!(two.execute_batch("INSERT INTO t(b) VALUES (8)").is_err());
+    assert_eq!(text(&two, "SELECT group_concat(b) FROM t WHERE a > 6"), "5,6,7");
+    one.execute_batch("PRAGMA locking_mode = NORMAL; SELECT 1 FROM t").expect("the lock is given back");
+    two.execute_batch("INSERT INTO t(b) VALUES (9)").expect("written");
+    assert_eq!(text(&one, "PRAGMA integrity_check"), "ok");
+    assert_restored_alike(&destination, dir.path());
+}
+
+#[test]
+fn two_replicas_and_a_local_database_are_written_together() {
+    let (dir, first) = replica();
+    let second = Destination::directory(&dir.path().join("second"));
+    let conn = open(&first, &[]);
+    conn.execute_batch("CREATE TABLE t(a)").expect("written");
+    let attach = format!(
+        "ATTACH '{}' AS other; ATTACH '{}' AS local",
+        extension::uri(&second.url, WRITE),
+        dir.path().join("local.db").display()
+    );
+    conn.execute_batch(&attach).expect("attached");
+    conn.execute_batch("CREATE TABLE other.t(a); CREATE TABLE local.t(a); BEGIN; INSERT INTO main.t VALUES (1); INSERT INTO other.t VALUES (2); INSERT INTO local.t VALUES (3); COMMIT").expect("written");
+    conn.execute_batch("BEGIN; DELETE FROM main.t; DELETE FROM other.t; DELETE FROM local.t; ROLLBACK")
+        .expect("rolled back");
+    assert_eq!(
+        text(
+            &conn,
+            "SELECT group_concat(a) FROM (SELECT * FROM main.t UNION SELECT * FROM other.t UNION SELECT * FROM local.t)"
+        ),
+        "1,2,3"
+    );
+    for (destination, row) in [(&first, 1), (&second, 2)] {
+        let restored = dir.path().join("restored.db");
+        assert!(destination.restore(*destination.txids().last().expect("files"), &restored));
+        assert_eq!(number(&Connection::open(&restored).expect("a database"), "SELECT a FROM t"), row);
+    }
+}
+
+#[test]
+fn a_backup_into_a_replica_replaces_it() {
+    let (dir, destination) = replica();
+    let source = Connection::open_in_memory().expect("memory");
+    source.execute_batch("PRAGMA page_size = 1024; CREATE TABLE t(a, b); WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000) INSERT INTO t SELECT i, hex(randomblob(50)) FROM n").expect("written");
+    let mut conn = open(&destination, &[]);
+    for _ in 0..2 {
+        let backup = rusqlite::backup::Backup::new(&source, &mut conn).expect("a backup");
+        backup.run_to_completion(100, std::time::Duration::ZERO, None).expect("it is copied");
+        drop(backup);
+        source.execute_batch("DELETE FROM t WHERE a % 2; VACUUM").expect("written");
+    }
+    assert_eq!((number(&conn, "SELECT count(*) FROM t"), number(&conn, "PRAGMA page_size")), (1000, 1024));
+    assert_restored_alike(&destination, dir.path());
+}
