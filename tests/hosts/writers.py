@@ -184,7 +184,7 @@ def main(url, seconds, seed, litestream):
         reader = connect(url, max_staleness="1ms")
         check(reader, writers)
         last = int(one(reader, "SELECT litestream_txid()"), 16)
-        for txid in sorted({last, *random.sample(range(first, last), min(8, last - first))}):
+        for txid in sorted({last, *random.sample(range(first, last), min(4, last - first))}):
             restored = f"{directory}/restored.db"
             command = [litestream, "restore", "-force", "-o", restored, "-txid", f"{txid:016x}", url]
             environment = {name: value for name, value in os.environ.items() if name != "AWS_CA_BUNDLE"}

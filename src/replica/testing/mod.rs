@@ -14,6 +14,7 @@ mod partial_index;
 mod simulation;
 #[cfg(unix)]
 mod warm;
+mod writers;
 
 use crate::ltx::{Header, PageSize, Txid};
 

@@ -80,10 +80,12 @@ impl Writer {
         loop {
             let cause = match self.try_create(base, file, &mut may_exist).await {
                 Ok(Fate::Committed(listed)) => return Ok(listed),
-                Ok(Fate::Lost) => return Err(self.conflict(file.name.max)),
+                Ok(Fate::Lost) if began.elapsed() <= DEADLINE => return Err(self.conflict(file.name.max)),
+                // In this time the file may have been there, and its name may have become free again.
+                Ok(Fate::Lost) => return Err(self.unconfirmed(file.name.max, "the commit was suspended")),
                 Ok(Fate::Vanished) => return Err(self.unconfirmed(file.name.max, "its file is no longer there")),
                 Err(LoadError::Other(error)) if error.kind() == ErrorKind::Unreachable => error.to_string(),
-                Err(LoadError::Other(error)) if may_exist && error.kind() != ErrorKind::ReadOnly => {
+                Err(LoadError::Other(error)) if may_exist => {
                     return Err(self.unconfirmed(file.name.max, &error.to_string()));
                 }
                 Err(LoadError::Other(error)) => return Err(error),
@@ -106,20 +108,19 @@ impl Writer {
         may_exist: &mut bool,
     ) -> Result<Fate, LoadError> {
         let created = self.files.store.create(ObjectName::File(Level::ZERO, file.name), file.bytes.clone()).await;
+        let existed = *may_exist;
         *may_exist |= !created.as_ref().is_err_and(|error| REFUSALS.contains(&error.kind()));
         let created = created?;
-        // An earlier try may have created it.
-        if created == Creation::Exists && !self.is_stored(file).await? {
-            return Ok(Fate::Lost);
+        if created == Creation::Exists {
+            match self.is_stored(file).await? {
+                // An earlier try has created it.
+                Some(true) => {}
+                Some(false) => return Ok(Fate::Lost),
+                None => return Ok(Fate::Vanished),
+            }
         }
         let from = base.map_or(file.name.min, View::txid);
         let listed = self.files.store.list(Level::ZERO, from).await?;
-        if let Some(base) = base
-            && self.is_replaced(base, &listed).await?
-        {
-            self.withdraw(file.name).await;
-            return Err(LoadError::Other(self.stop(base.txid())));
-        }
         // A listing is not one instant: it can show a file that was created meanwhile, and not the one before it.
         if listed.iter().any(|other| other.name.max > file.name.max) {
             match self.successor(file).await? {
@@ -133,6 +134,11 @@ impl Writer {
                     return Ok(Fate::Vanished);
                 }
             }
+        } else if let Some(base) = base
+            && self.is_replaced(base, &listed).await?
+        {
+            *may_exist = !self.withdraw(file.name).await || existed;
+            return Err(LoadError::Other(self.stop(base.txid())));
         }
         match listed.into_iter().find(|listed| listed.name == file.name) {
             Some(own) => Ok(Fate::Committed(own)),
@@ -140,12 +146,12 @@ impl Writer {
         }
     }
 
-    /// Whether the object under the name of a file has its bytes.
-    async fn is_stored(&self, file: &TransactionFile) -> Result<bool, StoreError> {
+    /// Whether the object under the name of a file has its bytes. None if there is none.
+    async fn is_stored(&self, file: &TransactionFile) -> Result<Option<bool>, StoreError> {
         let range = 0..file.bytes.len() as u64 + 1;
         match self.files.store.read(Level::ZERO, file.name, range, None).await {
-            Ok(chunk) => Ok(chunk.bytes == file.bytes),
-            Err(error) if error.kind() == StoreErrorKind::NotFound => Ok(false),
+            Ok(chunk) => Ok(Some(chunk.bytes == file.bytes)),
+            Err(error) if error.kind() == StoreErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -189,14 +195,15 @@ impl Writer {
         }
     }
 
-    /// Deletes a file that was created under a name at which it must not be.
-    async fn withdraw(&self, name: FileName) {
+    /// Deletes a file that was created under a name at which it must not be. Returns whether it is deleted.
+    async fn withdraw(&self, name: FileName) -> bool {
         for _ in 0..3 {
             match self.files.store.delete(ObjectName::File(Level::ZERO, name)).await {
-                Ok(()) => return,
+                Ok(()) => return true,
                 Err(error) => tracing::warn!("{name}, which lost against another writer, is not deleted: {error}"),
             }
         }
+        false
     }
 
     /// Publishes the state after a transaction, so that every connection of the process reads it.

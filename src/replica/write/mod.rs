@@ -22,8 +22,8 @@ use crate::error::{Error, ErrorKind};
 use crate::lock::Mutex;
 use crate::ltx::{FileName, Level, Trailer, Txid};
 use crate::replica::View;
-use crate::replica::files::Files;
 use crate::replica::files::loader::LoadError;
+use crate::replica::files::{Files, listing};
 use crate::replica::follow::Follower;
 use crate::replica::follow::head::Head;
 use crate::replica::follow::history::Histories;
@@ -125,11 +125,16 @@ impl Writer {
         }
         let state = |view: &View| (view.epoch(), view.txid());
         if self.head.view().as_deref().map(state) != base.map(state) {
-            let message = format!("the replica {} has a newer state than this transaction", self.files.store);
-            return Err(Error::new(ErrorKind::Conflict, message).remedy("run the transaction again"));
+            return Err(self.outdated());
         }
         self.probed.get_or_try_init(|| probe_create(&*self.files.store)).await?;
-        let Some(base) = base else { return Ok(()) };
+        let Some(base) = base else {
+            // That there is no view can have another reason.
+            return match listing::all(&*self.files.store).await?.is_empty() {
+                true => Ok(()),
+                false => Err(self.outdated()),
+            };
+        };
         let last = self.last_file(base).await.map_err(|error| self.load_error(error))?;
         if last.node_id == 0 && !takeover {
             let message = format!("the newest transaction of {} was written by Litestream", self.files.store);
@@ -137,6 +142,11 @@ impl Writer {
                 .remedy("stop `litestream replicate` for good, and open the replica once with write_takeover=1"));
         }
         Ok(())
+    }
+
+    fn outdated(&self) -> Error {
+        let message = format!("the replica {} has a newer state than this transaction", self.files.store);
+        Error::new(ErrorKind::Conflict, message).remedy("run the transaction again")
     }
 
     /// Returns the last file at level 0 of a state, if that is known.

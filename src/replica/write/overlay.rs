@@ -71,8 +71,10 @@ impl Overlay {
     /// Writes bytes at an offset of the database. `base` supplies a page of which only a part is written.
     pub fn write(&mut self, mut bytes: &[u8], mut offset: u64, base: BasePage<'_>) -> Result<(), Error> {
         // SQLite writes whole pages, so the first write to a new database has the page size.
-        let guessed = || u32::try_from(bytes.len()).ok().and_then(PageSize::new);
-        let page_size = *self.page_size.get_or_insert(guessed().ok_or_else(|| Error::internal("a write of no page"))?);
+        let written = || u32::try_from(bytes.len()).ok().and_then(PageSize::new);
+        let page_size =
+            self.page_size.or_else(written).ok_or_else(|| Error::internal("the first write is not a page"))?;
+        self.page_size = Some(page_size);
         let length = u64::from(page_size.get());
         while !bytes.is_empty() {
             let pgno = u32::try_from(offset / length + 1).map_err(|_| Error::internal("a write beyond any page"))?;

@@ -20,7 +20,7 @@ use crate::replica::{CacheLimits, Page, Replica, View};
 use oracle::OracleDatabase;
 use pages::ModelSchema;
 use primary::{PAGE_SIZE, Primary};
-use random::Random;
+pub(in crate::replica) use random::Random;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

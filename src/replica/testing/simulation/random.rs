@@ -1,5 +1,6 @@
 //! Pseudo-random numbers from a seed (SplitMix64).
 
+#[derive(Debug)]
 pub(in crate::replica) struct Random(u64);
 
 impl Random {
