@@ -55,7 +55,7 @@ impl Connection {
         };
         let replica = self.handle(interrupted)?.replica().clone();
         if !replica.writer.is_ours(&view) {
-            let file = replica.writer.unchanged_file(&view, &*self.first_page(&view)?)?;
+            let file = replica.writer.unchanged_file(&view, &self.first_page(&view)?)?;
             runtime::wait(async move { replica.writer.put(Some(&view), file).await }, &|| false)?;
         }
         drop(lock);

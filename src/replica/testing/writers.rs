@@ -70,7 +70,7 @@ async fn append(replica: &Arc<Replica>, writer: u32, attempt: u32) -> Result<(),
     let count = number(&page_1, COUNT);
     let pgno = 2 + count / PER_PAGE;
     let mut log = match &view {
-        Some(view) if count % PER_PAGE > 0 => page(replica, view, pgno).await?,
+        Some(view) if !count.is_multiple_of(PER_PAGE) => page(replica, view, pgno).await?,
         _ => vec![0; PAGE_SIZE],
     };
     let at = 8 + (count % PER_PAGE) as usize * 8;
