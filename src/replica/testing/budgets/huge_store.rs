@@ -15,7 +15,7 @@ pub(in crate::replica) const MEGABYTE: u64 = 1 << 20;
 /// The distance of the ranks whose positions are kept.
 const STEP: usize = 4096;
 
-const NAME: FileName = FileName { min: Txid(1), max: Txid(7) };
+pub(in crate::replica) const NAME: FileName = FileName { min: Txid(1), max: Txid(7) };
 
 /// How many different pages the database consists of, besides page 1.
 const KINDS: usize = 16;
@@ -47,6 +47,13 @@ impl Huge {
         }
         (huge.end_of_frames, huge.index_length) = (offset, at + 1);
         huge
+    }
+
+    /// Returns the snapshot as a whole, with its checksum.
+    pub(in crate::replica) fn file(&self) -> Vec<u8> {
+        let mut encoder = Encoder::new(self.header, Form::Block);
+        (0..self.count()).map(|rank| self.pgno(rank)).for_each(|pgno| encoder.page(pgno, self.page(pgno)));
+        encoder.finish()
     }
 
     /// Returns the number of the last page.

@@ -6,6 +6,7 @@
 mod database;
 mod far;
 mod huge;
+mod huge_scan;
 mod huge_store;
 mod lookups;
 mod requests;
