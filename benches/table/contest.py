@@ -1,5 +1,6 @@
 """Runs workloads for the competitors: a local file, the Go extension, this extension."""
 
+import concurrent.futures
 import contextlib
 import dataclasses
 import json
@@ -49,9 +50,11 @@ class Contest:
 
     host: pathlib.Path
     litestream: pathlib.Path
+    query: pathlib.Path  # litestream-query
     libraries: dict  # by competitor
     database: pathlib.Path  # the local file
     replicas: dict  # their URLs, by name
+    large: dict  # local files with the sizes of large replicas, by name
     files: dict  # level, first and last TXID of each file of a replica, by name
     snapshot_bytes: int
     work: pathlib.Path  # for temporary files
@@ -70,19 +73,38 @@ class Contest:
         """A cache size that holds the database, in bytes."""
         return 2 * self.database_bytes
 
-    def run(self, who, workload, replica="", database=None, cache=None, latency=None, warm=False):
-        """Runs one process. The first pass of a warm workload is not counted."""
-        environment = {**os.environ, **self.store.environment}
-        environment.pop("AWS_CA_BUNDLE", None)
+    def run(self, who, workload, latency=None, **options):
+        """Runs one process; see `_run_host`."""
+        self._move(latency)
+        return dataclasses.replace(self._run_host(who, workload, **options), counts=self.store.counts())
+
+    def run_together(self, processes, who, workload, **options):
+        """Runs several processes at the same time. Their time is that of the slowest, with its open; their memory is added."""
+        self._move(None)
+        with concurrent.futures.ThreadPoolExecutor(processes) as pool:
+            running = [pool.submit(self._run_host, who, workload, **options) for _ in range(processes)]
+            results = [process.result() for process in running]
+        slowest = max(results, key=lambda result: result.open + result.seconds)
+        return dataclasses.replace(
+            slowest,
+            seconds=slowest.open + slowest.seconds,
+            cpu=sum(result.cpu for result in results),
+            memory=sum(result.memory for result in results),
+            counts=self.store.counts(),
+        )
+
+    def _run_host(self, who, workload, replica="", database=None, cache=None, cache_dir=None, warm=False):
+        """Runs one process. The first pass of a warm workload is not counted. The result has no counts."""
+        environment = self._environment()
         extension, uri = "-", f"file:{database or self.database}"
         if who != LOCAL:
             extension, uri = self.libraries[GO if who == HYDRATED else who], "file:replica.db?vfs=litestream"
             # The Go extension always gets the cache that serves it best. It reads the size from the URI only.
             cache = cache if who == THIS else self.large_cache
             uri += f"&cache_size={cache}" if cache else ""
+            uri += f"&cache_dir={cache_dir}" if cache_dir else ""
             environment["LITESTREAM_REPLICA_URL"] = self.replicas[replica]
             environment["LITESTREAM_LOG_LEVEL"] = "error"
-        self._move(latency)
         command = [str(argument) for argument in (self.host, extension, uri, *workload)]
         with contextlib.ExitStack() as stack:
             if who == HYDRATED:
@@ -100,7 +122,7 @@ class Contest:
             memory=printed["memory"],
             rows=printed["rows"],
             runs=max(len(seconds), 1),
-            counts=self.store.counts(),
+            counts={},
             hydrated=who == HYDRATED,
         )
 
@@ -108,20 +130,36 @@ class Contest:
         """Restores the replica with Litestream, then runs the workload over the restored file."""
         with tempfile.TemporaryDirectory(dir=self.work) as directory:
             restored = pathlib.Path(directory) / "restored.db"
-            environment = {**os.environ, **self.store.environment}
-            environment.pop("AWS_CA_BUNDLE", None)
-            self._move(None)
-            command = [str(self.litestream), "restore", "-o", str(restored), self.replicas[replica]]
-            _, seconds, cpu, memory = self._run_program("litestream restore", command, environment)
-            counts = self.store.counts()
+            restore = self.restore(replica, restored)
             local = self.run(LOCAL, workload, database=restored)
         return dataclasses.replace(
             local,
-            seconds=seconds + local.seconds,
-            cpu=cpu + local.cpu,
-            memory=max(memory, local.memory),
-            counts=counts,
+            seconds=restore.seconds + local.seconds,
+            cpu=restore.cpu + local.cpu,
+            memory=max(restore.memory, local.memory),
+            counts=restore.counts,
         )
+
+    def restore(self, replica, file):
+        """Restores the replica with Litestream."""
+        return self._run_command("litestream restore", self.litestream, "restore", "-o", file, self.replicas[replica])
+
+    def hydrate(self, replica, directory):
+        """Fetches the replica into a cache directory."""
+        return self._run_command("hydrate", self.query, "hydrate", self.replicas[replica], "--cache", directory)
+
+    def _run_command(self, who, *command):
+        """Runs a program that reads a replica and prints nothing of interest."""
+        self._move(None)
+        command = [str(argument) for argument in command]
+        _, seconds, cpu, memory = self._run_program(who, command, self._environment())
+        counts = self.store.counts()
+        return Result(seconds=seconds, first=0, open=0, cpu=cpu, memory=memory, rows=0, runs=1, counts=counts)
+
+    def _environment(self):
+        environment = {**os.environ, **self.store.environment}
+        environment.pop("AWS_CA_BUNDLE", None)
+        return environment
 
     def _move(self, latency):
         """Sets the distance of the server, and its counts to zero."""

@@ -15,6 +15,7 @@ LOOKUPS, LOOKUPS_WORK = ["lookups", 200, 1, 1], "200 random lookups by key"
 SCAN, SCAN_WORK = ["scan", TABLE], f"every row of {TABLE}"
 ANALYSIS, QUERIES_WORK = ["queries", QUERIES, 1], "12 analytic queries"
 IDLE_CONNECTIONS, IDLE_SECONDS = 50, 20
+PROCESSES, EACH_LOOKUPS = 8, 2_000
 # The Go extension takes minutes for some workloads, with and without hydration.
 EACH = {LOCAL: RUNS, GO: 1, HYDRATED: 1, THIS: RUNS}
 TIME, TRAFFIC, SIZE = "time", "traffic", "size"
@@ -38,6 +39,8 @@ def all_rows(contest, lookups):
     yield warm_lookups(contest, lookups, threads=8)
     for replica in ("once", "history"):
         yield opening(contest, replica)
+    for name in contest.large:
+        yield large_opening(contest, name)
     yield (lookups_row := cold_lookups(contest))
     yield (scan_row := cold_scan(contest, contest.latency))
     yield warm_queries(contest)
@@ -45,6 +48,10 @@ def all_rows(contest, lookups):
     yield restored(contest, LOOKUPS, LOOKUPS_WORK, lookups_row)
     yield restored(contest, SCAN, SCAN_WORK, scan_row)
     yield restored(contest, ANALYSIS, QUERIES_WORK, queries_row)
+    yield second_process(contest, lookups_row)
+    yield from_directory(contest, lookups)
+    yield many_processes(contest)
+    yield hydration(contest)
     yield idle(contest)
     yield library_size(contest)
 
@@ -63,6 +70,13 @@ def opening(contest, replica):
     levels = sorted({level for level, *_ in contest.files[replica]})
     work = f"open, {files} files at levels {', '.join(map(str, levels))}"
     return Row(work, results, "≤ 5 round trips one after another")
+
+
+def large_opening(contest, name):
+    """The pages of these databases do not exist, except the first: the files are sparse."""
+    options = {"replica": name, "database": contest.large[name]}
+    results = contest.in_turn({LOCAL: RUNS, GO: 1, THIS: RUNS}, ["open"], **options)
+    return Row(f"open a database of {name}", results, "≤ 5 round trips one after another")
 
 
 def cold_lookups(contest):
@@ -107,8 +121,55 @@ def restored(contest, workload, work, cold):
     """
     runs = [contest.restore_and_run(workload, "once") for _ in range(RUNS)]
     results = {**cold.results, LOCAL: contest.median(runs)}
-    results = {who: dataclasses.replace(result, seconds=result.open + result.seconds) for who, result in results.items()}
-    return Row(f"restore, then ask the local file: {work}", results, "–")
+    return Row(f"restore, then ask the local file: {work}", with_open(results), "–")
+
+
+def with_open(results):
+    return {who: dataclasses.replace(result, seconds=result.open + result.seconds) for who, result in results.items()}
+
+
+def cache_directory(contest):
+    return tempfile.TemporaryDirectory(dir=contest.work, prefix="cache-")
+
+
+def second_process(contest, cold):
+    """The cold row once more, in a process that finds what an earlier one has fetched. All times include the open.
+
+    The Go extension keeps nothing, so its second process is like its first.
+    """
+    with cache_directory(contest) as directory:
+        _, *runs = [contest.run(THIS, LOOKUPS, replica="once", cache_dir=directory) for _ in range(1 + RUNS)]
+    results = {**cold.results, THIS: contest.median(runs)}
+    return Row(f"{LOOKUPS_WORK}, in a second process, with the open", with_open(results), "no byte of pages")
+
+
+def from_directory(contest, lookups):
+    """Both competitors read from the file cache of the system, in new processes."""
+    workload = ["lookups", lookups, 1, 1]
+    with cache_directory(contest) as directory:
+        options = {"replica": "directory", "cache_dir": directory}
+        contest.run(THIS, workload, **options)
+        results = contest.in_turn({LOCAL: RUNS, THIS: RUNS}, workload, **options)
+    return Row(f"{lookups:,} random lookups by key in a second process, from the cache directory", results, "≤ 1.3 × local file")
+
+
+def many_processes(contest):
+    workload = ["lookups", EACH_LOOKUPS, 1, 1]
+    results = {GO: contest.run_together(PROCESSES, GO, workload, replica="once")}
+    with cache_directory(contest) as directory:
+        results[THIS] = contest.run_together(PROCESSES, THIS, workload, replica="once", cache_dir=directory)
+    return Row(f"{PROCESSES} processes at once with {EACH_LOOKUPS:,} random lookups each, cold, one cache directory", results, "–")
+
+
+def hydration(contest):
+    """`litestream restore` is in the column of the local file."""
+    restores, hydrations = [], []
+    for _ in range(RUNS):
+        with cache_directory(contest) as directory:
+            restores.append(contest.restore("once", pathlib.Path(directory) / "restored.db"))
+            hydrations.append(contest.hydrate("once", pathlib.Path(directory) / "cache"))
+    results = {LOCAL: contest.median(restores), THIS: contest.median(hydrations)}
+    return Row("the whole database: `litestream restore`, `litestream-query hydrate`", results, "≤ `litestream restore`")
 
 
 def idle(contest):
