@@ -11,7 +11,7 @@ use crate::replica::view::View;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 /// The pause before it looks for a newer state, and the first pause after a failure.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -19,8 +19,14 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// The longest pause after failures.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
+/// After this many failures one after another, without a page between them, the last one is reported.
+const REPORTED_AFTER: u32 = 4;
+
 /// How many pages are fetched, or looked for, before the progress is updated.
 const BATCH: usize = 256;
+
+/// How long pages of a state are fetched while there is a newer one. To look for what the newer one lacks takes time too.
+const STAY: Duration = Duration::from_secs(30);
 
 /// The progress of hydration: pages of the newest state, and those of them that are in the cache directory.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -29,12 +35,15 @@ pub struct HydrationProgress {
     pub total: u32,
     /// Pages that are in the directory.
     pub present: u32,
+    /// Whether the newest state is there completely.
+    pub is_complete: bool,
 }
 
 impl HydrationProgress {
-    /// Returns how much is there in percent; 0 before the first state.
+    /// Returns how much is there in percent, rounded down to a tenth. It is 100 only if the newest state is complete, and 0 before the first.
     pub fn percent(self) -> f64 {
-        f64::from(self.present) / f64::from(self.total.max(1)) * 100.0
+        let per_mille = u64::from(self.present) * 1000 / u64::from(self.total.max(1));
+        if self.is_complete { 100.0 } else { per_mille.min(999) as f64 / 10.0 }
     }
 }
 
@@ -48,12 +57,42 @@ pub(in crate::replica) struct Hydration {
 
 #[derive(Default)]
 struct HydrationState {
-    progress: HydrationProgress,
+    total: u32,
+    present: u32,
     /// The files whose pages are all there, as far as the newest state needs them.
     complete: HashSet<u32>,
     /// The counter of the state that is complete.
     hydrated: Option<u32>,
-    has_warned: bool,
+    /// Failures since the last page was fetched.
+    failures: u32,
+    /// Why hydration does not go on.
+    obstacle: Option<String>,
+}
+
+impl HydrationState {
+    /// Records why hydration does not go on, and logs it once.
+    fn stop(&mut self, reason: String) {
+        if self.obstacle.is_none() {
+            tracing::warn!("the newest state is not hydrated: {reason}");
+        }
+        self.obstacle = Some(reason);
+    }
+}
+
+/// Why a state was not hydrated.
+enum Hindrance {
+    /// Nothing changes without the user.
+    Lasting(String),
+    /// The pages could not be fetched.
+    Fetch(FetchError),
+    /// This many pages are still missing although all were requested.
+    Unreadable(usize),
+}
+
+impl From<FetchError> for Hindrance {
+    fn from(error: FetchError) -> Hindrance {
+        Hindrance::Fetch(error)
+    }
 }
 
 impl Hydration {
@@ -62,54 +101,90 @@ impl Hydration {
     }
 
     pub(in crate::replica) fn progress(&self) -> HydrationProgress {
-        self.state.lock().progress
+        let (head, state) = (self.head.view(), self.state.lock());
+        let is_complete = head.is_some_and(|head| state.hydrated == Some(head.counter()));
+        HydrationProgress { total: state.total, present: state.present, is_complete }
+    }
+
+    /// Returns why hydration does not go on, if it does not.
+    pub(in crate::replica) fn obstacle(&self) -> Option<String> {
+        self.state.lock().obstacle.clone()
     }
 
     /// Hydrates each newest state until the task is aborted.
     pub(in crate::replica) async fn run_forever(self: Arc<Self>) {
         let mut pause = PAUSE;
         loop {
-            let view = self.head.view().filter(|view| self.state.lock().hydrated != Some(view.counter()));
-            match view {
-                Some(view) => match self.hydrate(&view).await {
-                    Ok(true) => pause = PAUSE,
-                    Ok(false) => pause = (pause * 2).min(LONGEST_PAUSE),
-                    Err(error) => {
-                        tracing::debug!("hydration is interrupted: {error:?}");
-                        if !matches!(error, FetchError::Other(_)) {
-                            // The pages are read from other files of the next view.
-                            self.follower.set_outdated();
-                        }
-                        pause = (pause * 2).min(LONGEST_PAUSE);
-                    }
-                },
-                None => pause = PAUSE,
+            let Some(view) = self.head.view().filter(|view| self.state.lock().hydrated != Some(view.counter())) else {
+                sleep(PAUSE).await;
+                continue;
+            };
+            match self.hydrate(&view).await {
+                // There may be a newer state.
+                Ok(()) => pause = PAUSE,
+                Err(hindrance) => {
+                    self.record(hindrance);
+                    sleep(pause).await;
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
             }
-            sleep(pause).await;
         }
     }
 
-    /// Fetches what is missing of a view. Returns false if some pages are still missing although there is no newer view.
-    async fn hydrate(&self, view: &Arc<View>) -> Result<bool, FetchError> {
+    /// Fetches what is missing of a view. Ends before that if there has been a newer view for some time.
+    async fn hydrate(&self, view: &Arc<View>) -> Result<(), Hindrance> {
         let missing = self.missing(view).await;
-        if !self.fits(view) {
-            return Ok(false);
-        }
+        let started = Instant::now();
         for pages in missing.chunks(BATCH) {
+            self.check_directory(view)?;
             let fetched = self.fetcher.hydrate(view, pages).await?;
-            self.state.lock().progress.present += fetched;
-            if self.head.view().is_some_and(|head| head.counter() != view.counter()) {
-                // The pages that are left are looked for again in the newer state.
-                return Ok(true);
+            self.add(fetched);
+            let is_outdated = || self.head.view().is_some_and(|head| head.counter() != view.counter());
+            if started.elapsed() > STAY && is_outdated() {
+                return Ok(());
             }
         }
-        let mut state = self.state.lock();
-        let is_complete = state.progress.present == state.progress.total;
-        if is_complete {
-            state.complete = view.files().map(|file| file.number).collect();
-            state.hydrated = Some(view.counter());
+        // The directory may have evicted pages, or may have failed to keep them.
+        let left = if missing.is_empty() { missing } else { self.missing(view).await };
+        if !left.is_empty() {
+            self.check_directory(view)?;
+            return Err(Hindrance::Unreadable(left.len()));
         }
-        Ok(is_complete)
+        let mut state = self.state.lock();
+        state.complete = view.files().map(|file| file.number).collect();
+        state.hydrated = Some(view.counter());
+        (state.failures, state.obstacle) = (0, None);
+        Ok(())
+    }
+
+    fn add(&self, fetched: u32) {
+        if fetched > 0 {
+            let mut state = self.state.lock();
+            state.present += fetched;
+            (state.failures, state.obstacle) = (0, None);
+        }
+    }
+
+    fn record(&self, hindrance: Hindrance) {
+        let mut state = self.state.lock();
+        state.failures += 1;
+        let reason = match hindrance {
+            Hindrance::Lasting(reason) => return state.stop(reason),
+            Hindrance::Unreadable(pages) => format!("{pages} pages cannot be read from their files"),
+            Hindrance::Fetch(FetchError::Other(error)) => error.to_string(),
+            Hindrance::Fetch(moved) => {
+                // The pages are read from other files of the next view.
+                self.follower.set_outdated();
+                match moved {
+                    FetchError::Damaged(error) | FetchError::Spoiled(error) => error.to_string(),
+                    _ => "files of the newest state have vanished".to_owned(),
+                }
+            }
+        };
+        tracing::debug!("hydration is interrupted: {reason}");
+        if state.failures >= REPORTED_AFTER {
+            state.stop(reason);
+        }
     }
 
     /// Returns the pages of a view that are not in the directory, and updates the progress.
@@ -125,22 +200,14 @@ impl Hydration {
                 missing.push(pgno);
             }
         }
-        let (total, absent) = (view.commit(), missing.len() as u32);
-        self.state.lock().progress = HydrationProgress { total, present: total - absent };
+        let mut state = self.state.lock();
+        (state.total, state.present) = (view.commit(), view.commit() - missing.len() as u32);
         missing
     }
 
-    /// Whether the directory may become large enough. If not, hydration would evict what it has fetched.
-    fn fits(&self, view: &View) -> bool {
+    /// Fails if the directory cannot keep a whole view.
+    fn check_directory(&self, view: &View) -> Result<(), Hindrance> {
         let size = u64::from(view.commit()) * u64::from(view.page_size());
-        let room = self.fetcher.cache().disk_room(view.page_size());
-        let fits = size <= room / 8 * 7;
-        if !fits && room > 0 && !std::mem::replace(&mut self.state.lock().has_warned, true) {
-            tracing::warn!(
-                "the database has {size} bytes, so it does not fit into the cache directory, and is not hydrated; set a larger \
-                 disk_cache_size"
-            );
-        }
-        fits
+        self.fetcher.cache().check_keeps(size).map_err(Hindrance::Lasting)
     }
 }

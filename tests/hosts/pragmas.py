@@ -25,6 +25,7 @@ for schema in ("main", "cities"):
     assert one(shop, "SELECT litestream_lag(?)", schema) > 0
     equal(one(shop, f"PRAGMA {schema}.litestream_hydration_progress"), "0")
     equal(one(shop, f"PRAGMA {schema}.litestream_hydration_file"), "")
+    equal(one(shop, f"PRAGMA {schema}.litestream_hydration_error"), "")
     equal(one(shop, f"PRAGMA {schema}.litestream_write_enabled"), "0")
     refuses("read-only", shop.execute, f"PRAGMA {schema}.litestream_lag = 1")
     refuses("16 hexadecimal digits", shop.execute, f"PRAGMA {schema}.litestream_txid = 1")

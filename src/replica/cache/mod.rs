@@ -143,6 +143,13 @@ impl PageCache {
         self.directory.as_ref().map_or_else(|| self.disk.room(page_size), |directory| directory.room())
     }
 
+    /// Checks that the cache directory can keep a whole database of `size` bytes. Fails with the reason.
+    pub(super) fn check_keeps(&self, size: u64) -> Result<(), String> {
+        self.directory
+            .as_ref()
+            .map_or_else(|| Err("there is no cache directory".to_owned()), |found| found.check_keeps(size))
+    }
+
     /// Returns the upper bound of the memory in bytes.
     pub(super) fn capacity(&self) -> u64 {
         self.pages.capacity()
@@ -234,11 +241,9 @@ impl PageCache {
         self.directory.as_ref().is_some_and(|directory| directory.contains(key))
     }
 
-    /// Writes a page to the cache directory, if there is one. `form` is how its file contains it.
-    pub(super) fn keep(&self, key: PageKey, page: &Page, form: StoredForm) {
-        if let Some(directory) = &self.directory {
-            directory.put(key, page, form);
-        }
+    /// Writes a page to the cache directory, if there is one. `form` is how its file contains it. Returns whether it was written.
+    pub(super) fn keep(&self, key: PageKey, page: &Page, form: StoredForm) -> bool {
+        self.directory.as_ref().is_some_and(|directory| directory.put(key, page, form))
     }
 
     /// Moves a page to another file that is proven to have the same version of it.

@@ -28,8 +28,8 @@ impl Fetcher {
             .is_none_or(|file| file.body.is_some() || self.cache.is_kept(PageKey { file: file.number, pgno }))
     }
 
-    /// Fetches pages of a view into the cache directory, with one request at a time, between those of readers. Returns how many were fetched:
-    /// pages that cannot be decoded, or cannot belong to a database, are left to the readers.
+    /// Fetches pages of a view into the cache directory, with one request at a time, between those of readers. Returns how many are
+    /// there now: pages that cannot be decoded, or cannot belong to a database, are left to the readers.
     pub(in crate::replica) async fn hydrate(self: &Arc<Self>, view: &View, pages: &[u32]) -> Result<u32, FetchError> {
         let mut kept = 0;
         self.runtime.get_or_init(Handle::current);
@@ -51,18 +51,18 @@ impl Fetcher {
 
     async fn hydrate_run(self: &Arc<Self>, run: &FetchRun) -> Result<u32, FetchError> {
         let bytes = request::fetch(&*self.store, &self.pace, &run.file, run.start()..run.end()).await?;
-        let mut sums = Vec::with_capacity(run.frames.len());
+        let (mut sums, mut kept) = (Vec::with_capacity(run.frames.len()), 0);
         for frame in &run.frames {
             let range = (frame.offset - run.start()) as usize..(frame.end() - run.start()) as usize;
             let page = self.decode(bytes.get(range).unwrap_or_default(), frame.pgno, run.page_size, 0);
             if let Ok((page, sum)) = page
                 && dbformat::is_plausible(&page, frame.pgno, run.file.header.commit)
             {
-                self.cache.keep(run.key(frame), &page, stored_form(sum, run.page_size, frame.size));
+                kept += u32::from(self.cache.keep(run.key(frame), &page, stored_form(sum, run.page_size, frame.size)));
                 sums.push((frame.pgno, sum));
             }
         }
         self.add_sums(&run.file, &sums)?;
-        Ok(sums.len() as u32)
+        Ok(kept)
     }
 }

@@ -1,52 +1,85 @@
 //! One follower for all processes that share a cache directory.
 //!
 //! The leader polls the store and writes the record of the newest view after each poll. The other processes read the record instead of
-//! polling. If it is not written for some intervals, one of them becomes the leader, and until then each polls for itself.
+//! polling. If it is not written for some intervals, one of them becomes the leader. If the store cannot be reached, that happens again and
+//! again: they take turns, so that a leader which alone cannot reach it does not stop the others.
 
-use crate::replica::cache::persistent::{FieldReader, Leadership};
+use crate::error::{Error, ErrorKind};
+use crate::replica::cache::persistent::{CacheDirectory, FieldReader, Leadership};
 use crate::replica::files::loader::LoadError;
 use crate::replica::follow::resume::{ViewRecord, load};
 use crate::replica::follow::{Follower, PollOutcome};
 use crate::replica::view::View;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 use tokio::time::Instant;
 
-/// A record that is older than this many intervals is that of a leader that does not poll any more, or not often enough for this process.
+/// A record that is older than this many intervals is that of a leader that does not poll any more, not often enough for this process, or
+/// without success. A leader has as much time for its first record.
 const IDLE_AFTER: u32 = 4;
+
+/// Reads the record of the leader.
+fn read(directory: &CacheDirectory) -> Option<ViewRecord> {
+    ViewRecord::parse(FieldReader::open(&directory.head()?)?)
+}
+
+/// Whether a leader began within `patience`, so that it may not have written a record yet.
+fn has_new_leader(directory: &CacheDirectory, patience: Duration) -> bool {
+    directory.leads_for().is_some_and(|time| time <= patience)
+}
 
 impl Follower {
     /// Takes over what the leader has found. Returns false if this process must poll itself: it is the leader, or it cannot rely on the
-    /// leader. `leadership` is kept by the task that polls.
-    pub(super) async fn follow_leader(&self, leadership: &mut Option<Leadership>) -> bool {
-        let Some(directory) = self.files.loader.directory() else { return false };
+    /// leader. Fails if the leaders have not reached the store. `leadership` is kept by the task that polls.
+    pub(super) async fn follow_leader(&self, leadership: &mut Option<Leadership>) -> Result<bool, Error> {
+        let Some(directory) = self.files.loader.directory() else { return Ok(false) };
         if leadership.as_ref().is_some_and(Leadership::is_valid) {
-            return false;
+            return Ok(false);
         }
         *leadership = directory.lead();
-        if leadership.is_some() {
-            return false;
+        // What this process found wrong or has to verify, it must read itself.
+        let is_own = self.outdated.load(Ordering::Relaxed) || self.files.loader.verifies_all();
+        if leadership.is_some() || is_own {
+            return Ok(false);
         }
-        let read = || ViewRecord::parse(FieldReader::open(&directory.head()?)?);
         let patience = self.poll_interval() * IDLE_AFTER;
-        let is_idle = |record: &Option<ViewRecord>| record.as_ref().is_none_or(|record| record.age() > patience);
-        let record = read();
-        if is_idle(&record) {
-            *leadership = directory.take_over(|| is_idle(&read()));
-            return false;
+        match read(directory) {
+            Some(record) if record.age() <= patience => Ok(self.adopt(record).await),
+            Some(record) if has_new_leader(directory, patience) => match record.age() <= patience * 2 {
+                true => Ok(true),
+                false => Err(self.unconfirmed()),
+            },
+            _ => {
+                let is_idle = || read(directory).is_none_or(|record| record.age() > patience);
+                *leadership = directory.take_over(|| is_idle() && !has_new_leader(directory, patience));
+                Ok(false)
+            }
         }
-        match record {
-            Some(record) => self.adopt(record).await,
-            None => false,
+    }
+
+    /// Leaves a poll to the leader. If this process becomes the leader, it then goes on as if it had polled itself.
+    pub(super) fn leave_turn(&self) {
+        if let Ok(mut progress) = self.progress.try_lock() {
+            progress.leave(self.poll_interval());
         }
+    }
+
+    /// Records that several leaders one after the other have not confirmed the newest view.
+    fn unconfirmed(&self) -> Error {
+        let text = "none of the processes that share the cache directory can confirm the newest state";
+        let error = Error::new(ErrorKind::Unreachable, text);
+        // This process may know the reason.
+        if self.health.stall_reason().is_none() {
+            self.health.end_poll(&Err(error.clone()));
+        }
+        error
     }
 
     /// Publishes or confirms the view of a record. Returns false if that is not possible.
     async fn adopt(&self, record: ViewRecord) -> bool {
         // A poll of this process is running, for a reader that needs the newest state.
         let Ok(_running) = self.progress.try_lock() else { return true };
-        // What this process found wrong or has to verify, it must read itself.
-        let is_own = self.outdated.load(Ordering::Relaxed) || self.files.loader.verifies_all();
-        let Some(view) = self.head.view().filter(|view| !is_own && !view.is_spoiled()) else { return false };
+        let Some(view) = self.head.view().filter(|view| !view.is_spoiled()) else { return false };
         let Some(end) = record.end().filter(|_| self.has_history_of(&record, &view)) else { return false };
         if end > view.txid() {
             match self.extended(&view, &record).await {

@@ -13,10 +13,15 @@ impl Follower {
         let (mut warned, mut leadership) = (false, None);
         loop {
             tokio::time::sleep(jittered(self.poll_interval())).await;
-            if self.follow_leader(&mut leadership).await {
-                continue;
-            }
-            match self.take_turn().await {
+            let followed = self.follow_leader(&mut leadership).await;
+            let turn = match followed {
+                Ok(false) => self.take_turn().await,
+                _ => {
+                    self.leave_turn();
+                    followed.map(drop)
+                }
+            };
+            match turn {
                 Ok(()) if self.health.is_failing() => {}
                 Ok(()) if std::mem::take(&mut warned) => {
                     tracing::warn!("{} can be followed again", self.files.store);

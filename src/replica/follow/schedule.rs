@@ -92,8 +92,20 @@ impl PollProgress {
         self.since_level_0 += 1;
         self.since_check += 1;
         self.polls = self.polls.wrapping_add(1);
-        let last = self.last.replace(Instant::now());
-        last.is_some_and(|last| last.elapsed() > (interval * SLEPT).max(SLEPT_AT_LEAST))
+        let has_slept = self.has_slept(interval);
+        self.last = Some(Instant::now());
+        has_slept
+    }
+
+    /// Records that the process is running, and leaves a poll to another one.
+    pub(super) fn leave(&mut self, interval: Duration) {
+        if !self.has_slept(interval) {
+            self.last = Some(Instant::now());
+        }
+    }
+
+    fn has_slept(&self, interval: Duration) -> bool {
+        self.last.is_some_and(|last| last.elapsed() > (interval * SLEPT).max(SLEPT_AT_LEAST))
     }
 
     /// Ends a poll.

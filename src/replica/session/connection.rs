@@ -206,10 +206,21 @@ impl Connection {
         self.handle(&|| false).ok()?.replica().lag()
     }
 
-    /// Returns the progress of hydration and the directory that it fills. None if the settings do not ask for it.
-    pub fn hydration(&self) -> Option<(HydrationProgress, &Path)> {
-        let directory = self.settings.cache_dir.as_deref().filter(|_| self.settings.hydrates)?;
-        Some((self.handle(&|| false).ok()?.replica().hydration.progress(), directory))
+    /// Returns the directory that hydration fills. None if the settings do not ask for hydration.
+    pub fn hydration_directory(&self) -> Option<&Path> {
+        self.settings.cache_dir.as_deref().filter(|_| self.settings.hydrates && self.settings.disk_cache_size > 0)
+    }
+
+    /// Returns the progress of hydration. None if the settings do not ask for it.
+    pub fn hydration_progress(&self) -> Option<HydrationProgress> {
+        self.hydration_directory()?;
+        Some(self.handle(&|| false).ok()?.replica().hydration.progress())
+    }
+
+    /// Returns why hydration does not go on. None if it does, or if the settings do not ask for it.
+    pub fn hydration_obstacle(&self) -> Option<String> {
+        self.hydration_directory()?;
+        self.handle(&|| false).ok()?.replica().hydration.obstacle()
     }
 
     /// Waits for a page that is not in the cache.

@@ -23,6 +23,8 @@ pub enum ControlOp {
     HydrationProgress,
     /// Returns the directory that hydration fills.
     HydrationFile,
+    /// Returns why hydration does not go on; empty if it does.
+    HydrationError,
     /// Returns 1 if transactions may write, otherwise 0.
     WriteEnabled,
     /// Allows or forbids transactions to write.

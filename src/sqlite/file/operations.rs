@@ -20,12 +20,16 @@ impl DbFile {
             ControlOp::Txid => Ok(ControlValue::Text(self.settled_view(schema)?.txid().to_string())),
             ControlOp::Time => Ok(ControlValue::Text(time::format(self.settled_view(schema)?.time_ms()))),
             ControlOp::HydrationProgress => {
-                let progress = self.connection.hydration().map(|(progress, _)| progress.percent());
-                Ok(ControlValue::Text(progress.map_or_else(|| "0".to_owned(), |percent| format!("{percent:.1}"))))
+                let progress =
+                    self.connection.hydration_progress().map(|progress| format!("{:.1}", progress.percent()));
+                Ok(ControlValue::Text(progress.unwrap_or_else(|| "0".to_owned())))
             }
             ControlOp::HydrationFile => {
-                let directory = self.connection.hydration().map(|(_, directory)| directory.display().to_string());
+                let directory = self.connection.hydration_directory().map(|directory| directory.display().to_string());
                 Ok(ControlValue::Text(directory.unwrap_or_default()))
+            }
+            ControlOp::HydrationError => {
+                Ok(ControlValue::Text(self.connection.hydration_obstacle().unwrap_or_default()))
             }
             ControlOp::WriteEnabled => Ok(ControlValue::Text(u8::from(self.may_write()).to_string())),
             ControlOp::EnableWrites(enabled) => {

@@ -38,6 +38,7 @@ fn parse_read(name: &str) -> Option<Pragma> {
         "litestream_status" => Pragma::Run(ControlOp::Status),
         "litestream_hydration_progress" => Pragma::Run(ControlOp::HydrationProgress),
         "litestream_hydration_file" => Pragma::Run(ControlOp::HydrationFile),
+        "litestream_hydration_error" => Pragma::Run(ControlOp::HydrationError),
         "litestream_write_enabled" => Pragma::Run(ControlOp::WriteEnabled),
         _ => return None,
     })
@@ -73,6 +74,7 @@ mod tests {
             ("LITESTREAM_TIME", Pragma::Run(ControlOp::Time)),
             ("litestream_hydration_progress", Pragma::Run(ControlOp::HydrationProgress)),
             ("litestream_hydration_file", Pragma::Run(ControlOp::HydrationFile)),
+            ("litestream_hydration_error", Pragma::Run(ControlOp::HydrationError)),
             ("litestream_write_enabled", Pragma::Run(ControlOp::WriteEnabled)),
         ] {
             assert_eq!(parse(name, None), Ok(pragma));
@@ -92,7 +94,9 @@ mod tests {
             let error = parse("litestream_txid", Some(bad)).expect_err(bad);
             assert!(error.contains("16 hexadecimal digits") && error.contains("'LATEST'"), "{error}");
         }
-        for name in ["lag", "status", "hydration_progress", "hydration_file"].map(|end| format!("litestream_{end}")) {
+        for name in ["lag", "status", "hydration_progress", "hydration_file", "hydration_error"]
+            .map(|end| format!("litestream_{end}"))
+        {
             assert_eq!(parse(&name.to_uppercase(), Some("")), Err(format!("{name} is read-only")));
         }
     }

@@ -24,6 +24,11 @@ const STEP: u64 = 64;
 /// Eviction goes on to this many eighths of the bound.
 const TARGET_EIGHTHS: u64 = 7;
 
+/// Returns how many bytes are left after eviction from a directory with this bound.
+pub(super) fn target(bound: u64) -> u64 {
+    bound / 8 * TARGET_EIGHTHS
+}
+
 /// How long something is kept that no process needs any more, in seconds: what an interrupted writer left, and files of
 /// level 0, which are soon deleted from the replica too.
 const LEFTOVER: i64 = 600;
@@ -111,7 +116,7 @@ impl Contents {
     /// Removes leftovers, and more until the size is within the bound. Returns the size.
     fn shrink(mut self, bound: u64) -> u64 {
         self.files.sort_by_key(|file| (file.is_current, file.entry.modified));
-        let (target, now) = (bound / 8 * TARGET_EIGHTHS, time::now_ms() / 1000);
+        let (target, now) = (target(bound), time::now_ms() / 1000);
         let is_over = self.size > bound;
         for at in 0..self.files.len() {
             let CachedFile { entry, is_current, .. } = &self.files[at];

@@ -1,12 +1,14 @@
 //! Which process polls a replica for all processes that share the cache directory.
 //!
 //! The leader holds the lock of a file. The system releases it when the process ends. A leader that is suspended or hangs keeps its lock, so
-//! another process replaces the file: the lock of a file that is no longer there means nothing.
+//! another process replaces the file: the lock of a file that is no longer there means nothing. The file was last written when its leader
+//! began.
 
 use super::CacheDirectory;
 use super::folder::{Folder, is_removed};
 use std::fs::File;
 use std::io;
+use std::time::{Duration, SystemTime};
 
 /// The file whose lock the leader holds.
 const LEADER: &str = "leader";
@@ -25,8 +27,11 @@ impl Leadership {
     }
 
     fn acquire(folder: &Folder) -> io::Result<Option<Leadership>> {
-        let leadership = folder.try_lock(LEADER)?.map(Leadership);
-        Ok(leadership.filter(Leadership::is_valid))
+        let Some(leadership) = folder.try_lock(LEADER)?.map(Leadership).filter(Leadership::is_valid) else {
+            return Ok(None);
+        };
+        leadership.0.set_modified(SystemTime::now())?;
+        Ok(Some(leadership))
     }
 }
 
@@ -34,6 +39,11 @@ impl CacheDirectory {
     /// Returns the leadership if no other process has it.
     pub(in crate::replica) fn lead(&self) -> Option<Leadership> {
         Leadership::acquire(&self.folder).ok().flatten()
+    }
+
+    /// Returns the time since the leader began to lead. None if that is unknown: there was none, or the clock was set back.
+    pub(in crate::replica) fn leads_for(&self) -> Option<Duration> {
+        self.folder.open_file(LEADER).ok()??.metadata().ok()?.modified().ok()?.elapsed().ok()
     }
 
     /// Takes the leadership from a process that does not poll any more. `is_idle` is checked again, because another process may have done

@@ -51,6 +51,12 @@ const HEAD: &str = "head";
 /// The maximum length of that record in bytes.
 const MAX_HEAD: u64 = 16 << 20;
 
+/// Why something could not be written.
+struct WriteFailure {
+    at: Instant,
+    cause: String,
+}
+
 /// The part of a cache directory that belongs to one replica.
 pub(in crate::replica) struct CacheDirectory {
     root: Arc<Folder>,
@@ -66,7 +72,7 @@ pub(in crate::replica) struct CacheDirectory {
     written: AtomicU64,
     is_evicting: AtomicBool,
     is_paused: AtomicBool,
-    paused_at: Mutex<Option<Instant>>,
+    last_failure: Mutex<Option<WriteFailure>>,
 }
 
 impl CacheDirectory {
@@ -89,7 +95,7 @@ impl CacheDirectory {
             written: AtomicU64::new(0),
             is_evicting: AtomicBool::new(false),
             is_paused: AtomicBool::new(false),
-            paused_at: Mutex::default(),
+            last_failure: Mutex::default(),
         };
         directory.measured.store(eviction::size(&directory.root), Ordering::Relaxed);
         Ok(directory)
@@ -103,6 +109,30 @@ impl CacheDirectory {
     /// Returns the upper bound of the size, or 0 while nothing can be written.
     pub(super) fn room(&self) -> u64 {
         if self.may_write() { self.bound.load(Ordering::Relaxed) } else { 0 }
+    }
+
+    /// Checks that a whole database of `size` bytes can be kept. If it is too large, eviction would remove what was kept of it. Fails with
+    /// the reason and the remedy.
+    pub(super) fn check_keeps(&self, size: u64) -> Result<(), String> {
+        let most = eviction::target(self.bound.load(Ordering::Relaxed));
+        if !self.serves_pages.load(Ordering::Relaxed) {
+            return Err(
+                "with verify=full, every page is read from the store; set verify=off to use the cache directory"
+                    .to_owned(),
+            );
+        }
+        if size > most {
+            return Err(format!(
+                "the database has {size} bytes, and the cache directory keeps at most {most} of one; set a larger disk_cache_size"
+            ));
+        }
+        if self.may_write() {
+            return Ok(());
+        }
+        let cause = self.last_failure.lock().as_ref().map_or_else(String::new, |failure| failure.cause.clone());
+        Err(format!(
+            "the cache directory cannot be written: {cause}; free some space, or name another directory in cache_dir"
+        ))
     }
 
     /// Returns how many bytes the whole directory has, approximately.
@@ -158,10 +188,13 @@ impl CacheDirectory {
             && self.slots_of(key.file).is_some_and(|slots| slots.contains(key.pgno))
     }
 
-    /// Writes a page. A page that is there may be damaged, so it is replaced.
-    pub(super) fn put(self: &Arc<Self>, key: PageKey, page: &[u8], form: StoredForm) {
-        let Some(slots) = self.slots_of(key.file).filter(|_| self.may_write()) else { return };
-        self.after(slots.write(key.pgno, page, form), page.len());
+    /// Writes a page. A page that is there may be damaged, so it is replaced. Returns whether it was written.
+    pub(super) fn put(self: &Arc<Self>, key: PageKey, page: &[u8], form: StoredForm) -> bool {
+        let Some(slots) = self.slots_of(key.file).filter(|_| self.may_write()) else { return false };
+        let written = slots.write(key.pgno, page, form);
+        let is_written = written.is_ok();
+        self.after(written, page.len());
+        is_written
     }
 
     /// Removes all pages of a file.
@@ -190,7 +223,7 @@ impl CacheDirectory {
         if !self.is_paused.load(Ordering::Relaxed) {
             return true;
         }
-        let is_over = self.paused_at.lock().is_none_or(|at| at.elapsed() >= PAUSE);
+        let is_over = self.last_failure.lock().as_ref().is_none_or(|failure| failure.at.elapsed() >= PAUSE);
         if is_over {
             self.is_paused.store(false, Ordering::Relaxed);
         }
@@ -206,7 +239,8 @@ impl CacheDirectory {
                 self.evict_if_due();
             }
             Err(error) => {
-                let is_first = self.paused_at.lock().replace(Instant::now()).is_none();
+                let failure = WriteFailure { at: Instant::now(), cause: error.to_string() };
+                let is_first = self.last_failure.lock().replace(failure).is_none();
                 self.is_paused.store(true, Ordering::Relaxed);
                 if is_first {
                     tracing::warn!(

@@ -129,7 +129,7 @@ fn a_damaged_or_cut_file_never_gives_a_wrong_page() {
     let cache = Directory::new();
     let directory = cache.open();
     let _slots = directory.slots(1, &identity(5), Box::new(all));
-    (1..=3).for_each(|pgno| directory.put(PageKey { file: 1, pgno }, &bytes(pgno), StoredForm::Block(70)));
+    put_all(&directory, 1, 3);
     let file = cache.slot_file();
     let length = file.metadata().expect("metadata").len();
     let mut state = 7;
@@ -277,13 +277,19 @@ fn links_and_pipes_in_the_directory_are_replaced_and_never_followed() {
     assert_eq!(std::fs::read(&victim).expect("a file"), b"untouched");
 }
 
+/// Writes the first pages of a file.
+fn put_all(directory: &Arc<CacheDirectory>, file: u32, pages: u32) {
+    for pgno in 1..=pages {
+        assert!(directory.put(PageKey { file, pgno }, &bytes(pgno), StoredForm::Block(70)), "page {pgno}");
+    }
+}
+
 /// Writes pages of files at level 9 that end at these transactions, 256 pages each.
 fn fill(directory: &Arc<CacheDirectory>, ends: &[u64]) {
     for end in ends {
         let identity = FileIdentity { name: name(*end), ..identity(5) };
         let _slots = directory.slots(*end as u32, &identity, Box::new(all));
-        (1..=256)
-            .for_each(|pgno| directory.put(PageKey { file: *end as u32, pgno }, &bytes(pgno), StoredForm::Block(70)));
+        put_all(directory, *end as u32, 256);
     }
 }
 
@@ -320,7 +326,7 @@ fn the_oldest_pages_are_punched_out() {
     let directory = cache.open();
     let identity = FileIdentity { name: name(2), ..identity(5) };
     let _slots = directory.slots(2, &identity, Box::new(all));
-    (1..=512).for_each(|pgno| directory.put(PageKey { file: 2, pgno }, &bytes(pgno), StoredForm::Block(70)));
+    put_all(&directory, 2, 512);
     let mut head = SealedFields::default();
     head.text(&stem(Level::SNAPSHOT, name(2)));
     directory.set_head(&head);
@@ -363,13 +369,17 @@ fn after_a_failed_write_nothing_is_written_for_a_minute_and_reads_go_on() {
     let directory = cache.open();
     let _slots = directory.slots(1, &identity(5), Box::new(all));
     let put = |pgno| directory.put(PageKey { file: 1, pgno }, &bytes(pgno), StoredForm::Block(70));
-    put(1);
+    assert!(put(1) && directory.check_keeps(1).is_ok());
     directory.after(Err(io::ErrorKind::StorageFull.into()), 0);
-    put(2);
+    assert!(!put(2));
+    let reason = directory.check_keeps(1).expect_err("the disk is full");
+    assert!(reason.contains("no storage space") && reason.contains("free some space"), "{reason}");
     directory.keep_part(&listed(7, "a"), &(0..1), &chunk("a"));
     assert_eq!((page(&directory, 1, 1), page(&directory, 1, 2), directory.room()), (Some(bytes(1)), None, 0));
     assert!(cache.files(".r-").is_empty());
-    *directory.paused_at.lock() = Instant::now().checked_sub(PAUSE);
-    put(2);
+    if let Some(failure) = &mut *directory.last_failure.lock() {
+        failure.at = Instant::now().checked_sub(PAUSE).expect("the clock is older");
+    }
+    assert!(put(2) && directory.check_keeps(1).is_ok());
     assert_eq!((page(&directory, 1, 2), directory.room()), (Some(bytes(2)), LARGE));
 }

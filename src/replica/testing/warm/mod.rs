@@ -1,5 +1,8 @@
 //! What a process finds in the cache directory that another one has filled.
 
+mod hydration;
+mod leader;
+
 use crate::config::Target;
 use crate::error::ErrorKind;
 use crate::ltx::{Encoder, FileName, Form, Header, Level, Txid};
@@ -236,117 +239,4 @@ async fn an_empty_replica_is_not_replaced_by_the_cache_directory() {
     replica.store.set_state(FlakyState::Empty);
     let error = replica.open().open(Target::Latest, SECOND, true).await.expect_err("no backup");
     assert_eq!(error.kind(), ErrorKind::Empty);
-}
-
-#[tokio::test(start_paused = true)]
-async fn hydration_goes_on_where_it_was_interrupted_and_then_the_store_is_not_needed() {
-    let replica = SharedReplicaFiles::up_to(8);
-    let first = replica.opened().await;
-    let before = first.files.store.counts().bytes;
-    let task = tokio::spawn(first.hydration.clone().run_forever());
-    while first.hydration.progress().present < 256 {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
-    task.abort();
-    let progress = first.hydration.progress();
-    assert!(progress.present < progress.total && progress.total == PAGES, "{progress:?}");
-    let fetched = first.files.store.counts().bytes - before;
-    drop(first);
-
-    let second = replica.opened().await;
-    let before = second.files.store.counts().bytes;
-    let task = tokio::spawn(second.hydration.clone().run_forever());
-    tokio::time::sleep(10 * SECOND).await;
-    assert_eq!(second.hydration.progress().percent(), 100.0);
-    let rest = second.files.store.counts().bytes - before;
-    assert!(rest < fetched / 2, "{fetched} bytes, then {rest}");
-    // A newer state is hydrated too.
-    replica.write(Level::new(1).expect("a level"), 9, 12);
-    second.follower.set_outdated();
-    second.poll(Duration::ZERO).await.expect("a view");
-    tokio::time::sleep(10 * SECOND).await;
-    assert_eq!(second.hydration.progress().percent(), 100.0);
-    task.abort();
-    replica.store.set_state(FlakyState::Down);
-    let third = replica.open();
-    third.open(Target::Latest, SECOND, true).await.expect("a view");
-    replica.store.take_requests();
-    let requests = replica.read(&third, 12).await;
-    assert!(reads(&requests).is_empty(), "{requests:?}");
-}
-
-/// Polls as the processes of a machine do, one task each.
-fn follow(replicas: &[Arc<Replica>]) -> Vec<tokio::task::AbortHandle> {
-    let tasks = replicas.iter().map(|replica| tokio::spawn(replica.follower.clone().poll_forever()));
-    tasks.map(|task| task.abort_handle()).collect()
-}
-
-fn txids(replicas: &[Arc<Replica>]) -> Vec<u64> {
-    replicas.iter().map(|replica| replica.head().expect("a view").txid().0).collect()
-}
-
-#[tokio::test(start_paused = true)]
-async fn one_of_many_processes_polls_and_all_follow() {
-    let replica = SharedReplicaFiles::up_to(6);
-    let mut replicas = Vec::new();
-    for _ in 0..10 {
-        replicas.push(replica.opened().await);
-    }
-    follow(&replicas);
-    tokio::time::sleep(10 * SECOND).await;
-    replica.store.take_requests();
-    tokio::time::sleep(60 * SECOND).await;
-    let requests = replica.store.take_requests().len();
-    assert!((50..80).contains(&requests), "{requests} requests in a minute");
-    assert!(replicas.iter().all(|replica| replica.lag() < Some(5 * SECOND)));
-    for end in 7..=9 {
-        replica.write(Level::ZERO, end, end);
-        tokio::time::sleep(4 * SECOND).await;
-        assert_eq!(txids(&replicas), [end; 10]);
-        replica.store.take_requests();
-        for one in &replicas {
-            replica.read(one, end).await;
-        }
-    }
-}
-
-#[tokio::test]
-async fn another_process_takes_over_if_the_leader_ends_or_hangs() {
-    let replica = SharedReplicaFiles::up_to(6);
-    let mut replicas = Vec::new();
-    for _ in 0..3 {
-        let opened = replica.opened().await;
-        opened.follower.set_poll_interval(Duration::from_millis(50));
-        replicas.push(opened);
-    }
-    let tasks = follow(&replicas);
-    let all_reach = async |end: u64, replicas: &[Arc<Replica>]| {
-        let reached = async {
-            let mut before = txids(replicas);
-            while txids(replicas).iter().any(|txid| *txid < end) {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-                let now = txids(replicas);
-                assert!(before.iter().zip(&now).all(|(before, now)| before <= now), "{before:?}, then {now:?}");
-                before = now;
-            }
-        };
-        tokio::time::timeout(60 * SECOND, reached).await.unwrap_or_else(|_| panic!("{:?}", txids(replicas)));
-    };
-    replica.write(Level::ZERO, 7, 7);
-    all_reach(7, &replicas).await;
-    // The leader ends: the system releases its lock.
-    tasks[0].abort();
-    replica.write(Level::ZERO, 8, 8);
-    all_reach(8, &replicas[1..]).await;
-    // A process that hangs has the lock and does not poll.
-    let hanging = CacheDirectory::open(&replica.cache.path().join("cache"), "warm", 1 << 30).expect("a directory");
-    let held = hanging.take_over(|| true).expect("the leadership");
-    replica.write(Level::ZERO, 9, 9);
-    all_reach(9, &replicas[1..]).await;
-    let replaced = async {
-        while held.is_valid() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(60 * SECOND, replaced).await.expect("another process takes over");
 }

@@ -1,0 +1,115 @@
+//! Hydration of the cache directory.
+
+use super::*;
+use crate::replica::HydrationProgress;
+use tokio::task::JoinHandle;
+
+/// Hydrates as a process does. Returns the task.
+fn hydrate(replica: &Arc<Replica>) -> JoinHandle<()> {
+    tokio::spawn(replica.hydration.clone().run_forever())
+}
+
+#[tokio::test(start_paused = true)]
+async fn hydration_goes_on_where_it_was_interrupted_and_then_the_store_is_not_needed() {
+    let replica = SharedReplicaFiles::up_to(8);
+    let first = replica.opened().await;
+    let before = first.files.store.counts().bytes;
+    let task = hydrate(&first);
+    while first.hydration.progress().present < 256 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    task.abort();
+    let progress = first.hydration.progress();
+    assert!(progress.present < progress.total && progress.total == PAGES, "{progress:?}");
+    let fetched = first.files.store.counts().bytes - before;
+    drop(first);
+
+    let second = replica.opened().await;
+    let before = second.files.store.counts().bytes;
+    let task = hydrate(&second);
+    tokio::time::sleep(10 * SECOND).await;
+    assert_eq!(second.hydration.progress().percent(), 100.0);
+    let rest = second.files.store.counts().bytes - before;
+    assert!(rest < fetched / 2, "{fetched} bytes, then {rest}");
+    // A newer state is hydrated too.
+    replica.write(Level::new(1).expect("a level"), 9, 12);
+    second.follower.set_outdated();
+    second.poll(Duration::ZERO).await.expect("a view");
+    tokio::time::sleep(10 * SECOND).await;
+    assert_eq!(second.hydration.progress().percent(), 100.0);
+    task.abort();
+    replica.store.set_state(FlakyState::Down);
+    let third = replica.open();
+    third.open(Target::Latest, SECOND, true).await.expect("a view");
+    replica.store.take_requests();
+    let requests = replica.read(&third, 12).await;
+    assert!(reads(&requests).is_empty(), "{requests:?}");
+}
+
+/// Hydrates for a time, and returns the progress and the reason why it does not go on.
+async fn after(time: Duration, replica: &Arc<Replica>) -> (HydrationProgress, String) {
+    let task = hydrate(replica);
+    tokio::time::sleep(time).await;
+    task.abort();
+    (replica.hydration.progress(), replica.hydration.obstacle().unwrap_or_default())
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_prevents_hydration_is_reported_and_nothing_is_fetched_for_it() {
+    let replica = SharedReplicaFiles::up_to(8);
+    let small = replica.opened().await;
+    let limits = small.head.limits();
+    small.head.set_limits(CacheLimits { disk: 512 * u64::from(PAGES), ..limits });
+    let verifying = replica.opened().await;
+    verifying.files.loader.verify(true);
+    for (hindered, reason) in [(small, "set a larger disk_cache_size"), (verifying, "set verify=off")] {
+        replica.store.take_requests();
+        let (progress, obstacle) = after(600 * SECOND, &hindered).await;
+        assert!(obstacle.contains(reason), "{obstacle}");
+        assert_eq!((progress.present < PAGES, progress.percent() < 100.0), (true, true), "{progress:?}");
+        assert_eq!(replica.store.take_requests(), [""; 0], "{reason}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn hydration_goes_on_when_the_store_can_be_reached_again() {
+    let replica = SharedReplicaFiles::up_to(8);
+    let one = replica.opened().await;
+    replica.store.set_state(FlakyState::Down);
+    let (progress, obstacle) = after(2 * SECOND, &one).await;
+    assert_eq!((progress.is_complete, obstacle.as_str()), (false, ""), "the first failures are not reported");
+    let (progress, obstacle) = after(60 * SECOND, &one).await;
+    assert!(!progress.is_complete && !obstacle.is_empty(), "{progress:?} {obstacle}");
+    replica.store.set_state(FlakyState::Healthy);
+    let (progress, obstacle) = after(10 * SECOND, &one).await;
+    assert_eq!((progress.is_complete, progress.percent(), obstacle.as_str()), (true, 100.0, ""));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_state_is_complete_only_while_it_is_the_newest() {
+    let replica = SharedReplicaFiles::up_to(8);
+    let one = replica.opened().await;
+    assert!(after(10 * SECOND, &one).await.0.is_complete);
+    replica.write(Level::ZERO, 9, 9);
+    one.poll(Duration::ZERO).await.expect("a view");
+    assert!(one.hydration.progress().percent() < 100.0);
+    assert!(after(10 * SECOND, &one).await.0.is_complete);
+}
+
+/// A pause for each newer state would limit a primary that commits every second to one batch of pages a second.
+#[tokio::test(start_paused = true)]
+async fn newer_states_do_not_delay_hydration() {
+    let replica = SharedReplicaFiles::up_to(8);
+    let one = replica.opened().await;
+    let task = hydrate(&one);
+    let started = tokio::time::Instant::now();
+    for end in 9.. {
+        if one.hydration.progress().present >= PAGES - 5 {
+            break;
+        }
+        replica.write(Level::ZERO, end, end);
+        one.poll(Duration::ZERO).await.expect("a view");
+    }
+    assert!(started.elapsed() < SECOND, "{:?}", started.elapsed());
+    task.abort();
+}
