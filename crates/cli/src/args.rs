@@ -38,6 +38,8 @@ pub enum Command {
     Verify(Verify),
     /// Write a state to a database file
     Export(Export),
+    /// Fetch the newest state into a cache directory, so that programs can read it from there
+    Hydrate(Hydrate),
     /// Run SQL interactively
     Shell(ShellArgs),
     /// Print the manual page, or write the pages of all commands to a directory
@@ -146,6 +148,15 @@ pub struct Export {
     /// Replace FILE if it exists
     #[arg(long)]
     pub force: bool,
+}
+
+#[derive(Args)]
+pub struct Hydrate {
+    #[command(flatten)]
+    pub replica: Replica,
+    /// The cache directory [default: the setting cache_dir or LITESTREAM_CACHE_DIR]
+    #[arg(long, value_name = "DIR")]
+    pub cache: Option<PathBuf>,
 }
 
 #[derive(Args)]

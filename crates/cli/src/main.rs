@@ -35,6 +35,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Changes(args) => commands::changes::run(&args),
         Command::Verify(args) => commands::verify::run(&args),
         Command::Export(args) => commands::export::run(&args),
+        Command::Hydrate(args) => commands::hydrate::run(&args),
         Command::Shell(args) => commands::shell::run(&args),
         Command::Man(args) => commands::man::run(&args),
         Command::Completions(args) => commands::completions::run(&args),

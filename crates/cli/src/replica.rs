@@ -26,6 +26,14 @@ pub fn open_and_stay(replica: &Replica, moment: &Moment) -> Result<Connection, F
     Ok(connection)
 }
 
+/// Opens the newest state, which is fetched into the cache directory in the background.
+pub fn open_and_hydrate(replica: &Replica, cache: Option<&str>) -> Result<Connection, Failure> {
+    // Of two parameters with one name, SQLite uses the first.
+    let hydrated = ReplicaUri::new(&replica.url).parameter("hydration_enabled", "on");
+    let cached = cache.into_iter().fold(hydrated, |uri, cache| uri.parameter("cache_dir", cache));
+    connect(with_settings(cached, replica))
+}
+
 fn uri(replica: &Replica) -> ReplicaUri {
     with_settings(ReplicaUri::new(&replica.url), replica)
 }

@@ -4,6 +4,7 @@ pub mod changes;
 pub mod completions;
 pub mod export;
 pub mod history;
+pub mod hydrate;
 pub mod man;
 pub mod shell;
 pub mod sql;

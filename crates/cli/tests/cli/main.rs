@@ -8,6 +8,7 @@ mod support;
 mod export;
 mod failures;
 mod guide;
+mod hydrate;
 mod pages;
 mod printing;
 mod progress;

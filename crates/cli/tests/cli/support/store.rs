@@ -24,6 +24,9 @@ struct Gate {
 struct State {
     left: usize,
     is_stalled: bool,
+    /// Bytes of files that have passed.
+    passed: usize,
+    is_closed: bool,
 }
 
 /// The size of a part of a response.
@@ -34,8 +37,10 @@ impl Store {
     pub fn start(replica: &Path, bytes: usize) -> Store {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let port = listener.local_addr().expect("an address").port();
-        let gate =
-            Arc::new(Gate { state: Mutex::new(State { left: bytes, is_stalled: false }), opened: Condvar::new() });
+        let gate = Arc::new(Gate {
+            state: Mutex::new(State { left: bytes, is_stalled: false, passed: 0, is_closed: false }),
+            opened: Condvar::new(),
+        });
         let (root, shared) = (replica.join("ltx"), Arc::clone(&gate));
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
@@ -61,6 +66,16 @@ impl Store {
         wait_until("the store stalls", || self.gate.state.lock().expect("no panic").is_stalled);
     }
 
+    /// Returns how many bytes of files have passed since the last call.
+    pub fn take_passed(&self) -> usize {
+        std::mem::take(&mut self.gate.state.lock().expect("no panic").passed)
+    }
+
+    /// Responds to no further request.
+    pub fn close(&self) {
+        self.gate.state.lock().expect("no panic").is_closed = true;
+    }
+
     /// Lets everything pass.
     pub fn open(&self) {
         self.gate.state.lock().expect("no panic").left = usize::MAX;
@@ -77,6 +92,7 @@ impl Gate {
             state = self.opened.wait(state).expect("no panic");
         }
         state.left -= bytes;
+        state.passed += bytes;
     }
 }
 
@@ -93,7 +109,7 @@ fn serve(mut stream: TcpStream, root: &Path, gate: &Gate) -> io::Result<()> {
             }
             line.clear();
         }
-        if target.is_empty() {
+        if target.is_empty() || gate.state.lock().expect("no panic").is_closed {
             return Ok(());
         }
         let (head, body) = respond(&target, &range, root);
