@@ -17,6 +17,8 @@ mod stories {
     #[cfg(unix)]
     mod cache;
     #[cfg(unix)]
+    mod cache_limits;
+    #[cfg(unix)]
     mod changes;
     #[cfg(unix)]
     mod clients;
@@ -58,6 +60,8 @@ mod stories {
     mod measures;
     #[cfg(all(unix, feature = "nats"))]
     mod nats;
+    #[cfg(target_os = "linux")]
+    mod one_follower;
     #[cfg(unix)]
     mod page_sizes;
     #[cfg(unix)]

@@ -1,5 +1,6 @@
 //! A cache directory that several processes share.
 
+use crate::support::archive::{ARCHIVE, ArchiveBank};
 use crate::support::bank;
 use crate::support::extension::connect;
 use crate::support::hosts::Host;
@@ -8,76 +9,11 @@ use crate::support::pages::{assert_same_bytes, assert_whole};
 use crate::support::programs::wait_until;
 use crate::support::s3::{Request, S3Server};
 use crate::support::session::Session;
-use crate::support::workload;
 use litestream_vfs::ltx::{Level, Txid};
-use rusqlite::Connection;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
-use tempfile::TempDir;
-
-/// Reads every row of a table that does not change.
-const ARCHIVE: &str = "SELECT count(*), sum(length(content)), max(hex(content)) FROM archive";
-
-/// A primary with a bank and an archive of several megabytes.
-struct ArchiveBank {
-    dir: TempDir,
-    conn: Connection,
-    primary: Primary,
-    destination: Destination,
-}
-
-impl ArchiveBank {
-    fn start(destination: impl FnOnce(&Path) -> Destination, schedule: Schedule) -> ArchiveBank {
-        let dir = tempfile::tempdir().expect("a directory");
-        let destination = destination(dir.path());
-        let database = dir.path().join("app.db");
-        let conn = bank::create(&database);
-        workload::run(
-            &conn,
-            "CREATE TABLE archive (id INTEGER PRIMARY KEY, content BLOB);
-             WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000)
-             INSERT INTO archive SELECT i, randomblob(1500) FROM n",
-        );
-        let primary = Primary::start(&database, &destination, schedule);
-        primary.sync();
-        ArchiveBank { dir, conn, primary, destination }
-    }
-
-    fn cache(&self) -> PathBuf {
-        self.dir.path().join("cache")
-    }
-
-    /// Opens the replica in a new process, which does not poll.
-    fn open(&self, parameters: &[(&str, &str)]) -> (Session, usize) {
-        self.open_polling("1h", parameters)
-    }
-
-    /// Opens the replica in a new process, which polls at this interval.
-    fn open_polling(&self, interval: &str, parameters: &[(&str, &str)]) -> (Session, usize) {
-        let mut session = Host::session(&self.destination);
-        let cache = self.cache();
-        let own = [("cache_dir", cache.to_str().expect("the paths of tests are text")), ("poll_interval", interval)];
-        let connection = session.open(&self.destination.url, &[&own[..], parameters].concat());
-        (session, connection)
-    }
-
-    /// Returns what the primary's archive contains, as a session does.
-    fn archive(&self) -> String {
-        let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
-        let (count, length, content): (i64, i64, String) = self.conn.query_row(ARCHIVE, [], row).expect("a row");
-        format!("{count}|{length}|{content}")
-    }
-
-    /// Reads the archive in a new process. Returns how many bytes it has fetched.
-    fn fetched_bytes(&self) -> u64 {
-        let (mut session, connection) = self.open(&[]);
-        assert_eq!(session.query(connection, ARCHIVE), self.archive());
-        let bytes = session.query(connection, "SELECT bytes FROM litestream_status");
-        bytes.parse().expect("a number")
-    }
-}
+use std::time::Duration;
 
 fn in_directory(dir: &Path) -> Destination {
     Destination::directory(&dir.join("replica"))
@@ -182,46 +118,6 @@ fn hydration_survives_a_kill_and_then_the_store_is_not_needed() {
     assert_eq!(third.query(connection, ARCHIVE), bank.archive());
     assert_eq!(third.query(connection, "PRAGMA integrity_check"), "ok");
     wait_until("the progress is known", || progress(&mut third, connection) == 100.0);
-}
-
-#[test]
-fn one_process_polls_for_all_and_another_takes_over_while_it_is_suspended() {
-    const INTERVAL: Duration = Duration::from_millis(200);
-    let server = S3Server::start();
-    let bank = ArchiveBank::start(|_| Destination::s3(&server, "app"), Schedule::QUIET);
-    let mut sessions: Vec<(Session, usize)> = (0..5).map(|_| bank.open_polling("200ms", &[])).collect();
-    let mut seen = vec![String::new(); sessions.len()];
-    let mut all_reach = |sessions: &mut [(Session, usize)], offset: usize, txid: Txid| {
-        wait_until("all processes have the newest state", || {
-            for ((session, connection), seen) in sessions.iter_mut().zip(&mut seen[offset..]) {
-                let now = session.query(*connection, "SELECT head_txid FROM litestream_status");
-                assert!(now >= *seen, "from {seen} back to {now}");
-                *seen = now;
-            }
-            seen[offset..].iter().all(|seen| *seen >= txid.to_string())
-        });
-    };
-    let commit = || {
-        bank::transfer(&bank.conn);
-        bank.primary.sync()
-    };
-    all_reach(&mut sessions, 0, commit());
-    // Five processes that poll for themselves would send five times as many requests.
-    wait_until("only one process polls", || {
-        server.take_requests();
-        let started = Instant::now();
-        thread::sleep(INTERVAL * 10);
-        let polls = started.elapsed().as_secs_f64() / INTERVAL.as_secs_f64();
-        (server.take_requests().len() as f64) < polls * 2.0
-    });
-    all_reach(&mut sessions, 0, commit());
-    // Each of them leads at some time, because the one that does is suspended.
-    for _ in 0..sessions.len() {
-        sessions[0].0.freeze();
-        all_reach(&mut sessions[1..], 1, commit());
-        sessions[0].0.thaw();
-        all_reach(&mut sessions, 0, commit());
-    }
 }
 
 #[test]

@@ -46,10 +46,12 @@ impl Host {
     }
 
     fn script(interpreter: &str, script: &str) -> Host {
+        Host::script_with(interpreter, script, extension::library())
+    }
+
+    fn script_with(interpreter: &str, script: &str, library: &Path) -> Host {
         let mut host = Host::bare(interpreter);
-        host.command
-            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/hosts").join(script))
-            .arg(extension::library());
+        host.command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/hosts").join(script)).arg(library);
         host
     }
 
@@ -99,7 +101,13 @@ impl Host {
 
     /// Starts a session with the credentials for a replica.
     pub fn session(destination: &Destination) -> Session {
-        let Host { command, dir, .. } = Host::python("session.py").credentials(destination);
+        Host::session_with(extension::library(), destination)
+    }
+
+    /// As [`Host::session`], with another build of the extension.
+    pub fn session_with(library: &Path, destination: &Destination) -> Session {
+        let host = Host::script_with("python3", "session.py", library);
+        let Host { command, dir, .. } = host.credentials(destination);
         Session::start(command, dir)
     }
 

@@ -2,6 +2,8 @@
 
 // Litestream does not run on Windows, so tests with a primary do not either.
 #[cfg(unix)]
+pub mod archive;
+#[cfg(unix)]
 pub mod bank;
 #[cfg(target_os = "linux")]
 pub mod bucket;

@@ -39,7 +39,16 @@ impl Session {
 
     /// As [`Session::open`], but returns an error.
     pub fn try_open(&mut self, replica_url: &str, parameters: &[(&str, &str)]) -> Result<usize, String> {
-        let number = self.send(&format!("open {}", extension::uri(replica_url, parameters)))?;
+        self.try_open_uri(&extension::uri(replica_url, parameters))
+    }
+
+    /// Opens an empty database in memory, and returns the number of the connection.
+    pub fn open_memory(&mut self) -> usize {
+        self.try_open_uri(":memory:").expect("a database in memory")
+    }
+
+    fn try_open_uri(&mut self, uri: &str) -> Result<usize, String> {
+        let number = self.send(&format!("open {uri}"))?;
         Ok(number.parse().expect("connections have numbers"))
     }
 
@@ -68,6 +77,11 @@ impl Session {
         }
     }
 
+    /// Returns the number of the process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Suspends all of its threads.
     pub fn freeze(&self) {
         self.signal("-STOP");
@@ -79,7 +93,7 @@ impl Session {
     }
 
     fn signal(&self, signal: &str) {
-        let sent = Command::new("kill").args([signal, &self.child.id().to_string()]).status().expect("kill runs");
+        let sent = Command::new("kill").args([signal, &self.id().to_string()]).status().expect("kill runs");
         assert!(sent.success(), "kill {signal}");
     }
 
