@@ -22,6 +22,8 @@ mod stories {
     mod changes;
     #[cfg(unix)]
     mod clients;
+    #[cfg(unix)]
+    mod compaction;
     mod conformance;
     mod creation;
     #[cfg(unix)]

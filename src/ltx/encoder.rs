@@ -1,7 +1,7 @@
 //! Writing LTX files.
 
 use super::checksum::{Checksum, FLAG, with_page};
-use super::frame::{Form, encode_page};
+use super::frame::{Form, copy_frame, encode_page};
 use super::index::encode_index;
 use super::page_header::END_OF_PAGES;
 use super::{Header, IndexEntry, Trailer};
@@ -64,13 +64,34 @@ impl Encoder {
     ///
     /// If the page is the lock page, is not above the previous page, is above `commit`, or does not have the page size.
     pub fn page(&mut self, pgno: u32, page: &[u8]) {
+        let form = self.form;
+        self.add(pgno, page, |file| encode_page(pgno, page, form, file));
+    }
+
+    /// Adds a page as [`Encoder::page`] does, with the LZ4 block of its frame in another file. The page is compressed again if it is in an
+    /// LZ4 frame there. `page` is what [`decode_page`](super::decode_page) returned for `frame`.
+    ///
+    /// # Panics
+    ///
+    /// As [`Encoder::page`], and if the form of this file is not [`Form::Block`].
+    pub fn copy(&mut self, pgno: u32, frame: &[u8], page: &[u8]) {
+        assert_eq!(self.form, Form::Block, "only LZ4 blocks are copied");
+        self.add(pgno, page, |file| copy_frame(pgno, frame, page, file));
+    }
+
+    /// Reserves memory for at least so many more bytes of the file.
+    pub fn reserve(&mut self, bytes: usize) {
+        self.file.reserve_exact(bytes);
+    }
+
+    fn add(&mut self, pgno: u32, page: &[u8], write_frame: impl FnOnce(&mut Vec<u8>) -> usize) {
         let previous = self.entries.last().map_or(0, |entry| entry.pgno);
         assert!(pgno > previous, "page {pgno} comes after page {previous}");
         assert!(pgno <= self.header.commit, "page {pgno} is above the commit of {}", self.header.commit);
         assert_ne!(pgno, self.header.page_size.lock_page(), "no file contains the lock page");
         assert_eq!(page.len(), self.header.page_size.get() as usize, "page {pgno} does not have the page size");
         let offset = self.file.len();
-        let head = encode_page(pgno, page, self.form, &mut self.file);
+        let head = write_frame(&mut self.file);
         self.checksum.update(&self.file[offset..offset + head]);
         self.checksum.update(page);
         if self.header.has_checksums() {

@@ -118,6 +118,16 @@ pub(super) fn encode_page(pgno: u32, page: &[u8], form: Form, file: &mut Vec<u8>
     }
 }
 
+/// Appends the frame of a page to a file, as [`encode_page`] does in the form [`Form::Block`]. `frame` is a valid frame of the page. Its
+/// block is copied, if it has that form.
+pub(super) fn copy_frame(pgno: u32, frame: &[u8], page: &[u8], file: &mut Vec<u8>) -> usize {
+    if frame[4..PAGE_HEADER] != SIZED.to_be_bytes() {
+        return encode_page(pgno, page, Form::Block, file);
+    }
+    file.extend_from_slice(frame);
+    PAGE_HEADER + 4
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -10,6 +10,8 @@ pub struct Level(u8);
 impl Level {
     /// The level that has one file per sync of the primary.
     pub const ZERO: Level = Level(0);
+    /// The level of the first compaction.
+    pub const FIRST_COMPACTED: Level = Level(1);
     /// The level of files that contain the whole database. They start at TXID 1.
     pub const SNAPSHOT: Level = Level(9);
 

@@ -16,7 +16,7 @@
 //! | `time_travel` | finds and builds the states at other times |
 //! | `diff` | the pages that differ between two states, by table and index |
 //! | `hydration` | fetches the whole newest state into the cache directory |
-//! | `write` | writes transactions |
+//! | `write` | writes transactions; compacts a replica that is written without Litestream |
 //! | `session` | the connections of this process, and the replicas that they share |
 
 #[cfg(feature = "bench")]
@@ -49,6 +49,8 @@ pub use session::status::{Status, age};
 pub use time_travel::{FileListing, FileListingRow, HistoryRow, MomentList};
 pub use view::View;
 pub use write::{BasePage, Overlay, WriteLock, WriterStatus};
+pub use write::compaction::{CompactionReport, CompactionSettings, Compactor};
+pub use write::lease::{Lease, LeaseState};
 
 use crate::config::Target;
 use crate::error::Error;

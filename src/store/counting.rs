@@ -145,6 +145,11 @@ impl Store for Counting {
         Ok(created)
     }
 
+    async fn read_object(&self, object: ObjectName) -> Result<Option<Bytes>, StoreError> {
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        self.inner.read_object(object).await
+    }
+
     async fn delete(&self, object: ObjectName) -> Result<(), StoreError> {
         self.writes.fetch_add(1, Ordering::Relaxed);
         self.inner.delete(object).await

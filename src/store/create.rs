@@ -1,7 +1,7 @@
 //! Creating and deleting objects, for replicas that are written.
 
 use super::paths::Layout;
-use super::{Store, StoreError, StoreErrorKind, random};
+use super::{Chunk, Store, StoreError, StoreErrorKind, random};
 use crate::ltx::{FileName, Level};
 use bytes::Bytes;
 use futures_util::future::join_all;
@@ -11,6 +11,8 @@ use futures_util::future::join_all;
 pub enum ObjectName {
     /// A file of a level.
     File(Level, FileName),
+    /// The lease of a writer, `lock.json`, as in Litestream.
+    Lease,
     /// An object of [`probe_create`], by a random number. It is in the directory of level 0, and readers ignore its name.
     Probe(u64),
 }
@@ -20,8 +22,21 @@ impl ObjectName {
     pub(super) fn path(self, layout: Layout) -> String {
         match self {
             ObjectName::File(level, name) => layout.file(level, name),
+            ObjectName::Lease => "lock.json".to_owned(),
             ObjectName::Probe(number) => format!("{}/probe-{number:016x}", layout.level(Level::ZERO)),
         }
+    }
+}
+
+/// The number of bytes that [`Store::read_object`] reads.
+pub(super) const OBJECT_LENGTH: u64 = 64 * 1024;
+
+/// Converts the result of a read of an object to that of [`Store::read_object`].
+pub(super) fn unless_missing(read: Result<Chunk, StoreError>) -> Result<Option<Bytes>, StoreError> {
+    match read {
+        Ok(chunk) => Ok(Some(chunk.bytes)),
+        Err(error) if error.kind() == StoreErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
     }
 }
 

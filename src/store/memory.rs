@@ -1,12 +1,12 @@
 //! A store in memory, for tests of other modules.
 
+use super::paths::Layout;
 use super::{Chunk, Creation, Listed, ObjectName, Store, StoreError, Version};
 use crate::lock::Mutex;
 use crate::ltx::{FileName, Level, Txid};
 use async_trait::async_trait;
 use bytes::Bytes;
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
+use std::collections::btree_map::{self, BTreeMap};
 use std::fmt;
 use std::ops::Range;
 
@@ -20,6 +20,8 @@ pub struct Memory {
 struct MemoryState {
     objects: BTreeMap<(Level, FileName), MemoryObject>,
     inserts: u64,
+    /// The objects that are not files, by their paths.
+    others: BTreeMap<String, Bytes>,
 }
 
 #[derive(Clone, Debug)]
@@ -96,22 +98,38 @@ impl Store for Memory {
     }
 
     async fn create(&self, object: ObjectName, bytes: Bytes) -> Result<Creation, StoreError> {
-        let ObjectName::File(level, name) = object else { return Ok(Creation::Exists) };
         let mut state = self.state.lock();
+        let ObjectName::File(level, name) = object else {
+            let entry = state.others.entry(object.path(Layout::Decimal));
+            return Ok(match entry {
+                btree_map::Entry::Occupied(_) => Creation::Exists,
+                btree_map::Entry::Vacant(free) => {
+                    free.insert(bytes);
+                    Creation::Created
+                }
+            });
+        };
         let insert = state.inserts + 1;
         match state.objects.entry((level, name)) {
-            Entry::Occupied(_) => return Ok(Creation::Exists),
-            Entry::Vacant(free) => drop(free.insert(MemoryObject { bytes, insert })),
+            btree_map::Entry::Occupied(_) => return Ok(Creation::Exists),
+            btree_map::Entry::Vacant(free) => drop(free.insert(MemoryObject { bytes, insert })),
         }
         state.inserts = insert;
         Ok(Creation::Created)
     }
 
     async fn delete(&self, object: ObjectName) -> Result<(), StoreError> {
-        if let ObjectName::File(level, name) = object {
-            self.remove(level, name);
+        match object {
+            ObjectName::File(level, name) => {
+                self.remove(level, name);
+            }
+            _ => drop(self.state.lock().others.remove(&object.path(Layout::Decimal))),
         }
         Ok(())
+    }
+
+    async fn read_object(&self, object: ObjectName) -> Result<Option<Bytes>, StoreError> {
+        Ok(self.state.lock().others.get(&object.path(Layout::Decimal)).cloned())
     }
 
     async fn read(

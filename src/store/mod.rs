@@ -166,6 +166,12 @@ pub trait Store: fmt::Debug + fmt::Display + Send + Sync {
         Err(StoreError::read_only(self.to_string()))
     }
 
+    /// Reads an object that is not a file of a level, or its first 64 KiB. Returns None if it does not exist.
+    async fn read_object(&self, object: ObjectName) -> Result<Option<Bytes>, StoreError> {
+        let _ = object;
+        Err(StoreError::read_only(self.to_string()))
+    }
+
     /// Deletes an object. Does nothing if it does not exist.
     async fn delete(&self, object: ObjectName) -> Result<(), StoreError> {
         let _ = object;

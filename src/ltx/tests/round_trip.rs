@@ -58,6 +58,25 @@ proptest! {
     }
 }
 
+proptest! {
+    /// A copied page has the block of the other file.
+    #[test]
+    fn pages_are_copied_from_files_of_both_forms((header, content) in file()) {
+        let header = Header { flags: Header::NO_CHECKSUMS, pre_apply_checksum: 0, ..header };
+        let [expected, old] = [Form::Block, Form::Frame].map(|form| encode(header, &content, form));
+        for other in [&expected, &old] {
+            let mut encoder = Encoder::new(header, Form::Block);
+            encoder.reserve(other.len());
+            let entries = verify(other).expect("a valid file").entries;
+            for (entry, (pgno, page)) in entries.iter().zip(&content) {
+                let frame = entry.range();
+                encoder.copy(*pgno, &other[frame.start as usize..frame.end as usize], page);
+            }
+            prop_assert!(encoder.finish() == expected);
+        }
+    }
+}
+
 #[test]
 fn the_frame_of_an_incompressible_page_is_within_the_limit_for_every_page_size() {
     for size in (9..=16).map(|bits| 1 << bits) {

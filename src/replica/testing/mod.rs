@@ -1,6 +1,7 @@
 //! Tests of a replica as a whole, and what they share.
 
 mod budgets;
+mod compaction;
 mod damaged;
 mod flaky;
 mod half_written;

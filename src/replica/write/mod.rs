@@ -9,8 +9,12 @@
 //! | `transaction` | makes the file of a transaction from them |
 //! | `commit` | puts the file, and finds out whether it won |
 //! | `lock` | one writer at a time in this process |
+//! | `lease` | tells writers in other processes of this one |
+//! | `compaction` | compactions, snapshots and retention, which Litestream's daemon does otherwise |
 
 mod commit;
+pub(in crate::replica) mod compaction;
+pub(in crate::replica) mod lease;
 mod lock;
 mod overlay;
 mod transaction;

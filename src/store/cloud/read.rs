@@ -6,6 +6,7 @@ use super::error::CloudError;
 use super::refusal::CloudOperation;
 use super::store::{CloudStore, ObjectRef, version};
 use crate::ltx::{FileName, Level, Txid};
+use crate::store::create::{OBJECT_LENGTH, unless_missing};
 use crate::store::{
     Chunk, Creation, Listed, OLDER_FORMAT, ObjectName, Store, StoreError, StoreErrorKind, Version, etag,
 };
@@ -82,6 +83,33 @@ impl<S: Service> CloudStore<S> {
         self.request(range.end - range.start, get).await
     }
 
+    /// Reads a range of an object, as [`Store::read`] does.
+    async fn read_at(
+        &self,
+        object: ObjectRef,
+        range: Range<u64>,
+        expected: Option<&Version>,
+    ) -> Result<Chunk, StoreError> {
+        let range = range.start..range.end.min(MAX_END);
+        if range.is_empty() {
+            return self.read_empty(&object, &range, expected).await;
+        }
+        let partial = Arc::new(Partial::default());
+        let (meta, sent, bytes) = match self.request_range(&object, &range, expected, &partial).await {
+            Ok(response) => response,
+            Err(error) => return self.after_failed_range(error, &object, &range, expected).await,
+        };
+        let version = version(&meta);
+        // Not every server supports If-Match.
+        version.check(expected, &object.shown)?;
+        if bytes.len() as u64 != sent.end - sent.start {
+            let cause = format!("the response of {} was interrupted", self.server());
+            return Err(StoreError::new(StoreErrorKind::Unreachable, object.shown, cause));
+        }
+        let (bytes, modified_ms) = (partial.complete(bytes), meta.last_modified.timestamp_millis());
+        Ok(Chunk { bytes, file_size: meta.size, version, modified_ms })
+    }
+
     /// Handles the failure of a request for a range, which may be a range after the end of the file.
     async fn after_failed_range(
         &self,
@@ -124,25 +152,12 @@ impl<S: Service + 'static> Store for CloudStore<S> {
         range: Range<u64>,
         expected: Option<&Version>,
     ) -> Result<Chunk, StoreError> {
-        let object = self.object(level, name)?;
-        let range = range.start..range.end.min(MAX_END);
-        if range.is_empty() {
-            return self.read_empty(&object, &range, expected).await;
-        }
-        let partial = Arc::new(Partial::default());
-        let (meta, sent, bytes) = match self.request_range(&object, &range, expected, &partial).await {
-            Ok(response) => response,
-            Err(error) => return self.after_failed_range(error, &object, &range, expected).await,
-        };
-        let version = version(&meta);
-        // Not every server supports If-Match.
-        version.check(expected, &object.shown)?;
-        if bytes.len() as u64 != sent.end - sent.start {
-            let cause = format!("the response of {} was interrupted", self.server());
-            return Err(StoreError::new(StoreErrorKind::Unreachable, object.shown, cause));
-        }
-        let (bytes, modified_ms) = (partial.complete(bytes), meta.last_modified.timestamp_millis());
-        Ok(Chunk { bytes, file_size: meta.size, version, modified_ms })
+        self.read_at(self.object(level, name)?, range, expected).await
+    }
+
+    async fn read_object(&self, object: ObjectName) -> Result<Option<Bytes>, StoreError> {
+        let object = self.object_at(&object.path(self.service.layout()))?;
+        unless_missing(self.read_at(object, 0..OBJECT_LENGTH, None).await)
     }
 
     async fn create(&self, object: ObjectName, bytes: Bytes) -> Result<Creation, StoreError> {

@@ -7,6 +7,7 @@ mod write;
 pub(super) use config::FileConfig;
 
 use super::blocking::{Blocking, Call};
+use super::create::{OBJECT_LENGTH, unless_missing};
 use super::paths::Layout;
 use super::{Chunk, Creation, Listed, OLDER_FORMAT, ObjectName, Store, StoreError, StoreErrorKind, Version};
 use crate::ltx::{FileName, Level, Txid};
@@ -32,6 +33,20 @@ pub(super) struct FileStore {
 impl FileStore {
     pub fn new(shown: Arc<str>, config: FileConfig) -> FileStore {
         FileStore { shown, config: Arc::new(config), blocking: Blocking::new() }
+    }
+
+    /// Reads a range of the file at a path relative to the replica, as [`Store::read`] does.
+    async fn read_at(&self, path: String, range: Range<u64>, expected: Option<&Version>) -> Result<Chunk, StoreError> {
+        let shown = format!("{}/{path}", self.shown);
+        let length = range.end.saturating_sub(range.start).min(LARGE);
+        let (config, file, wanted) = (self.config.clone(), path.clone(), expected.cloned());
+        // The buffer is allocated on this thread, because each thread that allocates large buffers retains memory.
+        let buffer = if length < LARGE { vec![0; length as usize] } else { Vec::new() };
+        let read = move |_: &Call| directory::read(&config.directory().join(file), range, wanted.as_ref(), buffer);
+        let read = self.blocking.run(&shown, length, read).await?;
+        let (version, chunk) = read.map_err(|error| self.error(&path, error))?;
+        version.check(expected, &shown)?;
+        chunk.ok_or_else(|| StoreError::missing(shown))
     }
 
     /// Converts the error of a system call. `path` is relative to the replica.
@@ -100,17 +115,11 @@ impl Store for FileStore {
         range: Range<u64>,
         expected: Option<&Version>,
     ) -> Result<Chunk, StoreError> {
-        let path = Layout::Decimal.file(level, name);
-        let shown = format!("{}/{path}", self.shown);
-        let length = range.end.saturating_sub(range.start).min(LARGE);
-        let (config, file, wanted) = (self.config.clone(), path.clone(), expected.cloned());
-        // The buffer is allocated on this thread, because each thread that allocates large buffers retains memory.
-        let buffer = if length < LARGE { vec![0; length as usize] } else { Vec::new() };
-        let read = move |_: &Call| directory::read(&config.directory().join(file), range, wanted.as_ref(), buffer);
-        let read = self.blocking.run(&shown, length, read).await?;
-        let (version, chunk) = read.map_err(|error| self.error(&path, error))?;
-        version.check(expected, &shown)?;
-        chunk.ok_or_else(|| StoreError::missing(shown))
+        self.read_at(Layout::Decimal.file(level, name), range, expected).await
+    }
+
+    async fn read_object(&self, object: ObjectName) -> Result<Option<Bytes>, StoreError> {
+        unless_missing(self.read_at(object.path(Layout::Decimal), 0..OBJECT_LENGTH, None).await)
     }
 
     async fn create(&self, object: ObjectName, bytes: Bytes) -> Result<Creation, StoreError> {

@@ -13,6 +13,7 @@ mod write;
 
 pub(super) use config::NatsConfig;
 
+use super::create::{OBJECT_LENGTH, unless_missing};
 use super::paths::Layout;
 use super::reconnect::Reconnecting;
 use super::timeouts::Allowance;
@@ -70,30 +71,14 @@ impl NatsStore {
         };
         self.connection.request(allowance, send).await
     }
-}
 
-#[async_trait]
-impl Store for NatsStore {
-    async fn list(&self, level: Level, from: Txid) -> Result<Vec<Listed>, StoreError> {
-        /// About the size of a listing of ten thousand files, in bytes.
-        const LISTING_SIZE: u64 = 4 * 1024 * 1024;
-        let allowance = &Allowance::of(LISTING_SIZE);
-        let list = |connection: Arc<NatsConnection>| async move {
-            self.catalog.list(&connection, level, from, allowance).await
-        };
-        let mut files = self.request(allowance, list).await.map_err(|error| error.at(self.url.clone()))?;
-        files.sort_unstable_by_key(|file| file.name);
-        Ok(files)
-    }
-
-    async fn read(
+    /// Reads a range of an object, as [`Store::read`] does.
+    async fn read_at(
         &self,
-        level: Level,
-        name: FileName,
+        object_name: String,
         range: Range<u64>,
         expected: Option<&Version>,
     ) -> Result<Chunk, StoreError> {
-        let object_name = Layout::Decimal.file(level, name);
         let url = format!("{}/{object_name}", self.url);
         let allowance = Allowance::of(0);
         let object = self.request(&allowance, |connection| {
@@ -120,6 +105,35 @@ impl Store for NatsStore {
             self.request(&Allowance::of(cached.missing(range.end)), read).await.map_err(failed)?
         };
         Ok(Chunk { bytes, file_size: object.size, version, modified_ms: object.modified_ms })
+    }
+}
+
+#[async_trait]
+impl Store for NatsStore {
+    async fn list(&self, level: Level, from: Txid) -> Result<Vec<Listed>, StoreError> {
+        /// About the size of a listing of ten thousand files, in bytes.
+        const LISTING_SIZE: u64 = 4 * 1024 * 1024;
+        let allowance = &Allowance::of(LISTING_SIZE);
+        let list = |connection: Arc<NatsConnection>| async move {
+            self.catalog.list(&connection, level, from, allowance).await
+        };
+        let mut files = self.request(allowance, list).await.map_err(|error| error.at(self.url.clone()))?;
+        files.sort_unstable_by_key(|file| file.name);
+        Ok(files)
+    }
+
+    async fn read(
+        &self,
+        level: Level,
+        name: FileName,
+        range: Range<u64>,
+        expected: Option<&Version>,
+    ) -> Result<Chunk, StoreError> {
+        self.read_at(Layout::Decimal.file(level, name), range, expected).await
+    }
+
+    async fn read_object(&self, object: ObjectName) -> Result<Option<Bytes>, StoreError> {
+        unless_missing(self.read_at(object.path(Layout::Decimal), 0..OBJECT_LENGTH, None).await)
     }
 
     async fn create(&self, object: ObjectName, bytes: Bytes) -> Result<Creation, StoreError> {

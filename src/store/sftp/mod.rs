@@ -15,6 +15,7 @@ mod write;
 
 pub(super) use config::SftpConfig;
 
+use super::create::{OBJECT_LENGTH, unless_missing};
 use super::paths::Layout;
 use super::reconnect::Reconnecting;
 use super::timeouts::Allowance;
@@ -84,6 +85,31 @@ impl SftpStore {
         let found = self.root(session).await?;
         Ok(found.unwrap_or_else(|| format!("/{}", self.connection.config().path).into()))
     }
+
+    /// Reads a range of the file at a path relative to the replica, as [`Store::read`] does.
+    async fn read_at(&self, path: String, range: Range<u64>, expected: Option<&Version>) -> Result<Chunk, StoreError> {
+        /// The range may end far behind the file, so it counts as at most this many bytes for the deadline.
+        const LONGEST_EXPECTED: u64 = 64 * 1024 * 1024;
+        let url = format!("{}/{path}", self.url);
+        let length = range.end.saturating_sub(range.start).min(LONGEST_EXPECTED);
+        let read = |connection: Arc<SftpConnection>| {
+            let (path, range) = (&path, range.clone());
+            async move {
+                let session = &connection.session;
+                let Some(root) = self.root(session).await? else { return Ok(None) };
+                let file = session.open(SftpRequest::Open(format!("{root}/{path}"))).await?;
+                content::read(&file, range, expected).await.map(Some)
+            }
+        };
+        let (attributes, bytes) = match self.connection.request(&Allowance::of(length), read).await {
+            Ok(Some(found)) => found,
+            Ok(None) => return Err(StoreError::missing(url)),
+            Err(error) => return Err(error.at(url)),
+        };
+        let version = attributes.version();
+        version.check(expected, &url)?;
+        Ok(Chunk { bytes, file_size: attributes.size, version, modified_ms: attributes.modified_ms() })
+    }
 }
 
 #[async_trait]
@@ -111,28 +137,11 @@ impl Store for SftpStore {
         range: Range<u64>,
         expected: Option<&Version>,
     ) -> Result<Chunk, StoreError> {
-        /// The range may end far behind the file, so it counts as at most this many bytes for the deadline.
-        const LONGEST_EXPECTED: u64 = 64 * 1024 * 1024;
-        let path = Layout::Decimal.file(level, name);
-        let url = format!("{}/{path}", self.url);
-        let length = range.end.saturating_sub(range.start).min(LONGEST_EXPECTED);
-        let read = |connection: Arc<SftpConnection>| {
-            let (path, range) = (&path, range.clone());
-            async move {
-                let session = &connection.session;
-                let Some(root) = self.root(session).await? else { return Ok(None) };
-                let file = session.open(SftpRequest::Open(format!("{root}/{path}"))).await?;
-                content::read(&file, range, expected).await.map(Some)
-            }
-        };
-        let (attributes, bytes) = match self.connection.request(&Allowance::of(length), read).await {
-            Ok(Some(found)) => found,
-            Ok(None) => return Err(StoreError::missing(url)),
-            Err(error) => return Err(error.at(url)),
-        };
-        let version = attributes.version();
-        version.check(expected, &url)?;
-        Ok(Chunk { bytes, file_size: attributes.size, version, modified_ms: attributes.modified_ms() })
+        self.read_at(Layout::Decimal.file(level, name), range, expected).await
+    }
+
+    async fn read_object(&self, object: ObjectName) -> Result<Option<Bytes>, StoreError> {
+        unless_missing(self.read_at(object.path(Layout::Decimal), 0..OBJECT_LENGTH, None).await)
     }
 
     async fn create(&self, object: ObjectName, bytes: Bytes) -> Result<Creation, StoreError> {

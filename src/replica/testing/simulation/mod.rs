@@ -7,7 +7,7 @@
 mod oracle;
 mod pages;
 mod primary;
-mod random;
+pub(in crate::replica) mod random;
 mod world;
 
 use crate::config::Target;

@@ -1,0 +1,160 @@
+//! Merges files into one.
+//!
+//! The new file has the newest version of each page, without those that a later commit cut off. Its bytes depend only on the inputs, so two
+//! compactors that merge the same files create the same file.
+
+use super::input::{MergeInput, OpenedInput};
+use super::plan::{MAX_OUTPUT, Merge};
+use crate::error::{Error, ErrorKind};
+use crate::ltx::{Encoder, Form, Header, IndexEntry};
+use crate::replica::files::loader::{LoadError, display_name};
+use crate::store::Store;
+use bytes::Bytes;
+use futures_util::stream::{self, StreamExt, TryStreamExt};
+use std::cmp::Reverse;
+
+/// The maximum number of bytes that all inputs keep in memory.
+const BUFFERS: u64 = 64 << 20;
+
+/// The maximum number of bytes per request.
+const PIECE: u64 = 1 << 20;
+
+/// The maximum length of all indexes together, in bytes. A page takes about 8 bytes.
+const MAX_INDEXES: u64 = 64 << 20;
+
+/// Requests in flight at once.
+const IN_FLIGHT: usize = 8;
+
+/// What helps if files are too large.
+pub(super) const WITHOUT_LIMITS: &str =
+    "restore the database, and run `litestream replicate` on it to write a snapshot";
+
+/// Why files were not merged.
+#[derive(Debug)]
+pub(super) enum MergeError {
+    /// The listing is out of date.
+    Moved,
+    /// These files cannot be merged, also not later.
+    Refused(Error),
+    /// Any other failure, which may not occur again.
+    Failed(Error),
+}
+
+impl From<LoadError> for MergeError {
+    fn from(error: LoadError) -> MergeError {
+        match error {
+            LoadError::Moved => MergeError::Moved,
+            LoadError::Other(error) => MergeError::Failed(error),
+        }
+    }
+}
+
+impl MergeError {
+    fn refused(store: &dyn Store, merge: &Merge, cause: &str) -> MergeError {
+        let file = display_name(store, merge.level, merge.name);
+        let error = Error::new(ErrorKind::Exhausted, format!("the file {file} is not written: {cause}"));
+        MergeError::Refused(error.remedy(WITHOUT_LIMITS))
+    }
+}
+
+/// A page of the new file, by its position in an input.
+struct Source {
+    pgno: u32,
+    input: u32,
+    entry: u32,
+}
+
+/// Returns the bytes of the merged file.
+pub(super) async fn merge(store: &dyn Store, merge: &Merge) -> Result<Bytes, MergeError> {
+    let refused = |cause: String| MergeError::refused(store, merge, &cause);
+    let mut inputs = read_indexes(store, merge).await?;
+    // A file with every page replaces all before it, also if they have another page size.
+    let base = inputs.iter().rposition(MergeInput::is_complete).unwrap_or_default();
+    drop(inputs.drain(..base));
+    let Some(newest) = inputs.last().map(|input| input.header) else { return Err(MergeError::Moved) };
+    if inputs.iter().any(|input| input.header.page_size != newest.page_size) {
+        return Err(refused("its inputs have several page sizes".to_owned()));
+    }
+    let header = Header {
+        flags: Header::NO_CHECKSUMS,
+        min_txid: merge.name.min,
+        max_txid: merge.name.max,
+        pre_apply_checksum: 0,
+        wal_offset: 0,
+        wal_size: 0,
+        wal_salt: [0, 0],
+        node_id: 0,
+        ..newest
+    };
+    let sources = newest_pages(&inputs);
+    let lock_page = u32::from(header.commit >= header.page_size.lock_page());
+    if header.is_snapshot() && sources.len() as u64 + u64::from(lock_page) != u64::from(header.commit) {
+        return Err(refused("its inputs do not have every page".to_owned()));
+    }
+    let size = size_of_file(&inputs, &sources);
+    if size > MAX_OUTPUT {
+        return Err(refused(format!("it would have {size} bytes, and at most {MAX_OUTPUT} are supported")));
+    }
+    let mut encoder = Encoder::new(header, Form::Block);
+    encoder.reserve(size as usize);
+    write_pages(inputs, &sources, &mut encoder).await?;
+    Ok(encoder.finish().into())
+}
+
+/// Reads the headers and the indexes of the inputs.
+async fn read_indexes<'a>(store: &'a dyn Store, merge: &Merge) -> Result<Vec<MergeInput<'a>>, MergeError> {
+    let piece = PIECE.min(BUFFERS / merge.inputs.len().max(1) as u64);
+    let opened = merge.inputs.iter().map(|listed| OpenedInput::open(store, listed, piece)).collect::<Vec<_>>();
+    let opened: Vec<OpenedInput<'_>> = stream::iter(opened).buffered(IN_FLIGHT).try_collect().await?;
+    let length: u64 = opened.iter().map(OpenedInput::index_length).sum();
+    if length > MAX_INDEXES {
+        let cause = format!("the indexes of its inputs have {length} bytes, and at most {MAX_INDEXES} are supported");
+        return Err(MergeError::refused(store, merge, &cause));
+    }
+    let inputs = opened.into_iter().map(OpenedInput::read_index).collect::<Vec<_>>();
+    Ok(stream::iter(inputs).buffered(IN_FLIGHT).try_collect().await?)
+}
+
+/// Returns the newest version of each page, in ascending order of page numbers.
+fn newest_pages(inputs: &[MergeInput<'_>]) -> Vec<Source> {
+    let mut sources = Vec::new();
+    let mut commit = u32::MAX;
+    for (number, input) in inputs.iter().enumerate().rev() {
+        // A page that a later file cut off does not come back if the database grows again.
+        commit = commit.min(input.header.commit);
+        let within = input.entries.partition_point(|entry| entry.pgno <= commit);
+        let source = |(entry, found): (u32, &IndexEntry)| Source { pgno: found.pgno, input: number as u32, entry };
+        sources.extend((0..).zip(&input.entries[..within]).map(source));
+    }
+    sources.sort_unstable_by_key(|source| (source.pgno, Reverse(source.input)));
+    sources.dedup_by_key(|source| source.pgno);
+    sources
+}
+
+/// Returns the length of the new file, or slightly more.
+fn size_of_file(inputs: &[MergeInput<'_>], sources: &[Source]) -> u64 {
+    /// The header, the end mark, the end of the index and the trailer.
+    const OTHERS: u64 = 160;
+    /// The maximum length of an entry of the index of a file that is not longer than [`MAX_OUTPUT`].
+    const INDEX_ENTRY: u64 = 5 + 5 + 3;
+    let frame = |source: &Source| inputs[source.input as usize].entries[source.entry as usize].size;
+    OTHERS + sources.iter().map(|source| u64::from(frame(source)) + INDEX_ENTRY).sum::<u64>()
+}
+
+/// Copies the pages, and verifies all inputs.
+async fn write_pages(
+    mut inputs: Vec<MergeInput<'_>>,
+    sources: &[Source],
+    encoder: &mut Encoder,
+) -> Result<(), LoadError> {
+    let mut page = inputs.first().map_or(Vec::new(), |input| vec![0; input.header.page_size.get() as usize]);
+    for source in sources {
+        let input = &mut inputs[source.input as usize];
+        let frame = input.read_until(source.entry as usize, &mut page).await?;
+        encoder.copy(source.pgno, &frame, &page);
+    }
+    for input in inputs {
+        input.finish(&mut page).await?;
+    }
+    Ok(())
+}
