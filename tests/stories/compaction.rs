@@ -31,7 +31,7 @@ const KEEP: CompactionSettings = CompactionSettings {
 
 /// Steps that grow and shrink the database, and write all of it.
 fn steps() -> impl Iterator<Item = &'static str> {
-    STEPS[..8].iter().chain(&["VACUUM", STEPS[15], "VACUUM", STEPS[13]]).copied()
+    STEPS[..8].iter().copied().chain(["VACUUM", STEPS[15], "VACUUM", STEPS[13]])
 }
 
 /// A database with a replica at level 0 of Litestream, and a compactor of the replica.

@@ -19,6 +19,19 @@ pub(super) async fn check(store: &Arc<dyn Store>) {
     creates_once(&**store, level).await;
     has_one_winner(store, other).await;
     probe_create(&**store).await.expect("the store refuses to create an object twice");
+    reads_a_lease(&**store).await;
+}
+
+async fn reads_a_lease(store: &dyn Store) {
+    let lease = async || store.read_object(ObjectName::Lease).await.expect("a response");
+    assert_eq!(lease().await, None);
+    let content = Bytes::from_static(b"{}");
+    assert_eq!(store.create(ObjectName::Lease, content.clone()).await.expect("a response"), Creation::Created);
+    assert_eq!(lease().await, Some(content.clone()));
+    assert_eq!(store.create(ObjectName::Lease, Bytes::new()).await.expect("a response"), Creation::Exists);
+    assert_eq!(lease().await, Some(content));
+    store.delete(ObjectName::Lease).await.expect("it is deleted");
+    assert_eq!(lease().await, None);
 }
 
 async fn read(store: &dyn Store, level: Level, txid: u64) -> Result<Bytes, StoreErrorKind> {

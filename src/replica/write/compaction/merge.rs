@@ -58,7 +58,7 @@ impl MergeError {
 }
 
 /// A page of the new file, by its position in an input.
-struct Source {
+struct PageSource {
     pgno: u32,
     input: u32,
     entry: u32,
@@ -116,14 +116,14 @@ async fn read_indexes<'a>(store: &'a dyn Store, merge: &Merge) -> Result<Vec<Mer
 }
 
 /// Returns the newest version of each page, in ascending order of page numbers.
-fn newest_pages(inputs: &[MergeInput<'_>]) -> Vec<Source> {
+fn newest_pages(inputs: &[MergeInput<'_>]) -> Vec<PageSource> {
     let mut sources = Vec::new();
     let mut commit = u32::MAX;
     for (number, input) in inputs.iter().enumerate().rev() {
         // A page that a later file cut off does not come back if the database grows again.
         commit = commit.min(input.header.commit);
         let within = input.entries.partition_point(|entry| entry.pgno <= commit);
-        let source = |(entry, found): (u32, &IndexEntry)| Source { pgno: found.pgno, input: number as u32, entry };
+        let source = |(entry, found): (u32, &IndexEntry)| PageSource { pgno: found.pgno, input: number as u32, entry };
         sources.extend((0..).zip(&input.entries[..within]).map(source));
     }
     sources.sort_unstable_by_key(|source| (source.pgno, Reverse(source.input)));
@@ -132,19 +132,19 @@ fn newest_pages(inputs: &[MergeInput<'_>]) -> Vec<Source> {
 }
 
 /// Returns the length of the new file, or slightly more.
-fn size_of_file(inputs: &[MergeInput<'_>], sources: &[Source]) -> u64 {
+fn size_of_file(inputs: &[MergeInput<'_>], sources: &[PageSource]) -> u64 {
     /// The header, the end mark, the end of the index and the trailer.
     const OTHERS: u64 = 160;
     /// The maximum length of an entry of the index of a file that is not longer than [`MAX_OUTPUT`].
     const INDEX_ENTRY: u64 = 5 + 5 + 3;
-    let frame = |source: &Source| inputs[source.input as usize].entries[source.entry as usize].size;
+    let frame = |source: &PageSource| inputs[source.input as usize].entries[source.entry as usize].size;
     OTHERS + sources.iter().map(|source| u64::from(frame(source)) + INDEX_ENTRY).sum::<u64>()
 }
 
 /// Copies the pages, and verifies all inputs.
 async fn write_pages(
     mut inputs: Vec<MergeInput<'_>>,
-    sources: &[Source],
+    sources: &[PageSource],
     encoder: &mut Encoder,
 ) -> Result<(), LoadError> {
     let mut page = inputs.first().map_or(Vec::new(), |input| vec![0; input.header.page_size.get() as usize]);
