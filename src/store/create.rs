@@ -11,7 +11,7 @@ use futures_util::future::join_all;
 pub enum ObjectName {
     /// A file of a level.
     File(Level, FileName),
-    /// The lease of a writer, `lock.json`, as in Litestream.
+    /// The lease of a writer. In S3 it is `lock.json`, as in Litestream, which has no leases elsewhere.
     Lease,
     /// An object of [`probe_create`], by a random number. It is in the directory of level 0, and readers ignore its name.
     Probe(u64),
@@ -22,7 +22,8 @@ impl ObjectName {
     pub(super) fn path(self, layout: Layout) -> String {
         match self {
             ObjectName::File(level, name) => layout.file(level, name),
-            ObjectName::Lease => "lock.json".to_owned(),
+            ObjectName::Lease if layout == Layout::Hexadecimal => "lock.json".to_owned(),
+            ObjectName::Lease => "ltx/lock.json".to_owned(),
             ObjectName::Probe(number) => format!("{}/probe-{number:016x}", layout.level(Level::ZERO)),
         }
     }

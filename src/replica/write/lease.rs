@@ -1,4 +1,4 @@
-//! The lease of a writer: the object `lock.json`, in the format of Litestream's leaser.
+//! The lease of a writer: an object `lock.json` in the format of Litestream's leaser.
 //!
 //! It tells writers of one replica of each other, so that only one compacts it, and so that the others can wait instead of losing their
 //! transactions to conflicts. Nothing else depends on it. A store can create and delete an object, but cannot replace one on condition that

@@ -23,7 +23,11 @@ mod write;
 
 pub(super) use config::{Listing, WebConfig};
 
+#[cfg(feature = "webdav")]
+use super::create::{OBJECT_LENGTH, unless_missing};
 use super::http::{ClientPurpose, Clients};
+#[cfg(feature = "webdav")]
+use super::paths::Layout;
 use super::redirects::Redirects;
 use super::tls::Trust;
 use super::{Chunk, Listed, Store, StoreError, Version};
@@ -143,6 +147,16 @@ impl Store for WebStore {
     async fn create(&self, object: ObjectName, bytes: Bytes) -> Result<Creation, StoreError> {
         match self.config.listing {
             Listing::Dav => self.create_object(object, &bytes).await,
+            #[cfg(feature = "http")]
+            Listing::Index => Err(StoreError::read_only(self.to_string())),
+        }
+    }
+
+    #[cfg(feature = "webdav")]
+    async fn read_object(&self, object: ObjectName) -> Result<Option<Bytes>, StoreError> {
+        let path = object.path(Layout::Decimal);
+        match self.config.listing {
+            Listing::Dav => unless_missing(self.read_at(&path, 0..OBJECT_LENGTH, None).await),
             #[cfg(feature = "http")]
             Listing::Index => Err(StoreError::read_only(self.to_string())),
         }

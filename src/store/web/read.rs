@@ -21,14 +21,23 @@ impl WebStore {
         range: Range<u64>,
         expected: Option<&Version>,
     ) -> Result<Chunk, StoreError> {
-        let path = Layout::Decimal.file(level, name);
+        self.read_at(&Layout::Decimal.file(level, name), range, expected).await
+    }
+
+    /// Reads a range of the file at a path relative to the replica.
+    pub(super) async fn read_at(
+        &self,
+        path: &str,
+        range: Range<u64>,
+        expected: Option<&Version>,
+    ) -> Result<Chunk, StoreError> {
         let url = format!("{}/{path}", self.url);
         if range.is_empty() {
-            return self.read_nothing(&path, &url, expected).await;
+            return self.read_nothing(path, &url, expected).await;
         }
         // Servers that parse signed numbers reject greater ones.
         let last = range.end.min(i64::MAX as u64) - 1;
-        let request = |client: &Client| self.range_request(client, &path, range.start, last, expected);
+        let request = |client: &Client| self.range_request(client, path, range.start, last, expected);
         let expects_etag = expected.is_some_and(|version| etag::if_match(version).is_some());
         let parse = |response: WebResponse, is_fresh: bool| {
             if expects_etag && !is_fresh && !response.headers.contains_key(ETAG) {
@@ -41,7 +50,7 @@ impl WebStore {
         let chunk = match self.send(ResponseLength::Range(last - range.start + 1), request, parse).await {
             Ok(chunk) => chunk,
             Err(WebError::Status(StatusCode::RANGE_NOT_SATISFIABLE, _)) => {
-                return self.read_nothing(&path, &url, expected).await;
+                return self.read_nothing(path, &url, expected).await;
             }
             Err(error) => return Err(self.error(&error, &url)),
         };
