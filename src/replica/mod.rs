@@ -48,9 +48,9 @@ pub(crate) use session::memory::set_memory_release;
 pub use session::status::{Status, age};
 pub use time_travel::{FileListing, FileListingRow, HistoryRow, MomentList};
 pub use view::View;
-pub use write::{BasePage, Overlay, WriteLock, WriterStatus};
 pub use write::compaction::{CompactionReport, CompactionSettings, Compactor};
 pub use write::lease::{Lease, LeaseState};
+pub use write::{BasePage, Overlay, WriteLock, WriterStatus};
 
 use crate::config::Target;
 use crate::error::Error;
