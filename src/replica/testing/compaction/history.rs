@@ -55,6 +55,7 @@ impl WrittenHistory {
             wal_size: 536,
             wal_salt: [1, 2],
             node_id: 7,
+            previous: 9,
             ..header(PAGE_SIZE, size as u32, txid, txid)
         };
         let form = if self.random.one_in(5) { Form::Frame } else { Form::Block };

@@ -227,7 +227,8 @@ async fn a_merged_file_has_the_time_of_its_newest_input() {
     );
     assert_eq!((merged.timestamp_ms, merged.commit), (newest.timestamp_ms, newest.commit));
     assert_eq!((merged.min_txid, merged.max_txid), (name.min, name.max));
-    assert_eq!((merged.wal_offset, merged.wal_size, merged.wal_salt, merged.node_id), (0, 0, [0, 0], 0));
+    assert_eq!((merged.wal_offset, merged.wal_size, merged.wal_salt), (0, 0, [0, 0]));
+    assert_eq!((merged.node_id, merged.previous), (0, 0));
     assert!(!merged.has_checksums());
 }
 

@@ -84,6 +84,7 @@ pub(super) async fn merge(store: &dyn Store, merge: &Merge) -> Result<Bytes, Mer
         wal_size: 0,
         wal_salt: [0, 0],
         node_id: 0,
+        previous: 0,
         ..newest
     };
     let sources = newest_pages(&inputs);
