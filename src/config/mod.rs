@@ -9,7 +9,7 @@ use crate::time::{self, Moment};
 use setting::Setting;
 use std::path::PathBuf;
 use std::time::Duration;
-use values::{boolean, bytes, duration, positive_duration, verification};
+use values::{boolean, bytes, compaction, duration, positive_duration, verification};
 
 /// The state of the database that a connection reads.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -35,8 +35,20 @@ impl From<Moment> for Target {
     }
 }
 
+/// Whether the files of a replica that the process writes are compacted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Compaction {
+    /// At the intervals of Litestream.
+    On,
+    /// Never.
+    Off,
+    /// Into level 1 at this interval, into levels 2 and 3 at intervals that are 10 and 120 times as long, as Litestream's are.
+    Every(Duration),
+}
+
 /// The names of all settings, which are those of their URI parameters.
-pub const SETTINGS: [&str; 17] = [
+pub const SETTINGS: [&str; 21] = [
     "replica_url",
     "poll_interval",
     "cache_size",
@@ -52,6 +64,10 @@ pub const SETTINGS: [&str; 17] = [
     "verify",
     "write_enabled",
     "write_takeover",
+    "compaction",
+    "l0_retention",
+    "snapshot_interval",
+    "snapshot_retention",
     "hydration_enabled",
     "hydration_path",
 ];
@@ -91,6 +107,14 @@ pub struct Settings {
     pub writes: bool,
     /// Whether it may write after a transaction of Litestream.
     pub write_takeover: bool,
+    /// Whether the files of a replica that the process writes are compacted.
+    pub compaction: Compaction,
+    /// How long files of level 0 are kept after they were compacted; None for the default.
+    pub l0_retention: Option<Duration>,
+    /// The time between two snapshots; None for the default.
+    pub snapshot_interval: Option<Duration>,
+    /// How long past states are kept; None for the default.
+    pub snapshot_retention: Option<Duration>,
 }
 
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
@@ -138,6 +162,10 @@ impl Settings {
             verify: setting("verify").parse(verification)?.unwrap_or(false),
             writes: setting("write_enabled").parse(boolean)?.unwrap_or(false),
             write_takeover: setting("write_takeover").parse(boolean)?.unwrap_or(false),
+            compaction: setting("compaction").parse(compaction)?.unwrap_or(Compaction::On),
+            l0_retention: setting("l0_retention").parse(duration)?,
+            snapshot_interval: setting("snapshot_interval").parse(positive_duration)?,
+            snapshot_retention: setting("snapshot_retention").parse(positive_duration)?,
         })
     }
 }
@@ -245,6 +273,11 @@ mod tests {
         assert_eq!(writes(&[]).expect("settings"), (false, false));
         assert_eq!(writes(&[("write_enabled", "true"), ("write_takeover", "1")]).expect("settings"), (true, true));
         assert!(writes(&[("write_enabled", "maybe")]).is_err());
+        let compaction = |value| resolve(&[url, ("compaction", value)], &[]).map(|settings| settings.compaction);
+        assert_eq!(compaction("").expect("the default"), Compaction::On);
+        assert_eq!(compaction("off").expect("a word"), Compaction::Off);
+        assert_eq!(compaction("10s").expect("a duration"), Compaction::Every(Duration::from_secs(10)));
+        assert!(compaction("0s").is_err() && compaction("often").is_err());
         let hydration = [("LITESTREAM_HYDRATION_ENABLED", "true"), ("LITESTREAM_HYDRATION_PATH", "/var/cache/app")];
         let directory = |uri: &[_], environment: &[_]| {
             let settings = resolve(&[&[url], uri].concat(), environment).expect("settings");

@@ -1,5 +1,6 @@
 //! The formats of values. An error is the remedy: the form in which the value must be written.
 
+use super::Compaction;
 use std::time::Duration;
 
 /// Parses a switch.
@@ -8,6 +9,17 @@ pub(super) fn boolean(text: &str) -> Result<bool, &'static str> {
         "1" | "true" | "on" | "yes" => Ok(true),
         "0" | "false" | "off" | "no" => Ok(false),
         _ => Err("write on or off"),
+    }
+}
+
+/// Parses the value of `compaction`.
+pub(super) fn compaction(text: &str) -> Result<Compaction, &'static str> {
+    match boolean(text) {
+        Ok(true) => Ok(Compaction::On),
+        Ok(false) => Ok(Compaction::Off),
+        Err(_) => {
+            positive_duration(text).map(Compaction::Every).map_err(|_| "write on, off, or an interval such as 30s")
+        }
     }
 }
 

@@ -143,7 +143,8 @@ fn a_commit_is_put_and_listed_and_nothing_more() {
     let server = S3Server::start();
     let destination = Destination::s3(&server, "app");
     let mut session = Host::session(&destination);
-    let conn = session.open(&destination.url, &[("write_enabled", "1"), ("poll_interval", "1h")]);
+    let conn =
+        session.open(&destination.url, &[("write_enabled", "1"), ("poll_interval", "1h"), ("compaction", "off")]);
     session.query(conn, "CREATE TABLE t(a INTEGER PRIMARY KEY, b)");
     session.query(conn, "INSERT INTO t(b) VALUES ('one')");
     for rows in [1, 1000] {

@@ -12,6 +12,7 @@ use crate::replica::files::ltx_file::FetchSizes;
 use crate::replica::prefetch::Prefetcher;
 use crate::replica::session::memory;
 use crate::replica::session::usage::{CacheUsage, Readers};
+use crate::replica::write::compaction::CompactionSettings;
 use crate::replica::{CacheLimits, Replica};
 use crate::runtime::{self, PerProcess};
 use crate::store::{Location, LocationKey};
@@ -43,6 +44,8 @@ struct SharedReplica {
     polling: Option<AbortHandle>,
     /// The task that hydrates, if a reader wants that.
     hydrating: Option<AbortHandle>,
+    /// The task that compacts, if a reader writes.
+    compacting: Option<AbortHandle>,
     /// Increases when a reader opens and when the replica becomes idle. An idle timer that finds another value than
     /// its own does not remove the replica.
     sequence: u64,
@@ -91,6 +94,12 @@ impl ReplicaHandle {
         if settings.hydrates && key.1.is_some() && shared.hydrating.is_none() {
             shared.hydrating = Some(runtime::spawn(shared.replica.hydration.clone().run_forever())?);
         }
+        if settings.writes
+            && shared.compacting.is_none()
+            && let Some(compaction) = CompactionSettings::of(settings)
+        {
+            shared.compacting = Some(runtime::spawn(shared.replica.writer.clone().compact_forever(compaction))?);
+        }
         let (replica, prefetcher) = (shared.replica.clone(), Arc::new(Prefetcher::new()));
         Ok(ReplicaHandle { key, reader, replica, usage, prefetcher, was_idle })
     }
@@ -127,7 +136,7 @@ impl Drop for ReplicaHandle {
         if !shared.readers.is_empty() {
             return shared.apply_settings();
         }
-        for task in [shared.polling.take(), shared.hydrating.take()].into_iter().flatten() {
+        for task in [shared.polling.take(), shared.hydrating.take(), shared.compacting.take()].into_iter().flatten() {
             task.abort();
         }
         shared.sequence += 1;
@@ -147,6 +156,7 @@ impl SharedReplica {
             closed: Readers::default(),
             polling: None,
             hydrating: None,
+            compacting: None,
             sequence: 0,
         }
     }

@@ -35,10 +35,12 @@ use crate::replica::follow::view_loader::ViewLoader;
 use crate::replica::view::Epoch;
 use crate::store::{Listed, Store, probe_create};
 use crate::time;
+use compaction::{CompactionReport, CompactionSettings, Compactor};
+use lease::Lease;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, watch};
 pub(in crate::replica) use transaction::TransactionFile;
 use transaction::{Author, TransactionBase};
 
@@ -55,6 +57,8 @@ pub(in crate::replica) struct Writer {
     locked: AtomicBool,
     /// Set once the store has refused to create an object twice.
     probed: OnceCell<()>,
+    /// Whether a transaction of this process may write.
+    has_begun: watch::Sender<bool>,
     state: Mutex<WriterState>,
 }
 
@@ -66,6 +70,7 @@ struct WriterState {
     last_file: Option<(Epoch, Txid, LastFile)>,
     conflicts: u64,
     last_conflict: Option<(String, i64)>,
+    compaction_error: Option<String>,
 }
 
 /// The file of the newest transaction at level 0.
@@ -86,6 +91,8 @@ pub struct WriterStatus {
     pub last_conflict: Option<(String, i64)>,
     /// Why nothing is written any more.
     pub stopped: Option<String>,
+    /// Why the last compaction failed.
+    pub compaction_error: Option<String>,
 }
 
 impl Writer {
@@ -106,6 +113,7 @@ impl Writer {
             node_id: RandomState::new().build_hasher().finish() | 1,
             locked: AtomicBool::new(false),
             probed: OnceCell::new(),
+            has_begun: watch::Sender::new(false),
             state: Mutex::default(),
         }
     }
@@ -116,6 +124,7 @@ impl Writer {
             conflicts: state.conflicts,
             last_conflict: state.last_conflict.clone(),
             stopped: state.stopped.as_ref().map(Error::to_string),
+            compaction_error: state.compaction_error.clone(),
         }
     }
 
@@ -135,7 +144,10 @@ impl Writer {
         let Some(base) = base else {
             // That there is no view can have another reason.
             return match listing::all(&*self.files.store).await?.is_empty() {
-                true => Ok(()),
+                true => {
+                    self.begin();
+                    Ok(())
+                }
                 false => Err(self.outdated()),
             };
         };
@@ -145,7 +157,34 @@ impl Writer {
             return Err(Error::new(ErrorKind::ReadOnly, message)
                 .remedy("stop `litestream replicate` for good, and open the replica once with write_takeover=1"));
         }
+        self.begin();
         Ok(())
+    }
+
+    fn begin(&self) {
+        self.has_begun.send_if_modified(|begun| !std::mem::replace(begun, true));
+    }
+
+    /// Compacts the replica from the first transaction on that this process may write: before it, a daemon may do that. Never returns.
+    pub(in crate::replica) async fn compact_forever(self: Arc<Self>, settings: CompactionSettings) {
+        // The sender is part of `self`, so it exists.
+        let _ = self.has_begun.subscribe().wait_for(|begun| *begun).await;
+        let store: Arc<dyn Store> = self.files.store.clone();
+        let lease = Lease::new(store.clone(), format!("litestream-vfs {:016x}", self.node_id));
+        Compactor::new(store, settings).run_forever(&lease, |run| self.record_compaction(run)).await;
+    }
+
+    fn record_compaction(&self, run: Result<CompactionReport, Error>) {
+        let failure = match run {
+            Ok(report) => report.failures.into_iter().next(),
+            Err(error) => Some(error),
+        };
+        let failure = failure.map(|error| error.to_string());
+        let mut state = self.state.lock();
+        if let Some(text) = failure.as_ref().filter(|text| state.compaction_error.as_ref() != Some(text)) {
+            tracing::warn!("{} is not compacted: {text}", self.files.store);
+        }
+        state.compaction_error = failure;
     }
 
     fn outdated(&self) -> Error {

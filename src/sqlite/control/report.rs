@@ -88,6 +88,7 @@ fn replica_fields(status: &Status) -> Vec<(&'static str, Value)> {
         ("last_conflict", json!(conflict.map(|(text, _)| text))),
         ("last_conflict_time", json!(conflict.map(|(_, ms)| time::format(*ms)))),
         ("write_error", json!(status.writer.stopped)),
+        ("compaction_error", json!(status.writer.compaction_error)),
     ]
 }
 

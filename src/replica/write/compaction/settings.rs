@@ -1,5 +1,6 @@
 //! When files are merged, and how long they are kept.
 
+use crate::config::{Compaction, Settings};
 use std::time::Duration;
 
 /// The intervals of compactions and snapshots, and how long files are kept. The defaults are Litestream's.
@@ -13,6 +14,24 @@ pub struct CompactionSettings {
     pub snapshot_retention: Duration,
     /// How long files are kept after they were merged into a higher level. If it is zero, files of level 0 are never deleted.
     pub l0_retention: Duration,
+}
+
+impl CompactionSettings {
+    /// Returns the settings that a connection asks for. None if it wants no compaction.
+    pub(in crate::replica) fn of(settings: &Settings) -> Option<CompactionSettings> {
+        let usual = CompactionSettings::default();
+        let levels = match settings.compaction {
+            Compaction::Off => return None,
+            Compaction::On => usual.levels,
+            Compaction::Every(interval) => [interval, interval * 10, interval * 120],
+        };
+        Some(CompactionSettings {
+            levels,
+            snapshot_interval: settings.snapshot_interval.unwrap_or(usual.snapshot_interval),
+            snapshot_retention: settings.snapshot_retention.unwrap_or(usual.snapshot_retention),
+            l0_retention: settings.l0_retention.unwrap_or(usual.l0_retention),
+        })
+    }
 }
 
 impl Default for CompactionSettings {

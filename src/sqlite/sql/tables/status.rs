@@ -46,6 +46,7 @@ pub static STATUS: TableDef = TableDef {
         ("last_conflict", "TEXT"),
         ("last_conflict_time", "TEXT"),
         ("write_error", "TEXT"),
+        ("compaction_error", "TEXT"),
     ],
     arguments: &["of_schema"],
     descending: None,
