@@ -7,9 +7,10 @@ from host import ARGUMENTS, connect, equal, load, one, refuses, uri
 
 url, earlier = ARGUMENTS
 NUMBERS = {"connections", "lists", "reads", "bytes", "cache_hits", "cache_misses", "cache_bytes", "cache_size"}
+NUMBERS |= {"writes", "conflicts"}
 NUMBERS |= {"disk_cache_bytes", "disk_cache_size", "prefetched_bytes", "prefetched_bytes_used"}
 SECONDS = {"age", "lag", "poll_interval"}
-ABSENT = {"held_by", "last_error", "last_error_time"}
+ABSENT = {"held_by", "last_error", "last_error_time", "last_conflict", "last_conflict_time", "write_error", "compaction_error"}
 JOIN = "SELECT s.schema FROM litestream_status AS s JOIN pragma_database_list AS d ON d.name = s.schema"
 
 plain = sqlite3.connect(":memory:")
