@@ -75,6 +75,8 @@ mod stories {
     #[cfg(unix)]
     mod requests;
     #[cfg(unix)]
+    mod row_diff;
+    #[cfg(unix)]
     mod s3;
     #[cfg(unix)]
     mod sample;
@@ -92,6 +94,8 @@ mod stories {
     mod time_travel;
     #[cfg(all(unix, feature = "http"))]
     mod trust;
+    #[cfg(unix)]
+    mod undo;
     #[cfg(unix)]
     mod urls;
     #[cfg(unix)]

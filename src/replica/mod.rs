@@ -14,7 +14,7 @@
 //! | `pages` | reads pages, also if their file has vanished or is damaged |
 //! | `schema` | the schema cookie that page 1 shows |
 //! | `time_travel` | finds and builds the states at other times |
-//! | `diff` | the pages that differ between two states, by table and index |
+//! | `diff` | the pages that differ between two states, by table and index, and the rows |
 //! | `hydration` | fetches the whole newest state into the cache directory |
 //! | `write` | writes transactions; compacts a replica that is written without Litestream |
 //! | `session` | the connections of this process, and the replicas that they share |
@@ -39,7 +39,9 @@ mod view;
 mod write;
 
 pub use cache::{CacheLimits, Page};
-pub use diff::Change;
+pub use dbformat::record::StoredValue;
+pub use diff::{Change, Collation, HistoryStep, KeyColumn, RowChange, RowDiff, RowHistory, RowVersion};
+pub use diff::{TableColumn, TableLayout, TablePair};
 pub use fetch::Speculation;
 pub use follow::verification::{Verification, VerifiedFile};
 pub use hydration::HydrationProgress;
@@ -88,7 +90,7 @@ pub(crate) struct Replica {
     follower: Arc<Follower>,
     pages: Arc<PageReader>,
     schemas: Schemas,
-    time_travel: TimeTravel,
+    time_travel: Arc<TimeTravel>,
     diff: Diff,
     hydration: Arc<Hydration>,
     writer: Arc<Writer>,
@@ -135,12 +137,14 @@ impl Replica {
             follower.clone(),
         ));
         let writer = Writer::new(files.clone(), views.clone(), histories.clone(), head.clone(), follower.clone());
+        let schemas = Schemas::new(pages.clone(), histories.clone());
+        let time_travel = Arc::new(TimeTravel::new(files.clone(), views, histories, head.clone(), follower.clone()));
         Replica {
             writer: Arc::new(writer),
-            schemas: Schemas::new(pages.clone(), histories.clone()),
-            time_travel: TimeTravel::new(files.clone(), views, histories, head.clone(), follower.clone()),
+            schemas,
             hydration: Arc::new(Hydration::new(fetcher.clone(), follower.clone(), head.clone())),
-            diff: Diff { files: files.clone(), pages: pages.clone() },
+            diff: Diff { files: files.clone(), pages: pages.clone(), time_travel: time_travel.clone() },
+            time_travel,
             failed_open: FailedOpen::default(),
             files,
             fetcher,

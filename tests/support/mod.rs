@@ -23,6 +23,8 @@ pub mod pages;
 #[cfg(unix)]
 pub mod programs;
 #[cfg(unix)]
+pub mod random_changes;
+#[cfg(unix)]
 pub mod reader;
 pub mod recorder;
 pub mod s3;

@@ -34,6 +34,10 @@ pub enum Command {
     Status(Status),
     /// List the tables and indexes that differ between two states
     Changes(Changes),
+    /// Print the rows that differ between two states
+    Diff(Diff),
+    /// Print SQL that puts the rows of tables back as they were
+    Undo(Undo),
     /// Read every file of a state completely, and check it
     Verify(Verify),
     /// Write a state to a database file
@@ -122,6 +126,42 @@ pub struct Changes {
     pub until: Option<String>,
     #[command(flatten)]
     pub printed: Printed,
+}
+
+#[derive(Args)]
+pub struct Diff {
+    #[command(flatten)]
+    pub replica: Replica,
+    /// The earlier state: a time or a TXID
+    #[arg(long, value_name = "WHEN")]
+    pub since: String,
+    /// The later state: a time or a TXID [default: the newest state]
+    #[arg(long, value_name = "WHEN")]
+    pub until: Option<String>,
+    /// Compare this table only; can be repeated
+    #[arg(long = "table", value_name = "TABLE")]
+    pub tables: Vec<String>,
+    /// Print an array with an object for each value
+    #[arg(long, conflicts_with = "csv")]
+    pub json: bool,
+    /// Print a line of comma-separated values for each value
+    #[arg(long)]
+    pub csv: bool,
+}
+
+#[derive(Args)]
+pub struct Undo {
+    #[command(flatten)]
+    pub replica: Replica,
+    /// The table whose rows are put back; can be repeated
+    #[arg(long = "table", value_name = "TABLE", required = true)]
+    pub tables: Vec<String>,
+    /// Put the rows back as they were in this state: a time or a TXID
+    #[arg(long, value_name = "WHEN")]
+    pub since: String,
+    /// Undo only what changed until this state: a time or a TXID [default: the newest state]
+    #[arg(long, value_name = "WHEN")]
+    pub until: Option<String>,
 }
 
 #[derive(Args)]

@@ -33,6 +33,8 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::History(args) => commands::history::run(&args),
         Command::Status(args) => commands::status::run(&args),
         Command::Changes(args) => commands::changes::run(&args),
+        Command::Diff(args) => commands::diff::run(&args),
+        Command::Undo(args) => commands::undo::run(&args),
         Command::Verify(args) => commands::verify::run(&args),
         Command::Export(args) => commands::export::run(&args),
         Command::Hydrate(args) => commands::hydrate::run(&args),

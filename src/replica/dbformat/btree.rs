@@ -74,6 +74,21 @@ pub(in crate::replica) fn children(page: &[u8], pgno: u32, commit: u32) -> Optio
     (0..cells).map(child).chain([Some(rightmost)]).collect()
 }
 
+/// Whether a page is that of a table whose key is the rowid.
+pub(in crate::replica) fn is_of_table(page: &[u8], pgno: u32) -> bool {
+    matches!(page.get(header_offset(pgno)), Some(&(TABLE_INTERIOR | TABLE_LEAF)))
+}
+
+/// Returns the largest rowid below each child of an interior page of a table, except for the last child.
+pub(in crate::replica) fn rowid_bounds(page: &[u8], pgno: u32) -> Option<Vec<i64>> {
+    let header = header_offset(pgno);
+    let bound = |cell: usize| {
+        let at = u16_at(page, header + INTERIOR_HEADER + 2 * cell)?;
+        Some(varint(page.get(at + 4..)?)?.0.cast_signed())
+    };
+    (0..u16_at(page, header + 3)?).map(bound).collect()
+}
+
 /// Returns the page that follows `page` in an overflow chain, or None at its end.
 pub(in crate::replica) fn next_overflow(page: &[u8], commit: u32) -> Option<u32> {
     pgno_at(page, 0, commit)

@@ -9,10 +9,12 @@ use crate::replica::dbformat::btree::{
 const RESERVED: usize = 20;
 
 /// The smallest number of usable bytes per page that SQLite allows.
-const MIN_USABLE: usize = 480;
+pub(in crate::replica) const MIN_USABLE: usize = 480;
 
 /// A cell of a table or an index, as far as it is stored in its page.
 pub(in crate::replica) struct BtreeCell<'a> {
+    /// The rowid, if the cell is that of a table.
+    pub rowid: Option<i64>,
     /// The part of the payload that is stored in the page.
     pub local: &'a [u8],
     /// Length of the whole payload in bytes.
@@ -39,17 +41,20 @@ pub(in crate::replica) fn each(
     let cell = move |number: usize| {
         let cell = page.get(u16_at(page, header + header_size + 2 * number)? + child_size..)?;
         let (length, mut at) = varint(cell)?;
+        let mut rowid = None;
         if page_type == TABLE_LEAF {
-            at += varint(cell.get(at..)?)?.1;
+            let (number, size) = varint(cell.get(at..)?)?;
+            rowid = Some(number.cast_signed());
+            at += size;
         }
         match local_size(length, usable, page_type == TABLE_LEAF) {
             Some(local) => {
                 let overflow = pgno_at(cell, at + local, commit);
-                Some(BtreeCell { local: cell.get(at..at + local)?, length, overflow })
+                Some(BtreeCell { rowid, local: cell.get(at..at + local)?, length, overflow })
             }
             None => {
                 let end = at.checked_add(usize::try_from(length).ok()?)?;
-                Some(BtreeCell { local: cell.get(at..end)?, length, overflow: None })
+                Some(BtreeCell { rowid, local: cell.get(at..end)?, length, overflow: None })
             }
         }
     };

@@ -8,7 +8,7 @@
 //! | `btree` | kinds of pages, children of interior pages, overflow chains, trunk pages of the freelist |
 //! | `plausible` | whether a page can belong to a database, which detects some corrupted pages |
 //! | `cells` | the payloads in the cells of a b-tree page, and their overflow pages |
-//! | `record` | the rows of `sqlite_schema` |
+//! | `record` | the values of a record, and the rows of `sqlite_schema` |
 //! | `freelist` | the set of free pages, which are never fetched ahead |
 
 pub(in crate::replica) mod btree;

@@ -1,8 +1,9 @@
 //! Compares what is read from pages with what SQLite itself says about databases that it wrote.
 
 use super::btree::*;
-use super::cells::overflows;
+use super::cells::{self, overflows};
 use super::plausible::is_plausible;
+use super::record::{self, StoredValue, TextEncoding};
 use proptest::prelude::*;
 use rusqlite::Connection;
 use std::collections::{BTreeMap, HashSet};
@@ -119,6 +120,62 @@ proptest! {
         is_plausible(&page, pgno, 1000);
         for pgno in found {
             prop_assert!((2..=1000).contains(&pgno));
+        }
+    }
+}
+
+#[test]
+fn rows_are_decoded_as_sqlite_reads_them() {
+    let values = "NULL, 0, 1, -1, 127, -128, 128, 32767, -32768, 8388607, -8388608, 2147483647, -2147483648, 140737488355327,
+        -140737488355328, 9223372036854775807, -9223372036854775808, 0.5, -1e300, 9e999, '', 'text', '\u{e9}\u{1f600}', X'', X'00FF'";
+    let rows: Vec<String> = values.split(',').map(|value| format!("({}, 'x')", value.trim())).collect();
+    for (name, encoding) in
+        [("UTF-8", TextEncoding::Utf8), ("UTF-16le", TextEncoding::Utf16le), ("UTF-16be", TextEncoding::Utf16be)]
+    {
+        let sql =
+            format!("PRAGMA encoding = '{name}'; CREATE TABLE t (a, b); INSERT INTO t VALUES {}", rows.join(", "));
+        let (pages, conn) = pages(4096, &sql);
+        assert_eq!(TextEncoding::of(&pages[0]), encoding);
+        let found: Vec<(i64, StoredValue)> = cells::each(&pages[1], 2, 4096, 2)
+            .map(|cell| {
+                let cell = cell.expect("a cell");
+                let mut values = record::values(cell.local, encoding).expect("a record");
+                assert_eq!(values.pop(), Some(StoredValue::Text(b"x".to_vec())));
+                assert_eq!(
+                    record::values(&cell.local[..cell.local.len() - 1], encoding),
+                    None,
+                    "a record without its end"
+                );
+                (cell.rowid.expect("a rowid"), values.remove(0))
+            })
+            .collect();
+        let mut statement = conn.prepare("SELECT rowid, a FROM t ORDER BY rowid").expect("a statement");
+        let row = |row: &rusqlite::Row<'_>| {
+            use rusqlite::types::Value;
+            let value = match row.get(1)? {
+                Value::Null => StoredValue::Null,
+                Value::Integer(number) => StoredValue::Integer(number),
+                Value::Real(number) => StoredValue::Real(number),
+                Value::Text(text) => StoredValue::Text(text.into_bytes()),
+                Value::Blob(blob) => StoredValue::Blob(blob),
+            };
+            Ok((row.get(0)?, value))
+        };
+        let expected: Vec<(i64, StoredValue)> = statement.query_map([], row).and_then(Iterator::collect).expect("rows");
+        assert_eq!(found, expected, "{name}");
+    }
+}
+
+proptest! {
+    /// The result is other values or none.
+    #[test]
+    fn decoding_any_bytes_ends_without_a_panic(payload in prop::collection::vec(any::<u8>(), 0..80)) {
+        for encoding in [TextEncoding::Utf8, TextEncoding::Utf16le] {
+            let all = record::values(&payload, encoding);
+            let first = record::first_values(&payload, encoding);
+            // NaN differs from itself.
+            let is_same = |all: Vec<StoredValue>| format!("{all:?}") == format!("{first:?}");
+            prop_assert!(all.is_none_or(is_same));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The pages that differ between two states, by table and index.
+//! What differs between two states: pages, by table and index, and rows.
 //!
 //! Pages that both states have in the same file are equal. Of the others, the indexes of the files
 //! between the two states show which were written. The contents of those are compared, because a write can leave a page
@@ -9,9 +9,32 @@
 //! |---|---|
 //! | `trees` | reads the b-trees, the schema and the overflow chains of a state |
 //! | `owners` | which table or index each page of a state belongs to |
+//! | `table` | finds a table in two states |
+//! | `written` | what the pages that were written between the states contain |
+//! | `sources` | the pages of a table whose rows can differ |
+//! | `page_set` | sets of page numbers |
+//! | `layout` | how records are read as rows |
+//! | `rows` | compares the rows of a table in the order of their keys |
+//! | `lookup` | finds one row in a state |
+//! | `history` | the versions of one row |
+//! | `search` | starts the comparison of a table: finds the pages with rows that can differ |
 
+mod history;
+mod layout;
+mod lookup;
 mod owners;
+mod page_set;
+mod rows;
+mod search;
+mod sources;
+mod table;
 mod trees;
+mod written;
+
+pub use history::{HistoryStep, RowHistory, RowVersion};
+pub use layout::{Collation, KeyColumn, TableColumn, TableLayout};
+pub use rows::{RowChange, RowDiff};
+pub use table::TablePair;
 
 use crate::error::Error;
 use crate::ltx::Level;
@@ -19,6 +42,7 @@ use crate::replica::cache::Page;
 use crate::replica::files::loader::LoadError;
 use crate::replica::files::{Files, listing, plan};
 use crate::replica::pages::PageReader;
+use crate::replica::time_travel::TimeTravel;
 use crate::replica::view::{View, build};
 use crate::store::Store;
 use owners::{PageOwner, PageOwners};
@@ -44,6 +68,7 @@ const BATCH: usize = 256;
 pub(super) struct Diff {
     pub files: Arc<Files>,
     pub pages: Arc<PageReader>,
+    pub time_travel: Arc<TimeTravel>,
 }
 
 impl Diff {
@@ -67,18 +92,27 @@ impl Diff {
         Ok(changes)
     }
 
-    /// Returns the pages whose bytes differ between two views, and those that only one of them has.
-    async fn differing_pages(&self, one: &Arc<View>, other: &Arc<View>) -> Result<BTreeSet<u32>, Error> {
+    /// Returns the pages that may differ between two views in ascending order, as far as the indexes of files show. All
+    /// other pages are equal.
+    async fn written_pages(&self, one: &View, other: &View) -> Result<Vec<u32>, Error> {
         let file = |view: &View, pgno| view.file_of(pgno).map(|file| file.number);
         let last = one.commit().max(other.commit());
         let mut candidates: Vec<u32> = (1..=last).filter(|pgno| file(one, *pgno) != file(other, *pgno)).collect();
-        if one.page_size() != other.page_size() {
-            return Ok(candidates.into_iter().collect());
-        }
         let (older, newer) = if one.txid() <= other.txid() { (one, other) } else { (other, one) };
-        if let Some(written) = self.written_between(older, newer).await? {
+        if one.page_size() == other.page_size()
+            && let Some(written) = self.written_between(older, newer).await?
+        {
             let both = older.commit().min(newer.commit());
             candidates.retain(|pgno| *pgno > both || written.contains(pgno));
+        }
+        Ok(candidates)
+    }
+
+    /// Returns the pages whose bytes differ between two views, and those that only one of them has.
+    async fn differing_pages(&self, one: &Arc<View>, other: &Arc<View>) -> Result<BTreeSet<u32>, Error> {
+        let candidates = self.written_pages(one, other).await?;
+        if one.page_size() != other.page_size() {
+            return Ok(candidates.into_iter().collect());
         }
         let mut differing = BTreeSet::new();
         for batch in candidates.chunks(BATCH) {

@@ -16,9 +16,6 @@ use crate::replica::view::View;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-/// Offset in page 1 of the largest root page. It is zero in a database without pointer maps.
-const LARGEST_ROOT: usize = 52;
-
 /// What a page belongs to.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) enum PageOwner {
@@ -92,8 +89,9 @@ impl OwnerSearch<'_> {
         let schema_owner = PageOwner::Table("sqlite_schema".into());
         self.assign_tree(&schema, &schema_owner);
         owned_trees.push((schema_owner, schema));
-        for SchemaRow { is_index, name, root } in rows {
-            let owner = if is_index { PageOwner::Index(name.into()) } else { PageOwner::Table(name.into()) };
+        for SchemaRow { kind, name, root, .. } in rows {
+            let Some(root) = root else { continue };
+            let owner = if kind == "index" { PageOwner::Index(name.into()) } else { PageOwner::Table(name.into()) };
             let tree = self.trees.walk(root).await?;
             self.assign_tree(&tree, &owner);
             owned_trees.push((owner, tree));
@@ -133,15 +131,9 @@ impl OwnerSearch<'_> {
         Ok(())
     }
 
-    /// Assigns the pointer maps. The first is page 2. Each has five bytes for every page after it, up to the next
-    /// pointer map.
     fn assign_pointer_maps(&mut self) {
-        if self.trees.page_1[LARGEST_ROOT..LARGEST_ROOT + 4] == [0; 4] {
-            return;
-        }
-        let (lock_page, step) = (self.view.lock_page(), self.trees.usable / 5 + 1);
-        for pgno in (2..=self.view.commit()).step_by(step) {
-            self.assign(if pgno == lock_page { pgno + 1 } else { pgno }, &PageOwner::PointerMap);
+        for pgno in self.trees.pointer_maps() {
+            self.assign(pgno, &PageOwner::PointerMap);
         }
     }
 

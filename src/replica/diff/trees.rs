@@ -3,7 +3,8 @@
 use crate::error::{Error, ErrorKind};
 use crate::replica::cache::Page;
 use crate::replica::dbformat::btree::PageKind;
-use crate::replica::dbformat::record::SchemaRow;
+use crate::replica::dbformat::cells::BtreeCell;
+use crate::replica::dbformat::record::{SchemaRow, TextEncoding};
 use crate::replica::dbformat::{btree, cells, record};
 use crate::replica::diff::BATCH;
 use crate::replica::pages::PageReader;
@@ -13,8 +14,11 @@ use std::sync::Arc;
 /// Offset in page 1 of the number of bytes that are reserved at the end of each page.
 const RESERVED: usize = 20;
 
+/// Offset in page 1 of the largest root page. It is zero in a database without pointer maps.
+const LARGEST_ROOT: usize = 52;
+
 /// More levels than a b-tree can have.
-const MAX_DEPTH: usize = 32;
+pub(super) const MAX_DEPTH: usize = 32;
 
 /// The page numbers of a b-tree.
 pub(super) struct Tree {
@@ -22,13 +26,29 @@ pub(super) struct Tree {
     pub leaves: Vec<u32>,
 }
 
+/// A cell that is independent of its page.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct OwnedCell {
+    /// As in [`BtreeCell`].
+    pub local: Vec<u8>,
+    pub length: u64,
+    pub overflow: Option<u32>,
+}
+
+impl From<BtreeCell<'_>> for OwnedCell {
+    fn from(cell: BtreeCell<'_>) -> OwnedCell {
+        OwnedCell { local: cell.local.to_vec(), length: cell.length, overflow: cell.overflow }
+    }
+}
+
 /// Reads the structure of a view's database.
 pub(super) struct TreeReader<'a> {
-    reader: &'a PageReader,
-    view: &'a Arc<View>,
+    pub reader: &'a PageReader,
+    pub view: &'a Arc<View>,
     pub page_1: Page,
     /// Bytes of each page that SQLite uses.
     pub usable: usize,
+    pub encoding: TextEncoding,
 }
 
 impl<'a> TreeReader<'a> {
@@ -36,7 +56,22 @@ impl<'a> TreeReader<'a> {
         let page_1 = reader.pages(view, &[1]).await?.into_iter().next().flatten();
         let page_1 = page_1.ok_or_else(|| Error::internal("a database has no page 1"))?;
         let usable = page_1.len() - usize::from(page_1[RESERVED]);
-        Ok(TreeReader { reader, view, page_1, usable })
+        if usable < cells::MIN_USABLE {
+            return Err(not_in_tree(1));
+        }
+        let encoding = TextEncoding::of(&page_1);
+        Ok(TreeReader { reader, view, page_1, usable, encoding })
+    }
+
+    /// Returns the pointer maps. The first is page 2. Each has five bytes for every page after it, up to the next
+    /// pointer map.
+    pub(super) fn pointer_maps(&self) -> Vec<u32> {
+        if self.page_1[LARGEST_ROOT..LARGEST_ROOT + 4] == [0; 4] {
+            return Vec::new();
+        }
+        let (lock_page, step) = (self.view.lock_page(), self.usable / 5 + 1);
+        let maps = (2..=self.view.commit()).step_by(step);
+        maps.map(|pgno| if pgno == lock_page { pgno + 1 } else { pgno }).collect()
     }
 
     /// Returns a page. None if the view does not have it.
@@ -71,20 +106,27 @@ impl<'a> TreeReader<'a> {
         Err(not_in_tree(root))
     }
 
-    /// Returns the tables and indexes in the schema, whose b-tree is `tree`.
+    /// Returns the rows of the schema, whose b-tree is `tree`.
     pub(super) async fn schema_rows(&self, tree: &Tree) -> Result<Vec<SchemaRow>, Error> {
         let mut rows = Vec::new();
         for pgno in &tree.leaves {
             let Some(page) = self.page(*pgno).await? else { continue };
             for cell in cells::each(&page, *pgno, self.usable, self.view.commit()).flatten() {
-                let mut payload = cell.local.to_vec();
-                for (_, page) in self.overflow_chain(cell.overflow, cell.length).await? {
-                    payload.extend_from_slice(page.get(4..self.usable).unwrap_or_default());
-                }
-                rows.extend(record::entry(&payload, &self.page_1));
+                let payload = self.payload(&cell.into()).await?;
+                rows.extend(record::entry(&payload, self.encoding));
             }
         }
         Ok(rows)
+    }
+
+    /// Returns the whole payload of a cell.
+    pub(super) async fn payload(&self, cell: &OwnedCell) -> Result<Vec<u8>, Error> {
+        let mut payload = cell.local.clone();
+        for (_, page) in self.overflow_chain(cell.overflow, cell.length).await? {
+            payload.extend_from_slice(page.get(4..self.usable).unwrap_or_default());
+        }
+        payload.truncate(usize::try_from(cell.length).unwrap_or(usize::MAX));
+        Ok(payload)
     }
 
     /// Returns the numbers of the overflow pages of all cells in `pages`.
@@ -101,7 +143,7 @@ impl<'a> TreeReader<'a> {
     }
 
     /// Returns the overflow pages of a payload of `length` bytes.
-    async fn overflow_chain(&self, first: Option<u32>, length: u64) -> Result<Vec<(u32, Page)>, Error> {
+    pub(super) async fn overflow_chain(&self, first: Option<u32>, length: u64) -> Result<Vec<(u32, Page)>, Error> {
         let max_pages = length / (self.usable as u64 - 4) + 1;
         let (mut pages, mut next) = (Vec::new(), first);
         while let Some(pgno) = next
@@ -115,7 +157,7 @@ impl<'a> TreeReader<'a> {
     }
 }
 
-fn not_in_tree(pgno: u32) -> Error {
+pub(super) fn not_in_tree(pgno: u32) -> Error {
     Error::new(ErrorKind::Damaged, format!("page {pgno} of the database is not a page of a table or index"))
         .remedy("run `PRAGMA integrity_check`")
 }

@@ -2,8 +2,12 @@
 
 use crate::config::Target;
 use crate::error::Error;
+use crate::ltx::Txid;
 use crate::replica::session::connection::{Connection, Interrupted};
-use crate::replica::{Change, FileListing, FileListingRow, HistoryRow, MomentList, Verification, VerifiedFile, View};
+use crate::replica::{
+    Change, FileListing, FileListingRow, HistoryRow, HistoryStep, MomentList, RowChange, RowDiff, RowHistory,
+    TablePair, Verification, VerifiedFile, View,
+};
 use std::sync::Arc;
 
 impl Connection {
@@ -53,6 +57,46 @@ impl Connection {
     ) -> Result<Vec<Change>, Error> {
         let since = self.view_of(since, interrupted)?;
         self.run(interrupted, async move |replica| replica.diff.changes(since, view).await)
+    }
+
+    /// Finds a table in two states of this replica.
+    pub fn table(
+        &self,
+        name: String,
+        older: Arc<View>,
+        newer: Arc<View>,
+        interrupted: Interrupted<'_>,
+    ) -> Result<TablePair, Error> {
+        self.run(interrupted, async move |replica| replica.diff.table(&name, older, newer).await)
+    }
+
+    /// Returns the next rows that differ. Returns no rows at the end.
+    pub fn next_rows(
+        &self,
+        mut diff: Box<RowDiff>,
+        interrupted: Interrupted<'_>,
+    ) -> Result<(Vec<RowChange>, Box<RowDiff>), Error> {
+        self.run(interrupted, async move |replica| {
+            let rows = replica.diff.next_rows(&mut diff).await?;
+            Ok((rows, diff))
+        })
+    }
+
+    /// Continues the search for the versions of a row.
+    pub fn older_version(
+        &self,
+        mut history: Box<RowHistory>,
+        interrupted: Interrupted<'_>,
+    ) -> Result<(HistoryStep, Box<RowHistory>), Error> {
+        self.run(interrupted, async move |replica| {
+            let step = replica.diff.older_version(&mut history).await?;
+            Ok((step, history))
+        })
+    }
+
+    /// Returns the view of the last available state before a transaction.
+    pub fn view_before(&self, txid: Txid, interrupted: Interrupted<'_>) -> Result<Arc<View>, Error> {
+        self.run(interrupted, async move |replica| replica.time_travel.view_before(txid).await)
     }
 
     /// Returns the view of `target`; the newest for [`Target::Latest`]. Does not change what the connection reads.

@@ -28,6 +28,7 @@ mod tests;
 
 pub use file_listing::{FileListing, FileListingRow};
 pub use history::{HistoryRow, MomentList};
+pub(super) use reachable::ReachableState;
 
 use crate::config::Target;
 use crate::error::{Error, ErrorKind};

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 /// An available state: a transaction, and the files that end at it.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct ReachableState {
+pub(in crate::replica) struct ReachableState {
     /// The transaction.
     pub txid: Txid,
     /// The files, lowest level first. Never empty.

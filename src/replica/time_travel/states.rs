@@ -5,16 +5,60 @@
 //! healthy replica has no holes. Transactions that a longer file bridges are not a hole, even if the only state there
 //! is at the end of that file: `litestream restore` refuses the others too.
 
+use crate::config::Target;
+use crate::error::{Error, ErrorKind};
 use crate::ltx::Txid;
 use crate::replica::files::loader::LoadError;
+use crate::replica::files::{StaleListings, listing};
 use crate::replica::follow::view_loader::apply;
 use crate::replica::time_travel::TimeTravel;
 use crate::replica::time_travel::reachable::{ReachableState, first_after_holes, reachable};
-use crate::replica::view::ViewBuilder;
+use crate::replica::view::{View, ViewBuilder};
 use crate::store::Listed;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 impl TimeTravel {
+    /// Returns all available states up to a transaction, in ascending order.
+    pub(in crate::replica) async fn states_until(&self, last: Txid) -> Result<Vec<ReachableState>, Error> {
+        let mut listings = StaleListings::default();
+        loop {
+            let found = async {
+                let listed = listing::all(&*self.files.store).await?;
+                self.states_in(listed, Txid(0), last.next()).await
+            };
+            if let Some(states) = listings.settle(found.await, || self.files.too_fast()) {
+                return states;
+            }
+        }
+    }
+
+    /// Returns the view of an available state.
+    pub(in crate::replica) async fn view_at_state(&self, txid: Txid) -> Result<Arc<View>, Error> {
+        let view = self.view_of(Target::Txid(txid)).await?;
+        view.ok_or_else(|| Error::internal("a transaction has no view"))
+    }
+
+    /// Returns the view of the last available state before a transaction.
+    pub(in crate::replica) async fn view_before(&self, txid: Txid) -> Result<Arc<View>, Error> {
+        match self.states_until(Txid(txid.0.saturating_sub(1))).await?.last() {
+            Some(state) => self.view_at_state(state.txid).await,
+            None => {
+                let message = format!("{} has no state before TXID {txid}", self.files.store);
+                Err(Error::new(ErrorKind::Empty, message).remedy("name a later state"))
+            }
+        }
+    }
+
+    /// Returns when the transaction of a state was written, in milliseconds since 1970.
+    pub(in crate::replica) async fn state_time(&self, state: &ReachableState) -> Result<i64, Error> {
+        match self.state_header(state).await {
+            Ok(header) => Ok(header.time_ms),
+            Err(LoadError::Moved) => Err(self.files.too_fast()),
+            Err(LoadError::Other(error)) => Err(error),
+        }
+    }
+
     /// Returns the states after `base` and before `end` that files lead to, in ascending order, provided that the state
     /// at `base` is available. `files` should include those that begin before `end` and end after it: they show where
     /// there is no hole.

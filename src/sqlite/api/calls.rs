@@ -5,6 +5,9 @@ use super::{Api, c_string, routine};
 use crate::sqlite::ffi::*;
 use std::ffi::{CStr, CString, c_int};
 
+/// The text of `SQLITE_TOOBIG`.
+const TOO_BIG: &str = "string or blob too big";
+
 impl Api {
     /// Returns the connection that calls a function.
     ///
@@ -40,13 +43,32 @@ impl Api {
         }
     }
 
-    /// Sets the result of a call to a text.
+    /// Sets the result of a call to a text in UTF-8.
     ///
     /// # Safety
     /// `context` is that of the current call of a function or of `xColumn`.
-    pub unsafe fn result_text(self, context: *mut Context, text: &str) {
-        // SAFETY: `context` is valid until the current call returns. SQLite copies the text (`TRANSIENT`), which ends with a NUL.
-        unsafe { routine!(self, result_text)(context, c_string(text).as_ptr(), -1, TRANSIENT) }
+    pub unsafe fn result_text(self, context: *mut Context, text: impl AsRef<[u8]>) {
+        let text = text.as_ref();
+        let Ok(length) = c_int::try_from(text.len()) else {
+            // SAFETY: `context` is valid until the current call returns, by the contract of this function.
+            return unsafe { self.result_error(context, SQLITE_TOOBIG, TOO_BIG) };
+        };
+        // SAFETY: `context` is valid until the current call returns. SQLite copies the text (`TRANSIENT`), which has this length.
+        unsafe { routine!(self, result_text)(context, text.as_ptr().cast(), length, TRANSIENT) }
+    }
+
+    /// Sets the result of a call to a blob.
+    ///
+    /// # Safety
+    /// As for [`Api::result_text`].
+    pub unsafe fn result_blob(self, context: *mut Context, blob: &[u8]) {
+        let Ok(length) = c_int::try_from(blob.len()) else {
+            // SAFETY: `context` is valid until the current call returns, by the contract of this function.
+            return unsafe { self.result_error(context, SQLITE_TOOBIG, TOO_BIG) };
+        };
+        // SAFETY: `context` is valid until the current call returns. SQLite copies the blob (`TRANSIENT`), which has this length. The
+        // pointer is not null, also if the blob is empty.
+        unsafe { routine!(self, result_blob)(context, blob.as_ptr().cast(), length, TRANSIENT) }
     }
 
     /// Sets the result of a call to an integer.

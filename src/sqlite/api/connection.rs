@@ -85,23 +85,32 @@ impl Api {
         std::iter::from_fn(next).filter(is_counted).count()
     }
 
-    /// Runs SQL and returns column `column` of each row, without NULLs. Fails with SQLite's error text.
+    /// Runs SQL and returns its rows, with their values as text. Fails with SQLite's error text.
     ///
     /// # Safety
-    /// `db` is an open connection of this library, this thread holds its mutex or is its only user, and each row of `sql` has more
-    /// than `column` columns.
-    pub unsafe fn query(self, db: *mut Sqlite3, sql: &str, column: usize) -> Result<Vec<CString>, String> {
-        let mut rows = StatementRows { column, texts: Vec::new() };
+    /// `db` is an open connection of this library, and this thread holds its mutex or is its only user.
+    pub unsafe fn query(self, db: *mut Sqlite3, sql: &str) -> Result<Vec<TextRow>, String> {
+        let mut rows: Vec<TextRow> = Vec::new();
         let sql = c_string(sql);
         // SAFETY: `db` is open by the contract of this function. SQLite passes `rows` to `collect` and does not keep it, so `rows` and
         // `sql` live long enough.
         let code =
             unsafe { routine!(self, exec)(db, sql.as_ptr(), Some(collect), (&raw mut rows).cast(), ptr::null_mut()) };
         match code {
-            SQLITE_OK => Ok(rows.texts),
+            SQLITE_OK => Ok(rows),
             // SAFETY: `db` is still open. The text is valid until the next call on `db`, which only this thread makes, and is copied.
             _ => Err(unsafe { CStr::from_ptr(routine!(self, errmsg)(db)) }.to_string_lossy().into_owned()),
         }
+    }
+
+    /// Runs SQL and returns column `column` of each row as text, without NULLs. Fails with SQLite's error text.
+    ///
+    /// # Safety
+    /// As for [`Api::query`].
+    pub unsafe fn query_column(self, db: *mut Sqlite3, sql: &str, column: usize) -> Result<Vec<CString>, String> {
+        // SAFETY: by the contract of this function.
+        let rows = unsafe { self.query(db, sql) }?;
+        Ok(rows.into_iter().filter_map(|row| row.into_iter().nth(column).flatten()).collect())
     }
 
     /// Whether `db` is in autocommit mode, that is, outside an explicit transaction.
@@ -138,22 +147,20 @@ impl Api {
     }
 }
 
-/// The result of [`Api::query`] while [`collect`] fills it.
-struct StatementRows {
-    column: usize,
-    texts: Vec<CString>,
-}
+/// A row with its values as text, and None for NULL.
+pub type TextRow = Vec<Option<CString>>;
 
-unsafe extern "C" fn collect(rows: *mut c_void, _: c_int, values: *mut *mut c_char, _: *mut *mut c_char) -> c_int {
+unsafe extern "C" fn collect(rows: *mut c_void, count: c_int, values: *mut *mut c_char, _: *mut *mut c_char) -> c_int {
     guard("sqlite3_exec", SQLITE_ERROR, || {
-        // SAFETY: `Api::query` passes a pointer to its `StatementRows`, and does not use them while `sqlite3_exec` runs.
-        let rows = unsafe { &mut *rows.cast::<StatementRows>() };
-        // SAFETY: `values` has an entry for each column, and the row has this column by the contract of `Api::query`.
-        let value = unsafe { *values.add(rows.column) };
-        if !value.is_null() {
+        // SAFETY: `Api::query` passes a pointer to its rows, and does not use them while `sqlite3_exec` runs.
+        let rows = unsafe { &mut *rows.cast::<Vec<TextRow>>() };
+        let text = |column: usize| {
+            // SAFETY: `values` has an entry for each of the `count` columns.
+            let value = unsafe { *values.add(column) };
             // SAFETY: a value that is not null is a string, which SQLite keeps until this callback returns.
-            rows.texts.push(unsafe { CStr::from_ptr(value) }.to_owned());
-        }
+            (!value.is_null()).then(|| unsafe { CStr::from_ptr(value) }.to_owned())
+        };
+        rows.push((0..usize::try_from(count).unwrap_or(0)).map(text).collect());
         SQLITE_OK
     })
 }

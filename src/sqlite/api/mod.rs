@@ -6,10 +6,13 @@ mod calls;
 mod connection;
 mod filename;
 mod routines;
+mod scratch;
 mod statement;
 
 use super::ffi::*;
+pub use connection::TextRow;
 pub use routines::Routines;
+pub use scratch::ScratchDatabase;
 pub use statement::Prepared;
 use std::ffi::{CStr, CString, c_char, c_int};
 use std::ptr;

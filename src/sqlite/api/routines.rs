@@ -13,7 +13,9 @@ pub const TRANSIENT: TextDestructor = -1;
 /// `sqlite3_api_routines`, up to the newest routine in use. Arrays take the place of routines that are not used.
 #[repr(C)]
 pub struct Routines {
-    _aggregate_context_to_db_handle: [Unused; 50],
+    _aggregate_context_to_changes: [Unused; 16],
+    pub close: unsafe extern "C" fn(*mut Sqlite3) -> c_int,
+    _collation_needed_to_db_handle: [Unused; 33],
     pub declare_vtab: unsafe extern "C" fn(*mut Sqlite3, *const c_char) -> c_int,
     _enable_shared_cache_to_errcode: [Unused; 2],
     pub errmsg: unsafe extern "C" fn(*mut Sqlite3) -> *const c_char,
@@ -29,9 +31,10 @@ pub struct Routines {
     pub libversion_number: unsafe extern "C" fn() -> c_int,
     _malloc: [Unused; 1],
     pub mprintf: unsafe extern "C" fn(*const c_char, ...) -> *mut c_char,
-    _open_to_realloc: [Unused; 7],
+    pub open: unsafe extern "C" fn(*const c_char, *mut *mut Sqlite3) -> c_int,
+    _open16_to_realloc: [Unused; 6],
     pub reset: unsafe extern "C" fn(*mut Statement) -> c_int,
-    _result_blob: [Unused; 1],
+    pub result_blob: unsafe extern "C" fn(*mut Context, *const c_void, c_int, TextDestructor),
     pub result_double: unsafe extern "C" fn(*mut Context, f64),
     pub result_error: unsafe extern "C" fn(*mut Context, *const c_char, c_int),
     _result_error16_to_result_int: [Unused; 2],
@@ -139,6 +142,7 @@ pub mod tests {
             };
         }
         assert_routines! {
+            close = sqlite3_close,
             declare_vtab = sqlite3_declare_vtab,
             errmsg = sqlite3_errmsg,
             exec = sqlite3_exec,
@@ -147,7 +151,9 @@ pub mod tests {
             libversion = sqlite3_libversion,
             libversion_number = sqlite3_libversion_number,
             mprintf = sqlite3_mprintf,
+            open = sqlite3_open,
             reset = sqlite3_reset,
+            result_blob = sqlite3_result_blob,
             result_double = sqlite3_result_double,
             result_error = sqlite3_result_error,
             result_error_code = sqlite3_result_error_code,

@@ -8,7 +8,10 @@ pub use report::{HeldBy, StatusReport};
 
 use crate::config::Target;
 use crate::ltx::Txid;
-use crate::replica::{Change, FileListing, FileListingRow, HistoryRow, MomentList, Verification, VerifiedFile};
+use crate::replica::{
+    Change, FileListing, FileListingRow, HistoryRow, HistoryStep, MomentList, RowChange, RowDiff, RowHistory,
+    TablePair, Verification, VerifiedFile,
+};
 use std::cell::RefCell;
 use std::time::Duration;
 
@@ -57,6 +60,30 @@ pub enum ControlOp {
         /// The later moment. None means the state that reads see.
         until: Option<Target>,
     },
+    /// Finds a table at two moments.
+    Table {
+        /// The name of the table.
+        name: String,
+        /// The earlier moment.
+        since: Since,
+        /// The later moment. None means the state that reads see.
+        until: Option<Target>,
+    },
+    /// Returns the next rows that differ. None while the operation runs.
+    Diff(RefCell<Option<Box<RowDiff>>>),
+    /// Returns the next older version of a row. None while the operation runs.
+    RowHistory(RefCell<Option<Box<RowHistory>>>),
+}
+
+/// The earlier of two moments.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Since {
+    /// A moment.
+    At(Target),
+    /// The last available state before the later moment.
+    Previous,
+    /// The later moment.
+    Same,
 }
 
 /// The result of a [`ControlOp`].
@@ -78,6 +105,12 @@ pub enum ControlValue {
     Verified(Vec<VerifiedFile>),
     /// Differences.
     Changes(Vec<Change>),
+    /// A table at two moments.
+    Table(Box<TablePair>),
+    /// Rows that differ. Empty at the end of the table.
+    RowChanges(Vec<RowChange>),
+    /// A step of the search for the versions of a row.
+    HistoryStep(HistoryStep),
 }
 
 impl ControlValue {
@@ -92,6 +125,9 @@ impl ControlValue {
             ControlValue::Files(rows) => format!("{rows:?}"),
             ControlValue::Verified(rows) => format!("{rows:?}"),
             ControlValue::Changes(rows) => format!("{rows:?}"),
+            ControlValue::Table(pair) => format!("{pair:?}"),
+            ControlValue::RowChanges(rows) => format!("{rows:?}"),
+            ControlValue::HistoryStep(step) => format!("{step:?}"),
         }
     }
 }

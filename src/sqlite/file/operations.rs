@@ -5,8 +5,9 @@ use crate::config::Target;
 use crate::error::{Error, ErrorKind};
 use crate::ltx::Txid;
 use crate::replica::View;
-use crate::sqlite::control::{ControlOp, ControlValue};
+use crate::sqlite::control::{ControlOp, ControlValue, Since};
 use crate::time;
+use std::cell::RefCell;
 use std::ffi::CStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -65,12 +66,39 @@ impl DbFile {
                 Ok(ControlValue::Verified(rows))
             }
             ControlOp::Changes { since, until } => {
-                let until = match until {
-                    Some(until) => self.connection.view_of(*until, &interrupted)?,
-                    None => self.settled_view(schema)?,
-                };
+                let until = self.view_at(*until, schema)?;
                 Ok(ControlValue::Changes(self.connection.changes_to(until, *since, &interrupted)?))
             }
+            ControlOp::Table { name, since, until } => {
+                let until = self.view_at(*until, schema)?;
+                let since = match since {
+                    Since::At(since) => self.connection.view_of(*since, &interrupted)?,
+                    Since::Previous => self.connection.view_before(until.txid(), &interrupted)?,
+                    Since::Same => until.clone(),
+                };
+                Ok(ControlValue::Table(Box::new(self.connection.table(name.clone(), since, until, &interrupted)?)))
+            }
+            ControlOp::Diff(diff) => {
+                let taken = taken(diff)?;
+                let (rows, rest) = self.connection.next_rows(taken, &interrupted)?;
+                diff.replace(Some(rest));
+                Ok(ControlValue::RowChanges(rows))
+            }
+            ControlOp::RowHistory(history) => {
+                let taken = taken(history)?;
+                let (step, rest) = self.connection.older_version(taken, &interrupted)?;
+                history.replace(Some(rest));
+                Ok(ControlValue::HistoryStep(step))
+            }
+        }
+    }
+
+    /// Returns the view of a moment, or the one that reads see.
+    fn view_at(&self, target: Option<Target>, schema: Option<&CStr>) -> Result<Arc<View>, Error> {
+        let check = self.interrupt_check();
+        match target {
+            Some(target) => self.connection.view_of(target, &|| check.interrupted()),
+            None => self.settled_view(schema),
         }
     }
 
@@ -105,4 +133,9 @@ impl DbFile {
         let check = self.interrupt_check();
         self.connection.wait_for(txid, timeout, &|| check.interrupted()).map(i64::from)
     }
+}
+
+/// Takes the state of an operation, which is there unless the operation failed before.
+fn taken<T>(state: &RefCell<Option<T>>) -> Result<T, Error> {
+    state.take().ok_or_else(|| Error::internal("an operation continues after it has failed"))
 }

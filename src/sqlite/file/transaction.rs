@@ -59,14 +59,14 @@ impl DbFile {
         let quoted = schema.to_string_lossy().replace('"', "\"\"");
         // SAFETY: `db` is the connection that is calling a method of this file, so it is open and this thread holds its mutex. Every row has a
         // first column.
-        unsafe { self.api.query(db, &format!("PRAGMA \"{quoted}\".{name}"), 0) }
+        unsafe { self.api.query_column(db, &format!("PRAGMA \"{quoted}\".{name}"), 0) }
     }
 
     /// Returns the schema of this file in its connection. `db` is the result of [`DbFile::db`], and is not null.
     pub(super) fn schema(&self, db: *mut Sqlite3) -> Result<CString, String> {
         // SAFETY: `db` is the connection that is calling a method of this file, so it is open and this thread holds its mutex. The second of
         // the pragma's three columns is the name of the schema.
-        let schemas = unsafe { self.api.query(db, "PRAGMA database_list", 1) }?;
+        let schemas = unsafe { self.api.query_column(db, "PRAGMA database_list", 1) }?;
         let is_this = |schema: &CString| {
             let mut call = ControlCall::new(schema, None);
             // SAFETY: the same `db`, which is open, and whose mutex this thread holds until the method returns.

@@ -204,7 +204,7 @@ unsafe fn call<const LIBRARY: usize>(
             match op(&arguments).map_err(SqlError::from).and_then(run) {
                 Ok(ControlValue::Integer(number)) => api.result_integer(context, number),
                 Ok(ControlValue::Seconds(seconds)) => api.result_real(context, seconds),
-                Ok(value) => api.result_text(context, &value.into_text()),
+                Ok(value) => api.result_text(context, value.into_text()),
                 Err(error) => api.result_error(context, error.code, &error.text),
             }
         }

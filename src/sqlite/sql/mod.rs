@@ -2,4 +2,5 @@
 
 mod argument;
 pub mod functions;
+mod literal;
 pub mod tables;

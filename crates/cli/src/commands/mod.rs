@@ -2,6 +2,7 @@
 
 pub mod changes;
 pub mod completions;
+pub mod diff;
 pub mod export;
 pub mod history;
 pub mod hydrate;
@@ -9,4 +10,5 @@ pub mod man;
 pub mod shell;
 pub mod sql;
 pub mod status;
+pub mod undo;
 pub mod verify;

@@ -1,31 +1,45 @@
-//! What the documentation says: the examples of `docs/cli.md`, run on the sample, and the settings. Another sample needs other output in the
-//! document.
+//! What the documentation says: the examples of `docs/cli.md` and `docs/time-travel.md`, run on the sample, and the settings. Another sample needs
+//! other output in the documents.
 
 use crate::support::programs::run;
-use crate::support::{LIMIT, failure, query, root, sample};
+use crate::support::{LIMIT, ended, failure, query, root, sample};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-#[test]
-fn the_examples_print_what_the_guide_shows() {
-    let guide = fs::read_to_string(format!("{}/docs/cli.md", root())).expect("the guide");
-    let (_, rest) = guide.split_once("```console\n").expect("it has examples");
-    let (examples, _) = rest.split_once("```").expect("they end");
-    let dir = tempfile::tempdir().expect("a directory");
+/// Runs the examples of a document in a directory, and compares what they print. Returns their number.
+fn assert_examples(document: &str, dir: &Path) -> usize {
+    let guide = fs::read_to_string(format!("{}/docs/{document}", root())).expect("the guide");
     let program = query(&[]);
     let directory = Path::new(program.get_program()).parent().expect("a program is in a directory");
     let path = std::env::join_paths([directory, Path::new("/usr/bin"), Path::new("/bin")]).expect("a path");
     let mut count = 0;
-    for example in examples.split("$ ").skip(1) {
-        let (command, expected) = example.split_once('\n').expect("an example has output");
-        let command = format!("{} 2>&1", command.replace("s3://bucket/app", &format!("'{}'", sample())));
-        let mut shell = Command::new("sh");
-        let ended = run(shell.args(["-c", &command]).current_dir(dir.path()).env("PATH", &path), LIMIT);
-        assert_eq!((ended.stdout.as_str(), ended.status.code()), (expected, Some(0)), "{command}");
-        count += 1;
+    for block in guide.split("```console\n").skip(1) {
+        let (examples, _) = block.split_once("```").expect("a block ends");
+        for example in examples.split("$ ").skip(1) {
+            let (command, expected) = example.split_once('\n').expect("an example is a line");
+            let command = format!("{{ {}; }} 2>&1", command.replace("s3://bucket/app", &format!("'{}'", sample())));
+            let mut shell = Command::new("sh");
+            let ended = run(shell.args(["-c", &command]).current_dir(dir).env("PATH", &path), LIMIT);
+            assert_eq!((ended.stdout.as_str(), ended.status.code()), (expected, Some(0)), "{command}");
+            count += 1;
+        }
     }
-    assert_eq!(count, 6);
+    count
+}
+
+#[test]
+fn the_examples_print_what_the_guide_shows() {
+    let dir = tempfile::tempdir().expect("a directory");
+    assert_eq!(assert_examples("cli.md", dir.path()), 6);
+}
+
+#[test]
+fn the_incident_of_the_guide_is_found_and_undone() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let database = dir.path().join("app.db");
+    ended(&["export", &sample(), database.to_str().expect("text")]);
+    assert_eq!(assert_examples("time-travel.md", dir.path()), 11);
 }
 
 #[test]

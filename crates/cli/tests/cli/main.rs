@@ -5,6 +5,7 @@
 
 mod support;
 
+mod diff;
 mod export;
 mod failures;
 mod guide;

@@ -5,7 +5,8 @@ use crate::support::{LIMIT, ended, printed};
 use std::fs;
 use std::process::Command;
 
-const COMMANDS: [&str; 8] = ["sql", "history", "status", "changes", "verify", "export", "hydrate", "shell"];
+const COMMANDS: [&str; 10] =
+    ["sql", "history", "status", "changes", "diff", "undo", "verify", "export", "hydrate", "shell"];
 
 #[test]
 fn the_manual_pages_describe_every_command() {

@@ -10,6 +10,7 @@ mod huge_scan;
 mod huge_store;
 mod lookups;
 mod requests;
+mod rows;
 mod scans;
 mod schema;
 mod small_caches;

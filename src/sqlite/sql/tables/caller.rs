@@ -20,7 +20,7 @@ impl Caller {
     /// Returns the schemas that are read from replicas.
     pub fn schemas(&self) -> Result<Vec<CString>, SqlError> {
         // SAFETY: `db` is open and its mutex is held, see the field. The second of the pragma's three columns is the name of the schema.
-        let schemas = unsafe { self.api.query(self.db, "PRAGMA database_list", 1) }?;
+        let schemas = unsafe { self.api.query_column(self.db, "PRAGMA database_list", 1) }?;
         // SAFETY: `db` is open and its mutex is held, see the field.
         let is_replica =
             |schema: &CString| unsafe { ControlCall::new(schema, None).send(self.api, self.db) == SQLITE_OK };

@@ -1,13 +1,33 @@
 //! Definitions of tables.
 
 use super::caller::Caller;
+use crate::replica::StoredValue;
 use crate::sqlite::errors::SqlError;
 use crate::sqlite::sql::argument::Argument;
-use serde_json::Value as Cell;
+use serde_json::Value;
 use std::ffi::CStr;
 
 /// A row: one value for each column.
-pub type Row = Vec<Cell>;
+pub type Row = Vec<StoredValue>;
+
+/// Returns a row of values that are not blobs. Arrays and objects become JSON texts.
+pub fn row(values: impl IntoIterator<Item = Value>) -> Row {
+    values.into_iter().map(stored).collect()
+}
+
+fn stored(value: Value) -> StoredValue {
+    match value {
+        Value::Null => StoredValue::Null,
+        Value::Bool(truth) => StoredValue::Integer(i64::from(truth)),
+        Value::Number(number) => match (number.as_i64(), number.as_f64()) {
+            (Some(whole), _) => StoredValue::Integer(whole),
+            (None, Some(number)) => StoredValue::Real(number),
+            (None, None) => StoredValue::Null,
+        },
+        Value::String(text) => StoredValue::Text(text.into_bytes()),
+        Value::Array(_) | Value::Object(_) => StoredValue::Text(value.to_string().into_bytes()),
+    }
+}
 
 /// The rows of a table, computed one at a time. An error ends the iteration.
 pub type TableRows = Box<dyn Iterator<Item = Result<Row, SqlError>>>;

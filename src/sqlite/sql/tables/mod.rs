@@ -7,24 +7,34 @@
 //! SQLite takes a read lock on the main schema for every statement that names one of these tables, unless the table belongs to another
 //! schema, as after `CREATE VIRTUAL TABLE temp.s USING litestream_status`.
 
+mod batches;
 mod caller;
+mod comparison;
 mod definition;
+mod diff;
+mod layout;
 mod module;
+mod moments;
 mod plan;
 mod replica;
+mod row_history;
 mod status;
+mod undo;
 
 use crate::sqlite::api::Api;
 use crate::sqlite::ffi::*;
 use definition::TableDef;
+use diff::DIFF;
 use module::{MODULE, Registered};
 use replica::{CHANGES, FILES, HISTORY, VERIFY};
+use row_history::HISTORY_OF;
 use status::STATUS;
 use std::ffi::c_int;
 use std::ptr;
+use undo::UNDO;
 
 /// The tables of every connection.
-static DEFINITIONS: [&TableDef; 5] = [&STATUS, &HISTORY, &FILES, &CHANGES, &VERIFY];
+static DEFINITIONS: [&TableDef; 8] = [&STATUS, &HISTORY, &FILES, &CHANGES, &VERIFY, &DIFF, &UNDO, &HISTORY_OF];
 
 /// The tables of one SQLite library.
 #[derive(Debug)]

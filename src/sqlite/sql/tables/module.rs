@@ -3,12 +3,12 @@
 use super::caller::Caller;
 use super::definition::{ARGUMENT_BITS, Row, TableDef, TableRows, UsedColumns};
 use super::plan;
+use crate::replica::StoredValue;
 use crate::sqlite::api::Api;
 use crate::sqlite::errors::SqlError;
 use crate::sqlite::ffi::*;
 use crate::sqlite::guard::guard;
 use crate::sqlite::sql::argument::Argument;
-use serde_json::Value as Cell;
 use std::ffi::{c_char, c_int, c_void};
 use std::ptr;
 
@@ -50,7 +50,7 @@ struct Table {
 #[repr(C)]
 struct TableCursor {
     base: VtabCursor,
-    arguments: Vec<Cell>,
+    arguments: Vec<StoredValue>,
     rows: TableRows,
     /// The current row. None after the last row.
     row: Option<Row>,
@@ -166,7 +166,7 @@ unsafe extern "C" fn filter(
             .collect();
         let used_columns = UsedColumns(plan as u32 >> ARGUMENT_BITS);
         cursor.rows = (table.definition.rows)(table.caller, &arguments, used_columns)?;
-        cursor.arguments = arguments.into_iter().map(cell).collect();
+        cursor.arguments = arguments.into_iter().map(stored).collect();
         cursor.rowid = 0;
         cursor.advance()
     };
@@ -174,11 +174,11 @@ unsafe extern "C" fn filter(
     unsafe { method("xFilter", cursor, body) }
 }
 
-fn cell(argument: Argument) -> Cell {
+fn stored(argument: Argument) -> StoredValue {
     match argument {
-        Argument::Null => Cell::Null,
-        Argument::Integer(number) => number.into(),
-        Argument::Text(text) => text.to_string_lossy().into(),
+        Argument::Null => StoredValue::Null,
+        Argument::Integer(number) => StoredValue::Integer(number),
+        Argument::Text(text) => StoredValue::Text(text.into_bytes()),
     }
 }
 
@@ -196,7 +196,7 @@ unsafe extern "C" fn column(cursor: *mut VtabCursor, context: *mut Context, colu
     let body = |table: &Table, cursor: &mut TableCursor| {
         let column = usize::try_from(column).unwrap_or(usize::MAX);
         let argument = || cursor.arguments.get(column.checked_sub(table.definition.columns.len())?);
-        let value = cursor.row.as_ref().and_then(|row| row.get(column)).or_else(argument).unwrap_or(&Cell::Null);
+        let value = cursor.row.as_ref().and_then(|row| row.get(column)).or_else(argument).unwrap_or(&StoredValue::Null);
         // SAFETY: `context` is that of this call of `xColumn`.
         unsafe { set_result(table.caller.api, context, value) };
         Ok(())
@@ -209,19 +209,15 @@ unsafe extern "C" fn column(cursor: *mut VtabCursor, context: *mut Context, colu
 ///
 /// # Safety
 /// `context` is that of the current call of `xColumn`, in the library of `api`.
-unsafe fn set_result(api: Api, context: *mut Context, value: &Cell) {
+unsafe fn set_result(api: Api, context: *mut Context, value: &StoredValue) {
     // SAFETY: `context` is valid until the current call returns, by the contract of this function.
     unsafe {
         match value {
-            Cell::Null => api.result_null(context),
-            Cell::Bool(truth) => api.result_integer(context, i64::from(*truth)),
-            Cell::Number(number) => match (number.as_i64(), number.as_f64()) {
-                (Some(whole), _) => api.result_integer(context, whole),
-                (None, Some(number)) => api.result_real(context, number),
-                (None, None) => api.result_null(context),
-            },
-            Cell::String(text) => api.result_text(context, text),
-            Cell::Array(_) | Cell::Object(_) => api.result_text(context, &value.to_string()),
+            StoredValue::Null => api.result_null(context),
+            StoredValue::Integer(number) => api.result_integer(context, *number),
+            StoredValue::Real(number) => api.result_real(context, *number),
+            StoredValue::Text(text) => api.result_text(context, text),
+            StoredValue::Blob(blob) => api.result_blob(context, blob),
         }
     }
 }

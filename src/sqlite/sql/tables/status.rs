@@ -3,7 +3,7 @@
 //! Computing a row neither locks the file nor reads a page.
 
 use super::caller::Caller;
-use super::definition::{Row, TableDef, TableRows, UsedColumns};
+use super::definition::{self, Row, TableDef, TableRows, UsedColumns};
 use crate::error::Error;
 use crate::sqlite::control::{ControlOp, ControlValue, StatusReport};
 use crate::sqlite::errors::SqlError;
@@ -71,5 +71,5 @@ fn row(caller: Caller, schema: &CStr) -> Result<Row, SqlError> {
 /// Returns a value for each column, NULL for a field that the report does not have.
 fn cells(report: &StatusReport) -> Row {
     let mut fields: HashMap<&str, Value> = report.fields().into_iter().collect();
-    STATUS.columns.iter().map(|(name, _)| fields.remove(name).unwrap_or_default()).collect()
+    definition::row(STATUS.columns.iter().map(|(name, _)| fields.remove(name).unwrap_or_default()))
 }

@@ -1,0 +1,248 @@
+//! Has SQLite parse a CREATE TABLE statement.
+
+use crate::replica::{Collation, KeyColumn, StoredValue, TableColumn, TableLayout, TablePair};
+use crate::sqlite::api::{Api, ScratchDatabase, TextRow};
+use crate::sqlite::errors::SqlError;
+use crate::sqlite::sql::literal::quoted;
+use crate::time;
+
+/// The table with the schema, which every database has. It has this name since SQLite 3.33.
+const SCHEMA: &str = "sqlite_schema";
+
+/// Returns the layout of a table in two states. Fails if its definition changed in between.
+pub fn of_pair(api: Api, pair: &TablePair) -> Result<TableLayout, SqlError> {
+    let [one, other] = &pair.states;
+    let newer = of(api, &pair.name, &other.sql)?;
+    if one.sql == other.sql {
+        return Ok(newer);
+    }
+    let older = of(api, &pair.name, &one.sql)?;
+    // Columns can only be added, so the state with the later transaction must be the one that has more.
+    let (older, newer) = if one.view.txid() <= other.view.txid() { (older, newer) } else { (newer, older) };
+    TableLayout::reconcile(older, newer).map_err(|change| {
+        let [since, until] = [one, other].map(|state| time::format(state.view.time_ms()));
+        let text = format!(
+            "the definition of table '{}' changed between {since} and {until}: {change}; compare states before or after \
+             the change, and see litestream_diff('sqlite_schema', …) for the change itself",
+            pair.name
+        );
+        SqlError::from(text)
+    })
+}
+
+/// Returns the layout that a CREATE TABLE statement describes.
+pub fn of(api: Api, name: &str, sql: &str) -> Result<TableLayout, SqlError> {
+    let parsed = ScratchDatabase::open(api).and_then(|scratch| {
+        if name == SCHEMA {
+            return read(&scratch, "sqlite_master");
+        }
+        define(&scratch, name, sql)?;
+        read(&scratch, name)
+    });
+    parsed.map_err(|reason| format!("the definition of table '{name}' cannot be read: {reason}").into())
+}
+
+/// Creates the table in a database. The statement is put into the schema, because SQLite then accepts names that it
+/// reserves, functions that it does not have, and collating sequences that it does not have.
+fn define(scratch: &ScratchDatabase, name: &str, sql: &str) -> Result<(), String> {
+    let (name, text) = (quoted(name, '\''), quoted(sql, '\''));
+    let in_schema = format!(
+        "CREATE TABLE t (x); PRAGMA writable_schema = ON;
+         UPDATE sqlite_master SET name = {name}, tbl_name = {name}, sql = {text} WHERE name = 't';
+         PRAGMA writable_schema = RESET"
+    );
+    // A SQLite in which the schema is protected runs the statement itself.
+    scratch.query(&in_schema).or_else(|_| scratch.query(sql)).map(drop)
+}
+
+fn read(scratch: &ScratchDatabase, name: &str) -> Result<TableLayout, String> {
+    let table = quoted(name, '\'');
+    let columns = scratch.query(&format!("PRAGMA table_xinfo({table})"))?;
+    let columns: Vec<DeclaredColumn> = columns.iter().map(DeclaredColumn::new).collect();
+    if columns.is_empty() {
+        return Err("SQLite rejects it".to_owned());
+    }
+    let indexes = scratch.query(&format!("PRAGMA index_list({table})"))?;
+    let key_index = indexes.iter().find(|index| text(index, 3) == "pk").map(|index| text(index, 1));
+    let entries = match &key_index {
+        Some(index) => scratch.query(&format!("PRAGMA index_xinfo({})", quoted(index, '\'')))?,
+        None => Vec::new(),
+    };
+    // The index of a primary key refers to rowids, unless it is the table itself.
+    let is_without_rowid = !entries.is_empty() && entries.iter().all(|entry| integer(entry, 1) >= 0);
+    // A primary key without an index is the rowid.
+    let rowid = columns.iter().position(|column| column.key > 0).filter(|_| key_index.is_none());
+    let order: Vec<usize> = if is_without_rowid {
+        entries.iter().filter_map(|entry| usize::try_from(integer(entry, 1)).ok()).collect()
+    } else {
+        (0..columns.len()).filter(|at| columns[*at].hidden != VIRTUAL).collect()
+    };
+    let mut layout = TableLayout { columns: Vec::new(), key: is_without_rowid.then(Vec::new) };
+    let mut places = Vec::new();
+    for (at, column) in columns.iter().enumerate() {
+        places.push(layout.columns.len());
+        let field = order.iter().position(|number| *number == at);
+        if column.hidden != VIRTUAL {
+            layout.columns.push(TableColumn {
+                name: column.name.clone(),
+                field: field.filter(|_| rowid != Some(at)),
+                is_real: affinity(&column.kind) == Affinity::Real,
+                is_generated: column.hidden == STORED,
+                default: column.default_value(scratch),
+            });
+        }
+    }
+    for entry in entries.iter().filter(|entry| is_without_rowid && integer(entry, 5) == 1) {
+        let number = usize::try_from(integer(entry, 1)).unwrap_or_default();
+        let column = *places.get(number).ok_or("its primary key has a column that it does not have")?;
+        let key = KeyColumn { column, is_descending: integer(entry, 3) == 1, collation: collation(&text(entry, 4))? };
+        layout.key.iter_mut().for_each(|columns| columns.push(key.clone()));
+    }
+    Ok(layout)
+}
+
+/// The values of `hidden` in `PRAGMA table_xinfo` for generated columns.
+const VIRTUAL: i64 = 2;
+const STORED: i64 = 3;
+
+/// A column as `PRAGMA table_xinfo` describes it.
+struct DeclaredColumn {
+    name: String,
+    kind: String,
+    /// The expression of its default value.
+    default: Option<String>,
+    /// Its position in the primary key, from 1 on, or 0.
+    key: i64,
+    hidden: i64,
+}
+
+/// The affinity of a column.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Affinity {
+    Integer,
+    Text,
+    Blob,
+    Real,
+    Numeric,
+}
+
+impl DeclaredColumn {
+    fn new(row: &TextRow) -> DeclaredColumn {
+        let default = row.get(4).cloned().flatten().map(|text| text.to_string_lossy().into_owned());
+        DeclaredColumn {
+            name: text(row, 1),
+            kind: text(row, 2),
+            default,
+            key: integer(row, 5),
+            hidden: integer(row, 6),
+        }
+    }
+
+    /// Returns the default value as the column stores it. NULL if SQLite does not compute it without other columns and
+    /// functions: such a column cannot be added to a table with rows.
+    fn default_value(&self, scratch: &ScratchDatabase) -> StoredValue {
+        let Some(default) = &self.default else { return StoredValue::Null };
+        let kind = match affinity(&self.kind) {
+            Affinity::Integer => "INTEGER",
+            Affinity::Text => "TEXT",
+            Affinity::Blob => "BLOB",
+            Affinity::Real => "REAL",
+            Affinity::Numeric => "NUMERIC",
+        };
+        let sql = format!(
+            "DROP TABLE IF EXISTS temp.d; CREATE TEMP TABLE d (c {kind} DEFAULT {default}); INSERT INTO d DEFAULT VALUES;
+             SELECT typeof(c), CASE typeof(c) WHEN 'integer' THEN c WHEN 'real' THEN printf('%!.17g', c) ELSE hex(c) END
+             FROM d"
+        );
+        let rows = scratch.query(&sql).unwrap_or_default();
+        let Some(row) = rows.first() else { return StoredValue::Null };
+        let shown = text(row, 1);
+        match text(row, 0).as_str() {
+            "integer" => shown.parse().map_or(StoredValue::Null, StoredValue::Integer),
+            "real" => shown.parse().map_or(StoredValue::Null, StoredValue::Real),
+            "text" => StoredValue::Text(from_hex(&shown)),
+            "blob" => StoredValue::Blob(from_hex(&shown)),
+            _ => StoredValue::Null,
+        }
+    }
+}
+
+/// Returns the affinity of a declared type.
+fn affinity(kind: &str) -> Affinity {
+    let kind = kind.to_ascii_uppercase();
+    let has = |words: &[&str]| words.iter().any(|word| kind.contains(word));
+    match () {
+        () if has(&["INT"]) => Affinity::Integer,
+        () if has(&["CHAR", "CLOB", "TEXT"]) => Affinity::Text,
+        () if kind.is_empty() || has(&["BLOB"]) => Affinity::Blob,
+        () if has(&["REAL", "FLOA", "DOUB"]) => Affinity::Real,
+        () => Affinity::Numeric,
+    }
+}
+
+fn collation(name: &str) -> Result<Collation, String> {
+    match name.to_ascii_uppercase().as_str() {
+        "BINARY" => Ok(Collation::Binary),
+        "NOCASE" => Ok(Collation::NoCase),
+        "RTRIM" => Ok(Collation::Rtrim),
+        _ => Err(format!("its primary key has the collating sequence {name}, whose order is not known here")),
+    }
+}
+
+/// Returns a column of a row as text; NULL is empty.
+fn text(row: &TextRow, at: usize) -> String {
+    row.get(at).and_then(Option::as_ref).map(|text| text.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+/// Returns a column of a row as an integer; NULL is 0.
+fn integer(row: &TextRow, at: usize) -> i64 {
+    text(row, at).parse().unwrap_or_default()
+}
+
+fn from_hex(text: &str) -> Vec<u8> {
+    let digits = text.as_bytes().as_chunks::<2>().0;
+    digits.iter().filter_map(|pair| u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_affinity_of_a_type_is_that_of_sqlite() {
+        let conn = rusqlite::Connection::open_in_memory().unwrap();
+        for kind in [
+            "",
+            "INT",
+            "BIGINT",
+            "POINT",
+            "CHARINT",
+            "VARCHAR(10)",
+            "CLOB",
+            "text",
+            "BLOB",
+            "REAL",
+            "FLOAT",
+            "double precision",
+            "NUMERIC",
+            "DECIMAL(10,5)",
+            "STRING",
+            "BOOLEAN",
+            "DATE",
+            "ANY",
+        ] {
+            // These values show each affinity.
+            conn.execute_batch(&format!("CREATE TABLE t (c {kind}); INSERT INTO t VALUES (1), ('1'), ('x')")).unwrap();
+            let sql = "SELECT group_concat(typeof(c), ' ') FROM (SELECT c FROM t ORDER BY rowid)";
+            let types: String = conn.query_row(sql, [], |row| row.get(0)).unwrap();
+            let expected = match affinity(kind) {
+                Affinity::Integer | Affinity::Numeric => "integer integer text",
+                Affinity::Text => "text text text",
+                Affinity::Blob => "integer text text",
+                Affinity::Real => "real real text",
+            };
+            assert_eq!(types, expected, "{kind}");
+            conn.execute_batch("DROP TABLE t").unwrap();
+        }
+    }
+}
