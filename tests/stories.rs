@@ -85,6 +85,8 @@ mod stories {
     #[cfg(unix)]
     mod soak;
     #[cfg(unix)]
+    mod statements;
+    #[cfg(unix)]
     mod status;
     #[cfg(unix)]
     mod tables;

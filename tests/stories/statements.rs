@@ -1,0 +1,123 @@
+//! Random statements on a replica and on a local database: the same results, the same errors, and the same content in the end.
+
+use crate::support::extension;
+use crate::support::litestream::Destination;
+use crate::support::pages::assert_whole;
+use rusqlite::types::Value;
+use rusqlite::{Connection, Error};
+
+/// Pseudo-random numbers from a seed (xorshift).
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 20) % bound
+    }
+
+    fn of<'a>(&mut self, choices: &[&'a str]) -> &'a str {
+        choices[self.below(choices.len() as u64) as usize]
+    }
+}
+
+/// Returns a statement. Some are errors: a missing table, a violated constraint, a savepoint that does not exist.
+fn statement(random: &mut Random) -> String {
+    let table = random.of(&["a", "b", "c"]);
+    let (key, other, length) = (random.below(60), random.below(60), random.below(6000));
+    match random.below(24) {
+        0 => format!("CREATE TABLE IF NOT EXISTS {table}(k INTEGER PRIMARY KEY, v TEXT UNIQUE, w)"),
+        1 => format!("CREATE TABLE {table}(k, v, w, PRIMARY KEY(k, v)) WITHOUT ROWID"),
+        2 => format!("CREATE INDEX {table}_w ON {table}(w)"),
+        3 if random.below(4) == 0 => format!("DROP TABLE {table}"),
+        4 => format!("ALTER TABLE {table} ADD COLUMN x{key} DEFAULT {other}"),
+        5..8 => format!("INSERT INTO {table}(k, v, w) VALUES ({key}, 'v{other}', zeroblob({length}))"),
+        8..10 => format!("INSERT OR REPLACE INTO {table}(k, v, w) VALUES ({key}, 'v{other}', {length})"),
+        10 => format!(
+            "INSERT OR IGNORE INTO {table}(k, v, w) WITH RECURSIVE n(i) AS (SELECT {key} UNION ALL SELECT i + 1 FROM n LIMIT 40) \
+             SELECT i, 'v' || i, hex(zeroblob(i * 20)) FROM n"
+        ),
+        11 => format!("UPDATE {table} SET w = w || 'x', v = 'u' || v WHERE k BETWEEN {key} AND {other}"),
+        12 => format!("UPDATE {table} SET k = k + 1"),
+        13 => format!("DELETE FROM {table} WHERE k % 7 = {}", key % 7),
+        14 => format!("SELECT count(*), total(length(w)), group_concat(v) FROM {table} WHERE k > {key}"),
+        15 => "BEGIN".to_owned(),
+        16 => "BEGIN IMMEDIATE".to_owned(),
+        17 => "COMMIT".to_owned(),
+        18 => "ROLLBACK".to_owned(),
+        19 => format!("SAVEPOINT s{}", key % 3),
+        20 => format!("ROLLBACK TO s{}", key % 3),
+        21 => format!("RELEASE s{}", key % 3),
+        22 => random
+            .of(&["VACUUM", "PRAGMA incremental_vacuum", "REINDEX", "ANALYZE", "PRAGMA user_version = 7"])
+            .to_owned(),
+        _ => format!("PRAGMA cache_size = {}", 5 + key),
+    }
+}
+
+/// Returns the rows of a statement, or its error.
+fn run(conn: &Connection, sql: &str) -> Result<Vec<Vec<Value>>, String> {
+    let text = |error: Error| error.to_string();
+    let mut statement = conn.prepare(sql).map_err(text)?;
+    let columns = statement.column_count();
+    let mut rows = statement.query([]).map_err(text)?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next().map_err(text)? {
+        found.push((0..columns).map(|at| row.get(at).expect("a value")).collect());
+    }
+    Ok(found)
+}
+
+/// Returns the schema and all rows.
+fn dump(conn: &Connection) -> Vec<Result<Vec<Vec<Value>>, String>> {
+    let schema =
+        "SELECT type, name, tbl_name, sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite_stat%' ORDER BY type, name";
+    [
+        schema,
+        "SELECT * FROM a ORDER BY 1, 2",
+        "SELECT * FROM b ORDER BY 1, 2",
+        "SELECT * FROM c ORDER BY 1, 2",
+        "PRAGMA user_version",
+    ]
+    .map(|sql| run(conn, sql))
+    .into()
+}
+
+#[test]
+fn statements_have_the_same_results_as_in_a_local_database() {
+    for seed in 1..=12 {
+        let dir = tempfile::tempdir().expect("a directory");
+        let destination = Destination::directory(&dir.path().join("replica"));
+        let options: &[(&str, &str)] = &[("write_enabled", "1"), ("compaction", "1s")];
+        let replica = extension::connect(&destination.url, options);
+        let local = Connection::open(dir.path().join("local.db")).expect("a local database");
+        let mut random = Random(seed * 0x9e37_79b9_7f4a_7c15);
+        let settings = format!(
+            "PRAGMA page_size = {}; PRAGMA auto_vacuum = {}; PRAGMA cache_size = 8",
+            512 << random.below(4),
+            random.below(3)
+        );
+        for conn in [&replica, &local] {
+            conn.execute_batch(&settings).expect("the settings of a new database");
+        }
+        let (mut failed, mut succeeded) = (0, 0);
+        for step in 0..250 {
+            let sql = statement(&mut random);
+            let (ours, theirs) = (run(&replica, &sql), run(&local, &sql));
+            assert_eq!(ours, theirs, "seed {seed}, step {step}: {sql}");
+            *if theirs.is_ok() { &mut succeeded } else { &mut failed } += 1;
+        }
+        assert!(failed > 20 && succeeded > 80, "{failed} failed, {succeeded} succeeded");
+        for conn in [&replica, &local] {
+            let _ = conn.execute_batch("COMMIT");
+        }
+        assert_whole(&replica);
+        let restored = dir.path().join("restored.db");
+        assert!(destination.restore_with(&[], &restored));
+        let restored = Connection::open(restored).expect("a restored database");
+        for found in [dump(&replica), dump(&restored)] {
+            assert_eq!(found, dump(&local), "seed {seed}");
+        }
+    }
+}
