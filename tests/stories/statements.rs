@@ -86,13 +86,13 @@ fn dump(conn: &Connection) -> Vec<Result<Vec<Vec<Value>>, String>> {
 
 #[test]
 fn statements_have_the_same_results_as_in_a_local_database() {
-    for seed in 1..=12 {
+    for seed in 1..=12u64 {
         let dir = tempfile::tempdir().expect("a directory");
         let destination = Destination::directory(&dir.path().join("replica"));
         let options: &[(&str, &str)] = &[("write_enabled", "1"), ("compaction", "1s")];
         let replica = extension::connect(&destination.url, options);
         let local = Connection::open(dir.path().join("local.db")).expect("a local database");
-        let mut random = Random(seed * 0x9e37_79b9_7f4a_7c15);
+        let mut random = Random(0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(seed));
         let settings = format!(
             "PRAGMA page_size = {}; PRAGMA auto_vacuum = {}; PRAGMA cache_size = 8",
             512 << random.below(4),
