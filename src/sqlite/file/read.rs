@@ -39,24 +39,32 @@ impl DbFile {
 
     /// Fills `buffer` from pages that exist.
     fn read_inside(&self, mut buffer: &mut [u8], mut offset: u64) -> Result<(), Error> {
-        let (snapshot, writing) = (self.snapshot()?, self.writing.borrow());
-        let overlay = writing.as_ref().map(|transaction| &transaction.overlay);
-        let page_size = match (snapshot.view(), overlay) {
-            (Some(view), _) => u64::from(view.page_size()),
-            (None, Some(overlay)) => u64::from(overlay.page_size().map_or(u32::MAX, PageSize::get)),
-            (None, None) => return Ok(()),
+        let snapshot = self.snapshot()?;
+        let page_size = match snapshot.view() {
+            Some(view) => u64::from(view.page_size()),
+            None => u64::from(self.new_page_size().map_or(u32::MAX, PageSize::get)),
         };
         while !buffer.is_empty() {
             // Neither cast truncates: the offset is inside the file, whose page numbers are u32, and pages have at most 65536 bytes.
             let (pgno, start) = ((offset / page_size + 1) as u32, (offset % page_size) as usize);
             let (part, rest) = buffer.split_at_mut(buffer.len().min(page_size as usize - start));
-            if !overlay.map_or(Ok(false), |overlay| overlay.read(pgno, start, part))? {
+            if !self.read_written(pgno, start, part)? {
                 self.read_base(&snapshot, pgno, start, part)?;
             }
             offset += part.len() as u64;
             buffer = rest;
         }
         Ok(())
+    }
+
+    /// Returns the page size of a new database, once the transaction has written a page.
+    fn new_page_size(&self) -> Option<PageSize> {
+        self.writing.borrow().as_ref()?.overlay.page_size()
+    }
+
+    /// Fills `part` with the bytes of a page from `start` on, if the transaction has written it. Returns whether it has.
+    fn read_written(&self, pgno: u32, start: usize, part: &mut [u8]) -> Result<bool, Error> {
+        self.writing.borrow().as_ref().map_or(Ok(false), |transaction| transaction.overlay.read(pgno, start, part))
     }
 
     /// Fills `part` with the bytes of a page from `start` on, without what the transaction has written. A page that the state does not have
