@@ -53,6 +53,7 @@ pub mod ltx;
 mod pread;
 mod process;
 mod progress;
+mod random;
 #[doc(hidden)]
 pub mod replica;
 mod runtime;

@@ -4,6 +4,7 @@
 use super::errors::log_error;
 use super::ffi::*;
 use super::guard::guard;
+use super::transfer;
 use crate::scratch::Scratch;
 use crate::sqlite::api::Api;
 use std::ffi::{c_int, c_void};
@@ -82,12 +83,11 @@ unsafe extern "C" fn close(file: *mut SqliteFile) -> c_int {
 
 unsafe extern "C" fn read(file: *mut SqliteFile, buffer: *mut c_void, amount: c_int, offset: i64) -> c_int {
     let body = |content: &mut Scratch| {
-        let (Ok(amount), Ok(offset)) = (usize::try_from(amount), u64::try_from(offset)) else {
+        // SAFETY: the arguments are those of this method.
+        let Some((buffer, offset)) = (unsafe { transfer::target(buffer, amount, offset) }) else {
             return Ok(SQLITE_IOERR_READ);
         };
-        // SAFETY: SQLite passes a buffer of `amount` bytes, which nothing else uses until this method returns.
-        let buffer = unsafe { std::slice::from_raw_parts_mut(buffer.cast(), amount) };
-        Ok(if content.read(buffer, offset)? == amount { SQLITE_OK } else { SQLITE_IOERR_SHORT_READ })
+        Ok(if content.read(buffer, offset)? == buffer.len() { SQLITE_OK } else { SQLITE_IOERR_SHORT_READ })
     };
     // SAFETY: SQLite is calling `xRead` with `file`.
     unsafe { method("xRead", file, SQLITE_IOERR_READ, body) }
@@ -95,12 +95,11 @@ unsafe extern "C" fn read(file: *mut SqliteFile, buffer: *mut c_void, amount: c_
 
 unsafe extern "C" fn write(file: *mut SqliteFile, bytes: *const c_void, amount: c_int, offset: i64) -> c_int {
     let body = |content: &mut Scratch| {
-        let (Ok(amount), Ok(offset)) = (usize::try_from(amount), u64::try_from(offset)) else {
-            return Ok(SQLITE_IOERR_WRITE);
-        };
-        // SAFETY: SQLite passes `amount` bytes, which nothing changes until this method returns.
-        let bytes = unsafe { std::slice::from_raw_parts(bytes.cast(), amount) };
-        content.write(bytes, offset).map(|()| SQLITE_OK)
+        // SAFETY: the arguments are those of this method.
+        match unsafe { transfer::source(bytes, amount, offset) } {
+            Some((bytes, offset)) => content.write(bytes, offset).map(|()| SQLITE_OK),
+            None => Ok(SQLITE_IOERR_WRITE),
+        }
     };
     // SAFETY: SQLite is calling `xWrite` with `file`.
     unsafe { method("xWrite", file, SQLITE_IOERR_WRITE, body) }

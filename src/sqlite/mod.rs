@@ -7,6 +7,7 @@
 //! | `names` | which database a name means, and the full path that SQLite knows it by |
 //! | `open` | opening a replica, and whether the connection may open it |
 //! | `file` | an open replica: reads, writes, locks and file controls |
+//! | `transfer` | the arguments of `xRead` and `xWrite` |
 //! | `journal` | the rollback journal of a replica that is written |
 //! | `sql` | SQL functions and virtual tables |
 //! | `control` | the operations that functions, tables and pragmas run on a file |
@@ -29,4 +30,5 @@ mod names;
 mod open;
 mod registration;
 mod sql;
+mod transfer;
 mod vfs;

@@ -1,8 +1,9 @@
 //! Creating and deleting objects, for replicas that are written.
 
 use super::paths::Layout;
-use super::{Chunk, Store, StoreError, StoreErrorKind, random};
+use super::{Chunk, Store, StoreError, StoreErrorKind};
 use crate::ltx::{FileName, Level};
+use crate::random;
 use bytes::Bytes;
 use futures_util::future::join_all;
 

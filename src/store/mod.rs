@@ -27,7 +27,6 @@ mod memory;
 mod nats;
 mod parameters;
 mod paths;
-mod random;
 mod recipient;
 #[cfg(any(feature = "nats", feature = "sftp"))]
 mod reconnect;

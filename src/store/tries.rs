@@ -1,6 +1,6 @@
 //! Retries: which failures are retried, and after which pause.
 
-use super::random;
+use crate::random;
 use chrono::DateTime;
 use std::fmt;
 use std::time::Duration;

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 /// Each top-level module, and the other top-level modules that it may import.
 const LAYERS: &[(&str, &[&str])] = &[
     ("ltx", &[]),
-    ("store", &["lock", "ltx", "pread", "process", "progress"]),
+    ("store", &["lock", "ltx", "pread", "process", "progress", "random"]),
     // Modules that several layers share. Errors mention files and stores; the configuration, times and transactions.
     ("lock", &[]),
     ("last_error", &["lock", "process"]),
@@ -21,6 +21,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("scratch", &["pread"]),
     ("process", &[]),
     ("progress", &[]),
+    ("random", &[]),
     ("runtime", &["error", "lock", "process", "progress"]),
     ("error", &["ltx", "store"]),
     ("time", &["error"]),
@@ -36,6 +37,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "pread",
             "process",
             "progress",
+            "random",
             "runtime",
             "scratch",
             "store",

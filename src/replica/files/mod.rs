@@ -54,6 +54,14 @@ impl Files {
             .remedy("lengthen the retention of Litestream's level 0")
     }
 
+    /// Converts the failure of a read. A file that has vanished is one that changes too fast.
+    pub(in crate::replica) fn failure(&self, error: LoadError) -> Error {
+        match error {
+            LoadError::Other(error) => error,
+            LoadError::Moved => self.too_fast(),
+        }
+    }
+
     /// The error if the replica holds no database.
     pub(in crate::replica) fn empty(&self) -> Error {
         Error::new(ErrorKind::Empty, format!("no backup is found at {}", self.store))

@@ -1,8 +1,8 @@
 //! The task that polls a replica while it has readers.
 
 use crate::last_error;
+use crate::random;
 use crate::replica::follow::Follower;
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,6 +43,6 @@ impl Follower {
 /// Changes an interval at random by up to a tenth, so that processes that started together do not keep polling at the
 /// same times.
 fn jittered(interval: Duration) -> Duration {
-    let random = RandomState::new().build_hasher().finish() as f64 / u64::MAX as f64;
+    let random = random::number() as f64 / u64::MAX as f64;
     interval.mul_f64(0.9 + random / 5.0)
 }

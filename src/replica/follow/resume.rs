@@ -7,6 +7,7 @@
 
 use crate::error::{Error, ErrorKind};
 use crate::ltx::{FileName, Level, Txid};
+use crate::random;
 use crate::replica::cache::persistent::{FieldReader, SealedFields, stem};
 use crate::replica::files::loader::{FileLoader, LoadError};
 use crate::replica::files::ltx_file::{LoadedFile, LtxFile};
@@ -15,7 +16,6 @@ use crate::replica::follow::view_loader::apply;
 use crate::replica::view::{Epoch, View, ViewBuilder};
 use crate::store::{Listed, Version};
 use crate::time;
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -63,7 +63,7 @@ impl Follower {
         let mut lineage = self.lineage.lock();
         match *lineage {
             Some((known, number)) if known == epoch => number,
-            _ => lineage.insert((epoch, RandomState::new().build_hasher().finish())).1,
+            _ => lineage.insert((epoch, random::number())).1,
         }
     }
 

@@ -104,11 +104,7 @@ impl Follower {
     async fn verify_files(&self) -> Result<(), Error> {
         let Some(head) = self.head.view() else { return Ok(()) };
         for file in head.files().filter(|file| !file.integrity.is_verified()) {
-            match self.files.loader.check_whole(file).await {
-                Ok(()) => {}
-                Err(LoadError::Moved) => return Err(self.files.too_fast()),
-                Err(LoadError::Other(error)) => return Err(error),
-            }
+            self.files.loader.check_whole(file).await.map_err(|error| self.files.failure(error))?;
         }
         Ok(())
     }

@@ -25,6 +25,7 @@ pub use overlay::{BasePage, Overlay};
 use crate::error::{Error, ErrorKind};
 use crate::lock::Mutex;
 use crate::ltx::{FileName, Level, Trailer, Txid};
+use crate::random;
 use crate::replica::View;
 use crate::replica::files::loader::LoadError;
 use crate::replica::files::{Files, listing};
@@ -37,7 +38,6 @@ use crate::store::{Listed, Store, probe_create};
 use crate::time;
 use compaction::{CompactionReport, CompactionSettings, Compactor};
 use lease::Lease;
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use tokio::sync::{OnceCell, watch};
@@ -110,7 +110,7 @@ impl Writer {
             head,
             follower,
             // Never 0, which means that the writer is unknown.
-            node_id: RandomState::new().build_hasher().finish() | 1,
+            node_id: random::number() | 1,
             locked: AtomicBool::new(false),
             probed: OnceCell::new(),
             has_begun: watch::Sender::new(false),
@@ -141,28 +141,25 @@ impl Writer {
             return Err(self.outdated());
         }
         self.probed.get_or_try_init(|| probe_create(&*self.files.store)).await?;
-        let Some(base) = base else {
+        match base {
+            Some(base) => self.check_author(base, takeover).await?,
             // That there is no view can have another reason.
-            return match listing::all(&*self.files.store).await?.is_empty() {
-                true => {
-                    self.begin();
-                    Ok(())
-                }
-                false => Err(self.outdated()),
-            };
-        };
-        let last = self.last_file(base).await.map_err(|error| self.load_error(error))?;
+            None if !listing::all(&*self.files.store).await?.is_empty() => return Err(self.outdated()),
+            None => {}
+        }
+        self.has_begun.send_if_modified(|begun| !std::mem::replace(begun, true));
+        Ok(())
+    }
+
+    /// Fails if Litestream has written the newest transaction of a state, unless this is a takeover.
+    async fn check_author(&self, base: &View, takeover: bool) -> Result<(), Error> {
+        let last = self.last_file(base).await.map_err(|error| self.files.failure(error))?;
         if last.node_id == 0 && !takeover {
             let message = format!("the newest transaction of {} was written by Litestream", self.files.store);
             return Err(Error::new(ErrorKind::ReadOnly, message)
                 .remedy("stop `litestream replicate` for good, and open the replica once with write_takeover=1"));
         }
-        self.begin();
         Ok(())
-    }
-
-    fn begin(&self) {
-        self.has_begun.send_if_modified(|begun| !std::mem::replace(begun, true));
     }
 
     /// Compacts the replica from the first transaction on that this process may write: before it, a daemon may do that. Never returns.
@@ -271,12 +268,5 @@ impl Writer {
         let mut state = self.state.lock();
         state.conflicts += 1;
         state.last_conflict = Some((error.to_string(), time::now_ms()));
-    }
-
-    fn load_error(&self, error: LoadError) -> Error {
-        match error {
-            LoadError::Other(error) => error,
-            LoadError::Moved => self.files.too_fast(),
-        }
     }
 }

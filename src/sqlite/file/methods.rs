@@ -10,6 +10,7 @@ use crate::sqlite::errors::{During, SqlError, code, report};
 use crate::sqlite::ffi::*;
 use crate::sqlite::guard::guard;
 use crate::sqlite::names::VFS;
+use crate::sqlite::transfer;
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr;
 
@@ -92,11 +93,10 @@ unsafe extern "C" fn close(file: *mut SqliteFile) -> c_int {
 
 unsafe extern "C" fn read(file: *mut SqliteFile, buffer: *mut c_void, amount: c_int, offset: i64) -> c_int {
     let body = |file: &DbFile| {
-        let (Ok(amount), Ok(offset)) = (usize::try_from(amount), u64::try_from(offset)) else {
+        // SAFETY: the arguments are those of this method.
+        let Some((buffer, offset)) = (unsafe { transfer::target(buffer, amount, offset) }) else {
             return Ok(SQLITE_IOERR_READ);
         };
-        // SAFETY: SQLite passes a buffer of `amount` initialized bytes, which nothing else uses until this method returns.
-        let buffer = unsafe { std::slice::from_raw_parts_mut(buffer.cast(), amount) };
         Ok(match file.read(buffer, offset)? {
             Filled::Whole => SQLITE_OK,
             Filled::Short => SQLITE_IOERR_SHORT_READ,
@@ -108,12 +108,11 @@ unsafe extern "C" fn read(file: *mut SqliteFile, buffer: *mut c_void, amount: c_
 
 unsafe extern "C" fn write(file: *mut SqliteFile, bytes: *const c_void, amount: c_int, offset: i64) -> c_int {
     let body = |file: &DbFile| {
-        let (true, Ok(amount), Ok(offset)) = (file.writes(), usize::try_from(amount), u64::try_from(offset)) else {
-            return Ok(SQLITE_READONLY);
-        };
-        // SAFETY: SQLite passes `amount` initialized bytes, which nothing changes until this method returns.
-        let bytes = unsafe { std::slice::from_raw_parts(bytes.cast(), amount) };
-        file.write(bytes, offset).map(|()| SQLITE_OK)
+        // SAFETY: the arguments are those of this method.
+        match unsafe { transfer::source(bytes, amount, offset) } {
+            Some((bytes, offset)) if file.writes() => file.write(bytes, offset).map(|()| SQLITE_OK),
+            _ => Ok(SQLITE_READONLY),
+        }
     };
     // SAFETY: SQLite is calling `xWrite` with `file`.
     unsafe { method("xWrite", file, body) }

@@ -1,6 +1,7 @@
 //! The system calls that write to the directory of a replica.
 
-use crate::store::{Creation, random};
+use crate::random;
+use crate::store::Creation;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};

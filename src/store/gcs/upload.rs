@@ -2,8 +2,8 @@
 //!
 //! Emulators support conditions only in these uploads, and not in those of the XML API, which `object_store` sends.
 
+use crate::random;
 use crate::store::cloud::{Attempt, Bucket, CloudClient};
-use crate::store::random;
 use async_trait::async_trait;
 use bytes::Bytes;
 use object_store::PutPayload;

@@ -7,7 +7,8 @@
 use super::connection::NatsConnection;
 use super::error::NatsError;
 use super::object::NatsObject;
-use crate::store::{Creation, StoreErrorKind, random};
+use crate::random;
+use crate::store::{Creation, StoreErrorKind};
 use async_nats::jetstream::context::{PublishAckFuture, PublishError, PublishErrorKind};
 use async_nats::jetstream::message::PublishMessage;
 use base64::Engine;

@@ -7,7 +7,8 @@
 use super::error::SftpError;
 use super::session::{OpenHandle, Session};
 use super::wire::{FSYNC, HARD_LINK, SftpRequest};
-use crate::store::{Creation, random};
+use crate::random;
+use crate::store::Creation;
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 

@@ -5,7 +5,7 @@ use super::dav::dav_method;
 use super::error::WebError;
 use super::header::header;
 use super::response::{ResponseLength, WebResponse};
-use crate::store::random;
+use crate::random;
 use reqwest::header::{CONTENT_TYPE, HeaderName};
 use reqwest::{Client, Method, StatusCode};
 use std::sync::atomic::{AtomicU32, Ordering};
