@@ -1,9 +1,10 @@
 //! A NATS server with JetStream, and buckets in it.
 
 use super::programs::{program, wait_until};
+use super::servers::free_port;
 use async_nats::jetstream::{self, object_store};
 use async_nats::{Client, ConnectOptions};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -27,7 +28,7 @@ pub fn with_password() -> String {
 impl Nats {
     /// Starts a server with these additional settings.
     pub fn start(settings: &str) -> Nats {
-        let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port").port();
+        let port = free_port();
         let dir = tempfile::tempdir().expect("a directory");
         let shown = dir.path().display();
         let config =

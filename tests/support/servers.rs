@@ -1,6 +1,7 @@
 //! Servers in separate processes, each on a free local port.
 
 use super::programs::{program, wait_until};
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use tempfile::TempDir;
@@ -24,7 +25,7 @@ impl Server {
     pub fn start_in(dir: TempDir, name: &str, arguments: impl Fn(u16, &str) -> Vec<String>) -> Server {
         // If another process takes the port first, the server exits at once, and another port is tried.
         for _ in 0..5 {
-            let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port").port();
+            let port = free_port();
             let path = dir.path().to_str().expect("the paths of tests are text");
             let mut command = Command::new(program(name));
             command.args(arguments(port, path)).stdout(Stdio::null()).stderr(Stdio::null());
@@ -39,6 +40,18 @@ impl Server {
             }
         }
         panic!("{name} did not start");
+    }
+}
+
+/// Returns a port on which nothing listens.
+///
+/// Systems give ports from 32768 on to outgoing connections, so no connection takes this one before the server listens, or while it restarts.
+pub fn free_port() -> u16 {
+    loop {
+        let port = 10_000 + (RandomState::new().build_hasher().finish() % 22_768) as u16;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
     }
 }
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import http.client
 import http.cookiejar
 import json
 import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -22,6 +20,7 @@ from typing import Any
 
 import pytest
 from testing import S3Server
+from testing.ports import free_ports
 from testing.waiting import LIMIT, wait_until
 
 EXAMPLE = Path(__file__).resolve().parents[4] / "examples/django-cluster"
@@ -53,7 +52,7 @@ class Cluster:
         """Starts another reader."""
         node = {"NODE_NAME": f"node{number}", "PRIMARY_URL": self.url(1), "BIND": self.url(number).rpartition("/")[2]}
         self._run("./node", REPLICA_URL=self.replica, **node)
-        wait_until(f"node{number} answers", lambda: reachable(self.url(number, "/api/health/")))
+        self._wait_for(number)
 
     def kill_writer(self) -> None:
         """Kills Litestream and gunicorn of the node that writes, without a chance to clean up."""
@@ -62,7 +61,7 @@ class Cluster:
     def replace_writer(self) -> None:
         """Starts the node that writes again, on an empty disk."""
         self._run("./node", REPLICA_URL=self.replica, NODE_NAME="node1", DATA_DIR=str(self.directory / "data/new"), BIND=self.url(1).rpartition("/")[2])
-        wait_until("the new writer answers", lambda: reachable(self.url(1, "/api/health/")))
+        self._wait_for(1)
 
     def manage(self, *arguments: str, **environment: str) -> None:
         command = [sys.executable, "manage.py", *arguments]
@@ -79,27 +78,19 @@ class Cluster:
         for process in self.processes:
             process.wait(LIMIT)
 
+    def _wait_for(self, number: int) -> None:
+        """Waits until the node that was started last answers."""
+
+        def answers() -> bool:
+            assert self.processes[-1].poll() is None, self.log.read_text(errors="replace")
+            return reachable(self.url(number, "/api/health/"))
+
+        wait_until(f"node{number} answers", answers)
+
     def _run(self, *command: str, **environment: str) -> None:
         with self.log.open("ab") as log:
             started = subprocess.Popen(command, cwd=self.directory, stdout=log, stderr=log, env={**self.environment, **environment})
         self.processes.append(started)
-
-
-def free_ports(count: int) -> int:
-    """Returns the first of consecutive free ports."""
-    while True:
-        sockets = [socket.socket() for _ in range(count)]
-        try:
-            sockets[0].bind(("127.0.0.1", 0))
-            first: int = sockets[0].getsockname()[1]
-            for number, each in enumerate(sockets[1:], 1):
-                each.bind(("127.0.0.1", first + number))
-            return first
-        except OSError:
-            continue
-        finally:
-            for each in sockets:
-                each.close()
 
 
 def groups_of_children(parent: int) -> list[int]:
@@ -149,8 +140,7 @@ class Client:
 def reachable(url: str) -> bool:
     try:
         return Client().open(url)[0] == 200
-    # HTTPException: while no server listens, the system can connect a socket in this range of ports to itself.
-    except (urllib.error.URLError, ConnectionError, http.client.HTTPException):
+    except (urllib.error.URLError, ConnectionError):
         return False
 
 
