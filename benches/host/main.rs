@@ -8,11 +8,12 @@
 //! | `lookups <count> <passes> <threads>` | random lookups by key, each in a transaction: one time per pass, that of the slowest thread |
 //! | `scan <table>` | reading every row of a table |
 //! | `queries <file> <passes>` | the statements of a file: one time per pass |
+//! | `commits <count> <rows>` | transactions that insert so many rows, in a new database: one time, to the end of the close |
 //! | `idle <connections> <seconds>` | nothing: connections that stay open and run no statement after the first |
 //!
 //! `seconds` are those times; `open` is the time of the first open; `first` the time from the end of that open to the
 //! first row; `rows` a hash of the rows that does not depend on their order; `memory` the peak memory of the process in
-//! bytes. With LITESTREAM_HYDRATION_ENABLED, the second pass begins when the Go extension has downloaded the database.
+//! bytes; `commits` the seconds of each `COMMIT`. With LITESTREAM_HYDRATION_ENABLED, the second pass begins when the Go extension has downloaded the database.
 
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags, Result, Row, Statement};
@@ -29,10 +30,13 @@ fn main() {
         load(extension).unwrap_or_else(|error| panic!("cannot load {extension}: {error}"));
     }
     let measured = run(uri, workload).unwrap_or_else(|error| panic!("{workload:?}: {error}"));
-    let Measured { open, first, seconds, rows } = measured;
+    let Measured { open, first, seconds, commits, rows } = measured;
     let (open, first, memory) = (open.as_secs_f64(), first.as_secs_f64(), peak_memory());
-    let seconds: Vec<f64> = seconds.iter().map(Duration::as_secs_f64).collect();
-    println!(r#"{{"open": {open}, "first": {first}, "seconds": {seconds:?}, "rows": {rows}, "memory": {memory}}}"#);
+    let [seconds, commits] =
+        [seconds, commits].map(|times| times.iter().map(Duration::as_secs_f64).collect::<Vec<f64>>());
+    println!(
+        r#"{{"open": {open}, "first": {first}, "seconds": {seconds:?}, "commits": {commits:?}, "rows": {rows}, "memory": {memory}}}"#
+    );
     // What an extension does at the end of a process is not part of the workload.
     std::process::exit(0);
 }
@@ -61,15 +65,19 @@ struct Measured {
     open: Duration,
     first: Duration,
     seconds: Vec<Duration>,
+    commits: Vec<Duration>,
     rows: u64,
 }
 
 fn run(uri: &str, workload: &[&str]) -> Result<Measured> {
+    let number = |text: &str| text.parse::<usize>().expect("a number");
+    if let ["commits", count, rows] = workload {
+        return commits(uri, number(count), number(rows));
+    }
     let start = Instant::now();
     let connection = open(uri)?;
     let open = start.elapsed();
     let mut rows = Rows::default();
-    let number = |text: &str| text.parse::<usize>().expect("a number");
     let seconds = match workload {
         ["open"] => vec![open],
         ["scan", table] => vec![rows.read(&mut connection.prepare(&format!("SELECT * FROM {table}"))?)?],
@@ -94,7 +102,35 @@ fn run(uri: &str, workload: &[&str]) -> Result<Measured> {
         }
         _ => panic!("unknown workload: {workload:?}"),
     };
-    Ok(Measured { open, first: rows.first.unwrap_or_default(), seconds, rows: rows.sum })
+    Ok(Measured { open, first: rows.first.unwrap_or_default(), seconds, commits: Vec::new(), rows: rows.sum })
+}
+
+/// Commits transactions in a new database. A local file is in WAL mode, and every commit is durable.
+fn commits(uri: &str, count: usize, rows: usize) -> Result<Measured> {
+    let start = Instant::now();
+    let connection = Connection::open_with_flags(uri, OpenFlags::default())?;
+    if !uri.contains("vfs=") {
+        connection.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL")?;
+    }
+    connection.execute_batch("CREATE TABLE written(id INTEGER PRIMARY KEY, text TEXT)")?;
+    let open = start.elapsed();
+    let mut commits = Vec::new();
+    let start = Instant::now();
+    {
+        let mut insert = connection.prepare("INSERT INTO written(text) VALUES (printf('%0100d', ?))")?;
+        for transaction in 0..count {
+            connection.execute_batch("BEGIN IMMEDIATE")?;
+            for row in 0..rows {
+                insert.execute([(transaction * rows + row) as i64])?;
+            }
+            let start = Instant::now();
+            connection.execute_batch("COMMIT")?;
+            commits.push(start.elapsed());
+        }
+    }
+    let rows = connection.query_row("SELECT count(*) FROM written", [], |row| row.get::<_, i64>(0))? as u64;
+    connection.close().map_err(|(_, error)| error)?;
+    Ok(Measured { open, first: Duration::ZERO, seconds: vec![start.elapsed()], commits, rows })
 }
 
 /// The rows of the last pass, as a sum of hashes that does not depend on their order.

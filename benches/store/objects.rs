@@ -35,12 +35,16 @@ impl Objects {
         self.root.join(format!(".upload-{upload}-{number}"))
     }
 
-    /// Writes an object under another name first, so that no reader sees a part of it.
-    fn put(&self, bucket: &str, key: &str, bytes: &[u8]) -> S3Result<ETag> {
+    /// Writes an object under another name first, so that no reader sees a part of it. `create` fails if the object exists.
+    fn put(&self, bucket: &str, key: &str, bytes: &[u8], create: bool) -> S3Result<ETag> {
         let path = self.path(bucket, key);
         let written = self.part("whole", self.uploads.fetch_add(1, Ordering::Relaxed) as i32);
         path.parent().map_or(Ok(()), fs::create_dir_all).map_err(s3_error_of)?;
-        fs::write(&written, bytes).and_then(|()| fs::rename(&written, &path)).map_err(s3_error_of)?;
+        fs::write(&written, bytes).map_err(s3_error_of)?;
+        let put = if create { fs::hard_link(&written, &path) } else { fs::rename(&written, &path) };
+        // A rename has removed it.
+        let _ = fs::remove_file(&written);
+        put.map_err(s3_error_of)?;
         Ok(tag(&fs::metadata(&path).map_err(s3_error_of)?))
     }
 }
@@ -54,6 +58,7 @@ fn tag(metadata: &Metadata) -> ETag {
 fn s3_error_of(error: std::io::Error) -> s3s::S3Error {
     match error.kind() {
         ErrorKind::NotFound => s3_error!(NoSuchKey),
+        ErrorKind::AlreadyExists => s3_error!(PreconditionFailed),
         _ => s3_error!(error, InternalError),
     }
 }
@@ -184,7 +189,8 @@ impl S3 for Objects {
     async fn put_object(&self, request: S3Request<PutObjectInput>) -> S3Result<S3Response<PutObjectOutput>> {
         let _in_progress = self.distance.start_request(Kind::Other).await;
         let input = request.input;
-        let e_tag = self.put(&input.bucket, &input.key, &collect(input.body).await?)?;
+        let create = input.if_none_match.is_some();
+        let e_tag = self.put(&input.bucket, &input.key, &collect(input.body).await?, create)?;
         Ok(S3Response::new(PutObjectOutput { e_tag: Some(e_tag), ..PutObjectOutput::default() }))
     }
 
@@ -244,7 +250,7 @@ impl S3 for Objects {
             bytes.extend(fs::read(&part).and_then(|read| fs::remove_file(&part).map(|()| read)).map_err(s3_error_of)?);
         }
         Ok(S3Response::new(CompleteMultipartUploadOutput {
-            e_tag: Some(self.put(&input.bucket, &input.key, &bytes)?),
+            e_tag: Some(self.put(&input.bucket, &input.key, &bytes, false)?),
             bucket: Some(input.bucket),
             key: Some(input.key),
             ..CompleteMultipartUploadOutput::default()

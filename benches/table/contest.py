@@ -38,6 +38,7 @@ class Result:
     runs: int
     counts: dict
     hydrated: bool = False
+    commits: list = dataclasses.field(default_factory=list)  # seconds of each
 
     @property
     def requests(self):
@@ -93,9 +94,9 @@ class Contest:
             counts=self.store.counts(),
         )
 
-    def _run_host(self, who, workload, replica="", database=None, cache=None, cache_dir=None, warm=False):
+    def _run_host(self, who, workload, replica="", database=None, cache=None, cache_dir=None, warm=False, settings=None):
         """Runs one process. The first pass of a warm workload is not counted. The result has no counts."""
-        environment = self._environment()
+        environment = {**self._environment(), **(settings or {})}
         extension, uri = "-", f"file:{database or self.database}"
         if who != LOCAL:
             extension, uri = self.libraries[GO if who == HYDRATED else who], "file:replica.db?vfs=litestream"
@@ -124,6 +125,7 @@ class Contest:
             runs=max(len(seconds), 1),
             counts={},
             hydrated=who == HYDRATED,
+            commits=printed["commits"],
         )
 
     def restore_and_run(self, workload, replica):

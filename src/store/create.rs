@@ -2,9 +2,10 @@
 
 use super::paths::Layout;
 use super::{Chunk, Store, StoreError, StoreErrorKind};
-use crate::ltx::{FileName, Level};
+use crate::ltx::{FileName, Header, Level};
 use crate::random;
 use bytes::Bytes;
+use chrono::{DateTime, SecondsFormat, Utc};
 use futures_util::future::join_all;
 
 /// The name of an object that a writer creates or deletes.
@@ -40,6 +41,17 @@ pub(super) fn unless_missing(read: Result<Chunk, StoreError>) -> Result<Option<B
         Err(error) if error.kind() == StoreErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// Returns the time of the transactions in the file that an object is, if it is one. Litestream expects it in the metadata of an object, or as
+/// the modification time of a file: `litestream restore -timestamp` chooses files by it.
+pub(super) fn time_of(bytes: &[u8]) -> Option<DateTime<Utc>> {
+    DateTime::from_timestamp_millis(Header::parse(bytes).ok()?.timestamp_ms)
+}
+
+/// Returns [`time_of`] as Litestream writes it into metadata.
+pub(super) fn timestamp_of(bytes: &[u8]) -> Option<String> {
+    time_of(bytes).map(|time| time.to_rfc3339_opts(SecondsFormat::Millis, true))
 }
 
 /// The result of [`Store::create`].

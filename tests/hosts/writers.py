@@ -1,11 +1,13 @@
-"""Several processes write to one replica, through a proxy that cuts connections, and are killed and suspended at random. Checks what is in the
-replica afterwards.
+"""Several processes write to one replica, through a proxy that cuts connections, and are killed and suspended at random. Afterwards, what is in
+the replica is checked.
 
-Arguments: the URL of the replica, the seconds, a seed, and the path of litestream."""
+Arguments: `run`, the URL of the replica, a directory for the records of the writers, the seconds, and a seed. Then: `check`, the URL, the directory,
+the path of litestream, and the URL from which Litestream restores."""
 
 import asyncio
 import os
 import random
+import re
 import signal
 import sqlite3
 import subprocess
@@ -22,7 +24,7 @@ BUSY, BUSY_SNAPSHOT, UNCONFIRMED = 5, 517, 1034
 
 def write(url, number, attempt, path):
     """A writer: transfers money and appends to its sequence. It records each attempt before and after."""
-    going = [True]
+    number, attempt, going = int(number), int(attempt), [True]
     signal.signal(signal.SIGTERM, lambda *_: going.clear())
     record = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 
@@ -46,7 +48,7 @@ def write(url, number, attempt, path):
             note("committed")
         except sqlite3.OperationalError as error:
             # Nothing of a failed attempt may be in the replica, unless the error says that this is unknown.
-            note("unknown" if error.sqlite_errorcode == UNCONFIRMED else "failed")
+            note({UNCONFIRMED: "unknown", BUSY_SNAPSHOT: "conflict"}.get(error.sqlite_errorcode, "failed"))
             if db and db.in_transaction:
                 db.execute("ROLLBACK")
             if error.sqlite_errorcode not in (BUSY, BUSY_SNAPSHOT, UNCONFIRMED):
@@ -55,16 +57,11 @@ def write(url, number, attempt, path):
     db.close()
 
 
-class Writer:
-    """A writer's process, and the record of its attempts."""
+class Record:
+    """What a writer has recorded of its attempts."""
 
-    def __init__(self, url, number, directory):
-        self.url, self.number, self.path = url, number, f"{directory}/{number}"
-        self.start()
-
-    def start(self):
-        arguments = [EXTENSION, "write", self.url, str(self.number), str(self.last_attempt()), self.path]
-        self.process = subprocess.Popen([sys.executable, __file__, *arguments])
+    def __init__(self, number, directory):
+        self.number, self.path = number, f"{directory}/{number}"
 
     def events(self):
         if not os.path.exists(self.path):
@@ -74,6 +71,19 @@ class Writer:
 
     def last_attempt(self):
         return max((attempt for _, attempt in self.events()), default=0)
+
+
+class Writer:
+    """A writer's process."""
+
+    def __init__(self, url, record):
+        self.url, self.record = url, record
+        self.start()
+
+    def start(self):
+        record = self.record
+        arguments = [EXTENSION, "write", self.url, str(record.number), str(record.last_attempt()), record.path]
+        self.process = subprocess.Popen([sys.executable, __file__, *arguments])
 
     def kill(self):
         self.process.kill()
@@ -126,8 +136,7 @@ def cut_connections(to):
 
 def through_proxy(url):
     """Returns the URL with the port of a proxy, if it names a server."""
-    before, mark, port = url.rpartition("127.0.0.1:")
-    return f"{before}{mark}{cut_connections(int(port))}" if mark else url
+    return re.sub(r"(?<=127\.0\.0\.1:)\d+", lambda port: str(cut_connections(int(port[0]))), url)
 
 
 def disturb(writers, seconds):
@@ -146,25 +155,7 @@ def disturb(writers, seconds):
             equal(writer.process.poll(), None)
 
 
-def check(db, writers, whole=True):
-    """Checks the invariants of a state, and against the records if it is the `whole` history."""
-    equal(one(db, "SELECT sum(balance) FROM account"), ACCOUNTS * BALANCE)
-    equal(one(db, "PRAGMA integrity_check"), "ok")
-    if not whole:
-        return
-    for writer in writers:
-        rows = db.execute("SELECT attempt FROM log WHERE writer = ? ORDER BY id", (writer.number,)).fetchall()
-        found = [attempt for (attempt,) in rows]
-        equal(found, sorted(set(found)))
-        events = writer.events()
-        of = lambda name: {attempt for event, attempt in events if event == name}
-        missing, wrong = of("committed") - set(found), of("failed") & set(found)
-        equal((missing, wrong), (set(), set()))
-        print(f"writer {writer.number}: {len(found)} committed, {len(of('failed'))} failed, {len(of('unknown'))} unknown", file=sys.stderr)
-        assert found, "every writer commits"
-
-
-def main(url, seconds, seed, litestream):
+def run(url, directory, seconds, seed):
     random.seed(int(seed))
     db = connect(url, write_enabled=1)
     db.execute("CREATE TABLE account(id INTEGER PRIMARY KEY, balance INTEGER)")
@@ -172,33 +163,61 @@ def main(url, seconds, seed, litestream):
     db.executemany("INSERT INTO account VALUES (?, ?)", ((number, BALANCE) for number in range(ACCOUNTS)))
     db.execute("CREATE TABLE log(id INTEGER PRIMARY KEY AUTOINCREMENT, writer, attempt, filler, UNIQUE(writer, attempt))")
     db.execute("COMMIT")
-    first = int(one(db, "SELECT litestream_txid()"), 16)
     db.close()
-    with tempfile.TemporaryDirectory() as directory:
-        disturbed = through_proxy(url)
-        writers = [Writer(disturbed, number, directory) for number in range(WRITERS)]
+    disturbed = through_proxy(url)
+    writers = [Writer(disturbed, Record(number, directory)) for number in range(WRITERS)]
+    try:
         disturb(writers, float(seconds))
         for writer in writers:
             writer.end()
-        # The process has read the replica before, and an open does not wait long for the newest state.
-        reader = connect(url, max_staleness="1ms")
-        check(reader, writers)
-        last = int(one(reader, "SELECT litestream_txid()"), 16)
-        for txid in sorted({last, *random.sample(range(first, last), min(4, last - first))}):
-            restored = f"{directory}/restored.db"
-            command = [litestream, "restore", "-force", "-o", restored, "-txid", f"{txid:016x}", url]
-            environment = {name: value for name, value in os.environ.items() if name != "AWS_CA_BUNDLE"}
-            ended = subprocess.run(command, env=environment, capture_output=True, text=True)
-            if ended.returncode and txid != last and "no matching backup files available" in ended.stderr:
-                # Compaction has left only the ends of its intervals.
-                continue
-            equal(ended.returncode, 0)
-            check(sqlite3.connect(restored), writers, whole=txid == last)
-    print("ok")
+    finally:
+        for writer in writers:
+            writer.process.kill()
+
+
+def check(url, directory, litestream, restored_from):
+    records = [Record(number, directory) for number in range(WRITERS)]
+    reader = connect(url)
+    check_state(reader, records)
+    last = int(one(reader, "SELECT litestream_txid()"), 16)
+    environment = {name: value for name, value in os.environ.items() if name != "AWS_CA_BUNDLE"}
+    for txid in sorted({last, *random.sample(range(3, last), min(4, last - 3))}):
+        restored = f"{directory}/restored.db"
+        command = [litestream, "restore", "-force", "-o", restored, "-txid", f"{txid:016x}", restored_from]
+        ended = subprocess.run(command, env=environment, capture_output=True, text=True)
+        if ended.returncode and txid != last and "no matching backup files available" in ended.stderr:
+            # Compaction has left only the ends of its intervals.
+            continue
+        equal((ended.returncode, ended.stderr if ended.returncode else ""), (0, ""))
+        check_state(sqlite3.connect(restored), records, whole=txid == last)
+
+
+def check_state(db, records, whole=True):
+    """Checks the invariants of a state, and against the records if it is the `whole` history."""
+    equal(one(db, "SELECT sum(balance) FROM account"), ACCOUNTS * BALANCE)
+    equal(one(db, "PRAGMA integrity_check"), "ok")
+    if not whole:
+        return
+    conflicts = 0
+    for record in records:
+        rows = db.execute("SELECT attempt FROM log WHERE writer = ? ORDER BY id", (record.number,)).fetchall()
+        found = [attempt for (attempt,) in rows]
+        equal(found, sorted(set(found)))
+        events = record.events()
+        of = lambda name: {attempt for event, attempt in events if event == name}
+        missing, wrong = of("committed") - set(found), (of("failed") | of("conflict")) & set(found)
+        equal((missing, wrong), (set(), set()))
+        counts = ", ".join(f"{len(of(name))} {name}" for name in ("conflict", "failed", "unknown"))
+        print(f"writer {record.number}: {len(found)} committed, {counts}", file=sys.stderr)
+        assert found, "every writer commits"
+        conflicts += len(of("conflict"))
+    assert conflicts, "writers meet each other"
 
 
 load(sqlite3.connect(":memory:"))
-if ARGUMENTS[0] == "write":
-    write(ARGUMENTS[1], int(ARGUMENTS[2]), int(ARGUMENTS[3]), ARGUMENTS[4])
+step, *arguments = ARGUMENTS
+if step == "write":
+    write(*arguments)
 else:
-    main(*ARGUMENTS)
+    {"run": run, "check": check}[step](*arguments)
+    print("ok")

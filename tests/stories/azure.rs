@@ -1,15 +1,16 @@
 //! Replicas in Azure Blob Storage, tested with Azurite, Microsoft's emulator.
 
 use crate::stories::conformance::{Bucket, REPLICA, at, check, complaint, speak_tls};
-use crate::stories::creation;
+use crate::stories::{creation, writers};
 use crate::support::litestream::Destination;
 use crate::support::lossy::LossyProxy;
 use crate::support::programs::{program, run};
 use crate::support::servers::Server;
 use crate::support::written;
+use futures_util::TryStreamExt;
 use litestream_vfs::store::StoreErrorKind;
-use object_store::ObjectStoreExt;
 use object_store::azure::{MicrosoftAzure, MicrosoftAzureBuilder};
+use object_store::{ObjectStore, ObjectStoreExt};
 use std::ffi::OsString;
 use std::path::Path;
 use std::process::Command;
@@ -60,6 +61,13 @@ async fn azurite_passes_the_conformance_tests() {
 }
 
 #[tokio::test]
+async fn a_blob_has_the_time_of_its_transaction_where_litestream_looks_for_it() {
+    let (_server, endpoint) = azurite();
+    let store = at(&url(&endpoint, "app"), key);
+    creation::check_timestamp(&*store, &client(&endpoint), "app/ltx/0", "litestreamtimestamp").await;
+}
+
+#[tokio::test]
 async fn a_blob_exists_after_the_response_to_its_creation_was_lost() {
     let (server, endpoint) = azurite();
     let proxy = LossyProxy::start(server.port, "PUT /devstoreaccount1/box/app/ltx/0/");
@@ -95,6 +103,28 @@ fn an_azure_replica_equals_its_restores() {
     let environment = vec![("LITESTREAM_AZURE_ACCOUNT_KEY", KEY.to_owned())];
     let blobs = Destination { url: url(&endpoint, "app"), environment };
     assert_eq!(written::assert_served_as_restored(&blobs, &directory), "");
+}
+
+#[test]
+fn writers_of_azurite_lose_nothing() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (_server, endpoint) = azurite();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let environment = vec![("LITESTREAM_AZURE_ACCOUNT_KEY", KEY.to_owned())];
+    writers::check(&Destination { url: url(&endpoint, "app"), environment }, 3, || {
+        runtime.block_on(download(&client(&endpoint), &dir.path().join("replica")));
+        Destination::directory(&dir.path().join("replica"))
+    });
+}
+
+async fn download(from: &MicrosoftAzure, replica: &Path) {
+    let objects: Vec<_> = from.list(Some(&"app/ltx".into())).try_collect().await.expect("a listing");
+    for object in objects {
+        let path = replica.join(object.location.as_ref().strip_prefix("app/").expect("a file of the replica"));
+        std::fs::create_dir_all(path.parent().expect("a level")).expect("a directory");
+        let bytes = from.get(&object.location).await.expect("a blob").bytes().await.expect("its bytes");
+        std::fs::write(path, bytes).expect("a file is written");
+    }
 }
 
 async fn copy(replica: &Path, to: &MicrosoftAzure) {

@@ -318,7 +318,7 @@ pub(super) fn speak_tls() {
 }
 
 impl Bucket {
-    fn of(server: &S3Server) -> Bucket {
+    pub fn of(server: &S3Server) -> Bucket {
         speak_tls();
         let builder = AmazonS3Builder::new().with_bucket_name("bucket").with_endpoint(&server.endpoint);
         let builder = builder.with_access_key_id(&server.access_key).with_secret_access_key(&server.secret_key);

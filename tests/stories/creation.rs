@@ -1,13 +1,19 @@
 //! The requirements that every store must meet that can be written.
 
-use crate::stories::conformance::{at, content, name, names};
+use crate::stories::conformance::{Bucket, at, content, name, names};
+#[cfg(unix)]
+use crate::support::litestream::Destination;
 #[cfg(unix)]
 use crate::support::lossy::LossyProxy;
 use crate::support::s3::{Manner, S3Server};
 use bytes::Bytes;
 use futures_util::future::join_all;
+#[cfg(unix)]
+use litestream_vfs::ltx::{Encoder, Form, Header, PageSize};
 use litestream_vfs::ltx::{Level, Txid};
 use litestream_vfs::store::{Creation, ObjectName, Store, StoreErrorKind, probe_create};
+#[cfg(unix)]
+use object_store::{Attribute, ObjectStore, ObjectStoreExt};
 use std::sync::Arc;
 
 /// Longer than the pieces in which any store writes.
@@ -100,6 +106,77 @@ async fn an_object_exists_after_the_response_to_its_creation_was_lost() {
     assert_eq!(read(&*store, Level::ZERO, 1).await, Ok(content(100, 1).into()));
     let puts = server.take_requests().into_iter().filter(|request| request.operation == "PutObject").count();
     assert_eq!(puts, 2, "the second try finds the object of the first");
+}
+
+/// Creates files of three transactions with times in the past. Litestream then restores the states in between.
+#[cfg(unix)]
+pub(super) async fn check_times(store: &dyn Store, destination: &Destination) {
+    const FIRST_MS: i64 = 1_750_000_000_000;
+    for txid in [1, 2, 3] {
+        let file = ObjectName::File(Level::ZERO, name(txid, txid));
+        let bytes = transaction(txid, FIRST_MS + (txid as i64 - 1) * 3_600_000);
+        assert_eq!(store.create(file, bytes.into()).await.expect("it can be written"), Creation::Created);
+    }
+    let dir = tempfile::tempdir().expect("a directory");
+    let restored = dir.path().join("restored.db");
+    for (time, expected) in [("2025-06-15T15:30:00Z", 1), ("2025-06-15T16:30:00Z", 2)] {
+        assert!(destination.restore_with(&["-timestamp", time], &restored), "nothing at {time}");
+        assert_eq!(std::fs::read(&restored).expect("a database"), page(expected), "{time}");
+    }
+}
+
+/// Returns the file of a transaction that writes the only page of a database.
+#[cfg(unix)]
+fn transaction(txid: u64, timestamp_ms: i64) -> Vec<u8> {
+    let header = Header {
+        flags: Header::NO_CHECKSUMS,
+        page_size: PageSize::new(512).expect("a page size"),
+        commit: 1,
+        min_txid: Txid(txid),
+        max_txid: Txid(txid),
+        timestamp_ms,
+        pre_apply_checksum: 0,
+        wal_offset: 32,
+        wal_size: 0,
+        wal_salt: [0, 0],
+        node_id: 1,
+        previous: 0,
+    };
+    let mut encoder = Encoder::new(header, Form::Block);
+    encoder.page(1, &page(txid));
+    encoder.finish()
+}
+
+#[cfg(unix)]
+fn page(txid: u64) -> [u8; 512] {
+    [txid as u8; 512]
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn litestream_finds_the_times_of_files_in_a_directory() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let destination = Destination::directory(&dir.path().join("replica"));
+    check_times(&*at(&destination.url, |_| None), &destination).await;
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_s3_object_has_the_time_of_its_transaction_where_litestream_looks_for_it() {
+    let server = S3Server::start();
+    let store = at(&server.url("app"), |name| server.variable(name));
+    check_timestamp(&*store, &*Bucket::of(&server).objects, "app/0000", "litestream-timestamp").await;
+}
+
+/// Creates a file, whose object must then have its time in the metadata of this name. For stores of which Litestream restores no times in the
+/// past: in S3 it compares the time that it is given with those of the uploads, and it does not reach an emulator of Azure.
+#[cfg(unix)]
+pub(super) async fn check_timestamp(store: &dyn Store, objects: &dyn ObjectStore, level: &str, metadata: &str) {
+    let file = ObjectName::File(Level::ZERO, name(1, 1));
+    store.create(file, transaction(1, 1_750_000_000_123).into()).await.expect("it can be written");
+    let object = objects.get(&format!("{level}/{}", name(1, 1)).into()).await.expect("an object");
+    let timestamp = object.attributes.get(&Attribute::Metadata(metadata.to_owned().into()));
+    assert_eq!(timestamp.map(AsRef::as_ref), Some("2025-06-15T15:06:40.123Z"));
 }
 
 /// `through` is the same store as `direct`, behind a proxy that loses the response to the creation.

@@ -1,7 +1,7 @@
 //! Replicas in Google Cloud Storage, tested with an emulator and written by Litestream.
 
 use crate::stories::conformance::{REPLICA, Writer, at, check, complaint, name, speak_tls};
-use crate::stories::creation;
+use crate::stories::{creation, writers};
 use crate::support::litestream::Destination;
 use crate::support::recorder::Recorder;
 use crate::support::servers::Server;
@@ -17,8 +17,8 @@ fn emulator() -> Server {
     let dir = tempfile::tempdir().expect("a directory");
     std::fs::create_dir_all(dir.path().join("bucket")).expect("a bucket");
     Server::start_in(dir, "fake-gcs-server", |port, dir| {
-        let all =
-            format!("-scheme http -host 127.0.0.1 -port {port} -backend memory -public-host 127.0.0.1:{port} -data");
+        // A public host without a port is that of requests through a proxy as well.
+        let all = format!("-scheme http -host 127.0.0.1 -port {port} -backend memory -public-host 127.0.0.1 -data");
         all.split(' ').chain([dir]).map(str::to_owned).collect()
     })
 }
@@ -97,13 +97,32 @@ async fn an_absent_gcs_server_is_unreachable() {
     assert!(text.starts_with("gs://bucket/app: cannot connect to http://127.0.0.1:1: "), "{text}");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn litestream_finds_the_times_of_objects_in_gcs() {
+    speak_tls();
+    let server = emulator();
+    let destination = for_litestream(&server);
+    let store = at(&format!("{}?endpoint={}", destination.url, endpoint(&server)), |_| None);
+    creation::check_times(&*store, &destination).await;
+}
+
+fn for_litestream(server: &Server) -> Destination {
+    let environment = vec![("STORAGE_EMULATOR_HOST", endpoint(server))];
+    Destination { url: "gs://bucket/app".to_owned(), environment }
+}
+
 #[test]
 fn a_gcs_replica_equals_its_restores() {
     let server = emulator();
-    let destination = Destination {
-        url: "gs://bucket/app".to_owned(),
-        environment: vec![("STORAGE_EMULATOR_HOST", endpoint(&server))],
-    };
+    let destination = for_litestream(&server);
     written::replicate_workload(&destination);
     assert_eq!(written::assert_served_as_restored(&destination, &destination), "");
+}
+
+#[test]
+fn writers_of_fake_gcs_server_lose_nothing() {
+    let server = emulator();
+    // The endpoint in the URL can be that of a proxy.
+    let url = format!("gs://bucket/app?endpoint={}", endpoint(&server));
+    writers::check(&Destination { url, environment: Vec::new() }, 4, || for_litestream(&server));
 }

@@ -387,6 +387,13 @@ fn forked_readers_of_a_bucket_follow_the_primary() {
 }
 
 #[test]
+fn litestream_finds_the_times_of_objects_in_a_bucket() {
+    let (_server, destination) = for_litestream();
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    runtime.block_on(async { creation::check_times(&*at(&destination.url, nothing), &destination).await });
+}
+
+#[test]
 fn a_jetstream_replica_equals_its_restores() {
     let (_server, destination) = for_litestream();
     written::replicate_workload(&destination);

@@ -216,6 +216,14 @@ async fn unreadable_files_and_absent_servers_are_reported() {
     assert_eq!(missing.expect_err("no file").kind(), StoreErrorKind::NotFound);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn litestream_finds_the_times_of_files_on_an_sftp_server() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let server = PasswordSsh::start(false);
+    let destination = Destination { url: server.url(&dir.path().join("replica")), environment: Vec::new() };
+    creation::check_times(&*at(&format!("{}?insecure-host-key=true", destination.url), nothing), &destination).await;
+}
+
 #[test]
 fn an_sftp_replica_equals_its_restores() {
     let dir = tempfile::tempdir().expect("a directory");

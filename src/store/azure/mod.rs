@@ -85,6 +85,11 @@ impl Bucket for MicrosoftAzure {
         self
     }
 
+    fn timestamp_name(&self) -> &'static str {
+        // Names of metadata in Azure are identifiers.
+        "litestreamtimestamp"
+    }
+
     async fn authorize(&self) -> Result<(), object_store::Error> {
         self.credentials().get_credential().await.map(drop)
     }

@@ -3,13 +3,14 @@
 use super::attempt::Attempt;
 use super::error::{CloudError, CloudErrorKind};
 use super::transport::Connector;
+use crate::store::create;
 use crate::store::http::Clients;
 use crate::store::paths::Layout;
 use async_trait::async_trait;
 use bytes::Bytes;
 use object_store::list::PaginatedListStore;
 use object_store::path::Path;
-use object_store::{BackoffConfig, ClientOptions, ObjectStore, PutMode, PutOptions, RetryConfig};
+use object_store::{Attribute, BackoffConfig, ClientOptions, ObjectStore, PutMode, PutOptions, RetryConfig};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,10 +48,18 @@ pub(in crate::store) trait Bucket: Send + Sync {
     /// Fetches credentials if there are none yet, or if they expire soon.
     async fn authorize(&self) -> Result<(), object_store::Error>;
 
+    /// The name of the metadata in which Litestream keeps the time of a file.
+    fn timestamp_name(&self) -> &'static str {
+        "litestream-timestamp"
+    }
+
     /// Creates an object. Fails with status 412, or 409 with a code for this case, if an object of this name exists.
     async fn create(&self, key: &Path, bytes: Bytes, attempt: Attempt) -> Result<(), object_store::Error> {
         let mut options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
         options.extensions.insert(attempt);
+        if let Some(timestamp) = create::timestamp_of(&bytes) {
+            options.attributes.insert(Attribute::Metadata(self.timestamp_name().into()), timestamp.into());
+        }
         self.client().put_opts(key, bytes.into(), options).await.map(drop)
     }
 }

@@ -1,7 +1,7 @@
 //! The system calls that write to the directory of a replica.
 
 use crate::random;
-use crate::store::Creation;
+use crate::store::{Creation, create};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -38,6 +38,9 @@ pub(super) fn delete(path: &Path) -> io::Result<()> {
 fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
     file.write_all(bytes)?;
+    if let Some(time) = create::time_of(bytes) {
+        file.set_modified(time.into())?;
+    }
     file.sync_all()
 }
 

@@ -4,6 +4,7 @@
 
 use crate::random;
 use crate::store::cloud::{Attempt, Bucket, CloudClient};
+use crate::store::create;
 use async_trait::async_trait;
 use bytes::Bytes;
 use object_store::PutPayload;
@@ -50,7 +51,11 @@ impl GcsBucket {
         attempt: Attempt,
     ) -> Result<HttpRequest, object_store::Error> {
         let boundary = format!("{:016x}{:016x}", random::number(), random::number());
-        let body = HttpRequestBody::from(multipart(key, bytes, &boundary));
+        let metadata = match create::timestamp_of(&bytes) {
+            Some(timestamp) => json!({"name": key.as_ref(), "metadata": {self.timestamp_name(): timestamp}}),
+            None => json!({"name": key.as_ref()}),
+        };
+        let body = HttpRequestBody::from(multipart(metadata, bytes, &boundary));
         let length = body.content_length();
         let mut request = HttpRequest::new(body);
         *request.method_mut() = Method::POST;
@@ -92,9 +97,8 @@ impl Bucket for GcsBucket {
     }
 }
 
-/// Returns the body of an upload: the name of the object, and its bytes.
-fn multipart(key: &Path, bytes: Bytes, boundary: &str) -> PutPayload {
-    let metadata = json!({"name": key.as_ref()});
+/// Returns the body of an upload: the metadata of the object, with its name, and its bytes.
+fn multipart(metadata: Value, bytes: Bytes, boundary: &str) -> PutPayload {
     let before = format!(
         "--{boundary}\r\nContent-Type: application/json; charset=UTF-8\r\n\r\n{metadata}\r\n\
          --{boundary}\r\nContent-Type: application/octet-stream\r\n\r\n"

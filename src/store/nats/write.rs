@@ -8,7 +8,7 @@ use super::connection::NatsConnection;
 use super::error::NatsError;
 use super::object::NatsObject;
 use crate::random;
-use crate::store::{Creation, StoreErrorKind};
+use crate::store::{Creation, StoreErrorKind, create};
 use async_nats::jetstream::context::{PublishAckFuture, PublishError, PublishErrorKind};
 use async_nats::jetstream::message::PublishMessage;
 use base64::Engine;
@@ -106,7 +106,7 @@ impl NatsConnection {
         let metadata = json!({
             "name": name, "bucket": self.bucket(), "nuid": id, "size": bytes.len(), "chunks": pieces,
             "digest": format!("SHA-256={digest}"), "options": {"max_chunk_size": PIECE_LENGTH}, "mtime": now(),
-            "headers": {"Litestream-Timestamp": [now()]},
+            "headers": {"Litestream-Timestamp": [create::timestamp_of(bytes).unwrap_or_else(now)]},
         });
         metadata.to_string()
     }

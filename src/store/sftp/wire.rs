@@ -33,6 +33,11 @@ pub enum SftpRequest {
         offset: u64,
         bytes: Bytes,
     },
+    /// Sets both times of a file, in seconds since 1970.
+    SetTimes {
+        path: String,
+        seconds: u32,
+    },
     Remove(String),
     MakeDirectory(String),
     /// Renames a file. Version 3 of the protocol says that this fails if the new name exists.
@@ -42,6 +47,9 @@ pub enum SftpRequest {
     /// The extension [`FSYNC`]: makes the content of an open file durable.
     Sync(Bytes),
 }
+
+/// The flag of attributes that contain the times of a file.
+const TIMES: u32 = 8;
 
 /// The name of OpenSSH's extension for hard links.
 pub const HARD_LINK: &str = "hardlink@openssh.com";
@@ -111,6 +119,7 @@ impl SftpRequest {
             SftpRequest::Stat(_) => 17,
             SftpRequest::Create(_) => 3,
             SftpRequest::Write { .. } => 6,
+            SftpRequest::SetTimes { .. } => 9,
             SftpRequest::Remove(_) => 13,
             SftpRequest::MakeDirectory(_) => 14,
             SftpRequest::Rename(..) => 18,
@@ -130,6 +139,12 @@ impl SftpRequest {
             }
             SftpRequest::OpenDirectory(path) | SftpRequest::Stat(path) | SftpRequest::Remove(path) => {
                 put_string(&mut packet, path.as_bytes());
+            }
+            SftpRequest::SetTimes { path, seconds } => {
+                put_string(&mut packet, path.as_bytes());
+                packet.extend(TIMES.to_be_bytes());
+                packet.extend(seconds.to_be_bytes());
+                packet.extend(seconds.to_be_bytes());
             }
             SftpRequest::MakeDirectory(path) => {
                 put_string(&mut packet, path.as_bytes());
@@ -245,7 +260,6 @@ impl Unparsed {
         const SIZE: u32 = 1;
         const OWNERS: u32 = 2;
         const MODE: u32 = 4;
-        const TIMES: u32 = 8;
         const EXTENSIONS: u32 = 1 << 31;
         let flags = self.u32()?;
         let mut attributes = Attributes::default();

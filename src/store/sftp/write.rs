@@ -8,7 +8,7 @@ use super::error::SftpError;
 use super::session::{OpenHandle, Session};
 use super::wire::{FSYNC, HARD_LINK, SftpRequest};
 use crate::random;
-use crate::store::Creation;
+use crate::store::{Creation, create};
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 
@@ -43,6 +43,10 @@ async fn write_new(session: &Session, path: &str, bytes: &Bytes) -> Result<(), S
     let file = session.open(SftpRequest::Create(path.to_owned())).await?;
     let pieces = (0..bytes.len()).step_by(PIECE_LENGTH).map(|start| write_piece(&file, bytes, start, PIECE_LENGTH));
     stream::iter(pieces).buffered(CONCURRENT_REQUESTS).try_collect::<()>().await?;
+    if let Some(seconds) = create::time_of(bytes).and_then(|time| u32::try_from(time.timestamp()).ok()) {
+        // Servers may refuse this. Then the file has the time of its creation.
+        let _ = session.command(SftpRequest::SetTimes { path: path.to_owned(), seconds }).await;
+    }
     if session.supports(FSYNC) {
         session.command(SftpRequest::Sync(file.handle.clone())).await?;
     }
