@@ -65,6 +65,8 @@ mod stories {
     #[cfg(target_os = "linux")]
     mod one_follower;
     #[cfg(unix)]
+    mod own_vfs;
+    #[cfg(unix)]
     mod page_sizes;
     #[cfg(unix)]
     mod readme;

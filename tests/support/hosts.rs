@@ -25,6 +25,11 @@ impl Host {
         Host::script("python3", script)
     }
 
+    /// As [`Host::python`], with another extension.
+    pub fn python_with(script: &str, library: &Path) -> Host {
+        Host::script_with("python3", script, library)
+    }
+
     /// A Python program in another directory, without arguments.
     pub fn python_file(path: &Path) -> Host {
         Host::bare("python3").arg(path)
@@ -106,7 +111,7 @@ impl Host {
 
     /// As [`Host::session`], with another build of the extension.
     pub fn session_with(library: &Path, destination: &Destination) -> Session {
-        let host = Host::script_with("python3", "session.py", library);
+        let host = Host::python_with("session.py", library);
         let Host { command, dir, .. } = host.credentials(destination);
         Session::start(command, dir)
     }
