@@ -1,9 +1,13 @@
 //! Databases with so many pages that the index of a snapshot is read in parts.
 
 use crate::support::extension::connect;
+#[cfg(target_os = "linux")]
+use crate::support::hosts::Host;
 use crate::support::litestream::{Destination, Primary, Schedule};
 use crate::support::pages::{assert_same_bytes, assert_whole};
 use crate::support::programs::wait_until;
+#[cfg(target_os = "linux")]
+use crate::support::snapshot;
 use crate::support::workload;
 use rusqlite::Connection;
 
@@ -22,6 +26,23 @@ fn rows(conn: &Connection) -> Vec<(u32, String)> {
         rows.extend(found.expect("rows").map(|row| row.expect("a row")));
     }
     rows
+}
+
+/// Nothing that an open costs grows with the database.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_database_of_100_gb_opens_with_a_megabyte_and_little_memory() {
+    const PAGES: u32 = 24_414_062;
+    let dir = tempfile::tempdir().expect("a directory");
+    let level = dir.path().join("replica/ltx/9");
+    std::fs::create_dir_all(&level).expect("a level");
+    snapshot::write_sparse(&level, PAGES).expect("a snapshot");
+    let destination = Destination::directory(&dir.path().join("replica"));
+    let ended = Host::python("open_large.py").arg(&destination.url).run();
+    let numbers: Vec<u64> = ended.stdout.split_whitespace().filter_map(|number| number.parse().ok()).collect();
+    let [pages, requests, bytes, memory] = numbers[..] else { panic!("{ended:?}") };
+    assert_eq!(pages, u64::from(PAGES));
+    assert!(requests <= 74 && bytes < 1_000_000 && memory < 40_000_000, "{requests} {bytes} {memory}");
 }
 
 fn bytes_read(conn: &Connection) -> i64 {

@@ -1,0 +1,129 @@
+//! What the fuzz targets share.
+
+use litestream_vfs::ReplicaUri;
+use rusqlite::{Connection, OpenFlags};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+
+/// A directory that is deleted on drop.
+pub struct Scratch(PathBuf);
+
+impl Scratch {
+    /// Creates an empty directory that no other input has used.
+    pub fn new() -> Scratch {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("litestream-vfs-fuzz-{}-{number}", std::process::id()));
+        std::fs::create_dir_all(&path).expect("a directory");
+        Scratch(path)
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Writes a file of a replica in this directory.
+    pub fn write(&self, level: u8, name: &str, bytes: &[u8]) {
+        let level = self.0.join(format!("ltx/{level}"));
+        std::fs::create_dir_all(&level).expect("a level");
+        std::fs::write(level.join(name), bytes).expect("a file");
+    }
+
+    /// Returns the URI of the replica in this directory.
+    pub fn uri(&self) -> ReplicaUri {
+        ReplicaUri::new(&format!("file://{}", self.0.display())).parameter("open_timeout", "0s")
+    }
+}
+
+impl Default for Scratch {
+    fn default() -> Scratch {
+        Scratch::new()
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// The files of the sample replica: its levels, names and bytes.
+pub fn sample() -> &'static [(u8, String, Vec<u8>)] {
+    static FILES: OnceLock<Vec<(u8, String, Vec<u8>)>> = OnceLock::new();
+    FILES.get_or_init(|| {
+        let levels = Path::new(env!("CARGO_MANIFEST_DIR")).join("../sample/replica/ltx");
+        let mut files = Vec::new();
+        for level in levels.read_dir().expect("the sample").flatten() {
+            let number = level.file_name().to_string_lossy().parse().expect("a level");
+            for file in level.path().read_dir().expect("a level").flatten() {
+                let bytes = std::fs::read(file.path()).expect("a file");
+                files.push((number, file.file_name().to_string_lossy().into_owned(), bytes));
+            }
+        }
+        files
+    })
+}
+
+/// Opens a replica.
+pub fn open(uri: ReplicaUri) -> rusqlite::Result<Connection> {
+    static REGISTERED: OnceLock<()> = OnceLock::new();
+    REGISTERED.get_or_init(|| litestream_vfs::register().expect("SQLite accepts a VFS"));
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    Connection::open_with_flags(uri.to_string(), flags)
+}
+
+/// Runs a query to its end. Only a crash is a finding.
+pub fn run(db: &Connection, sql: &str, arguments: &[&str]) {
+    let Ok(mut statement) = db.prepare(sql) else { return };
+    let Ok(mut rows) = statement.query(rusqlite::params_from_iter(arguments)) else { return };
+    for _ in 0..10_000 {
+        match rows.next() {
+            Ok(Some(_)) => {}
+            Ok(None) | Err(_) => return,
+        }
+    }
+}
+
+/// A web server that sends the same response to every request.
+pub struct Server {
+    pub port: u16,
+    response: Arc<Mutex<Vec<u8>>>,
+}
+
+impl Server {
+    pub fn start() -> Server {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let port = listener.local_addr().expect("an address").port();
+        let response = Arc::<Mutex<Vec<u8>>>::default();
+        let sent = response.clone();
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let response = sent.lock().expect("no panic").clone();
+                std::thread::spawn(move || {
+                    let mut reader = BufReader::new(&stream);
+                    let (mut line, mut length) = (String::new(), 0);
+                    // A request is answered when its headers and its body have arrived.
+                    while reader.read_line(&mut line).is_ok_and(|count| count > 2) {
+                        let header = line.to_ascii_lowercase();
+                        if let Some(value) = header.strip_prefix("content-length:") {
+                            length = value.trim().parse().unwrap_or(0);
+                        }
+                        line.clear();
+                    }
+                    let _ = reader.take(length).read_to_end(&mut Vec::new());
+                    let _ = (&stream).write_all(&response);
+                });
+            }
+        });
+        Server { port, response }
+    }
+
+    /// Sets the response: its status line with further headers, and its body.
+    pub fn respond(&self, head: &str, body: &[u8]) {
+        let head = format!("HTTP/1.1 {head}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+        *self.response.lock().expect("no panic") = [head.as_bytes(), body].concat();
+    }
+}
