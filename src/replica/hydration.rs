@@ -8,10 +8,11 @@ use crate::replica::fetch::{FetchError, Fetcher};
 use crate::replica::follow::Follower;
 use crate::replica::follow::head::Head;
 use crate::replica::view::View;
+use futures_util::{StreamExt, stream};
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 /// The pause before it looks for a newer state, and the first pause after a failure.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -24,6 +25,9 @@ const REPORTED_AFTER: u32 = 4;
 
 /// How many pages are fetched, or looked for, before the progress is updated.
 const BATCH: usize = 256;
+
+/// How many batches are fetched at the same time: while the pages of one are decoded, another is in flight.
+const CONCURRENT_BATCHES: usize = 2;
 
 /// How long pages of a state are fetched while there is a newer one. To look for what the newer one lacks takes time too.
 const STAY: Duration = Duration::from_secs(30);
@@ -116,7 +120,8 @@ impl Hydration {
         let mut pause = PAUSE;
         loop {
             let Some(view) = self.head.view().filter(|view| self.state.lock().hydrated != Some(view.counter())) else {
-                sleep(PAUSE).await;
+                // Ends early when there is a newer state.
+                let _ = timeout(PAUSE, self.head.subscribe().changed()).await;
                 continue;
             };
             match self.hydrate(&view).await {
@@ -135,15 +140,16 @@ impl Hydration {
     async fn hydrate(&self, view: &Arc<View>) -> Result<(), Hindrance> {
         let missing = self.missing(view).await;
         let started = Instant::now();
-        for pages in missing.chunks(BATCH) {
-            self.check_directory(view)?;
-            let fetched = self.fetcher.hydrate(view, pages).await?;
-            self.add(fetched);
+        let batches: Vec<_> = missing.chunks(BATCH).map(|pages| self.fetch(view, pages)).collect();
+        let mut fetched = stream::iter(batches).buffered(CONCURRENT_BATCHES);
+        while let Some(batch) = fetched.next().await {
+            batch?;
             let is_outdated = || self.head.view().is_some_and(|head| head.counter() != view.counter());
             if started.elapsed() > STAY && is_outdated() {
                 return Ok(());
             }
         }
+        drop(fetched);
         // The directory may have evicted pages, or may have failed to keep them.
         let left = if missing.is_empty() { missing } else { self.missing(view).await };
         if !left.is_empty() {
@@ -154,6 +160,12 @@ impl Hydration {
         state.complete = view.files().map(|file| file.number).collect();
         state.hydrated = Some(view.counter());
         (state.failures, state.obstacle) = (0, None);
+        Ok(())
+    }
+
+    async fn fetch(&self, view: &View, pages: &[u32]) -> Result<(), Hindrance> {
+        self.check_directory(view)?;
+        self.add(self.fetcher.hydrate(view, pages).await?);
         Ok(())
     }
 

@@ -28,7 +28,7 @@ impl Fetcher {
             .is_none_or(|file| file.body.is_some() || self.cache.is_kept(PageKey { file: file.number, pgno }))
     }
 
-    /// Fetches pages of a view into the cache directory, with one request at a time, between those of readers. Returns how many are
+    /// Fetches pages of a view into the cache directory, one request after the other, between those of readers. Returns how many are
     /// there now: pages that cannot be decoded, or cannot belong to a database, are left to the readers.
     pub(in crate::replica) async fn hydrate(self: &Arc<Self>, view: &View, pages: &[u32]) -> Result<u32, FetchError> {
         let mut kept = 0;

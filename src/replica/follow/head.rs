@@ -73,7 +73,7 @@ impl Head {
     }
 
     /// The TXID of the newest view as it changes; 0 before the first.
-    pub(super) fn subscribe(&self) -> watch::Receiver<Txid> {
+    pub(in crate::replica) fn subscribe(&self) -> watch::Receiver<Txid> {
         self.newest.subscribe()
     }
 

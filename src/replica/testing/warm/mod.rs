@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
 
-const PAGES: u32 = 300;
+const PAGES: u32 = 700;
 const SECOND: Duration = Duration::from_secs(1);
 
 /// Sizes with which the snapshots here are read in parts.
