@@ -4,10 +4,10 @@ import re
 from pathlib import Path
 
 from .documents import Block, Document
-from .primary import Primary
+from .primary import Primary, restored
 from .s3 import S3Server
 
-__all__ = ["MOMENT", "SAMPLE", "Block", "Document", "Primary", "S3Server"]
+__all__ = ["MOMENT", "SAMPLE", "Block", "Document", "Primary", "S3Server", "restored"]
 
 #: The sample replica, which has 632 orders, and 400 at MOMENT.
 SAMPLE = Path(__file__).resolve().parents[2] / "sample/replica"

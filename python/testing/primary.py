@@ -92,10 +92,10 @@ class Primary:
         return self.socket.exists()
 
     def _litestream(self, *arguments: str | Path) -> str:
-        ended = subprocess.run([LITESTREAM, *arguments], capture_output=True, text=True, timeout=LIMIT, env=environment())
-        if ended.returncode:
-            raise AssertionError(f"{arguments}: {ended.stdout}{ended.stderr}{self.log.read_text()}")
-        return ended.stdout
+        try:
+            return litestream(*arguments)
+        except AssertionError as error:
+            raise AssertionError(f"{error}{self.log.read_text()}") from None
 
     def _configuration(self, monitor_interval: str) -> str:
         replica = {"url": self.url, "sync-interval": monitor_interval}
@@ -109,6 +109,20 @@ class Primary:
                 "dbs": [{"path": str(self.path), "monitor-interval": monitor_interval, "replica": replica}],
             }
         )
+
+
+def restored(url: str, path: Path) -> sqlite3.Connection:
+    """Restores a replica to `path`, and opens the copy."""
+    litestream("restore", "-o", path, url)
+    return sqlite3.connect(path)
+
+
+def litestream(*arguments: str | Path) -> str:
+    """Runs a command of Litestream, and returns what it prints."""
+    ended = subprocess.run([LITESTREAM, *arguments], capture_output=True, text=True, timeout=LIMIT, env=environment())
+    if ended.returncode:
+        raise AssertionError(f"{arguments}: {ended.stdout}{ended.stderr}")
+    return ended.stdout
 
 
 def environment() -> dict[str, str]:

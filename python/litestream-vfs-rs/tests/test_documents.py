@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import doctest
 import importlib
+from contextlib import closing
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Callable
 
 import pytest
-from testing import MOMENT, SAMPLE, Document, Primary
+from testing import MOMENT, SAMPLE, Document, Primary, S3Server, restored
 from testing.waiting import wait_until
 
 DOCS = SAMPLE.parents[1] / "docs"
@@ -17,12 +18,22 @@ README = SAMPLE.parents[1] / "python/litestream-vfs-rs/README.md"
 
 
 def test_the_guide(shop: str, tmp_path: Path) -> None:
-    guide = Document(DOCS / "python.md", tmp_path, {"LITESTREAM_OPEN_TIMEOUT": "1s"}, {"1 hour ago": MOMENT})
+    guide = Document(DOCS / "python.md", tmp_path, {"LITESTREAM_OPEN_TIMEOUT": "3s"}, {"1 hour ago": MOMENT})
     ran = [block for block in guide.blocks("python", "sh") if not installs(block.text)]
     # The guide shows what each block prints.
-    assert len(ran) == 14 and all(block.printed for block in ran)
+    assert len(ran) == 15 and all(block.printed for block in ran)
     for block in ran:
         guide.run(block)
+
+
+def test_the_guide_to_writing(s3: S3Server, tmp_path: Path) -> None:
+    guide = Document(DOCS / "writing.md", tmp_path, replace={"s3://bucket/app": "s3://bucket/guide-to-writing"})
+    ran = [block for block in guide.blocks("python") if "django" not in block.text]
+    assert len(ran) == 2
+    for block in ran:
+        guide.run(block)
+    with closing(restored(s3.url("guide-to-writing"), tmp_path / "restored.db")) as copy:
+        assert copy.execute("SELECT text FROM note ORDER BY id").fetchall() == [("kept in the bucket",), ("added once",)]
 
 
 def test_the_readme(shop: str, tmp_path: Path) -> None:
@@ -67,7 +78,7 @@ def installs(block: str) -> bool:
     return "pip install" in block
 
 
-@pytest.mark.parametrize("name", ["", "._connect", "._library", "._uri", ".sqlalchemy"])
+@pytest.mark.parametrize("name", ["", "._connect", "._library", "._transactions", "._uri", ".sqlalchemy"])
 def test_docstrings(shop: str, name: str) -> None:
     module = importlib.import_module(f"litestream_vfs_rs{name}")
     examples = [test for test in doctest.DocTestFinder().find(module, module.__name__) if test.examples]

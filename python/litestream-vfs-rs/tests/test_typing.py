@@ -19,6 +19,9 @@ litestream_vfs_rs.connect("s3://b/a", cachesize="1MB")
 litestream_vfs_rs.connect("s3://b/a", verify="half")
 litestream_vfs_rs.connect("s3://b/a", time=3)
 reveal_type(litestream_vfs_rs.last_error())
+writer = litestream_vfs_rs.connect("s3://b/a", write_enabled=True, compaction=timedelta(seconds=10), l0_retention="1m")
+reveal_type(litestream_vfs_rs.run_transaction(writer, lambda db: db.total_changes))
+litestream_vfs_rs.connect("s3://b/a", write_enabled="maybe")
 """
 
 
@@ -42,11 +45,13 @@ def test_the_installed_package_tells_type_checkers_its_types(tmp_path: Path) -> 
     program = tmp_path / "program.py"
     program.write_text(USE)
     lines = [line.split(": ", 1)[1] for line in mypy(tmp_path / "cache", program).splitlines() if " defined in " not in line]
-    assert len(lines) == 4, lines
+    assert len(lines) == 6, lines
     assert lines[0].startswith('error: Unexpected keyword argument "cachesize"')
     assert lines[1].startswith('error: Argument "verify" to "connect" has incompatible type')
     assert lines[2].startswith('error: Argument "time" to "connect" has incompatible type "int"')
     assert lines[3] == 'note: Revealed type is "str | None"'
+    assert lines[4] == 'note: Revealed type is "int"'
+    assert lines[5].startswith('error: Argument "write_enabled" to "connect" has incompatible type')
 
 
 def test_the_style_and_the_syntax_of_the_oldest_python() -> None:

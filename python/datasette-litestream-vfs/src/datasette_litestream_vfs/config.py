@@ -17,7 +17,8 @@ PLUGIN = "datasette-litestream-vfs"
 DEFAULTS = {"open_timeout": "5s", "read_timeout": "5s"}
 # SQL comes from strangers: it may neither move a connection to another state nor open other replicas.
 FIXED = {"time_travel": "off", "attach": "off"}
-SETTINGS = set(litestream_vfs_rs.Settings.__annotations__) - set(FIXED)
+# Datasette never writes to a replica.
+SETTINGS = set(litestream_vfs_rs.Settings.__annotations__) - set(litestream_vfs_rs.WriteSettings.__annotations__) - set(FIXED)
 
 Moment = Union[str, datetime.datetime, None]
 

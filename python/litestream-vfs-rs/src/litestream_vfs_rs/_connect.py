@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, cast
 
 from . import _library
-from ._options import Options, split
+from ._options import Options, split, writes
 from ._uri import NAME, uri
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def connect(
     txid: int | str | None = None,
     **options: Unpack[Options],
 ) -> sqlite3.Connection:
-    """Opens a replica. The connection is read-only and follows the primary.
+    """Opens a replica. The connection follows it, and is read-only without `write_enabled`.
 
     >>> import litestream_vfs_rs
     >>> db = litestream_vfs_rs.connect("s3://bucket/app", max_staleness="30s", check_same_thread=False)
@@ -41,6 +41,13 @@ def connect(
     >>> past = litestream_vfs_rs.connect("s3://bucket/app", time="1 hour ago")
     >>> past.execute("SELECT count(*) FROM orders").fetchone()
     (400,)
+
+    With `write_enabled`, the replica is opened for writing, and created by the first transaction if it is empty. docs/writing.md
+    describes what is promised. `run_transaction` runs a transaction again after a conflict.
+
+    >>> db = litestream_vfs_rs.connect("s3://bucket/notes", write_enabled=True)
+    >>> with db:
+    ...     _ = db.execute("CREATE TABLE note (text)")
 
     The other keyword arguments are the settings of `Settings` and the arguments of `sqlite3.connect`, which are passed on.
 
@@ -55,7 +62,7 @@ def connect(
     module = _library.usable()
     _library.load_once(module)
     try:
-        return _open(module, name, arguments)
+        return _open(module, name, arguments, writes(settings))
     except module.Error as error:
         raise _open_error(module, error) from error
 
@@ -77,12 +84,13 @@ def last_error() -> str | None:
     return _last_error(module)
 
 
-def _open(module: Any, name: str, arguments: dict[str, object]) -> sqlite3.Connection:
+def _open(module: Any, name: str, arguments: dict[str, object], for_writing: bool) -> sqlite3.Connection:
     if module.__name__ != "apsw":
         return cast(sqlite3.Connection, module.connect(name, uri=True, **arguments))
     if arguments:
         raise TypeError(f"apsw.Connection has no argument {next(iter(arguments))!r}")
-    return cast(sqlite3.Connection, module.Connection(name, flags=module.SQLITE_OPEN_READONLY | module.SQLITE_OPEN_URI))
+    flags = module.SQLITE_OPEN_READWRITE | module.SQLITE_OPEN_CREATE if for_writing else module.SQLITE_OPEN_READONLY
+    return cast(sqlite3.Connection, module.Connection(name, flags=flags | module.SQLITE_OPEN_URI))
 
 
 def _last_error(module: Any) -> str | None:

@@ -11,8 +11,19 @@ Size = Union[str, int]
 Switch = Union[bool, Literal["on", "off"]]
 
 
-class Settings(TypedDict, total=False):
-    """The settings of a replica, as docs/configuration.md describes them.
+class WriteSettings(TypedDict, total=False):
+    """The settings of a replica that is opened for writing, as docs/writing.md describes them."""
+
+    write_enabled: Switch
+    write_takeover: Switch
+    compaction: Switch | Duration
+    l0_retention: Duration
+    snapshot_interval: Duration
+    snapshot_retention: Duration
+
+
+class Settings(WriteSettings, total=False):
+    """The settings of a replica, as docs/configuration.md and docs/writing.md describe them.
 
     A duration is a text such as ``"500ms"``, a number of seconds, or a `timedelta`. A size is a text such as ``"64MB"``, or a
     number of bytes.
@@ -44,7 +55,18 @@ class Options(Settings, total=False):
     autocommit: bool
 
 
-DURATIONS = frozenset({"poll_interval", "max_staleness", "open_timeout", "read_timeout"})
+DURATIONS = frozenset(
+    {
+        "poll_interval",
+        "max_staleness",
+        "open_timeout",
+        "read_timeout",
+        "compaction",
+        "l0_retention",
+        "snapshot_interval",
+        "snapshot_retention",
+    }
+)
 SETTINGS = frozenset(Settings.__annotations__)
 ARGUMENTS = frozenset(Options.__annotations__) - SETTINGS
 
@@ -66,6 +88,11 @@ def split(options: Options) -> tuple[Settings, dict[str, object]]:
 def unknown(name: str, names: frozenset[str]) -> TypeError:
     """Returns the error for a keyword argument with a name that is none of `names`."""
     return TypeError(f"unknown keyword argument {name!r}: use one of {', '.join(sorted(names))}")
+
+
+def writes(settings: Settings) -> bool:
+    """Whether these settings open a replica for writing."""
+    return text("write_enabled", settings.get("write_enabled", False)).lower() not in {"off", "0", "false", "no"}
 
 
 def text(name: str, value: object) -> str:

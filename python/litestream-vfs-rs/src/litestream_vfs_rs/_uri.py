@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from ._options import SETTINGS, Settings, moment, position, text, unknown
+from ._options import SETTINGS, Settings, moment, position, text, unknown, writes
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -25,13 +25,14 @@ def uri(
 ) -> str:
     """Returns the URI with which `sqlite3.connect(…, uri=True)` or `ATTACH` opens the replica.
 
-    The arguments are those of `connect`. All values are percent-encoded.
+    The arguments are those of `connect`. All values are percent-encoded. Without `write_enabled`, the database is read-only.
 
     >>> import litestream_vfs_rs
     >>> litestream_vfs_rs.uri("s3://bucket/app", time="1 hour ago", cache_size="256MB")
     'file:replica.db?vfs=litestream&mode=ro&replica_url=s3://bucket/app&time=1%20hour%20ago&cache_size=256MB'
     """
-    parameters = {"vfs": "litestream", "mode": "ro", "replica_url": replica_url}
+    mode = {} if writes(settings) else {"mode": "ro"}
+    parameters = {"vfs": "litestream", **mode, "replica_url": replica_url}
     if time is not None:
         parameters["time"] = moment(time)
     if txid is not None:
