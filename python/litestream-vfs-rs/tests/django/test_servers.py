@@ -2,15 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 import urllib.parse
-import urllib.request
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -18,37 +11,12 @@ from typing import Any
 import pytest
 from shop.models import Order
 from testing import Primary
-from testing.waiting import LIMIT, wait_until
+from testing.serving import get, serving
+from testing.waiting import wait_until
 
 from litestream_vfs_rs.django import get_vfs_status, wait_for
 
 PROJECT = Path(__file__).with_name("project")
-
-
-@contextmanager
-def serving(log: Path, *command: str) -> Iterator[str]:
-    """Runs a server, which must log the URL that it serves, and yields this URL."""
-    with log.open("w") as stream:
-        process = subprocess.Popen([sys.executable, "-m", *command], cwd=PROJECT, stdout=stream, stderr=stream, env=dict(os.environ))
-    try:
-        yield wait_until("the server listens", lambda: _url(process, log))
-    finally:
-        process.terminate()
-        process.wait(LIMIT)
-
-
-def _url(process: subprocess.Popen[bytes], log: Path) -> str:
-    text = log.read_text()
-    assert process.poll() is None, text
-    found = [word for line in text.splitlines() for word in line.split() if word.startswith("http://127.0.0.1:")]
-    return found[0] if found else ""
-
-
-def get(url: str, data: dict[str, str] | None = None) -> dict[str, Any]:
-    body = None if data is None else urllib.parse.urlencode(data).encode()
-    with urllib.request.urlopen(url, body, timeout=LIMIT) as response:
-        found: dict[str, Any] = json.loads(response.read())
-    return found
 
 
 def moments(site: Primary) -> list[datetime]:
@@ -85,7 +53,7 @@ def test_a_server_reads_replicas_and_the_past(site: Primary, tmp_path: Path, com
         found = get(f"{url}/{prefix}past/?{query}")
         return [found["outer"], found["inner"]], [outer + 1, inner + 1]
 
-    with serving(tmp_path / "log", *command) as url, ThreadPoolExecutor(8) as threads:
+    with serving(PROJECT, tmp_path / "log", *command) as url, ThreadPoolExecutor(8) as threads:
         answers = list(threads.map(request, range(60)))
         assert [(got, expected) for got, expected in answers if got != expected] == []
         wait_until("requests are answered from replicas", lambda: "default" not in get(f"{url}/{prefix}orders/")["databases"])

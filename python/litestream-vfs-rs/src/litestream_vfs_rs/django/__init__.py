@@ -5,6 +5,7 @@ docs/django.md describes everything.
 """
 
 from .conf import get_vfs_databases
+from .conflicts import retry_on_conflict
 from .control import LitestreamError
 from .db.routers import LitestreamRouter
 from .status import get_vfs_status
@@ -18,6 +19,7 @@ __all__ = [
     "get_vfs_status",
     "primary_txid",
     "read_after",
+    "retry_on_conflict",
     "time_travel",
     "wait_for",
 ]

@@ -9,6 +9,7 @@ from django.core.checks import CheckMessage, Error, Warning
 from django.core.exceptions import ImproperlyConfigured
 
 from . import conf
+from .replicas import is_writable
 
 TXID = "litestream_vfs_rs.django.middleware.TxidMiddleware"
 SESSION = "django.contrib.sessions.middleware.SessionMiddleware"
@@ -32,6 +33,15 @@ def check_settings(**_: Any) -> list[CheckMessage]:
                 id="litestream_vfs.W001",
             )
         )
+    for alias, database in settings.DATABASES.items():
+        if is_writable(database) and database["OPTIONS"].keys() & {"time", "txid"}:
+            found.append(
+                Error(
+                    f"The database {alias!r} is opened for writing at a past state, which cannot be written.",
+                    hint="Remove write_enabled, or time and txid, from its OPTIONS.",
+                    id="litestream_vfs.E002",
+                )
+            )
     middleware = settings.MIDDLEWARE
     if TXID in middleware and SESSION in middleware[: middleware.index(TXID)]:
         found.append(

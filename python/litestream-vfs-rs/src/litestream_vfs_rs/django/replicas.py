@@ -10,7 +10,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
 
 from litestream_vfs_rs import uri
-from litestream_vfs_rs._options import SETTINGS
+from litestream_vfs_rs._options import SETTINGS, WriteSettings, writes
 
 from . import conf
 
@@ -21,6 +21,11 @@ OPTIONS = SETTINGS | {"time", "txid"}
 def is_replica(database: Mapping[str, Any]) -> bool:
     """Whether this entry of `DATABASES` is a replica. A test mirror is none."""
     return database["ENGINE"] == conf.ENGINE
+
+
+def is_writable(database: Mapping[str, Any]) -> bool:
+    """Whether this entry of `DATABASES` is a replica that is opened for writing."""
+    return is_replica(database) and writes(database.get("OPTIONS", {}))
 
 
 def aliases() -> list[str]:
@@ -44,11 +49,9 @@ def database(alias: str) -> Mapping[str, Any]:
 
 
 def replica_uri(database: Mapping[str, Any], **moment: Any) -> str:
-    """Returns the URI with which SQLite opens the replica, at another moment than that of its options if one is given."""
-    options = {name: value for name, value in database["OPTIONS"].items() if name in OPTIONS}
-    if moment:
-        options.pop("time", None)
-        options.pop("txid", None)
+    """Returns the URI with which SQLite opens the replica, at another moment than that of its options if one is given: for reading then."""
+    left_out = {"time", "txid", *WriteSettings.__annotations__} if moment else set()
+    options = {name: value for name, value in database["OPTIONS"].items() if name in OPTIONS - left_out}
     return uri(str(database["NAME"]), **options, **moment)
 
 

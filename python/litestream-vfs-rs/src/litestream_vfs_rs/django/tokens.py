@@ -13,7 +13,7 @@ from django.db.transaction import TransactionManagementError
 
 from . import conf, control
 from .reader import Reader, reading
-from .replicas import database, in_tests, is_replica, is_test_mirror
+from .replicas import database, in_tests, is_replica, is_test_mirror, is_writable
 
 TIMEOUT = 5.0
 
@@ -22,7 +22,8 @@ def primary_txid(alias: str = conf.PRIMARY, sync: bool = True, *, wait: bool = F
     """Returns the TXID of the newest commit on the primary, from Litestream's control socket.
 
     With `sync`, Litestream first copies all commits from the WAL. Without it, the TXID is the last that Litestream has copied, which may
-    be older than the newest commit. `wait` also waits for the upload, as `litestream sync -wait` does.
+    be older than the newest commit. `wait` also waits for the upload, as `litestream sync -wait` does. If the primary is a replica that is
+    opened for writing, it is known without Litestream.
 
     Raises `LitestreamError` if Litestream does not answer within `timeout` seconds, and `TransactionManagementError` in a transaction,
     because Litestream only sees commits. `transaction.on_commit()` is the right place in this case. In Django's test environment, the
@@ -30,11 +31,15 @@ def primary_txid(alias: str = conf.PRIMARY, sync: bool = True, *, wait: bool = F
     """
     if in_tests():
         return 0
-    path = _path(alias)
     if connections[alias].in_atomic_block:
         raise TransactionManagementError(
             f"primary_txid() cannot know the TXID of an uncommitted transaction on {alias!r}: call it in transaction.on_commit()"
         )
+    if is_writable(connections[alias].settings_dict):
+        with connections[alias].cursor() as cursor:
+            cursor.execute("SELECT litestream_txid()")
+            return int(cursor.fetchone()[0], 16)
+    path = _path(alias)
     if sync or wait:
         return control.synced(path, wait=wait, timeout=timeout)
     return control.known(path, timeout=timeout)

@@ -11,7 +11,7 @@ from typing import Any
 from django.db import connections
 
 from .. import conf, probes, reader
-from ..replicas import following, in_tests, is_replica, is_test_mirror
+from ..replicas import following, in_tests, is_replica, is_test_mirror, is_writable
 from ..travel import is_temporary
 from ..tokens import reaches
 
@@ -52,7 +52,8 @@ class LitestreamRouter:
     def allow_migrate(self, db: str, app_label: str, model_name: str | None = None, **hints: Any) -> bool | None:
         if db == conf.PRIMARY:
             return True
-        return False if is_replica(connections.settings[db]) and not _dumping.get() else None
+        database = connections.settings[db]
+        return False if is_replica(database) and not is_writable(database) and not _dumping.get() else None
 
 
 _dumping: ContextVar[bool] = ContextVar("litestream_dumping", default=False)

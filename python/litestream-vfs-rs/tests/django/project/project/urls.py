@@ -8,4 +8,5 @@ urlpatterns = [
     path("past/", views.past),
     path("async/past/", views.async_past),
     path("visits/", views.visits),
+    path("sales/", views.sales),
 ]

@@ -2,7 +2,7 @@ import os
 
 from django.http import JsonResponse
 
-from litestream_vfs_rs.django import time_travel
+from litestream_vfs_rs.django import retry_on_conflict, time_travel
 from shop.models import Order
 
 
@@ -46,3 +46,12 @@ def visits(request):
     """Writes to the session, after the view has ended."""
     request.session["visits"] = request.session.get("visits", 0) + 1
     return _answer(visits=request.session["visits"])
+
+
+@retry_on_conflict(tries=100)
+def sales(request):
+    """Counts up. A count is lost if two requests have read the same number."""
+    order = Order.objects.get(status="sold")
+    order.amount += 1
+    order.save()
+    return _answer(amount=order.amount)

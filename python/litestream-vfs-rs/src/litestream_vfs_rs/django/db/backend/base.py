@@ -13,14 +13,16 @@ from django.db.backends.sqlite3 import base
 from django.utils.asyncio import async_unsafe
 
 from ... import library, probes, travel
-from ...replicas import OPTIONS, is_replica, replica_uri
+from ...replicas import OPTIONS, is_replica, is_writable, replica_uri
 from .client import DatabaseClient
 from .creation import DatabaseCreation
+from .cursor import WritingCursor
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
     client_class = DatabaseClient
     creation_class = DatabaseCreation
+    transaction_mode: str | None = None
 
     def __init__(self, settings_dict: dict[str, Any], alias: str) -> None:
         super().__init__(settings_dict, alias)
@@ -30,8 +32,13 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     def get_connection_params(self) -> dict[str, Any]:
         params: dict[str, Any] = super().get_connection_params()
+        # Django has this option since 5.1.
+        self.transaction_mode = params.pop("transaction_mode", self.transaction_mode)
         if not is_replica(self.settings_dict):
             return params
+        if self._scope is None and is_writable(self.settings_dict):
+            # A transaction that has read cannot write after another one.
+            self.transaction_mode = self.transaction_mode or "IMMEDIATE"
         moment = {} if self._scope is None else {"txid": self._scope.txid()}
         params["database"] = replica_uri(self.settings_dict, **moment)
         return {name: value for name, value in params.items() if name not in OPTIONS}
@@ -50,6 +57,12 @@ class DatabaseWrapper(base.DatabaseWrapper):
         else:
             self._scope.opened(connection)
         return connection
+
+    def create_cursor(self, name: str | None = None) -> Any:
+        return self.connection.cursor(factory=WritingCursor) if is_writable(self.settings_dict) else super().create_cursor(name)
+
+    def _start_transaction_under_autocommit(self) -> None:
+        self.cursor().execute(f"BEGIN {self.transaction_mode or 'DEFERRED'}")
 
     def is_usable(self) -> bool:
         if not is_replica(self.settings_dict):

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import django
 from django.db.backends.sqlite3 import creation
 
 from ...replicas import OPTIONS
+
+#: Options that only the backend for replicas knows.
+OWN = OPTIONS if django.VERSION >= (5, 1) else OPTIONS | {"transaction_mode"}
 
 
 class DatabaseCreation(creation.DatabaseCreation):
@@ -19,7 +23,7 @@ class DatabaseCreation(creation.DatabaseCreation):
 
     def _create_test_db(self, *args: Any, **kwargs: Any) -> str:
         # Without a mirror, it is a test database of its own.
-        options = {name: value for name, value in self._settings["OPTIONS"].items() if name not in OPTIONS}
+        options = {name: value for name, value in self._settings["OPTIONS"].items() if name not in OWN}
         self._settings.update(ENGINE="django.db.backends.sqlite3", OPTIONS=options)
         return super()._create_test_db(*args, **kwargs)
 
