@@ -1,4 +1,4 @@
-"""The blocks of docs/django.md, in a new site."""
+"""The blocks of docs/django.md, and those for Django of docs/writing.md, in a new site."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from testing import Block, Document, Primary, S3Server
 import litestream_vfs_rs
 
 DOCUMENT = Path(__file__).resolve().parents[4] / "docs/django.md"
+WRITING = DOCUMENT.with_name("writing.md")
 FILE = re.compile(r"# (\w+/\w+\.py)\n")
 LIMIT = 120
 SETUP = "import django; django.setup()\n"
@@ -71,3 +72,12 @@ def test_every_block_runs_and_prints_what_the_document_says(document: tuple[Site
         ran.append(block)
     assert len(ran) > 10
     assert (site.directory / "orders.json").exists()
+    check_the_guide_to_writing(site)
+
+
+def check_the_guide_to_writing(site: Site) -> None:
+    """Its blocks continue the last chapter of the other document."""
+    guide = Site(WRITING, site.directory, site.environment, site.replace)
+    file, use = (block for block in guide.blocks("python") if "myapp" in block.text)
+    guide.run(file)
+    assert guide.run(use) == use.printed
