@@ -1,4 +1,4 @@
-/** Settings of a replica: those of docs/configuration.md, in camel case. Without a setting, its environment variable applies. */
+/** Settings of a replica: those of docs/configuration.md and docs/writing.md, in camel case. Without a setting, its environment variable applies. */
 export interface ReplicaSettings {
     /** The state to read: RFC 3339, `1 hour ago`, or a Date. */
     time?: string | Date
@@ -28,6 +28,18 @@ export interface ReplicaSettings {
     verify?: 'off' | 'full'
     /** Whether SQL can attach replicas. Default true. */
     attach?: boolean
+    /** Whether the replica is opened for writing. Default false. */
+    writeEnabled?: boolean
+    /** Whether a replica that Litestream has written last is written. Default false. */
+    writeTakeover?: boolean
+    /** Whether the files of the replica are compacted, or the interval of level 1. Default true. */
+    compaction?: boolean | string
+    /** How long files of single transactions are kept after they were compacted. Default `5m`. */
+    l0Retention?: string
+    /** The time between two snapshots. Default `24h`. */
+    snapshotInterval?: string
+    /** How long every past state can be restored. Default `24h`. */
+    snapshotRetention?: string
 }
 
 /** `Database` of better-sqlite3 or bun:sqlite, or `DatabaseSync` of node:sqlite. */
@@ -37,7 +49,7 @@ export type DatabaseClass = new (...args: any[]) => { close(): unknown }
 export type HostOptions<D extends DatabaseClass> = Extract<NonNullable<ConstructorParameters<D>[1]>, object>
 
 /**
- * Opens a replica, and returns a read-only database. Loads the extension when it is first called.
+ * Opens a replica, and returns a database, which is read-only without `writeEnabled`. Loads the extension when it is first called.
  * @param Database `Database` of better-sqlite3 or bun:sqlite, or `DatabaseSync` of node:sqlite.
  * @param url The URL of the replica. If undefined, `LITESTREAM_REPLICA_URL`.
  * @param options Settings of the replica, and options of the host's constructor.
@@ -74,7 +86,21 @@ export interface StatementSource {
 /** Returns why an open, a read or a poll failed last on this thread, or null. */
 export function lastError(db: StatementSource): string | null
 
-/** A failed open or read of a replica. The message ends with the reason. */
+/** A connection that runs SQL without results. */
+export interface Executor {
+    exec(sql: string): unknown
+}
+
+/**
+ * Runs `transaction(db)` between BEGIN IMMEDIATE and COMMIT, and returns its result. After a conflict with another writer it is run again, up to
+ * `tries` times in all (default 10). All other errors are thrown after a rollback.
+ */
+export function runTransaction<D extends Executor, R>(db: D, transaction: (db: D) => R, options?: { tries?: number }): R
+
+/** Whether another writer was first, so that nothing was committed and the transaction can be run again from its beginning. */
+export function isConflict(error: unknown): boolean
+
+/** A failed open, read or write of a replica. The message ends with the reason. */
 export class ReplicaError extends Error {
     /** The code of the host's error, for example `SQLITE_CANTOPEN`. */
     readonly code: string

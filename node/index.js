@@ -2,7 +2,8 @@
 const { hostOf, loadInto } = require('./lib/hosts')
 const { getLoadablePath } = require('./lib/library')
 const { ReplicaError, addReasons, explain, lastError } = require('./lib/reasons')
-const { replicaName, split } = require('./lib/settings')
+const { isWritable, replicaName, split } = require('./lib/settings')
+const { isConflict, runTransaction } = require('./lib/transactions')
 
 // A connection of each host, which loaded the extension on this thread.
 const loaders = new WeakMap()
@@ -31,17 +32,18 @@ function load(db, { defaultVfs = false } = {}) {
     loadInto(db, getLoadablePath(), defaultVfs)
 }
 
-/** Opens a replica. Returns a read-only `Database`. */
+/** Opens a replica. Returns a `Database`, which is read-only without `writeEnabled`. */
 function open(Database, url, options = {}) {
     const host = hostOf(Database?.prototype)
     const [parameters, hostOptions] = split(options)
+    const writable = isWritable(parameters)
     const name = host.name(url, parameters)
     const loader = loaderOf(Database, host)
     try {
-        return addReasons(new Database(name, { ...hostOptions, ...host.readOnly }), loader)
+        return addReasons(new Database(name, { ...hostOptions, ...host.mode(writable) }), loader, writable)
     } catch (error) {
         throw explain(withoutName(error, name), loader)
     }
 }
 
-module.exports = { ReplicaError, getLoadablePath, lastError, load, open, replicaName }
+module.exports = { ReplicaError, getLoadablePath, isConflict, lastError, load, open, replicaName, runTransaction }

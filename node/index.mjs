@@ -1,3 +1,3 @@
 import commonjs from './index.js'
 
-export const { ReplicaError, getLoadablePath, lastError, load, open, replicaName } = commonjs
+export const { ReplicaError, getLoadablePath, isConflict, lastError, load, open, replicaName, runTransaction } = commonjs

@@ -17,7 +17,7 @@ const HOSTS = [
         name: pathOf,
         defaultVfs: true,
         loading: { allowExtension: true },
-        readOnly: { readOnly: true }
+        mode: (writable) => ({ readOnly: !writable })
     },
     {
         // Node.js, which enables URIs.
@@ -25,7 +25,7 @@ const HOSTS = [
         name: uriOf,
         defaultVfs: false,
         loading: { allowExtension: true },
-        readOnly: { readOnly: true }
+        mode: (writable) => ({ readOnly: !writable })
     },
     {
         // Bun.
@@ -33,7 +33,7 @@ const HOSTS = [
         name: uriOf,
         defaultVfs: true,
         loading: {},
-        readOnly: { readonly: true }
+        mode: (writable) => (writable ? { readonly: false, readwrite: true, create: true } : { readonly: true })
     },
     {
         // better-sqlite3, and its forks with the same interface.
@@ -41,7 +41,7 @@ const HOSTS = [
         name: uriOf,
         defaultVfs: true,
         loading: {},
-        readOnly: { readonly: true }
+        mode: (writable) => ({ readonly: !writable })
     }
 ]
 

@@ -13,6 +13,8 @@ ReplicaError.prototype.name = 'ReplicaError'
 // SQLite's texts for the result codes with which the extension reports its own errors: SQLITE_CANTOPEN, IOERR, CORRUPT, INTERNAL. Not all
 // hosts give the code.
 const FROM_STORAGE = /^(unable to open database|disk I\/O error|database disk image is malformed|unknown error)/
+// Of a connection that may write, the extension reports SQLITE_READONLY as well.
+const FROM_WRITING = /^attempt to write a readonly database/
 
 /** Returns the last reason on this thread, or null. `db` is any connection of the process. */
 function lastError(db) {
@@ -20,44 +22,46 @@ function lastError(db) {
 }
 
 /** Returns the error to throw for `error`: with the reason, if the extension caused it. */
-function explain(error, db) {
-    if (!(error instanceof Error) || error instanceof ReplicaError || !FROM_STORAGE.test(error.message)) return error
+function explain(error, db, writable = false) {
+    if (!(error instanceof Error) || error instanceof ReplicaError) return error
+    if (!FROM_STORAGE.test(error.message) && !(writable && FROM_WRITING.test(error.message))) return error
     const reason = lastError(db)
     return reason === null ? error : new ReplicaError(error, reason)
 }
 
 const wrapped = new WeakSet()
 
-// Makes the methods of an object throw errors with reasons, and passes their results to `visit`. The object keeps its class.
-function wrap(object, methods, loader, visit = () => {}) {
+// Makes the methods of an object throw what `explained` returns for an error, and passes their results to `visit`. The object keeps its class.
+function wrap(object, methods, explained, visit = () => {}) {
     if (wrapped.has(object)) return
     wrapped.add(object)
     for (const method of methods) {
         const original = object[method]
         if (typeof original !== 'function') continue
-        const explained = function (...values) {
+        const replacement = function (...values) {
             try {
                 const result = original.apply(this, values)
                 visit(method, result)
                 return result
             } catch (error) {
-                throw explain(error, loader)
+                throw explained(error)
             }
         }
-        Object.defineProperty(object, method, { value: explained, configurable: true, writable: true })
+        Object.defineProperty(object, method, { value: replacement, configurable: true, writable: true })
     }
 }
 
-function wrapStatement(statement, loader) {
-    wrap(statement, ['all', 'get', 'iterate', 'run', 'values'], loader, (method, result) => {
-        if (method === 'iterate') wrap(result, ['next'], loader)
+function wrapStatement(statement, explained) {
+    wrap(statement, ['all', 'get', 'iterate', 'run', 'values'], explained, (method, result) => {
+        if (method === 'iterate') wrap(result, ['next'], explained)
     })
 }
 
-/** Makes all reads of a connection throw errors with reasons. `loader` is another connection of this thread. */
-function addReasons(db, loader) {
-    wrap(db, ['exec', 'pragma', 'prepare', 'query', 'run', 'serialize'], loader, (method, result) => {
-        if (method === 'prepare' || method === 'query') wrapStatement(result, loader)
+/** Makes all statements of a connection throw errors with reasons. `loader` is another connection of this thread. */
+function addReasons(db, loader, writable) {
+    const explained = (error) => explain(error, loader, writable)
+    wrap(db, ['exec', 'pragma', 'prepare', 'query', 'run', 'serialize'], explained, (method, result) => {
+        if (method === 'prepare' || method === 'query') wrapStatement(result, explained)
     })
     return db
 }

@@ -1,22 +1,28 @@
 'use strict'
 // Makes the names that open a replica from its URL and settings.
 
-// The settings of a connection that docs/configuration.md lists, as URI parameters.
+// The settings of a connection that docs/configuration.md and docs/writing.md list, as URI parameters.
 const PARAMETERS = [
     'attach',
     'cache_dir',
     'cache_size',
+    'compaction',
     'disk_cache_size',
     'hydration_enabled',
     'hydration_path',
+    'l0_retention',
     'max_staleness',
     'open_timeout',
     'poll_interval',
     'read_timeout',
+    'snapshot_interval',
+    'snapshot_retention',
     'time',
     'time_travel',
     'txid',
-    'verify'
+    'verify',
+    'write_enabled',
+    'write_takeover'
 ]
 
 const camelCase = (parameter) => parameter.replace(/_[a-z]/g, (letters) => letters[1].toUpperCase())
@@ -41,6 +47,11 @@ function split(options) {
         else if (value !== undefined && value !== null) parameters.push([OPTIONS.get(option), text(option, value)])
     }
     return [parameters, host]
+}
+
+/** Whether these parameters open a replica for writing. */
+function isWritable(parameters) {
+    return parameters.some(([parameter, value]) => parameter === 'write_enabled' && !/^(off|0|false|no)$/i.test(value))
 }
 
 function checked(url) {
@@ -76,4 +87,4 @@ function replicaName(url, settings = {}) {
     return uriOf(url, parameters)
 }
 
-module.exports = { OPTIONS, pathOf, replicaName, split, uriOf }
+module.exports = { OPTIONS, isWritable, pathOf, replicaName, split, uriOf }

@@ -24,6 +24,7 @@ local.exec('CREATE TABLE IF NOT EXISTS copies (id, item)')`
 const AFTER = `
 import assert from 'node:assert'
 if (typeof local !== 'undefined') assert.strictEqual(local.prepare('SELECT item FROM copies').pluck().get(), 'tea')
+if (typeof visits !== 'undefined') assert.strictEqual(visits, 1)
 if (typeof orm !== 'undefined') {
     assert.deepStrictEqual(orm.all('SELECT item FROM orders'), [{ item: 'tea' }])
     assert.deepStrictEqual(await kysely.selectFrom('orders').selectAll().execute(), [{ id: 1, item: 'tea' }])

@@ -10,11 +10,12 @@ const { OPTIONS, replicaName } = require('../lib/settings')
 
 test('the options are the settings of the documentation', () => {
     const read = (file) => fs.readFileSync(path.join(ROOT, file), 'utf8')
-    const documented = [...read('docs/configuration.md').matchAll(/^\| `([a-z_]+)` \| (?:`LITESTREAM_|–)/gm)].map(([, name]) => name)
+    const both = read('docs/configuration.md') + read('docs/writing.md')
+    const documented = [...both.matchAll(/^\| `([a-z0-9_]+)` \| (?:`LITESTREAM_|–)/gm)].map(([, name]) => name)
     assert.ok(documented.length > 5)
     assert.deepStrictEqual([...OPTIONS.values(), 'replica_url'].sort(), documented.sort())
     const types = read('node/index.d.ts').split(/^}$/m)[0]
-    const typed = [...types.matchAll(/^ {4}([a-zA-Z]+)\?: /gm)].map(([, name]) => name)
+    const typed = [...types.matchAll(/^ {4}([a-zA-Z0-9]+)\?: /gm)].map(([, name]) => name)
     assert.deepStrictEqual(typed.sort(), [...OPTIONS.keys()].sort())
     const [, table] = /^\| option \| \|\n(.*?)^\| all others/ms.exec(read('docs/node.md'))
     const described = table.split('\n').flatMap((row) => [...row.split(' | ')[0].matchAll(/`(\w+)`/g)].map(([, name]) => name))

@@ -74,4 +74,11 @@ class Primary {
     }
 }
 
-module.exports = { LIMIT, Primary, until }
+/** Restores a replica on a server, and returns the database. */
+function restore(server, name) {
+    const file = path.join(temporaryDirectory(), 'restored.db')
+    execFileSync(program('litestream'), ['restore', '-o', file, server.url(name)], { env: cleanEnvironment(server.environment), timeout: LIMIT })
+    return new Database(file)
+}
+
+module.exports = { LIMIT, Primary, restore, until }

@@ -9,11 +9,17 @@ const { Primary } = require('./litestream')
 
 const PYTHON = path.join(ENVIRONMENT, 'javascript', 'venv', 'bin', 'python3')
 const SERVER = `
-import sys
-from moto.server import ThreadedMotoServer
-server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-server.start()
-print(server.get_host_and_port()[1], flush=True)
+import sys, threading
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from werkzeug.serving import make_server
+application, lock = DomainDispatcherApplication(create_backend_app), threading.Lock()
+def one_at_a_time(environ, start_response):
+    # Between the look for an object and its creation, moto lets other requests create it.
+    with lock:
+        return list(application(environ, start_response))
+server = make_server("127.0.0.1", 0, one_at_a_time, threaded=True)
+threading.Thread(target=server.serve_forever, daemon=True).start()
+print(server.server_port, flush=True)
 sys.stdin.read()
 `
 
@@ -54,4 +60,4 @@ async function startPrimaryOnS3(sql) {
     return { server, primary, stop }
 }
 
-module.exports = { startPrimaryOnS3 }
+module.exports = { startPrimaryOnS3, startS3 }

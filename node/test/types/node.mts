@@ -1,7 +1,7 @@
 // Each line compiles, except those that are marked as errors.
 import { DatabaseSync } from 'node:sqlite'
 import Database from 'better-sqlite3'
-import { ReplicaError, getLoadablePath, lastError, load, open, replicaName } from 'litestream-vfs-rs'
+import { ReplicaError, getLoadablePath, isConflict, lastError, load, open, replicaName, runTransaction } from 'litestream-vfs-rs'
 
 const better: Database.Database = open(Database, 's3://bucket/app', { time: new Date(), cacheSize: 1e6, verbose: console.log })
 const sync: DatabaseSync = open(DatabaseSync, new URL('s3://bucket/app'), { attach: false, readBigInts: true })
@@ -10,12 +10,16 @@ const path: string = getLoadablePath()
 const name: string = replicaName('s3://bucket/app', { verify: 'full' })
 const reason: string | null = lastError(better) ?? lastError(sync)
 
+const writer: DatabaseSync = open(DatabaseSync, 's3://bucket/app', { writeEnabled: true, compaction: '10s', l0Retention: '1m' })
+const changes: number | bigint = runTransaction(writer, (db) => db.prepare('DELETE FROM t').run().changes, { tries: 3 })
+const conflict: boolean = isConflict(changes)
+
 load(better, { defaultVfs: true })
 load(sync)
 try {
     open(Database, name)
 } catch (error) {
-    if (error instanceof ReplicaError) console.log(error.code.length, error.cause.message, path, reason, fromEnvironment)
+    if (error instanceof ReplicaError) console.log(error.code.length, error.cause.message, path, reason, conflict, fromEnvironment)
 }
 
 // @ts-expect-error: an unknown option
