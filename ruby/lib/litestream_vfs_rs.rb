@@ -4,18 +4,23 @@ require "erb"
 require "sqlite3"
 require "time"
 
-# Opens SQLite databases directly from their Litestream replicas, with the gem sqlite3.
+# Opens SQLite databases directly from their Litestream replicas, for reading and writing, with the gem sqlite3.
 module LitestreamVfsRs
   # A replica that cannot be opened. The message ends with the reason; `cause` is the error of the gem sqlite3.
   class Error < SQLite3::Exception; end
 
-  # The settings of docs/configuration.md that a name can contain.
+  # The settings of docs/configuration.md and docs/writing.md that a name can contain.
   SETTINGS = %i[
-    attach cache_dir cache_size disk_cache_size hydration_enabled hydration_path max_staleness open_timeout poll_interval read_timeout
-    time time_travel txid verify
+    attach cache_dir cache_size compaction disk_cache_size hydration_enabled hydration_path l0_retention max_staleness open_timeout
+    poll_interval read_timeout snapshot_interval snapshot_retention time time_travel txid verify write_enabled write_takeover
   ].freeze
+  # How often a transaction is run before its conflict is an error.
+  TRIES = 10
+  # The longest pause in seconds before a second run, and before any run.
+  FIRST_PAUSE = 0.02
+  LONGEST_PAUSE = 1.0
   LIBRARIES = %w[so dylib dll].map { |suffix| File.expand_path("litestream-vfs.#{suffix}", __dir__) }.freeze
-  private_constant :SETTINGS, :LIBRARIES
+  private_constant :SETTINGS, :LIBRARIES, :TRIES, :FIRST_PAUSE, :LONGEST_PAUSE
 
   @mutex = Mutex.new
   @loaded = false
@@ -54,13 +59,49 @@ module LitestreamVfsRs
       "file:replica.db?#{parameters.map { |key, value| "#{key}=#{ERB::Util.url_encode(value)}" }.join("&")}"
     end
 
-    # Opens a replica, and returns a read-only SQLite3::Database. Takes the settings of a replica, and options of SQLite3::Database.new.
+    # Opens a replica, and returns a SQLite3::Database, which is read-only without `write_enabled`. Takes the settings of a replica, and
+    # options of SQLite3::Database.new.
     def open(url = nil, **options)
       settings, host = options.partition { |key, _| SETTINGS.include?(key) }.map(&:to_h)
       load
-      SQLite3::Database.new(name(url, **settings), host.merge(readonly: true))
+      SQLite3::Database.new(name(url, **settings), writes?(settings) ? host : host.merge(readonly: true))
     rescue SQLite3::CantOpenException, SQLite3::CorruptException, SQLite3::InternalException => e
       raise Error, [e.message, last_error].compact.join(": ")
+    end
+
+    # Runs the block between BEGIN IMMEDIATE and COMMIT, and returns its result. After a conflict it is run again, up to `tries` times in all.
+    def run_transaction(database, tries: TRIES)
+      retry_conflicts(tries: tries) do
+        database.execute("BEGIN IMMEDIATE")
+        begin
+          result = yield database
+          database.execute("COMMIT")
+          result
+        ensure
+          database.execute("ROLLBACK") if database.transaction_active?
+        end
+      end
+    end
+
+    # Runs the block, which must be a transaction, after conflicts up to `tries` times in all, with growing random pauses.
+    def retry_conflicts(tries: TRIES)
+      number = 0
+      begin
+        number += 1
+        yield
+      rescue StandardError => e
+        raise if number >= tries || !conflict?(e)
+
+        sleep(rand * [FIRST_PAUSE * 2**(number - 1), LONGEST_PAUSE].min)
+        retry
+      end
+    end
+
+    # Whether another writer was first, so that nothing was committed and the transaction can be run again from its beginning. `error` is one
+    # of the gem sqlite3 or of Active Record.
+    def conflict?(error)
+      found = error.is_a?(SQLite3::Exception) ? error : error.cause
+      found.is_a?(SQLite3::BusyException) && found.message.start_with?("database is locked")
     end
 
     # Why an open, a read or a poll failed last on this thread, or nil.
@@ -73,6 +114,8 @@ module LitestreamVfsRs
     end
 
     private
+
+    def writes?(settings) = !%w[off 0 false no].include?((text(settings[:write_enabled]) || "off").downcase)
 
     def text(value)
       case value

@@ -37,7 +37,8 @@ class GemTest < Minitest::Test
   end
 
   def test_the_settings_are_those_of_the_documentation
-    documented = File.read("#{ROOT}/docs/configuration.md").scan(/^\| `([a-z_]+)` \| (?:`LITESTREAM_|–)/).flatten - ["replica_url"]
+    both = File.read("#{ROOT}/docs/configuration.md") + File.read("#{ROOT}/docs/writing.md")
+    documented = both.scan(/^\| `([a-z0-9_]+)` \| (?:`LITESTREAM_|–)/).flatten - ["replica_url"]
     assert_operator documented.size, :>, 5
     name = LitestreamVfsRs.name("s3://bucket/a b", **documented.to_h { |setting| [setting.to_sym, "1&2"] })
     expected = ["vfs=litestream", "replica_url=s3%3A%2F%2Fbucket%2Fa%20b", *documented.map { |setting| "#{setting}=1%262" }]

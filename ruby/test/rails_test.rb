@@ -20,6 +20,7 @@ Dir.mkdir("#{APPLICATION}/storage")
 
 eval(BLOCKS.fetch("config/initializers/litestream.rb")) # rubocop:disable Security/Eval
 configuration = BLOCKS.fetch("config/database.yml").gsub("s3://bucket/app", SAMPLE).sub("2026-01-31T12:00:00Z", EARLIER)
+                      .sub("s3://bucket/visits", "file://#{APPLICATION}/visits")
 ActiveRecord::Base.configurations = YAML.safe_load(ERB.new(configuration).result)
 ActiveRecord::Base.legacy_connection_handling = false
 ActiveRecord::ConnectionHandling::DEFAULT_ENV.singleton_class.define_method(:call) { "production" }
@@ -40,6 +41,10 @@ class Note < ActiveRecord::Base
   establish_connection :primary
 end
 
+class Visit < ActiveRecord::Base
+  establish_connection :visits
+end
+
 class RailsTest < Minitest::Test
   def test_models_read_the_replica
     assert_equal 632, Order.count
@@ -56,6 +61,23 @@ class RailsTest < Minitest::Test
     Note.create!(text: "tea")
     assert_equal ["tea"], Note.pluck(:text)
     assert_equal ["production.sqlite3"], Dir.children("#{APPLICATION}/storage")
+  end
+
+  def test_a_replica_is_written
+    Visit.connection.create_table(:visits) { |table| table.string :page }
+    other = LitestreamVfsRs.open("file://#{APPLICATION}/visits", write_enabled: true)
+    runs = 0
+    LitestreamVfsRs.retry_conflicts do
+      Visit.transaction do
+        runs += 1
+        number = Visit.count
+        # Another writer is first, once.
+        other.execute("INSERT INTO visits (page) VALUES ('/other')") if runs == 1
+        Visit.create!(page: "/#{number}")
+      end
+    end
+    assert_equal [2, ["/other", "/1"]], [runs, Visit.order(:id).pluck(:page)]
+    assert_equal 2, LitestreamVfsRs.open("file://#{APPLICATION}/visits").get_first_value("SELECT count(*) FROM visits")
   end
 
   def test_a_replica_that_cannot_be_opened
