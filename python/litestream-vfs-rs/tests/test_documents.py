@@ -21,7 +21,7 @@ def test_the_guide(shop: str, tmp_path: Path) -> None:
     guide = Document(DOCS / "python.md", tmp_path, {"LITESTREAM_OPEN_TIMEOUT": "3s"}, {"1 hour ago": MOMENT})
     ran = [block for block in guide.blocks("python", "sh") if not installs(block.text)]
     # The guide shows what each block prints.
-    assert len(ran) == 15 and all(block.printed for block in ran)
+    assert len(ran) == 16 and all(block.printed for block in ran)
     for block in ran:
         guide.run(block)
 

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import datetime, timezone
+from pathlib import Path
 
 import pytest
-from sqlalchemy import URL, MetaData, QueuePool, create_engine, inspect, select, text
+from litestream_vfs_rs import is_conflict
+from litestream_vfs_rs.sqlalchemy import run_transaction
+from sqlalchemy import URL, Connection, MetaData, QueuePool, create_engine, inspect, select, text
 from sqlalchemy.exc import ArgumentError, OperationalError
-from testing import MOMENT, SAMPLE, Primary, S3Server
+from sqlalchemy.orm import Session, sessionmaker
+from testing import MOMENT, SAMPLE, Primary, S3Server, restored
 
 
 def test_settings_and_parameters_of_the_replica_url_are_told_apart(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,3 +68,43 @@ def test_errors_have_the_reason(shop: str) -> None:
         create_engine("litestream+sqlite:///s3://bucket/nothing?open_timeout=0").connect()
     with pytest.raises(ArgumentError, match="names no replica"):
         create_engine("litestream+sqlite://").connect()
+
+
+def test_a_conflict_is_an_error_of_the_transaction_and_not_of_the_connection(s3: S3Server, tmp_path: Path) -> None:
+    engine = create_engine("litestream+sqlite:///s3://bucket/engine-conflict?write_enabled=on", connect_args={"timeout": 0})
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE t (x)"))
+    with engine.connect() as first, engine.connect() as second:
+        assert first.scalar(text("SELECT count(*) FROM t")) == 0
+        second.execute(text("INSERT INTO t VALUES (1)"))
+        second.commit()
+        with pytest.raises(OperationalError, match="database is locked") as raised:
+            first.execute(text("INSERT INTO t VALUES (2)"))
+        assert is_conflict(raised.value) and not raised.value.connection_invalidated
+        first.rollback()
+        assert first.scalar(text("SELECT count(*) FROM t")) == 1
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text("INSERT INTO t VALUES (3)"))
+    engine.dispose()
+    with closing(restored(s3.url("engine-conflict"), tmp_path / "restored.db")) as copy:
+        assert copy.execute("SELECT x FROM t ORDER BY x").fetchall() == [(1,), (3,)]
+
+
+def test_transactions_that_are_run_again_lose_no_increment(tmp_path: Path) -> None:
+    engine = create_engine(f"litestream+sqlite:///file://{tmp_path}/replica?write_enabled=1")
+    run_transaction(engine, lambda connection: connection.execute(text("CREATE TABLE counter AS SELECT 0 AS number")))
+
+    def increment(connection: Connection | Session) -> int:
+        number: int = connection.scalar(text("SELECT number FROM counter"))
+        connection.execute(text("UPDATE counter SET number = :number"), {"number": number + 1})
+        return number + 1
+
+    def increments(engine_or_session: object) -> list[int]:
+        return [run_transaction(engine_or_session, increment, tries=100) for _ in range(10)]  # type: ignore[arg-type]
+
+    with ThreadPoolExecutor(2) as threads:
+        of_engine, of_session = threads.map(increments, [engine, sessionmaker(engine)])
+    assert sorted(of_engine + of_session) == list(range(1, 21))
+    with pytest.raises(OperationalError, match="no such table"):
+        run_transaction(engine, lambda connection: connection.execute(text("DELETE FROM missing")))
+    engine.dispose()

@@ -51,8 +51,9 @@ def elsewhere(url: str, sql: str) -> None:
 
 
 def txid(url: str) -> str:
-    with closing(litestream_vfs_rs.connect(url)) as db:
-        return str(db.execute("SELECT litestream_txid()").fetchone()[0])
+    """The newest TXID, which another process reads, because this one may know an older state."""
+    command = [sys.executable, "-m", "litestream_vfs_rs", url, "SELECT litestream_txid()", "--format", "csv"]
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout.splitlines()[1]
 
 
 def test_a_site_without_a_local_database(s3: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
