@@ -17,6 +17,8 @@ from django.db import OperationalError, connections, router, transaction
 from django.http import HttpResponse
 from django.test import RequestFactory
 from django.test.utils import CaptureQueriesContext
+from django.utils.decorators import method_decorator
+from django.views import View
 from shop.models import Customer, Order
 from testing import Primary, S3Server, restored
 from testing.serving import get, serving
@@ -137,6 +139,24 @@ def test_a_transaction_is_run_again_only_if_it_is_decorated(written: str) -> Non
     assert Customer.objects.using(written).count() == 4
 
 
+def test_transactions_of_one_process_wait_for_each_other(site: Primary, add_replica: Callable[..., str], tmp_path: Path) -> None:
+    alias = add_replica("threads", f"file://{tmp_path}/threads", write_enabled=True, timeout=60)
+    with connections[alias].schema_editor() as editor:
+        editor.create_model(Customer)
+    customer = Customer.objects.using(alias).create(name="0").pk
+
+    def count(_: int) -> None:
+        with transaction.atomic(using=alias):
+            found = Customer.objects.using(alias).get(pk=customer)
+            found.name = str(int(found.name) + 1)
+            found.save(using=alias)
+        connections[alias].close()
+
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(count, range(20)))
+    assert Customer.objects.using(alias).get().name == "20"
+
+
 def test_other_errors_are_raised_at_once(written: str) -> None:
     runs: list[int] = []
 
@@ -162,9 +182,14 @@ def test_a_decorated_view_is_a_transaction_of_its_own(written: str) -> None:
     def view(request: object) -> HttpResponse:
         return HttpResponse(connections[written].in_atomic_block)
 
+    @method_decorator(retry_on_conflict(using=written), name="dispatch")
+    class OfClass(View):
+        def get(self, request: object) -> HttpResponse:
+            return view(request)
+
     connections.settings[written]["ATOMIC_REQUESTS"] = True
     elsewhere(connections[written].settings_dict["NAME"], "INSERT INTO shop_customer(name) VALUES ('other')")
-    for each in (view, retry_on_conflict(using=written)(view)):
+    for each in (view, retry_on_conflict(using=written)(view), OfClass.as_view()):
         assert BaseHandler().make_view_atomic(each)(RequestFactory().get("/")).content == b"True"
 
 
