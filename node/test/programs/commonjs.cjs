@@ -5,7 +5,7 @@ const litestream = require('litestream-vfs-rs')
 const { version } = require('litestream-vfs-rs/package.json')
 
 import('litestream-vfs-rs').then((module) => {
-    const names = ['ReplicaError', 'getLoadablePath', 'lastError', 'load', 'open', 'replicaName']
+    const names = ['ReplicaError', 'getLoadablePath', 'isConflict', 'lastError', 'load', 'open', 'replicaName', 'runTransaction']
     assert.deepStrictEqual(Object.keys(litestream), names)
     for (const name of names) assert.strictEqual(module[name], litestream[name])
     assert.match(version, /^\d+\.\d+\.\d+$/)
