@@ -79,6 +79,8 @@ mod stories {
     #[cfg(unix)]
     mod row_diff;
     #[cfg(unix)]
+    mod row_history;
+    #[cfg(unix)]
     mod s3;
     #[cfg(unix)]
     mod sample;

@@ -52,6 +52,7 @@ class Contest:
     host: pathlib.Path
     litestream: pathlib.Path
     query: pathlib.Path  # litestream-query
+    sqldiff: pathlib.Path
     libraries: dict  # by competitor
     database: pathlib.Path  # the local file
     replicas: dict  # their URLs, by name
@@ -142,9 +143,31 @@ class Contest:
             counts=restore.counts,
         )
 
-    def restore(self, replica, file):
-        """Restores the replica with Litestream."""
-        return self._run_command("litestream restore", self.litestream, "restore", "-o", file, self.replicas[replica])
+    def restore(self, replica, file, txid=None):
+        """Restores the replica with Litestream, in the newest state or another."""
+        state = ["-txid", txid] if txid else []
+        return self._run_command("litestream restore", self.litestream, "restore", *state, "-o", file, self.replicas[replica])
+
+    def restore_and_compare(self, table, replica, since):
+        """Restores the state of a TXID and the newest state with Litestream, and compares a table with sqldiff."""
+        with tempfile.TemporaryDirectory(dir=self.work) as directory:
+            then, now = pathlib.Path(directory) / "then.db", pathlib.Path(directory) / "now.db"
+            steps = [
+                self.restore(replica, then, since),
+                self.restore(replica, now),
+                self._run_command("sqldiff", self.sqldiff, "--table", table, then, now),
+            ]
+        return dataclasses.replace(
+            steps[0],
+            seconds=sum(step.seconds for step in steps),
+            cpu=sum(step.cpu for step in steps),
+            memory=max(step.memory for step in steps),
+            counts={kind: sum(step.counts[kind] for step in steps) for kind in steps[0].counts},
+        )
+
+    def compare(self, table, replica, since):
+        """Compares the same with `litestream-query diff`."""
+        return self._run_command("diff", self.query, "diff", self.replicas[replica], "--table", table, "--since", since)
 
     def hydrate(self, replica, directory):
         """Fetches the replica into a cache directory."""

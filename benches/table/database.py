@@ -103,3 +103,18 @@ def make(path, scale=1.0):
     db.execute("ANALYZE")
     db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     db.close()
+
+
+def grow(path, times):
+    """Adds copies of the orders and their items, with other keys, until there are this many."""
+    db = sqlite3.connect(path, isolation_level=None)
+    (orders,) = db.execute("SELECT max(o_orderkey) FROM orders").fetchone()
+    columns = {table: [name for _, name, *_ in db.execute(f"PRAGMA table_info({table})")] for table in ("orders", "lineitem")}
+    for copy in range(1, times):
+        db.execute("BEGIN")
+        for table, (key, *others) in columns.items():
+            rows = f"SELECT {key} + {copy * orders}, {', '.join(others)} FROM {table} WHERE {key} <= {orders}"
+            db.execute(f"INSERT INTO {table} {rows}")
+        db.execute("COMMIT")
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    db.close()

@@ -52,6 +52,7 @@ def all_rows(contest, lookups):
     yield from_directory(contest, lookups)
     yield many_processes(contest)
     yield hydration(contest)
+    yield from differences(contest)
     yield idle(contest)
     yield library_size(contest)
 
@@ -170,6 +171,29 @@ def hydration(contest):
             hydrations.append(contest.hydrate("once", pathlib.Path(directory) / "cache"))
     results = {LOCAL: contest.median(restores), THIS: contest.median(hydrations)}
     return Row("the whole database: `litestream restore`, `litestream-query hydrate`", results, "≤ `litestream restore`")
+
+
+def differences(contest):
+    """What the last transactions changed. `litestream restore` of both states and `sqldiff` are in the column of the local file.
+
+    Each competitor runs in turn, so that all run under the same load.
+    """
+    txids = sorted({last for level, _, last in contest.files["history"] if level == 0})
+    count = min(40, len(txids) - 1)
+    since = f"{txids[-1 - count]:016x}"
+    with tempfile.TemporaryDirectory(dir=contest.work) as directory:
+        query = pathlib.Path(directory) / "diff.sql"
+        query.write_text(f"SELECT * FROM litestream_diff('{TABLE}', '{since}')")
+        runs = {LOCAL: [], THIS: [], "query": []}
+        for _ in range(RUNS):
+            runs[LOCAL].append(contest.restore_and_compare(TABLE, "history", since))
+            runs[THIS].append(contest.run(THIS, ["queries", query, 1], replica="history"))
+            runs["query"].append(contest.compare(TABLE, "history", since))
+    medians = {name: contest.median(results) for name, results in runs.items()}
+    work = f"restore twice, then sqldiff: {5 * count} rows of {TABLE} that {count} transactions changed"
+    table = with_open({name: medians[name] for name in (LOCAL, THIS)})
+    yield Row(f"{work}; litestream_diff", table, "–")
+    yield Row(f"{work}; `litestream-query diff`", {LOCAL: medians[LOCAL], THIS: medians["query"]}, "–")
 
 
 def idle(contest):

@@ -41,7 +41,7 @@ mod write;
 pub use cache::{CacheLimits, Page};
 pub use dbformat::record::StoredValue;
 pub use diff::{Change, Collation, HistoryStep, KeyColumn, RowChange, RowDiff, RowHistory, RowVersion};
-pub use diff::{TableColumn, TableLayout, TablePair};
+pub use diff::{TableColumn, TableLayout, TablePair, TableState};
 pub use fetch::Speculation;
 pub use follow::verification::{Verification, VerifiedFile};
 pub use hydration::HydrationProgress;

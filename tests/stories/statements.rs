@@ -3,24 +3,9 @@
 use crate::support::extension;
 use crate::support::litestream::Destination;
 use crate::support::pages::assert_whole;
+use crate::support::random::Random;
 use rusqlite::types::Value;
 use rusqlite::{Connection, Error};
-
-/// Pseudo-random numbers from a seed (xorshift).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 20) % bound
-    }
-
-    fn of<'a>(&mut self, choices: &[&'a str]) -> &'a str {
-        choices[self.below(choices.len() as u64) as usize]
-    }
-}
 
 /// Returns a statement. Some are errors: a missing table, a violated constraint, a savepoint that does not exist.
 fn statement(random: &mut Random) -> String {
@@ -92,7 +77,7 @@ fn statements_have_the_same_results_as_in_a_local_database() {
         let options: &[(&str, &str)] = &[("write_enabled", "1"), ("compaction", "1s")];
         let replica = extension::connect(&destination.url, options);
         let local = Connection::open(dir.path().join("local.db")).expect("a local database");
-        let mut random = Random(0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(seed));
+        let mut random = Random::new(seed);
         let settings = format!(
             "PRAGMA page_size = {}; PRAGMA auto_vacuum = {}; PRAGMA cache_size = 8",
             512 << random.below(4),

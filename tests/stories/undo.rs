@@ -1,60 +1,12 @@
-//! What happened to rows, and how it is undone: the errors of `litestream_diff`, conflicts of `litestream_undo`, and
-//! `litestream_history_of`.
+//! What happened to rows, and how it is undone: the errors of `litestream_diff`, and conflicts of `litestream_undo`.
 
 use crate::support::extension::{connect, uri};
-use crate::support::litestream::{Destination, Primary, Schedule};
+use crate::support::hosts::Host;
+use crate::support::litestream::Schedule;
+use crate::support::shop::{Shop, rows, try_rows};
 use crate::support::workload;
 use litestream_vfs::ltx::Txid;
-use rusqlite::types::Value;
-use rusqlite::{Connection, Params};
-use tempfile::TempDir;
-
-/// A shop whose primary replicates each step.
-struct Shop {
-    _dir: TempDir,
-    conn: Connection,
-    primary: Primary,
-    destination: Destination,
-}
-
-impl Shop {
-    fn start(schedule: Schedule, sql: &str) -> Shop {
-        let dir = tempfile::tempdir().expect("a directory");
-        let destination = Destination::directory(&dir.path().join("replica"));
-        let database = dir.path().join("app.db");
-        let conn = workload::create(&database, "");
-        workload::run(&conn, sql);
-        let primary = Primary::start(&database, &destination, schedule);
-        Shop { _dir: dir, conn, primary, destination }
-    }
-
-    /// Commits and replicates.
-    fn step(&self, sql: &str) -> Txid {
-        workload::run(&self.conn, sql);
-        self.primary.sync()
-    }
-}
-
-fn rows(conn: &Connection, sql: &str, parameters: impl Params) -> Vec<String> {
-    try_rows(conn, sql, parameters).unwrap_or_else(|error| panic!("{sql}: {error}"))
-}
-
-fn try_rows(conn: &Connection, sql: &str, parameters: impl Params) -> rusqlite::Result<Vec<String>> {
-    let mut statement = conn.prepare(sql)?;
-    let columns = statement.column_count();
-    let text = |value: Value| match value {
-        Value::Null => "NULL".to_owned(),
-        Value::Integer(number) => number.to_string(),
-        Value::Real(number) => format!("{number:?}"),
-        Value::Text(text) => text,
-        Value::Blob(blob) => format!("{blob:?}"),
-    };
-    let line = |row: &rusqlite::Row<'_>| {
-        let values: Vec<String> = (0..columns).map(|at| row.get(at).map(text)).collect::<Result<_, _>>()?;
-        Ok(values.join("|"))
-    };
-    statement.query_map(parameters, line)?.collect()
-}
+use rusqlite::Connection;
 
 fn undo(replica: &Connection, table: &str, since: Txid, until: Txid) -> String {
     let sql = "SELECT sql FROM litestream_undo(?, ?, ?)";
@@ -105,6 +57,103 @@ fn a_violated_constraint_rolls_the_whole_undo_back() {
         failed += usize::from(shop.conn.execute_batch(statement).is_err());
     }
     assert!(failed >= 3, "{failed} statements failed:\n{script}");
+    assert!(shop.conn.is_autocommit());
+    assert_eq!(rows(&shop.conn, all, ()), unchanged);
+}
+
+/// Tables whose unique values rows exchange, and how. Each has a row 1, 2 and 3.
+const EXCHANGED: [(&str, &str, &str); 10] = [
+    ("chain", "CREATE TABLE chain (id INTEGER PRIMARY KEY, place INTEGER NOT NULL UNIQUE CHECK (place BETWEEN -9 AND 9), x)",
+     "UPDATE chain SET place = -place; UPDATE chain SET place = 1 - place, x = 'moved'"),
+    ("swap", "CREATE TABLE swap (id INTEGER PRIMARY KEY, name TEXT NOT NULL COLLATE NOCASE UNIQUE, x)",
+     "UPDATE swap SET name = '' WHERE id = 1; UPDATE swap SET name = 'A1' WHERE id = 2; UPDATE swap SET name = 'a2' WHERE id = 1"),
+    ("named", "CREATE TABLE named (name TEXT PRIMARY KEY, id, x)",
+     "UPDATE named SET name = '' WHERE id = 1; UPDATE named SET name = 'a1' WHERE id = 3; UPDATE named SET name = 'a3' WHERE id = 1"),
+    ("typed", "CREATE TABLE typed (id INTEGER PRIMARY KEY, a INT NOT NULL, b REAL NOT NULL, c BLOB NOT NULL UNIQUE, UNIQUE (a, b)) STRICT",
+     "UPDATE typed SET a = -id, c = CAST('-' || id AS BLOB); UPDATE typed SET a = 4 - id, b = 4 - id, c = CAST('a' || (id % 3 + 1) AS BLOB)"),
+    ("keyed", "CREATE TABLE keyed (id INTEGER, k TEXT, u NOT NULL UNIQUE, PRIMARY KEY (k DESC, id)) WITHOUT ROWID",
+     "UPDATE keyed SET u = -id; UPDATE keyed SET u = id % 3 + 1"),
+    ("chosen", "CREATE TABLE chosen (id INTEGER PRIMARY KEY, owner NOT NULL, is_default NOT NULL CHECK (is_default IN (0, 1)));
+      CREATE UNIQUE INDEX one_default ON chosen (owner) WHERE is_default",
+     "UPDATE chosen SET is_default = 0; UPDATE chosen SET is_default = 1 WHERE id = 3"),
+    ("hidden", "CREATE TABLE hidden (id INTEGER PRIMARY KEY, email TEXT NOT NULL, deleted_at TEXT);
+      CREATE UNIQUE INDEX one_email ON hidden (email) WHERE deleted_at IS NULL",
+     "UPDATE hidden SET deleted_at = 'then' WHERE id = 1; UPDATE hidden SET deleted_at = NULL WHERE id = 2"),
+    ("lowered", "CREATE TABLE lowered (id INTEGER PRIMARY KEY, email TEXT NOT NULL);
+      CREATE UNIQUE INDEX one_lower ON lowered (lower(email))",
+     "UPDATE lowered SET email = '' WHERE id = 1; UPDATE lowered SET email = 'A1' WHERE id = 2; UPDATE lowered SET email = 'A2' WHERE id = 1"),
+    ("stored", "CREATE TABLE stored (id INTEGER PRIMARY KEY, a NOT NULL, b AS (a * 2) STORED UNIQUE)",
+     "UPDATE stored SET a = -a; UPDATE stored SET a = -a % 3 + 1"),
+    ("parents", "CREATE TABLE parents (id INTEGER PRIMARY KEY, code TEXT NOT NULL UNIQUE);
+      CREATE TABLE children (code TEXT NOT NULL REFERENCES parents (code) ON UPDATE CASCADE ON DELETE CASCADE, id INTEGER PRIMARY KEY)",
+     "UPDATE parents SET code = code || '-'; UPDATE parents SET code = 'a' || (id % 3 + 1)"),
+];
+
+const FILL: &str = "INSERT INTO chain VALUES (1, 1, 'x'), (2, 2, 'x'), (3, 3, 'x');
+    INSERT INTO swap VALUES (1, 'a1', 'x'), (2, 'a2', 'x'), (3, 'a3', 'x');
+    INSERT INTO named VALUES ('a1', 1, 'x'), ('a2', 2, 'x'), ('a3', 3, 'x');
+    INSERT INTO typed VALUES (1, 1, 1.0, X'6131'), (2, 2, 2.0, X'6132'), (3, 3, 3.0, X'6133');
+    INSERT INTO keyed VALUES (1, 'k', 1), (2, 'k', 2), (3, 'k', 3);
+    INSERT INTO chosen VALUES (1, 'me', 1), (2, 'me', 0), (3, 'me', 0);
+    INSERT INTO hidden VALUES (1, 'a', NULL), (2, 'a', 'once'), (3, 'b', NULL);
+    INSERT INTO lowered VALUES (1, 'a1'), (2, 'a2'), (3, 'a3');
+    INSERT INTO stored (id, a) VALUES (1, 1), (2, 2), (3, 3);
+    INSERT INTO parents VALUES (1, 'a1'), (2, 'a2'), (3, 'a3'); INSERT INTO children VALUES ('a1', 1), ('a2', 2), ('a3', 3)";
+
+/// The sqlite3 shell runs the undo.
+#[test]
+fn rows_that_exchanged_unique_values_are_put_back() {
+    let definitions: Vec<&str> = EXCHANGED.iter().map(|(_, sql, _)| *sql).collect();
+    let shop = Shop::start(Schedule::QUIET, &format!("{}; {FILL}", definitions.join(";")));
+    let before = shop.primary.sync();
+    let content = |table: &str| rows(&shop.conn, &format!("SELECT * FROM {table} ORDER BY id, id"), ());
+    let all =
+        || -> Vec<_> { EXCHANGED.iter().map(|(table, ..)| content(table)).chain([content("children")]).collect() };
+    let expected = all();
+    shop.conn.execute_batch("PRAGMA foreign_keys = ON").expect("a pragma");
+    let changes: Vec<&str> = EXCHANGED.iter().map(|(.., sql)| *sql).collect();
+    let after = shop.step(&changes.join(";"));
+    for (now, then) in all().iter().zip(&expected) {
+        assert_ne!(now, then);
+    }
+    let replica = connect(&shop.destination.url, &[]);
+    for (table, ..) in EXCHANGED {
+        let script = undo(&replica, table, before, after);
+        let file = shop.file("undo.sql");
+        std::fs::write(&file, format!("PRAGMA foreign_keys = ON;\n{script}")).expect("a file");
+        let database = shop.conn.path().expect("a path").to_owned();
+        let printed = Host::shell()
+            .arg(".bail on")
+            .arg(format!(".open '{database}'"))
+            .arg(format!(".read '{}'", file.display()))
+            .succeed();
+        // The shell names each row that is not put back.
+        assert_eq!(printed, "", "{table}: {script}");
+    }
+    assert_eq!(all(), expected);
+    assert_eq!(rows(&shop.conn, "PRAGMA integrity_check", ()), ["ok"]);
+    assert_eq!(rows(&shop.conn, "PRAGMA foreign_key_check", ()), [""; 0]);
+}
+
+/// A row that was parked, and a row that has changed since.
+#[test]
+fn an_exchange_with_a_row_that_changed_since_is_rolled_back() {
+    let shop = Shop::start(Schedule::QUIET, ORDERS);
+    let before = shop.step("CREATE TABLE log (line TEXT)");
+    let after = shop.step("UPDATE orders SET item = '' WHERE id = 1; UPDATE orders SET item = 'tea' WHERE id = 2; UPDATE orders SET item = 'mug' WHERE id = 1");
+    let script = undo(&connect(&shop.destination.url, &[]), "orders", before, after);
+    let all = "SELECT id, item, price FROM orders ORDER BY id";
+    workload::run(&shop.conn, "UPDATE orders SET item = 'gin' WHERE id = 2");
+    workload::run(&shop.conn, &script);
+    assert_eq!(rows(&shop.conn, all, ())[..2], ["1|tea|10", "2|gin|20"]);
+    assert_eq!(rows(&shop.conn, "SELECT key, op FROM temp.litestream_not_undone", ()), ["2|update"]);
+    workload::run(
+        &shop.conn,
+        "UPDATE orders SET item = 'mug' WHERE id = 1; UPDATE orders SET item = 'TEA' WHERE id = 2",
+    );
+    let unchanged = rows(&shop.conn, all, ());
+    let error = shop.conn.execute_batch(&script).expect_err("row 2 has the item of row 1").to_string();
+    assert!(error.contains("UNIQUE constraint failed: orders.item"), "{error}");
     assert!(shop.conn.is_autocommit());
     assert_eq!(rows(&shop.conn, all, ()), unchanged);
 }
@@ -176,120 +225,4 @@ fn what_cannot_be_compared_is_an_error_that_says_why() {
     assert_eq!(rows(&replica, &sql("'LATEST', NULL, 'past'"), ()).len(), 3, "backwards");
     let error = try_rows(&replica, &sql(&since), ()).expect_err("two replicas").to_string();
     assert!(error.contains("several schemas"), "{error}");
-}
-
-/// Every version of some rows, with compactions that remove the states in between.
-fn assert_history(schedule: Schedule) {
-    let shop = Shop::start(
-        schedule,
-        "CREATE TABLE t (id INTEGER PRIMARY KEY, x, filler BLOB);
-         CREATE TABLE w (a TEXT, b INTEGER, x, PRIMARY KEY (b, a)) WITHOUT ROWID;
-         WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 4000)
-         INSERT INTO t SELECT i, i, zeroblob(100) FROM n;
-         INSERT INTO w SELECT 'a' || id, id % 7, id FROM t",
-    );
-    let mut txids = vec![shop.primary.sync()];
-    for number in 0..24 {
-        txids.push(shop.step(&match number % 8 {
-            0 => format!("UPDATE t SET x = 'v{number}' WHERE id = 1000; UPDATE w SET x = 'v{number}' WHERE a = 'a700'"),
-            1 => "DELETE FROM t WHERE id = 2000; DELETE FROM w WHERE a = 'a5'".to_owned(),
-            2 => {
-                "INSERT INTO t (id, x, filler) VALUES (2000, 'back', zeroblob(9000)); INSERT INTO w VALUES ('a5', 5, 'back')".to_owned()
-            }
-            3 => "UPDATE t SET x = x || '.' WHERE id % 50 = 3".to_owned(),
-            4 => format!("UPDATE t SET filler = CAST(zeroblob(8999) || 'v{number}' AS BLOB) WHERE id = 2000"),
-            5 => format!("ALTER TABLE t ADD COLUMN c{number} DEFAULT 'd'"),
-            6 => "INSERT INTO t (x) SELECT x FROM t LIMIT 300".to_owned(),
-            _ => "VACUUM".to_owned(),
-        }));
-    }
-    if schedule.l0_retention < Schedule::QUIET.l0_retention {
-        shop.primary.wait_for_levels(&[0, 1, 2, 9]);
-    }
-    shop.primary.stop();
-
-    let replica = connect(&shop.destination.url, &[]);
-    let available = rows(&replica, "SELECT txid FROM litestream_history", ());
-    let columns = rows(&replica, "SELECT name FROM pragma_table_info('t')", ());
-    for (table, key, condition) in [
-        ("t", "1000", "id = 1000"),
-        ("t", "2000", "id = 2000"),
-        ("t", "4001", "id = 4001"),
-        ("t", "99999", "id = 99999"),
-        ("w", "'[0, \"a700\"]'", "a = 'a700'"),
-        ("w", "'[5, \"a5\"]'", "a = 'a5'"),
-    ] {
-        let columns = if table == "t" { columns.clone() } else { ["a", "b", "x"].map(str::to_owned).to_vec() };
-        // A connection that visits every state, newest first.
-        let mut versions: Vec<(String, String)> = Vec::new();
-        let reader = connect(&shop.destination.url, &[]);
-        for txid in &available {
-            reader.execute_batch(&format!("PRAGMA litestream_txid = '{txid}'")).expect("a state");
-            let known = rows(&reader, &format!("SELECT name FROM pragma_table_info('{table}')"), ());
-            let value =
-                |name: &String| if known.contains(name) { format!("quote(\"{name}\")") } else { "'''d'''".to_owned() };
-            let list: Vec<String> = columns.iter().map(value).collect();
-            let row = rows(&reader, &format!("SELECT {} FROM {table} WHERE {condition}", list.join(" || '|' || ")), ());
-            let row = row.first().cloned().unwrap_or_default();
-            match versions.last_mut() {
-                Some((begin, version)) if *version == row => *begin = txid.clone(),
-                _ => versions.push((txid.clone(), row)),
-            }
-        }
-        if versions.last().is_some_and(|(_, row)| row.is_empty()) {
-            versions.pop();
-        }
-        let quoted = columns.iter().map(|name| {
-            let value = format!("row ->> '$.{name}'");
-            // A blob is a text of hexadecimal digits.
-            format!("CASE WHEN '{name}' = 'filler' AND {value} IS NOT NULL THEN 'X''' || ({value}) || '''' ELSE quote({value}) END")
-        });
-        let sql = format!(
-            "SELECT txid, CASE WHEN row IS NULL THEN '' ELSE {} END FROM litestream_history_of('{table}', {key})",
-            quoted.collect::<Vec<_>>().join(" || '|' || ")
-        );
-        let found = rows(&replica, &sql, ());
-        let expected: Vec<String> = versions.iter().map(|(txid, row)| format!("{txid}|{row}")).collect();
-        let differing = found.iter().zip(&expected).position(|(found, expected)| found != expected);
-        if let Some(at) = differing {
-            panic!("{table} {key}, version {at}:\n{:.300}\n{:.300}", found[at], expected[at]);
-        }
-        assert_eq!(found.len(), expected.len(), "{table} {key}");
-        let sql = format!(
-            "SELECT op, time IS litestream_time_of FROM (SELECT op, time, (SELECT time FROM litestream_history AS h WHERE h.txid = v.txid) AS litestream_time_of FROM litestream_history_of('{table}', {key}) AS v)"
-        );
-        for (at, line) in rows(&replica, &sql, ()).iter().enumerate() {
-            let older = versions.get(at + 1).map(|(_, row)| row.as_str());
-            let op = match (versions[at].1.as_str(), older) {
-                ("", _) => "delete",
-                (_, Some("")) => "insert",
-                (_, Some(_)) => "update",
-                // The oldest state that is available has no state before it to compare with.
-                (_, None) if versions[at].0 == *available.last().expect("a state") => "NULL",
-                (_, None) => "insert",
-            };
-            assert_eq!(*line, format!("{op}|1"), "{table} {key}, version {at}");
-        }
-    }
-    for (arguments, why) in [
-        ("'t'", "needs a table and a rowid"),
-        ("'t', 'x'", "needs a table and a rowid"),
-        ("'w', 1", "pass their values as a JSON array"),
-        ("'w', '[1]'", "pass their values as a JSON array"),
-        ("'nothing', 1", "there is no table 'nothing'"),
-    ] {
-        let sql = format!("SELECT * FROM litestream_history_of({arguments})");
-        let error = try_rows(&replica, &sql, ()).expect_err(&sql).to_string();
-        assert!(error.contains(why), "{sql}: {error}");
-    }
-}
-
-#[test]
-fn the_history_of_a_row_has_every_version_that_a_state_has() {
-    assert_history(Schedule::QUIET);
-}
-
-#[test]
-fn the_history_of_a_row_after_compactions() {
-    assert_history(Schedule::SHORT_RETENTION);
 }

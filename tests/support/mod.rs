@@ -23,7 +23,11 @@ pub mod pages;
 #[cfg(unix)]
 pub mod programs;
 #[cfg(unix)]
+pub mod random;
+#[cfg(unix)]
 pub mod random_changes;
+#[cfg(unix)]
+pub mod random_schema;
 #[cfg(unix)]
 pub mod reader;
 pub mod recorder;
@@ -34,6 +38,8 @@ pub mod sample;
 pub mod servers;
 #[cfg(unix)]
 pub mod session;
+#[cfg(unix)]
+pub mod shop;
 #[cfg(target_os = "linux")]
 pub mod snapshot;
 #[cfg(all(unix, feature = "sftp"))]

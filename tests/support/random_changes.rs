@@ -1,47 +1,36 @@
-//! A database with tables of every kind, and random changes to it.
+//! A database with random tables, and random changes to it.
 
-use rusqlite::Connection;
+use super::random::Random;
+use super::random_schema::{RandomColumn, RandomTable, quoted};
+use rusqlite::{Connection, ErrorCode};
 
 /// A sequence of random statements, which is the same for the same seed.
 pub struct RandomDatabase {
-    state: u64,
+    random: Random,
+    pub tables: Vec<RandomTable>,
+    /// The statements that added columns.
+    pub added: Vec<String>,
     statements: Vec<String>,
-    /// The tables that got a column, and the statements that added it.
-    pub added: Vec<(&'static str, String)>,
 }
 
-/// Tables with the SQL expressions of their keys.
-const TABLES: [(&str, &str); 7] = [
-    ("people", "rowid"),
-    ("plain", "rowid"),
-    ("words", "lower(word)"),
-    ("pairs", "json_array(b, a)"),
-    ("computed", "rowid"),
-    ("files", "rowid"),
-    ("notes_content", "rowid"),
-];
-
-const SCHEMA: &str = "
-    CREATE TABLE people (id INTEGER PRIMARY KEY, name TEXT, height REAL, \"odd 'name\" , note DEFAULT 'none');
-    CREATE TABLE plain (a, b BLOB);
-    CREATE TABLE words (word TEXT COLLATE NOCASE PRIMARY KEY, meaning TEXT, times REAL) WITHOUT ROWID;
-    CREATE TABLE pairs (a INTEGER, b TEXT, c, d REAL, PRIMARY KEY (b DESC, a)) WITHOUT ROWID;
-    CREATE TABLE computed (a INTEGER, s TEXT AS ('<' || a || '>') STORED, v INTEGER AS (a * 2), b REAL CHECK (b > -1e9));
-    CREATE TABLE files (name TEXT PRIMARY KEY, body BLOB);
-    CREATE VIRTUAL TABLE notes USING fts5 (title, body);
-    CREATE TABLE numbers (n INTEGER PRIMARY KEY);
-    WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1500) INSERT INTO numbers SELECT i FROM n;";
+/// The rows that statements insert are made of these numbers.
+const NUMBERS: &str = "CREATE TABLE numbers (n INTEGER PRIMARY KEY);
+    WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1500) INSERT INTO numbers SELECT i FROM n;
+    CREATE VIRTUAL TABLE notes USING fts5 (title, body);";
 
 impl RandomDatabase {
     pub fn new(seed: u64) -> RandomDatabase {
-        RandomDatabase { state: seed * 2 + 1, statements: Vec::new(), added: Vec::new() }
+        let mut random = Random::new(seed);
+        let first = random.index(10);
+        let tables = (0..5).map(|number| RandomTable::new(&mut random, first + number)).collect();
+        RandomDatabase { random, tables, added: Vec::new(), statements: Vec::new() }
     }
 
     /// Returns the settings of the database.
     pub fn settings(&mut self) -> String {
-        let page_size = 512 << self.below(8);
-        let encoding = ["UTF-8", "UTF-16le", "UTF-16be"][self.below(3)];
-        let auto_vacuum = ["NONE", "FULL", "INCREMENTAL"][self.below(3)];
+        let page_size = 512 << self.random.below(8);
+        let encoding = self.random.of(&["UTF-8", "UTF-16le", "UTF-16be"]);
+        let auto_vacuum = self.random.of(&["NONE", "NONE", "FULL", "INCREMENTAL"]);
         let settings = format!(
             "PRAGMA page_size = {page_size}; PRAGMA encoding = '{encoding}'; PRAGMA auto_vacuum = {auto_vacuum}"
         );
@@ -49,19 +38,16 @@ impl RandomDatabase {
         settings
     }
 
-    pub fn schema(&self) -> &'static str {
-        SCHEMA
-    }
-
-    pub fn tables(&self) -> &'static [(&'static str, &'static str)] {
-        &TABLES
-    }
-
-    /// Returns the stored columns of a table.
-    pub fn columns(&self, conn: &Connection, table: &str) -> Vec<String> {
-        let mut statement =
-            conn.prepare("SELECT name FROM pragma_table_xinfo(?) WHERE hidden <> 2").expect("a statement");
-        statement.query_map([table], |row| row.get(0)).and_then(Iterator::collect).expect("columns")
+    /// Creates the tables.
+    pub fn create(&mut self, conn: &Connection) {
+        self.run(conn, NUMBERS);
+        for sql in self.tables.iter().flat_map(|table| table.sql.clone()).collect::<Vec<_>>() {
+            self.run(conn, &sql);
+        }
+        for at in 0..self.tables.len() {
+            let sql = self.insert(at, 600);
+            self.run(conn, &sql);
+        }
     }
 
     /// Returns all statements so far.
@@ -69,77 +55,185 @@ impl RandomDatabase {
         self.statements.join(";\n")
     }
 
-    fn below(&mut self, limit: usize) -> usize {
-        self.state = self.state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        usize::try_from(self.state >> 33).expect("31 bits") % limit
+    /// Makes the next changes.
+    pub fn step(&mut self, conn: &Connection) {
+        for _ in 0..1 + self.random.below(5) {
+            self.change(conn);
+        }
     }
 
-    /// Returns the next changes.
-    pub fn step(&mut self) -> String {
-        let count = 1 + self.below(4);
-        let statements: Vec<String> = (0..count).map(|_| self.change()).collect();
-        // VACUUM and some pragmas do not run in a transaction.
-        let step = statements.join(";\n");
-        self.statements.push(step.clone());
-        step
-    }
-
-    fn change(&mut self) -> String {
-        let (seed, start, count) = (self.below(1000), self.below(1500), 1 + self.below(300));
-        let few = 1 + self.below(3);
-        let range = format!("BETWEEN {start} AND {}", start + count);
-        let some = format!("BETWEEN {start} AND {}", start + few);
-        let size = [10, 400, 5000, 70_000][self.below(4)];
-        let from = format!("FROM numbers WHERE n {range}");
-        match self.below(26) {
-            0 => format!(
-                "INSERT OR REPLACE INTO people (id, name, height, \"odd 'name\") SELECT n * 7, 'name ' || n, n, n % 3 {from}"
-            ),
-            1 => format!("INSERT INTO people (name, height) SELECT 'é ' || n || '😀', n / 7.0 {from}"),
-            2 => format!("UPDATE people SET height = height + {seed} WHERE id {range}"),
-            3 => format!("UPDATE people SET name = name || ' changed', note = NULL WHERE id {some}"),
-            4 => format!("DELETE FROM people WHERE id {range}"),
-            5 => format!("UPDATE people SET id = -id WHERE id {some}"),
-            6 => format!(
-                "INSERT INTO plain (a, b) SELECT CASE n % 4 WHEN 0 THEN n WHEN 1 THEN NULL WHEN 2 THEN n * 1e10 ELSE 't' || n END,
-                     zeroblob(n % 50) {from}"
-            ),
-            7 => format!("UPDATE plain SET a = a + 1, b = X'FF00' WHERE rowid {range}"),
-            8 => format!("DELETE FROM plain WHERE rowid % 3 = {few} - 1 AND rowid {range}"),
-            9 => format!("INSERT OR REPLACE INTO words (word, meaning, times) SELECT 'Word' || ((n * 7919) % 2003), 'meaning ' || {seed}, n {from}"),
-            10 => format!("UPDATE OR IGNORE words SET meaning = meaning || '!', times = times * 2 WHERE word LIKE 'word1{few}%'"),
-            11 => format!("DELETE FROM words WHERE word LIKE 'WORD{few}%'"),
-            12 => format!("UPDATE OR IGNORE words SET word = upper(word) WHERE word LIKE 'word{few}%'"),
-            13 => format!("INSERT OR REPLACE INTO pairs SELECT n % 17, 'b' || (n % 43) || char(97 + n % 26, 8364 + n % 5, 65000 + n % 50), {seed}, n {from}"),
-            14 => format!("UPDATE pairs SET c = c || '', d = d + 0.5 WHERE a = {few}"),
-            15 => format!("DELETE FROM pairs WHERE a > {few} AND b < 'b{few}'"),
-            16 => format!("INSERT INTO computed (a, b) SELECT n, n * 0.25 {from}"),
-            17 => format!("UPDATE computed SET a = a + {seed} WHERE rowid {range}; DELETE FROM computed WHERE rowid {some}"),
-            18 => format!(
-                "INSERT OR REPLACE INTO files (name, body) SELECT 'file ' || n, CAST(printf('%.*c', {size}, char(65 + n % 26)) AS BLOB)
-                 FROM numbers WHERE n {some}"
-            ),
-            // The new value has the same length, so that SQLite overwrites it in place.
-            19 => format!(
-                "UPDATE files SET body = CAST(substr(body, 1, length(body) - 1) || X'{:02}' AS BLOB)
-                 WHERE rowid IN (SELECT rowid FROM files ORDER BY rowid DESC LIMIT {few});
-                 UPDATE files SET body = CAST(substr(body, 1, length(body) - 1) || 'z' AS BLOB) WHERE rowid % 2 = 0",
-                seed % 100
-            ),
-            20 => format!("DELETE FROM files WHERE rowid % 4 = {few}"),
-            21 => format!("INSERT INTO notes SELECT 'title ' || n, 'body of ' || n {from}; DELETE FROM notes WHERE rowid {some}"),
-            22 => "VACUUM".to_owned(),
-            23 => "DROP INDEX IF EXISTS by_name; CREATE INDEX by_name ON people (name, height)".to_owned(),
-            24 => "PRAGMA incremental_vacuum(20)".to_owned(),
-            _ => {
-                let number = self.added.len();
-                let table = ["people", "plain", "words", "files"][self.below(4)];
-                let default = ["", " DEFAULT 7", " REAL DEFAULT 3", " TEXT DEFAULT 5", " DEFAULT X'00FF'", " DEFAULT 'it''s'"];
-                let default = default[self.below(default.len())];
-                let sql = format!("ALTER TABLE {table} ADD COLUMN added_{number}{default}");
-                self.added.push((table, sql.clone()));
-                sql
+    /// Runs statements, and returns whether they succeeded. They can violate constraints, or drop a column that
+    /// something uses.
+    fn run(&mut self, conn: &Connection, sql: &str) -> bool {
+        self.statements.push(sql.to_owned());
+        match conn.execute_batch(sql) {
+            Ok(()) => true,
+            Err(error) => {
+                // A rowid cannot be NULL.
+                let refused = [Some(ErrorCode::ConstraintViolation), Some(ErrorCode::TypeMismatch)];
+                let is_constraint = refused.contains(&error.sqlite_error_code());
+                let text = error.to_string();
+                let is_refused = text.contains("after drop column") || text.contains("cannot drop");
+                assert!(is_constraint || is_refused, "{error}: {}", self.log());
+                false
             }
+        }
+    }
+
+    fn change(&mut self, conn: &Connection) {
+        let at = self.random.index(self.tables.len());
+        let sql = match self.random.below(24) {
+            0..5 => {
+                let most = self.random.of(&["3", "40", "300"]).parse().expect("a number");
+                self.insert(at, most)
+            }
+            5..11 => self.update(at),
+            11..14 => format!("DELETE FROM {} WHERE {}", self.name(at), self.some_rows(at)),
+            14 => self.large_values(at),
+            15 => self.overwrite(at),
+            16 => "VACUUM".to_owned(),
+            17 => "PRAGMA incremental_vacuum(20); REINDEX".to_owned(),
+            18 => {
+                let column = self.any_column(at);
+                format!("DROP INDEX IF EXISTS i; CREATE INDEX i ON {} ({column})", self.name(at))
+            }
+            19 | 20 => return self.add_column(conn, at),
+            21 => return self.alter(conn, at),
+            22 => "INSERT INTO notes SELECT 'title ' || n, 'body of ' || n FROM numbers WHERE n % 7 = 1;
+                   DELETE FROM notes WHERE rowid % 5 = 2"
+                .to_owned(),
+            _ if self.tables[at].is_altered => return,
+            _ => {
+                let create = self.tables[at].sql.join(";");
+                format!("DROP TABLE {}; {create}; {}", self.name(at), self.insert(at, 100))
+            }
+        };
+        self.run(conn, &sql);
+    }
+
+    fn name(&self, at: usize) -> String {
+        quoted(&self.tables[at].name)
+    }
+
+    fn any_column(&mut self, at: usize) -> String {
+        let table = &self.tables[at];
+        quoted(&table.columns[self.random.index(table.columns.len())].name)
+    }
+
+    /// Returns an expression for a number that depends on the key of a row.
+    fn number(&self, at: usize) -> String {
+        let key = format!("quote({})", self.tables[at].handle());
+        format!("(length({key}) * 31 + unicode(substr({key}, -2)) * 7 + unicode(substr({key}, -3)))")
+    }
+
+    /// Returns a condition that some rows fulfil.
+    fn some_rows(&mut self, at: usize) -> String {
+        let divisor = 2 + self.random.below(60);
+        format!("{} % {divisor} = {}", self.number(at), self.random.below(divisor))
+    }
+
+    fn insert(&mut self, at: usize, most: u64) -> String {
+        let (start, name) = (self.random.below(1500), self.name(at));
+        let table = &self.tables[at];
+        let columns = table.assigned();
+        let values: Vec<String> = columns.iter().map(|at| table.columns[*at].value(&mut self.random, "n")).collect();
+        let names: Vec<String> = columns.iter().map(|at| quoted(&table.columns[*at].name)).collect();
+        let (names, values, or) = (names.join(", "), values.join(", "), self.random.of(&["IGNORE", "REPLACE"]));
+        let end = start + 1 + self.random.below(most);
+        format!("INSERT OR {or} INTO {name} ({names}) SELECT {values} FROM numbers WHERE n BETWEEN {start} AND {end}")
+    }
+
+    fn update(&mut self, at: usize) -> String {
+        let number = format!("({} + {})", self.number(at), self.random.below(1000));
+        let (name, condition, count) = (self.name(at), self.some_rows(at), 1 + self.random.index(3));
+        let table = &self.tables[at];
+        let assigned = table.assigned();
+        let set: Vec<String> = self
+            .random
+            .some(count, assigned.len())
+            .into_iter()
+            .map(|column| {
+                let column = &table.columns[assigned[column]];
+                format!("{} = {}", quoted(&column.name), column.value(&mut self.random, &number))
+            })
+            .collect();
+        let or = self.random.of(&["IGNORE", "IGNORE", "REPLACE"]);
+        format!("UPDATE OR {or} {name} SET {} WHERE {condition}", set.join(", "))
+    }
+
+    /// Gives a few rows values that take many pages.
+    fn large_values(&mut self, at: usize) -> String {
+        let size = self.random.of(&["400", "5000", "70000"]);
+        let (name, number) = (self.name(at), self.number(at));
+        let rest = self.random.below(40);
+        let Some((column, is_blob)) = self.long_column(at) else { return "PRAGMA incremental_vacuum(5)".to_owned() };
+        let value = format!("printf('%.*c%d', {size}, char(65 + {number} % 26), {number})");
+        let value = if is_blob { format!("CAST({value} AS BLOB)") } else { value };
+        format!("UPDATE OR IGNORE {name} SET {column} = {value} WHERE {number} % 97 BETWEEN {rest} AND {rest} + 1")
+    }
+
+    /// Overwrites the last byte of values. The new ones have the same length, so that SQLite overwrites them in place.
+    fn overwrite(&mut self, at: usize) -> String {
+        let (name, condition, byte) = (self.name(at), self.some_rows(at), self.random.below(90) + 10);
+        let Some((column, is_blob)) = self.long_column(at) else { return "PRAGMA incremental_vacuum(5)".to_owned() };
+        let value = match is_blob {
+            true => format!("CAST(substr({column}, 1, length({column}) - 1) || X'{byte}' AS BLOB)"),
+            false => format!("substr({column}, 1, length({column}) - 1) || char({byte} + 32)"),
+        };
+        format!(
+            "UPDATE OR IGNORE {name} SET {column} = {value} WHERE typeof({column}) IN ('text', 'blob') AND {condition}"
+        )
+    }
+
+    /// Returns a column for long values, and whether they are blobs.
+    fn long_column(&mut self, at: usize) -> Option<(String, bool)> {
+        let table = &self.tables[at];
+        let is_long = |column: &&RandomColumn| {
+            !column.is_generated && ["", "TEXT", "BLOB", "ANY", "VARCHAR(20)"].contains(&column.kind)
+        };
+        let columns: Vec<&RandomColumn> = table.columns.iter().filter(is_long).collect();
+        let column = columns.get(self.random.index(columns.len().max(1)))?;
+        Some((quoted(&column.name), column.kind != "TEXT" && !column.kind.starts_with("VARCHAR")))
+    }
+
+    fn add_column(&mut self, conn: &Connection, at: usize) {
+        let (name, number) = (self.name(at), self.added.len());
+        let mut column = RandomColumn::new(&mut self.random, &format!("added '{number}'"), self.tables[at].is_strict);
+        let mut definition = column.definition(&mut self.random);
+        // A unique column cannot be added. This one is virtual.
+        if definition.ends_with(" UNIQUE") {
+            definition = format!("{} TEXT AS ('v' || length(quote({})))", quoted(&column.name), self.any_column(at));
+            column.is_generated = true;
+        }
+        let sql = format!("ALTER TABLE {name} ADD COLUMN {definition}");
+        if !definition.contains("DEFAULT (") && self.run(conn, &sql) {
+            self.added.push(sql);
+            self.tables[at].columns.push(column);
+            self.tables[at].is_altered = true;
+        }
+    }
+
+    /// Renames or drops a column that nothing uses.
+    fn alter(&mut self, conn: &Connection, at: usize) {
+        let name = self.name(at);
+        let unused: Vec<usize> =
+            (0..self.tables[at].columns.len()).filter(|column| !self.tables[at].columns[*column].is_used).collect();
+        if unused.len() < 2 || !self.random.once_in(3) {
+            return;
+        }
+        let column = unused[self.random.index(unused.len())];
+        let old = quoted(&self.tables[at].columns[column].name);
+        if self.random.once_in(2) {
+            let new = format!("renamed {}", self.statements.len());
+            if self.run(conn, &format!("ALTER TABLE {name} RENAME COLUMN {old} TO {}", quoted(&new))) {
+                self.tables[at].columns[column].name = new;
+                self.tables[at].is_altered = true;
+            }
+        } else if self.run(conn, &format!("DROP INDEX IF EXISTS i; ALTER TABLE {name} DROP COLUMN {old}")) {
+            let table = &mut self.tables[at];
+            table.columns.remove(column);
+            table.key.iter_mut().flatten().filter(|(at, _)| *at > column).for_each(|(at, _)| *at -= 1);
+            table.is_altered = true;
         }
     }
 }

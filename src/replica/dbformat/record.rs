@@ -146,6 +146,8 @@ pub(in crate::replica) struct SchemaRow {
     /// `table`, `index`, `view` or `trigger`.
     pub kind: String,
     pub name: String,
+    /// The table to which an index or a trigger belongs; otherwise the name again.
+    pub table: String,
     /// The root page. None for views, triggers and virtual tables, which have no pages.
     pub root: Option<u32>,
     /// The CREATE statement. None for the indexes of constraints, and if the payload is cut off before it.
@@ -164,5 +166,5 @@ pub(in crate::replica) fn entry(payload: &[u8], encoding: TextEncoding) -> Optio
         StoredValue::Integer(root) => u32::try_from(*root).ok().filter(|root| *root > 0),
         _ => None,
     };
-    Some(SchemaRow { kind: text(0)?, name: text(1)?, root, sql: text(4) })
+    Some(SchemaRow { kind: text(0)?, name: text(1)?, table: text(2)?, root, sql: text(4) })
 }

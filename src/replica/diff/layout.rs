@@ -10,6 +10,8 @@ pub struct TableLayout {
     pub columns: Vec<TableColumn>,
     /// The primary key of a table WITHOUT ROWID. None if the rowid is the key.
     pub key: Option<Vec<KeyColumn>>,
+    /// How many values a record has. It has fewer if columns were added since it was written.
+    pub fields: usize,
 }
 
 /// A stored column.
@@ -74,13 +76,12 @@ impl TableLayout {
 
     /// Returns the row of a record. None if the record has more values than the table has columns.
     pub(super) fn row(&self, rowid: Option<i64>, record: &[StoredValue]) -> Option<Vec<StoredValue>> {
-        let fields = self.columns.iter().filter_map(|column| column.field).max().map_or(0, |last| last + 1);
         let value = |column: &TableColumn| match (column.field, rowid) {
             (Some(field), _) => column.read(record.get(field)),
             (None, Some(rowid)) => StoredValue::Integer(rowid),
             (None, None) => StoredValue::Null,
         };
-        (record.len() <= fields).then(|| self.columns.iter().map(value).collect())
+        (record.len() <= self.fields).then(|| self.columns.iter().map(value).collect())
     }
 
     /// Returns the key of a record. `rowid` is that of its cell. None if the cell is not one of this kind of table.

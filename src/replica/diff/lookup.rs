@@ -4,7 +4,7 @@ use crate::error::Error;
 use crate::ltx::Txid;
 use crate::replica::cache::Page;
 use crate::replica::dbformat::btree::{self, PageKind};
-use crate::replica::dbformat::{cells, record};
+use crate::replica::dbformat::cells;
 use crate::replica::diff::layout::{RowKey, TableLayout};
 use crate::replica::diff::sources::TableTree;
 use crate::replica::diff::trees::{MAX_DEPTH, OwnedCell, not_in_tree};
@@ -39,7 +39,7 @@ impl TableTree<'_> {
                 LookupStep::Absent => return Ok(FoundRow { cell: None, unchanged_since: path_since }),
                 LookupStep::Found(cell) => {
                     // The page was part of the table at every state since it was written.
-                    let chain = self.trees.overflow_chain(cell.overflow, cell.length).await?;
+                    let chain = self.trees.overflow_chain(&cell).await?;
                     let since = chain.iter().map(|(pgno, _)| self.written(*pgno)).fold(written, Txid::max);
                     return Ok(FoundRow { cell: Some(cell), unchanged_since: since });
                 }
@@ -63,10 +63,7 @@ impl TableTree<'_> {
         for (number, cell) in cells::each(page, pgno, self.trees.usable, self.trees.view.commit()).enumerate() {
             let cell = cell.ok_or_else(|| not_in_tree(pgno))?;
             let (rowid, cell) = (cell.rowid, OwnedCell::from(cell));
-            // The key of a table WITHOUT ROWID may continue on overflow pages.
-            let payload = if layout.key.is_some() { self.trees.payload(&cell).await? } else { Vec::new() };
-            let record = || record::values(&payload, self.trees.encoding).unwrap_or_default();
-            let found = layout.row_key(rowid, record).ok_or_else(|| not_in_tree(pgno))?;
+            let found = self.trees.key(rowid, &cell, layout).await?.ok_or_else(|| not_in_tree(pgno))?;
             match layout.compare(&found, key, self.trees.encoding) {
                 Ordering::Less => {}
                 Ordering::Equal => return Ok(LookupStep::Found(cell)),

@@ -12,6 +12,7 @@
 //! | `table` | finds a table in two states |
 //! | `written` | what the pages that were written between the states contain |
 //! | `sources` | the pages of a table whose rows can differ |
+//! | `marks` | the interior pages below which pages were written |
 //! | `page_set` | sets of page numbers |
 //! | `layout` | how records are read as rows |
 //! | `rows` | compares the rows of a table in the order of their keys |
@@ -22,6 +23,7 @@
 mod history;
 mod layout;
 mod lookup;
+mod marks;
 mod owners;
 mod page_set;
 mod rows;
@@ -34,7 +36,7 @@ mod written;
 pub use history::{HistoryStep, RowHistory, RowVersion};
 pub use layout::{Collation, KeyColumn, TableColumn, TableLayout};
 pub use rows::{RowChange, RowDiff};
-pub use table::TablePair;
+pub use table::{TablePair, TableState};
 
 use crate::error::Error;
 use crate::ltx::Level;
@@ -61,8 +63,13 @@ pub struct Change {
     pub pages: u64,
 }
 
-/// How many pages are fetched together.
-const BATCH: usize = 256;
+/// How many bytes of pages are fetched together.
+const BATCH: usize = 4 << 20;
+
+/// Returns how many pages of a view are fetched together.
+fn batch(view: &View) -> usize {
+    BATCH / view.page_size() as usize
+}
 
 /// Compares two views of a replica.
 pub(super) struct Diff {
@@ -115,7 +122,7 @@ impl Diff {
             return Ok(candidates.into_iter().collect());
         }
         let mut differing = BTreeSet::new();
-        for batch in candidates.chunks(BATCH) {
+        for batch in candidates.chunks(batch(one)) {
             let (left, right) = (self.pages.pages(one, batch).await?, self.pages.pages(other, batch).await?);
             let pairs = batch.iter().zip(left.iter().zip(&right));
             differing.extend(pairs.filter(|(_, (left, right))| !is_same(left, right)).map(|(pgno, _)| *pgno));

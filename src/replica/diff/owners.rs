@@ -9,8 +9,8 @@
 use crate::error::Error;
 use crate::replica::dbformat::btree;
 use crate::replica::dbformat::record::SchemaRow;
+use crate::replica::diff::Change;
 use crate::replica::diff::trees::{Tree, TreeReader};
-use crate::replica::diff::{BATCH, Change};
 use crate::replica::pages::PageReader;
 use crate::replica::view::View;
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -121,7 +121,7 @@ impl OwnerSearch<'_> {
 
     /// Assigns the overflow pages of `pages`, unless every page has an owner.
     async fn assign_overflow(&mut self, pages: &[u32], owner: &PageOwner) -> Result<(), Error> {
-        for batch in pages.chunks(BATCH) {
+        for batch in pages.chunks(self.trees.batch()) {
             if self.remaining.is_empty() {
                 return Ok(());
             }

@@ -10,12 +10,10 @@ use crate::replica::diff::table::TablePair;
 use crate::replica::diff::trees::{OwnedCell, TreeReader, not_in_tree};
 use crate::replica::pages::PageReader;
 use crate::replica::view::View;
+use futures_util::future::try_join;
 use std::cmp::Ordering;
 use std::collections::VecDeque;
 use std::sync::Arc;
-
-/// How many pages of a state are read together.
-const PAGES_AT_A_TIME: usize = 256;
 
 /// A batch ends after this many rows, or after rows of this many bytes.
 const MAX_ROWS: usize = 256;
@@ -119,8 +117,7 @@ impl DiffProgress {
         let [before, after] = &mut self.streams;
         let (mut changes, mut bytes) = (Vec::new(), 0);
         while changes.len() < MAX_ROWS && bytes < MAX_BYTES {
-            older.load(before).await?;
-            newer.load(after).await?;
+            try_join(older.load(before), newer.load(after)).await?;
             let order = match (before.rows.front(), after.rows.front()) {
                 (None, None) => break,
                 (Some(_), None) => Ordering::Less,
@@ -158,7 +155,7 @@ impl StateReader<'_> {
     /// Reads the next pages of a stream that has no rows left.
     async fn load(&self, stream: &mut RowStream) -> Result<(), Error> {
         while stream.rows.is_empty() && !stream.sources.is_empty() {
-            let rest = stream.sources.len().saturating_sub(PAGES_AT_A_TIME);
+            let rest = stream.sources.len().saturating_sub(self.trees.batch());
             let sources = stream.sources.split_off(rest);
             let numbers: Vec<u32> = sources.iter().rev().map(RowSource::page_of_rows).collect();
             let pages = self.trees.reader.pages(self.trees.view, &numbers).await?;
@@ -185,14 +182,7 @@ impl StateReader<'_> {
     async fn raw_row(&self, pgno: u32, cell: Option<BtreeCell<'_>>) -> Result<RawRow, Error> {
         let cell = cell.ok_or_else(|| damaged_row(pgno))?;
         let (rowid, cell) = (cell.rowid, OwnedCell::from(cell));
-        // The key of a table WITHOUT ROWID may continue on overflow pages.
-        let payload = match (&self.layout.key, cell.overflow) {
-            (Some(_), Some(_)) => self.trees.payload(&cell).await?,
-            _ => Vec::new(),
-        };
-        let stored = if payload.is_empty() { &cell.local } else { &payload };
-        let record = || record::values(stored, self.trees.encoding).unwrap_or_default();
-        let key = self.layout.row_key(rowid, record).ok_or_else(|| damaged_row(pgno))?;
+        let key = self.trees.key(rowid, &cell, self.layout).await?.ok_or_else(|| damaged_row(pgno))?;
         Ok(RawRow { key, cell })
     }
 

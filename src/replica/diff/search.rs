@@ -10,6 +10,7 @@ use crate::replica::diff::table::{TablePair, TableState};
 use crate::replica::diff::trees::TreeReader;
 use crate::replica::diff::written::WrittenPages;
 use crate::replica::pages::PageReader;
+use std::mem;
 
 /// If more pages were written, it is cheaper to read all interior pages of a table than to search those above each of
 /// the written pages.
@@ -55,9 +56,9 @@ impl DiffSearch<'_> {
         let [older, newer] = self.trees;
         let is_few = self.written.len() <= MAX_TARGETS;
         let mut content = None;
-        if is_few && layout.key.is_none() && older.root == newer.root {
-            let read = WrittenPages::read(&newer.trees, &self.written).await?;
-            let marked = newer.mark(&read.tables).await?;
+        if is_few && older.root == newer.root {
+            let mut read = WrittenPages::read(&newer.trees, &self.written, layout).await?;
+            let marked = newer.mark(mem::take(&mut read.targets), layout).await?;
             content = Some((read, marked));
         }
         let marked = content.as_ref().map(|(_, marked)| marked);
@@ -68,7 +69,7 @@ impl DiffSearch<'_> {
         }
         let read = match content {
             Some((read, _)) => read,
-            None => WrittenPages::read(&newer.trees, &self.written).await?,
+            None => WrittenPages::read(&newer.trees, &self.written, layout).await?,
         };
         let overwritten = read.overwritten(&older.trees, &newer.trees).await?;
         if overwritten.is_empty() {

@@ -11,10 +11,8 @@
 
 use crate::error::Error;
 use crate::replica::dbformat::btree::{self, PageKind};
-use crate::replica::diff::BATCH;
 use crate::replica::diff::page_set::PageSet;
 use crate::replica::diff::trees::{MAX_DEPTH, TreeReader, not_in_tree};
-use std::collections::BTreeMap;
 
 /// A part of a b-tree that contains rows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -54,7 +52,7 @@ impl TableTree<'_> {
     /// `differs` is true are added between the children.
     async fn expand(&self, level: &[RowSource], differs: impl Fn(u32) -> bool) -> Result<Vec<RowSource>, Error> {
         let mut below = Vec::new();
-        for batch in level.chunks(BATCH) {
+        for batch in level.chunks(self.trees.batch()) {
             let numbers: Vec<u32> = batch.iter().filter_map(RowSource::page).collect();
             let mut pages = self.trees.reader.pages(self.trees.view, &numbers).await?.into_iter();
             for source in batch {
@@ -74,60 +72,6 @@ impl TableTree<'_> {
         }
         Ok(below)
     }
-
-    /// Returns the pages above those of `targets` that are part of this b-tree, which must be that of a table with
-    /// rowids.
-    pub(super) async fn mark(&self, targets: &[MarkTarget]) -> Result<PageSet, Error> {
-        let mut marked = PageSet::default();
-        let mut level: Vec<(Vec<u32>, Vec<MarkTarget>)> = vec![(vec![self.root], targets.to_vec())];
-        for _ in 0..MAX_DEPTH {
-            // All pages of a level are leaves, or none is.
-            let Some(first) = level.first().and_then(|(path, _)| path.last().copied()) else { return Ok(marked) };
-            if self.trees.page(first).await?.is_none_or(|page| btree::kind(&page, first) != PageKind::Interior) {
-                return Ok(marked);
-            }
-            let mut below = Vec::new();
-            for batch in level.chunks(BATCH) {
-                let numbers: Vec<u32> = batch.iter().filter_map(|(path, _)| path.last().copied()).collect();
-                let pages = self.trees.reader.pages(self.trees.view, &numbers).await?;
-                for (((path, targets), pgno), page) in batch.iter().zip(numbers).zip(pages) {
-                    let page = page.ok_or_else(|| not_in_tree(pgno))?;
-                    for (child, inside) in self.group(pgno, &page, targets)? {
-                        let (found, deeper): (Vec<_>, Vec<_>) =
-                            inside.into_iter().partition(|target| target.pgno == child);
-                        if !found.is_empty() {
-                            marked.extend(path.iter().copied());
-                        }
-                        if !deeper.is_empty() {
-                            below.push(([&path[..], &[child]].concat(), deeper));
-                        }
-                    }
-                }
-            }
-            level = below;
-        }
-        Err(not_in_tree(self.root))
-    }
-
-    /// Groups targets by the child of an interior page below which their rowids are.
-    fn group(&self, pgno: u32, page: &[u8], targets: &[MarkTarget]) -> Result<BTreeMap<u32, Vec<MarkTarget>>, Error> {
-        let children = self.children(pgno, page)?;
-        let bounds = btree::rowid_bounds(page, pgno).ok_or_else(|| not_in_tree(pgno))?;
-        let mut groups: BTreeMap<u32, Vec<MarkTarget>> = BTreeMap::new();
-        for target in targets {
-            let child = children[bounds.partition_point(|bound| *bound < target.rowid)];
-            groups.entry(child).or_default().push(*target);
-        }
-        Ok(groups)
-    }
-}
-
-/// A page that may be part of a b-tree.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct MarkTarget {
-    pub pgno: u32,
-    /// A rowid in the page, or in the pages below it.
-    pub rowid: i64,
 }
 
 impl RowSource {

@@ -20,6 +20,8 @@ pub struct TableState {
     pub name: String,
     /// The CREATE TABLE statement.
     pub sql: String,
+    /// The CREATE UNIQUE INDEX statements of the table. The indexes of constraints have none.
+    pub unique_indexes: Vec<String>,
     pub(in crate::replica) root: u32,
 }
 
@@ -63,7 +65,7 @@ impl Diff {
     pub(super) async fn find_table(&self, name: &str, view: Arc<View>) -> Result<(Option<TableState>, Txid), Error> {
         if SCHEMA.iter().any(|schema| schema.eq_ignore_ascii_case(name)) {
             let (name, sql) = (SCHEMA[0].to_owned(), SCHEMA_SQL.to_owned());
-            return Ok((Some(TableState { view, name, sql, root: 1 }), Txid(0)));
+            return Ok((Some(TableState { view, name, sql, unique_indexes: Vec::new(), root: 1 }), Txid(0)));
         }
         let (schema, since) = {
             let trees = TreeReader::new(&self.pages, &view).await?;
@@ -75,13 +77,21 @@ impl Diff {
         let is_named = |row: &&SchemaRow| row.name.eq_ignore_ascii_case(name) && row.kind != "trigger";
         match schema.iter().find(is_named) {
             None => Ok((None, since)),
-            Some(SchemaRow { kind, name, root: Some(root), sql: Some(sql) }) if kind == "table" => {
+            Some(SchemaRow { kind, name, root: Some(root), sql: Some(sql), .. }) if kind == "table" => {
                 let (name, sql, root) = (name.clone(), sql.clone(), *root);
-                Ok((Some(TableState { view, name, sql, root }), since))
+                let unique_indexes = unique_indexes(&name, &schema);
+                Ok((Some(TableState { view, name, sql, unique_indexes, root }), since))
             }
             Some(row) => Err(no_rows(row, &schema)),
         }
     }
+}
+
+/// Returns the statements that create the unique indexes of a table. SQLite normalises their first words.
+fn unique_indexes(table: &str, schema: &[SchemaRow]) -> Vec<String> {
+    let of_table = schema.iter().filter(|row| row.kind == "index" && row.table.eq_ignore_ascii_case(table));
+    let statements = of_table.filter_map(|row| row.sql.clone());
+    statements.filter(|sql| sql.starts_with("CREATE UNIQUE INDEX ")).collect()
 }
 
 /// The error for an entry of the schema that has no rows of its own.

@@ -6,7 +6,8 @@ use crate::replica::dbformat::btree::PageKind;
 use crate::replica::dbformat::cells::BtreeCell;
 use crate::replica::dbformat::record::{SchemaRow, TextEncoding};
 use crate::replica::dbformat::{btree, cells, record};
-use crate::replica::diff::BATCH;
+use crate::replica::diff::batch;
+use crate::replica::diff::layout::{RowKey, TableLayout};
 use crate::replica::pages::PageReader;
 use crate::replica::view::View;
 use std::sync::Arc;
@@ -93,7 +94,7 @@ impl<'a> TreeReader<'a> {
                 return Ok(tree);
             }
             let mut below = Vec::new();
-            for batch in level.chunks(BATCH) {
+            for batch in level.chunks(self.batch()) {
                 let pages = self.reader.pages(self.view, batch).await?;
                 for (pgno, page) in batch.iter().zip(pages) {
                     let children = page.and_then(|page| btree::children(&page, *pgno, commit));
@@ -119,10 +120,31 @@ impl<'a> TreeReader<'a> {
         Ok(rows)
     }
 
+    /// Returns the key of a row. `rowid` is that of its cell. None if the cell is not one of this kind of table.
+    pub(super) async fn key(
+        &self,
+        rowid: Option<i64>,
+        cell: &OwnedCell,
+        layout: &TableLayout,
+    ) -> Result<Option<RowKey>, Error> {
+        let key = layout.row_key(rowid, || record::first_values(&cell.local, self.encoding));
+        if key.is_some() || cell.overflow.is_none() || layout.key.is_none() {
+            return Ok(key);
+        }
+        // The key continues on overflow pages.
+        let payload = self.payload(cell).await?;
+        Ok(layout.row_key(rowid, || record::first_values(&payload, self.encoding)))
+    }
+
+    /// Returns how many pages are fetched together.
+    pub(super) fn batch(&self) -> usize {
+        batch(self.view)
+    }
+
     /// Returns the whole payload of a cell.
     pub(super) async fn payload(&self, cell: &OwnedCell) -> Result<Vec<u8>, Error> {
         let mut payload = cell.local.clone();
-        for (_, page) in self.overflow_chain(cell.overflow, cell.length).await? {
+        for (_, page) in self.overflow_chain(cell).await? {
             payload.extend_from_slice(page.get(4..self.usable).unwrap_or_default());
         }
         payload.truncate(usize::try_from(cell.length).unwrap_or(usize::MAX));
@@ -133,21 +155,31 @@ impl<'a> TreeReader<'a> {
     pub(super) async fn overflow_pages(&self, pages: &[u32]) -> Result<Vec<u32>, Error> {
         let mut overflow = Vec::new();
         for (pgno, page) in pages.iter().zip(self.reader.pages(self.view, pages).await?) {
-            let page = page.as_deref().unwrap_or_default();
-            for cell in cells::each(page, *pgno, self.usable, self.view.commit()).flatten() {
-                let chain = self.overflow_chain(cell.overflow, cell.length).await?;
+            for cell in self.overflowing(*pgno, page.as_deref().unwrap_or_default()) {
+                let chain = self.overflow_chain(&cell).await?;
                 overflow.extend(chain.into_iter().map(|(pgno, _)| pgno));
             }
         }
         Ok(overflow)
     }
 
-    /// Returns the overflow pages of a payload of `length` bytes.
-    pub(super) async fn overflow_chain(&self, first: Option<u32>, length: u64) -> Result<Vec<(u32, Page)>, Error> {
-        let max_pages = length / (self.usable as u64 - 4) + 1;
-        let (mut pages, mut next) = (Vec::new(), first);
+    /// Returns the cells of a page that have overflow pages.
+    pub(super) fn overflowing(&self, pgno: u32, page: &[u8]) -> Vec<OwnedCell> {
+        let cells = cells::each(page, pgno, self.usable, self.view.commit()).flatten();
+        cells.filter(|cell| cell.overflow.is_some()).map(OwnedCell::from).collect()
+    }
+
+    /// Returns how many overflow pages a cell has.
+    pub(super) fn chain_pages(&self, cell: &OwnedCell) -> u32 {
+        let rest = cell.length.saturating_sub(cell.local.len() as u64);
+        u32::try_from(rest.div_ceil(self.usable as u64 - 4)).unwrap_or(u32::MAX)
+    }
+
+    /// Returns the overflow pages of a cell.
+    pub(super) async fn overflow_chain(&self, cell: &OwnedCell) -> Result<Vec<(u32, Page)>, Error> {
+        let (mut pages, mut next) = (Vec::new(), cell.overflow);
         while let Some(pgno) = next
-            && (pages.len() as u64) < max_pages
+            && pages.len() < self.chain_pages(cell) as usize
         {
             let Some(page) = self.page(pgno).await? else { break };
             next = btree::next_overflow(&page, self.view.commit());

@@ -3,19 +3,19 @@
 use crate::error::Error;
 use crate::replica::cache::PageKey;
 use crate::replica::dbformat::btree::{self, PageKind};
-use crate::replica::dbformat::cells;
 use crate::replica::dbformat::freelist::FreeList;
-use crate::replica::diff::BATCH;
+use crate::replica::diff::layout::TableLayout;
+use crate::replica::diff::marks::MarkTarget;
 use crate::replica::diff::page_set::PageSet;
-use crate::replica::diff::sources::{MarkTarget, TableTree};
+use crate::replica::diff::sources::TableTree;
 use crate::replica::diff::trees::TreeReader;
 use std::collections::BTreeSet;
 
 /// The pages that were written, by their content in the newer state.
 #[derive(Debug, Default)]
 pub(super) struct WrittenPages {
-    /// The pages of tables with rowids.
-    pub tables: Vec<MarkTarget>,
+    /// The pages that may be part of the table.
+    pub targets: Vec<MarkTarget>,
     /// All pages of tables and indexes that can contain rows.
     nodes: Vec<u32>,
     /// All others, which include overflow pages.
@@ -23,31 +23,26 @@ pub(super) struct WrittenPages {
 }
 
 impl WrittenPages {
-    pub(super) async fn read(newer: &TreeReader<'_>, written: &[u32]) -> Result<WrittenPages, Error> {
+    /// Reads the pages of the newer state.
+    pub(super) async fn read(
+        newer: &TreeReader<'_>,
+        written: &[u32],
+        layout: &TableLayout,
+    ) -> Result<WrittenPages, Error> {
         let mut pages = WrittenPages::default();
         let existing: Vec<u32> = written.iter().copied().filter(|pgno| *pgno <= newer.view.commit()).collect();
-        for batch in existing.chunks(BATCH) {
+        for batch in existing.chunks(newer.batch()) {
             for (pgno, page) in batch.iter().zip(newer.reader.pages(newer.view, batch).await?) {
-                pages.add(newer, *pgno, page.as_deref().unwrap_or_default());
+                let page = page.as_deref().unwrap_or_default();
+                if btree::kind(page, *pgno) == PageKind::Other {
+                    pages.others.push(*pgno);
+                } else {
+                    pages.nodes.push(*pgno);
+                    pages.targets.extend(newer.mark_target(*pgno, page, layout).await?);
+                }
             }
         }
         Ok(pages)
-    }
-
-    fn add(&mut self, newer: &TreeReader<'_>, pgno: u32, page: &[u8]) {
-        let kind = btree::kind(page, pgno);
-        if kind == PageKind::Other {
-            self.others.push(pgno);
-            return;
-        }
-        self.nodes.push(pgno);
-        if btree::is_of_table(page, pgno) {
-            let rowid = match kind {
-                PageKind::Interior => btree::rowid_bounds(page, pgno).and_then(|bounds| bounds.first().copied()),
-                _ => cells::each(page, pgno, newer.usable, newer.view.commit()).flatten().find_map(|cell| cell.rowid),
-            };
-            self.tables.extend(rowid.map(|rowid| MarkTarget { pgno, rowid }));
-        }
     }
 
     /// Returns the pages that may be overflow pages in both states, with different content. If there are none, values
@@ -59,7 +54,7 @@ impl WrittenPages {
     ) -> Result<BTreeSet<u32>, Error> {
         let mut overwritten = BTreeSet::new();
         let both: Vec<u32> = self.others.iter().copied().filter(|pgno| *pgno <= older.view.commit()).collect();
-        for batch in both.chunks(BATCH) {
+        for batch in both.chunks(newer.batch()) {
             let before = older.reader.pages(older.view, batch).await?;
             let after = newer.reader.pages(newer.view, batch).await?;
             for ((pgno, before), after) in batch.iter().zip(before).zip(after) {
@@ -83,7 +78,7 @@ impl WrittenPages {
         newer: &TreeReader<'_>,
         overwritten: &mut BTreeSet<u32>,
     ) -> Result<(), Error> {
-        for batch in self.nodes.chunks(BATCH) {
+        for batch in self.nodes.chunks(newer.batch()) {
             if overwritten.is_empty() {
                 break;
             }
@@ -115,20 +110,42 @@ impl TreeReader<'_> {
 
 impl TableTree<'_> {
     /// Returns the pages of the table with rows whose overflow pages are among `overwritten`.
+    ///
+    /// Only the chain of a row shows its overflow pages. SQLite usually stores a long value in pages one after another,
+    /// near the page of its row. So the nearest pages are read first, and of the chains only those that such a value
+    /// would have. All chains are read if that does not find every page.
     pub(super) async fn pages_above(&self, mut overwritten: BTreeSet<u32>) -> Result<PageSet, Error> {
         let tree = self.trees.walk(self.root).await?;
+        let nearest = overwritten.first().copied().unwrap_or_default();
+        let mut pages: Vec<u32> = tree.leaves.into_iter().chain(tree.inner).collect();
+        pages.sort_by_key(|pgno| pgno.abs_diff(nearest));
         let mut found = PageSet::default();
-        let all: Vec<u32> = tree.leaves.into_iter().chain(tree.inner).collect();
-        for batch in all.chunks(BATCH) {
-            if overwritten.is_empty() {
-                break;
-            }
-            self.trees.reader.pages(self.trees.view, batch).await?;
-            for pgno in batch {
-                let overflow = self.trees.overflow_pages(&[*pgno]).await?;
-                if overflow.iter().filter(|pgno| overwritten.remove(pgno)).count() > 0 {
-                    found.insert(*pgno);
+        for is_last in [false, true] {
+            let mut has_others = false;
+            for batch in pages.chunks(self.trees.batch()) {
+                if overwritten.is_empty() {
+                    return Ok(found);
                 }
+                for (pgno, page) in batch.iter().zip(self.trees.reader.pages(self.trees.view, batch).await?) {
+                    for cell in self.trees.overflowing(*pgno, page.as_deref().unwrap_or_default()) {
+                        let is_likely = cell.overflow.is_some_and(|first| {
+                            let end = first.saturating_add(self.trees.chain_pages(&cell));
+                            overwritten.range(first..end).next().is_some()
+                        });
+                        if !is_last && !is_likely {
+                            has_others = true;
+                            continue;
+                        }
+                        for (overflow, _) in self.trees.overflow_chain(&cell).await? {
+                            if overwritten.remove(&overflow) {
+                                found.insert(*pgno);
+                            }
+                        }
+                    }
+                }
+            }
+            if !has_others {
+                break;
             }
         }
         Ok(found)

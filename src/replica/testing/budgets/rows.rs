@@ -29,7 +29,7 @@ fn layout() -> TableLayout {
         is_generated: false,
         default: StoredValue::Null,
     };
-    TableLayout { columns: vec![column("id", None), column("value", Some(1))], key: None }
+    TableLayout { columns: vec![column("id", None), column("value", Some(1))], key: None, fields: 2 }
 }
 
 /// Replicates the database, then the changes that SQL makes. Compares a table in a new process, and returns the number

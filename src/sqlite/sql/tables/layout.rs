@@ -32,14 +32,24 @@ pub fn of_pair(api: Api, pair: &TablePair) -> Result<TableLayout, SqlError> {
 
 /// Returns the layout that a CREATE TABLE statement describes.
 pub fn of(api: Api, name: &str, sql: &str) -> Result<TableLayout, SqlError> {
+    let scratch = parse(api, name, sql)?;
+    let layout = read(&scratch, if name == SCHEMA { "sqlite_master" } else { name });
+    layout.map_err(|reason| unreadable(name, &reason))
+}
+
+/// Returns a database that has only this table, without rows.
+pub fn parse(api: Api, name: &str, sql: &str) -> Result<ScratchDatabase, SqlError> {
     let parsed = ScratchDatabase::open(api).and_then(|scratch| {
-        if name == SCHEMA {
-            return read(&scratch, "sqlite_master");
+        if name != SCHEMA {
+            define(&scratch, name, sql)?;
         }
-        define(&scratch, name, sql)?;
-        read(&scratch, name)
+        Ok(scratch)
     });
-    parsed.map_err(|reason| format!("the definition of table '{name}' cannot be read: {reason}").into())
+    parsed.map_err(|reason| unreadable(name, &reason))
+}
+
+fn unreadable(name: &str, reason: &str) -> SqlError {
+    format!("the definition of table '{name}' cannot be read: {reason}").into()
 }
 
 /// Creates the table in a database. The statement is put into the schema, because SQLite then accepts names that it
@@ -77,7 +87,7 @@ fn read(scratch: &ScratchDatabase, name: &str) -> Result<TableLayout, String> {
     } else {
         (0..columns.len()).filter(|at| columns[*at].hidden != VIRTUAL).collect()
     };
-    let mut layout = TableLayout { columns: Vec::new(), key: is_without_rowid.then(Vec::new) };
+    let mut layout = TableLayout { columns: Vec::new(), key: is_without_rowid.then(Vec::new), fields: order.len() };
     let mut places = Vec::new();
     for (at, column) in columns.iter().enumerate() {
         places.push(layout.columns.len());
@@ -190,12 +200,12 @@ fn collation(name: &str) -> Result<Collation, String> {
 }
 
 /// Returns a column of a row as text; NULL is empty.
-fn text(row: &TextRow, at: usize) -> String {
+pub fn text(row: &TextRow, at: usize) -> String {
     row.get(at).and_then(Option::as_ref).map(|text| text.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
 /// Returns a column of a row as an integer; NULL is 0.
-fn integer(row: &TextRow, at: usize) -> i64 {
+pub fn integer(row: &TextRow, at: usize) -> i64 {
     text(row, at).parse().unwrap_or_default()
 }
 

@@ -20,6 +20,8 @@ mod replica;
 mod row_history;
 mod status;
 mod undo;
+mod undo_script;
+mod unique;
 
 use crate::sqlite::api::Api;
 use crate::sqlite::ffi::*;

@@ -7,12 +7,13 @@
 
 use super::comparison::{ARGUMENTS, Comparison};
 use super::definition::{Row, TableDef};
-use super::diff::shown_key;
-use crate::replica::{RowChange, StoredValue, TableLayout};
+use super::undo_script::{BEGIN, END, END_OF_PARKING, PARKING, UndoScript};
+use super::unique::UniqueValues;
+use crate::replica::{RowChange, StoredValue, View};
 use crate::sqlite::errors::SqlError;
-use crate::sqlite::sql::literal::{literal, quoted};
 use crate::time;
-use std::iter;
+use std::cell::RefCell;
+use std::rc::Rc;
 
 /// The statements that undo the changes of a table between two moments. The first row begins the transaction, and the
 /// last ends it.
@@ -23,29 +24,79 @@ pub static UNDO: TableDef = TableDef {
     descending: None,
     rows: |caller, arguments, _| {
         let comparison = Comparison::new(caller, arguments, "litestream_undo", None)?;
-        let script = UndoScript::new(&comparison)?;
-        let begin = [BEGIN.to_owned(), title(&comparison)].map(Ok).into_iter();
-        // Rows that take the place of others are removed first, and removed rows are inserted last.
-        let changes = ["insert", "update", "delete"].into_iter().flat_map(move |op| {
-            let of_op = move |change: &Result<RowChange, SqlError>| change.as_ref().map_or(true, |row| row.op() == op);
-            comparison.changes().filter(of_op)
+        let [_, newer] = &comparison.pair.states;
+        let undo = UndoPasses {
+            script: UndoScript::new(&comparison.pair.name, &comparison.layout)?,
+            unique: Rc::new(RefCell::new(UniqueValues::new(caller.api, newer, &comparison.layout)?)),
+        };
+        let is_parking = undo.unique.borrow().has_indexes();
+        let passes: &[Pass] = match is_parking {
+            true => &[UndoPasses::removed, UndoPasses::updated, UndoPasses::left, UndoPasses::inserted],
+            false => &[UndoPasses::removed, UndoPasses::updated, UndoPasses::inserted],
+        };
+        let begin = [BEGIN.to_owned(), title(&comparison)].into_iter().chain(is_parking.then(|| PARKING.to_owned()));
+        let end = is_parking.then(|| END_OF_PARKING.to_owned()).into_iter().chain([END.to_owned()]);
+        let statements = passes.iter().flat_map(move |pass| {
+            let undo = undo.clone();
+            let changes = comparison.changes().enumerate();
+            changes.filter_map(move |(number, change)| change.map(|change| pass(&undo, number, &change)).transpose())
         });
-        let statements = changes.map(move |change| Ok(script.statements(&change?)));
-        let all = begin.chain(statements).chain(iter::once(Ok(END.to_owned())));
+        let all = begin.map(Ok).chain(statements).chain(end.map(Ok));
         Ok(Box::new(all.map(|sql: Result<String, SqlError>| Ok(row(sql?)))))
     },
 };
 
-const BEGIN: &str = "BEGIN IMMEDIATE;
-PRAGMA defer_foreign_keys = ON;
-DROP TABLE IF EXISTS temp.litestream_not_undone;
-CREATE TEMP TABLE litestream_not_undone (tbl TEXT, key, op TEXT);";
+/// Returns the statements of a pass for a change, if there are any. The number of a change is the same in each pass.
+type Pass = fn(&UndoPasses, usize, &RowChange) -> Option<String>;
 
-const END: &str = "COMMIT;
-SELECT tbl AS \"table\", key, op AS \"changed since, so not undone\" FROM temp.litestream_not_undone;";
+/// The passes over the changes. Rows that take the place of others are removed first, and removed rows are inserted last.
+/// An updated row whose unique values may be those of another row gets others first, and its own in the next pass.
+#[derive(Clone)]
+struct UndoPasses {
+    script: UndoScript,
+    /// Complete after the first pass.
+    unique: Rc<RefCell<UniqueValues>>,
+}
 
-/// True while the transaction runs. After a rollback there is no such table, so that the statement fails.
-const IN_TRANSACTION: &str = "NOT EXISTS (SELECT 1 FROM temp.litestream_not_undone WHERE 0)";
+impl UndoPasses {
+    fn removed(&self, _: usize, change: &RowChange) -> Option<String> {
+        match (&change.old, &change.new) {
+            (None, Some(new)) => Some(self.script.remove(change, new)),
+            (Some(_), Some(new)) => {
+                self.unique.borrow_mut().add(new);
+                None
+            }
+            _ => None,
+        }
+    }
+
+    fn updated(&self, number: usize, change: &RowChange) -> Option<String> {
+        let (old, new) = (change.old.as_deref()?, change.new.as_deref()?);
+        let changed = self.script.changed(old, new);
+        let parked = self.unique.borrow().parked(change, &changed);
+        match (changed.is_empty(), parked.is_empty()) {
+            // Only generated columns differ.
+            (true, _) => None,
+            (false, true) => Some(self.script.update(change, &changed, old, new)),
+            (false, false) => Some(self.script.park(change, number, &parked, &changed, [old, new])),
+        }
+    }
+
+    fn left(&self, number: usize, change: &RowChange) -> Option<String> {
+        let (old, new) = (change.old.as_deref()?, change.new.as_deref()?);
+        let changed = self.script.changed(old, new);
+        let parked = self.unique.borrow().parked(change, &changed);
+        let is_parked = !changed.is_empty() && !parked.is_empty();
+        is_parked.then(|| self.script.leave(change, number, &parked, &changed, old))
+    }
+
+    fn inserted(&self, _: usize, change: &RowChange) -> Option<String> {
+        match (&change.old, &change.new) {
+            (Some(old), None) => Some(self.script.insert(change, old)),
+            _ => None,
+        }
+    }
+}
 
 fn row(sql: String) -> Row {
     vec![StoredValue::Text(sql.into_bytes())]
@@ -53,7 +104,7 @@ fn row(sql: String) -> Row {
 
 fn title(comparison: &Comparison) -> String {
     let [since, until] = &comparison.pair.states;
-    let moment = |view: &crate::replica::View| format!("{} (TXID {})", time::format(view.time_ms()), view.txid());
+    let moment = |view: &View| format!("{} (TXID {})", time::format(view.time_ms()), view.txid());
     format!(
         "-- Puts the rows of {} back as they were at {}: undoes what changed until {}.",
         one_line(&comparison.pair.name),
@@ -65,102 +116,4 @@ fn title(comparison: &Comparison) -> String {
 /// Returns a text without line breaks, which would end a comment.
 fn one_line(text: &str) -> String {
     text.escape_debug().to_string()
-}
-
-/// Writes the statements of a table.
-struct UndoScript {
-    name: String,
-    layout: TableLayout,
-    /// A name of the rowid, if no column is the key.
-    rowid: Option<&'static str>,
-}
-
-impl UndoScript {
-    fn new(comparison: &Comparison) -> Result<UndoScript, SqlError> {
-        let (name, layout) = (comparison.pair.name.clone(), comparison.layout.clone());
-        if name.to_ascii_lowercase().starts_with("sqlite_") {
-            return Err(
-                format!("the changes of '{name}' cannot be undone by SQL: SQLite writes this table itself").into()
-            );
-        }
-        let has_key = layout.key.is_some() || layout.columns.iter().any(|column| column.field.is_none());
-        let is_free = |name: &&str| !layout.columns.iter().any(|column| column.name.eq_ignore_ascii_case(name));
-        let rowid = ["rowid", "_rowid_", "oid"].into_iter().find(is_free);
-        if !has_key && rowid.is_none() {
-            return Err(format!(
-                "the rows of '{name}' cannot be named by SQL: its columns have all names of the rowid"
-            )
-            .into());
-        }
-        Ok(UndoScript { name, layout, rowid: rowid.filter(|_| !has_key) })
-    }
-
-    /// Returns the statements that undo a change, and note it if that was not possible.
-    fn statements(&self, change: &RowChange) -> String {
-        let table = format!("main.{}", quoted(&self.name, '"'));
-        let key = self.key_is(change);
-        let undo = match (&change.old, &change.new) {
-            (Some(old), Some(new)) => {
-                let changed: Vec<usize> = self.assigned().filter(|at| old[*at] != new[*at]).collect();
-                if changed.is_empty() {
-                    return String::new();
-                }
-                let set: Vec<String> =
-                    changed.iter().map(|at| format!("{} = {}", self.column(*at), literal(&old[*at]))).collect();
-                let (set, is_new) = (set.join(", "), self.unchanged(&changed, new));
-                format!("UPDATE OR ROLLBACK {table} SET {set} WHERE {key}{is_new} AND {IN_TRANSACTION};")
-            }
-            (None, Some(new)) => {
-                let is_new = self.unchanged(&self.assigned().collect::<Vec<_>>(), new);
-                format!("DELETE FROM {table} WHERE {key}{is_new} AND {IN_TRANSACTION};")
-            }
-            (Some(old), None) => {
-                let names = self.rowid.map(str::to_owned).into_iter().chain(self.assigned().map(|at| self.column(at)));
-                let rowid = self.rowid.map(|_| literal(&change.key[0]));
-                let values = rowid.into_iter().chain(self.assigned().map(|at| literal(&old[at])));
-                let (names, values): (Vec<_>, Vec<_>) = (names.collect(), values.collect());
-                format!(
-                    "INSERT OR ROLLBACK INTO {table} ({}) SELECT {}\n  WHERE NOT EXISTS (SELECT 1 FROM {table} WHERE {key}) \
-                     AND {IN_TRANSACTION};",
-                    names.join(", "),
-                    values.join(", ")
-                )
-            }
-            (None, None) => String::new(),
-        };
-        let (name, shown) = (quoted(&self.name, '\''), literal(&shown_key(change.key.clone())));
-        format!(
-            "{undo}\nINSERT INTO temp.litestream_not_undone SELECT {name}, {shown}, '{}' WHERE changes() = 0;",
-            change.op()
-        )
-    }
-
-    /// Returns the columns that statements set.
-    fn assigned(&self) -> impl Iterator<Item = usize> {
-        (0..self.layout.columns.len()).filter(|at| !self.layout.columns[*at].is_generated)
-    }
-
-    fn column(&self, at: usize) -> String {
-        quoted(&self.layout.columns[at].name, '"')
-    }
-
-    /// Returns the condition that columns have these values, whatever their collating sequences are.
-    fn unchanged(&self, columns: &[usize], values: &[StoredValue]) -> String {
-        let condition = |at: &usize| format!(" AND {} IS {} COLLATE BINARY", self.column(*at), literal(&values[*at]));
-        columns.iter().map(condition).collect()
-    }
-
-    /// Returns the condition that a row has the key of a change.
-    fn key_is(&self, change: &RowChange) -> String {
-        let names: Vec<String> = match &self.layout.key {
-            Some(key) => key.iter().map(|key| self.column(key.column)).collect(),
-            None => {
-                let alias = self.layout.columns.iter().position(|column| column.field.is_none());
-                let name = alias.map(|at| self.column(at)).or_else(|| self.rowid.map(str::to_owned));
-                name.into_iter().collect()
-            }
-        };
-        let terms = names.iter().zip(&change.key).map(|(name, value)| format!("{name} = {}", literal(value)));
-        terms.collect::<Vec<_>>().join(" AND ")
-    }
 }
