@@ -53,6 +53,8 @@ mod stories {
     #[cfg(unix)]
     mod interrupts;
     #[cfg(unix)]
+    mod journal;
+    #[cfg(unix)]
     mod large_index;
     mod layers;
     #[cfg(unix)]

@@ -48,7 +48,7 @@ pub enum Compaction {
 }
 
 /// The names of all settings, which are those of their URI parameters.
-pub const SETTINGS: [&str; 21] = [
+pub const SETTINGS: [&str; 23] = [
     "replica_url",
     "poll_interval",
     "cache_size",
@@ -64,6 +64,8 @@ pub const SETTINGS: [&str; 21] = [
     "verify",
     "write_enabled",
     "write_takeover",
+    "sync_interval",
+    "buffer_path",
     "compaction",
     "l0_retention",
     "snapshot_interval",
@@ -107,6 +109,10 @@ pub struct Settings {
     pub writes: bool,
     /// Whether it may write after a transaction of Litestream.
     pub write_takeover: bool,
+    /// How long after its commit a transaction may be only in the journal; 0 to commit to the store.
+    pub sync_interval: Duration,
+    /// The directory of the journals; None if there are none.
+    pub buffer_path: Option<PathBuf>,
     /// Whether the files of a replica that the process writes are compacted.
     pub compaction: Compaction,
     /// How long files of level 0 are kept after they were compacted; None for the default.
@@ -145,6 +151,13 @@ impl Settings {
                 "hydration_enabled is ignored: it needs cache_dir or hydration_path, which name a directory"
             );
         }
+        let writes = setting("write_enabled").parse(boolean)?.unwrap_or(false);
+        let sync_interval = setting("sync_interval").parse(duration)?.unwrap_or_default();
+        let buffer_path = setting("buffer_path").value.map(PathBuf::from);
+        if writes && !sync_interval.is_zero() && buffer_path.is_none() {
+            let error = Error::new(ErrorKind::Config, "sync_interval is set without buffer_path");
+            return Err(error.remedy("name a directory on a durable disk in buffer_path, or remove sync_interval"));
+        }
         Ok(Settings {
             replica_url: replica_url(setting("replica_url"))?,
             poll_interval: setting("poll_interval").parse(positive_duration)?.unwrap_or(POLL_INTERVAL),
@@ -160,7 +173,9 @@ impl Settings {
             read_timeout: Some(setting("read_timeout").parse(duration)?.unwrap_or(READ_TIMEOUT))
                 .filter(|timeout| !timeout.is_zero()),
             verify: setting("verify").parse(verification)?.unwrap_or(false),
-            writes: setting("write_enabled").parse(boolean)?.unwrap_or(false),
+            writes,
+            sync_interval,
+            buffer_path,
             write_takeover: setting("write_takeover").parse(boolean)?.unwrap_or(false),
             compaction: setting("compaction").parse(compaction)?.unwrap_or(Compaction::On),
             l0_retention: setting("l0_retention").parse(duration)?,

@@ -51,6 +51,7 @@ pub use session::status::{Status, age};
 pub use time_travel::{FileListing, FileListingRow, HistoryRow, MomentList};
 pub use view::View;
 pub use write::compaction::{CompactionReport, CompactionSettings, Compactor};
+pub use write::journal::JournalStatus;
 pub use write::lease::{Lease, LeaseState};
 pub use write::{BasePage, Overlay, WriteLock, WriterStatus};
 
@@ -156,9 +157,9 @@ impl Replica {
         }
     }
 
-    /// The newest view; None before the first.
+    /// The view that transactions which start now read; None before the first.
     pub(crate) fn head(&self) -> Option<Arc<View>> {
-        self.head.view()
+        self.head.served()
     }
 
     /// Time since the replica last confirmed the newest view, or since the first view if it never has.

@@ -7,10 +7,11 @@ from host import ARGUMENTS, connect, equal, load, one, refuses, uri
 
 url, earlier = ARGUMENTS
 NUMBERS = {"connections", "lists", "reads", "bytes", "cache_hits", "cache_misses", "cache_bytes", "cache_size"}
-NUMBERS |= {"writes", "conflicts"}
+NUMBERS |= {"writes", "conflicts", "pending_transactions", "pending_bytes"}
 NUMBERS |= {"disk_cache_bytes", "disk_cache_size", "prefetched_bytes", "prefetched_bytes_used"}
 SECONDS = {"age", "lag", "poll_interval"}
-ABSENT = {"held_by", "last_error", "last_error_time", "last_conflict", "last_conflict_time", "write_error", "compaction_error"}
+ABSENT = {"held_by", "last_error", "last_error_time", "last_conflict", "last_conflict_time", "write_error"}
+ABSENT |= {"journal", "journal_error", "lease", "compaction_error"}
 JOIN = "SELECT s.schema FROM litestream_status AS s JOIN pragma_database_list AS d ON d.name = s.schema"
 
 plain = sqlite3.connect(":memory:")

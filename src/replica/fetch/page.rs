@@ -1,6 +1,6 @@
 //! Fetches the page that a reader waits for.
 
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::replica::cache::{Page, PageKey};
 use crate::replica::dbformat::freelist::FreeList;
 use crate::replica::fetch::in_flight::{Claimed, Fetched};
@@ -96,14 +96,20 @@ impl Fetcher {
         Claimed::Own(self.send(run, pending, &mut in_flight))
     }
 
-    /// Decodes a page of a file whose bytes are in memory.
+    /// Decodes a page of a file whose bytes are in memory or in the journal.
     fn page_in_memory(&self, view: &View, pgno: u32, extent: &Extent<'_>) -> Result<Page, FetchError> {
         let frame = FrameRange::of(pgno, extent);
         let run = FetchRun::new(view, extent.file, vec![frame]);
-        let bytes = run.file.body.as_deref().and_then(|body| body.get(frame.offset as usize..frame.end() as usize));
-        let page = self.decode(bytes.unwrap_or_default(), pgno, run.page_size, 0).map(|(page, _)| page);
+        let read = run.file.body.as_ref().map(|body| body.read(frame.offset..frame.end())).transpose();
+        let bytes = read.map_err(|cause| FetchError::Other(unreadable(cause)))?.unwrap_or_default();
+        let page = self.decode(&bytes, pgno, run.page_size, 0).map(|(page, _)| page);
         let page = page.map_err(|cause| request::damaged(&*self.store, &run.file, cause))?;
         self.cache.insert(run.key(&frame), page.clone());
         Ok(page)
     }
+}
+
+/// Returns the error for a transaction in the journal that cannot be read.
+fn unreadable(cause: std::io::Error) -> Error {
+    Error::new(ErrorKind::Exhausted, format!("the journal of this process cannot be read: {cause}")).caused_by(cause)
 }

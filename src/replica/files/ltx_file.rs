@@ -3,11 +3,14 @@
 
 use crate::lock::Mutex;
 use crate::ltx::{FileName, Header, IndexEntry, Level, LtxError, Txid};
+use crate::pread;
 use crate::replica::cache::persistent::SlotFile;
 use crate::replica::files::integrity::{Integrity, IntegrityVerdict};
 use crate::replica::files::partial_index::PartialIndex;
 use crate::store::{Listed, Version};
 use bytes::Bytes;
+use std::fs::File;
+use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -23,9 +26,8 @@ pub(in crate::replica) struct LtxFile {
     /// The version that listings show for the same bytes, if it is a different one.
     pub listed: Mutex<Option<Version>>,
     pub header: Header,
-    /// The whole file, if it is a small file of level 0. Those are deleted within minutes, while views still refer to
-    /// them.
-    pub body: Option<Bytes>,
+    /// The whole file, if its pages are not read from the store.
+    pub body: Option<FileBody>,
     /// Checksum of the whole content.
     pub checksum: u64,
     /// Size in bytes.
@@ -38,7 +40,46 @@ pub(in crate::replica) struct LtxFile {
     pub partial_index: Option<Arc<PartialIndex>>,
 }
 
+/// The bytes of a file whose pages are not read from the store.
+#[derive(Clone, Debug)]
+pub(in crate::replica) enum FileBody {
+    /// In memory: a small file of level 0. Those are deleted within minutes, while views still refer to them.
+    Memory(Bytes),
+    /// In the journal of this process, from this offset on: a transaction that is not in the replica yet.
+    Journal(Arc<File>, u64),
+}
+
+impl FileBody {
+    /// Returns a range of the bytes.
+    pub(in crate::replica) fn read(&self, range: Range<u64>) -> io::Result<Bytes> {
+        match self {
+            FileBody::Memory(bytes) => {
+                let range = range.start as usize..range.end as usize;
+                bytes.get(range.clone()).map(|_| bytes.slice(range)).ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+            }
+            FileBody::Journal(file, start) => {
+                let mut bytes = vec![0; (range.end - range.start) as usize];
+                pread::read_exact_at(file, &mut bytes, start + range.start)?;
+                Ok(bytes.into())
+            }
+        }
+    }
+
+    /// Returns how many of the bytes are in memory.
+    fn held(&self) -> u64 {
+        match self {
+            FileBody::Memory(bytes) => bytes.len() as u64,
+            FileBody::Journal(..) => 0,
+        }
+    }
+}
+
 impl LtxFile {
+    /// Returns whether the file is in the journal of this process, and not in the replica.
+    pub(in crate::replica) fn is_journalled(&self) -> bool {
+        matches!(self.body, Some(FileBody::Journal(..)))
+    }
+
     /// Returns whether the writer of the file has read `before` as the file of the transaction before.
     pub(in crate::replica) fn is_written_after(&self, before: &LtxFile) -> bool {
         let is_next = before.level == Level::ZERO && self.name.min == before.name.max.next();
@@ -88,7 +129,7 @@ impl LtxFile {
 
     /// Returns how many bytes of the file are kept in memory.
     pub(in crate::replica) fn held(&self) -> u64 {
-        self.body.as_ref().map_or(0, |body| body.len() as u64)
+        self.body.as_ref().map_or(0, FileBody::held)
     }
 }
 

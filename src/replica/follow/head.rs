@@ -21,6 +21,8 @@ pub(in crate::replica) struct Head {
 #[derive(Default)]
 struct HeadState {
     view: Option<Arc<View>>,
+    /// The newest state of this process, if its last transactions are only in its journal.
+    journalled: Option<Arc<View>>,
     /// When the replica last confirmed that the view is the newest.
     confirmed: Option<Instant>,
     /// When there was a first view.
@@ -35,6 +37,17 @@ impl Head {
     /// The newest view; None before the first.
     pub(in crate::replica) fn view(&self) -> Option<Arc<View>> {
         self.state.read().view.clone()
+    }
+
+    /// The view that transactions which start now read: the newest, or that of this process's own newest transaction.
+    pub(in crate::replica) fn served(&self) -> Option<Arc<View>> {
+        let state = self.state.read();
+        state.journalled.as_ref().or(state.view.as_ref()).cloned()
+    }
+
+    /// Serves a state that is only in the journal, or the newest view again. Returns the state that was served instead of it.
+    pub(in crate::replica) fn serve_journalled(&self, view: Option<Arc<View>>) -> Option<Arc<View>> {
+        std::mem::replace(&mut self.state.write().journalled, view)
     }
 
     /// Time since the replica last confirmed the newest view, or since the first view if it never has.
@@ -57,19 +70,43 @@ impl Head {
     /// newest view: another one if the writer or the follower has published it since.
     pub(in crate::replica) fn publish(&self, before: Option<&Arc<View>>, view: impl Into<Arc<View>>) -> Arc<View> {
         let view = view.into();
+        match self.replace(before, view.clone(), |_| {}) {
+            Some(newest) => newest,
+            None => view,
+        }
+    }
+
+    /// As [`Head::publish`], and serves `journalled` at the same time. Returns whether `before` still was the newest view.
+    pub(in crate::replica) fn publish_uploaded(
+        &self,
+        before: Option<&Arc<View>>,
+        view: Arc<View>,
+        journalled: Option<Arc<View>>,
+    ) -> bool {
+        self.replace(before, view, |state| state.journalled = journalled).is_none()
+    }
+
+    /// Makes a view the newest, if `before` still is that. Otherwise returns the newest.
+    fn replace(
+        &self,
+        before: Option<&Arc<View>>,
+        view: Arc<View>,
+        also: impl FnOnce(&mut HeadState),
+    ) -> Option<Arc<View>> {
         let mut state = self.state.write();
         if let Some(newest) = &state.view
             && before.is_none_or(|before| !Arc::ptr_eq(before, newest))
         {
-            return newest.clone();
+            return Some(newest.clone());
         }
         state.view = Some(view.clone());
         state.since.get_or_insert_with(Instant::now);
+        also(&mut state);
         drop(state);
         tracing::debug!(txid = %view.txid(), pages = view.commit(), "new view");
         self.share_memory(view.held());
         self.newest.send_replace(view.txid());
-        view
+        None
     }
 
     /// The TXID of the newest view as it changes; 0 before the first.

@@ -61,9 +61,9 @@ impl Follower {
         let hole = now.as_ref().and_then(|now| plan::missing_after(&listed, now.txid()));
         let reason = reason.or(hole.map(|(first, last)| StallReason::Hole(first, last)));
         let changed = now.as_ref().map(|now| now.counter()) != published.map(|view| view.counter());
-        let believed = progress.listed(reason, changed);
-        // Before the first view there is no state to keep, and opening reports what is missing.
-        self.health.set_stalled(believed.filter(|_| now.is_some()));
+        // Before the first view there is no state to keep, and opening reports what is missing. The writer may publish the first one.
+        let believed = progress.listed(reason.filter(|_| now.is_some()), changed);
+        self.health.set_stalled(believed);
         Ok(if now.is_some() && reason.is_none() { PollOutcome::Newest } else { PollOutcome::Uncertain })
     }
 

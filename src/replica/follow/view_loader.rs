@@ -19,6 +19,17 @@ use std::sync::Arc;
 /// first files of a chain, which are the largest.
 const MAX_FETCHED_BYTES: u64 = 16 << 20;
 
+/// The counter of a state that is only in the journal.
+#[derive(Clone, Copy)]
+pub(in crate::replica) enum JournalledCounter<'a> {
+    /// A new one.
+    New,
+    /// The one that SQLite has written.
+    Written(u32),
+    /// That of a view of the same state.
+    Of(&'a View),
+}
+
 /// Reads the files that a plan names and builds views from them.
 pub(in crate::replica) struct ViewLoader {
     files: Arc<Files>,
@@ -198,6 +209,38 @@ impl ViewLoader {
     /// Returns the state after the first transaction of a database, which this process has written.
     pub(in crate::replica) fn begin_with_own(&self, own: &LoadedFile, epoch: Epoch) -> Option<View> {
         self.finish(ViewBuilder::default(), std::slice::from_ref(own), epoch)
+    }
+
+    /// Returns a state of `epoch` that is a view, or an empty database, with these transactions of the journal applied.
+    pub(in crate::replica) fn with_journalled(
+        &self,
+        view: Option<&View>,
+        transactions: &[LoadedFile],
+        epoch: Epoch,
+        counter: JournalledCounter<'_>,
+    ) -> Option<View> {
+        let mut draft = view.map_or_else(ViewBuilder::default, ViewBuilder::from);
+        match counter {
+            JournalledCounter::New => {}
+            JournalledCounter::Written(counter) => draft.reserve_counter(counter),
+            JournalledCounter::Of(view) => draft.same_as(view),
+        }
+        self.finish(draft, transactions, epoch)
+    }
+
+    /// Returns the state after a transaction that this process has uploaded from its journal. `view` is the newest state of the replica, with
+    /// or without that transaction; None if the replica was empty. `journalled` is the same state before the upload.
+    pub(in crate::replica) fn uploaded(
+        &self,
+        view: Option<&View>,
+        own: &LoadedFile,
+        epoch: Epoch,
+        journalled: Option<&View>,
+    ) -> Option<View> {
+        let mut draft = view.map_or_else(ViewBuilder::default, ViewBuilder::from);
+        journalled.into_iter().for_each(|journalled| draft.same_as(journalled));
+        let is_included = view.is_some_and(|view| view.txid() >= own.file.name.max);
+        self.finish(draft, if is_included { &[] } else { std::slice::from_ref(own) }, epoch)
     }
 
     fn finish(&self, mut draft: ViewBuilder, readings: &[LoadedFile], epoch: Epoch) -> Option<View> {

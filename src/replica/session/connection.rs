@@ -53,7 +53,10 @@ impl Connection {
         let without_wait = Settings { open_timeout: Duration::ZERO, ..settings.clone() };
         match open_replica(location, &without_wait, settings.target, interrupted) {
             Err(error) if error.kind() == ErrorKind::Empty && settings.target == Target::Latest => {
-                Ok(Connection::new(settings, location, ReplicaHandle::acquire(location, settings)?, None))
+                let handle = ReplicaHandle::acquire(location, settings)?;
+                let writer = handle.replica().writer.clone();
+                runtime::wait(async move { writer.begin().await }, interrupted)?;
+                Ok(Connection::new(settings, location, handle, None))
             }
             opened => opened.map(|(handle, fixed)| Connection::new(settings, location, handle, fixed)),
         }
@@ -270,9 +273,12 @@ fn open_replica(
 ) -> Result<(ReplicaHandle, Option<Arc<View>>), Error> {
     let handle = ReplicaHandle::acquire(location, settings)?;
     let (replica, open_timeout, was_idle) = (handle.replica().clone(), settings.open_timeout, handle.was_idle());
-    let verify = settings.verify;
+    let (verify, writes) = (settings.verify, settings.writes);
     let opened = async move {
         let fixed = replica.open(target, open_timeout, was_idle).await?;
+        if writes {
+            replica.writer.begin().await?;
+        }
         if verify {
             replica.follower.verify_head().await?;
         }

@@ -49,6 +49,10 @@ impl Replica {
         was_idle: bool,
     ) -> Result<Option<Arc<View>>, Error> {
         let has_view = target == Target::Latest && self.head().is_some();
+        if has_view && self.head.view().is_none() {
+            // The replica is empty, and the journal of this process has transactions.
+            return Ok(None);
+        }
         if let Some(error) = self.failed_open.find(target, open_timeout).filter(|_| !has_view) {
             return Err(error);
         }

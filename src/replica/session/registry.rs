@@ -5,14 +5,16 @@
 //! and close it again.
 
 use crate::config::Settings;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::lock::Mutex;
 use crate::replica::cache::persistent::CacheDirectory;
 use crate::replica::files::ltx_file::FetchSizes;
 use crate::replica::prefetch::Prefetcher;
 use crate::replica::session::memory;
 use crate::replica::session::usage::{CacheUsage, Readers};
+use crate::replica::session::writing::FLUSH_LIMIT;
 use crate::replica::write::compaction::CompactionSettings;
+use crate::replica::write::journal::{Journal, JournalSettings};
 use crate::replica::{CacheLimits, Replica};
 use crate::runtime::{self, PerProcess};
 use crate::store::{Location, LocationKey};
@@ -46,6 +48,8 @@ struct SharedReplica {
     hydrating: Option<AbortHandle>,
     /// The task that compacts, if a reader writes.
     compacting: Option<AbortHandle>,
+    /// The task that uploads the journal, if readers write with one.
+    uploading: Option<AbortHandle>,
     /// Increases when a reader opens and when the replica becomes idle. An idle timer that finds another value than
     /// its own does not remove the replica.
     sequence: u64,
@@ -57,6 +61,8 @@ struct ReaderSettings {
     poll_interval: Duration,
     cache: CacheLimits,
     verify: bool,
+    /// If it writes, how the journal is used.
+    writes: Option<Option<JournalSettings>>,
     usage: Arc<CacheUsage>,
 }
 
@@ -86,7 +92,11 @@ impl ReplicaHandle {
             replicas.insert(key.clone(), SharedReplica::new(replica));
         }
         let Some(shared) = replicas.get_mut(&key) else { return Err(Error::internal("a replica vanished")) };
-        let (reader, usage) = shared.add_reader(settings);
+        let writes = settings.writes.then(|| JournalSettings::of(settings, location));
+        if let Some(journal) = &writes {
+            shared.use_journal(journal.as_ref())?;
+        }
+        let (reader, usage) = shared.add_reader(settings, writes);
         let was_idle = shared.polling.is_none();
         if was_idle {
             shared.polling = Some(runtime::spawn(shared.replica.follower.clone().poll_forever())?);
@@ -129,6 +139,7 @@ impl ReplicaHandle {
 
 impl Drop for ReplicaHandle {
     fn drop(&mut self) {
+        self.end_writing();
         let mut replicas = replicas().lock();
         let Some(shared) = replicas.get_mut(&self.key) else { return };
         shared.readers.retain(|reader| reader.id != self.reader);
@@ -148,7 +159,57 @@ impl Drop for ReplicaHandle {
     }
 }
 
+impl ReplicaHandle {
+    /// Has the reader no longer count as one that writes. The last one waits until the journal is uploaded, and ends its use.
+    fn end_writing(&self) {
+        let ends = |replicas: &mut HashMap<ReplicaKey, SharedReplica>| {
+            let shared = replicas.get_mut(&self.key)?;
+            let own = shared.readers.iter_mut().find(|reader| reader.id == self.reader);
+            let wrote = own.is_some_and(|own| own.writes.take().is_some());
+            (wrote && shared.readers.iter().all(|reader| reader.writes.is_none())).then_some(())
+        };
+        let Some(()) = ends(&mut replicas().lock()) else { return };
+        let Some(journal) = self.replica.writer.journal() else { return };
+        let writer = self.replica.writer.clone();
+        let flush = async move { writer.flush(&journal, FLUSH_LIMIT).await };
+        if let Err(error) = runtime::wait(flush, &|| false) {
+            tracing::warn!("the last connection that writes is closed: {error}");
+        }
+        let mut replicas = replicas().lock();
+        let Some(shared) = replicas.get_mut(&self.key) else { return };
+        // A connection may have been opened meanwhile.
+        if shared.readers.iter().all(|reader| reader.writes.is_none()) {
+            shared.end_journal();
+        }
+    }
+}
+
 impl SharedReplica {
+    /// Has the readers that write use a journal, or none. Fails if there are others that use another one.
+    fn use_journal(&mut self, settings: Option<&JournalSettings>) -> Result<(), Error> {
+        let mut others = self.readers.iter().filter_map(|reader| reader.writes.as_ref());
+        match others.next() {
+            Some(other) if other.as_ref() == settings => return Ok(()),
+            Some(_) => {
+                let text = "another connection of this process writes with another sync_interval or buffer_path";
+                return Err(Error::new(ErrorKind::Config, text).remedy("use the same settings for all of them"));
+            }
+            None => {}
+        }
+        self.end_journal();
+        if let Some(settings) = settings {
+            let journal = Arc::new(Journal::new(settings.clone()));
+            self.uploading = Some(runtime::spawn(self.replica.writer.clone().upload_forever(journal.clone()))?);
+            self.replica.writer.set_journal(Some(journal));
+        }
+        Ok(())
+    }
+
+    fn end_journal(&mut self) {
+        self.uploading.take().into_iter().for_each(|task| task.abort());
+        self.replica.writer.set_journal(None);
+    }
+
     fn new(replica: Replica) -> SharedReplica {
         SharedReplica {
             replica: Arc::new(replica),
@@ -157,12 +218,13 @@ impl SharedReplica {
             polling: None,
             hydrating: None,
             compacting: None,
+            uploading: None,
             sequence: 0,
         }
     }
 
     /// Adds a reader. Returns its id and its counters.
-    fn add_reader(&mut self, settings: &Settings) -> (u64, Arc<CacheUsage>) {
+    fn add_reader(&mut self, settings: &Settings, writes: Option<Option<JournalSettings>>) -> (u64, Arc<CacheUsage>) {
         self.sequence += 1;
         let (id, usage) = (self.sequence, Arc::new(CacheUsage::default()));
         self.readers.push(ReaderSettings {
@@ -170,6 +232,7 @@ impl SharedReplica {
             poll_interval: settings.poll_interval,
             cache: cache_limits(settings),
             verify: settings.verify,
+            writes,
             usage: usage.clone(),
         });
         self.apply_settings();

@@ -1,7 +1,7 @@
 //! What a connection reports about its replica apart from pages.
 
 use crate::config::Target;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::ltx::Txid;
 use crate::replica::session::connection::{Connection, Interrupted};
 use crate::replica::{
@@ -42,6 +42,7 @@ impl Connection {
         mut verification: Verification,
         interrupted: Interrupted<'_>,
     ) -> Result<(Vec<VerifiedFile>, Verification), Error> {
+        in_replica(&view)?;
         self.run(interrupted, async move |replica| {
             let rows = replica.follower.verify_next(&view, &mut verification).await?;
             Ok((rows, verification))
@@ -56,6 +57,8 @@ impl Connection {
         interrupted: Interrupted<'_>,
     ) -> Result<Vec<Change>, Error> {
         let since = self.view_of(since, interrupted)?;
+        in_replica(&view)?;
+        in_replica(&since)?;
         self.run(interrupted, async move |replica| replica.diff.changes(since, view).await)
     }
 
@@ -67,6 +70,8 @@ impl Connection {
         newer: Arc<View>,
         interrupted: Interrupted<'_>,
     ) -> Result<TablePair, Error> {
+        in_replica(&older)?;
+        in_replica(&newer)?;
         self.run(interrupted, async move |replica| replica.diff.table(&name, older, newer).await)
     }
 
@@ -105,5 +110,16 @@ impl Connection {
             Some(view) => Ok(view),
             None => replica.head().ok_or_else(|| replica.files.empty()),
         })
+    }
+}
+
+/// Fails if a state has transactions that are only in the journal: files of the replica are compared.
+fn in_replica(view: &View) -> Result<(), Error> {
+    match view.is_journalled() {
+        false => Ok(()),
+        true => {
+            Err(Error::new(ErrorKind::Config, "the last transactions are in the journal, and not in the replica yet")
+                .remedy("call litestream_flush() first"))
+        }
     }
 }

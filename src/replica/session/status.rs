@@ -44,7 +44,7 @@ pub struct Status {
 impl Status {
     /// Returns the current status. Does no I/O.
     pub(super) fn of(replica: &Replica, readers: Readers) -> Status {
-        let head = replica.head();
+        let head = replica.head.view();
         let cached = replica.fetcher.cache().held();
         Status {
             replica: replica.files.store.to_string(),

@@ -1,11 +1,17 @@
 //! Writing through a connection.
 
 use crate::error::{Error, ErrorKind};
+use crate::ltx::Txid;
 use crate::replica::session::connection::{Connection, Interrupted};
 use crate::replica::write::{Overlay, WriteLock};
 use crate::replica::{Page, View};
 use crate::runtime;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
+
+/// How long a flush waits, also that of the last connection that closes.
+pub(super) const FLUSH_LIMIT: Duration = Duration::from_secs(30);
 
 impl Connection {
     /// Begins a transaction that writes after the state `base`; None if the replica is empty.
@@ -27,7 +33,7 @@ impl Connection {
     /// Commits the pages of a transaction that holds `_lock` and began with `base`. Returns the view of its state, which every connection of
     /// the process reads from now on; None if only the next poll can build it.
     ///
-    /// Blocks until the store has confirmed the transaction, 30 s at most, and cannot be interrupted. Fails with [`ErrorKind::Conflict`] if
+    /// Blocks until the store has confirmed the transaction, 30 s at most, or until it is durable in the journal. Cannot be interrupted. Fails with [`ErrorKind::Conflict`] if
     /// another writer was first; then nothing is in the replica. Fails with [`ErrorKind::Unconfirmed`] if that is unknown.
     pub fn commit(
         &self,
@@ -37,6 +43,9 @@ impl Connection {
     ) -> Result<Option<Arc<View>>, Error> {
         let replica = self.handle(&|| false)?.replica().clone();
         let page_1 = base.as_ref().map(|base| self.first_page(base)).transpose()?;
+        if let Some(journal) = replica.writer.journal().filter(|journal| journal.takes_commits()) {
+            return replica.writer.commit_to_journal(&journal, base.as_deref(), page_1.as_deref(), overlay).map(Some);
+        }
         let file = replica.writer.file(base.as_deref(), page_1.as_deref(), overlay)?;
         runtime::wait(async move { replica.writer.put(base.as_ref(), file).await }, &|| false)
     }
@@ -60,6 +69,30 @@ impl Connection {
         }
         drop(lock);
         Ok(())
+    }
+
+    /// Waits until the transactions of the process are in the replica. Returns the TXID of the newest state there; None if there is none.
+    ///
+    /// Fails after 30 s; then they stay in the journal.
+    pub fn flush(&self, interrupted: Interrupted<'_>) -> Result<Option<Txid>, Error> {
+        let replica = self.handle(interrupted)?.replica().clone();
+        let job = async move {
+            if let Some(journal) = replica.writer.journal() {
+                replica.writer.flush(&journal, FLUSH_LIMIT).await?;
+            }
+            Ok(replica.head.view().map(|view| view.txid()))
+        };
+        runtime::wait(job, interrupted)
+    }
+
+    /// Gives up the transactions of a journal that cannot be uploaded. Returns the new names of its files.
+    pub fn discard_journal(&self) -> Result<Vec<PathBuf>, Error> {
+        let replica = self.handle(&|| false)?.replica();
+        match replica.writer.journal() {
+            Some(journal) => replica.writer.discard(&journal),
+            None => Err(Error::new(ErrorKind::Config, "this database was not opened with a journal")
+                .remedy("open it with write_enabled=1 and the buffer_path of the journal")),
+        }
     }
 
     fn first_page(&self, view: &Arc<View>) -> Result<Page, Error> {

@@ -20,6 +20,8 @@ pub(in crate::replica) struct ViewBuilder {
     table: FileTable,
     /// The counter of the view, if one was reserved.
     counter: Option<u32>,
+    /// The schema cookie that page 1 of the view shows, if it is known.
+    schema_cookie: Option<u32>,
 }
 
 /// A file that is being applied to a view.
@@ -34,7 +36,7 @@ impl ViewBuilder {
     pub(in crate::replica) fn from(view: &View) -> ViewBuilder {
         let (pages, table) = (view.pages.clone(), view.table.clone());
         let (tip, witness, time_ms) = (Some(view.tip.clone()), view.witness.clone(), view.time_ms);
-        ViewBuilder { tip, witness, time_ms, pages, table, counter: None }
+        ViewBuilder { tip, witness, time_ms, pages, table, counter: None, schema_cookie: None }
     }
 
     /// Applies a file. Files must be applied in the order of their ends, without a hole between them.
@@ -113,6 +115,11 @@ impl ViewBuilder {
         self.counter = Some(counter).filter(|_| is_free);
     }
 
+    /// Gives the view the counter and the schema cookie of a view whose pages are the same.
+    pub(in crate::replica) fn same_as(&mut self, view: &View) {
+        (self.counter, self.schema_cookie) = (Some(view.counter()), view.schema_cookie());
+    }
+
     /// Returns whether every page is present.
     pub(in crate::replica) fn is_complete(&self) -> bool {
         self.tip.as_ref().is_some_and(|tip| self.pages.len() >= stored_pages(&tip.header))
@@ -129,13 +136,14 @@ impl ViewBuilder {
         let tip = self.tip.ok_or(Incomplete)?;
         let is_same = |known: &&View| (known.epoch, known.txid()) == (epoch, tip.name.max) && !known.is_spoiled();
         let same = known.filter(is_same);
+        let schema_cookie = same.map_or(self.schema_cookie, View::schema_cookie);
         Ok(View {
             tip,
             witness: self.witness,
             time_ms: self.time_ms,
             counter: same.map(View::counter).or(self.counter).unwrap_or_else(next_counter),
             epoch,
-            schema_cookie: same.and_then(View::schema_cookie).map_or_else(ShownCookie::default, ShownCookie::of),
+            schema_cookie: schema_cookie.map_or_else(ShownCookie::default, ShownCookie::of),
             pages: self.pages,
             table: self.table,
         })

@@ -36,6 +36,11 @@ impl Epochs {
         epoch
     }
 
+    /// Forgets where an epoch of states that are only in the journal has branched off. From then on it agrees with no other.
+    pub(in crate::replica) fn forget(&self, epoch: Epoch) {
+        self.0.lock().remove(&epoch);
+    }
+
     /// Returns whether two epochs are known to be the same up to a transaction.
     pub(in crate::replica) fn agree(&self, one: Epoch, other: Epoch, until: Txid) -> bool {
         let origins = self.0.lock();

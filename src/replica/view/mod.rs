@@ -160,6 +160,16 @@ impl View {
         self.epoch
     }
 
+    /// Returns whether the last transaction is only in the journal of this process.
+    pub(super) fn is_journalled(&self) -> bool {
+        self.tip.is_journalled()
+    }
+
+    /// Returns whether another view is of the same state: all their pages are equal.
+    pub(super) fn is_same_state(&self, other: &View) -> bool {
+        self.counter == other.counter || (self.epoch, self.txid()) == (other.epoch, other.txid())
+    }
+
     /// Returns the newest file that was applied. It may contain none of the view's pages.
     pub(super) fn tip(&self) -> &Arc<LtxFile> {
         &self.tip

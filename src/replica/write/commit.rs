@@ -22,7 +22,7 @@ use tokio::time::{Instant, sleep, timeout};
 const DEADLINE: Duration = Duration::from_secs(30);
 
 /// The pauses between tries: the first, and the longest.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
+pub(super) const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
 
 /// How long a commit that lost waits for the state of the winner, so that the next transaction begins with it.
 const CATCH_UP: Duration = Duration::from_secs(5);
@@ -31,13 +31,15 @@ const CATCH_UP: Duration = Duration::from_secs(5);
 const REFUSALS: [StoreErrorKind; 3] = [StoreErrorKind::Denied, StoreErrorKind::Config, StoreErrorKind::ReadOnly];
 
 /// What the replica shows of a file that was put.
-enum Fate {
+pub(super) enum Fate {
     /// It is the transaction after its base.
     Committed(Listed),
     /// Another file of this name, or what follows, does not continue it.
     Lost,
     /// It is no longer there, or what follows it is not. Retention may have deleted it, after it was compacted.
     Vanished,
+    /// The file of its base was replaced.
+    Orphaned,
 }
 
 /// The file of the transaction after another one.
@@ -83,7 +85,9 @@ impl Writer {
                 Ok(Fate::Lost) if began.elapsed() <= DEADLINE => return Err(self.conflict(file.name.max)),
                 // In this time the file may have been there, and its name may have become free again.
                 Ok(Fate::Lost) => return Err(self.unconfirmed(file.name.max, "the commit was suspended")),
-                Ok(Fate::Vanished) => return Err(self.unconfirmed(file.name.max, "its file is no longer there")),
+                Ok(Fate::Vanished | Fate::Orphaned) => {
+                    return Err(self.unconfirmed(file.name.max, "its file is no longer there"));
+                }
                 Err(LoadError::Other(error)) if error.kind() == ErrorKind::Unreachable => error.to_string(),
                 Err(LoadError::Other(error)) if may_exist => {
                     return Err(self.unconfirmed(file.name.max, &error.to_string()));
@@ -101,7 +105,7 @@ impl Writer {
     }
 
     /// `may_exist` is set unless it is certain that the file was not created.
-    async fn try_create(
+    pub(super) async fn try_create(
         &self,
         base: Option<&View>,
         file: &TransactionFile,
@@ -111,14 +115,40 @@ impl Writer {
         let existed = *may_exist;
         *may_exist |= !created.as_ref().is_err_and(|error| REFUSALS.contains(&error.kind()));
         let created = created?;
-        if created == Creation::Exists {
-            match self.is_stored(file).await? {
-                // An earlier try has created it.
-                Some(true) => {}
-                Some(false) => return Ok(Fate::Lost),
-                None => return Ok(Fate::Vanished),
-            }
+        // An earlier try may have created it.
+        if created == Creation::Exists
+            && let Some(fate) = self.fate_by_content(file).await?
+        {
+            return Ok(fate);
         }
+        match (self.fate_by_listing(base, file).await?, base) {
+            (Fate::Orphaned, Some(base)) => {
+                *may_exist = !self.withdraw(file.name).await || existed;
+                Err(LoadError::Other(self.stop(base.txid())))
+            }
+            (fate, _) => Ok(fate),
+        }
+    }
+
+    /// Finds out whether an earlier try, maybe of another process, has committed a file.
+    pub(super) async fn find_fate(&self, file: &TransactionFile) -> Result<Fate, LoadError> {
+        match self.fate_by_content(file).await? {
+            Some(fate) => Ok(fate),
+            None => self.fate_by_listing(None, file).await,
+        }
+    }
+
+    /// Returns the fate of a file if the object of its name does not have its bytes.
+    async fn fate_by_content(&self, file: &TransactionFile) -> Result<Option<Fate>, StoreError> {
+        Ok(match self.is_stored(file).await? {
+            Some(true) => None,
+            Some(false) => Some(Fate::Lost),
+            None => Some(Fate::Vanished),
+        })
+    }
+
+    /// Returns the fate of a file that is there.
+    async fn fate_by_listing(&self, base: Option<&View>, file: &TransactionFile) -> Result<Fate, LoadError> {
         let from = base.map_or(file.name.min, View::txid);
         let listed = self.files.store.list(Level::ZERO, from).await?;
         // A listing is not one instant: it can show a file that was created meanwhile, and not the one before it.
@@ -137,13 +167,12 @@ impl Writer {
         } else if let Some(base) = base
             && self.is_replaced(base, &listed).await?
         {
-            *may_exist = !self.withdraw(file.name).await || existed;
-            return Err(LoadError::Other(self.stop(base.txid())));
+            return Ok(Fate::Orphaned);
         }
-        match listed.into_iter().find(|listed| listed.name == file.name) {
-            Some(own) => Ok(Fate::Committed(own)),
-            None => Ok(self.find(file).await?.map_or(Fate::Vanished, Fate::Committed)),
-        }
+        Ok(match listed.into_iter().find(|listed| listed.name == file.name) {
+            Some(own) => Fate::Committed(own),
+            None => self.find(file).await?.map_or(Fate::Vanished, Fate::Committed),
+        })
     }
 
     /// Whether the object under the name of a file has its bytes. None if there is none.
@@ -249,8 +278,12 @@ impl Writer {
     }
 
     fn conflict(&self, txid: Txid) -> Error {
+        self.taken(txid).remedy("run the transaction again; nothing of it was written")
+    }
+
+    pub(super) fn taken(&self, txid: Txid) -> Error {
         let message = format!("another writer of {} has committed TXID {txid} first", self.files.store);
-        Error::new(ErrorKind::Conflict, message).remedy("run the transaction again; nothing of it was written")
+        Error::new(ErrorKind::Conflict, message)
     }
 
     fn unconfirmed(&self, txid: Txid, cause: &str) -> Error {

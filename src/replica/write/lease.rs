@@ -72,6 +72,8 @@ pub struct Lease {
     clock: Box<dyn Fn() -> i64 + Send + Sync>,
     /// The lease that this writer wrote last.
     own: Mutex<Option<LeaseRecord>>,
+    /// Who held it when it was acquired or renewed last.
+    known: Mutex<Option<LeaseState>>,
 }
 
 impl Lease {
@@ -86,13 +88,24 @@ impl Lease {
         owner: impl Into<String>,
         clock: impl Fn() -> i64 + Send + Sync + 'static,
     ) -> Lease {
-        Lease { store, owner: owner.into(), clock: Box::new(clock), own: Mutex::new(None) }
+        Lease { store, owner: owner.into(), clock: Box::new(clock), own: Mutex::default(), known: Mutex::default() }
     }
 
     /// Acquires the lease if it is free, or renews it if it is held and half of its time is over. Returns who holds it.
     ///
     /// Sends no request in the first half. The future may be dropped at any time.
     pub async fn hold(&self) -> Result<LeaseState, Error> {
+        let state = self.try_hold().await?;
+        *self.known.lock() = Some(state.clone());
+        Ok(state)
+    }
+
+    /// Returns who held the lease when [`Lease::hold`] last returned that; None before.
+    pub fn known(&self) -> Option<LeaseState> {
+        self.known.lock().clone()
+    }
+
+    async fn try_hold(&self) -> Result<LeaseState, Error> {
         let now = (self.clock)();
         let own = self.own.lock().clone();
         if own.is_some_and(|own| now < own.expires_ms - milliseconds(DURATION) / 2) {

@@ -9,11 +9,13 @@
 //! | `transaction` | makes the file of a transaction from them |
 //! | `commit` | puts the file, and finds out whether it won |
 //! | `lock` | one writer at a time in this process |
+//! | `journal` | commits that are uploaded later |
 //! | `lease` | tells writers in other processes of this one |
 //! | `compaction` | compactions, snapshots and retention, which Litestream's daemon does otherwise |
 
 mod commit;
 pub(in crate::replica) mod compaction;
+pub(in crate::replica) mod journal;
 pub(in crate::replica) mod lease;
 mod lock;
 mod overlay;
@@ -37,12 +39,17 @@ use crate::replica::view::Epoch;
 use crate::store::{Listed, Store, probe_create};
 use crate::time;
 use compaction::{CompactionReport, CompactionSettings, Compactor};
-use lease::Lease;
+use journal::{Journal, JournalStatus, is_same_state};
+use lease::{Lease, LeaseState};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 use tokio::sync::{OnceCell, watch};
 pub(in crate::replica) use transaction::TransactionFile;
 use transaction::{Author, TransactionBase};
+
+/// How long a transaction waits for what an earlier process has left in the journal.
+const PREPARE_LIMIT: Duration = Duration::from_secs(30);
 
 /// The writer of a replica in this process.
 pub(in crate::replica) struct Writer {
@@ -59,6 +66,8 @@ pub(in crate::replica) struct Writer {
     probed: OnceCell<()>,
     /// Whether a transaction of this process may write.
     has_begun: watch::Sender<bool>,
+    /// The journal, if the connections of this process write with one.
+    journal: Mutex<Option<Arc<Journal>>>,
     state: Mutex<WriterState>,
 }
 
@@ -71,6 +80,7 @@ struct WriterState {
     conflicts: u64,
     last_conflict: Option<(String, i64)>,
     compaction_error: Option<String>,
+    lease: Option<Arc<Lease>>,
 }
 
 /// The file of the newest transaction at level 0.
@@ -91,6 +101,10 @@ pub struct WriterStatus {
     pub last_conflict: Option<(String, i64)>,
     /// Why nothing is written any more.
     pub stopped: Option<String>,
+    /// The transactions that are not uploaded.
+    pub journal: JournalStatus,
+    /// Who compacts the replica, as far as this process knows.
+    pub lease: Option<LeaseState>,
     /// Why the last compaction failed.
     pub compaction_error: Option<String>,
 }
@@ -114,16 +128,21 @@ impl Writer {
             locked: AtomicBool::new(false),
             probed: OnceCell::new(),
             has_begun: watch::Sender::new(false),
+            journal: Mutex::default(),
             state: Mutex::default(),
         }
     }
 
     pub(in crate::replica) fn status(&self) -> WriterStatus {
+        let journal = self.journal();
+        let frozen = journal.as_ref().and_then(|journal| journal.stopped());
         let state = self.state.lock();
         WriterStatus {
             conflicts: state.conflicts,
             last_conflict: state.last_conflict.clone(),
-            stopped: state.stopped.as_ref().map(Error::to_string),
+            stopped: frozen.or_else(|| state.stopped.clone()).as_ref().map(Error::to_string),
+            journal: journal.map(|journal| journal.status()).unwrap_or_default(),
+            lease: state.lease.as_ref().and_then(|lease| lease.known()),
             compaction_error: state.compaction_error.clone(),
         }
     }
@@ -133,11 +152,16 @@ impl Writer {
     /// Fails with [`ErrorKind::Conflict`] if the state is known not to be the newest, and with [`ErrorKind::ReadOnly`] if this process must
     /// not write. Does I/O only once for each state that this process has not written, and usually not then.
     pub(in crate::replica) async fn prepare(&self, base: Option<&View>, takeover: bool) -> Result<(), Error> {
+        if let Some(journal) = self.journal() {
+            self.recover(&journal, PREPARE_LIMIT).await?;
+            if !journal.takes_commits() {
+                self.flush(&journal, PREPARE_LIMIT).await?;
+            }
+        }
         if let Some(stopped) = &self.state.lock().stopped {
             return Err(stopped.clone());
         }
-        let state = |view: &View| (view.epoch(), view.txid());
-        if self.head.view().as_deref().map(state) != base.map(state) {
+        if !is_same_state(self.head.served().as_deref(), base) {
             return Err(self.outdated());
         }
         self.probed.get_or_try_init(|| probe_create(&*self.files.store)).await?;
@@ -167,7 +191,8 @@ impl Writer {
         // The sender is part of `self`, so it exists.
         let _ = self.has_begun.subscribe().wait_for(|begun| *begun).await;
         let store: Arc<dyn Store> = self.files.store.clone();
-        let lease = Lease::new(store.clone(), format!("litestream-vfs {:016x}", self.node_id));
+        let lease = Arc::new(Lease::new(store.clone(), format!("litestream-vfs {:016x}", self.node_id)));
+        self.state.lock().lease = Some(lease.clone());
         Compactor::new(store, settings).run_forever(&lease, |run| self.record_compaction(run)).await;
     }
 
@@ -245,7 +270,7 @@ impl Writer {
             }
             None => 0,
         };
-        Ok(Author { node_id: self.node_id, previous })
+        Ok(Author { node_id: self.node_id, txid: base.map_or(Txid(1), |base| base.txid().next()), previous })
     }
 
     /// Whether this library has written the newest transaction of a state that [`Writer::prepare`] has checked.
@@ -262,6 +287,28 @@ impl Writer {
         let error = Error::new(ErrorKind::ReadOnly, message)
             .remedy("stop the other program, which may be `litestream replicate`, and open the replica again");
         self.state.lock().stopped.get_or_insert(error).clone()
+    }
+
+    /// Whether nothing may be written any more.
+    fn is_stopped(&self) -> bool {
+        self.state.lock().stopped.is_some()
+    }
+
+    /// Allows to write again.
+    fn resume(&self) {
+        self.state.lock().stopped = None;
+    }
+
+    /// Returns the journal, if the connections of this process write with one.
+    pub(in crate::replica) fn journal(&self) -> Option<Arc<Journal>> {
+        self.journal.lock().clone()
+    }
+
+    /// Sets the journal that the connections of this process write with, or ends its use.
+    pub(in crate::replica) fn set_journal(&self, journal: Option<Arc<Journal>>) {
+        if let Some(before) = std::mem::replace(&mut *self.journal.lock(), journal) {
+            self.close(&before);
+        }
     }
 
     fn record_conflict(&self, error: &Error) {

@@ -46,6 +46,8 @@ pub(super) struct TransactionBase<'a> {
 #[derive(Clone, Copy)]
 pub(super) struct Author {
     pub node_id: u64,
+    /// The transaction in the file.
+    pub txid: Txid,
     /// Checksum of the file of the transaction before; 0 if unknown.
     pub previous: u64,
 }
@@ -76,9 +78,9 @@ impl TransactionFile {
 }
 
 impl Author {
-    /// Returns the header of the transaction after a state; None for a new database.
+    /// Returns the header of a transaction after a state; None for a new database.
     fn header(self, base: Option<&View>, page_size: PageSize, commit: u32) -> Header {
-        let txid = base.map_or(Txid(1), |view| view.txid().next());
+        let txid = self.txid;
         Header {
             flags: Header::NO_CHECKSUMS,
             page_size,

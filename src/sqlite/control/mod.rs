@@ -45,6 +45,10 @@ pub enum ControlOp {
         /// The longest time to wait.
         timeout: Duration,
     },
+    /// Waits until the transactions of this process are in the replica, and returns its newest TXID.
+    Flush,
+    /// Gives up the transactions of a journal that cannot be uploaded.
+    DiscardJournal,
     /// Returns the status of the replica and of this reader.
     Status,
     /// Returns the next moments of the history, from the newest to the oldest.

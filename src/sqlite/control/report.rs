@@ -1,6 +1,6 @@
 //! The status that `litestream_status` returns.
 
-use crate::replica::{Status, View, age};
+use crate::replica::{LeaseState, Status, View, age};
 use crate::time;
 use serde_json::{Map, Value, json};
 use std::ffi::CString;
@@ -88,8 +88,20 @@ fn replica_fields(status: &Status) -> Vec<(&'static str, Value)> {
         ("last_conflict", json!(conflict.map(|(text, _)| text))),
         ("last_conflict_time", json!(conflict.map(|(_, ms)| time::format(*ms)))),
         ("write_error", json!(status.writer.stopped)),
+        ("pending_transactions", json!(status.writer.journal.transactions)),
+        ("pending_bytes", json!(status.writer.journal.bytes)),
+        ("journal", json!(status.writer.journal.path)),
+        ("journal_error", json!(status.writer.journal.failure)),
+        ("lease", json!(status.writer.lease.as_ref().map(lease))),
         ("compaction_error", json!(status.writer.compaction_error)),
     ]
+}
+
+fn lease(state: &LeaseState) -> String {
+    match state {
+        LeaseState::Held => "held".to_owned(),
+        LeaseState::HeldBy { owner, expires_ms } => format!("held by {owner} until {}", time::format(*expires_ms)),
+    }
 }
 
 impl fmt::Display for StatusReport {

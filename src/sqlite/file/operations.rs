@@ -48,6 +48,15 @@ impl DbFile {
             }
             ControlOp::SetTxid(txid) => Ok(ControlValue::Text(self.move_to(Target::Txid(*txid))?.txid().to_string())),
             ControlOp::Wait { txid, timeout } => self.wait(*txid, *timeout).map(ControlValue::Integer),
+            ControlOp::Flush => {
+                let txid = self.connection.flush(&interrupted)?.ok_or_else(|| self.connection.empty())?;
+                Ok(ControlValue::Text(txid.to_string()))
+            }
+            ControlOp::DiscardJournal => {
+                let names = self.connection.discard_journal()?;
+                let names: Vec<_> = names.iter().map(|name| name.display().to_string()).collect();
+                Ok(ControlValue::Text(names.join("\n")))
+            }
             ControlOp::Status => Ok(ControlValue::Status(Box::new(self.status(schema)))),
             ControlOp::History(moments) => {
                 let (rows, rest) = self.connection.older_states(moments.take(), &interrupted)?;

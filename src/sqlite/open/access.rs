@@ -21,9 +21,29 @@ use std::collections::HashSet;
 pub struct AccessCondition {
     /// The server that would get credentials of this environment although only the URL names it. None if there is none.
     recipient: Option<String>,
-    /// The cache directory, if only the URI names it and the application has not named it before.
-    cache_dir: Option<String>,
+    /// The directories that only the URI names and the application has not named before.
+    directories: Vec<NamedDirectory>,
     location: Location,
+}
+
+/// A directory that a setting names, and in which files are written.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NamedDirectory {
+    /// The setting.
+    pub setting: &'static str,
+    /// The directory.
+    pub path: String,
+}
+
+impl NamedDirectory {
+    fn variable(&self) -> String {
+        format!("LITESTREAM_{}", self.setting.to_ascii_uppercase())
+    }
+
+    /// Returns the form in which the directory is remembered.
+    fn key(&self) -> String {
+        format!("the {} {}", self.setting, self.path)
+    }
 }
 
 /// The origin of a request to open a database.
@@ -38,11 +58,11 @@ pub enum Opener {
 /// Checks whether the replica at `location` may be opened. Fails if it must not be opened at all, and returns a condition if that depends on
 /// the [`Opener`].
 ///
-/// `url` is the URL of the URI parameters. None if the environment names the replica. `cache_dir` is likewise the directory of the URI
+/// `url` is the URL of the URI parameters. None if the environment names the replica. `directories` are likewise those of the URI
 /// parameters.
 pub fn check(
     url: Option<&str>,
-    cache_dir: Option<&str>,
+    mut directories: Vec<NamedDirectory>,
     location: &Location,
 ) -> Result<Option<AccessCondition>, Error> {
     let attach_may_be_off = NoAttach::exists() || !config::attach_in_environment()?;
@@ -58,11 +78,12 @@ pub fn check(
             (_, Some(recipient)) => Some(recipient.to_owned()),
         },
     };
-    let in_environment = config::in_environment("LITESTREAM_CACHE_DIR");
-    let cache_dir = cache_dir.filter(|path| in_environment.as_deref() != Some(path)).map(directory);
-    let cache_dir = cache_dir.filter(|directory| !is_trusted(directory));
-    let is_conditional = recipient.is_some() || cache_dir.is_some() || attach_may_be_off;
-    Ok(is_conditional.then(|| AccessCondition { recipient, cache_dir, location: location.clone() }))
+    directories.retain(|directory| {
+        let is_in_environment = config::in_environment(&directory.variable()).as_ref() == Some(&directory.path);
+        !is_in_environment && !is_trusted(&directory.key())
+    });
+    let is_conditional = recipient.is_some() || !directories.is_empty() || attach_may_be_off;
+    Ok(is_conditional.then(|| AccessCondition { recipient, directories, location: location.clone() }))
 }
 
 /// Returns the verdict of `LITESTREAM_ALLOWED_URLS` on a URL. URLs that `LITESTREAM_REPLICA_URL` names are always allowed.
@@ -85,17 +106,19 @@ fn verdict(url: &str, location: &Location) -> Result<UrlVerdict, Error> {
 }
 
 impl AccessCondition {
-    /// Checks the condition. A server or a cache directory that the application names is trusted from then on, also if SQL names it.
+    /// Checks the condition. A server or a directory that the application names is trusted from then on, also if SQL names it.
     pub fn check(&self, opener: Opener) -> Result<(), Error> {
-        if let Some(cache_dir) = &self.cache_dir {
+        for directory in &self.directories {
+            let key = directory.key();
             match opener {
-                Opener::Application => trust(cache_dir),
-                Opener::Statement { .. } if is_trusted(cache_dir) => {}
+                Opener::Application => trust(&key),
+                Opener::Statement { .. } if is_trusted(&key) => {}
                 Opener::Statement { .. } => {
-                    let text = format!("{}: ATTACH may not use {cache_dir}, which only the URI names", self.location);
-                    return Err(Error::new(ErrorKind::Config, text).remedy(
-                        "name the directory in LITESTREAM_CACHE_DIR, or open a replica with it as a main database first",
-                    ));
+                    let text = format!("{}: ATTACH may not use {key}, which only the URI names", self.location);
+                    return Err(Error::new(ErrorKind::Config, text).remedy(format!(
+                        "name the directory in {}, or open a replica with it as a main database first",
+                        directory.variable()
+                    )));
                 }
             }
         }
@@ -142,12 +165,7 @@ pub unsafe fn opener(api: Api, db: *mut Sqlite3, role: Role) -> Result<Opener, E
     Ok(Opener::Statement { allowed })
 }
 
-/// Returns the form in which a cache directory is remembered.
-fn directory(path: &str) -> String {
-    format!("the cache_dir {path}")
-}
-
-/// The servers and cache directories that the application of this process has named.
+/// The servers and directories that the application of this process has named.
 static TRUSTED: PerProcess<Mutex<HashSet<String>>> = PerProcess::new();
 
 fn is_trusted(recipient: &str) -> bool {

@@ -1,6 +1,6 @@
 //! Opening a replica by a name that SQLite passes to `xOpen`.
 
-use super::access::{self, AccessCondition};
+use super::access::{self, AccessCondition, NamedDirectory};
 use crate::config::Settings;
 use crate::error::Error;
 use crate::sqlite::ffi::*;
@@ -43,9 +43,12 @@ pub unsafe fn read_name(
     let parameter = |key: &str| unsafe { names::parameter(registration, name, key) };
     let read = Settings::read(parameter).and_then(|settings| {
         let location = Location::parse(&settings.replica_url)?;
-        let [url, cache_dir, hydration_path] =
-            ["replica_url", "cache_dir", "hydration_path"].map(|key| parameter(key).filter(|value| !value.is_empty()));
-        let condition = access::check(url.as_deref(), cache_dir.or(hydration_path).as_deref(), &location)?;
+        let [url, cache_dir, hydration_path, buffer_path] =
+            ["replica_url", "cache_dir", "hydration_path", "buffer_path"]
+                .map(|key| parameter(key).filter(|value| !value.is_empty()));
+        let named = [("cache_dir", cache_dir.or(hydration_path)), ("buffer_path", buffer_path)];
+        let directory = |(setting, path): (_, Option<_>)| path.map(|path| NamedDirectory { setting, path });
+        let condition = access::check(url.as_deref(), named.into_iter().filter_map(directory).collect(), &location)?;
         Ok((OpenedName { settings, location }, condition))
     });
     // SAFETY: `name` is a string that SQLite keeps until the file is closed.
@@ -71,7 +74,8 @@ pub unsafe fn open(
     let writes = opened_name.settings.writes && flags & SQLITE_OPEN_READWRITE != 0 && !unlocked;
     let access = FileAccess { unlocked, writes, creates: flags & SQLITE_OPEN_CREATE != 0 };
     let journal_names = JournalNames::insert(journal, wal, writes);
-    let opened = DbFile::open(api, &opened_name.settings, &opened_name.location, access, journal_names);
+    let settings = Settings { writes, ..opened_name.settings.clone() };
+    let opened = DbFile::open(api, &settings, &opened_name.location, access, journal_names);
     // SAFETY: `name` is a string that SQLite keeps until the file is closed.
     let opened = opened.map_err(|error| unsafe { not_opened(name, error) })?;
     // SAFETY: the memory for a file is large enough for a `ReplicaFile`, because the VFS's `file_size` is.

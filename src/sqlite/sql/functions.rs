@@ -7,6 +7,8 @@
 //! | `litestream_time([schema])` | TEXT, the time at which the state that reads see was written |
 //! | `litestream_set_time(moment[, schema])` | TEXT, moves the schema to a moment and returns the time of its state |
 //! | `litestream_wait(txid[, seconds[, schema]])` | 1 once the replica has the transaction, 0 after the timeout (5 s) |
+//! | `litestream_flush([schema])` | TEXT, the newest TXID of the replica, once the transactions of this process are there |
+//! | `litestream_discard_journal([schema])` | TEXT, the new names of the files of a journal that cannot be uploaded |
 //! | `litestream_status([schema])` | TEXT, a JSON object: the status of the replica and of this reader |
 //! | `litestream_last_error()` | TEXT, why the last open, read or poll failed; NULL if none failed |
 //!
@@ -38,7 +40,7 @@ static ROUTINES: [AtomicPtr<Api>; LIBRARIES] = [const { AtomicPtr::new(ptr::null
 type FunctionDef = (&'static CStr, [c_int; 2], c_int, ScalarFunction);
 
 /// The number of functions.
-const FUNCTIONS: usize = 7;
+const FUNCTIONS: usize = 9;
 
 /// The default timeout of `litestream_wait`.
 const WAIT: Duration = Duration::from_secs(5);
@@ -61,6 +63,8 @@ const fn definitions<const LIBRARY: usize>() -> [FunctionDef; FUNCTIONS] {
         // A view or trigger of the database must not be able to move or delay its reader.
         (c"litestream_set_time", [1, 2], SQLITE_DIRECTONLY, set_time::<LIBRARY>),
         (c"litestream_wait", [1, 3], SQLITE_DIRECTONLY, wait::<LIBRARY>),
+        (c"litestream_flush", [0, 1], SQLITE_DIRECTONLY, flush::<LIBRARY>),
+        (c"litestream_discard_journal", [0, 1], SQLITE_DIRECTONLY, discard_journal::<LIBRARY>),
         // It names replicas of the process that the database need not know.
         (c"litestream_last_error", [0, 0], SQLITE_DIRECTONLY, last_error::<LIBRARY>),
     ]
@@ -129,6 +133,8 @@ functions! {
     lag(_arguments, schema at 0) Ok(ControlOp::Lag);
     time(_arguments, schema at 0) Ok(ControlOp::Time);
     status(_arguments, schema at 0) Ok(ControlOp::Status);
+    flush(_arguments, schema at 0) Ok(ControlOp::Flush);
+    discard_journal(_arguments, schema at 0) Ok(ControlOp::DiscardJournal);
     set_time(arguments, schema at 1) parse_moment(arguments).map(ControlOp::SetTime);
     wait(arguments, schema at 2) Ok(ControlOp::Wait { txid: parse_txid(arguments)?, timeout: parse_timeout(arguments)? });
 }

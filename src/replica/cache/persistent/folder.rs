@@ -1,7 +1,7 @@
-//! A folder of the cache directory, with the rules that protect it from other users.
+//! A folder of the cache directory or of the journals, with the rules that protect it from other users.
 //!
 //! Everything is opened relative to the descriptor of its folder and without following symbolic links. What another
-//! user could have put there is never used: the cache directory itself is refused if it belongs to somebody else or if
+//! user could have put there is never used: the directory itself is refused if it belongs to somebody else or if
 //! others can write to it.
 
 use std::fs::File;
@@ -10,13 +10,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// An open folder.
 #[derive(Debug)]
-pub(super) struct Folder {
+pub(in crate::replica) struct Folder {
     #[cfg(unix)]
     fd: std::os::fd::OwnedFd,
 }
 
 /// A file or a folder in a folder.
-pub(super) struct FolderEntry {
+pub(in crate::replica) struct FolderEntry {
     pub name: String,
     /// The size on disk in bytes, without holes.
     pub allocated: u64,
@@ -25,17 +25,17 @@ pub(super) struct FolderEntry {
 }
 
 /// The start of the names of files that are being written.
-pub(super) const TEMPORARY: &str = "t-";
+pub(in crate::replica) const TEMPORARY: &str = "t-";
 
 /// Returns a name that no other writer uses.
-fn temporary_name() -> String {
+pub(in crate::replica) fn temporary_name() -> String {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     format!("{TEMPORARY}{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
 impl Folder {
     /// Reads a whole file. Returns None if there is none, or if it is longer than `max` bytes.
-    pub(super) fn read(&self, name: &str, max: u64) -> io::Result<Option<Vec<u8>>> {
+    pub(in crate::replica) fn read(&self, name: &str, max: u64) -> io::Result<Option<Vec<u8>>> {
         let Some(mut file) = self.open_file(name)? else { return Ok(None) };
         let size = file.metadata()?.len();
         if size > max {
@@ -93,16 +93,16 @@ mod unix {
     }
 
     impl Folder {
-        /// Opens the cache directory, and creates it for this user alone if it does not exist.
-        pub(in super::super) fn open(path: &Path) -> Result<Folder, Error> {
+        /// Opens the directory that a setting names, and creates it for this user alone if it does not exist.
+        pub(in crate::replica) fn open(path: &Path, setting: &str) -> Result<Folder, Error> {
             let failed = |cause: &dyn std::fmt::Display| {
-                Error::new(ErrorKind::Config, format!("the cache_dir {} cannot be used: {cause}", path.display()))
+                Error::new(ErrorKind::Config, format!("the {setting} {} cannot be used: {cause}", path.display()))
             };
             let created = DirBuilder::new().recursive(true).mode(0o700).create(path);
             let fd = match rustix::fs::openat(CWD, path, FOLDER, Mode::empty()) {
                 Err(Errno::LOOP | Errno::NOTDIR) => {
                     return Err(failed(&"it is not a directory, or a symbolic link")
-                        .remedy("name the directory itself in cache_dir or LITESTREAM_CACHE_DIR"));
+                        .remedy(format!("name the directory itself in {setting}")));
                 }
                 Err(error) => {
                     let cause = created.err().unwrap_or_else(|| error.into());
@@ -118,7 +118,7 @@ mod unix {
         }
 
         /// Opens a folder in this one, and creates it if it does not exist.
-        pub(in super::super) fn create_folder(&self, name: &str) -> io::Result<Folder> {
+        pub(in crate::replica) fn create_folder(&self, name: &str) -> io::Result<Folder> {
             match rustix::fs::mkdirat(&self.fd, name, ONLY_OWNER) {
                 Ok(()) | Err(Errno::EXIST) => {}
                 Err(error) => return Err(error.into()),
@@ -136,7 +136,7 @@ mod unix {
         }
 
         /// Opens a file. Returns None if there is none, or something else than a file.
-        pub(in super::super) fn open_file(&self, name: &str) -> io::Result<Option<File>> {
+        pub(in crate::replica) fn open_file(&self, name: &str) -> io::Result<Option<File>> {
             match rustix::fs::openat(&self.fd, name, FILE, Mode::empty()) {
                 Ok(fd) if is_file(&fd)? => Ok(Some(fd.into())),
                 Ok(_) | Err(Errno::NOENT | Errno::LOOP | Errno::ISDIR | Errno::NXIO) => Ok(None),
@@ -145,7 +145,7 @@ mod unix {
         }
 
         /// Opens a file, and creates it if it does not exist. Replaces a symbolic link or a pipe.
-        pub(in super::super) fn create_file(&self, name: &str) -> io::Result<File> {
+        pub(in crate::replica) fn create_file(&self, name: &str) -> io::Result<File> {
             let create = || rustix::fs::openat(&self.fd, name, FILE | OFlags::CREATE, Mode::RUSR | Mode::WUSR);
             match create() {
                 Ok(fd) if is_file(&fd)? => return Ok(fd.into()),
@@ -155,17 +155,27 @@ mod unix {
             Ok(create()?.into())
         }
 
-        pub(super) fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        pub(in crate::replica) fn rename(&self, from: &str, to: &str) -> io::Result<()> {
             Ok(rustix::fs::renameat(&self.fd, from, &self.fd, to)?)
         }
 
         /// Removes a file. If a process has it open, its space is free only after that process has closed it.
-        pub(in super::super) fn remove(&self, name: &str) -> io::Result<()> {
+        pub(in crate::replica) fn remove(&self, name: &str) -> io::Result<()> {
             Ok(rustix::fs::unlinkat(&self.fd, name, AtFlags::empty())?)
         }
 
+        /// Makes what was created, renamed and removed in this folder durable.
+        pub(in crate::replica) fn sync(&self) -> io::Result<()> {
+            Ok(rustix::fs::fsync(&self.fd)?)
+        }
+
+        /// Releases the lock of [`Folder::try_lock`]. Children of a fork have the open file too, so closing it here does not suffice.
+        pub(in crate::replica) fn unlock(file: &File) -> io::Result<()> {
+            Ok(rustix::fs::flock(file, FlockOperation::NonBlockingUnlock)?)
+        }
+
         /// Lists the folder. Leaves out what vanishes meanwhile, and names that are not text.
-        pub(in super::super) fn entries(&self) -> io::Result<Vec<FolderEntry>> {
+        pub(in crate::replica) fn entries(&self) -> io::Result<Vec<FolderEntry>> {
             let mut found = Vec::new();
             for entry in Dir::read_from(&self.fd)? {
                 let entry = entry?;
@@ -181,7 +191,7 @@ mod unix {
         }
 
         /// Takes the lock that this file stands for, until the file is closed. Returns None if another process has it.
-        pub(in super::super) fn try_lock(&self, name: &str) -> io::Result<Option<File>> {
+        pub(in crate::replica) fn try_lock(&self, name: &str) -> io::Result<Option<File>> {
             let file = self.create_file(name)?;
             match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) => Ok(Some(file)),
@@ -254,12 +264,20 @@ mod unsupported {
     }
 
     impl Folder {
-        pub(in super::super) fn open(_: &Path) -> Result<Folder, Error> {
-            let error = Error::new(ErrorKind::Config, "cache_dir is not supported on this system");
-            Err(error.remedy("remove cache_dir and LITESTREAM_CACHE_DIR; the temporary file is used instead"))
+        pub(in crate::replica) fn open(_: &Path, setting: &str) -> Result<Folder, Error> {
+            let error = Error::new(ErrorKind::Config, format!("{setting} is not supported on this system"));
+            Err(error.remedy(format!("remove {setting} and its environment variable")))
         }
 
-        pub(in super::super) fn create_folder(&self, _: &str) -> io::Result<Folder> {
+        pub(in crate::replica) fn sync(&self) -> io::Result<()> {
+            unsupported()
+        }
+
+        pub(in crate::replica) fn unlock(_: &File) -> io::Result<()> {
+            unsupported()
+        }
+
+        pub(in crate::replica) fn create_folder(&self, _: &str) -> io::Result<Folder> {
             unsupported()
         }
 
@@ -267,27 +285,27 @@ mod unsupported {
             unsupported()
         }
 
-        pub(in super::super) fn open_file(&self, _: &str) -> io::Result<Option<File>> {
+        pub(in crate::replica) fn open_file(&self, _: &str) -> io::Result<Option<File>> {
             unsupported()
         }
 
-        pub(in super::super) fn create_file(&self, _: &str) -> io::Result<File> {
+        pub(in crate::replica) fn create_file(&self, _: &str) -> io::Result<File> {
             unsupported()
         }
 
-        pub(super) fn rename(&self, _: &str, _: &str) -> io::Result<()> {
+        pub(in crate::replica) fn rename(&self, _: &str, _: &str) -> io::Result<()> {
             unsupported()
         }
 
-        pub(in super::super) fn remove(&self, _: &str) -> io::Result<()> {
+        pub(in crate::replica) fn remove(&self, _: &str) -> io::Result<()> {
             unsupported()
         }
 
-        pub(in super::super) fn entries(&self) -> io::Result<Vec<FolderEntry>> {
+        pub(in crate::replica) fn entries(&self) -> io::Result<Vec<FolderEntry>> {
             unsupported()
         }
 
-        pub(in super::super) fn try_lock(&self, _: &str) -> io::Result<Option<File>> {
+        pub(in crate::replica) fn try_lock(&self, _: &str) -> io::Result<Option<File>> {
             unsupported()
         }
     }

@@ -21,6 +21,7 @@ mod slots;
 #[cfg(all(test, unix))]
 mod tests;
 
+pub(in crate::replica) use folder::{Folder, TEMPORARY, temporary_name};
 pub(in crate::replica) use leader::Leadership;
 pub(in crate::replica) use sealed::{FieldReader, SealedFields};
 pub(in crate::replica) use slots::{Admission, FileIdentity, SlotFile, StoredForm, stem};
@@ -28,7 +29,6 @@ pub(in crate::replica) use slots::{Admission, FileIdentity, SlotFile, StoredForm
 use crate::error::Error;
 use crate::lock::{Mutex, RwLock};
 use crate::replica::cache::{Page, PageKey};
-use folder::Folder;
 use slots::SlotContent;
 use std::collections::HashMap;
 use std::fmt;
@@ -79,7 +79,7 @@ impl CacheDirectory {
     /// Opens the part of a cache directory for the replica `place`, and creates it if it does not exist. Fails if other
     /// users could change the directory. `bound` is the upper bound of its size in bytes.
     pub(in crate::replica) fn open(path: &Path, place: &str, bound: u64) -> Result<CacheDirectory, Error> {
-        let top = Folder::open(path)?;
+        let top = Folder::open(path, "cache_dir")?;
         let folders = top.create_folder(FORMAT).and_then(|root| Ok((root.create_folder(&folder_name(place))?, root)));
         let (folder, _) = folders.map_err(|cause| {
             let text = format!("the cache_dir {} cannot be used: {cause}", path.display());
@@ -254,7 +254,7 @@ impl CacheDirectory {
 }
 
 /// Returns the name of the folder of a replica.
-fn folder_name(place: &str) -> String {
+pub(in crate::replica) fn folder_name(place: &str) -> String {
     use std::fmt::Write;
     let digest = ring::digest::digest(&ring::digest::SHA256, place.as_bytes());
     digest.as_ref().iter().take(16).fold(String::new(), |mut name, byte| {

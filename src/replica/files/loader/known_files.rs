@@ -8,7 +8,7 @@
 use crate::lock::Mutex;
 use crate::ltx::{FileName, Header, Level, Trailer};
 use crate::replica::cache::persistent::{CacheDirectory, FileIdentity};
-use crate::replica::files::ltx_file::LtxFile;
+use crate::replica::files::ltx_file::{FileBody, LtxFile};
 use crate::replica::files::partial_index::PartialIndex;
 use crate::store::{Chunk, Listed};
 use bytes::Bytes;
@@ -18,6 +18,11 @@ use std::sync::{Arc, Weak};
 
 /// The number of the next new file. Numbers are unique within the process.
 static NEXT_NUMBER: AtomicU32 = AtomicU32::new(0);
+
+/// Returns a number that no other file of the process has.
+pub(super) fn new_number() -> u32 {
+    NEXT_NUMBER.fetch_add(1, Ordering::Relaxed)
+}
 
 /// The files that are in use, by level and name.
 #[derive(Default)]
@@ -64,7 +69,7 @@ impl KnownFiles {
             integrity.doubt();
         }
         let number = same.as_ref().map(|same| same.number);
-        let number = number.unwrap_or_else(|| NEXT_NUMBER.fetch_add(1, Ordering::Relaxed));
+        let number = number.unwrap_or_else(new_number);
         let slots = match (same, &self.directory) {
             (Some(same), _) => same.slots.clone(),
             (None, Some(directory)) if body.is_none() => {
@@ -87,7 +92,7 @@ impl KnownFiles {
             version: chunk.version.clone(),
             listed: Mutex::default(),
             header,
-            body,
+            body: body.map(FileBody::Memory),
             checksum: trailer.file_checksum,
             size: chunk.file_size,
             integrity,

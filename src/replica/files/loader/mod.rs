@@ -5,18 +5,21 @@
 //! | `contents` | reads a whole small file, or the head and the tail of a large one |
 //! | `partial_index` | begins to read an index in parts |
 //! | `large_index` | reads an index that is too large to be in memory at once |
+//! | `journalled` | transactions in the journal of this process |
 //! | `known_files` | the files that are in use, by level and name |
 //! | `no_store` | a store that cannot be reached, for reading the cache directory only |
 //! | `error` | why a file could not be read |
 
 mod contents;
 mod error;
+mod journalled;
 mod known_files;
 mod large_index;
 mod no_store;
 mod partial_index;
 
 pub(in crate::replica) use error::{LoadError, display_name};
+pub(in crate::replica) use journalled::journalled;
 
 use crate::ltx::{self, FileName, Header, Level, Trailer};
 use crate::replica::cache::persistent::CacheDirectory;

@@ -58,10 +58,10 @@ impl MergeError {
 }
 
 /// A page of the new file, by its position in an input.
-struct PageSource {
-    pgno: u32,
-    input: u32,
-    entry: u32,
+pub(in crate::replica::write) struct PageSource {
+    pub pgno: u32,
+    pub input: u32,
+    pub entry: u32,
 }
 
 /// Returns the bytes of the merged file.
@@ -87,7 +87,7 @@ pub(super) async fn merge(store: &dyn Store, merge: &Merge) -> Result<Bytes, Mer
         previous: 0,
         ..newest
     };
-    let sources = newest_pages(&inputs);
+    let sources = newest_pages(inputs.iter().map(|input| (input.header.commit, &input.entries[..])));
     let lock_page = u32::from(header.commit >= header.page_size.lock_page());
     if header.is_snapshot() && sources.len() as u64 + u64::from(lock_page) != u64::from(header.commit) {
         return Err(refused("its inputs do not have every page".to_owned()));
@@ -116,16 +116,19 @@ async fn read_indexes<'a>(store: &'a dyn Store, merge: &Merge) -> Result<Vec<Mer
     Ok(stream::iter(inputs).buffered(IN_FLIGHT).try_collect().await?)
 }
 
-/// Returns the newest version of each page, in ascending order of page numbers.
-fn newest_pages(inputs: &[MergeInput<'_>]) -> Vec<PageSource> {
+/// Returns the newest version of each page, in ascending order of page numbers. `inputs` are the size of the database after each file, and
+/// the index of the file.
+pub(in crate::replica::write) fn newest_pages<'a>(
+    inputs: impl DoubleEndedIterator<Item = (u32, &'a [IndexEntry])> + ExactSizeIterator,
+) -> Vec<PageSource> {
     let mut sources = Vec::new();
-    let mut commit = u32::MAX;
-    for (number, input) in inputs.iter().enumerate().rev() {
+    let mut smallest = u32::MAX;
+    for (number, (commit, entries)) in inputs.enumerate().rev() {
         // A page that a later file cut off does not come back if the database grows again.
-        commit = commit.min(input.header.commit);
-        let within = input.entries.partition_point(|entry| entry.pgno <= commit);
+        smallest = smallest.min(commit);
+        let within = entries.partition_point(|entry| entry.pgno <= smallest);
         let source = |(entry, found): (u32, &IndexEntry)| PageSource { pgno: found.pgno, input: number as u32, entry };
-        sources.extend((0..).zip(&input.entries[..within]).map(source));
+        sources.extend((0..).zip(&entries[..within]).map(source));
     }
     sources.sort_unstable_by_key(|source| (source.pgno, Reverse(source.input)));
     sources.dedup_by_key(|source| source.pgno);

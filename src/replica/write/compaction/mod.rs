@@ -13,7 +13,7 @@
 
 mod complete;
 mod input;
-mod merge;
+pub(in crate::replica::write) mod merge;
 mod plan;
 mod retention;
 mod settings;

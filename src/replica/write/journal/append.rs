@@ -1,0 +1,131 @@
+//! Commits a transaction into the journal.
+
+use super::pending::{MAX_BYTES, MAX_TRANSACTIONS, NextPlace};
+use super::storage::StorageFailure;
+use super::{Journal, OpenJournal};
+use crate::error::{Error, ErrorKind};
+use crate::replica::files::loader::journalled;
+use crate::replica::files::ltx_file::FileBody;
+use crate::replica::follow::view_loader::JournalledCounter;
+use crate::replica::view::{Epoch, View};
+use crate::replica::write::transaction::{Author, TransactionBase, TransactionFile};
+use crate::replica::write::{Overlay, Writer};
+use std::sync::Arc;
+
+impl Writer {
+    /// Commits a transaction that began with `base` into the journal, after [`Writer::prepare`] has checked that state. Returns the view of
+    /// its state, which the process reads from now on. `page_1` is that of `base`, as the replica has it. Blocks until the transaction is
+    /// durable.
+    ///
+    /// Fails with [`ErrorKind::Conflict`] if the state is no longer the newest, and with [`ErrorKind::Unconfirmed`] if it is unknown whether
+    /// the transaction is in the journal.
+    pub(in crate::replica) fn commit_to_journal(
+        &self,
+        journal: &Journal,
+        base: Option<&View>,
+        page_1: Option<&[u8]>,
+        overlay: &Overlay,
+    ) -> Result<Arc<View>, Error> {
+        let mut state = journal.state.lock();
+        let open = state.open.as_mut().ok_or_else(|| Error::internal("a transaction was not prepared"))?;
+        if let Some(stopped) = &open.stopped {
+            return Err(stopped.clone());
+        }
+        let served = self.head.served();
+        let is_attached = open.pending.is_empty() || open.pending.newest.is_some();
+        if !is_attached || !is_same_state(served.as_deref(), base) {
+            return Err(self.outdated());
+        }
+        let (place, txid) = open.pending.next(self.place_after(served.as_deref())?);
+        let author = Author { node_id: self.node_id, txid, previous: place.previous };
+        let file = TransactionFile::new(overlay, TransactionBase { view: base, page_1 }, author)?;
+        check_room(open, file.bytes.len() as u64)?;
+        let view = self.append(open, served.as_ref(), place, file)?;
+        drop(state);
+        journal.changed.send_replace(());
+        Ok(view)
+    }
+
+    fn append(
+        &self,
+        open: &mut OpenJournal,
+        base: Option<&Arc<View>>,
+        place: NextPlace,
+        file: TransactionFile,
+    ) -> Result<Arc<View>, Error> {
+        let (segment, offset) = open.storage.next_place().map_err(|failure| not_appended(open, &failure))?;
+        // Before it is written: nothing may fail after the transaction is durable.
+        let loaded = journalled(file.bytes.clone(), FileBody::Journal(segment, offset), place.txid)
+            .map_err(|cause| Error::internal(&format!("a transaction cannot be read: {cause}")))?;
+        let epoch = self.journal_epoch(base.map(Arc::as_ref));
+        let counter = file.counter.map_or(JournalledCounter::New, JournalledCounter::Written);
+        let built = self.views.with_journalled(base.map(Arc::as_ref), std::slice::from_ref(&loaded), epoch, counter);
+        let view = Arc::new(built.ok_or_else(|| Error::internal("a transaction does not have every page"))?);
+        open.storage.append(&file.bytes).map_err(|failure| not_appended(open, &failure))?;
+        open.pending.push(place, loaded, Some(view.clone()));
+        self.serve_journalled(Some(view.clone()));
+        Ok(view)
+    }
+
+    /// Serves a state that is only in the journal; None to serve the newest of the replica again.
+    pub(super) fn serve_journalled(&self, view: Option<Arc<View>>) {
+        if let Some(before) = self.head.serve_journalled(view) {
+            self.histories.epochs.forget(before.epoch());
+        }
+    }
+
+    /// Begins the epoch of a state that is only in the journal. Each has its own, because they have the same TXID.
+    pub(super) fn journal_epoch(&self, base: Option<&View>) -> Epoch {
+        // The newest state of the replica, because the epochs of states of the journal are forgotten.
+        match base.map(|base| self.head.view().filter(|head| !base.is_journalled() || head.txid() < base.txid())) {
+            Some(Some(head)) => self.histories.epochs.branch(head.epoch(), head.txid()),
+            _ => self.histories.epochs.begin(),
+        }
+    }
+
+    /// Returns the place after a state that was prepared. Without meaning if that is only in the journal.
+    fn place_after(&self, base: Option<&View>) -> Result<NextPlace, Error> {
+        let author = self.author(base)?;
+        Ok(NextPlace { txid: author.txid, previous: author.previous })
+    }
+}
+
+/// Whether two states, of which None is an empty database, are the same.
+pub(in crate::replica::write) fn is_same_state(one: Option<&View>, other: Option<&View>) -> bool {
+    match (one, other) {
+        (Some(one), Some(other)) => one.is_same_state(other),
+        (one, other) => one.is_none() && other.is_none(),
+    }
+}
+
+/// Fails if the journal has no room for a transaction.
+fn check_room(open: &OpenJournal, bytes: u64) -> Result<(), Error> {
+    let (held, count) = (open.pending.bytes(), open.pending.count());
+    if open.pending.is_empty() || held + bytes <= MAX_BYTES && count < MAX_TRANSACTIONS {
+        return Ok(());
+    }
+    let text = format!(
+        "the journal {} holds {count} transactions and {held} bytes that are not uploaded, and has no room for {bytes} more",
+        open.storage.path().display()
+    );
+    Err(Error::new(ErrorKind::TooLarge, text)
+        .remedy("upload them with litestream_flush(), or wait until the store can be reached again"))
+}
+
+/// Returns the error of a commit that could not be written. Stops the journal if it is unknown what is in it.
+fn not_appended(open: &mut OpenJournal, failure: &StorageFailure) -> Error {
+    let text = format!("the journal {} cannot be written: {}", open.storage.path().display(), failure.cause());
+    match failure {
+        StorageFailure::Unchanged(_) => {
+            Error::new(ErrorKind::TooLarge, text).remedy("free space on the disk of buffer_path; nothing was committed")
+        }
+        StorageFailure::Unknown(_) => {
+            let stopped = Error::new(ErrorKind::ReadOnly, format!("{text}, so it is not used any more")).remedy(
+                "check the disk of buffer_path, and open the replica again, which continues with what is there",
+            );
+            open.stopped = Some(stopped);
+            Error::new(ErrorKind::Unconfirmed, format!("it is unknown whether the transaction was committed: {text}"))
+                .remedy("check the disk of buffer_path, open the replica again, and read the data before repeating it")
+        }
+    }
+}

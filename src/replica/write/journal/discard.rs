@@ -1,0 +1,67 @@
+//! Gives up transactions that cannot be uploaded, and closes a journal.
+
+use super::pending::PendingTransactions;
+use super::storage::JournalStorage;
+use super::{Journal, OpenJournal};
+use crate::error::{Error, ErrorKind};
+use crate::replica::write::Writer;
+use std::path::PathBuf;
+
+impl Writer {
+    /// Empties a journal that is stopped or damaged, so that transactions can be written again. Its files are renamed. Returns their new
+    /// names.
+    pub(in crate::replica) fn discard(&self, journal: &Journal) -> Result<Vec<PathBuf>, Error> {
+        let renamed = journal.discard()?;
+        self.resume();
+        self.serve_journalled(None);
+        journal.changed.send_replace(());
+        Ok(renamed)
+    }
+
+    /// Ends the use of a journal. What is not uploaded stays there, for the next process.
+    pub(in crate::replica) fn close(&self, journal: &Journal) {
+        let mut state = journal.state.lock();
+        let Some(open) = state.open.take() else { return };
+        state.is_closed = true;
+        if !open.pending.is_empty() {
+            tracing::warn!(
+                "{} transactions stay in the journal {}; the next process that writes with it uploads them",
+                open.pending.count(),
+                open.storage.path().display()
+            );
+        }
+        self.serve_journalled(None);
+    }
+}
+
+impl Journal {
+    fn discard(&self) -> Result<Vec<PathBuf>, Error> {
+        let mut state = self.state.lock();
+        let is_damaged = state.failure.as_ref().is_some_and(|failure| failure.kind() == ErrorKind::Damaged);
+        let mut open = match state.open.take() {
+            Some(open) if open.stopped.is_none() => {
+                state.open = Some(open);
+                let text = "the journal has no transaction that cannot be uploaded";
+                return Err(Error::new(ErrorKind::Config, text).remedy("upload it with litestream_flush()"));
+            }
+            Some(open) => open,
+            None if is_damaged => {
+                let storage = JournalStorage::open(&self.settings.directory, &self.settings.place, self.steps.clone())?;
+                OpenJournal { storage, pending: PendingTransactions::default(), stopped: None }
+            }
+            None => {
+                let missing = || Error::new(ErrorKind::Config, "no journal is open");
+                return Err(state.failure.clone().unwrap_or_else(missing));
+            }
+        };
+        let renamed = open.storage.discard().map_err(|cause| {
+            let path = open.storage.path().display();
+            Error::new(ErrorKind::Config, format!("the journal {path} cannot be emptied: {cause}"))
+                .remedy("open the replica again, and call litestream_discard_journal() again")
+        })?;
+        open.pending.give_up();
+        (open.stopped, state.failure) = (None, None);
+        state.open = Some(open);
+        Ok(renamed)
+    }
+}

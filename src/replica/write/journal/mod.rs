@@ -1,0 +1,132 @@
+//! The journal of a writer: a commit returns when its transaction is durable in a local file, and is uploaded later.
+//!
+//! The transactions since the last upload become one file of the replica, with one TXID. Until then each has a state of its own, which only
+//! this process reads ([`Head::served`](crate::replica::follow::head::Head::served)). The follower knows nothing of it.
+//!
+//! | module | contents |
+//! |---|---|
+//! | `format` | the format of a journal |
+//! | `storage` | its files, and their lock |
+//! | `pending` | the transactions that are not uploaded |
+//! | `append` | commits a transaction into the journal |
+//! | `recovery` | opens a journal, and continues with what an earlier process has left |
+//! | `upload` | uploads the transactions, in the background or when a caller waits for it |
+//! | `discard` | gives up transactions that cannot be uploaded |
+
+mod append;
+#[cfg(test)]
+pub(in crate::replica) mod crash;
+mod discard;
+mod format;
+mod pending;
+mod recovery;
+mod storage;
+mod upload;
+
+pub(in crate::replica::write) use append::is_same_state;
+
+use crate::config::Settings;
+use crate::error::Error;
+use crate::lock::Mutex;
+use crate::store::Location;
+use pending::PendingTransactions;
+use std::path::PathBuf;
+use std::time::Duration;
+use storage::{JournalStorage, Steps};
+use tokio::sync::watch;
+
+/// How the journal of a replica is used.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(in crate::replica) struct JournalSettings {
+    /// The directory of the journals of all replicas.
+    pub directory: PathBuf,
+    /// Identifies the replica.
+    pub place: String,
+    /// The time between a commit and its upload. With 0, commits go to the store, and the journal is only emptied.
+    pub interval: Duration,
+}
+
+impl JournalSettings {
+    /// Returns the settings of the journal for a replica. None if there is none.
+    pub(in crate::replica) fn of(settings: &Settings, location: &Location) -> Option<JournalSettings> {
+        let directory = settings.buffer_path.clone().filter(|_| settings.writes)?;
+        Some(JournalSettings { directory, place: location.place().to_owned(), interval: settings.sync_interval })
+    }
+}
+
+/// The journal of the writer of a replica in this process.
+pub(in crate::replica) struct Journal {
+    settings: JournalSettings,
+    state: Mutex<JournalState>,
+    /// Notified at each change of the state.
+    changed: watch::Sender<()>,
+    steps: Steps,
+}
+
+#[derive(Default)]
+struct JournalState {
+    /// None while the journal is not open, for example because another process has it.
+    open: Option<OpenJournal>,
+    /// Why the journal could not be opened, or why the last upload failed.
+    failure: Option<Error>,
+    /// The number of the last transaction that a caller wants to be uploaded at once.
+    wanted: u64,
+    is_closed: bool,
+}
+
+/// A journal that this process uses.
+struct OpenJournal {
+    storage: JournalStorage,
+    pending: PendingTransactions,
+    /// Why nothing is appended or uploaded any more.
+    stopped: Option<Error>,
+}
+
+/// What a journal holds.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct JournalStatus {
+    /// Where it is.
+    pub path: Option<String>,
+    /// Transactions that are not uploaded. What an earlier process had begun to upload counts as one.
+    pub transactions: u64,
+    /// The length of their files.
+    pub bytes: u64,
+    /// Why the journal cannot be used, or why the last upload failed.
+    pub failure: Option<String>,
+}
+
+impl Journal {
+    pub(in crate::replica) fn new(settings: JournalSettings) -> Journal {
+        Journal { settings, state: Mutex::default(), changed: watch::Sender::new(()), steps: Steps::default() }
+    }
+
+    /// Creates a journal of a process that ends at this point.
+    #[cfg(test)]
+    pub(in crate::replica) fn with_crash_point(settings: JournalSettings, end: crash::CrashPoint) -> Journal {
+        Journal { steps: Steps(end), ..Journal::new(settings) }
+    }
+
+    /// Whether commits go to the journal.
+    pub(in crate::replica) fn takes_commits(&self) -> bool {
+        !self.settings.interval.is_zero()
+    }
+
+    pub(super) fn status(&self) -> JournalStatus {
+        let state = self.state.lock();
+        let failure = state.failure.as_ref().map(Error::to_string);
+        match &state.open {
+            Some(open) => JournalStatus {
+                path: Some(open.storage.path().display().to_string()),
+                transactions: open.pending.count(),
+                bytes: open.pending.bytes(),
+                failure,
+            },
+            None => JournalStatus { failure, ..JournalStatus::default() },
+        }
+    }
+
+    /// Why nothing is written any more.
+    pub(super) fn stopped(&self) -> Option<Error> {
+        self.state.lock().open.as_ref()?.stopped.clone()
+    }
+}

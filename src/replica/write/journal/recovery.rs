@@ -1,0 +1,180 @@
+//! Opens a journal, and continues with what an earlier process has left.
+//!
+//! Its transactions come after a state of the replica. If that still is the newest, this process serves the state after them at once, and
+//! uploads them as its own. Otherwise the upload finds out whether they are in the replica already, or whether another writer was first.
+
+use super::pending::{NextPlace, PendingTransactions};
+use super::storage::{JournalStorage, Steps, StoredJournal};
+use super::{Journal, OpenJournal};
+use crate::error::{Error, ErrorKind};
+use crate::ltx::{self, FileName, Header, LtxError, Txid};
+use crate::replica::files::loader::journalled;
+use crate::replica::files::ltx_file::{FileBody, LoadedFile};
+use crate::replica::follow::view_loader::JournalledCounter;
+use crate::replica::view::View;
+use crate::replica::write::Writer;
+use crate::replica::write::transaction::TransactionFile;
+use bytes::Bytes;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long an open waits for the upload of what an earlier process has left.
+const OPEN_LIMIT: Duration = Duration::from_secs(10);
+
+impl Writer {
+    /// Continues with the journal of this process when a connection is opened. That it cannot be used is an error only of the settings; what
+    /// else prevents transactions is their error.
+    pub(in crate::replica) async fn begin(&self) -> Result<(), Error> {
+        let Some(journal) = self.journal() else { return Ok(()) };
+        match self.recover(&journal, OPEN_LIMIT).await {
+            Err(error) if error.kind() == ErrorKind::Config => Err(error),
+            Err(error) => {
+                tracing::warn!("the journal cannot be used: {error}");
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        }
+    }
+
+    /// Opens the journal if it is not open, and serves the state after its transactions. Waits at most `limit` if that takes an upload. Fails
+    /// if nothing can be written: with [`ErrorKind::Busy`] if another process has the journal.
+    pub(in crate::replica) async fn recover(&self, journal: &Journal, limit: Duration) -> Result<(), Error> {
+        journal.open()?;
+        if self.attach(journal).await? {
+            return Ok(());
+        }
+        let uploaded = self.flush(journal, limit).await;
+        match self.attach(journal).await? {
+            true => Ok(()),
+            false => {
+                Err(uploaded.err().unwrap_or_else(|| Error::new(ErrorKind::Unreachable, "the journal is not uploaded")))
+            }
+        }
+    }
+
+    /// Serves the state after the transactions of the journal, if they come after the newest state of the replica. Returns whether the state
+    /// after them is served, or there are none.
+    async fn attach(&self, journal: &Journal) -> Result<bool, Error> {
+        let Some(first) = journal.unattached()? else { return Ok(true) };
+        let head = self.head.view();
+        if !self.comes_after(first, head.as_deref()).await? {
+            return Ok(false);
+        }
+        let mut state = journal.state.lock();
+        let Some(open) = state.open.as_mut() else { return Ok(false) };
+        if open.pending.newest.is_some() || open.pending.first_place() != Some(first) {
+            return Ok(open.pending.newest.is_some());
+        }
+        let mut view = head;
+        if let Some(sealed) = &mut open.pending.sealed {
+            sealed.view = self.applied(view.as_deref(), &sealed.transactions);
+            view = sealed.view.clone();
+        }
+        if !open.pending.group.is_empty() {
+            view = self.applied(view.as_deref(), &open.pending.group);
+        }
+        let newest = view.ok_or_else(|| Error::internal("the journal does not have every page"))?;
+        open.pending.newest = Some(newest.clone());
+        self.serve_journalled(Some(newest));
+        drop(state);
+        journal.changed.send_replace(());
+        Ok(true)
+    }
+
+    /// Whether a place is the one after a state of the replica.
+    pub(super) async fn comes_after(&self, place: NextPlace, head: Option<&View>) -> Result<bool, Error> {
+        let Some(head) = head else { return Ok(place.txid == Txid(1)) };
+        if head.txid().next() != place.txid {
+            return Ok(false);
+        }
+        let last = self.last_file(head).await.map_err(|error| self.files.failure(error))?;
+        Ok(last.checksum == place.previous)
+    }
+
+    fn applied(&self, base: Option<&View>, transactions: &[LoadedFile]) -> Option<Arc<View>> {
+        let epoch = self.journal_epoch(base);
+        self.views.with_journalled(base, transactions, epoch, JournalledCounter::New).map(Arc::new)
+    }
+}
+
+impl Journal {
+    /// Opens the journal, if it is not open. Fails if another process has it, if it is damaged, and if it was closed.
+    pub(super) fn open(&self) -> Result<(), Error> {
+        let mut state = self.state.lock();
+        if state.open.is_some() {
+            return Ok(());
+        }
+        if state.is_closed {
+            return Err(Error::internal("a journal is used after it was closed"));
+        }
+        let opened = OpenJournal::open(&self.settings.directory, &self.settings.place, self.steps.clone());
+        state.failure = opened.as_ref().err().cloned();
+        state.open = Some(opened?);
+        drop(state);
+        self.changed.send_replace(());
+        Ok(())
+    }
+
+    /// Returns the place of the first transaction, if it is not known yet after which state of the replica that is. Fails if the journal is
+    /// stopped or not open.
+    fn unattached(&self) -> Result<Option<NextPlace>, Error> {
+        let state = self.state.lock();
+        let open = state.open.as_ref().ok_or_else(|| Error::internal("a journal is not open"))?;
+        match &open.stopped {
+            Some(stopped) => Err(stopped.clone()),
+            None => Ok(open.pending.first_place().filter(|_| open.pending.newest.is_none())),
+        }
+    }
+}
+
+impl OpenJournal {
+    fn open(directory: &Path, place: &str, steps: Steps) -> Result<OpenJournal, Error> {
+        let mut storage = JournalStorage::open(directory, place, steps)?;
+        let stored = storage.read()?;
+        let path = storage.path().display().to_string();
+        let damaged = |cause: &dyn std::fmt::Display| {
+            let text = format!("the journal {path} is damaged: {cause}");
+            Error::new(ErrorKind::Damaged, text)
+                .remedy("copy it for an analysis, and go on without its transactions with litestream_discard_journal()")
+        };
+        let (pending, has_sealed) = pending(stored).map_err(|cause| damaged(&cause))?;
+        if has_sealed {
+            storage.drop_sealed().map_err(|error| damaged(&error))?;
+        }
+        Ok(OpenJournal { storage, pending, stopped: None })
+    }
+}
+
+/// Returns the transactions that a journal has, and whether the `journal` file has only those that are also in the `upload` file.
+fn pending(stored: StoredJournal) -> Result<(PendingTransactions, bool), String> {
+    let mut pending = PendingTransactions::default();
+    if let Some((segment, bytes)) = stored.upload {
+        let (header, bytes) = parse(bytes).map_err(|cause| format!("its upload: {cause}"))?;
+        let name = FileName { min: header.min_txid, max: header.max_txid };
+        let loaded =
+            journalled(bytes.clone(), FileBody::Journal(segment, 0), name.min).map_err(|cause| cause.to_string())?;
+        pending.resume(TransactionFile { name, bytes, counter: None }, header.previous, loaded);
+    }
+    for (segment, offset, bytes) in stored.transactions {
+        let (header, bytes) = parse(bytes).map_err(|cause| cause.to_string())?;
+        let own = NextPlace { txid: header.min_txid, previous: header.previous };
+        if pending.sealed.as_ref().is_some_and(|sealed| sealed.place == own) {
+            // The process ended between the two steps of beginning an upload.
+            return Ok((pending, true));
+        }
+        let (place, txid) = pending.next(own);
+        if (txid, place.previous) != (own.txid, own.previous) {
+            return Err(format!("TXID {} does not continue the transaction before", own.txid));
+        }
+        let body = FileBody::Journal(segment, offset);
+        let loaded = journalled(bytes, body, place.txid).map_err(|cause| cause.to_string())?;
+        pending.push(place, loaded, None);
+    }
+    Ok((pending, false))
+}
+
+fn parse(bytes: Vec<u8>) -> Result<(Header, Bytes), LtxError> {
+    let bytes = Bytes::from(bytes);
+    Ok((ltx::verify(&bytes)?.header, bytes))
+}

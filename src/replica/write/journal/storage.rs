@@ -1,0 +1,286 @@
+//! The files of a journal.
+//!
+//! | file | content |
+//! |---|---|
+//! | `lock` | its lock is that of the process that uses the journal |
+//! | `journal` | the transactions since the last upload began |
+//! | `upload` | the file that is being put into the replica, made of the journal before |
+//! | `discarded-…` | what was discarded |
+//!
+//! When an upload begins, `upload` is written first, and `journal` removed then. If a process ends in between, the transactions in `journal`
+//! are also in `upload`, and both begin with the same TXID. Views read the transactions from the open file, which stays readable.
+
+use super::format::{self, ENTRY_HEAD, HEAD};
+use crate::error::{Error, ErrorKind};
+use crate::pread;
+use crate::random;
+use crate::replica::cache::persistent::{Folder, TEMPORARY, folder_name, temporary_name};
+use crate::time;
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+const LOCK: &str = "lock";
+const JOURNAL: &str = "journal";
+const UPLOAD: &str = "upload";
+
+/// The folder of this version of the format in `buffer_path`.
+const FORMAT: &str = "litestream-vfs-journal-1";
+
+/// The maximum length of a file that is read: the largest transaction, and the rest of its entry.
+const MAX_LENGTH: u64 = 2 << 30;
+
+/// The files of a journal, which no other process uses meanwhile.
+#[derive(Debug)]
+pub(super) struct JournalStorage {
+    folder: Folder,
+    lock: File,
+    path: PathBuf,
+    segment: Option<Segment>,
+    steps: Steps,
+}
+
+/// Where a test lets the process end.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Steps(#[cfg(test)] pub super::crash::CrashPoint);
+
+impl Steps {
+    /// Fails if the process ends here.
+    fn step(&self) -> io::Result<()> {
+        #[cfg(test)]
+        self.0.step()?;
+        Ok(())
+    }
+}
+
+/// An open `journal`.
+#[derive(Debug)]
+struct Segment {
+    file: Arc<File>,
+    salt: u64,
+    entries: u64,
+    length: u64,
+}
+
+/// The files of transactions that a journal has.
+#[derive(Debug, Default)]
+pub(super) struct StoredJournal {
+    /// The file that is being put, which is open.
+    pub upload: Option<(Arc<File>, Vec<u8>)>,
+    /// The file of each transaction after it, and where it is in the journal, which is open.
+    pub transactions: Vec<(Arc<File>, u64, Vec<u8>)>,
+}
+
+/// Why a change of the files failed.
+#[derive(Debug)]
+pub(super) enum StorageFailure {
+    /// Nothing has changed.
+    Unchanged(io::Error),
+    /// It is unknown what a crash would leave.
+    Unknown(io::Error),
+}
+
+impl JournalStorage {
+    /// Opens the journal for the replica `place` in a directory, and creates it if it does not exist. Fails with [`ErrorKind::Busy`] if
+    /// another process uses it.
+    pub(super) fn open(directory: &Path, place: &str, steps: Steps) -> Result<JournalStorage, Error> {
+        let (top, name) = (Folder::open(directory, "buffer_path")?, folder_name(place));
+        let path = directory.join(FORMAT).join(&name);
+        let unusable = |cause: io::Error| {
+            Error::new(ErrorKind::Config, format!("the journal {} cannot be used: {cause}", path.display()))
+                .remedy("name a directory that this user can write in buffer_path")
+        };
+        let folder = top.create_folder(FORMAT).and_then(|format| format.create_folder(&name)).map_err(unusable)?;
+        let Some(lock) = folder.try_lock(LOCK).map_err(unusable)? else {
+            let text = format!("the journal {} is that of another process", path.display());
+            return Err(Error::new(ErrorKind::Busy, text).remedy(
+                "write with one process, or give each its own buffer_path; a busy timeout waits for the other to end",
+            ));
+        };
+        let storage = JournalStorage { folder, lock, path, segment: None, steps };
+        top.sync().and_then(|()| storage.remove_temporary()).map_err(|cause| {
+            Error::new(ErrorKind::Config, format!("the journal {} cannot be used: {cause}", storage.path.display()))
+        })?;
+        Ok(storage)
+    }
+
+    /// Removes the files that an earlier process has not finished.
+    fn remove_temporary(&self) -> io::Result<()> {
+        let entries = self.folder.entries()?.into_iter().filter(|entry| entry.name.starts_with(TEMPORARY));
+        entries.into_iter().try_for_each(|entry| self.folder.remove(&entry.name))?;
+        self.folder.sync()
+    }
+
+    /// Returns where the journal is.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Reads what an earlier process has left. An incomplete last entry is removed: its transaction was not acknowledged.
+    pub(super) fn read(&mut self) -> Result<StoredJournal, Error> {
+        let mut stored = StoredJournal::default();
+        let unreadable = |name: &str, cause: &dyn std::fmt::Display| {
+            let text = format!("the file {} of the journal cannot be used: {cause}", self.path.join(name).display());
+            Error::new(ErrorKind::Damaged, text)
+                .remedy("copy it for an analysis, and go on without its transactions with litestream_discard_journal()")
+        };
+        if let Some(file) = self.folder.open_file(UPLOAD).map_err(|error| unreadable(UPLOAD, &error))? {
+            let bytes = read_file(&file).map_err(|error| unreadable(UPLOAD, &error))?;
+            stored.upload = Some((Arc::new(file), bytes));
+        }
+        if let Some(file) = self.folder.open_file(JOURNAL).map_err(|error| unreadable(JOURNAL, &error))? {
+            let bytes = read_file(&file).map_err(|error| unreadable(JOURNAL, &error))?;
+            let content = format::read(&bytes).map_err(|damage| match damage {
+                format::JournalDamage::Head => unreadable(JOURNAL, &"it is damaged at its beginning"),
+                format::JournalDamage::Entry(number) => {
+                    unreadable(JOURNAL, &format!("its transaction {number} is damaged, and later ones are there"))
+                }
+            })?;
+            if content.end < bytes.len() {
+                let cut = file.set_len(content.end as u64).and_then(|()| file.sync_all());
+                cut.map_err(|error| unreadable(JOURNAL, &error))?;
+            }
+            let file = Arc::new(file);
+            for range in &content.files {
+                let transaction = bytes[range.clone()].to_vec();
+                stored.transactions.push((file.clone(), range.start as u64, transaction));
+            }
+            let (entries, length) = (content.files.len() as u64, content.end as u64);
+            self.segment = Some(Segment { file, salt: content.salt, entries, length });
+        }
+        Ok(stored)
+    }
+
+    /// Returns where the file of the next transaction will be.
+    pub(super) fn next_place(&mut self) -> Result<(Arc<File>, u64), StorageFailure> {
+        let segment = match self.segment.take() {
+            Some(segment) => segment,
+            None => {
+                let salt = random::number();
+                let file = Arc::new(self.place(JOURNAL, &format::head(salt))?);
+                Segment { file, salt, entries: 0, length: HEAD as u64 }
+            }
+        };
+        let place = (segment.file.clone(), segment.length + ENTRY_HEAD as u64);
+        self.segment = Some(segment);
+        Ok(place)
+    }
+
+    /// Appends the file of a transaction at the place of [`JournalStorage::next_place`], and makes it durable.
+    pub(super) fn append(&mut self, transaction: &[u8]) -> Result<(), StorageFailure> {
+        self.next_place()?;
+        let steps = self.steps.clone();
+        let step = || steps.step();
+        let Some(segment) = &mut self.segment else {
+            return Err(StorageFailure::Unchanged(io::ErrorKind::NotFound.into()));
+        };
+        let (head, tail) = format::frame(segment.salt, segment.entries + 1, transaction);
+        let mut end = segment.length;
+        let mut write = |bytes: &[u8]| {
+            step()?;
+            pread::write_all_at(&segment.file, bytes, end)?;
+            end += bytes.len() as u64;
+            Ok(())
+        };
+        if let Err(error) = write(&head).and_then(|()| write(transaction)).and_then(|()| write(&tail)) {
+            return Err(match step().and_then(|()| segment.file.set_len(segment.length)) {
+                Ok(()) => StorageFailure::Unchanged(error),
+                Err(_) => StorageFailure::Unknown(error),
+            });
+        }
+        // After a failure, the system may have dropped what it could not write.
+        step().and_then(|()| segment.file.sync_data()).map_err(StorageFailure::Unknown)?;
+        segment.entries += 1;
+        segment.length = end;
+        Ok(())
+    }
+
+    /// Makes `bytes`, which contain all transactions of the journal, the file that is being put, and begins an empty journal.
+    pub(super) fn seal(&mut self, bytes: &[u8]) -> Result<(), StorageFailure> {
+        self.place(UPLOAD, bytes)?;
+        self.segment = None;
+        self.remove(JOURNAL).map_err(StorageFailure::Unknown)
+    }
+
+    /// Removes the transactions of the journal, which are also in the file that is being put.
+    pub(super) fn drop_sealed(&mut self) -> io::Result<()> {
+        self.segment = None;
+        self.remove(JOURNAL)
+    }
+
+    /// Removes the file that was being put, because it is in the replica.
+    pub(super) fn uploaded(&self) -> io::Result<()> {
+        self.remove(UPLOAD)
+    }
+
+    /// Renames the files, so that the journal is empty. Returns the new names.
+    pub(super) fn discard(&mut self) -> io::Result<Vec<PathBuf>> {
+        let stamp = format!("{}-{:08x}", time::now_ms(), random::number() as u32);
+        let mut names = Vec::new();
+        for (name, ending) in [(UPLOAD, "ltx"), (JOURNAL, "journal")] {
+            let discarded = format!("discarded-{stamp}.{ending}");
+            match self.folder.rename(name, &discarded) {
+                Ok(()) => names.push(self.path.join(discarded)),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.segment = None;
+        self.folder.sync()?;
+        Ok(names)
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.steps.step()?;
+        match self.folder.remove(name) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        self.steps.step()?;
+        self.folder.sync()
+    }
+
+    /// Writes a whole file, durably, and then gives it its name.
+    fn place(&self, name: &str, bytes: &[u8]) -> Result<File, StorageFailure> {
+        let temporary = temporary_name();
+        let steps = &self.steps;
+        let written = steps.step().and_then(|()| self.folder.create_file(&temporary)).and_then(|file| {
+            steps.step()?;
+            file.set_len(0)?;
+            pread::write_all_at(&file, bytes, 0)?;
+            steps.step()?;
+            file.sync_all()?;
+            Ok(file)
+        });
+        let file = written.inspect_err(|_| drop(self.folder.remove(&temporary))).map_err(StorageFailure::Unchanged)?;
+        self.steps.step().map_err(StorageFailure::Unchanged)?;
+        let named = self.folder.rename(&temporary, name);
+        named.and_then(|()| self.steps.step()).and_then(|()| self.folder.sync()).map_err(StorageFailure::Unknown)?;
+        Ok(file)
+    }
+}
+
+impl Drop for JournalStorage {
+    fn drop(&mut self) {
+        let _ = Folder::unlock(&self.lock);
+    }
+}
+
+impl StorageFailure {
+    pub(super) fn cause(&self) -> &io::Error {
+        match self {
+            StorageFailure::Unchanged(cause) | StorageFailure::Unknown(cause) => cause,
+        }
+    }
+}
+
+fn read_file(file: &File) -> io::Result<Vec<u8>> {
+    let length = file.metadata()?.len();
+    if length > MAX_LENGTH {
+        return Err(io::Error::other(format!("it has {length} bytes, and at most {MAX_LENGTH} are read")));
+    }
+    let mut bytes = vec![0; length as usize];
+    pread::read_exact_at(file, &mut bytes, 0)?;
+    Ok(bytes)
+}

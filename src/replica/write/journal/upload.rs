@@ -1,0 +1,351 @@
+//! Uploads the transactions of a journal.
+//!
+//! The upload is an ordinary commit of one file ([`commit`](crate::replica::write::commit)), which is tried until its fate is known. Its bytes
+//! are in the journal before the first try, so a process that ends in between, or another one later, puts the same file again. The state after
+//! it gets the number of the same state before it, so that SQLite keeps its cache and a transaction that has begun can go on.
+
+use super::pending::{NextPlace, SealedGroup};
+use super::storage::StorageFailure;
+use super::{Journal, JournalState, OpenJournal};
+use crate::error::{Error, ErrorKind};
+use crate::ltx::Txid;
+use crate::replica::files::listing;
+use crate::replica::files::loader::LoadError;
+use crate::replica::files::ltx_file::LoadedFile;
+use crate::replica::follow::view_loader::JournalledCounter;
+use crate::replica::view::View;
+use crate::replica::write::Writer;
+use crate::replica::write::commit::{Fate, PAUSES};
+use crate::replica::write::transaction::TransactionFile;
+use crate::store::{Listed, probe_create};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{Instant, sleep_until, timeout};
+
+/// The longest pause between two tries.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// Why an upload has not succeeded.
+enum UploadFailure {
+    /// It may succeed later.
+    Temporary(Error),
+    /// It never can.
+    Final(Error),
+}
+
+impl Writer {
+    /// Uploads the transactions of a journal, each at most its interval after its commit. Never returns.
+    pub(in crate::replica) async fn upload_forever(self: Arc<Self>, journal: Arc<Journal>) {
+        let mut pause = PAUSES.0;
+        let mut not_before = Instant::now();
+        loop {
+            journal.wait_until_due(not_before).await;
+            match self.upload(&journal).await {
+                Ok(()) => pause = PAUSES.0,
+                Err(UploadFailure::Temporary(error)) => {
+                    journal.fail(error);
+                    not_before = Instant::now() + pause;
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+                Err(UploadFailure::Final(error)) => self.freeze(&journal, error).await,
+            }
+        }
+    }
+
+    /// Waits until everything that is in the journal now is uploaded. Fails after `limit`.
+    pub(in crate::replica) async fn flush(&self, journal: &Journal, limit: Duration) -> Result<(), Error> {
+        let Some(wanted) = journal.want()? else { return Ok(()) };
+        let uploaded = timeout(limit, journal.wait_for(wanted)).await;
+        match uploaded {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(stopped)) => Err(stopped),
+            Err(_) => Err(journal.not_uploaded(limit)),
+        }
+    }
+
+    async fn upload(&self, journal: &Journal) -> Result<(), UploadFailure> {
+        let Some((file, place)) = journal.seal()? else { return Ok(()) };
+        let temporary = UploadFailure::Temporary;
+        self.probed
+            .get_or_try_init(|| probe_create(&*self.files.store))
+            .await
+            .map_err(|error| temporary(error.into()))?;
+        let base = self.is_next(place).await?;
+        let fate = match &base {
+            Some(base) => self.try_create(base.as_deref(), &file, &mut true).await,
+            None => self.find_fate(&file).await,
+        };
+        match fate {
+            Ok(Fate::Committed(listed)) => self.settle(journal, base.flatten().as_deref(), &file, &listed).await,
+            Ok(Fate::Lost) => Err(UploadFailure::Final(self.taken(place.txid))),
+            Ok(Fate::Vanished | Fate::Orphaned) => {
+                let (txid, store) = (place.txid, &self.files.store);
+                let text = format!("it is unknown whether TXID {txid} was uploaded to {store}, which has later ones");
+                Err(UploadFailure::Final(Error::new(ErrorKind::Conflict, text)))
+            }
+            Err(LoadError::Other(error)) if self.is_stopped() => Err(UploadFailure::Final(error)),
+            Err(error) => Err(temporary(self.files.failure(error))),
+        }
+    }
+
+    /// Returns the newest state of the replica if a place is the one after it. Returns None if the replica has that TXID.
+    async fn is_next(&self, place: NextPlace) -> Result<Option<Option<Arc<View>>>, UploadFailure> {
+        let temporary = UploadFailure::Temporary;
+        let is_before = |head: Option<&View>| head.map_or(Txid(1), |head| head.txid().next()) < place.txid;
+        let head = self.head.view();
+        if (head.is_none() || is_before(head.as_deref()))
+            && let Err(error) = self.follower.poll(Duration::ZERO).await
+            && error.kind() != ErrorKind::Empty
+        {
+            return Err(temporary(error));
+        }
+        let head = self.head.view();
+        if head.as_ref().is_some_and(|head| head.txid() >= place.txid) {
+            return Ok(None);
+        }
+        if !is_before(head.as_deref()) && self.comes_after(place, head.as_deref()).await.map_err(temporary)? {
+            // That there is no view can have another reason than an empty replica.
+            return match head.is_some() || self.newest_listed().await? == Txid(0) {
+                true => Ok(Some(head)),
+                false => Err(temporary(self.not_caught_up())),
+            };
+        }
+        if is_before(head.as_deref()) && self.newest_listed().await?.next() >= place.txid {
+            return Err(temporary(self.not_caught_up()));
+        }
+        let text = format!("{} no longer has the state after which TXID {} comes", self.files.store, place.txid);
+        Err(UploadFailure::Final(Error::new(ErrorKind::Conflict, text)))
+    }
+
+    /// Returns the newest TXID that a listing shows; 0 if there is no file.
+    async fn newest_listed(&self) -> Result<Txid, UploadFailure> {
+        let listed = listing::all(&*self.files.store).await;
+        let listed = listed.map_err(|error| UploadFailure::Temporary(error.into()))?;
+        Ok(listed.iter().map(|file| file.name.max).max().unwrap_or(Txid(0)))
+    }
+
+    fn not_caught_up(&self) -> Error {
+        let text = format!("the newest state of {} cannot be read yet", self.files.store);
+        Error::new(ErrorKind::Unreachable, text)
+    }
+
+    /// Publishes the state after the group that was uploaded, and removes it from the journal.
+    async fn settle(
+        &self,
+        journal: &Journal,
+        base: Option<&View>,
+        file: &TransactionFile,
+        listed: &Listed,
+    ) -> Result<(), UploadFailure> {
+        let temporary = UploadFailure::Temporary;
+        let (txid, confirmed) = (file.name.max, Instant::now());
+        let own = self.files.loader.written(listed, file.bytes.clone()).await;
+        let own = own.map_err(|error| temporary(self.files.failure(error)))?;
+        loop {
+            let head = self.head.view();
+            let is_base =
+                |head: &View| base.is_some_and(|base| (base.epoch(), base.txid()) == (head.epoch(), head.txid()));
+            if !head.as_ref().map_or(txid == Txid(1), |head| head.txid() >= txid || is_base(head)) {
+                self.catch_up(txid).await;
+                return Err(temporary(self.not_caught_up()));
+            }
+            let mut state = journal.state.lock();
+            let Some(open) = state.open.as_mut() else { return Ok(()) };
+            let Some(sealed) = &open.pending.sealed else { return Ok(()) };
+            let next = match &head {
+                Some(head) if head.txid() > txid => Some(head.clone()),
+                head => self.uploaded_state(head.as_deref(), &own, sealed),
+            };
+            let next = next.ok_or_else(|| temporary(Error::internal("an uploaded transaction lacks a page")))?;
+            let before = open.pending.newest.clone();
+            let newest = self.rebased(open, &next);
+            if !self.head.publish_uploaded(head.as_ref(), next, newest.clone()) {
+                continue;
+            }
+            self.head.confirm(confirmed);
+            before.into_iter().for_each(|before| self.histories.epochs.forget(before.epoch()));
+            open.pending.end_upload(newest);
+            if let Err(error) = open.storage.uploaded() {
+                tracing::warn!("TXID {txid} is uploaded, but cannot be removed from the journal: {error}");
+            }
+            state.failure = None;
+            drop(state);
+            journal.changed.send_replace(());
+            return Ok(());
+        }
+    }
+
+    fn uploaded_state(&self, head: Option<&View>, own: &LoadedFile, sealed: &SealedGroup) -> Option<Arc<View>> {
+        let epoch = head.map_or_else(|| self.histories.epochs.begin(), View::epoch);
+        self.views.uploaded(head, own, epoch, sealed.view.as_deref()).map(Arc::new)
+    }
+
+    /// Returns the state after the transactions that are not uploaded, as a state after `next`. None if there are none.
+    fn rebased(&self, open: &OpenJournal, next: &View) -> Option<Arc<View>> {
+        let newest = open.pending.newest.as_ref().filter(|_| !open.pending.group.is_empty())?;
+        if open.pending.sealed.as_ref().is_none_or(|sealed| sealed.place.txid != next.txid()) {
+            // Another writer has gone on. The next upload finds that out.
+            return Some(newest.clone());
+        }
+        let epoch = self.histories.epochs.branch(next.epoch(), next.txid());
+        let rebased = self.views.with_journalled(Some(next), &open.pending.group, epoch, JournalledCounter::Of(newest));
+        Some(rebased.map_or_else(|| newest.clone(), Arc::new))
+    }
+
+    /// Has nothing be written any more, because the transactions of the journal cannot be uploaded. They stay there, and the state of the
+    /// replica is served.
+    async fn freeze(&self, journal: &Journal, cause: Error) {
+        let txid = {
+            let mut state = journal.state.lock();
+            let Some(open) = state.open.as_mut() else { return };
+            let text = format!(
+                "{cause}: {} transactions are only in the journal {}, and are not uploaded",
+                open.pending.count(),
+                open.storage.path().display()
+            );
+            let error = Error::new(ErrorKind::ReadOnly, text).remedy(
+                "read the data again, give up these transactions with litestream_discard_journal(), and repeat what is missing",
+            );
+            tracing::error!("{error}");
+            self.record_conflict(&error);
+            state.failure = Some(error.clone());
+            let Some(open) = state.open.as_mut() else { return };
+            open.stopped = Some(error);
+            open.pending.newest = None;
+            self.serve_journalled(None);
+            open.pending.first_place().map(|place| place.txid)
+        };
+        // Who waits for the upload then reads the state of the winner.
+        if let Some(txid) = txid {
+            self.catch_up(txid).await;
+        }
+        journal.changed.send_replace(());
+    }
+}
+
+impl Journal {
+    /// Begins the upload of the next group, if none is going on. Returns the file to upload; None if there is none.
+    fn seal(&self) -> Result<Option<(TransactionFile, NextPlace)>, UploadFailure> {
+        let mut state = self.state.lock();
+        let Some(open) = state.open.as_mut().filter(|open| open.stopped.is_none()) else { return Ok(None) };
+        if open.pending.sealed.is_none() {
+            let merged = open.pending.merge().map_err(UploadFailure::Final)?;
+            let Some(file) = merged else { return Ok(None) };
+            if let Err(failure) = open.storage.seal(&file.bytes) {
+                return Err(open.not_sealed(&failure));
+            }
+            open.pending.seal(file);
+        }
+        Ok(open.pending.sealed.as_ref().map(|sealed| (sealed.file.clone(), sealed.place)))
+    }
+
+    /// Waits until a group has to be uploaded.
+    async fn wait_until_due(&self, not_before: Instant) {
+        let mut changes = self.changed.subscribe();
+        loop {
+            let due = {
+                let state = self.state.lock();
+                state.due(self.settings.interval).map(|due| if state.is_wanted() { due } else { due.max(not_before) })
+            };
+            match due {
+                Some(due) if due <= Instant::now() => return,
+                Some(due) => {
+                    tokio::select! {
+                        () = sleep_until(due) => {}
+                        _ = changes.changed() => {}
+                    }
+                }
+                // The sender is part of `self`, so it exists.
+                None => drop(changes.changed().await),
+            }
+        }
+    }
+
+    /// Has everything be uploaded at once that is in the journal now. Returns the number of the last transaction; None if there is none.
+    /// Fails if the journal cannot be read.
+    fn want(&self) -> Result<Option<u64>, Error> {
+        let mut state = self.state.lock();
+        let Some(open) = &state.open else {
+            // What another process has in its journal is its own.
+            let damage = state.failure.clone().filter(|failure| failure.kind() != ErrorKind::Busy);
+            return damage.map_or(Ok(None), Err);
+        };
+        if open.pending.is_empty() {
+            return Ok(None);
+        }
+        let wanted = open.pending.appended;
+        state.wanted = state.wanted.max(wanted);
+        drop(state);
+        self.changed.send_replace(());
+        Ok(Some(wanted))
+    }
+
+    /// Waits until a transaction is uploaded. Fails if the journal is stopped.
+    async fn wait_for(&self, wanted: u64) -> Result<(), Error> {
+        let mut changes = self.changed.subscribe();
+        loop {
+            {
+                let state = self.state.lock();
+                match &state.open {
+                    None => return Ok(()),
+                    Some(open) if open.pending.uploaded >= wanted => return Ok(()),
+                    Some(OpenJournal { stopped: Some(stopped), .. }) => return Err(stopped.clone()),
+                    Some(_) => {}
+                }
+            }
+            let _ = changes.changed().await;
+        }
+    }
+
+    fn fail(&self, error: Error) {
+        let mut state = self.state.lock();
+        if state.failure.is_none() {
+            tracing::warn!("the journal is not uploaded yet: {error}");
+        }
+        state.failure = Some(error);
+        // A caller that waits has the next try be made after a pause, too.
+        state.wanted = 0;
+    }
+
+    /// Returns the error of a caller that has waited for the upload.
+    fn not_uploaded(&self, limit: Duration) -> Error {
+        let state = self.state.lock();
+        let (count, path) = state
+            .open
+            .as_ref()
+            .map_or_else(Default::default, |open| (open.pending.count(), open.storage.path().display().to_string()));
+        let cause = state.failure.as_ref().map_or_else(|| format!("it takes longer than {limit:?}"), Error::to_string);
+        let text = format!("{count} transactions are not uploaded, and stay in the journal {path}: {cause}");
+        Error::new(ErrorKind::Unreachable, text).remedy(
+            "they are uploaded when the store can be reached, also by the next process that writes with this journal",
+        )
+    }
+}
+
+impl JournalState {
+    /// Returns when the next group has to be uploaded; None if there is none.
+    fn due(&self, interval: Duration) -> Option<Instant> {
+        let open = self.open.as_ref().filter(|open| open.stopped.is_none())?;
+        if open.pending.sealed.is_some() || self.is_wanted() || open.pending.is_large() {
+            return Some(Instant::now());
+        }
+        Some(open.pending.began? + interval)
+    }
+
+    fn is_wanted(&self) -> bool {
+        self.open.as_ref().is_some_and(|open| !open.pending.is_empty() && open.pending.uploaded < self.wanted)
+    }
+}
+
+impl OpenJournal {
+    /// Returns the failure of an upload that could not begin. Stops the journal if it is unknown what is in it.
+    fn not_sealed(&mut self, failure: &StorageFailure) -> UploadFailure {
+        let text = format!("the journal {} cannot be written: {}", self.storage.path().display(), failure.cause());
+        let error = Error::new(ErrorKind::ReadOnly, text)
+            .remedy("check the disk of buffer_path, and open the replica again, which continues with what is there");
+        if let StorageFailure::Unknown(_) = failure {
+            self.stopped = Some(error.clone());
+        }
+        UploadFailure::Temporary(error)
+    }
+}

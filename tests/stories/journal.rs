@@ -1,0 +1,247 @@
+//! Commits to a local journal that is uploaded later.
+
+use crate::support::hosts::Host;
+use crate::support::litestream::Destination;
+use crate::support::pages::assert_whole;
+use crate::support::s3::S3Server;
+use crate::support::session::Session;
+use litestream_vfs::ltx::Txid;
+use std::path::Path;
+
+/// Opens a replica for writing with a journal in `dir`, which is uploaded when a test wants it.
+fn open(session: &mut Session, destination: &Destination, dir: &Path) -> usize {
+    let path = dir.join("journals");
+    let text = path.to_str().expect("the paths of tests are text");
+    let settings = [
+        ("write_enabled", "1"),
+        ("sync_interval", "1h"),
+        ("buffer_path", text),
+        ("poll_interval", "1h"),
+        ("compaction", "off"),
+    ];
+    session.open(&destination.url, &settings)
+}
+
+/// Compares the rows of the table, as a connection reads them, with those that Litestream restores.
+fn assert_restored_alike(session: &mut Session, conn: usize, destination: &Destination, dir: &Path) {
+    const ROWS: &str = "SELECT group_concat(line, ';') FROM (SELECT quote(a) || ':' || quote(b) AS line FROM t ORDER BY line)";
+    let restored = dir.join("restored.db");
+    let last = *destination.txids().last().expect("a transaction");
+    assert!(destination.restore(last, &restored), "{last} can be restored");
+    let local = rusqlite::Connection::open(&restored).expect("a database");
+    let expected: String = local.query_row(ROWS, [], |row| row.get(0)).expect("rows");
+    assert_eq!(session.query(conn, ROWS), expected);
+    assert_whole(&local);
+}
+
+const PENDING: &str =
+    "SELECT pending_transactions, pending_bytes > 0, journal IS NOT NULL, journal_error IS NULL FROM litestream_status";
+
+#[test]
+fn transactions_are_read_at_once_and_uploaded_as_one_file() {
+    let (server, dir) = (S3Server::start(), tempfile::tempdir().expect("a directory"));
+    let destination = Destination::s3(&server, "app");
+    let mut session = Host::session(&destination);
+    let conn = open(&mut session, &destination, dir.path());
+    session.query(conn, "CREATE TABLE t(a INTEGER PRIMARY KEY, b)");
+    server.take_requests();
+    for number in 1..=5 {
+        session.query(conn, &format!("INSERT INTO t(b) VALUES ({number})"));
+        assert_eq!(
+            session.query(conn, "SELECT count(*), sum(b) FROM t"),
+            format!("{number}|{}", number * (number + 1) / 2)
+        );
+    }
+    session.query(conn, "UPDATE t SET b = b * 10 WHERE a < 3");
+    session.query(conn, "CREATE INDEX i ON t(b)");
+    session.query(conn, "INSERT INTO t SELECT value, zeroblob(20000) FROM json_each('[100, 101, 102, 103]')");
+    session.query(conn, "DELETE FROM t WHERE a > 101");
+    session.query(conn, "VACUUM");
+    assert_eq!(session.query(conn, PENDING), "11|1|1|1");
+    assert_eq!(session.query(conn, "SELECT litestream_txid()"), "0000000000000001", "the TXID of the upload");
+    assert_eq!(server.take_requests().len(), 0, "commits and reads make no request");
+    let other = open(&mut session, &destination, dir.path());
+    assert_eq!(session.query(other, "SELECT sum(b) FROM t WHERE a < 100"), "42", "every connection of the process");
+    server.take_requests();
+    assert_eq!(destination.txids(), [], "nothing is uploaded yet");
+    // A transaction that began before the upload can write after it.
+    session.query(other, "BEGIN");
+    session.query(other, "SELECT count(*) FROM t");
+    assert_eq!(session.query(conn, "SELECT litestream_flush()"), "0000000000000001");
+    let operations: Vec<_> = server.take_requests().into_iter().map(|request| request.operation).collect();
+    assert_eq!(operations.iter().filter(|operation| *operation == "PutObject").count(), 1, "{operations:?}");
+    session.query(other, "INSERT INTO t(b) VALUES (6)");
+    session.query(other, "COMMIT");
+    assert_eq!(session.query(conn, PENDING), "1|1|1|1");
+    let compared = session
+        .try_query(conn, "SELECT * FROM litestream_changes('0000000000000001')")
+        .expect_err("not in the replica");
+    assert!(compared.contains("call litestream_flush() first"), "{compared}");
+    assert_eq!(session.query(conn, "SELECT litestream_flush()"), "0000000000000002");
+    assert_eq!(session.query(conn, "SELECT litestream_flush()"), "0000000000000002", "nothing is pending");
+    session.query(conn, "INSERT INTO t(b) VALUES (7)");
+    session.close();
+    assert_eq!(destination.txids(), [1, 2, 3].map(Txid), "closing uploads the rest");
+    let mut reader = Host::session(&destination);
+    let conn = reader.open(&destination.url, &[]);
+    assert_restored_alike(&mut reader, conn, &destination, dir.path());
+    reader.end();
+    assert!(session.end().status.success());
+}
+
+#[test]
+fn commits_go_on_while_the_store_does_not_respond() {
+    let (server, dir) = (S3Server::start(), tempfile::tempdir().expect("a directory"));
+    let destination = Destination::s3(&server, "app");
+    let mut session = Host::session(&destination);
+    let conn = open(&mut session, &destination, dir.path());
+    session.query(conn, "CREATE TABLE t(a INTEGER PRIMARY KEY, b)");
+    session.query(conn, "SELECT litestream_flush()");
+    std::fs::write(server.stall_file(), "").expect("it stalls");
+    for number in 1..=20 {
+        session.query(conn, &format!("INSERT INTO t(b) VALUES ({number})"));
+    }
+    assert_eq!(session.query(conn, "SELECT count(*) FROM t"), "20");
+    std::fs::remove_file(server.stall_file()).expect("it responds again");
+    assert_eq!(session.query(conn, "SELECT litestream_flush()"), "0000000000000002");
+    // The process ends without closing: the next one continues with the journal.
+    session.query(conn, "INSERT INTO t(b) VALUES (21)");
+    drop(session);
+    assert_eq!(destination.txids(), [1, 2].map(Txid));
+    let mut session = Host::session(&destination);
+    let conn = open(&mut session, &destination, dir.path());
+    assert_eq!(session.query(conn, "SELECT count(*) FROM t"), "21");
+    session.query(conn, "INSERT INTO t(b) VALUES (22)");
+    session.close();
+    assert_eq!(destination.txids(), [1, 2, 3].map(Txid), "both as one file");
+    let mut reader = Host::session(&destination);
+    let conn = reader.open(&destination.url, &[]);
+    assert_restored_alike(&mut reader, conn, &destination, dir.path());
+    reader.end();
+    assert!(session.end().status.success());
+}
+
+#[test]
+fn a_journal_belongs_to_one_process() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let destination = Destination::directory(&dir.path().join("replica"));
+    let [mut one, mut two] = [(); 2].map(|()| Host::session(&destination));
+    let first = open(&mut one, &destination, dir.path());
+    one.query(first, "CREATE TABLE t(a)");
+    one.query(first, "SELECT litestream_flush()");
+    let second = open(&mut two, &destination, dir.path());
+    assert_eq!(two.query(second, "SELECT count(*) FROM t"), "0", "the other process reads");
+    two.query(second, "PRAGMA busy_timeout = 0");
+    let locked = two.try_query(second, "INSERT INTO t VALUES (1)").expect_err("the journal is locked");
+    assert!(locked.contains("database is locked"), "{locked}");
+    let why = two.query(second, "SELECT journal_error FROM litestream_status");
+    assert!(why.contains("is that of another process; write with one process"), "{why}");
+    let settings = [("write_enabled", "1"), ("poll_interval", "1h")];
+    let mixed = one.try_open(&destination.url, &settings).expect_err("the process writes with a journal");
+    assert!(mixed.contains("unable to open"), "{mixed}");
+    let why = one.query(first, "SELECT litestream_last_error()");
+    assert!(why.contains("another sync_interval or buffer_path; use the same settings"), "{why}");
+    one.query(first, "INSERT INTO t VALUES (1)");
+    one.close();
+    two.query(second, "SELECT litestream_wait(2)");
+    two.query(second, "INSERT INTO t VALUES (2)");
+    assert_eq!(two.query(second, "SELECT litestream_flush(), group_concat(a) FROM t"), "0000000000000003|1,2");
+    for session in [one, two] {
+        session.end();
+    }
+}
+
+#[test]
+fn a_journal_that_lost_is_frozen_kept_and_given_up() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let destination = Destination::directory(&dir.path().join("replica"));
+    let [mut one, mut two] = [(); 2].map(|()| Host::session(&destination));
+    let first = open(&mut one, &destination, dir.path());
+    one.query(first, "CREATE TABLE t(a)");
+    one.query(first, "SELECT litestream_flush()");
+    one.query(first, "INSERT INTO t VALUES ('ours')");
+    one.query(first, "INSERT INTO t VALUES ('ours too')");
+    let second = two.open(&destination.url, &[("write_enabled", "1")]);
+    two.query(second, "INSERT INTO t VALUES ('theirs')");
+    let frozen = one.try_query(first, "SELECT litestream_flush()").expect_err("another writer was first");
+    assert!(
+        frozen.contains("has committed TXID 0000000000000002 first: 2 transactions are only in the journal")
+            && frozen.contains("litestream_discard_journal()"),
+        "{frozen}"
+    );
+    assert_eq!(one.query(first, "SELECT group_concat(a) FROM t"), "theirs", "the state of the replica");
+    let status = "SELECT pending_transactions, conflicts, write_error = journal_error FROM litestream_status";
+    assert_eq!(one.query(first, status), "2|1|1");
+    let refused = one.try_query(first, "INSERT INTO t VALUES ('more')").expect_err("it is frozen");
+    assert!(refused.contains("readonly"), "{refused}");
+    // Also for the next process.
+    drop(one);
+    let mut one = Host::session(&destination);
+    let first = open(&mut one, &destination, dir.path());
+    one.try_query(first, "INSERT INTO t VALUES ('more')").expect_err("it is frozen");
+    let renamed = one.query(first, "SELECT litestream_discard_journal()");
+    assert!(renamed.ends_with(".ltx") && Path::new(&renamed).exists(), "{renamed}");
+    one.query(first, "INSERT INTO t VALUES ('again')");
+    one.close();
+    two.query(second, "SELECT litestream_wait(3)");
+    assert_eq!(two.query(second, "SELECT group_concat(a) FROM t"), "theirs,again");
+    for session in [one, two] {
+        session.end();
+    }
+}
+
+/// A damaged journal is never read past the damage, and an incomplete last transaction is none.
+#[test]
+fn a_damaged_journal_is_reported_and_an_incomplete_one_is_continued() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let destination = Destination::directory(&dir.path().join("replica"));
+    let mut session = Host::session(&destination);
+    let conn = open(&mut session, &destination, dir.path());
+    session.query(conn, "CREATE TABLE t(a)");
+    let journal = session.query(conn, "SELECT journal FROM litestream_status");
+    let journal = Path::new(&journal).join("journal");
+    for number in 1..=2 {
+        session.query(conn, &format!("INSERT INTO t VALUES ({number})"));
+    }
+    drop(session);
+    let whole = std::fs::read(&journal).expect("a journal");
+    let mut damaged = whole.clone();
+    damaged[100] ^= 1;
+    std::fs::write(&journal, &damaged).expect("written");
+    let mut session = Host::session(&destination);
+    let conn = open(&mut session, &destination, dir.path());
+    session.try_query(conn, "CREATE TABLE u(a)").expect_err("it is damaged");
+    let why = session.query(conn, "SELECT journal_error FROM litestream_status");
+    assert!(why.contains("its transaction 1 is damaged, and later ones are there"), "{why}");
+    assert_eq!(std::fs::read(&journal).expect("a journal"), damaged, "it is kept");
+    drop(session);
+    std::fs::write(&journal, &whole[..whole.len() - 1]).expect("written");
+    let mut session = Host::session(&destination);
+    let conn = open(&mut session, &destination, dir.path());
+    assert_eq!(session.query(conn, "SELECT litestream_flush(), group_concat(a) FROM t"), "0000000000000001|1");
+    session.end();
+}
+
+fn killed(step: &str, destination: &Destination, dir: &Path) {
+    let host = Host::python("journal.py").arg(step).arg(&destination.url).arg(dir);
+    let host = if step == "random" { host.arg("1") } else { host };
+    let ended = host.credentials(destination).run();
+    eprintln!("{}", ended.stderr);
+    assert_eq!(ended.stdout, "ok\n", "{}", ended.stderr);
+    let mut reader = Host::session(destination);
+    let conn = reader.open(&destination.url, &[]);
+    assert_restored_alike(&mut reader, conn, destination, dir);
+    reader.end();
+}
+
+#[test]
+fn a_process_that_is_killed_at_random_loses_nothing() {
+    let dir = tempfile::tempdir().expect("a directory");
+    killed("random", &Destination::directory(&dir.path().join("replica")), dir.path());
+}
+
+#[test]
+fn a_process_that_is_killed_at_any_request_loses_nothing() {
+    let (server, dir) = (S3Server::start(), tempfile::tempdir().expect("a directory"));
+    killed("requests", &Destination::s3(&server, "app"), dir.path());
+}
