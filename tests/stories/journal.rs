@@ -24,7 +24,8 @@ fn open(session: &mut Session, destination: &Destination, dir: &Path) -> usize {
 
 /// Compares the rows of the table, as a connection reads them, with those that Litestream restores.
 fn assert_restored_alike(session: &mut Session, conn: usize, destination: &Destination, dir: &Path) {
-    const ROWS: &str = "SELECT group_concat(line, ';') FROM (SELECT quote(a) || ':' || quote(b) AS line FROM t ORDER BY line)";
+    const ROWS: &str =
+        "SELECT group_concat(line, ';') FROM (SELECT quote(a) || ':' || quote(b) AS line FROM t ORDER BY line)";
     let restored = dir.join("restored.db");
     let last = *destination.txids().last().expect("a transaction");
     assert!(destination.restore(last, &restored), "{last} can be restored");

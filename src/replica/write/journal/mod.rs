@@ -11,12 +11,14 @@
 //! | `append` | commits a transaction into the journal |
 //! | `recovery` | opens a journal, and continues with what an earlier process has left |
 //! | `upload` | uploads the transactions, in the background or when a caller waits for it |
+//! | `due` | when that happens, and who waits for it |
 //! | `discard` | gives up transactions that cannot be uploaded |
 
 mod append;
 #[cfg(test)]
 pub(in crate::replica) mod crash;
 mod discard;
+mod due;
 mod format;
 mod pending;
 mod recovery;

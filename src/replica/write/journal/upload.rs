@@ -5,8 +5,7 @@
 //! it gets the number of the same state before it, so that SQLite keeps its cache and a transaction that has begun can go on.
 
 use super::pending::{NextPlace, SealedGroup};
-use super::storage::StorageFailure;
-use super::{Journal, JournalState, OpenJournal};
+use super::{Journal, OpenJournal};
 use crate::error::{Error, ErrorKind};
 use crate::ltx::Txid;
 use crate::replica::files::listing;
@@ -20,13 +19,13 @@ use crate::replica::write::transaction::TransactionFile;
 use crate::store::{Listed, probe_create};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, timeout};
 
 /// The longest pause between two tries.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// Why an upload has not succeeded.
-enum UploadFailure {
+pub(super) enum UploadFailure {
     /// It may succeed later.
     Temporary(Error),
     /// It never can.
@@ -220,132 +219,5 @@ impl Writer {
             self.catch_up(txid).await;
         }
         journal.changed.send_replace(());
-    }
-}
-
-impl Journal {
-    /// Begins the upload of the next group, if none is going on. Returns the file to upload; None if there is none.
-    fn seal(&self) -> Result<Option<(TransactionFile, NextPlace)>, UploadFailure> {
-        let mut state = self.state.lock();
-        let Some(open) = state.open.as_mut().filter(|open| open.stopped.is_none()) else { return Ok(None) };
-        if open.pending.sealed.is_none() {
-            let merged = open.pending.merge().map_err(UploadFailure::Final)?;
-            let Some(file) = merged else { return Ok(None) };
-            if let Err(failure) = open.storage.seal(&file.bytes) {
-                return Err(open.not_sealed(&failure));
-            }
-            open.pending.seal(file);
-        }
-        Ok(open.pending.sealed.as_ref().map(|sealed| (sealed.file.clone(), sealed.place)))
-    }
-
-    /// Waits until a group has to be uploaded.
-    async fn wait_until_due(&self, not_before: Instant) {
-        let mut changes = self.changed.subscribe();
-        loop {
-            let due = {
-                let state = self.state.lock();
-                state.due(self.settings.interval).map(|due| if state.is_wanted() { due } else { due.max(not_before) })
-            };
-            match due {
-                Some(due) if due <= Instant::now() => return,
-                Some(due) => {
-                    tokio::select! {
-                        () = sleep_until(due) => {}
-                        _ = changes.changed() => {}
-                    }
-                }
-                // The sender is part of `self`, so it exists.
-                None => drop(changes.changed().await),
-            }
-        }
-    }
-
-    /// Has everything be uploaded at once that is in the journal now. Returns the number of the last transaction; None if there is none.
-    /// Fails if the journal cannot be read.
-    fn want(&self) -> Result<Option<u64>, Error> {
-        let mut state = self.state.lock();
-        let Some(open) = &state.open else {
-            // What another process has in its journal is its own.
-            let damage = state.failure.clone().filter(|failure| failure.kind() != ErrorKind::Busy);
-            return damage.map_or(Ok(None), Err);
-        };
-        if open.pending.is_empty() {
-            return Ok(None);
-        }
-        let wanted = open.pending.appended;
-        state.wanted = state.wanted.max(wanted);
-        drop(state);
-        self.changed.send_replace(());
-        Ok(Some(wanted))
-    }
-
-    /// Waits until a transaction is uploaded. Fails if the journal is stopped.
-    async fn wait_for(&self, wanted: u64) -> Result<(), Error> {
-        let mut changes = self.changed.subscribe();
-        loop {
-            {
-                let state = self.state.lock();
-                match &state.open {
-                    None => return Ok(()),
-                    Some(open) if open.pending.uploaded >= wanted => return Ok(()),
-                    Some(OpenJournal { stopped: Some(stopped), .. }) => return Err(stopped.clone()),
-                    Some(_) => {}
-                }
-            }
-            let _ = changes.changed().await;
-        }
-    }
-
-    fn fail(&self, error: Error) {
-        let mut state = self.state.lock();
-        if state.failure.is_none() {
-            tracing::warn!("the journal is not uploaded yet: {error}");
-        }
-        state.failure = Some(error);
-        // A caller that waits has the next try be made after a pause, too.
-        state.wanted = 0;
-    }
-
-    /// Returns the error of a caller that has waited for the upload.
-    fn not_uploaded(&self, limit: Duration) -> Error {
-        let state = self.state.lock();
-        let (count, path) = state
-            .open
-            .as_ref()
-            .map_or_else(Default::default, |open| (open.pending.count(), open.storage.path().display().to_string()));
-        let cause = state.failure.as_ref().map_or_else(|| format!("it takes longer than {limit:?}"), Error::to_string);
-        let text = format!("{count} transactions are not uploaded, and stay in the journal {path}: {cause}");
-        Error::new(ErrorKind::Unreachable, text).remedy(
-            "they are uploaded when the store can be reached, also by the next process that writes with this journal",
-        )
-    }
-}
-
-impl JournalState {
-    /// Returns when the next group has to be uploaded; None if there is none.
-    fn due(&self, interval: Duration) -> Option<Instant> {
-        let open = self.open.as_ref().filter(|open| open.stopped.is_none())?;
-        if open.pending.sealed.is_some() || self.is_wanted() || open.pending.is_large() {
-            return Some(Instant::now());
-        }
-        Some(open.pending.began? + interval)
-    }
-
-    fn is_wanted(&self) -> bool {
-        self.open.as_ref().is_some_and(|open| !open.pending.is_empty() && open.pending.uploaded < self.wanted)
-    }
-}
-
-impl OpenJournal {
-    /// Returns the failure of an upload that could not begin. Stops the journal if it is unknown what is in it.
-    fn not_sealed(&mut self, failure: &StorageFailure) -> UploadFailure {
-        let text = format!("the journal {} cannot be written: {}", self.storage.path().display(), failure.cause());
-        let error = Error::new(ErrorKind::ReadOnly, text)
-            .remedy("check the disk of buffer_path, and open the replica again, which continues with what is there");
-        if let StorageFailure::Unknown(_) = failure {
-            self.stopped = Some(error.clone());
-        }
-        UploadFailure::Temporary(error)
     }
 }
