@@ -34,7 +34,7 @@ use crate::store::Location;
 use pending::PendingTransactions;
 use std::path::PathBuf;
 use std::time::Duration;
-use storage::{JournalStorage, Steps};
+use storage::{JournalSteps, JournalStorage};
 use tokio::sync::watch;
 
 /// How the journal of a replica is used.
@@ -62,7 +62,7 @@ pub(in crate::replica) struct Journal {
     state: Mutex<JournalState>,
     /// Notified at each change of the state.
     changed: watch::Sender<()>,
-    steps: Steps,
+    steps: JournalSteps,
 }
 
 #[derive(Default)]
@@ -99,13 +99,13 @@ pub struct JournalStatus {
 
 impl Journal {
     pub(in crate::replica) fn new(settings: JournalSettings) -> Journal {
-        Journal { settings, state: Mutex::default(), changed: watch::Sender::new(()), steps: Steps::default() }
+        Journal { settings, state: Mutex::default(), changed: watch::Sender::new(()), steps: JournalSteps::default() }
     }
 
     /// Creates a journal of a process that ends at this point.
     #[cfg(test)]
     pub(in crate::replica) fn with_crash_point(settings: JournalSettings, end: crash::CrashPoint) -> Journal {
-        Journal { steps: Steps(end), ..Journal::new(settings) }
+        Journal { steps: JournalSteps(end), ..Journal::new(settings) }
     }
 
     /// Whether commits go to the journal.

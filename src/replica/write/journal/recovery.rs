@@ -4,7 +4,7 @@
 //! uploads them as its own. Otherwise the upload finds out whether they are in the replica already, or whether another writer was first.
 
 use super::pending::{NextPlace, PendingTransactions};
-use super::storage::{JournalStorage, Steps, StoredJournal};
+use super::storage::{JournalSteps, JournalStorage, StoredJournal};
 use super::{Journal, OpenJournal};
 use crate::error::{Error, ErrorKind};
 use crate::ltx::{self, FileName, Header, LtxError, Txid};
@@ -129,7 +129,7 @@ impl Journal {
 }
 
 impl OpenJournal {
-    fn open(directory: &Path, place: &str, steps: Steps) -> Result<OpenJournal, Error> {
+    fn open(directory: &Path, place: &str, steps: JournalSteps) -> Result<OpenJournal, Error> {
         let mut storage = JournalStorage::open(directory, place, steps)?;
         let stored = storage.read()?;
         let path = storage.path().display().to_string();

@@ -38,14 +38,14 @@ pub(super) struct JournalStorage {
     lock: File,
     path: PathBuf,
     segment: Option<Segment>,
-    steps: Steps,
+    steps: JournalSteps,
 }
 
 /// Where a test lets the process end.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Steps(#[cfg(test)] pub super::crash::CrashPoint);
+pub(super) struct JournalSteps(#[cfg(test)] pub super::crash::CrashPoint);
 
-impl Steps {
+impl JournalSteps {
     /// Fails if the process ends here.
     fn step(&self) -> io::Result<()> {
         #[cfg(test)]
@@ -84,7 +84,7 @@ pub(super) enum StorageFailure {
 impl JournalStorage {
     /// Opens the journal for the replica `place` in a directory, and creates it if it does not exist. Fails with [`ErrorKind::Busy`] if
     /// another process uses it.
-    pub(super) fn open(directory: &Path, place: &str, steps: Steps) -> Result<JournalStorage, Error> {
+    pub(super) fn open(directory: &Path, place: &str, steps: JournalSteps) -> Result<JournalStorage, Error> {
         let (top, name) = (Folder::open(directory, "buffer_path")?, folder_name(place));
         let path = directory.join(FORMAT).join(&name);
         let unusable = |cause: io::Error| {
