@@ -32,6 +32,10 @@ export interface ReplicaSettings {
     writeEnabled?: boolean
     /** Whether a replica that Litestream has written last is written. Default false. */
     writeTakeover?: boolean
+    /** How long after its commit a transaction is uploaded from the local journal. Default `0`: commits are uploaded at once. */
+    syncInterval?: string
+    /** The directory of the journal. Default none. */
+    bufferPath?: string
     /** Whether the files of the replica are compacted, or the interval of level 1. Default true. */
     compaction?: boolean | string
     /** How long files of single transactions are kept after they were compacted. Default `5m`. */

@@ -4,6 +4,7 @@
 // The settings of a connection that docs/configuration.md and docs/writing.md list, as URI parameters.
 const PARAMETERS = [
     'attach',
+    'buffer_path',
     'cache_dir',
     'cache_size',
     'compaction',
@@ -17,6 +18,7 @@ const PARAMETERS = [
     'read_timeout',
     'snapshot_interval',
     'snapshot_retention',
+    'sync_interval',
     'time',
     'time_travel',
     'txid',

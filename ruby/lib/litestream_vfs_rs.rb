@@ -11,8 +11,9 @@ module LitestreamVfsRs
 
   # The settings of docs/configuration.md and docs/writing.md that a name can contain.
   SETTINGS = %i[
-    attach cache_dir cache_size compaction disk_cache_size hydration_enabled hydration_path l0_retention max_staleness open_timeout
-    poll_interval read_timeout snapshot_interval snapshot_retention time time_travel txid verify write_enabled write_takeover
+    attach buffer_path cache_dir cache_size compaction disk_cache_size hydration_enabled hydration_path l0_retention max_staleness
+    open_timeout poll_interval read_timeout snapshot_interval snapshot_retention sync_interval time time_travel txid verify write_enabled
+    write_takeover
   ].freeze
   # How often a transaction is run before its conflict is an error.
   TRIES = 10

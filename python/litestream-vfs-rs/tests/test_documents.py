@@ -27,13 +27,15 @@ def test_the_guide(shop: str, tmp_path: Path) -> None:
 
 
 def test_the_guide_to_writing(s3: S3Server, tmp_path: Path) -> None:
-    guide = Document(DOCS / "writing.md", tmp_path, replace={"s3://bucket/app": "s3://bucket/guide-to-writing"})
+    replace = {"s3://bucket/app": "s3://bucket/guide-to-writing", "/var/lib/app/journal": str(tmp_path / "journal")}
+    guide = Document(DOCS / "writing.md", tmp_path, replace=replace)
     ran = [block for block in guide.blocks("python") if "myapp" not in block.text]
-    assert len(ran) == 2
+    assert len(ran) == 3
     for block in ran:
         guide.run(block)
     with closing(restored(s3.url("guide-to-writing"), tmp_path / "restored.db")) as copy:
-        assert copy.execute("SELECT text FROM note ORDER BY id").fetchall() == [("kept in the bucket",), ("added once",)]
+        found = [text for (text,) in copy.execute("SELECT text FROM note ORDER BY id")]
+    assert found == ["kept in the bucket", "added once", "kept in the journal"]
 
 
 def test_the_readme(shop: str, tmp_path: Path) -> None:

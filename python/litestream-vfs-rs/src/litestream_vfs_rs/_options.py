@@ -16,6 +16,8 @@ class WriteSettings(TypedDict, total=False):
 
     write_enabled: Switch
     write_takeover: Switch
+    sync_interval: Duration
+    buffer_path: str
     compaction: Switch | Duration
     l0_retention: Duration
     snapshot_interval: Duration
@@ -61,6 +63,7 @@ DURATIONS = frozenset(
         "max_staleness",
         "open_timeout",
         "read_timeout",
+        "sync_interval",
         "compaction",
         "l0_retention",
         "snapshot_interval",
