@@ -53,6 +53,11 @@ impl ModelDatabase {
         transaction.commit().expect("a commit");
     }
 
+    /// Returns the transaction of the newest state in the replica.
+    pub(in crate::replica) fn txid(&self) -> Txid {
+        self.txid
+    }
+
     fn file(&self) -> PathBuf {
         self.dir.path().join("db")
     }

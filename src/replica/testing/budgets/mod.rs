@@ -19,6 +19,7 @@ use crate::lock::Mutex;
 use crate::replica::fetch::Speculation;
 use crate::replica::prefetch::{Prefetcher, Source};
 use crate::replica::{CacheLimits, Replica, View};
+use crate::store::Counts;
 use database::ModelDatabase;
 use far::{Far, LATENCY, transfer};
 use std::sync::{Arc, LazyLock, MutexGuard};
@@ -99,7 +100,12 @@ impl ModelReader {
         let time = started.elapsed();
         // Requests that are still in flight count too.
         tokio::time::sleep(Duration::from_secs(60)).await;
-        let after = self.replica.files.store.counts();
+        Cost { time, ..self.cost_since(before, started) }
+    }
+
+    /// Returns the cost since a moment at which the store had these counts.
+    fn cost_since(&self, before: Counts, started: Instant) -> Cost {
+        let (time, after) = (started.elapsed(), self.replica.files.store.counts());
         Cost { requests: after.reads - before.reads, bytes: after.bytes - before.bytes, time }
     }
 

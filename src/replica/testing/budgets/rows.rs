@@ -3,7 +3,7 @@
 use crate::config::Target;
 use crate::ltx::Txid;
 use crate::replica::testing::budgets::*;
-use crate::replica::{RowDiff, StoredValue, TableColumn, TableLayout};
+use crate::replica::{HistoryStep, RowDiff, RowHistory, StoredValue, TableColumn, TableLayout};
 
 const ROWS: u32 = 1_000_000;
 
@@ -32,23 +32,22 @@ fn layout() -> TableLayout {
     TableLayout { columns: vec![column("id", None), column("value", Some(1))], key: None, fields: 2 }
 }
 
-/// Replicates the database, then the changes that SQL makes. Compares a table in a new process, and returns the number
-/// of rows that differ and the cost.
-fn cost_of_diff(sql: &str, table: &str) -> (usize, Cost) {
+/// Replicates a database, then the changes that SQL makes. Compares a table in a new process, and returns the number of
+/// rows that differ and the cost.
+fn cost_of_diff(database: &mut ModelDatabase, sql: &str, table: &str, layout: TableLayout) -> (usize, Cost) {
     let far = Arc::new(Far::default());
-    let mut database = million();
     database.snapshot(&far);
     database.run(sql);
     database.changes(&far);
     let mut result = None;
     with_model_clock(async {
-        let reader = ModelReader::open_with(&far, CacheLimits { memory: LARGE, disk: 0 }, &database).await;
+        let reader = ModelReader::open_with(&far, CacheLimits { memory: LARGE, disk: 0 }, database).await;
         let (replica, newer) = (&reader.replica, reader.view.clone());
         let before = Txid(newer.txid().0 - 1);
         let older = replica.view_of(Target::Txid(before)).await.expect("a view").expect("a past state");
         let (counts, started) = (replica.files.store.counts(), Instant::now());
         let pair = replica.diff.table(table, older, newer).await.expect("a table");
-        let (mut diff, mut rows) = (RowDiff::new(pair, layout()), 0);
+        let (mut diff, mut rows) = (RowDiff::new(pair, layout), 0);
         loop {
             let batch = replica.diff.next_rows(&mut diff).await.expect("rows");
             if batch.is_empty() {
@@ -56,38 +55,85 @@ fn cost_of_diff(sql: &str, table: &str) -> (usize, Cost) {
             }
             rows += batch.len();
         }
-        let (time, after) = (started.elapsed(), replica.files.store.counts());
-        let cost = Cost { requests: after.reads - counts.reads, bytes: after.bytes - counts.bytes, time };
-        result = Some((rows, cost));
+        result = Some((rows, reader.cost_since(counts, started)));
     });
     result.expect("a result")
 }
 
+/// As [`cost_of_diff`], for a table of the million rows.
+fn cost_of_million(sql: &str, table: &str) -> (usize, Cost) {
+    cost_of_diff(&mut million(), sql, table, layout())
+}
+
 #[test]
 fn one_changed_row_of_a_million_takes_a_few_pages() {
-    let (rows, cost) = cost_of_diff("UPDATE big SET value = X'01' WHERE id = 500000", "big");
+    let (rows, cost) = cost_of_million("UPDATE big SET value = X'01' WHERE id = 500000", "big");
     assert_eq!(rows, 1);
     assert!(cost.requests <= 12 && cost.bytes <= MB && cost.time <= 12 * LATENCY, "{cost:?}");
 }
 
 #[test]
 fn one_percent_of_the_rows_takes_little_more_than_their_pages() {
-    let (rows, cost) = cost_of_diff("UPDATE big SET value = X'01' || value WHERE id BETWEEN 500001 AND 510000", "big");
+    let (rows, cost) =
+        cost_of_million("UPDATE big SET value = X'01' || value WHERE id BETWEEN 500001 AND 510000", "big");
     assert_eq!(rows, 10_000);
     assert!(cost.requests <= 60 && cost.bytes <= 4 * MB && cost.time <= 40 * LATENCY, "{cost:?}");
     // Each leaf has 60 rows, so that half of all leaves are written.
-    let (rows, cost) = cost_of_diff("UPDATE big SET value = X'02' || value WHERE id % 100 = 7", "big");
+    let (rows, cost) = cost_of_million("UPDATE big SET value = X'02' || value WHERE id % 100 = 7", "big");
     assert_eq!(rows, 10_000);
     assert!(cost.bytes <= 140 * MB && cost.time <= 4 * transfer(cost.bytes), "{cost:?}");
 }
 
 #[test]
 fn a_table_that_did_not_change_is_not_read() {
-    let (rows, cost) = cost_of_diff("CREATE INDEX more ON small (value)", "big");
+    let (rows, cost) = cost_of_million("CREATE INDEX more ON small (value)", "big");
     assert_eq!(rows, 0);
     assert!(cost.requests <= 4 && cost.bytes <= MB / 4, "{cost:?}");
-    let (rows, cost) = cost_of_diff("UPDATE small SET value = X'03' || value", "big");
+    let (rows, cost) = cost_of_million("UPDATE small SET value = X'03' || value", "big");
     assert_eq!(rows, 0);
     // One page tells how deep the b-tree is.
     assert!(cost.requests <= 8 && cost.bytes <= MB, "{cost:?}");
+}
+
+/// The page with the row was not written.
+#[test]
+fn a_value_that_was_overwritten_in_place_takes_the_pages_near_it() {
+    let mut database = ModelDatabase::new(4096, "CREATE TABLE files (id INTEGER PRIMARY KEY, value BLOB)");
+    database.run_for_each(2000, 20_000, "INSERT INTO files VALUES (?1, ?2)");
+    let sql = "UPDATE files SET value = CAST(substr(value, 1, 12000) || X'AB' || substr(value, 12002) AS BLOB) WHERE id = 1000";
+    let (rows, cost) = cost_of_diff(&mut database, sql, "files", layout());
+    assert_eq!(rows, 1);
+    // The database has 41 MB. The pages between the leaves that are read come with them.
+    assert!(cost.bytes <= 24 * MB && cost.time <= 12 * LATENCY, "{cost:?}");
+}
+
+/// The row is in one of 1,700 pages, and changed in five of 200 transactions.
+#[test]
+fn the_history_of_a_row_visits_only_the_states_in_which_its_page_was_written() {
+    let far = Arc::new(Far::default());
+    let mut database = ModelDatabase::new(4096, "CREATE TABLE big (id INTEGER PRIMARY KEY, value BLOB)");
+    database.run_for_each(100_000, 50, "INSERT INTO big VALUES (?1, ?2)");
+    database.snapshot(&far);
+    let first = database.txid();
+    for number in 1..=200 {
+        let id = if number % 40 == 0 { 50_000 } else { 1 + number * 1213 % 40_000 };
+        database.run(&format!("UPDATE big SET value = X'{:04}' || value WHERE id = {id}", number));
+        database.sync(&far);
+    }
+    with_model_clock(async {
+        let reader = ModelReader::open_with(&far, CacheLimits { memory: LARGE, disk: 0 }, &database).await;
+        let (replica, newest) = (&reader.replica, reader.view.clone());
+        let (counts, started) = (replica.files.store.counts(), Instant::now());
+        let pair = replica.diff.table("big", newest.clone(), newest).await.expect("a table");
+        let history = RowHistory::new(pair, layout(), vec![StoredValue::Integer(50_000)]);
+        let (mut history, mut found) = (history.expect("a row"), Vec::new());
+        while let HistoryStep::Version(version) = replica.diff.older_version(&mut history).await.expect("a version") {
+            found.push(version.txid.0 - first.0);
+        }
+        assert_eq!(found, [200, 160, 120, 80, 40, 0]);
+        let cost = reader.cost_since(counts, started);
+        // The view of each of the six states needs the indexes of up to 200 files. To visit every state would take 200
+        // round trips.
+        assert!(cost.requests <= 650 && cost.bytes <= 5 * MB && cost.time <= 45 * LATENCY, "{cost:?}");
+    });
 }
