@@ -20,6 +20,8 @@ mod stories {
     mod cache_limits;
     #[cfg(unix)]
     mod changes;
+    #[cfg(target_os = "linux")]
+    mod chaos;
     #[cfg(unix)]
     mod clients;
     #[cfg(unix)]
@@ -36,6 +38,8 @@ mod stories {
     mod disturbed;
     #[cfg(unix)]
     mod errors;
+    #[cfg(target_os = "linux")]
+    mod faults;
     #[cfg(unix)]
     mod following;
     #[cfg(unix)]

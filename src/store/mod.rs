@@ -16,9 +16,13 @@ mod create;
 mod environment;
 mod error;
 mod etag;
+#[cfg(all(test, feature = "azure", feature = "gcs", feature = "http", feature = "webdav"))]
+mod faults;
 mod file;
 #[cfg(feature = "gcs")]
 mod gcs;
+#[cfg(test)]
+pub(crate) mod golden;
 mod http;
 mod location;
 mod masked;

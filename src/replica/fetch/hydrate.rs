@@ -4,7 +4,7 @@ use crate::replica::cache::PageKey;
 use crate::replica::dbformat;
 use crate::replica::fetch::decode::stored_form;
 use crate::replica::fetch::run::{self, FetchRun};
-use crate::replica::fetch::{FetchError, Fetcher, MAX_REQUESTS, request};
+use crate::replica::fetch::{FetchError, Fetcher, MAX_REQUESTS};
 use crate::replica::view::View;
 use std::sync::Arc;
 use std::time::Duration;
@@ -50,7 +50,7 @@ impl Fetcher {
     }
 
     async fn hydrate_run(self: &Arc<Self>, run: &FetchRun) -> Result<u32, FetchError> {
-        let bytes = request::fetch(&*self.store, &self.pace, &run.file, run.start()..run.end()).await?;
+        let bytes = self.request(&run.file, run.start()..run.end()).await?;
         let (mut sums, mut kept) = (Vec::with_capacity(run.frames.len()), 0);
         for frame in &run.frames {
             let range = (frame.offset - run.start()) as usize..(frame.end() - run.start()) as usize;

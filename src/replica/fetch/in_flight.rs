@@ -3,7 +3,7 @@
 use crate::replica::cache::{Page, PageKey};
 use crate::replica::fetch::run::FetchRun;
 use crate::replica::fetch::speculation::PendingPages;
-use crate::replica::fetch::{FetchError, Fetcher, request};
+use crate::replica::fetch::{FetchError, Fetcher};
 use crate::{ltx, progress};
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
@@ -68,7 +68,7 @@ impl Fetcher {
         let request = async move {
             let (_guard, _pending) = (guard, pending);
             let _permit = fetcher.permits.acquire().await;
-            let bytes = request::fetch(&*fetcher.store, &fetcher.pace, &run.file, run.start()..run.end()).await?;
+            let bytes = fetcher.request(&run.file, run.start()..run.end()).await?;
             let (mut pages, mut sums) = (Vec::new(), Vec::with_capacity(run.frames.len()));
             for frame in &run.frames {
                 pages.extend(fetcher.cache_frame(&run, frame, &bytes, &mut sums));

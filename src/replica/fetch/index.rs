@@ -118,7 +118,7 @@ impl Fetcher {
         let Some(index) = &file.partial_index else { return Ok(()) };
         let range = index.bytes_of(blocks.clone());
         for is_retry in [false, true] {
-            let bytes = request::fetch(&*self.store, &self.pace, &file, range.clone()).await?;
+            let bytes = self.request(&file, range.clone()).await?;
             match file.add_index_blocks(blocks.clone(), &bytes, range.start) {
                 Ok(verdict) => return self.handle_verdict(&file, verdict),
                 Err(_) if !is_retry => {}

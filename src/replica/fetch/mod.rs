@@ -10,6 +10,7 @@
 //! | `run` | which bytes one request reads |
 //! | `index` | the parts of an index that say where pages are |
 //! | `in_flight` | requests that have not finished |
+//! | `outage` | remembers failures, so that an outage costs few requests |
 //! | `request` | one request to the store, and its hedge |
 //! | `decode` | from the bytes of a response to pages in the cache |
 //! | `carry` | keeps cached pages when other files replace theirs |
@@ -21,6 +22,7 @@ mod decode;
 mod hydrate;
 mod in_flight;
 mod index;
+mod outage;
 mod pace;
 mod page;
 mod request;
@@ -38,6 +40,7 @@ use crate::replica::view::View;
 use crate::store::Store;
 use in_flight::InFlight;
 use index::IndexRequests;
+use outage::Outage;
 use pace::Pace;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
@@ -59,6 +62,7 @@ pub(super) struct Fetcher {
     permits: Semaphore,
     speculative_permits: Semaphore,
     pace: Pace,
+    outage: Outage,
     /// Bytes that were fetched speculatively, and those of them that were read.
     speculative_bytes: AtomicU64,
     used_bytes: AtomicU64,
@@ -91,6 +95,7 @@ impl Fetcher {
             permits: Semaphore::new(MAX_REQUESTS),
             speculative_permits: Semaphore::new(MAX_SPECULATIVE_REQUESTS),
             pace: Pace::new(),
+            outage: Outage::default(),
             speculative_bytes: AtomicU64::new(0),
             used_bytes: AtomicU64::new(0),
             pending_pages: AtomicU64::new(0),

@@ -2,8 +2,8 @@
 
 use crate::error::{Error, ErrorKind};
 use crate::ltx;
-use crate::replica::fetch::FetchError;
 use crate::replica::fetch::pace::Pace;
+use crate::replica::fetch::{FetchError, Fetcher};
 use crate::replica::files::loader::{LoadError, display_name};
 use crate::replica::files::ltx_file::LtxFile;
 use crate::store::{self, Chunk, Store, StoreErrorKind};
@@ -13,19 +13,16 @@ use futures_util::future::{BoxFuture, Either, select};
 use std::ops::Range;
 use tokio::time::{Instant, sleep};
 
-/// Reads a range of a file.
-pub(super) async fn fetch(
-    store: &dyn Store,
-    pace: &Pace,
-    file: &LtxFile,
-    range: Range<u64>,
-) -> Result<Bytes, FetchError> {
-    match read_hedged(store, pace, file, range).await {
-        Ok(chunk) => Ok(chunk.bytes),
-        Err(error) => match error.into() {
-            LoadError::Moved => Err(FetchError::Moved),
-            LoadError::Other(error) => Err(FetchError::Other(error)),
-        },
+impl Fetcher {
+    /// Reads a range of a file.
+    pub(super) async fn request(&self, file: &LtxFile, range: Range<u64>) -> Result<Bytes, FetchError> {
+        match self.outage.guard(read_hedged(&*self.store, &self.pace, file, range)).await {
+            Ok(chunk) => Ok(chunk.bytes),
+            Err(error) => match error.into() {
+                LoadError::Moved => Err(FetchError::Moved),
+                LoadError::Other(error) => Err(FetchError::Other(error)),
+            },
+        }
     }
 }
 

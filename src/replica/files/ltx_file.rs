@@ -161,6 +161,11 @@ impl LoadedFile {
             .filter_map(|entry| Some((entry.pgno, self.parts.iter().find_map(|part| part.frame(entry))?)))
     }
 
+    /// Returns whether the whole file has been fetched, and so verified.
+    pub(in crate::replica) fn is_whole(&self) -> bool {
+        self.parts.iter().any(|part| part.bytes.len() as u64 == self.file.size)
+    }
+
     /// Drops the index entries whose frames have not been fetched. Returns how many bytes of the file have been
     /// fetched.
     pub(in crate::replica) fn retain_fetched_entries(&mut self) -> u64 {

@@ -84,6 +84,11 @@ impl Files {
 pub(in crate::replica) struct StaleListings(usize);
 
 impl StaleListings {
+    /// Returns whether no listing was out of date so far.
+    pub(in crate::replica) fn is_first(&self) -> bool {
+        self.0 == 0
+    }
+
     /// Returns the result of an attempt that began with a new listing, or None if it has to be repeated because files of that listing
     /// have vanished. After [`STALE_LISTINGS`] such attempts the result is the error `exhausted`.
     pub(in crate::replica) fn settle<T>(

@@ -153,12 +153,12 @@ impl Polls {
         (!recently && until > Instant::now()).then_some(until)
     }
 
-    /// Until when a caller that needs the newest state should wait for it. After a failure only as long as a poll
-    /// usually takes, so that an outage costs its full time once.
+    /// Until when a caller that needs the newest state should wait for it. After a failure only a second, so that an
+    /// outage costs its full time once.
     pub(super) fn result_due(&self) -> Instant {
         let state = self.0.lock();
         match &state.last {
-            Some(Finished { failure: Some(_), .. }) => Instant::now() + state.late_after(),
+            Some(Finished { failure: Some(_), .. }) => Instant::now() + LATE_BOUNDS.1,
             _ => state.running.as_ref().map_or_else(Instant::now, |running| running.began) + RESULT,
         }
     }

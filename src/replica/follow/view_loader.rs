@@ -63,7 +63,7 @@ impl ViewLoader {
         times.into_iter().for_each(|ms| builder.limit_time(ms));
         builder.set_witness_from(listed);
         let view = builder.finish(epoch, known).map_err(|_| BuildError::NoBase)?;
-        with_pages.iter().for_each(|loaded| self.fetcher.admit(&view, loaded));
+        with_pages.iter().for_each(|loaded| self.admit(&view, loaded));
         Ok(view)
     }
 
@@ -247,8 +247,16 @@ impl ViewLoader {
         readings.iter().for_each(|reading| draft.apply(reading));
         let next = draft.finish(epoch, None).ok()?;
         // What was just written is read next.
-        readings.iter().for_each(|reading| self.fetcher.admit(&next, reading));
+        readings.iter().for_each(|reading| self.admit(&next, reading));
         Some(next)
+    }
+
+    /// Caches the pages that were read together with the index of a file. If every file is to be verified before it is used, only those of
+    /// files that were read whole: the others were verified by other responses.
+    fn admit(&self, view: &View, loaded: &LoadedFile) {
+        if loaded.is_whole() || !self.files.loader.verifies_all() {
+            self.fetcher.admit(view, loaded);
+        }
     }
 }
 

@@ -281,3 +281,13 @@ async fn with_verify_no_flipped_bit_is_returned() {
         assert_eq!(read(&replica, &view, 1..=PAGES).await, ALL_RIGHT);
     }
 }
+
+/// The ends of a file are read before the whole file is verified, by other requests.
+#[tokio::test(start_paused = true)]
+async fn with_verify_pages_that_were_read_with_the_index_are_not_used() {
+    let (store, replica) = replica(&[(SNAPSHOT, name(1, 1))]);
+    replica.files.loader.verify(true);
+    store.flip(name(1, 1), literal(name(1, 1), 2), 1);
+    let view = poll(&replica).await.expect("a verified file");
+    assert_eq!(read(&replica, &view, 1..=3).await, ALL_RIGHT);
+}

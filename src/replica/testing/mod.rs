@@ -3,6 +3,7 @@
 mod budgets;
 mod compaction;
 mod damaged;
+mod faults;
 mod flaky;
 mod half_written;
 mod holes;

@@ -95,7 +95,8 @@ impl TimeTravel {
         };
         let mut listings = StaleListings::default();
         loop {
-            if let Some(resolved) = listings.settle(self.resolve(target).await, deleted) {
+            let resolved = self.resolve(target, listings.is_first()).await;
+            if let Some(resolved) = listings.settle(resolved, deleted) {
                 return resolved.map(Some);
             }
         }

@@ -24,7 +24,9 @@ struct ResolvedTarget {
 
 impl TimeTravel {
     /// Lists the replica, finds the state of `target`, and returns its view.
-    pub(super) async fn resolve(&self, target: Target) -> Result<Arc<View>, LoadError> {
+    ///
+    /// A first listing that does not lead to the newest view is not believed: it may be out of date, or lack a file.
+    pub(super) async fn resolve(&self, target: Target, is_first: bool) -> Result<Arc<View>, LoadError> {
         let compacted = listing::compacted(&*self.files.store).await?;
         let coarse = self.states_in(compacted.clone(), Txid(0), Txid(u64::MAX)).await?;
         let resolved = match target {
@@ -34,6 +36,9 @@ impl TimeTravel {
                 return Err(LoadError::Other(Error::internal("the newest state is not found by a search")));
             }
         };
+        if is_first && !resolved.is_final && self.head.view().is_some_and(|head| resolved.txid < head.txid()) {
+            return Err(LoadError::Moved);
+        }
         let view = self.view_at(resolved.txid, &resolved.files).await?;
         if let (Target::Time(ms), true) = (target, resolved.is_final) {
             self.recent.record_found(view.epoch(), ms, resolved.txid);

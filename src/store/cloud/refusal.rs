@@ -90,7 +90,7 @@ impl CloudRefusal {
             }
             (404, CloudOperation::File) if self.code != "NoSuchBucket" => return StoreError::missing(url),
             (404, _) => (StoreErrorKind::Config, format!("the bucket does not exist at {server} ({reason})")),
-            (412, _) => return StoreError::changed(url),
+            (412, CloudOperation::File | CloudOperation::Write) => return StoreError::changed(url),
             (403, CloudOperation::File) if self.code == "AccessDenied" || self.code.is_empty() => (
                 StoreErrorKind::Denied,
                 format!("{server} denies access ({reason}); without permission to list, this may mean a missing file"),

@@ -105,7 +105,7 @@ impl ModelDatabase {
         let changed = pages.iter().enumerate().filter(is_new).count() as i64;
         let in_wal = if level == Level::ZERO { changed * (WAL_FRAME_HEADER + self.page_size) as i64 } else { 0 };
         let header = Header {
-            timestamp_ms: 1,
+            timestamp_ms: 1000 * self.txid.0 as i64,
             wal_offset: if in_wal > 0 { self.wal_end } else { 0 },
             wal_size: in_wal,
             wal_salt: if in_wal > 0 { [1, 2] } else { [0, 0] },
@@ -125,6 +125,11 @@ impl ModelDatabase {
     /// Returns the content of a page in the replica.
     pub(in crate::replica) fn page(&self, pgno: u32) -> &[u8] {
         &self.replicated[pgno as usize - 1]
+    }
+
+    /// Returns the content of all pages in the replica, in the order of their numbers.
+    pub(in crate::replica) fn state(&self) -> Vec<Vec<u8>> {
+        self.replicated.clone()
     }
 
     /// As [`ModelDatabase::snapshot`], with a page that cannot be decompressed.

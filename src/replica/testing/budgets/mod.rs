@@ -3,8 +3,8 @@
 //! The store and the clock are models, so that every number is the same in every run: 20 ms to the first byte, 90 MB/s per
 //! connection. SQLite writes the databases, and their pages are read in the order in which SQLite reads them.
 
-mod database;
-mod far;
+pub(super) mod database;
+pub(super) mod far;
 mod huge;
 mod huge_scan;
 mod huge_store;
