@@ -33,6 +33,7 @@ RARE = ("hang", "hang in body", "trickle", "endless", "503")
 NEVER_FOR_WRITERS = ("stale listing",)
 # Errors that SQLite reports only as a code.
 CODES = ("unable to open database file", "disk I/O error", "database disk image is malformed", "database is locked")
+UNREADABLE = "unable to get the page. error code=266"
 # Longer than the timeouts of a reader's operations together.
 STALLED = 60
 CATCH_UP = 60
@@ -89,7 +90,9 @@ def transaction(db):
     equal(int(one(db, "SELECT litestream_txid()"), 16), txid)
     db.execute("COMMIT")
     if random.random() < 0.1:
-        equal(one(db, "PRAGMA quick_check"), "ok")
+        found = one(db, "PRAGMA quick_check")
+        # A page that could not be read is an error of the check, but SQLite reports it as a finding.
+        assert found == "ok" or UNREADABLE in found, found
     return txid, attempts[0]
 
 

@@ -149,7 +149,7 @@ impl Fault {
                 "have vanished",
                 "no state",
                 "does not exist",
-                "do not have every page",
+                "do not have every page", "no longer there",
             ],
             Fault::Status429 => &["has not been answered", "takes too long"],
             Fault::Status503 => &["requests a pause of 60 seconds"],

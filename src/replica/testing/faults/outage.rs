@@ -1,6 +1,5 @@
 //! Many queries into an outage.
 
-use crate::ltx::Txid;
 use crate::replica::prefetch::Prefetcher;
 use crate::replica::testing::faults::fault::Fault;
 use crate::replica::testing::faults::operations::{FaultWorld, Operation, SECOND};
@@ -8,9 +7,10 @@ use crate::replica::testing::faults::sample::{NEWEST, SAMPLE};
 use crate::replica::testing::faults::store::FaultPlan;
 use futures_util::future::join_all;
 use std::sync::LazyLock;
+use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
-const LENGTH: std::time::Duration = std::time::Duration::from_secs(60);
+const LENGTH: Duration = Duration::from_secs(60);
 const READERS: u32 = 40;
 
 /// Each reader tries again at once, or after a short pause.
@@ -42,7 +42,6 @@ fn a_thousand_queries_into_an_outage_make_a_handful_of_requests_a_second() {
             assert!(requests <= 40 + 3 * LENGTH.as_secs(), "{fault:?}: {requests} requests for {queries} queries");
             sleep(12 * SECOND).await;
             world.check(NEWEST).await;
-            assert_eq!(view.txid(), Txid(6));
         });
     }
 }

@@ -15,8 +15,8 @@ use std::time::Duration;
 /// The page that commits write. Attempt *n* changes the *n*th byte from its end.
 const WRITTEN: u32 = 40;
 
-/// The most attempts of a test.
-const MOST_ATTEMPTS: usize = 20;
+/// The bytes that up to 20 attempts change.
+const ATTEMPTS: [Range<usize>; 1] = [PAGE_SIZE - 20..PAGE_SIZE];
 
 /// The fields of page 1 that a commit changes.
 const COUNTERS: [Range<usize>; 2] = [24..28, 92..100];
@@ -34,13 +34,13 @@ pub(super) fn assert_page(txid: Txid, pgno: u32, page: &[u8]) {
     let is_same = |state: Txid| {
         let (mut page, mut expected) = (page.to_vec(), SAMPLE.state(state)[pgno as usize - 1].clone());
         let changed = match pgno {
-            1 if state == NEWEST => COUNTERS.to_vec(),
-            WRITTEN if state == NEWEST => vec![PAGE_SIZE - MOST_ATTEMPTS..PAGE_SIZE],
-            _ => Vec::new(),
+            1 if state == NEWEST => &COUNTERS[..],
+            WRITTEN if state == NEWEST => &ATTEMPTS,
+            _ => &[],
         };
-        for bytes in changed.into_iter().filter(|_| txid > NEWEST) {
+        for bytes in changed.iter().filter(|_| txid > NEWEST) {
             page[bytes.clone()].fill(0);
-            expected[bytes].fill(0);
+            expected[bytes.clone()].fill(0);
         }
         page == expected
     };
