@@ -28,7 +28,7 @@ CAUSES = {
     "503": ("requests a pause of 60 seconds",),
     "sign-in": ("is invalid",),
 }
-REQUESTS = (1, 3)
+REQUESTS = (3,)
 # The deadline of a request, and some time for a machine that is busy.
 DEADLINE = 30
 SUM = "SELECT sum(balance) FROM account"
@@ -64,7 +64,7 @@ def commit(url):
     def transfer():
         db.execute("BEGIN IMMEDIATE")
         before = one(db, "SELECT balance FROM account WHERE id = 1")
-        db.execute("UPDATE account SET balance = balance + iif(id = 1, 5, -5) WHERE id IN (1, 2)")
+        db.execute("UPDATE account SET balance = balance + CASE id WHEN 1 THEN 5 ELSE -5 END WHERE id IN (1, 2)")
         db.execute("COMMIT")
         assert one(db, "SELECT balance FROM account WHERE id = 1") == before + 5
         right(db)
