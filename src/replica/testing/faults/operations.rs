@@ -284,5 +284,5 @@ fn layout() -> TableLayout {
         is_generated: false,
         default: StoredValue::Null,
     };
-    TableLayout { columns: vec![column("id", None), column("value", Some(1))], key: None }
+    TableLayout { columns: vec![column("id", None), column("value", Some(1))], key: None, fields: 2 }
 }
