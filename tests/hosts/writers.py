@@ -34,9 +34,9 @@ def write(url, number, attempt, path):
     db = None
     while going:
         try:
-            db = db or connect(url, write_enabled=1, poll_interval="200ms", open_timeout="5s", compaction="1s", l0_retention="3s", snapshot_interval="10s")
             attempt += 1
             note("try")
+            db = db or connect(url, write_enabled=1, poll_interval="200ms", open_timeout="5s", compaction="1s", l0_retention="3s", snapshot_interval="10s")
             db.execute("PRAGMA busy_timeout = 1000")
             db.execute("BEGIN IMMEDIATE")
             source, target = random.sample(range(ACCOUNTS), 2)
