@@ -16,7 +16,7 @@ use std::time::Duration;
 const WRITTEN: u32 = 40;
 
 /// The bytes that up to 20 attempts change.
-const ATTEMPTS: [Range<usize>; 1] = [PAGE_SIZE - 20..PAGE_SIZE];
+const ATTEMPTS: Range<usize> = PAGE_SIZE - 20..PAGE_SIZE;
 
 /// The fields of page 1 that a commit changes.
 const COUNTERS: [Range<usize>; 2] = [24..28, 92..100];
@@ -35,7 +35,7 @@ pub(super) fn assert_page(txid: Txid, pgno: u32, page: &[u8]) {
         let (mut page, mut expected) = (page.to_vec(), SAMPLE.state(state)[pgno as usize - 1].clone());
         let changed = match pgno {
             1 if state == NEWEST => &COUNTERS[..],
-            WRITTEN if state == NEWEST => &ATTEMPTS,
+            WRITTEN if state == NEWEST => std::slice::from_ref(&ATTEMPTS),
             _ => &[],
         };
         for bytes in changed.iter().filter(|_| txid > NEWEST) {
