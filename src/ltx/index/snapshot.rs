@@ -122,9 +122,14 @@ impl SnapshotIndex {
             return self.chain(bytes, 0, owned.end).ok_or(unproven);
         }
         let before = owned.start.checked_sub(at + 1).and_then(|before| usize::try_from(before).ok());
+        let Some(before) = before.filter(|before| *before <= bytes.len()) else { return Err(unproven) };
         // The part may begin within a number. After its end there are three possible alignments.
-        let mut starts = before.into_iter().flat_map(|before| number_ends(bytes, before)).take(3);
-        starts.find_map(|start| self.chain(&bytes[start..], at + start as u64, owned.end)).ok_or(unproven)
+        let mut starts = number_ends(bytes, before).take(3);
+        let aligned = |start: usize| {
+            let part = self.chain(&bytes[start..], at + start as u64, owned.end)?;
+            precedes(&bytes[before..start], part.first.offset).then_some(part)
+        };
+        starts.find_map(aligned).ok_or(unproven)
     }
 
     /// Parses the first entry after position `at`. `bytes` are the bytes of the index from there on.
@@ -217,6 +222,20 @@ impl IndexPart {
 fn number_ends(bytes: &[u8], from: usize) -> impl Iterator<Item = usize> {
     let numbers = bytes.iter().enumerate().skip(from).filter(|(_, byte)| **byte < 0x80);
     numbers.map(|(last, _)| last + 1)
+}
+
+/// Returns whether the end of an entry is possible before an entry whose frame is at `offset`. The first number of `bytes` may be incomplete.
+///
+/// Without this, a wrong byte in an entry could make it look like the end of the entry before, so that it would be passed over.
+fn precedes(bytes: &[u8], offset: u64) -> bool {
+    let Some(start) = number_ends(bytes, 0).next() else { return false };
+    let mut rest = &bytes[start..];
+    let numbers: Vec<u64> = std::iter::from_fn(|| take_number(&mut rest).ok()).collect();
+    match numbers[..] {
+        [frame, size] => frame.checked_add(size) == Some(offset),
+        [size] => size <= offset,
+        _ => true,
+    }
 }
 
 fn take_entry(bytes: &mut &[u8]) -> Result<(u64, u64, u64), LtxError> {
