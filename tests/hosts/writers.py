@@ -180,22 +180,30 @@ def run(url, directory, seconds, seed):
 
 def check(url, directory, litestream, restored_from):
     records = [Record(number, directory) for number in range(WRITERS)]
+    restored = f"{directory}/restored.db"
+    # What is in the replica, before what this library reads of it.
+    restore(litestream, restored_from, restored)
+    check_state("the newest restored state", sqlite3.connect(restored), records)
     reader = connect(url)
-    check_state(reader, records)
     last = int(one(reader, "SELECT litestream_txid()"), 16)
+    check_state(f"the state that is read, TXID {last:016x}", reader, records)
+    for txid in sorted(random.sample(range(3, last), min(4, last - 3))):
+        if restore(litestream, restored_from, restored, "-txid", f"{txid:016x}"):
+            check_state(f"TXID {txid:016x}", sqlite3.connect(restored), records, whole=False)
+
+
+def restore(litestream, url, path, *position):
+    """Returns False if compaction has left no such position: only the ends of its intervals remain."""
     environment = {name: value for name, value in os.environ.items() if name != "AWS_CA_BUNDLE"}
-    for txid in sorted({last, *random.sample(range(3, last), min(4, last - 3))}):
-        restored = f"{directory}/restored.db"
-        command = [litestream, "restore", "-force", "-o", restored, "-txid", f"{txid:016x}", restored_from]
-        ended = subprocess.run(command, env=environment, capture_output=True, text=True)
-        if ended.returncode and txid != last and "no matching backup files available" in ended.stderr:
-            # Compaction has left only the ends of its intervals.
-            continue
-        equal((ended.returncode, ended.stderr if ended.returncode else ""), (0, ""))
-        check_state(sqlite3.connect(restored), records, whole=txid == last)
+    command = [litestream, "restore", "-force", "-o", path, *position, url]
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True)
+    if ended.returncode and position and "no matching backup files available" in ended.stderr:
+        return False
+    equal((ended.returncode, ended.stderr if ended.returncode else ""), (0, ""))
+    return True
 
 
-def check_state(db, records, whole=True):
+def check_state(what, db, records, whole=True):
     """Checks the invariants of a state, and against the records if it is the `whole` history."""
     equal(one(db, "SELECT sum(balance) FROM account"), ACCOUNTS * BALANCE)
     equal(one(db, "PRAGMA integrity_check"), "ok")
@@ -209,7 +217,7 @@ def check_state(db, records, whole=True):
         events = record.events()
         of = lambda name: {attempt for event, attempt in events if event == name}
         missing, wrong = of("committed") - set(found), (of("failed") | of("conflict")) & set(found)
-        equal((missing, wrong), (set(), set()))
+        assert (missing, wrong) == (set(), set()), f"{what}, writer {record.number}: {missing=} {wrong=} {events[-5:]=}"
         counts = ", ".join(f"{len(of(name))} {name}" for name in ("conflict", "failed", "unknown"))
         print(f"writer {record.number}: {len(found)} committed, {counts}", file=sys.stderr)
         assert found, "every writer commits"
