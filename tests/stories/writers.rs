@@ -45,3 +45,14 @@ fn writers_of_a_faulty_server_lose_nothing() {
     let replica = || Destination::s3(&server, "app");
     check(&replica(), 2, replica);
 }
+
+/// SQLite keeps an empty page 1 of the database whose creation failed, and must not take it for that of the other writer.
+#[test]
+fn processes_that_create_one_database_go_on_after_the_conflict() {
+    for _ in 0..8 {
+        let dir = tempfile::tempdir().expect("a directory");
+        let replica = Destination::directory(&dir.path().join("replica"));
+        let ended = Host::python("create_together.py").arg(&replica.url).run();
+        assert_eq!(ended.stdout, "ok\n", "{}", ended.stderr);
+    }
+}

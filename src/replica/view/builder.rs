@@ -159,8 +159,12 @@ fn stored_pages(header: &Header) -> u32 {
     header.commit - u32::from(header.page_size.lock_page() <= header.commit)
 }
 
+/// The first counter. Lower ones are those of new databases that were not committed: SQLite counts on from 0, and after the rollback it still
+/// takes its empty page 1 for that of a state with the counter that it has written.
+const FIRST_COUNTER: u32 = 1 << 20;
+
 /// The next counter.
-static COUNTER: AtomicU32 = AtomicU32::new(1);
+static COUNTER: AtomicU32 = AtomicU32::new(FIRST_COUNTER);
 
 /// Returns a new counter. A forked child inherits the current value, so that no view of the child has the counter under
 /// which SQLite cached pages before the fork.
