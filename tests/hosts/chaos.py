@@ -234,14 +234,15 @@ def main(url, seconds, seed, litestream):
         clock = Clock(directory)
         readers = [Reader(through[0], number, directory) for number in range(READERS)]
         records = [Record(number, directory) for number in range(WRITERS)]
-        writers = [Writer(through[1], record) for record in records]
+        # Wrong bytes look like a damaged database.
+        writers = [Writer(through[1], record, sqlite3.DatabaseError) for record in records]
         try:
             disturb(readers, writers, proxies, clock, float(seconds), events)
             going.clear()
             for writer in writers:
                 writer.end()
             newest = connect(url, max_staleness="1ms")
-            check_state(newest, records)
+            check_state("the newest state", newest, records)
             last = int(one(newest, "SELECT litestream_txid()"), 16)
             wait_for(readers, last)
             for reader in readers:

@@ -1,8 +1,8 @@
 """A ledger to which several processes write: accounts whose sum never changes, and a log with the attempts of each writer. Each writer records
 its attempts, so that the replica can be compared with the records.
 
-As a program it is a writer. Arguments: the URL, the number of the writer, its last attempt, and the path of its record. With the arguments
-`create` and a URL, it creates the ledger."""
+As a program it is a writer. Arguments: the URL, the number of the writer, its last attempt, the path of its record, and the class of the errors of
+`sqlite3` after which it goes on. With the arguments `create` and a URL, it creates the ledger."""
 
 import os
 import random
@@ -20,10 +20,13 @@ FIRST = 2
 BUSY, BUSY_SNAPSHOT, UNCONFIRMED = 5, 517, 1034
 
 
-def write(url, number, attempt, path):
-    """A writer: transfers money and appends to its sequence. It records each attempt before and after."""
+def write(url, number, attempt, path, expected):
+    """A writer: transfers money and appends to its sequence. It records each attempt before and after. It goes on after errors of the class
+    `expected`."""
     going = [True]
     signal.signal(signal.SIGTERM, lambda *_: going.clear())
+    # Blocked since the process was started.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
     record = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 
     def note(event):
@@ -44,7 +47,7 @@ def write(url, number, attempt, path):
             db.execute("INSERT INTO log(writer, attempt, filler) VALUES (?, ?, randomblob(300))", (number, attempt))
             db.execute("COMMIT")
             note("committed")
-        except sqlite3.DatabaseError as error:
+        except expected as error:
             # Nothing of a failed attempt may be in the replica, unless the error says that this is unknown.
             note({UNCONFIRMED: "unknown", BUSY_SNAPSHOT: "conflict"}.get(error.sqlite_errorcode, "failed"))
             if db and db.in_transaction:
@@ -53,6 +56,7 @@ def write(url, number, attempt, path):
                 shown = str(error)
                 print(f"writer {number}: {error} ({error.sqlite_errorname})", file=sys.stderr)
             time.sleep(random.random() / 20)
+    # No state may have been available since it was started.
     if db:
         db.close()
 
@@ -74,16 +78,19 @@ class Record:
 
 
 class Writer:
-    """A writer's process."""
+    """A writer's process, which goes on after errors of the class `expected`."""
 
-    def __init__(self, url, record):
-        self.url, self.record = url, record
+    def __init__(self, url, record, expected=sqlite3.OperationalError):
+        self.url, self.record, self.expected = url, record, expected
         self.start()
 
     def start(self):
         record = self.record
-        arguments = [EXTENSION, self.url, str(record.number), str(record.last_attempt()), record.path]
+        arguments = [EXTENSION, self.url, str(record.number), str(record.last_attempt()), record.path, self.expected.__name__]
+        # The process inherits the mask: until it can handle the signal, the signal waits.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
         self.process = subprocess.Popen([sys.executable, __file__, *arguments])
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def kill(self):
         self.process.kill()
@@ -100,7 +107,7 @@ class Writer:
         equal(self.process.wait(60), 0)
 
 
-def check_state(db, records, whole=True):
+def check_state(what, db, records, whole=True):
     """Checks the invariants of a state, and against the records if it is the `whole` history."""
     equal(one(db, "SELECT sum(balance) FROM account"), ACCOUNTS * BALANCE)
     equal(one(db, "PRAGMA integrity_check"), "ok")
@@ -114,7 +121,7 @@ def check_state(db, records, whole=True):
         events = record.events()
         of = lambda name: {attempt for event, attempt in events if event == name}
         missing, wrong = of("committed") - set(found), (of("failed") | of("conflict")) & set(found)
-        equal((missing, wrong), (set(), set()))
+        assert (missing, wrong) == (set(), set()), f"{what}, writer {record.number}: {missing=} {wrong=} {events[-5:]=}"
         counts = ", ".join(f"{len(of(name))} {name}" for name in ("conflict", "failed", "unknown"))
         print(f"writer {record.number}: {len(found)} committed, {counts}", file=sys.stderr)
         assert found, "every writer commits"
@@ -134,18 +141,25 @@ def create(url):
     db.close()
 
 
+def restore(litestream, url, path, *position):
+    """Returns False if compaction has left no such position: only the ends of its intervals remain."""
+    environment = {name: value for name, value in os.environ.items() if name != "AWS_CA_BUNDLE"}
+    command = [litestream, "restore", "-force", "-o", path, *position, url]
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True)
+    if ended.returncode and position and "no matching backup files available" in ended.stderr:
+        return False
+    equal((ended.returncode, ended.stderr if ended.returncode else ""), (0, ""))
+    return True
+
+
 def check_restored(url, directory, litestream, records, last):
     """Checks the newest state, and some past ones, as Litestream restores them."""
-    environment = {name: value for name, value in os.environ.items() if name != "AWS_CA_BUNDLE"}
+    restored = f"{directory}/restored.db"
     for txid in sorted({last, *random.sample(range(FIRST, last), min(4, last - FIRST))}):
-        restored = f"{directory}/restored.db"
-        command = [litestream, "restore", "-force", "-o", restored, "-txid", f"{txid:016x}", url]
-        ended = subprocess.run(command, env=environment, capture_output=True, text=True)
-        if ended.returncode and txid != last and "no matching backup files available" in ended.stderr:
-            # Compaction has left only the ends of its intervals.
-            continue
-        equal((ended.returncode, ended.stderr if ended.returncode else ""), (0, ""))
-        check_state(sqlite3.connect(restored), records, whole=txid == last)
+        if restore(litestream, url, restored, "-txid", f"{txid:016x}"):
+            check_state(f"restored TXID {txid:016x}", sqlite3.connect(restored), records, whole=txid == last)
+        else:
+            assert txid != last, "the newest state is there"
 
 
 if __name__ == "__main__":
@@ -154,4 +168,5 @@ if __name__ == "__main__":
         create(ARGUMENTS[1])
         print("ok")
     else:
-        write(ARGUMENTS[0], int(ARGUMENTS[1]), int(ARGUMENTS[2]), ARGUMENTS[3])
+        url, number, attempt, path, expected = ARGUMENTS
+        write(url, int(number), int(attempt), path, getattr(sqlite3, expected))
