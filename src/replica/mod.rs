@@ -4,6 +4,7 @@
 //!
 //! | module | contents |
 //! |---|---|
+//! | `folder` | folders on disk that only this user can change, for the cache directory and the journals |
 //! | `dbformat` | the SQLite file format: b-trees, free pages, records |
 //! | `cache` | pages in memory and in a temporary file |
 //! | `files` | lists the files of a replica, plans which make a state, reads their headers and indexes, checks their bytes |
@@ -26,6 +27,7 @@ mod dbformat;
 mod diff;
 mod fetch;
 mod files;
+mod folder;
 mod follow;
 mod hydration;
 mod pages;

@@ -69,6 +69,7 @@ const UNSAFE_ALLOWED: &str = "sqlite";
 
 /// The folders of `src/replica` from low to high. Each may import those before it.
 const FOLDERS: &[&str] = &[
+    "folder",
     "cache",
     "dbformat",
     "files",

@@ -3,11 +3,11 @@
 //! What belongs to no newest view goes first, the oldest before the others. Then the oldest pages of the newest views
 //! are punched out of their files. One process at a time does this; readers take no lock and see a miss at worst.
 
-use super::folder::{self, Folder, FolderEntry, TEMPORARY};
 use super::sealed::FieldReader;
 use super::slots::{SlotTrailer, TRAILER, TRAILERS, group_size};
 use super::{CacheDirectory, FORMAT, HEAD, MAX_HEAD};
 use crate::pread::{read_exact_at, write_all_at};
+use crate::replica::folder::{self, Folder, FolderEntry, TEMPORARY};
 use crate::time;
 use std::collections::{BTreeMap, HashSet};
 use std::fs::File;

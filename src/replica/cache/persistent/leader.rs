@@ -5,7 +5,7 @@
 //! began.
 
 use super::CacheDirectory;
-use super::folder::{Folder, is_removed};
+use crate::replica::folder::{Folder, is_removed};
 use std::fs::File;
 use std::io;
 use std::time::{Duration, SystemTime};

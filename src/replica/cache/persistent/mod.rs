@@ -5,7 +5,6 @@
 //!
 //! | module | contents |
 //! |---|---|
-//! | `folder` | access to files, and what is refused |
 //! | `sealed` | files that are written at once |
 //! | `slots` | decoded pages, in a sparse file for each file of the replica |
 //! | `parts` | byte ranges of files: small files, headers, indexes |
@@ -13,7 +12,6 @@
 //! | `eviction` | keeps the directory within its bound |
 
 mod eviction;
-mod folder;
 mod leader;
 mod parts;
 mod sealed;
@@ -21,7 +19,6 @@ mod slots;
 #[cfg(all(test, unix))]
 mod tests;
 
-pub(in crate::replica) use folder::{Folder, TEMPORARY, temporary_name};
 pub(in crate::replica) use leader::Leadership;
 pub(in crate::replica) use sealed::{FieldReader, SealedFields};
 pub(in crate::replica) use slots::{Admission, FileIdentity, SlotFile, StoredForm, stem};
@@ -29,6 +26,7 @@ pub(in crate::replica) use slots::{Admission, FileIdentity, SlotFile, StoredForm
 use crate::error::Error;
 use crate::lock::{Mutex, RwLock};
 use crate::replica::cache::{Page, PageKey};
+use crate::replica::folder::{Folder, folder_name};
 use slots::SlotContent;
 use std::collections::HashMap;
 use std::fmt;
@@ -251,16 +249,6 @@ impl CacheDirectory {
             }
         }
     }
-}
-
-/// Returns the name of the folder of a replica.
-pub(in crate::replica) fn folder_name(place: &str) -> String {
-    use std::fmt::Write;
-    let digest = ring::digest::digest(&ring::digest::SHA256, place.as_bytes());
-    digest.as_ref().iter().take(16).fold(String::new(), |mut name, byte| {
-        let _ = write!(name, "{byte:02x}");
-        name
-    })
 }
 
 impl fmt::Debug for CacheDirectory {

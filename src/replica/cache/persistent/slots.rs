@@ -6,10 +6,10 @@
 //! damaged does not match the checksum, so that the page is absent. Two processes that fill one slot write the same
 //! bytes, because the content of a file never changes.
 
-use super::folder::{self, Folder};
 use crate::lock::RwLock;
 use crate::ltx::{self, FileName, Level, PageSum};
 use crate::pread::{read_exact_at, write_all_at};
+use crate::replica::folder::{self, Folder};
 use crate::time;
 use std::fmt;
 use std::fs::File;

@@ -4,10 +4,10 @@
 //! uploads them as its own. Otherwise the upload finds out whether they are in the replica already, or whether another writer was first.
 
 use super::pending::{NextPlace, PendingTransactions};
-use super::storage::{JournalSteps, JournalStorage, StoredJournal};
+use super::storage::{JournalSteps, JournalStorage, StoredJournal, damaged};
 use super::{Journal, OpenJournal};
 use crate::error::{Error, ErrorKind};
-use crate::ltx::{self, FileName, Header, LtxError, Txid};
+use crate::ltx::{FileName, Header, LtxError, Txid};
 use crate::replica::files::loader::journalled;
 use crate::replica::files::ltx_file::{FileBody, LoadedFile};
 use crate::replica::follow::view_loader::JournalledCounter;
@@ -133,11 +133,7 @@ impl OpenJournal {
         let mut storage = JournalStorage::open(directory, place, steps)?;
         let stored = storage.read()?;
         let path = storage.path().display().to_string();
-        let damaged = |cause: &dyn std::fmt::Display| {
-            let text = format!("the journal {path} is damaged: {cause}");
-            Error::new(ErrorKind::Damaged, text)
-                .remedy("copy it for an analysis, and go on without its transactions with litestream_discard_journal()")
-        };
+        let damaged = |cause: &dyn std::fmt::Display| damaged(format!("the journal {path} is damaged: {cause}"));
         let (pending, has_sealed) = pending(stored).map_err(|cause| damaged(&cause))?;
         if has_sealed {
             storage.drop_sealed().map_err(|error| damaged(&error))?;
@@ -150,14 +146,14 @@ impl OpenJournal {
 fn pending(stored: StoredJournal) -> Result<(PendingTransactions, bool), String> {
     let mut pending = PendingTransactions::default();
     if let Some((segment, bytes)) = stored.upload {
-        let (header, bytes) = parse(bytes).map_err(|cause| format!("its upload: {cause}"))?;
+        let damaged = |cause: LtxError| format!("its upload: {cause}");
+        let (header, bytes) = (Header::parse(&bytes).map_err(damaged)?, Bytes::from(bytes));
         let name = FileName { min: header.min_txid, max: header.max_txid };
-        let loaded =
-            journalled(bytes.clone(), FileBody::Journal(segment, 0), name.min).map_err(|cause| cause.to_string())?;
+        let loaded = journalled(bytes.clone(), FileBody::Journal(segment, 0), name.min).map_err(damaged)?;
         pending.resume(TransactionFile { name, bytes, counter: None }, header.previous, loaded);
     }
     for (segment, offset, bytes) in stored.transactions {
-        let (header, bytes) = parse(bytes).map_err(|cause| cause.to_string())?;
+        let header = Header::parse(&bytes).map_err(|cause| cause.to_string())?;
         let own = NextPlace { txid: header.min_txid, previous: header.previous };
         if pending.sealed.as_ref().is_some_and(|sealed| sealed.place == own) {
             // The process ended between the two steps of beginning an upload.
@@ -168,13 +164,8 @@ fn pending(stored: StoredJournal) -> Result<(PendingTransactions, bool), String>
             return Err(format!("TXID {} does not continue the transaction before", own.txid));
         }
         let body = FileBody::Journal(segment, offset);
-        let loaded = journalled(bytes, body, place.txid).map_err(|cause| cause.to_string())?;
+        let loaded = journalled(bytes.into(), body, place.txid).map_err(|cause| cause.to_string())?;
         pending.push(place, loaded, None);
     }
     Ok((pending, false))
-}
-
-fn parse(bytes: Vec<u8>) -> Result<(Header, Bytes), LtxError> {
-    let bytes = Bytes::from(bytes);
-    Ok((ltx::verify(&bytes)?.header, bytes))
 }

@@ -14,7 +14,7 @@ use super::format::{self, ENTRY_HEAD, HEAD};
 use crate::error::{Error, ErrorKind};
 use crate::pread;
 use crate::random;
-use crate::replica::cache::persistent::{Folder, TEMPORARY, folder_name, temporary_name};
+use crate::replica::folder::{Folder, TEMPORARY, folder_name, temporary_name};
 use crate::time;
 use std::fs::File;
 use std::io;
@@ -121,9 +121,7 @@ impl JournalStorage {
     pub(super) fn read(&mut self) -> Result<StoredJournal, Error> {
         let mut stored = StoredJournal::default();
         let unreadable = |name: &str, cause: &dyn std::fmt::Display| {
-            let text = format!("the file {} of the journal cannot be used: {cause}", self.path.join(name).display());
-            Error::new(ErrorKind::Damaged, text)
-                .remedy("copy it for an analysis, and go on without its transactions with litestream_discard_journal()")
+            damaged(format!("the file {} of the journal cannot be used: {cause}", self.path.join(name).display()))
         };
         if let Some(file) = self.folder.open_file(UPLOAD).map_err(|error| unreadable(UPLOAD, &error))? {
             let bytes = read_file(&file).map_err(|error| unreadable(UPLOAD, &error))?;
@@ -273,6 +271,12 @@ impl StorageFailure {
             StorageFailure::Unchanged(cause) | StorageFailure::Unknown(cause) => cause,
         }
     }
+}
+
+/// Returns the error of a journal whose transactions cannot be read.
+pub(super) fn damaged(text: String) -> Error {
+    Error::new(ErrorKind::Damaged, text)
+        .remedy("copy it for an analysis, and go on without its transactions with litestream_discard_journal()")
 }
 
 fn read_file(file: &File) -> io::Result<Vec<u8>> {

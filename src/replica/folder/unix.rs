@@ -1,0 +1,140 @@
+//! Folders on systems with owners and modes.
+
+use super::{Folder, FolderEntry};
+use crate::error::{Error, ErrorKind};
+use rustix::fs::{AtFlags, CWD, Dir, FileType, FlockOperation, Mode, OFlags, Stat};
+use rustix::io::Errno;
+use std::fs::{DirBuilder, File};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+
+const ONLY_OWNER: Mode = Mode::RWXU;
+const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+// Without NONBLOCK, opening a pipe would wait for its other end.
+const FILE: OFlags = OFlags::RDWR.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC).union(OFlags::NONBLOCK);
+
+/// Why a folder may not be used; None if it may.
+fn objection(stat: &Stat) -> Option<&'static str> {
+    if stat.st_uid != rustix::process::geteuid().as_raw() {
+        return Some("it belongs to another user");
+    }
+    // Writable by the group or by others.
+    let others = Mode::from_raw_mode(stat.st_mode) & Mode::from_raw_mode(0o022);
+    (!others.is_empty()).then_some("other users can write to it")
+}
+
+impl Folder {
+    /// Opens the directory that a setting names, and creates it for this user alone if it does not exist.
+    pub(in crate::replica) fn open(path: &Path, setting: &str) -> Result<Folder, Error> {
+        let failed = |cause: &dyn std::fmt::Display| {
+            Error::new(ErrorKind::Config, format!("the {setting} {} cannot be used: {cause}", path.display()))
+        };
+        let created = DirBuilder::new().recursive(true).mode(0o700).create(path);
+        let fd = match rustix::fs::openat(CWD, path, FOLDER, Mode::empty()) {
+            Err(Errno::LOOP | Errno::NOTDIR) => {
+                return Err(failed(&"it is not a directory, or a symbolic link")
+                    .remedy(format!("name the directory itself in {setting}")));
+            }
+            Err(error) => {
+                let cause = created.err().unwrap_or_else(|| error.into());
+                return Err(failed(&cause).remedy("name a directory that this user can create and write"));
+            }
+            Ok(fd) => fd,
+        };
+        let stat = rustix::fs::fstat(&fd).map_err(|error| failed(&io::Error::from(error)))?;
+        match objection(&stat) {
+            Some(objection) => Err(failed(&objection).remedy("name a directory of this user with the mode 0700")),
+            None => Ok(Folder { fd }),
+        }
+    }
+
+    /// Opens a folder in this one, and creates it if it does not exist.
+    pub(in crate::replica) fn create_folder(&self, name: &str) -> io::Result<Folder> {
+        match rustix::fs::mkdirat(&self.fd, name, ONLY_OWNER) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(error) => return Err(error.into()),
+        }
+        self.folder(name)
+    }
+
+    /// Opens a folder in this one.
+    pub(in crate::replica) fn folder(&self, name: &str) -> io::Result<Folder> {
+        let fd = rustix::fs::openat(&self.fd, name, FOLDER, Mode::empty())?;
+        match objection(&rustix::fs::fstat(&fd)?) {
+            Some(objection) => Err(io::Error::other(objection)),
+            None => Ok(Folder { fd }),
+        }
+    }
+
+    /// Opens a file. Returns None if there is none, or something else than a file.
+    pub(in crate::replica) fn open_file(&self, name: &str) -> io::Result<Option<File>> {
+        match rustix::fs::openat(&self.fd, name, FILE, Mode::empty()) {
+            Ok(fd) if is_file(&fd)? => Ok(Some(fd.into())),
+            Ok(_) | Err(Errno::NOENT | Errno::LOOP | Errno::ISDIR | Errno::NXIO) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Opens a file, and creates it if it does not exist. Replaces a symbolic link or a pipe.
+    pub(in crate::replica) fn create_file(&self, name: &str) -> io::Result<File> {
+        let create = || rustix::fs::openat(&self.fd, name, FILE | OFlags::CREATE, Mode::RUSR | Mode::WUSR);
+        match create() {
+            Ok(fd) if is_file(&fd)? => return Ok(fd.into()),
+            Ok(_) | Err(Errno::LOOP | Errno::NXIO) => self.remove(name)?,
+            Err(error) => return Err(error.into()),
+        }
+        Ok(create()?.into())
+    }
+
+    pub(in crate::replica) fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        Ok(rustix::fs::renameat(&self.fd, from, &self.fd, to)?)
+    }
+
+    /// Removes a file. If a process has it open, its space is free only after that process has closed it.
+    pub(in crate::replica) fn remove(&self, name: &str) -> io::Result<()> {
+        Ok(rustix::fs::unlinkat(&self.fd, name, AtFlags::empty())?)
+    }
+
+    /// Makes what was created, renamed and removed in this folder durable.
+    pub(in crate::replica) fn sync(&self) -> io::Result<()> {
+        Ok(rustix::fs::fsync(&self.fd)?)
+    }
+
+    /// Releases the lock of [`Folder::try_lock`]. Children of a fork have the open file too, so closing it here does not suffice.
+    pub(in crate::replica) fn unlock(file: &File) -> io::Result<()> {
+        Ok(rustix::fs::flock(file, FlockOperation::NonBlockingUnlock)?)
+    }
+
+    /// Lists the folder. Leaves out what vanishes meanwhile, and names that are not text.
+    pub(in crate::replica) fn entries(&self) -> io::Result<Vec<FolderEntry>> {
+        let mut found = Vec::new();
+        for entry in Dir::read_from(&self.fd)? {
+            let entry = entry?;
+            let Ok(name) = entry.file_name().to_str() else { continue };
+            if [".", ".."].contains(&name) {
+                continue;
+            }
+            let Ok(stat) = rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) else { continue };
+            let allocated = u64::try_from(stat.st_blocks).unwrap_or(0) * 512;
+            found.push(FolderEntry { name: name.to_owned(), allocated, modified: stat.st_mtime });
+        }
+        Ok(found)
+    }
+
+    /// Takes the lock that this file stands for, until the file is closed. Returns None if another process has it.
+    pub(in crate::replica) fn try_lock(&self, name: &str) -> io::Result<Option<File>> {
+        let file = self.create_file(name)?;
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Some(file)),
+            Err(Errno::WOULDBLOCK | Errno::INTR) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+fn is_file(fd: &OwnedFd) -> io::Result<bool> {
+    let stat = rustix::fs::fstat(fd)?;
+    Ok(FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile)
+}
