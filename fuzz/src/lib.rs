@@ -4,49 +4,39 @@ use litestream_vfs::ReplicaUri;
 use rusqlite::{Connection, OpenFlags};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock};
+use tempfile::TempDir;
 
 /// A directory that is deleted on drop.
-pub struct Scratch(PathBuf);
+pub struct Scratch(TempDir);
 
 impl Scratch {
-    /// Creates an empty directory that no other input has used.
+    /// Creates an empty directory.
     pub fn new() -> Scratch {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("litestream-vfs-fuzz-{}-{number}", std::process::id()));
-        std::fs::create_dir_all(&path).expect("a directory");
-        Scratch(path)
+        Scratch(tempfile::tempdir().expect("a directory"))
     }
 
     pub fn path(&self) -> &Path {
-        &self.0
+        self.0.path()
     }
 
     /// Writes a file of a replica in this directory.
     pub fn write(&self, level: u8, name: &str, bytes: &[u8]) {
-        let level = self.0.join(format!("ltx/{level}"));
+        let level = self.path().join(format!("ltx/{level}"));
         std::fs::create_dir_all(&level).expect("a level");
         std::fs::write(level.join(name), bytes).expect("a file");
     }
 
     /// Returns the URI of the replica in this directory.
     pub fn uri(&self) -> ReplicaUri {
-        ReplicaUri::new(&format!("file://{}", self.0.display())).parameter("open_timeout", "0s")
+        ReplicaUri::new(&format!("file://{}", self.path().display())).parameter("open_timeout", "0s")
     }
 }
 
 impl Default for Scratch {
     fn default() -> Scratch {
         Scratch::new()
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 
