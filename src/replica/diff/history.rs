@@ -50,7 +50,7 @@ pub struct RowHistory {
 pub enum HistoryStep {
     /// A version.
     Version(RowVersion),
-    /// The state at this time has another definition of the table. If [`RowHistory::layout`] can read it, add it by
+    /// The state at this time has another definition of the table. If the layout can read it, add it by
     /// [`RowHistory::accept`].
     Definition { sql: String, time_ms: i64 },
     /// There are no more versions.
@@ -78,10 +78,6 @@ impl RowHistory {
             }
         };
         Ok(RowHistory { table, layout, key, newest, definitions: vec![sql], states: None, version: None })
-    }
-
-    pub fn layout(&self) -> &TableLayout {
-        &self.layout
     }
 
     pub fn table(&self) -> &str {

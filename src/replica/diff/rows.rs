@@ -86,10 +86,6 @@ impl RowDiff {
     pub fn new(pair: TablePair, layout: TableLayout) -> RowDiff {
         RowDiff { pair, layout, progress: None }
     }
-
-    pub fn layout(&self) -> &TableLayout {
-        &self.layout
-    }
 }
 
 impl DiffProgress {
