@@ -1,25 +1,12 @@
 //! Operations that meet faults of a server over real sockets. `replica::testing::faults` has all of them, with a model of a store.
 
+use crate::support::files;
 use crate::support::hosts::Host;
 use crate::support::litestream::Destination;
 use crate::support::s3::S3Server;
-use std::path::Path;
 
 /// At least as many as the host needs.
 const COPIES: usize = 50;
-
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).expect("a directory");
-    for entry in std::fs::read_dir(from).expect("a directory") {
-        let entry = entry.expect("an entry");
-        let (source, target) = (entry.path(), to.join(entry.file_name()));
-        if source.is_dir() {
-            copy(&source, &target);
-        } else {
-            std::fs::copy(source, target).expect("a file is copied");
-        }
-    }
-}
 
 #[test]
 fn operations_over_a_faulty_proxy_give_right_rows_or_an_error_that_names_the_cause() {
@@ -29,7 +16,7 @@ fn operations_over_a_faulty_proxy_give_right_rows_or_an_error_that_names_the_cau
         Host::python("ledger.py").arg("create").arg(&destination.url).credentials(&destination).succeed(),
         "ok\n"
     );
-    (0..COPIES).for_each(|number| copy(&server.path("app"), &server.path(&format!("app{number}"))));
+    (0..COPIES).for_each(|number| files::copy(&server.path("app"), &server.path(&format!("app{number}"))));
     let host = Host::python("faults.py").arg(&destination.url).arg(COPIES.to_string()).credentials(&destination);
     let ended = host.run();
     assert_eq!(ended.stdout, "ok\n", "{}", ended.stderr);

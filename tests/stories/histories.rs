@@ -2,6 +2,7 @@
 //! transaction, and never mix the two.
 
 use crate::support::bank::{self, Bank};
+use crate::support::files::copy;
 use crate::support::litestream::{Primary, Schedule};
 use crate::support::programs::wait_until;
 use crate::support::reader::Reader;
@@ -19,18 +20,6 @@ const MACHINE: [&str; 3] = ["app.db", "app.db-wal", ".app.db-litestream"];
 fn copy_machine(from: &Path, to: &Path) {
     fs::create_dir_all(to).expect("a directory");
     MACHINE.iter().for_each(|name| copy(&from.join(name), &to.join(name)));
-}
-
-/// Copies a file, or a directory with its content.
-fn copy(from: &Path, to: &Path) {
-    if from.is_dir() {
-        fs::create_dir_all(to).expect("a directory");
-        for entry in from.read_dir().expect("it can be read").flatten() {
-            copy(&entry.path(), &to.join(entry.file_name()));
-        }
-    } else {
-        fs::copy(from, to).unwrap_or_else(|error| panic!("cannot copy {}: {error}", from.display()));
-    }
 }
 
 /// Deletes the database of a bank and Litestream's metadata.

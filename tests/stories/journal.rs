@@ -22,8 +22,8 @@ fn open(session: &mut Session, destination: &Destination, dir: &Path) -> usize {
     session.open(&destination.url, &settings)
 }
 
-/// Compares the rows of the table, as a connection reads them, with those that Litestream restores.
-fn assert_restored_alike(session: &mut Session, conn: usize, destination: &Destination, dir: &Path) {
+/// Compares the rows of the table, as a new process reads them, with those that Litestream restores.
+fn assert_restored_alike(destination: &Destination, dir: &Path) {
     const ROWS: &str =
         "SELECT group_concat(line, ';') FROM (SELECT quote(a) || ':' || quote(b) AS line FROM t ORDER BY line)";
     let restored = dir.join("restored.db");
@@ -31,8 +31,11 @@ fn assert_restored_alike(session: &mut Session, conn: usize, destination: &Desti
     assert!(destination.restore(last, &restored), "{last} can be restored");
     let local = rusqlite::Connection::open(&restored).expect("a database");
     let expected: String = local.query_row(ROWS, [], |row| row.get(0)).expect("rows");
-    assert_eq!(session.query(conn, ROWS), expected);
     assert_whole(&local);
+    let mut reader = Host::session(destination);
+    let conn = reader.open(&destination.url, &[]);
+    assert_eq!(reader.query(conn, ROWS), expected);
+    reader.end();
 }
 
 const PENDING: &str =
@@ -83,10 +86,7 @@ fn transactions_are_read_at_once_and_uploaded_as_one_file() {
     session.query(conn, "INSERT INTO t(b) VALUES (7)");
     session.close();
     assert_eq!(destination.txids(), [1, 2, 3].map(Txid), "closing uploads the rest");
-    let mut reader = Host::session(&destination);
-    let conn = reader.open(&destination.url, &[]);
-    assert_restored_alike(&mut reader, conn, &destination, dir.path());
-    reader.end();
+    assert_restored_alike(&destination, dir.path());
     assert!(session.end().status.success());
 }
 
@@ -115,10 +115,7 @@ fn commits_go_on_while_the_store_does_not_respond() {
     session.query(conn, "INSERT INTO t(b) VALUES (22)");
     session.close();
     assert_eq!(destination.txids(), [1, 2, 3].map(Txid), "both as one file");
-    let mut reader = Host::session(&destination);
-    let conn = reader.open(&destination.url, &[]);
-    assert_restored_alike(&mut reader, conn, &destination, dir.path());
-    reader.end();
+    assert_restored_alike(&destination, dir.path());
     assert!(session.end().status.success());
 }
 
@@ -229,10 +226,7 @@ fn killed(step: &str, destination: &Destination, dir: &Path) {
     let ended = host.credentials(destination).run();
     eprintln!("{}", ended.stderr);
     assert_eq!(ended.stdout, "ok\n", "{}", ended.stderr);
-    let mut reader = Host::session(destination);
-    let conn = reader.open(&destination.url, &[]);
-    assert_restored_alike(&mut reader, conn, destination, dir);
-    reader.end();
+    assert_restored_alike(destination, dir);
 }
 
 #[test]

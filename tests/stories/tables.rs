@@ -1,6 +1,7 @@
 //! Tables about the replicas of a connection.
 
 use crate::support::extension::{self, connect, open, sample_url, uri};
+use crate::support::files;
 use crate::support::hosts::Host;
 use crate::support::litestream::Destination;
 use crate::support::programs::wait_until;
@@ -45,19 +46,8 @@ fn failure(conn: &Connection, sql: &str) -> String {
 
 /// Copies the sample, for a test that damages it.
 fn copied_sample(dir: &Path) -> PathBuf {
-    fn copy(from: &Path, to: &Path) {
-        fs::create_dir_all(to).expect("a directory is made");
-        for entry in fs::read_dir(from).expect("the sample exists").map(|entry| entry.expect("an entry")) {
-            let to = to.join(entry.file_name());
-            if entry.path().is_dir() {
-                copy(&entry.path(), &to);
-            } else {
-                fs::copy(entry.path(), to).expect("a file is copied");
-            }
-        }
-    }
     let copied = dir.join("replica");
-    copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("sample/replica"), &copied);
+    files::copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("sample/replica"), &copied);
     copied
 }
 

@@ -10,6 +10,8 @@ pub mod bucket;
 #[cfg(unix)]
 pub mod extension;
 #[cfg(unix)]
+pub mod files;
+#[cfg(unix)]
 pub mod hosts;
 pub mod keys;
 #[cfg(unix)]

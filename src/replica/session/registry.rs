@@ -162,13 +162,13 @@ impl Drop for ReplicaHandle {
 impl ReplicaHandle {
     /// Has the reader no longer count as one that writes. The last one waits until the journal is uploaded, and ends its use.
     fn end_writing(&self) {
-        let ends = |replicas: &mut HashMap<ReplicaKey, SharedReplica>| {
-            let shared = replicas.get_mut(&self.key)?;
+        let was_last = replicas().lock().get_mut(&self.key).is_some_and(|shared| {
             let own = shared.readers.iter_mut().find(|reader| reader.id == self.reader);
-            let wrote = own.is_some_and(|own| own.writes.take().is_some());
-            (wrote && shared.readers.iter().all(|reader| reader.writes.is_none())).then_some(())
-        };
-        let Some(()) = ends(&mut replicas().lock()) else { return };
+            own.is_some_and(|own| own.writes.take().is_some()) && !shared.has_writers()
+        });
+        if !was_last {
+            return;
+        }
         let Some(journal) = self.replica.writer.journal() else { return };
         let writer = self.replica.writer.clone();
         let flush = async move { writer.flush(&journal, FLUSH_LIMIT).await };
@@ -178,7 +178,7 @@ impl ReplicaHandle {
         let mut replicas = replicas().lock();
         let Some(shared) = replicas.get_mut(&self.key) else { return };
         // A connection may have been opened meanwhile.
-        if shared.readers.iter().all(|reader| reader.writes.is_none()) {
+        if !shared.has_writers() {
             shared.end_journal();
         }
     }
@@ -203,6 +203,10 @@ impl SharedReplica {
             self.replica.writer.set_journal(Some(journal));
         }
         Ok(())
+    }
+
+    fn has_writers(&self) -> bool {
+        self.readers.iter().any(|reader| reader.writes.is_some())
     }
 
     fn end_journal(&mut self) {

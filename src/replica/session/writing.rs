@@ -33,8 +33,9 @@ impl Connection {
     /// Commits the pages of a transaction that holds `_lock` and began with `base`. Returns the view of its state, which every connection of
     /// the process reads from now on; None if only the next poll can build it.
     ///
-    /// Blocks until the store has confirmed the transaction, 30 s at most, or until it is durable in the journal. Cannot be interrupted. Fails with [`ErrorKind::Conflict`] if
-    /// another writer was first; then nothing is in the replica. Fails with [`ErrorKind::Unconfirmed`] if that is unknown.
+    /// Blocks until the store has confirmed the transaction, 30 s at most, or until it is durable in the journal. Cannot be interrupted. Fails
+    /// with [`ErrorKind::Conflict`] if another writer was first; then nothing is in the replica. Fails with [`ErrorKind::Unconfirmed`] if that
+    /// is unknown.
     pub fn commit(
         &self,
         _lock: &WriteLock,

@@ -19,6 +19,7 @@ mod warm;
 mod writers;
 
 use crate::ltx::{Header, PageSize, Txid};
+use crate::replica::{StoredValue, TableColumn, TableLayout};
 
 /// Returns the header of a file without checksums that was not copied from a WAL.
 fn header(page_size: usize, commit: u32, min_txid: Txid, max_txid: Txid) -> Header {
@@ -36,6 +37,18 @@ fn header(page_size: usize, commit: u32, min_txid: Txid, max_txid: Txid) -> Head
         node_id: 0,
         previous: 0,
     }
+}
+
+/// How the rows of a table with the columns `id INTEGER PRIMARY KEY` and `value` are read.
+fn key_and_value() -> TableLayout {
+    let column = |name: &str, field| TableColumn {
+        name: name.to_owned(),
+        field,
+        is_real: false,
+        is_generated: false,
+        default: StoredValue::Null,
+    };
+    TableLayout { columns: vec![column("id", None), column("value", Some(1))], key: None, fields: 2 }
 }
 
 /// Returns the next byte of a pseudo-random sequence (xorshift). Such bytes hardly compress.

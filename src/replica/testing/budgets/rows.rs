@@ -3,7 +3,8 @@
 use crate::config::Target;
 use crate::ltx::Txid;
 use crate::replica::testing::budgets::*;
-use crate::replica::{HistoryStep, RowDiff, RowHistory, StoredValue, TableColumn, TableLayout};
+use crate::replica::testing::key_and_value;
+use crate::replica::{HistoryStep, RowDiff, RowHistory, StoredValue, TableLayout};
 
 const ROWS: u32 = 1_000_000;
 
@@ -18,18 +19,6 @@ fn million() -> MutexGuard<'static, ModelDatabase> {
         Mutex::new(database)
     });
     MILLION.lock()
-}
-
-/// How the rows of both tables are read.
-fn layout() -> TableLayout {
-    let column = |name: &str, field| TableColumn {
-        name: name.to_owned(),
-        field,
-        is_real: false,
-        is_generated: false,
-        default: StoredValue::Null,
-    };
-    TableLayout { columns: vec![column("id", None), column("value", Some(1))], key: None, fields: 2 }
 }
 
 /// Replicates a database, then the changes that SQL makes. Compares a table in a new process, and returns the number of
@@ -62,7 +51,7 @@ fn cost_of_diff(database: &mut ModelDatabase, sql: &str, table: &str, layout: Ta
 
 /// As [`cost_of_diff`], for a table of the million rows.
 fn cost_of_million(sql: &str, table: &str) -> (usize, Cost) {
-    cost_of_diff(&mut million(), sql, table, layout())
+    cost_of_diff(&mut million(), sql, table, key_and_value())
 }
 
 #[test]
@@ -101,7 +90,7 @@ fn a_value_that_was_overwritten_in_place_takes_the_pages_near_it() {
     let mut database = ModelDatabase::new(4096, "CREATE TABLE files (id INTEGER PRIMARY KEY, value BLOB)");
     database.run_for_each(2000, 20_000, "INSERT INTO files VALUES (?1, ?2)");
     let sql = "UPDATE files SET value = CAST(substr(value, 1, 12000) || X'AB' || substr(value, 12002) AS BLOB) WHERE id = 1000";
-    let (rows, cost) = cost_of_diff(&mut database, sql, "files", layout());
+    let (rows, cost) = cost_of_diff(&mut database, sql, "files", key_and_value());
     assert_eq!(rows, 1);
     // The database has 41 MB. The pages between the leaves that are read come with them.
     assert!(cost.bytes <= 24 * MB && cost.time <= 12 * LATENCY, "{cost:?}");
@@ -125,7 +114,7 @@ fn the_history_of_a_row_visits_only_the_states_in_which_its_page_was_written() {
         let (replica, newest) = (&reader.replica, reader.view.clone());
         let (counts, started) = (replica.files.store.counts(), Instant::now());
         let pair = replica.diff.table("big", newest.clone(), newest).await.expect("a table");
-        let history = RowHistory::new(pair, layout(), vec![StoredValue::Integer(50_000)]);
+        let history = RowHistory::new(pair, key_and_value(), vec![StoredValue::Integer(50_000)]);
         let (mut history, mut found) = (history.expect("a row"), Vec::new());
         while let HistoryStep::Version(version) = replica.diff.older_version(&mut history).await.expect("a version") {
             found.push(version.txid.0 - first.0);

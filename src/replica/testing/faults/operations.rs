@@ -10,7 +10,8 @@ use crate::replica::prefetch::{Prefetcher, Source};
 use crate::replica::testing::faults::sample::{CHANGED_BY_4, NEWEST, SAMPLE};
 use crate::replica::testing::faults::store::Faulty;
 use crate::replica::testing::faults::writes::{Commits, assert_page, compact};
-use crate::replica::{CacheLimits, Replica, RowDiff, StoredValue, TableColumn, TableLayout, View};
+use crate::replica::testing::key_and_value;
+use crate::replica::{CacheLimits, Replica, RowDiff, View};
 use futures_util::future::{Either, select};
 use std::pin::pin;
 use std::sync::Arc;
@@ -202,7 +203,7 @@ impl FaultWorld {
         let found = pages.iter().filter(|change| change.name.as_deref() == Some("note")).map(|change| change.pages);
         assert_eq!(found.sum::<u64>(), differing);
         let pair = self.replica.diff.table("note", older, newer).await?;
-        let (mut diff, mut rows) = (RowDiff::new(pair, layout()), Vec::new());
+        let (mut diff, mut rows) = (RowDiff::new(pair, key_and_value()), Vec::new());
         loop {
             let batch = self.replica.diff.next_rows(&mut diff).await?;
             if batch.is_empty() {
@@ -273,16 +274,4 @@ async fn within_read_timeout(job: impl Future<Output = Result<(), Error>>) -> Re
             return Err(Error::new(ErrorKind::Unreachable, "the store has sent nothing for 30s"));
         }
     }
-}
-
-/// How the rows of the table are read.
-fn layout() -> TableLayout {
-    let column = |name: &str, field| TableColumn {
-        name: name.to_owned(),
-        field,
-        is_real: false,
-        is_generated: false,
-        default: StoredValue::Null,
-    };
-    TableLayout { columns: vec![column("id", None), column("value", Some(1))], key: None, fields: 2 }
 }
