@@ -146,7 +146,10 @@ impl Polls {
         let recently = if was_idle { interval } else { interval * 2 + late_after };
         let recently = match &state.last {
             Some(Finished { at, failure: None }) => at.elapsed() <= recently,
-            Some(Finished { at, failure: Some(_) }) => at.elapsed() <= (interval * 2 + late_after).min(FAILING),
+            // The poll after a failure begins only when the failure is no longer the result of every poll.
+            Some(Finished { at, failure: Some(_) }) => {
+                at.elapsed() <= (FAILURE_STAYS + interval * 2 + late_after).min(FAILING)
+            }
             None => false,
         };
         let until = state.running.as_ref().map_or_else(Instant::now, |running| running.began) + late_after;
