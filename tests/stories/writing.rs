@@ -78,6 +78,20 @@ fn a_database_is_created_written_and_restored() {
     assert!(status.contains("\"write_error\":null") && status.contains("\"conflicts\":0"), "{status}");
 }
 
+/// SQLite keeps the pages of a transaction under the change counter after that of the state before. A state that was read meanwhile once had the
+/// same counter.
+#[test]
+fn a_past_state_is_not_taken_for_the_one_that_was_just_written() {
+    let (_dir, destination) = replica();
+    let conn = open(&destination, &[]);
+    conn.execute_batch("CREATE TABLE t(a); INSERT INTO t VALUES (1); UPDATE t SET a = 2").expect("it can be written");
+    let past = extension::connect(&destination.url, &[("txid", "2")]);
+    assert_eq!(number(&past, "SELECT a FROM t"), 1);
+    conn.execute_batch("UPDATE t SET a = 3; PRAGMA litestream_txid = '0000000000000002'")
+        .expect("written, and back in time");
+    assert_eq!((txid(&conn), number(&conn, "SELECT a FROM t")), (Txid(2), 1));
+}
+
 #[test]
 fn every_page_size_grows_shrinks_and_is_vacuumed() {
     for (page_size, auto_vacuum) in (9..=16).map(|bits| 1 << bits).zip([0, 1, 2, 0, 1, 2, 0, 1]) {

@@ -202,7 +202,7 @@ impl ViewLoader {
         counter: Option<u32>,
     ) -> Option<View> {
         let mut draft = ViewBuilder::from(view);
-        counter.into_iter().for_each(|counter| draft.reserve_counter(counter));
+        counter.into_iter().for_each(|counter| draft.written(counter));
         self.finish(draft, std::slice::from_ref(own), view.epoch())
     }
 
@@ -222,7 +222,7 @@ impl ViewLoader {
         let mut draft = view.map_or_else(ViewBuilder::default, ViewBuilder::from);
         match counter {
             JournalledCounter::New => {}
-            JournalledCounter::Written(counter) => draft.reserve_counter(counter),
+            JournalledCounter::Written(counter) => draft.written(counter),
             JournalledCounter::Of(view) => draft.same_as(view),
         }
         self.finish(draft, transactions, epoch)

@@ -58,11 +58,33 @@ async fn page(replica: &Replica, view: &Arc<View>, pgno: u32) -> Result<Vec<u8>,
     Ok(replica.pages.page(view, pgno).await?.map_or_else(|| vec![0; PAGE_SIZE], |page| page.to_vec()))
 }
 
+/// What SQLite keeps in its cache after commits: by the change counter that it has written, page 1 and the last page of the log.
+#[derive(Default, Debug)]
+struct CachedPages(BTreeMap<u32, (Vec<u8>, u32, Vec<u8>)>);
+
+impl CachedPages {
+    /// Checks that a view with such a counter has these pages: SQLite would not read them again.
+    async fn check(&self, replica: &Replica, view: &Arc<View>) -> Result<(), Error> {
+        let Some((page_1, pgno, log)) = self.0.get(&view.counter()) else { return Ok(()) };
+        let found = (page(replica, view, 1).await?, page(replica, view, *pgno).await?);
+        assert_eq!(
+            number(&found.0, COUNT),
+            number(page_1, COUNT),
+            "another state has the counter that SQLite has written"
+        );
+        assert_eq!(found.1, *log, "another state has the counter that SQLite has written");
+        Ok(())
+    }
+}
+
 /// Appends an entry to the log, and to the journal if there is one.
-async fn append(replica: &Arc<Replica>, writer: u32, attempt: u32) -> Result<(), Error> {
+async fn append(replica: &Arc<Replica>, cached: &mut CachedPages, writer: u32, attempt: u32) -> Result<(), Error> {
     let _lock = replica.writer.lock()?;
     let view = replica.head();
     replica.writer.prepare(view.as_deref(), false).await?;
+    if let Some(view) = &view {
+        cached.check(replica, view).await?;
+    }
     let before = match &view {
         Some(view) => Some(page(replica, view, 1).await?),
         None => None,
@@ -87,11 +109,13 @@ async fn append(replica: &Arc<Replica>, writer: u32, attempt: u32) -> Result<(),
     overlay.write(&page_1, 0, &nothing)?;
     overlay.write(&log, u64::from(pgno - 1) * PAGE_SIZE as u64, &nothing)?;
     if let Some(journal) = replica.writer.journal() {
-        let committed = replica.writer.commit_to_journal(&journal, view.as_deref(), before.as_deref(), &overlay);
-        return committed.map(drop);
+        replica.writer.commit_to_journal(&journal, view.as_deref(), before.as_deref(), &overlay)?;
+    } else {
+        let file = replica.writer.file(view.as_deref(), before.as_deref(), &overlay)?;
+        replica.writer.put(view.as_ref(), file).await?;
     }
-    let file = replica.writer.file(view.as_deref(), before.as_deref(), &overlay)?;
-    replica.writer.put(view.as_ref(), file).await.map(drop)
+    cached.0.insert(counter, (page_1, pgno, log));
+    Ok(())
 }
 
 fn open(store: &Arc<Hostile>) -> Arc<Replica> {
@@ -101,14 +125,14 @@ fn open(store: &Arc<Hostile>) -> Arc<Replica> {
 
 async fn write(files: Arc<Memory>, calm: Arc<AtomicBool>, writer: u32, mut random: Random) -> Outcomes {
     let store = Arc::new(Hostile::new(files, calm, random.fork()));
-    let (mut replica, mut outcomes) = (open(&store), Outcomes::default());
+    let (mut replica, mut cached, mut outcomes) = (open(&store), CachedPages::default(), Outcomes::default());
     for attempt in 1..=ATTEMPTS {
         if replica.head().is_none() || random.one_in(2) {
             let _ = replica.poll(Duration::ZERO).await;
         }
         // Most commits have all the time that they need.
         let patience = Duration::from_millis(if random.one_in(8) { random.below(400) } else { 10_000_000 });
-        match timeout(patience, append(&replica, writer, attempt)).await {
+        match timeout(patience, append(&replica, &mut cached, writer, attempt)).await {
             Ok(Ok(())) => outcomes.committed.push(attempt),
             Ok(Err(error)) if error.kind() == ErrorKind::Unconfirmed => outcomes.unknown.push(attempt),
             Ok(Err(_)) => outcomes.failed.push(attempt),

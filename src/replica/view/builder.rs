@@ -3,12 +3,12 @@
 use crate::ltx::{Header, IndexEntry, Level};
 use crate::replica::files::ltx_file::{LoadedFile, LtxFile};
 use crate::replica::view::file_table::FileTable;
+use crate::replica::view::number::ViewNumber;
 use crate::replica::view::page_map::{PageLocation, PageMap};
 use crate::replica::view::shown_cookie::ShownCookie;
 use crate::replica::view::{Epoch, View};
 use crate::store::{Listed, Version};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 /// A view that is being built.
 #[derive(Clone, Default)]
@@ -18,8 +18,10 @@ pub(in crate::replica) struct ViewBuilder {
     time_ms: i64,
     pages: PageMap,
     table: FileTable,
-    /// The counter of the view, if one was reserved.
-    counter: Option<u32>,
+    /// The number of the view that the builder started from.
+    before: Option<ViewNumber>,
+    /// The number of the view, if it is known.
+    number: Option<ViewNumber>,
     /// The schema cookie that page 1 of the view shows, if it is known.
     schema_cookie: Option<u32>,
 }
@@ -36,7 +38,8 @@ impl ViewBuilder {
     pub(in crate::replica) fn from(view: &View) -> ViewBuilder {
         let (pages, table) = (view.pages.clone(), view.table.clone());
         let (tip, witness, time_ms) = (Some(view.tip.clone()), view.witness.clone(), view.time_ms);
-        ViewBuilder { tip, witness, time_ms, pages, table, counter: None, schema_cookie: None }
+        let before = Some(view.number.clone());
+        ViewBuilder { tip, witness, time_ms, pages, table, before, number: None, schema_cookie: None }
     }
 
     /// Applies a file. Files must be applied in the order of their ends, without a hole between them.
@@ -108,16 +111,15 @@ impl ViewBuilder {
         self.time_ms = self.time_ms.min(ms);
     }
 
-    /// Gives the view this counter, if no view has it yet. SQLite keeps what it has cached under the counter that it has written.
-    pub(in crate::replica) fn reserve_counter(&mut self, counter: u32) {
-        let next = counter.wrapping_add(1);
-        let is_free = COUNTER.compare_exchange(counter, next, Ordering::Relaxed, Ordering::Relaxed).is_ok();
-        self.counter = Some(counter).filter(|_| is_free);
+    /// Gives the view the change counter that SQLite has written in the only transaction after the view that the builder started from, if
+    /// possible: SQLite keeps what it has cached under that counter.
+    pub(in crate::replica) fn written(&mut self, counter: u32) {
+        self.number = self.before.as_ref().map(|before| before.after(counter));
     }
 
     /// Gives the view the counter and the schema cookie of a view whose pages are the same.
     pub(in crate::replica) fn same_as(&mut self, view: &View) {
-        (self.counter, self.schema_cookie) = (Some(view.counter()), view.schema_cookie());
+        (self.number, self.schema_cookie) = (Some(view.number.clone()), view.schema_cookie());
     }
 
     /// Returns whether every page is present.
@@ -141,7 +143,7 @@ impl ViewBuilder {
             tip,
             witness: self.witness,
             time_ms: self.time_ms,
-            counter: same.map(View::counter).or(self.counter).unwrap_or_else(next_counter),
+            number: same.map(|same| same.number.clone()).or(self.number).unwrap_or_else(ViewNumber::new),
             epoch,
             schema_cookie: schema_cookie.map_or_else(ShownCookie::default, ShownCookie::of),
             pages: self.pages,
@@ -157,17 +159,4 @@ pub(in crate::replica) struct Incomplete;
 /// Returns how many pages the files of a database of this size contain: all except the lock page.
 fn stored_pages(header: &Header) -> u32 {
     header.commit - u32::from(header.page_size.lock_page() <= header.commit)
-}
-
-/// The first counter. Lower ones are those of new databases that were not committed: SQLite counts on from 0, and after the rollback it still
-/// takes its empty page 1 for that of a state with the counter that it has written.
-const FIRST_COUNTER: u32 = 1 << 20;
-
-/// The next counter.
-static COUNTER: AtomicU32 = AtomicU32::new(FIRST_COUNTER);
-
-/// Returns a new counter. A forked child inherits the current value, so that no view of the child has the counter under
-/// which SQLite cached pages before the fork.
-fn next_counter() -> u32 {
-    COUNTER.fetch_add(1, Ordering::Relaxed)
 }

@@ -11,12 +11,14 @@
 //! | `builder` | applies files one by one and checks that every page is present |
 //! | `build` | loads the files of a chain and builds their view; avoids damaged files |
 //! | `epoch` | the histories that a replica has had, and how far they agree |
+//! | `number` | the numbers of views, which SQLite sees as change counters |
 //! | `shown_cookie` | the schema cookie that page 1 of a view shows |
 
 pub(in crate::replica) mod build;
 mod builder;
 pub(in crate::replica) mod epoch;
 mod file_table;
+mod number;
 mod page_map;
 mod shown_cookie;
 
@@ -28,6 +30,7 @@ use crate::replica::files::ltx_file::LtxFile;
 use crate::replica::files::partial_index::PartialIndex;
 use crate::store::Version;
 use file_table::FileTable;
+use number::ViewNumber;
 use page_map::PageMap;
 use shown_cookie::ShownCookie;
 use std::fmt;
@@ -38,7 +41,7 @@ pub struct View {
     tip: Arc<LtxFile>,
     witness: Option<Version>,
     time_ms: i64,
-    counter: u32,
+    number: ViewNumber,
     epoch: Epoch,
     /// The schema cookie that page 1 shows, once it is known.
     schema_cookie: ShownCookie,
@@ -70,7 +73,7 @@ impl View {
     /// Returns the number that identifies this state in page 1: all pages of two views with the same number are equal.
     /// A process never uses a number twice, and a forked child never uses a number of its parent for another state.
     pub fn counter(&self) -> u32 {
-        self.counter
+        self.number.get()
     }
 
     /// Returns the schema cookie that page 1 shows, or None if it is not known yet.
@@ -167,7 +170,7 @@ impl View {
 
     /// Returns whether another view is of the same state: all their pages are equal.
     pub(super) fn is_same_state(&self, other: &View) -> bool {
-        self.counter == other.counter || (self.epoch, self.txid()) == (other.epoch, other.txid())
+        self.counter() == other.counter() || (self.epoch, self.txid()) == (other.epoch, other.txid())
     }
 
     /// Returns the newest file that was applied. It may contain none of the view's pages.

@@ -235,7 +235,8 @@ impl Writer {
         false
     }
 
-    /// Publishes the state after a transaction, so that every connection of the process reads it.
+    /// Publishes the state after a transaction, so that every connection of the process reads it. Returns that state, also if a later one was
+    /// published already: SQLite has the pages of this one in its cache.
     async fn publish(&self, base: Option<&Arc<View>>, file: TransactionFile, listed: Listed) -> Option<Arc<View>> {
         let (txid, confirmed) = (file.name.max, Instant::now());
         let loaded = match self.files.loader.written(&listed, file.bytes).await {
@@ -245,15 +246,20 @@ impl Writer {
                 return None;
             }
         };
+        let after = |before: Option<&Arc<View>>| match before {
+            Some(before) => self.views.extend_by_own(before, &loaded, file.counter),
+            None => self.views.begin_with_own(&loaded, self.histories.epochs.begin()),
+        };
         // The follower may publish the same transaction, or the base from other files, at the same time.
         loop {
             let head = self.head.view();
             let next = match (&head, base) {
-                (Some(head), _) if head.txid() >= txid => return Some(head.clone()),
+                (Some(head), _) if head.txid() == txid => return Some(head.clone()),
+                (Some(head), _) if head.txid() > txid => return after(base).map(Arc::new),
                 (Some(head), Some(base)) if (head.epoch(), head.txid()) == (base.epoch(), base.txid()) => {
-                    self.views.extend_by_own(head, &loaded, file.counter)
+                    after(Some(head))
                 }
-                (None, None) => self.views.begin_with_own(&loaded, self.histories.epochs.begin()),
+                (None, None) => after(None),
                 _ => None,
             };
             let next = Arc::new(next?);

@@ -3,7 +3,7 @@
 //! A transaction that was acknowledged is in the replica in the end, once and in order, and one that failed is not. If another writer was
 //! first, a journal is frozen, and only what was known to be uploaded has to be there.
 
-use super::{Hostile, append, entries, open, retain};
+use super::{CachedPages, Hostile, append, entries, open, retain};
 use crate::error::ErrorKind;
 use crate::replica::Replica;
 use crate::replica::testing::simulation::Random;
@@ -61,6 +61,7 @@ impl Process {
 /// The attempts of a writer.
 #[derive(Default, Debug)]
 struct Attempts {
+    cached: CachedPages,
     last: u32,
     /// These must be in the replica.
     lasting: Vec<u32>,
@@ -79,7 +80,7 @@ impl Attempts {
     async fn make(&mut self, process: &Process, writer: u32, random: &mut Random) {
         self.last += 1;
         let patience = Duration::from_millis(if random.one_in(8) { random.below(400) } else { 10_000_000 });
-        match timeout(patience, append(&process.replica, writer, self.last)).await {
+        match timeout(patience, append(&process.replica, &mut self.cached, writer, self.last)).await {
             Ok(Ok(())) => {
                 self.journalled.push(self.last);
                 // The process reads its own transaction at once.
