@@ -85,7 +85,7 @@ fn a_past_state_is_not_taken_for_the_one_that_was_just_written() {
     let (_dir, destination) = replica();
     let conn = open(&destination, &[]);
     conn.execute_batch("CREATE TABLE t(a); INSERT INTO t VALUES (1); UPDATE t SET a = 2").expect("it can be written");
-    let past = extension::connect(&destination.url, &[("txid", "2")]);
+    let past = extension::connect(&destination.url, &[("txid", "0000000000000002")]);
     assert_eq!(number(&past, "SELECT a FROM t"), 1);
     conn.execute_batch("UPDATE t SET a = 3; PRAGMA litestream_txid = '0000000000000002'")
         .expect("written, and back in time");
