@@ -5,7 +5,8 @@ use crate::support::extension::connect;
 use crate::support::litestream::{Destination, Primary, Schedule};
 use crate::support::programs::{program, run};
 use crate::support::random_changes::RandomDatabase;
-use crate::support::random_schema::{RandomTable, quoted};
+use crate::support::random_schema::RandomTable;
+use crate::support::row_model::{Difference, differences, is_equal_number, rows_of};
 use crate::support::workload;
 use litestream_vfs::ltx::Txid;
 use rusqlite::types::Value;
@@ -15,9 +16,6 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 use tempfile::TempDir;
-
-/// A difference: operation, key, column, old and new value, each with its type.
-type Difference = [String; 5];
 
 /// A random database, its replica, and restores of its states.
 struct RandomHistory {
@@ -36,9 +34,6 @@ struct RestoredState {
     /// The stored columns of each table. It also has those that were added later, but they are not here.
     columns: BTreeMap<String, Vec<String>>,
 }
-
-/// The rows of a table by their keys, with the key as `litestream_diff` shows it.
-type Rows = BTreeMap<String, (String, Vec<Value>)>;
 
 impl RandomHistory {
     /// Makes random changes.
@@ -179,16 +174,6 @@ impl RandomHistory {
     }
 }
 
-/// Whether SQL regards two values of a column as equal although their types differ.
-fn is_equal_number(one: &str, other: &str) -> bool {
-    let number = |text: &str| {
-        text.split_once('(').and_then(|(kind, rest)| {
-            (kind == "Integer" || kind == "Real").then(|| rest.trim_end_matches(')').parse::<f64>().ok()).flatten()
-        })
-    };
-    number(one).is_some() && number(one) == number(other)
-}
-
 /// Restores a state, and adds the columns that were added later, as SQLite does.
 fn restore(destination: &Destination, txid: Txid, random: &RandomDatabase, path: PathBuf) -> RestoredState {
     assert!(destination.restore(txid, &path), "{txid}");
@@ -207,79 +192,6 @@ fn restore(destination: &Destination, txid: Txid, random: &RandomDatabase, path:
         let _ = conn.execute_batch(sql);
     }
     RestoredState { txid, conn, path, columns }
-}
-
-fn rows_of(conn: &Connection, table: &RandomTable, columns: &[String]) -> Rows {
-    let names: Vec<String> = columns.iter().map(|name| quoted(name)).collect();
-    let sql = format!("SELECT {}, {} FROM {}", table.handle(), names.join(", "), quoted(&table.name));
-    let mut statement = conn.prepare(&sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
-    let row = |row: &Row<'_>| {
-        let values = (1..=columns.len()).map(|at| row.get(at)).collect::<Result<Vec<Value>, _>>()?;
-        let Some(key) = &table.key else {
-            let rowid = format!("{:?}", row.get::<_, Value>(0)?);
-            return Ok((rowid.clone(), (rowid, values)));
-        };
-        let of_column = |(at, collation): &(usize, &str)| {
-            let name = &table.columns[*at].name;
-            let value = &values[columns.iter().position(|column| column == name).expect("a column of the key")];
-            (value.clone(), compared(value, collation))
-        };
-        let (shown, compared): (Vec<Value>, Vec<String>) = key.iter().map(of_column).unzip();
-        Ok((compared.join("|"), (shown_key(&shown), values)))
-    };
-    statement.query_map([], row).and_then(Iterator::collect).unwrap_or_else(|error| panic!("{sql}: {error}"))
-}
-
-/// Returns a text that is the same for all values that a key regards as equal.
-fn compared(value: &Value, collation: &str) -> String {
-    match (value, collation) {
-        (Value::Real(number), _) if *number == number.trunc() && number.abs() < 9e15 => {
-            format!("{:?}", Value::Integer(*number as i64))
-        }
-        (Value::Text(text), "NOCASE") => format!("{:?}", text.to_ascii_lowercase()),
-        (Value::Text(text), "RTRIM") => format!("{:?}", text.trim_end_matches(' ')),
-        (Value::Text(text), _) => format!("{text:?}"),
-        _ => format!("{value:?}"),
-    }
-}
-
-/// Returns a key as documented: a value, or several as JSON.
-fn shown_key(values: &[Value]) -> String {
-    let json = |value: &Value| match value {
-        Value::Null => serde_json::Value::Null,
-        Value::Integer(number) => (*number).into(),
-        Value::Real(number) => (*number).into(),
-        Value::Text(text) => text.as_str().into(),
-        Value::Blob(blob) => blob.iter().map(|byte| format!("{byte:02X}")).collect::<String>().into(),
-    };
-    match values {
-        [value] => format!("{value:?}"),
-        _ => format!("{:?}", Value::Text(serde_json::Value::Array(values.iter().map(json).collect()).to_string())),
-    }
-}
-
-/// Returns the differences between the rows of two states.
-fn differences(older: &Rows, newer: &Rows, columns: &[String]) -> Vec<Difference> {
-    let mut differences = Vec::new();
-    let keys: BTreeSet<&String> = older.keys().chain(newer.keys()).collect();
-    for key in keys {
-        let (old, new) = (older.get(key), newer.get(key));
-        let op = match (old, new) {
-            (None, _) => "insert",
-            (_, None) => "delete",
-            _ => "update",
-        };
-        let shown = new.or(old).map(|(shown, _)| shown.clone()).expect("a row");
-        for (at, column) in columns.iter().enumerate() {
-            let value =
-                |row: Option<&(String, Vec<Value>)>| format!("{:?}", row.map_or(&Value::Null, |(_, row)| &row[at]));
-            if op != "update" || value(old) != value(new) {
-                differences.push([op.to_owned(), shown.clone(), column.clone(), value(old), value(new)]);
-            }
-        }
-    }
-    differences.sort_unstable();
-    differences
 }
 
 /// How many random histories are compared.

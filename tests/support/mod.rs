@@ -29,10 +29,14 @@ pub mod random;
 #[cfg(unix)]
 pub mod random_changes;
 #[cfg(unix)]
+pub mod random_column;
+#[cfg(unix)]
 pub mod random_schema;
 #[cfg(unix)]
 pub mod reader;
 pub mod recorder;
+#[cfg(unix)]
+pub mod row_model;
 pub mod s3;
 #[cfg(unix)]
 pub mod sample;

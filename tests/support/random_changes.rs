@@ -1,7 +1,8 @@
 //! A database with random tables, and random changes to it.
 
 use super::random::Random;
-use super::random_schema::{RandomColumn, RandomTable, quoted};
+use super::random_column::{RandomColumn, quoted};
+use super::random_schema::RandomTable;
 use rusqlite::{Connection, ErrorCode};
 
 /// A sequence of random statements, which is the same for the same seed.

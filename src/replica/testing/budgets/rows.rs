@@ -4,7 +4,7 @@ use crate::config::Target;
 use crate::ltx::Txid;
 use crate::replica::testing::budgets::*;
 use crate::replica::testing::key_and_value;
-use crate::replica::{HistoryStep, RowDiff, RowHistory, StoredValue, TableLayout};
+use crate::replica::{Collation, HistoryStep, KeyColumn, RowDiff, RowHistory, StoredValue, TableLayout};
 
 const ROWS: u32 = 1_000_000;
 
@@ -82,6 +82,23 @@ fn a_table_that_did_not_change_is_not_read() {
     assert_eq!(rows, 0);
     // One page tells how deep the b-tree is.
     assert!(cost.requests <= 8 && cost.bytes <= MB, "{cost:?}");
+}
+
+#[test]
+fn one_changed_row_of_a_table_without_rowid_takes_a_few_pages() {
+    let sql = "CREATE TABLE words (value BLOB, word TEXT COLLATE NOCASE, PRIMARY KEY (word DESC)) WITHOUT ROWID;
+               CREATE TABLE other (word TEXT PRIMARY KEY, value BLOB) WITHOUT ROWID";
+    let mut database = ModelDatabase::new(4096, sql);
+    database.run_for_each(200_000, 50, "INSERT INTO words (word, value) VALUES ('Word ' || ?1 * 7919 % 1000003, ?2)");
+    database.run_for_each(1000, 50, "INSERT INTO other VALUES ('Word ' || ?1, ?2)");
+    let mut layout = key_and_value();
+    layout.columns[0].name = "word".to_owned();
+    layout.columns[0].field = Some(0);
+    layout.key = Some(vec![KeyColumn { column: 0, is_descending: true, collation: Collation::NoCase }]);
+    let sql = "UPDATE words SET value = X'01' WHERE word = 'word 7919'; UPDATE other SET value = X'02'";
+    let (rows, cost) = cost_of_diff(&mut database, sql, "words", layout);
+    assert_eq!(rows, 1);
+    assert!(cost.requests <= 20 && cost.bytes <= MB && cost.time <= 16 * LATENCY, "{cost:?}");
 }
 
 /// The page with the row was not written.

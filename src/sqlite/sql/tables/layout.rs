@@ -1,5 +1,6 @@
 //! Has SQLite parse a CREATE TABLE statement.
 
+use super::affinity::{Affinity, affinity};
 use crate::replica::{Collation, KeyColumn, StoredValue, TableColumn, TableLayout, TablePair};
 use crate::sqlite::api::{Api, ScratchDatabase, TextRow};
 use crate::sqlite::errors::SqlError;
@@ -126,16 +127,6 @@ struct DeclaredColumn {
     hidden: i64,
 }
 
-/// The affinity of a column.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Affinity {
-    Integer,
-    Text,
-    Blob,
-    Real,
-    Numeric,
-}
-
 impl DeclaredColumn {
     fn new(row: &TextRow) -> DeclaredColumn {
         let default = row.get(4).cloned().flatten().map(|text| text.to_string_lossy().into_owned());
@@ -152,13 +143,7 @@ impl DeclaredColumn {
     /// functions: such a column cannot be added to a table with rows.
     fn default_value(&self, scratch: &ScratchDatabase) -> StoredValue {
         let Some(default) = &self.default else { return StoredValue::Null };
-        let kind = match affinity(&self.kind) {
-            Affinity::Integer => "INTEGER",
-            Affinity::Text => "TEXT",
-            Affinity::Blob => "BLOB",
-            Affinity::Real => "REAL",
-            Affinity::Numeric => "NUMERIC",
-        };
+        let kind = affinity(&self.kind).name();
         let sql = format!(
             "DROP TABLE IF EXISTS temp.d; CREATE TEMP TABLE d (c {kind} DEFAULT {default}); INSERT INTO d DEFAULT VALUES;
              SELECT typeof(c), CASE typeof(c) WHEN 'integer' THEN c WHEN 'real' THEN printf('%!.17g', c) ELSE hex(c) END
@@ -174,19 +159,6 @@ impl DeclaredColumn {
             "blob" => StoredValue::Blob(from_hex(&shown)),
             _ => StoredValue::Null,
         }
-    }
-}
-
-/// Returns the affinity of a declared type.
-fn affinity(kind: &str) -> Affinity {
-    let kind = kind.to_ascii_uppercase();
-    let has = |words: &[&str]| words.iter().any(|word| kind.contains(word));
-    match () {
-        () if has(&["INT"]) => Affinity::Integer,
-        () if has(&["CHAR", "CLOB", "TEXT"]) => Affinity::Text,
-        () if kind.is_empty() || has(&["BLOB"]) => Affinity::Blob,
-        () if has(&["REAL", "FLOA", "DOUB"]) => Affinity::Real,
-        () => Affinity::Numeric,
     }
 }
 
@@ -212,47 +184,4 @@ pub fn integer(row: &TextRow, at: usize) -> i64 {
 fn from_hex(text: &str) -> Vec<u8> {
     let digits = text.as_bytes().as_chunks::<2>().0;
     digits.iter().filter_map(|pair| u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok()).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_affinity_of_a_type_is_that_of_sqlite() {
-        let conn = rusqlite::Connection::open_in_memory().unwrap();
-        for kind in [
-            "",
-            "INT",
-            "BIGINT",
-            "POINT",
-            "CHARINT",
-            "VARCHAR(10)",
-            "CLOB",
-            "text",
-            "BLOB",
-            "REAL",
-            "FLOAT",
-            "double precision",
-            "NUMERIC",
-            "DECIMAL(10,5)",
-            "STRING",
-            "BOOLEAN",
-            "DATE",
-            "ANY",
-        ] {
-            // These values show each affinity.
-            conn.execute_batch(&format!("CREATE TABLE t (c {kind}); INSERT INTO t VALUES (1), ('1'), ('x')")).unwrap();
-            let sql = "SELECT group_concat(typeof(c), ' ') FROM (SELECT c FROM t ORDER BY rowid)";
-            let types: String = conn.query_row(sql, [], |row| row.get(0)).unwrap();
-            let expected = match affinity(kind) {
-                Affinity::Integer | Affinity::Numeric => "integer integer text",
-                Affinity::Text => "text text text",
-                Affinity::Blob => "integer text text",
-                Affinity::Real => "real real text",
-            };
-            assert_eq!(types, expected, "{kind}");
-            conn.execute_batch("DROP TABLE t").unwrap();
-        }
-    }
 }

@@ -7,6 +7,7 @@
 //! SQLite takes a read lock on the main schema for every statement that names one of these tables, unless the table belongs to another
 //! schema, as after `CREATE VIRTUAL TABLE temp.s USING litestream_status`.
 
+mod affinity;
 mod batches;
 mod caller;
 mod comparison;
