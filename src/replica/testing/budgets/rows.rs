@@ -89,7 +89,7 @@ fn one_changed_row_of_a_table_without_rowid_takes_a_few_pages() {
     let sql = "CREATE TABLE words (value BLOB, word TEXT COLLATE NOCASE, PRIMARY KEY (word DESC)) WITHOUT ROWID;
                CREATE TABLE other (word TEXT PRIMARY KEY, value BLOB) WITHOUT ROWID";
     let mut database = ModelDatabase::new(4096, sql);
-    database.run_for_each(200_000, 50, "INSERT INTO words (word, value) VALUES ('Word ' || ?1 * 7919 % 1000003, ?2)");
+    database.run_for_each(200_000, 50, "INSERT INTO words (word, value) VALUES ('Word ' || (?1 * 7919 % 1000003), ?2)");
     database.run_for_each(1000, 50, "INSERT INTO other VALUES ('Word ' || ?1, ?2)");
     let mut layout = key_and_value();
     layout.columns[0].name = "word".to_owned();
