@@ -138,7 +138,8 @@ fn right(scheme: CannedScheme, request: CannedRequest) -> String {
 
 /// Responds to a request.
 fn respond(fault: &str, right: &str, stream: &mut TcpStream) -> std::io::Result<()> {
-    let status = |status: &str, headers: &str| answer(status, headers, &format!("<html>{SECRET}</html>"));
+    let status =
+        |status: &str, headers: &str| answer(status, headers, &format!("<html>{SECRET}<input type='password'></html>"));
     let (head, body) = right.split_once("\r\n\r\n").expect("a response");
     let response = match fault {
         "hangs before the header" => {

@@ -77,7 +77,11 @@ impl WebStore {
         let path = format!("{}/", Layout::Decimal.level(level));
         let request = |client: &Client| self.request(client, Method::GET, &path).header(CACHE_CONTROL, "no-cache");
         let parse = |response: WebResponse, _| {
-            let names = names(&String::from_utf8_lossy(&response.body));
+            let page = String::from_utf8_lossy(&response.body);
+            let names = names(&page);
+            if names.is_empty() && is_sign_in(&page) {
+                return Err(WebError::InvalidResponse("a sign-in page instead of a listing".to_owned()));
+            }
             check_names(names.len()).map(|()| names).map_err(WebError::InvalidResponse)
         };
         self.send(ResponseLength::Listing, request, parse).await
@@ -128,6 +132,12 @@ fn names(page: &str) -> Vec<FileName> {
     names.sort_unstable();
     names.dedup();
     names
+}
+
+/// Returns whether a page asks for a password. A proxy or a network that wants a login may send one for any address.
+fn is_sign_in(page: &str) -> bool {
+    let page = page.to_ascii_lowercase();
+    ["type=\"password\"", "type='password'", "type=password"].iter().any(|input| page.contains(input))
 }
 
 #[cfg(test)]
