@@ -89,6 +89,33 @@ fn a_killed_hydration_goes_on_where_it_was_and_then_the_store_is_not_needed() {
     assert!(ended.stderr.contains("is complete, but may not be the newest: "), "{ended:?}");
 }
 
+/// Returns the command in docs/caching.md that begins like this, with another directory instead of each of `replaced`.
+fn documented(beginning: &str, replaced: [(&str, &str); 2]) -> String {
+    let document = include_str!("../../../../docs/caching.md");
+    let start = document.find(&format!("`{beginning}")).expect("a command") + 1;
+    let command = document[start..].split('`').next().expect("a command");
+    replaced.iter().fold(command.replace('\n', " "), |command, (from, to)| command.replace(from, to))
+}
+
+#[test]
+fn a_directory_in_an_image_is_copied_with_the_documented_commands_and_read_without_the_store() {
+    let mut stalling = Stalling::after(usize::MAX);
+    let ended = run(&mut stalling.hydrate(), LIMIT);
+    assert!(ended.status.success(), "{ended:?}");
+    stalling.store.close();
+    let copy = stalling.replica.argument("copy");
+    for beginning in ["chmod -R a+rX", "cp -r --sparse=always"] {
+        let replaced = [("/var/cache/app", stalling.cache.as_str()), ("/tmp/litestream", copy.as_str())];
+        let ended = run(Command::new("sh").arg("-c").arg(documented(beginning, replaced)), LIMIT);
+        assert!(ended.status.success(), "{ended:?}");
+    }
+    stalling.cache = copy;
+    stalling.store.take_passed();
+    let read = stalling.read();
+    assert!(read.status.success() && read.stdout.ends_with("\n10000,6000000\n"), "{read:?}");
+    assert_eq!(stalling.store.take_passed(), 0);
+}
+
 #[test]
 fn an_interrupted_hydration_fails_and_keeps_what_it_has() {
     let stalling = Stalling::after(3 * MEGABYTE);
