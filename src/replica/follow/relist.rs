@@ -1,7 +1,7 @@
 //! Plans the newest view from a listing of the whole replica.
 
 use crate::error::Error;
-use crate::ltx::Txid;
+use crate::ltx::{Level, Txid};
 use crate::replica::files::loader::LoadError;
 use crate::replica::files::{StaleListings, listing, plan};
 use crate::replica::follow::health::StallReason;
@@ -95,7 +95,9 @@ impl Follower {
         let history =
             if end < view.txid() { HistoryMatch::Another } else { self.histories.compare(view, listed).await? };
         let outdated = self.outdated.swap(false, Ordering::Relaxed) || self.is_scattered(view);
-        if history == HistoryMatch::Same && !outdated {
+        let is_same = history == HistoryMatch::Same;
+        let replanned = outdated || is_superseded(view, listed);
+        if is_same && !replanned {
             match self.continue_view(view, listed, end).await {
                 Ok(Some(renewal)) => return Ok(renewal),
                 // Other files may replace a damaged one.
@@ -107,7 +109,7 @@ impl Follower {
         let not_before = Some(view).filter(|_| history != HistoryMatch::Another);
         let epoch = self.histories.epoch_in(history, view);
         let renewed = match self.views.newest_complete(listed, not_before, epoch).await {
-            Err(error) if error.is_damage() && history == HistoryMatch::Same && outdated => {
+            Err(error) if error.is_damage() && is_same && replanned => {
                 // The state of the view cannot be built from other files, but newer files can be applied to it.
                 return Ok(self.continue_view(view, listed, end).await?.unwrap_or(Renewal::Current));
             }
@@ -148,6 +150,14 @@ impl Follower {
     }
 }
 
+/// Whether a listing leads on from a view's file of level 0 only by compacted files, although level 0 still has the view's file. That file
+/// need not be part of them: a writer that was suspended for longer than the retention creates a file under a name that is free again, and
+/// withdraws it.
+fn is_superseded(view: &View, listed: &[Listed]) -> bool {
+    let next = plan::onwards(listed, view.txid()).into_iter().next();
+    view.tip().level == Level::ZERO && next.is_some_and(|next| next.level != Level::ZERO)
+}
+
 impl Renewal {
     fn of(view: Option<View>) -> Renewal {
         view.map_or(Renewal::Stalled(StallReason::NoBase), |view| Renewal::View(view.into()))
@@ -157,8 +167,8 @@ impl Renewal {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ltx::{FileName, Level};
-    use crate::replica::testing::one_page::{file, name};
+    use crate::ltx::{Encoder, FileName, Form, Header};
+    use crate::replica::testing::one_page::{file, name, of_two, written};
     use crate::replica::{CacheLimits, Replica};
     use crate::store::{Chunk, Memory, Store, Version};
     use async_trait::async_trait;
@@ -219,6 +229,34 @@ mod tests {
             replica.poll(Duration::ZERO).await.expect("a poll");
             tokio::time::advance(Duration::from_secs(1)).await;
             assert_eq!(txid(), Some(Txid(4)));
+        }
+    }
+
+    /// A reader that was away as well has read the file of a suspended writer, which then ended before it withdrew the file.
+    #[tokio::test(start_paused = true)]
+    async fn no_page_of_a_file_that_lost_stays_when_compacted_files_follow() {
+        let store = Arc::new(Memory::new());
+        let replica = Arc::new(Replica::new(store.clone(), CacheLimits { memory: 0, disk: 0 }, Duration::from_secs(1)));
+        store.insert(Level::ZERO, name(1), of_two(1, 1));
+        replica.poll(Duration::ZERO).await.expect("a view");
+        // The other writer's transaction 2 did not change page 2.
+        store.insert(Level::ZERO, name(2), written(2, 2, 2, 2, 1));
+        replica.poll(Duration::ZERO).await.expect("a view");
+        let compacted = FileName { min: Txid(1), max: Txid(2) };
+        let header = Header::parse(&of_two(1, 2)[..Header::SIZE]).expect("a header");
+        let mut encoder = Encoder::new(header, Form::Block);
+        encoder.page(1, &[102; 512]);
+        encoder.page(2, &[101; 512]);
+        store.insert(Level::FIRST_COMPACTED, compacted, encoder.finish());
+        store.insert(Level::FIRST_COMPACTED, FileName { min: Txid(3), max: Txid(4) }, of_two(3, 4));
+        store.insert(Level::ZERO, name(4), of_two(4, 4));
+        tokio::time::advance(Duration::from_secs(60)).await;
+        replica.poll(Duration::ZERO).await.expect("a view");
+        let view = replica.head().expect("a view");
+        assert_eq!(view.txid(), Txid(4));
+        for (pgno, byte) in [(1, 104), (2, 101)] {
+            let page = replica.pages.page(&view, pgno).await.expect("a page").expect("a page of the view");
+            assert_eq!(page[..], [byte; 512], "page {pgno}");
         }
     }
 
