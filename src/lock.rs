@@ -4,19 +4,28 @@
 //! exist in the child and whose memory is reused by the child's own threads: the first thread that waits follows dangling pointers. The
 //! locks of the standard library have no state outside themselves.
 //!
+//! In models (`cfg(shuttle)`), they are those of a scheduler that tries many orders of the threads.
+//!
 //! Unlike those of the standard library, these locks are never poisoned. No value is changed in several steps under a lock, so it is
 //! consistent after a panic too, and the panic itself is reported where it is caught.
 
+#[cfg(shuttle)]
+use shuttle::sync as platform;
 use std::fmt;
-use std::sync::{MutexGuard, PoisonError, RwLockReadGuard, RwLockWriteGuard};
+#[cfg(not(shuttle))]
+use std::sync as platform;
+use std::sync::PoisonError;
+
+pub(crate) use platform::MutexGuard;
+use platform::{RwLockReadGuard, RwLockWriteGuard};
 
 /// A mutual exclusion lock.
 #[derive(Default)]
-pub(crate) struct Mutex<T>(std::sync::Mutex<T>);
+pub(crate) struct Mutex<T>(platform::Mutex<T>);
 
 impl<T> Mutex<T> {
     pub(crate) const fn new(value: T) -> Mutex<T> {
-        Mutex(std::sync::Mutex::new(value))
+        Mutex(platform::Mutex::new(value))
     }
 
     /// Acquires the lock.
@@ -27,11 +36,11 @@ impl<T> Mutex<T> {
 
 /// A lock for many readers or one writer.
 #[derive(Default)]
-pub(crate) struct RwLock<T>(std::sync::RwLock<T>);
+pub(crate) struct RwLock<T>(platform::RwLock<T>);
 
 impl<T> RwLock<T> {
     pub(crate) const fn new(value: T) -> RwLock<T> {
-        RwLock(std::sync::RwLock::new(value))
+        RwLock(platform::RwLock::new(value))
     }
 
     /// Acquires the lock for reading.

@@ -63,7 +63,9 @@ impl Head {
 
     /// Records that the newest view was the newest state at that time.
     pub(in crate::replica) fn confirm(&self, at: Instant) {
-        self.state.write().confirmed = Some(at);
+        let mut state = self.state.write();
+        // The writer and the follower confirm at the same time.
+        state.confirmed = state.confirmed.max(Some(at));
     }
 
     /// Makes a view the newest, if `before` still is that; None if there was none. Transactions that start from now on read it. Returns the
@@ -102,10 +104,11 @@ impl Head {
         state.view = Some(view.clone());
         state.since.get_or_insert_with(Instant::now);
         also(&mut state);
+        // Under the lock: of two publications, the later one is announced last.
+        self.newest.send_replace(view.txid());
         drop(state);
         tracing::debug!(txid = %view.txid(), pages = view.commit(), "new view");
-        self.share_memory(view.held());
-        self.newest.send_replace(view.txid());
+        self.share_memory(&self.limits.lock());
         None
     }
 
@@ -121,14 +124,15 @@ impl Head {
 
     /// Sets those limits.
     pub(in crate::replica) fn set_limits(&self, limits: CacheLimits) {
-        *self.limits.lock() = limits;
-        self.share_memory(self.view().map_or(0, |view| view.held()));
+        let mut current = self.limits.lock();
+        *current = limits;
+        self.share_memory(&current);
     }
 
     /// Gives the page cache the memory that the files of the newest view leave, and at least half of the limit: a view
-    /// that holds more is planned again soon.
-    fn share_memory(&self, held: u64) {
-        let CacheLimits { memory, disk } = self.limits();
+    /// that holds more is planned again soon. The caller holds the lock of the limits, so that the newest view counts last.
+    fn share_memory(&self, &CacheLimits { memory, disk }: &CacheLimits) {
+        let held = self.view().map_or(0, |view| view.held());
         self.fetcher.cache().resize(CacheLimits { memory: memory.saturating_sub(held).max(memory / 2), disk });
     }
 }

@@ -9,6 +9,8 @@ mod half_written;
 mod holes;
 mod idle;
 mod listed_versions;
+#[cfg(shuttle)]
+mod models;
 mod noisy;
 pub(in crate::replica) mod one_page;
 mod outage;

@@ -15,14 +15,14 @@ mod scans;
 mod schema;
 mod small_caches;
 
-use crate::lock::Mutex;
+use crate::lock::{Mutex, MutexGuard};
 use crate::replica::fetch::Speculation;
 use crate::replica::prefetch::{Prefetcher, Source};
 use crate::replica::{CacheLimits, Replica, View};
 use crate::store::Counts;
 use database::ModelDatabase;
 use far::{Far, LATENCY, transfer};
-use std::sync::{Arc, LazyLock, MutexGuard};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 use tokio::time::Instant;
 
