@@ -3,6 +3,7 @@
 use crate::{ltx, store};
 use std::error::Error as StdError;
 use std::fmt;
+use std::io;
 use std::sync::Arc;
 
 /// The category of an [`Error`], which decides the result code that SQLite returns.
@@ -101,6 +102,22 @@ impl Error {
             .remedy("run `litestream restore` to see if another copy of the data is intact, then force a new snapshot")
             .caused_by(cause)
     }
+}
+
+/// Whether a call of the system failed because the process, or the system, has too many open files.
+pub(crate) fn is_limit_on_files(cause: &io::Error) -> bool {
+    #[cfg(unix)]
+    return matches!(cause.raw_os_error(), Some(libc::EMFILE | libc::ENFILE));
+    #[cfg(not(unix))]
+    return {
+        let _ = cause;
+        false
+    };
+}
+
+/// Returns what to do about a call of the system that failed: `usual`, unless there are too many open files.
+pub(crate) fn remedy_unless_files(cause: &io::Error, usual: &'static str) -> &'static str {
+    if is_limit_on_files(cause) { "raise the limit on open files (ulimit -n)" } else { usual }
 }
 
 impl fmt::Display for Error {

@@ -7,8 +7,10 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The number of forks between the process that loaded this library and the current one.
-static GENERATION: AtomicU64 = AtomicU64::new(0);
+/// The generation of the process that loaded this library.
+const FIRST: u64 = 1;
+
+static GENERATION: AtomicU64 = AtomicU64::new(FIRST);
 
 /// Returns the generation of this process, which is one higher in the child of a fork. A value from another generation belongs to the
 /// parent.
@@ -18,8 +20,13 @@ pub(crate) fn generation() -> u64 {
     GENERATION.load(Ordering::Relaxed)
 }
 
+/// Returns whether this process is the child of one that had loaded this library before it forked.
+pub(crate) fn is_child() -> bool {
+    generation() > FIRST
+}
+
 /// Increments the generation. Must be called in the child of a fork before anything else.
-#[cfg(any(unix, test))]
+#[cfg(unix)]
 pub(crate) fn forked() {
     GENERATION.fetch_add(1, Ordering::Relaxed);
 }
@@ -28,11 +35,13 @@ pub(crate) fn forked() {
 ///
 /// The value is stored in a linked list with one cell per generation. A process only accesses the cell of its own generation, so it never
 /// sees a cell that another thread of the parent was initialising during the fork.
+#[derive(Debug)]
 pub(crate) struct PerProcess<T> {
     created_in: u64,
     first: ProcessCell<T>,
 }
 
+#[derive(Debug)]
 struct ProcessCell<T> {
     value: OnceLock<T>,
     next: OnceLock<Box<ProcessCell<T>>>,
@@ -47,7 +56,7 @@ impl<T> ProcessCell<T> {
 impl<T> PerProcess<T> {
     /// Creates an empty value, for statics.
     pub(crate) const fn new() -> PerProcess<T> {
-        PerProcess { created_in: 0, first: ProcessCell::new() }
+        PerProcess { created_in: FIRST, first: ProcessCell::new() }
     }
 
     /// Creates a value that this process already has.
@@ -91,6 +100,12 @@ impl<T> PerProcess<T> {
     }
 }
 
+impl<T: Default> Default for PerProcess<T> {
+    fn default() -> PerProcess<T> {
+        PerProcess::with(T::default())
+    }
+}
+
 impl<T> Drop for PerProcess<T> {
     fn drop(&mut self) {
         // The value of this process is in the last cell. The others belong to its ancestors and must not be dropped.
@@ -114,10 +129,9 @@ mod tests {
     fn the_child_of_a_fork_builds_its_own_value_and_never_drops_the_inherited_one() {
         let inherited = Arc::new("parent");
         let slot = PerProcess {
-            created_in: generation(),
+            created_in: generation() - 1,
             first: ProcessCell { value: OnceLock::from(inherited.clone()), next: OnceLock::new() },
         };
-        forked();
         assert_eq!(**slot.get_or_init(|| Arc::new("child")), "child");
         drop(slot);
         assert_eq!(Arc::strong_count(&inherited), 2, "the parent's value was dropped in the child");

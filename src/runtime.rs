@@ -1,10 +1,10 @@
 //! The threads that run asynchronous code, and how threads of the host wait for them.
 
 pub(crate) use crate::process::PerProcess;
-#[cfg(any(unix, test))]
+#[cfg(unix)]
 pub(crate) use crate::process::forked;
 
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, remedy_unless_files};
 use crate::lock::Mutex;
 use crate::progress::Progress;
 use std::future::Future;
@@ -57,11 +57,7 @@ fn check_threads() -> io::Result<()> {
 
 fn start_error(cause: io::Error) -> Error {
     let message = format!("the threads that read replicas cannot be started: {cause}");
-    let remedy = match cause.raw_os_error() {
-        #[cfg(unix)]
-        Some(libc::EMFILE | libc::ENFILE) => "raise the limit on open files (ulimit -n)",
-        _ => "raise the limit on threads (ulimit -u, or the container's)",
-    };
+    let remedy = remedy_unless_files(&cause, "raise the limit on threads (ulimit -u, or the container's)");
     Error::new(ErrorKind::Exhausted, message).remedy(remedy).caused_by(cause)
 }
 

@@ -7,6 +7,7 @@
 
 use crate::lock::Mutex;
 use crate::ltx::{self, FileSums, IndexSum, Outline, PageSum};
+use crate::process::PerProcess;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
@@ -16,7 +17,8 @@ pub(in crate::replica) struct Integrity {
     state: AtomicU8,
     /// Set if pages were read that do not match the checksum: nothing of the file may be served any more.
     spoiled: OnceLock<ltx::LtxError>,
-    sums: Mutex<Option<FileSums>>,
+    /// The child of a fork begins with none, because another thread of its parent may hold the lock.
+    sums: PerProcess<Mutex<Option<FileSums>>>,
     /// Whether fetching the pages that no reader requested has begun.
     completing: AtomicBool,
 }
@@ -46,7 +48,7 @@ pub(in crate::replica) enum IntegrityVerdict {
 impl Integrity {
     /// Starts the sum of the file's pages, unless it was started before. Then only the sum of the index is taken.
     pub(in crate::replica) fn track(&self, outline: Outline) {
-        let mut sums = self.sums.lock();
+        let mut sums = self.sums().lock();
         match &mut *sums {
             Some(sums) => drop(self.note(sums, |sums| sums.set_index(outline.index()))),
             None => *sums = Some(FileSums::new(outline)),
@@ -73,6 +75,10 @@ impl Integrity {
         self.verdict(self.note_tracked(|sums| sums.set_index(index)))
     }
 
+    fn sums(&self) -> &Mutex<Option<FileSums>> {
+        self.sums.get_or_init(Mutex::default)
+    }
+
     fn verdict(&self, noted: Result<bool, ltx::LtxError>) -> IntegrityVerdict {
         match noted {
             Err(cause) => IntegrityVerdict::Spoiled(cause),
@@ -85,7 +91,7 @@ impl Integrity {
         &self,
         add: impl FnOnce(&mut FileSums) -> Result<(), ltx::LtxError>,
     ) -> Result<bool, ltx::LtxError> {
-        self.sums.lock().as_mut().map_or(Ok(false), |sums| self.note(sums, add))
+        self.sums().lock().as_mut().map_or(Ok(false), |sums| self.note(sums, add))
     }
 
     /// Adds something to the sum, and compares it once it is complete. Returns whether only few pages are missing.
@@ -108,7 +114,7 @@ impl Integrity {
 
     /// Returns whether a page has been added to the sum.
     pub(in crate::replica) fn has(&self, pgno: u32) -> bool {
-        self.sums.lock().as_ref().is_some_and(|sums| sums.has(pgno))
+        self.sums().lock().as_ref().is_some_and(|sums| sums.has(pgno))
     }
 
     /// Returns whether the whole file has been read and matches its checksum.

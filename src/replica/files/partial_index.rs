@@ -7,6 +7,7 @@
 
 use crate::lock::RwLock;
 use crate::ltx::{IndexEntry, IndexMark, IndexPart, LtxError, SnapshotIndex};
+use crate::process::PerProcess;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,7 +19,8 @@ pub(in crate::replica) struct PartialIndex {
     /// Offset of the index in the file.
     start: u64,
     block_size: u64,
-    known: RwLock<KnownBlocks>,
+    /// The child of a fork reads them again, because another thread of its parent may hold the lock.
+    known: PerProcess<RwLock<KnownBlocks>>,
     /// Set if a part of the index did not prove its alignment: the whole index must be read.
     is_distrusted: AtomicBool,
 }
@@ -48,9 +50,12 @@ const CERTAIN_BLOCKS: u64 = 6;
 impl PartialIndex {
     /// Creates an index that begins at `start` in its file and of which nothing is known but its shape.
     pub(in crate::replica) fn new(shape: SnapshotIndex, start: u64, block_size: u64) -> PartialIndex {
-        let marks = shape.ends().into_iter().map(|mark| (mark.rank, mark)).collect();
-        let known = RwLock::new(KnownBlocks { marks, ..KnownBlocks::default() });
+        let known = PerProcess::with(RwLock::new(KnownBlocks::of(&shape)));
         PartialIndex { shape, start, block_size, known, is_distrusted: AtomicBool::new(false) }
+    }
+
+    fn known(&self) -> &RwLock<KnownBlocks> {
+        self.known.get_or_init(|| RwLock::new(KnownBlocks::of(&self.shape)))
     }
 
     pub(in crate::replica) fn shape(&self) -> &SnapshotIndex {
@@ -70,13 +75,13 @@ impl PartialIndex {
     /// Returns the offset and the length of a page's frame. None if its entry has not been read.
     pub(in crate::replica) fn frame(&self, pgno: u32) -> Option<(u64, u32)> {
         let rank = self.shape.rank(pgno)?;
-        self.known.read().part_of(rank)?.frame(rank)
+        self.known().read().part_of(rank)?.frame(rank)
     }
 
     /// Returns the length of a page's frame, or the mean length of the frames around it if its entry has not been read.
     pub(in crate::replica) fn frame_size(&self, pgno: u32) -> Option<u32> {
         let rank = self.shape.rank(pgno)?;
-        let known = self.known.read();
+        let known = self.known().read();
         if let Some((_, size)) = known.part_of(rank).and_then(|part| part.frame(rank)) {
             return Some(size);
         }
@@ -87,7 +92,7 @@ impl PartialIndex {
 
     /// Returns the known entries whose frames are within some bytes of the file.
     pub(in crate::replica) fn entries_in(&self, bytes: &Range<u64>) -> Vec<IndexEntry> {
-        let known = self.known.read();
+        let known = self.known().read();
         let overlaps = |part: &&IndexPart| part.first.offset < bytes.end && bytes.start < part.end.offset;
         let parts = known.parts.values().filter(overlaps);
         let entries = parts.flat_map(|part| {
@@ -104,7 +109,7 @@ impl PartialIndex {
     /// Returns None if what is known of the index is contradictory.
     pub(in crate::replica) fn wanted(&self, pgno: u32, attempt: u32) -> Option<Vec<u64>> {
         let rank = self.shape.rank(pgno)?;
-        let known = self.known.read();
+        let known = self.known().read();
         if known.part_of(rank).is_some() {
             return Some(Vec::new());
         }
@@ -132,7 +137,7 @@ impl PartialIndex {
             let (before, after) = known.around(rank)?;
             Some(self.block_at(self.shape.bounds(&before, &after, rank)?.likely))
         };
-        let known = self.known.read();
+        let known = self.known().read();
         let blocks = [pgno, other].map(|pgno| block_of(self.shape.rank(pgno)?, &known));
         let [Some(one), Some(other)] = blocks else { return Vec::new() };
         let between = one.min(other)..one.max(other) + 1;
@@ -155,7 +160,7 @@ impl PartialIndex {
 
     /// Returns the first and the last block, if they are unknown.
     pub(in crate::replica) fn unknown_ends(&self) -> Vec<u64> {
-        let known = self.known.read();
+        let known = self.known().read();
         let mut ends = vec![0, self.block_at(self.shape.length() - 1)];
         ends.dedup();
         ends.retain(|block| !known.blocks.contains(block));
@@ -191,7 +196,7 @@ impl PartialIndex {
             // The terminating 0 belongs to the block that contains it.
             let end = if owned.contains(&last) { last + 1 } else { part.end.at };
             let known = KnownBytes { at: part.first.at, range: in_bytes(part.first.at)..in_bytes(end) };
-            let mut state = self.known.write();
+            let mut state = self.known().write();
             if !state.agrees_with(&part.first) || !state.agrees_with(&part.end) {
                 return Err(unproven);
             }
@@ -214,7 +219,7 @@ impl PartialIndex {
     pub(in crate::replica) fn add_sample(&self, bytes: &[u8], offset: u64) -> Result<(), LtxError> {
         let at = offset.saturating_sub(self.start);
         let mark = self.shape.mark(bytes, at)?;
-        let mut known = self.known.write();
+        let mut known = self.known().write();
         if !known.agrees_with(&mark) {
             return Err(LtxError::IndexPart(at));
         }
@@ -224,6 +229,12 @@ impl PartialIndex {
 }
 
 impl KnownBlocks {
+    /// What is known of an index from its shape.
+    fn of(shape: &SnapshotIndex) -> KnownBlocks {
+        let marks = shape.ends().into_iter().map(|mark| (mark.rank, mark)).collect();
+        KnownBlocks { marks, ..KnownBlocks::default() }
+    }
+
     /// Returns the known part that contains a rank.
     fn part_of(&self, rank: u32) -> Option<&IndexPart> {
         let (_, part) = self.parts.range(..=rank).next_back()?;

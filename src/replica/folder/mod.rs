@@ -20,6 +20,14 @@ pub(in crate::replica) struct Folder {
     fd: std::os::fd::OwnedFd,
 }
 
+/// The lock of a file in a folder, which other processes respect. Dropping it gives it back; the child of a fork does not have it.
+#[derive(Debug)]
+pub(in crate::replica) struct FolderLock {
+    pub file: File,
+    #[cfg(unix)]
+    generation: u64,
+}
+
 /// A file or a folder in a folder.
 pub(in crate::replica) struct FolderEntry {
     pub name: String,

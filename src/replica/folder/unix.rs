@@ -1,7 +1,8 @@
 //! Folders on systems with owners and modes.
 
-use super::{Folder, FolderEntry};
-use crate::error::{Error, ErrorKind};
+use super::{Folder, FolderEntry, FolderLock};
+use crate::error::{Error, ErrorKind, remedy_unless_files};
+use crate::process;
 use rustix::fs::{AtFlags, CWD, Dir, FileType, FlockOperation, Mode, OFlags, Stat};
 use rustix::io::Errno;
 use std::fs::{DirBuilder, File};
@@ -39,7 +40,8 @@ impl Folder {
             }
             Err(error) => {
                 let cause = created.err().unwrap_or_else(|| error.into());
-                return Err(failed(&cause).remedy("name a directory that this user can create and write"));
+                return Err(failed(&cause)
+                    .remedy(remedy_unless_files(&cause, "name a directory that this user can create and write")));
             }
             Ok(fd) => fd,
         };
@@ -102,11 +104,6 @@ impl Folder {
         Ok(rustix::fs::fsync(&self.fd)?)
     }
 
-    /// Releases the lock of [`Folder::try_lock`]. Children of a fork have the open file too, so closing it here does not suffice.
-    pub(in crate::replica) fn unlock(file: &File) -> io::Result<()> {
-        Ok(rustix::fs::flock(file, FlockOperation::NonBlockingUnlock)?)
-    }
-
     /// Lists the folder. Leaves out what vanishes meanwhile, and names that are not text.
     pub(in crate::replica) fn entries(&self) -> io::Result<Vec<FolderEntry>> {
         let mut found = Vec::new();
@@ -123,13 +120,22 @@ impl Folder {
         Ok(found)
     }
 
-    /// Takes the lock that this file stands for, until the file is closed. Returns None if another process has it.
-    pub(in crate::replica) fn try_lock(&self, name: &str) -> io::Result<Option<File>> {
+    /// Takes the lock that this file stands for. Returns None if another process has it.
+    pub(in crate::replica) fn try_lock(&self, name: &str) -> io::Result<Option<FolderLock>> {
         let file = self.create_file(name)?;
         match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Some(file)),
+            Ok(()) => Ok(Some(FolderLock { file, generation: process::generation() })),
             Err(Errno::WOULDBLOCK | Errno::INTR) => Ok(None),
             Err(error) => Err(error.into()),
+        }
+    }
+}
+
+impl Drop for FolderLock {
+    fn drop(&mut self) {
+        // Children of a fork have the open file too. Closing it here would leave the lock to them until they end.
+        if self.generation == process::generation() {
+            let _ = rustix::fs::flock(&self.file, FlockOperation::NonBlockingUnlock);
         }
     }
 }
@@ -137,4 +143,27 @@ impl Folder {
 fn is_file(fd: &OwnedFd) -> io::Result<bool> {
     let stat = rustix::fs::fstat(fd)?;
     Ok(FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_that_was_given_back_is_free_although_children_of_a_fork_have_its_file() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let folder = Folder::open(&dir.path().join("private"), "cache_dir").expect("a folder");
+        let take = || folder.try_lock("lock").expect("the lock can be tried");
+        let mut lock = take().expect("it is free");
+        // A child shares the open file, as a duplicate does. It never gives the lock back.
+        let duplicate = || lock.file.try_clone().expect("another descriptor");
+        let of_child = FolderLock { file: duplicate(), generation: process::generation() - 1 };
+        drop(of_child);
+        assert!(take().is_none());
+        let inherited = duplicate();
+        lock.file.set_modified(std::time::SystemTime::now()).expect("it is the file");
+        drop(lock);
+        lock = take().expect("it was given back");
+        drop((lock, inherited));
+    }
 }

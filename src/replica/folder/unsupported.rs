@@ -1,6 +1,6 @@
 //! Systems without the owners and modes that the rules need.
 
-use super::{Folder, FolderEntry};
+use super::{Folder, FolderEntry, FolderLock};
 use crate::error::{Error, ErrorKind};
 use std::fs::File;
 use std::io;
@@ -17,10 +17,6 @@ impl Folder {
     }
 
     pub(in crate::replica) fn sync(&self) -> io::Result<()> {
-        unsupported()
-    }
-
-    pub(in crate::replica) fn unlock(_: &File) -> io::Result<()> {
         unsupported()
     }
 
@@ -52,7 +48,7 @@ impl Folder {
         unsupported()
     }
 
-    pub(in crate::replica) fn try_lock(&self, _: &str) -> io::Result<Option<File>> {
+    pub(in crate::replica) fn try_lock(&self, _: &str) -> io::Result<Option<FolderLock>> {
         unsupported()
     }
 }

@@ -62,7 +62,7 @@ impl Schemas {
     pub(super) fn new(pages: Arc<PageReader>, histories: Arc<Histories>) -> Schemas {
         // In a child of a fork, any cookie of the primary may have been shown by the parent, to a connection that the
         // child inherits.
-        let cookies = Cookies::new(process::generation() == 0);
+        let cookies = Cookies::new(!process::is_child());
         Schemas {
             pages,
             histories,

@@ -5,8 +5,7 @@
 //! began.
 
 use super::CacheDirectory;
-use crate::replica::folder::{Folder, is_removed};
-use std::fs::File;
+use crate::replica::folder::{Folder, FolderLock, is_removed};
 use std::io;
 use std::time::{Duration, SystemTime};
 
@@ -18,19 +17,19 @@ const SUCCESSION: &str = "succession";
 
 /// The leadership of a process, which ends when this is dropped.
 #[derive(Debug)]
-pub(in crate::replica) struct Leadership(File);
+pub(in crate::replica) struct Leadership(FolderLock);
 
 impl Leadership {
     /// Returns whether no other process has taken over.
     pub(in crate::replica) fn is_valid(&self) -> bool {
-        !is_removed(&self.0)
+        !is_removed(&self.0.file)
     }
 
     fn acquire(folder: &Folder) -> io::Result<Option<Leadership>> {
         let Some(leadership) = folder.try_lock(LEADER)?.map(Leadership).filter(Leadership::is_valid) else {
             return Ok(None);
         };
-        leadership.0.set_modified(SystemTime::now())?;
+        leadership.0.file.set_modified(SystemTime::now())?;
         Ok(Some(leadership))
     }
 }

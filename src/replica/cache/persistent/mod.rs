@@ -23,7 +23,7 @@ pub(in crate::replica) use leader::Leadership;
 pub(in crate::replica) use sealed::{FieldReader, SealedFields};
 pub(in crate::replica) use slots::{Admission, FileIdentity, SlotFile, StoredForm, stem};
 
-use crate::error::Error;
+use crate::error::{Error, ErrorKind, remedy_unless_files};
 use crate::lock::{Mutex, RwLock};
 use crate::replica::cache::{Page, PageKey};
 use crate::replica::folder::{Folder, folder_name};
@@ -52,6 +52,7 @@ const MAX_HEAD: u64 = 16 << 20;
 /// Why something could not be written.
 struct WriteFailure {
     at: Instant,
+    /// With the remedy.
     cause: String,
 }
 
@@ -81,7 +82,8 @@ impl CacheDirectory {
         let folders = top.create_folder(FORMAT).and_then(|root| Ok((root.create_folder(&folder_name(place))?, root)));
         let (folder, _) = folders.map_err(|cause| {
             let text = format!("the cache_dir {} cannot be used: {cause}", path.display());
-            Error::new(crate::error::ErrorKind::Config, text).remedy("name a directory that this user can write")
+            Error::new(ErrorKind::Config, text)
+                .remedy(remedy_unless_files(&cause, "name a directory that this user can write"))
         })?;
         let directory = CacheDirectory {
             root: Arc::new(top),
@@ -128,9 +130,7 @@ impl CacheDirectory {
             return Ok(());
         }
         let cause = self.last_failure.lock().as_ref().map_or_else(String::new, |failure| failure.cause.clone());
-        Err(format!(
-            "the cache directory cannot be written: {cause}; free some space, or name another directory in cache_dir"
-        ))
+        Err(format!("the cache directory cannot be written: {cause}"))
     }
 
     /// Returns how many bytes the whole directory has, approximately.
@@ -237,13 +237,13 @@ impl CacheDirectory {
                 self.evict_if_due();
             }
             Err(error) => {
-                let failure = WriteFailure { at: Instant::now(), cause: error.to_string() };
+                let remedy = remedy_unless_files(&error, "free some space, or name another directory in cache_dir");
+                let failure = WriteFailure { at: Instant::now(), cause: format!("{error}; {remedy}") };
                 let is_first = self.last_failure.lock().replace(failure).is_none();
                 self.is_paused.store(true, Ordering::Relaxed);
                 if is_first {
                     tracing::warn!(
-                        "the cache directory cannot be written, so nothing is added to it for now: {error}; free some \
-                         space, or name another directory in cache_dir"
+                        "the cache directory cannot be written, so nothing is added to it for now: {error}; {remedy}"
                     );
                 }
             }

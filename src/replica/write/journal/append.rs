@@ -3,7 +3,7 @@
 use super::pending::{MAX_BYTES, MAX_TRANSACTIONS, NextPlace};
 use super::storage::StorageFailure;
 use super::{Journal, OpenJournal};
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, is_limit_on_files, remedy_unless_files};
 use crate::replica::files::loader::journalled;
 use crate::replica::files::ltx_file::FileBody;
 use crate::replica::follow::view_loader::JournalledCounter;
@@ -116,8 +116,10 @@ fn check_room(open: &OpenJournal, bytes: u64) -> Result<(), Error> {
 fn not_appended(open: &mut OpenJournal, failure: &StorageFailure) -> Error {
     let text = format!("the journal {} cannot be written: {}", open.storage.path().display(), failure.cause());
     match failure {
-        StorageFailure::Unchanged(_) => {
-            Error::new(ErrorKind::TooLarge, text).remedy("free space on the disk of buffer_path; nothing was committed")
+        StorageFailure::Unchanged(cause) => {
+            let kind = if is_limit_on_files(cause) { ErrorKind::Exhausted } else { ErrorKind::TooLarge };
+            let remedy = remedy_unless_files(cause, "free space on the disk of buffer_path");
+            Error::new(kind, text).remedy(format!("{remedy}; nothing was committed"))
         }
         StorageFailure::Unknown(_) => {
             let stopped = Error::new(ErrorKind::ReadOnly, format!("{text}, so it is not used any more")).remedy(

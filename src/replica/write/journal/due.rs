@@ -4,7 +4,7 @@ use super::pending::NextPlace;
 use super::storage::StorageFailure;
 use super::upload::UploadFailure;
 use super::{Journal, JournalState, OpenJournal};
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, remedy_unless_files};
 use crate::replica::write::transaction::TransactionFile;
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
@@ -127,8 +127,8 @@ impl OpenJournal {
     /// Returns the failure of an upload that could not begin. Stops the journal if it is unknown what is in it.
     fn not_sealed(&mut self, failure: &StorageFailure) -> UploadFailure {
         let text = format!("the journal {} cannot be written: {}", self.storage.path().display(), failure.cause());
-        let error = Error::new(ErrorKind::ReadOnly, text)
-            .remedy("check the disk of buffer_path, and open the replica again, which continues with what is there");
+        let usual = "check the disk of buffer_path, and open the replica again, which continues with what is there";
+        let error = Error::new(ErrorKind::ReadOnly, text).remedy(remedy_unless_files(failure.cause(), usual));
         if let StorageFailure::Unknown(_) = failure {
             self.stopped = Some(error.clone());
         }

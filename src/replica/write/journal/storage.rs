@@ -11,10 +11,10 @@
 //! are also in `upload`, and both begin with the same TXID. Views read the transactions from the open file, which stays readable.
 
 use super::format::{self, ENTRY_HEAD, HEAD};
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, is_limit_on_files, remedy_unless_files};
 use crate::pread;
 use crate::random;
-use crate::replica::folder::{Folder, TEMPORARY, folder_name, temporary_name};
+use crate::replica::folder::{Folder, FolderLock, TEMPORARY, folder_name, temporary_name};
 use crate::time;
 use std::fs::File;
 use std::io;
@@ -35,7 +35,7 @@ const MAX_LENGTH: u64 = 2 << 30;
 #[derive(Debug)]
 pub(super) struct JournalStorage {
     folder: Folder,
-    lock: File,
+    _lock: FolderLock,
     path: PathBuf,
     segment: Option<Segment>,
     steps: JournalSteps,
@@ -87,21 +87,16 @@ impl JournalStorage {
     pub(super) fn open(directory: &Path, place: &str, steps: JournalSteps) -> Result<JournalStorage, Error> {
         let (top, name) = (Folder::open(directory, "buffer_path")?, folder_name(place));
         let path = directory.join(FORMAT).join(&name);
-        let unusable = |cause: io::Error| {
-            Error::new(ErrorKind::Config, format!("the journal {} cannot be used: {cause}", path.display()))
-                .remedy("name a directory that this user can write in buffer_path")
-        };
-        let folder = top.create_folder(FORMAT).and_then(|format| format.create_folder(&name)).map_err(unusable)?;
-        let Some(lock) = folder.try_lock(LOCK).map_err(unusable)? else {
+        let folder = top.create_folder(FORMAT).and_then(|format| format.create_folder(&name));
+        let folder = folder.map_err(|cause| unusable(&path, &cause))?;
+        let Some(lock) = folder.try_lock(LOCK).map_err(|cause| unusable(&path, &cause))? else {
             let text = format!("the journal {} is that of another process", path.display());
             return Err(Error::new(ErrorKind::Busy, text).remedy(
                 "write with one process, or give each its own buffer_path; a busy timeout waits for the other to end",
             ));
         };
-        let storage = JournalStorage { folder, lock, path, segment: None, steps };
-        top.sync().and_then(|()| storage.remove_temporary()).map_err(|cause| {
-            Error::new(ErrorKind::Config, format!("the journal {} cannot be used: {cause}", storage.path.display()))
-        })?;
+        let storage = JournalStorage { folder, _lock: lock, path, segment: None, steps };
+        top.sync().and_then(|()| storage.remove_temporary()).map_err(|cause| unusable(&storage.path, &cause))?;
         Ok(storage)
     }
 
@@ -123,11 +118,18 @@ impl JournalStorage {
         let unreadable = |name: &str, cause: &dyn std::fmt::Display| {
             damaged(format!("the file {} of the journal cannot be used: {cause}", self.path.join(name).display()))
         };
-        if let Some(file) = self.folder.open_file(UPLOAD).map_err(|error| unreadable(UPLOAD, &error))? {
+        let open = |name: &str| {
+            self.folder.open_file(name).map_err(|cause| match is_limit_on_files(&cause) {
+                // Nothing is wrong with the file.
+                true => unusable(&self.path, &cause),
+                false => unreadable(name, &cause),
+            })
+        };
+        if let Some(file) = open(UPLOAD)? {
             let bytes = read_file(&file).map_err(|error| unreadable(UPLOAD, &error))?;
             stored.upload = Some((Arc::new(file), bytes));
         }
-        if let Some(file) = self.folder.open_file(JOURNAL).map_err(|error| unreadable(JOURNAL, &error))? {
+        if let Some(file) = open(JOURNAL)? {
             let bytes = read_file(&file).map_err(|error| unreadable(JOURNAL, &error))?;
             let content = format::read(&bytes).map_err(|damage| match damage {
                 format::JournalDamage::Head => unreadable(JOURNAL, &"it is damaged at its beginning"),
@@ -259,18 +261,18 @@ impl JournalStorage {
     }
 }
 
-impl Drop for JournalStorage {
-    fn drop(&mut self) {
-        let _ = Folder::unlock(&self.lock);
-    }
-}
-
 impl StorageFailure {
     pub(super) fn cause(&self) -> &io::Error {
         match self {
             StorageFailure::Unchanged(cause) | StorageFailure::Unknown(cause) => cause,
         }
     }
+}
+
+/// Returns the error of a journal whose files cannot be opened or created.
+fn unusable(path: &Path, cause: &io::Error) -> Error {
+    Error::new(ErrorKind::Config, format!("the journal {} cannot be used: {cause}", path.display()))
+        .remedy(remedy_unless_files(cause, "name a directory that this user can write in buffer_path"))
 }
 
 /// Returns the error of a journal whose transactions cannot be read.
