@@ -1,17 +1,38 @@
 //! Bytes that are kept in memory as long as they are few, and in a temporary file otherwise.
 
 use crate::pread;
+use crate::process;
 use std::fs::File;
 use std::io;
 
 /// Bytes that are kept in memory up to a limit. Beyond it they move to an unnamed temporary file, which the system deletes with the
 /// process.
+///
+/// A forked child shares the file with its parent, which goes on using it. So in the child, every operation on such a file fails.
 #[derive(Debug)]
 pub(crate) struct Scratch {
     limit: usize,
     memory: Vec<u8>,
-    file: Option<File>,
+    file: Option<OwnFile>,
     length: u64,
+}
+
+/// A file of one process.
+#[derive(Debug)]
+struct OwnFile {
+    file: File,
+    generation: u64,
+}
+
+impl OwnFile {
+    fn get(&self) -> io::Result<&File> {
+        match self.generation == process::generation() {
+            true => Ok(&self.file),
+            false => {
+                Err(io::Error::new(io::ErrorKind::ResourceBusy, "it is that of the parent process, which has forked"))
+            }
+        }
+    }
 }
 
 impl Scratch {
@@ -32,7 +53,7 @@ impl Scratch {
         beyond.fill(0);
         match &self.file {
             _ if available == 0 => {}
-            Some(file) => pread::read_exact_at(file, inside, offset)?,
+            Some(file) => pread::read_exact_at(file.get()?, inside, offset)?,
             None => {
                 let start = offset as usize;
                 inside.copy_from_slice(self.memory.get(start..start + available).ok_or(io::ErrorKind::UnexpectedEof)?);
@@ -48,10 +69,10 @@ impl Scratch {
             let file = pread::temporary()?;
             pread::write_all_at(&file, &self.memory, 0)?;
             self.memory = Vec::new();
-            self.file = Some(file);
+            self.file = Some(OwnFile { file, generation: process::generation() });
         }
         match &self.file {
-            Some(file) => pread::write_all_at(file, bytes, offset)?,
+            Some(file) => pread::write_all_at(file.get()?, bytes, offset)?,
             None => {
                 let (start, end) = (offset as usize, end as usize);
                 if self.memory.len() < end {
@@ -69,13 +90,13 @@ impl Scratch {
         if length >= self.length {
             return Ok(());
         }
-        self.memory.truncate(usize::try_from(length).unwrap_or(usize::MAX));
         match &self.file {
             // Nothing of it is needed.
             _ if length == 0 => self.file = None,
-            Some(file) => file.set_len(length)?,
+            Some(file) => file.get()?.set_len(length)?,
             None => {}
         }
+        self.memory.truncate(usize::try_from(length).unwrap_or(usize::MAX));
         self.length = length;
         Ok(())
     }
@@ -84,6 +105,26 @@ impl Scratch {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_child_of_a_fork_keeps_what_is_in_memory_and_never_touches_the_file_of_its_parent() {
+        let mut small = Scratch::new(10);
+        small.write(b"parent", 0).expect("it is written");
+        let mut large = Scratch::new(2);
+        large.write(b"parent", 0).expect("it is written");
+        let file = large.file.as_mut().expect("a file");
+        file.generation -= 1;
+        let shared = file.file.try_clone().expect("another descriptor");
+        let mut bytes = [0; 6];
+        assert_eq!(small.read(&mut bytes, 0).expect("it is in memory"), 6);
+        for failed in [large.read(&mut bytes, 0).map(drop), large.write(b"child", 0), large.truncate(3)] {
+            assert_eq!(failed.map_err(|error| error.kind()), Err(io::ErrorKind::ResourceBusy));
+        }
+        large.truncate(0).expect("nothing of it is needed");
+        large.write(b"child", 0).expect("it has a file of its own");
+        pread::read_exact_at(&shared, &mut bytes, 0).expect("the file of the parent");
+        assert_eq!((&bytes, large.length()), (b"parent", 5));
+    }
 
     /// Random writes, reads and truncations give what a vector gives, below and above the limit.
     #[test]

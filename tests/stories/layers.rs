@@ -18,7 +18,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("last_error", &["lock", "process"]),
     ("log", &["pread", "runtime", "store"]),
     ("pread", &[]),
-    ("scratch", &["pread"]),
+    ("scratch", &["pread", "process"]),
     ("process", &[]),
     ("progress", &[]),
     ("random", &[]),

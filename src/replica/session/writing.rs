@@ -30,18 +30,19 @@ impl Connection {
         Ok(lock)
     }
 
-    /// Commits the pages of a transaction that holds `_lock` and began with `base`. Returns the view of its state, which every connection of
+    /// Commits the pages of a transaction that holds `lock` and began with `base`. Returns the view of its state, which every connection of
     /// the process reads from now on; None if only the next poll can build it.
     ///
     /// Blocks until the store has confirmed the transaction, 30 s at most, or until it is durable in the journal. Cannot be interrupted. Fails
     /// with [`ErrorKind::Conflict`] if another writer was first; then nothing is in the replica. Fails with [`ErrorKind::Unconfirmed`] if that
-    /// is unknown.
+    /// is unknown, and with [`ErrorKind::ReadOnly`] in the child of a fork if the transaction is its parent's.
     pub fn commit(
         &self,
-        _lock: &WriteLock,
+        lock: &WriteLock,
         base: Option<Arc<View>>,
         overlay: &Overlay,
     ) -> Result<Option<Arc<View>>, Error> {
+        lock.check_process()?;
         let replica = self.handle(&|| false)?.replica().clone();
         let page_1 = base.as_ref().map(|base| self.first_page(base)).transpose()?;
         if let Some(journal) = replica.writer.journal().filter(|journal| journal.takes_commits()) {

@@ -131,9 +131,11 @@ impl Overlay {
 
 fn broken(what: &str, cause: std::io::Error) -> Error {
     let message = format!("the temporary file with the pages of the transaction cannot be {what}: {cause}");
-    Error::new(ErrorKind::Exhausted, message)
-        .remedy("free space in the directory for temporary files, or set SQLITE_TMPDIR")
-        .caused_by(cause)
+    let remedy = match cause.kind() {
+        std::io::ErrorKind::ResourceBusy => "roll the transaction back, and run it again in this process",
+        _ => "free space in the directory for temporary files, or set SQLITE_TMPDIR",
+    };
+    Error::new(ErrorKind::Exhausted, message).remedy(remedy).caused_by(cause)
 }
 
 #[cfg(test)]
