@@ -1,8 +1,20 @@
 //! Random numbers.
 
+use ring::rand::{SecureRandom, SystemRandom};
 use std::hash::{BuildHasher, Hasher, RandomState};
 
 /// Returns a random number, for names and pauses. It must not be used for secrets.
+///
+/// It comes from the system: a generator in memory would give the children of a fork the same numbers, and two writers with one number would
+/// take each other's files for their own.
 pub(crate) fn number() -> u64 {
-    RandomState::new().build_hasher().finish()
+    let mut bytes = [0; 8];
+    match SystemRandom::new().fill(&mut bytes) {
+        Ok(()) => u64::from_ne_bytes(bytes),
+        Err(_) => {
+            let mut hasher = RandomState::new().build_hasher();
+            hasher.write_u32(std::process::id());
+            hasher.finish()
+        }
+    }
 }
