@@ -13,7 +13,6 @@ use crate::replica::files::whole;
 use crate::replica::view::View;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use tokio::runtime::Handle;
 
 impl Fetcher {
     /// Adds pages to the checksum of their file. If that shows that these pages or earlier ones are wrong, all pages of the
@@ -91,9 +90,6 @@ impl Fetcher {
 
     /// Inserts the pages of a view that were read together with a file's index into the cache.
     pub(in crate::replica) fn admit(self: &Arc<Self>, view: &View, loaded: &LoadedFile) {
-        if let Ok(runtime) = Handle::try_current() {
-            self.runtime.get_or_init(|| runtime);
-        }
         let (page_size, mut sums) = (view.page_size(), Vec::new());
         for (pgno, frame) in loaded.frames() {
             let Some(key) = key(view, pgno).filter(|key| key.file == loaded.file.number) else { continue };

@@ -8,7 +8,6 @@ use crate::replica::fetch::{FetchError, Fetcher, MAX_REQUESTS};
 use crate::replica::view::View;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep};
 
 /// How long a request waits, at most, for the requests of readers.
@@ -32,7 +31,7 @@ impl Fetcher {
     /// there now: pages that cannot be decoded, or cannot belong to a database, are left to the readers.
     pub(in crate::replica) async fn hydrate(self: &Arc<Self>, view: &View, pages: &[u32]) -> Result<u32, FetchError> {
         let mut kept = 0;
-        self.runtime.get_or_init(Handle::current);
+        self.use_current_runtime();
         self.read_index_of(view, pages).await?;
         let (least, most) = REQUEST;
         for run in run::join(view, pages, self.pace.max_gap(), self.round_trip_bytes().clamp(least, most)) {

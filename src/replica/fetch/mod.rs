@@ -68,7 +68,7 @@ pub(super) struct Fetcher {
     used_bytes: AtomicU64,
     /// The number of pages that were requested speculatively and have not been received.
     pending_pages: AtomicU64,
-    /// Runs the speculative requests that threads of the host make. Unset until a reader first waits for a page.
+    /// Runs the speculative requests that threads of the host make. Unset until [`Fetcher::use_current_runtime`].
     runtime: OnceLock<Handle>,
 }
 
@@ -144,6 +144,12 @@ impl Fetcher {
     #[cfg(test)]
     pub(super) fn pages_in_flight(&self) -> usize {
         self.in_flight.lock().len()
+    }
+
+    /// Has the requests that threads of the host make run where this is called: in a task of this library. A thread of the host must not call
+    /// it, because it may be one of another runtime.
+    pub(in crate::replica) fn use_current_runtime(&self) {
+        self.runtime.get_or_init(Handle::current);
     }
 
     /// Starts a task whose result several readers use.

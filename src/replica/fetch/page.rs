@@ -9,7 +9,6 @@ use crate::replica::fetch::speculation::PendingPages;
 use crate::replica::fetch::{FetchError, Fetcher, request};
 use crate::replica::view::{Extent, View};
 use std::sync::Arc;
-use tokio::runtime::Handle;
 
 /// The maximum number of requests for a page that a reader waits for, including those it shares with other readers.
 const MAX_ATTEMPTS: u32 = 6;
@@ -23,7 +22,7 @@ impl Fetcher {
         pgno: u32,
         free: &FreeList,
     ) -> Result<Option<Page>, FetchError> {
-        self.runtime.get_or_init(Handle::current);
+        self.use_current_runtime();
         let Some(file) = view.file_of(pgno) else { return Ok(None) };
         if let Some(cause) = file.integrity.spoiled().filter(|_| file.body.is_none()) {
             return Err(request::spoiled(&*self.store, file, cause));

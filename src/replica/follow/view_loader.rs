@@ -63,6 +63,7 @@ impl ViewLoader {
         times.into_iter().for_each(|ms| builder.limit_time(ms));
         builder.set_witness_from(listed);
         let view = builder.finish(epoch, known).map_err(|_| BuildError::NoBase)?;
+        self.fetcher.use_current_runtime();
         with_pages.iter().for_each(|loaded| self.admit(&view, loaded));
         Ok(view)
     }
