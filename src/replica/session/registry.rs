@@ -50,6 +50,8 @@ struct SharedReplica {
     compacting: Option<AbortHandle>,
     /// The task that uploads the journal, if readers write with one.
     uploading: Option<AbortHandle>,
+    /// The task that removes the replica after it was idle long enough. None while it has readers.
+    removing: Option<AbortHandle>,
     /// Increases when a reader opens and when the replica becomes idle. An idle timer that finds another value than
     /// its own does not remove the replica.
     sequence: u64,
@@ -152,9 +154,10 @@ impl Drop for ReplicaHandle {
         }
         shared.sequence += 1;
         let timer = remove_when_idle(self.key.clone(), shared.sequence);
-        // If the timer cannot run, the replica is removed now.
-        if runtime::spawn(timer).is_err() {
-            replicas.remove(&self.key);
+        match runtime::spawn(timer) {
+            Ok(timer) => shared.removing = Some(timer),
+            // If the timer cannot run, the replica is removed now.
+            Err(_) => drop(replicas.remove(&self.key)),
         }
     }
 }
@@ -223,6 +226,7 @@ impl SharedReplica {
             hydrating: None,
             compacting: None,
             uploading: None,
+            removing: None,
             sequence: 0,
         }
     }
@@ -230,6 +234,8 @@ impl SharedReplica {
     /// Adds a reader. Returns its id and its counters.
     fn add_reader(&mut self, settings: &Settings, writes: Option<Option<JournalSettings>>) -> (u64, Arc<CacheUsage>) {
         self.sequence += 1;
+        // Thousands of connections may be opened and closed before it ends by itself.
+        self.removing.take().into_iter().for_each(|timer| timer.abort());
         let (id, usage) = (self.sequence, Arc::new(CacheUsage::default()));
         self.readers.push(ReaderSettings {
             id,
