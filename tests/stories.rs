@@ -74,6 +74,8 @@ mod stories {
     mod own_vfs;
     #[cfg(unix)]
     mod page_sizes;
+    #[cfg(target_os = "linux")]
+    mod processes;
     #[cfg(unix)]
     mod readme;
     #[cfg(unix)]
@@ -92,6 +94,8 @@ mod stories {
     mod sample;
     #[cfg(all(unix, feature = "sftp"))]
     mod sftp;
+    #[cfg(target_os = "linux")]
+    mod small_stacks;
     #[cfg(unix)]
     mod soak;
     #[cfg(unix)]
@@ -104,6 +108,8 @@ mod stories {
     mod tenants;
     #[cfg(unix)]
     mod time_travel;
+    #[cfg(target_os = "linux")]
+    mod tokio_applications;
     #[cfg(all(unix, feature = "http"))]
     mod trust;
     #[cfg(unix)]

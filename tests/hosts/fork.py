@@ -5,7 +5,7 @@ import os
 import sqlite3
 import time
 
-from host import ARGUMENTS, connect, equal, load, one
+from host import ARGUMENTS, connect, equal, fork, load, one
 
 (url,) = ARGUMENTS
 TRANSFERS = "SELECT transfers FROM bank"
@@ -26,26 +26,6 @@ def follows(reader, times=2):
             time.sleep(0.02)
         equal(reader.execute(LOOK).fetchall(), [(1000000, 0)])
     equal(one(reader, "PRAGMA integrity_check"), "ok")
-
-
-def fork(child):
-    """Runs `child` in a fork. Returns a function that waits until it has succeeded."""
-    pid = os.fork()
-    if pid == 0:
-        status = 1
-        try:
-            child()
-            status = 0
-        except BaseException as failure:
-            print(f"in a child: {failure!r}", flush=True)
-        finally:
-            os._exit(status)
-
-    def wait():
-        _, status = os.waitpid(pid, 0)
-        equal(status, 0)
-
-    return wait
 
 
 def after_load():

@@ -1,5 +1,6 @@
 """Shared code of the Python hosts. Their first argument is the path of the extension."""
 
+import os
 import sqlite3
 import sys
 from urllib.parse import quote
@@ -47,3 +48,23 @@ def refuses(text, call, *arguments):
         assert text in str(error), f"{error!r} does not contain {text!r}"
     else:
         raise AssertionError(f"no error, expected {text!r}")
+
+
+def fork(child):
+    """Runs `child` in a fork. Returns a function that waits until it has succeeded."""
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            child()
+            status = 0
+        except BaseException as failure:
+            print(f"in a child: {failure!r}", flush=True)
+        finally:
+            os._exit(status)
+
+    def wait():
+        _, status = os.waitpid(pid, 0)
+        equal(status, 0)
+
+    return wait

@@ -68,7 +68,8 @@ fn python_opens_with_every_option_and_flag() {
 #[test]
 fn apsw_and_sqlite3_share_a_process() {
     let dir = directory();
-    assert_eq!(Host::python("two_sqlites.py").arg(sample_url()).arg(cities(&dir)).succeed(), "ok\n");
+    let new = format!("file://{}/new", dir.path().display());
+    assert_eq!(Host::python("two_sqlites.py").arg(sample_url()).arg(cities(&dir)).arg(new).succeed(), "ok\n");
 }
 
 #[test]
