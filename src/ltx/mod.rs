@@ -35,4 +35,4 @@ pub use page_size::PageSize;
 pub use sums::{FileSums, PageSum, PagesInOrder};
 pub use trailer::Trailer;
 pub use txid::Txid;
-pub use verify::{Verified, verify};
+pub use verify::{FileParts, parse, verify};

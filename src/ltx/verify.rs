@@ -1,32 +1,38 @@
-//! Verification of a whole file.
+//! Reading a whole file, with and without verification.
 
 use super::checksum::{Checksum, FLAG, with_page};
 use super::frame::Frame;
 use super::page_header::END_OF_PAGES;
 use super::{Header, IndexEntry, LtxError, Trailer, index_range, parse_index};
 
-/// A file that passed all checks.
+/// What a file has besides its pages.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Verified {
+pub struct FileParts {
     /// Its header.
     pub header: Header,
-    /// Its page index. Each page can be decoded.
+    /// Its page index.
     pub entries: Vec<IndexEntry>,
     /// Its trailer.
     pub trailer: Trailer,
 }
 
-/// Verifies a whole file: its header, every page, that the index matches the pages, and its checksums.
+/// Parses the header, the page index and the trailer of a whole file. Reads neither its pages nor checks its checksums.
+pub fn parse(file: &[u8]) -> Result<FileParts, LtxError> {
+    let header = Header::parse(file)?;
+    let index = index_range(file.len() as u64, file)?;
+    let entries = parse_index(&file[index.start as usize..index.end as usize], &header, index.start)?;
+    let trailer = Trailer::parse(&file[file.len() - Trailer::SIZE..])?;
+    Ok(FileParts { header, entries, trailer })
+}
+
+/// Verifies a whole file: its header, every page, that the index matches the pages, and its checksums. Each page of the index can then be
+/// decoded.
 ///
 /// A file that starts at transaction 1 must contain every page except the lock page. Only for such a file can the checksum of the database
 /// after it be computed.
-pub fn verify(file: &[u8]) -> Result<Verified, LtxError> {
-    let header = Header::parse(file)?;
-    let file_size = file.len() as u64;
-    let index = index_range(file_size, file)?;
-    let (pages, tail) = file.split_at(index.start as usize);
-    let entries = parse_index(&tail[..(index.end - index.start) as usize], &header, index.start)?;
-    let trailer = Trailer::parse(&tail[tail.len() - Trailer::SIZE..])?;
+pub fn verify(file: &[u8]) -> Result<FileParts, LtxError> {
+    let FileParts { header, entries, trailer } = parse(file)?;
+    let (pages, tail) = file.split_at(index_range(file.len() as u64, file)?.start as usize);
     if header.is_snapshot() {
         check_complete(&header, &entries)?;
     }
@@ -40,7 +46,7 @@ pub fn verify(file: &[u8]) -> Result<Verified, LtxError> {
         return Err(LtxError::FileChecksum { stored: trailer.file_checksum, computed: checksum.finish() });
     }
     check_post_apply(&header, &trailer, database)?;
-    Ok(Verified { header, entries, trailer })
+    Ok(FileParts { header, entries, trailer })
 }
 
 /// Decodes every page, adds it to the checksum of the file, and returns the checksum of a database of these pages. `bytes` is the part of

@@ -240,3 +240,73 @@ fn a_process_that_is_killed_at_any_request_loses_nothing() {
     let (server, dir) = (S3Server::start(), tempfile::tempdir().expect("a directory"));
     killed("requests", &Destination::s3(&server, "app"), dir.path());
 }
+
+fn with_failing_disk(step: &str) {
+    let dir = tempfile::tempdir().expect("a directory");
+    let destination = Destination::directory(&dir.path().join("replica"));
+    let records = tempfile::tempdir().expect("a directory");
+    let ended = Host::python("failing_journal.py").arg(step).arg(&destination.url).arg(records.path()).run();
+    assert_eq!(ended.stdout, "ok\n", "{}", ended.stderr);
+}
+
+#[test]
+fn a_journal_whose_disk_fails_acknowledges_nothing_that_is_not_durable() {
+    with_failing_disk("calls");
+}
+
+#[test]
+fn a_journal_on_a_full_disk_goes_on_when_there_is_space() {
+    with_failing_disk("full");
+}
+
+/// The journal holds 256 MiB.
+#[test]
+fn a_full_journal_refuses_transactions_until_the_store_accepts_them() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (replica, away) = (dir.path().join("replica"), dir.path().join("away"));
+    let destination = Destination::directory(&replica);
+    let mut session = Host::session(&destination);
+    let conn = open(&mut session, &destination, dir.path());
+    session.query(conn, "CREATE TABLE t(a INTEGER PRIMARY KEY, b)");
+    session.query(conn, "INSERT INTO t VALUES (1, NULL)");
+    session.query(conn, "SELECT litestream_flush()");
+    // A directory that is a file refuses everything.
+    std::fs::rename(&replica, &away).expect("renamed");
+    std::fs::write(&replica, "").expect("a file");
+    let fill = "UPDATE t SET b = randomblob(30000000) RETURNING hex(substr(b, 1, 20))";
+    let (mut last, mut commits) = (String::new(), 0);
+    let full = loop {
+        match session.try_query(conn, fill) {
+            Ok(start) => (last, commits) = (start, commits + 1),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(full, "database or disk is full");
+    let why = session.query(conn, "SELECT litestream_last_error()");
+    let held = session.query(conn, "SELECT pending_bytes FROM litestream_status");
+    let parts = [
+        "has no room for a transaction of 30".to_owned(),
+        format!(
+            "at most 65536 transactions with 268435456 bytes, and {commits} transactions with {held} bytes are not"
+        ),
+        "because the last upload failed: ".to_owned(),
+        "a part of the path is a file".to_owned(),
+        "upload them with litestream_flush()".to_owned(),
+    ];
+    assert!(parts.iter().all(|part| why.contains(part)), "{why}");
+    let held: u64 = held.parse().expect("a number");
+    assert!(held > 7 * 30_000_000 && held <= 256 << 20, "{held} bytes");
+    assert_eq!(session.query(conn, "SELECT hex(substr(b, 1, 20)) FROM t"), last);
+    std::fs::remove_file(&replica).expect("removed");
+    std::fs::rename(&away, &replica).expect("renamed");
+    session.query(conn, "SELECT litestream_flush()");
+    assert_eq!(session.query(conn, "SELECT hex(substr(b, 1, 20)) FROM t"), last);
+    last = session.query(conn, "UPDATE t SET b = randomblob(1000) RETURNING hex(substr(b, 1, 20))");
+    session.close();
+    assert!(session.end().status.success());
+    assert_restored_alike(&destination, dir.path());
+    let mut reader = Host::session(&destination);
+    let conn = reader.open(&destination.url, &[]);
+    assert_eq!(reader.query(conn, "SELECT hex(substr(b, 1, 20)) FROM t"), last);
+    reader.end();
+}

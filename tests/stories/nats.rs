@@ -60,7 +60,7 @@ async fn an_object_of_jetstream_exists_after_the_response_to_its_creation_was_lo
     server.bucket("app").await;
     let proxy = LossyProxy::start(server.port, "HPUB $O.app.M.");
     let through = at(&format!("nats://replica:p%40ss%2Fword@127.0.0.1:{}/app", proxy.port), nothing);
-    creation::check_lost_response(&*through, &proxy, &*store_of(&server, "app")).await;
+    creation::check_lost_response(&*through, || proxy.has_lost(), &*store_of(&server, "app")).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

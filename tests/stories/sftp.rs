@@ -217,6 +217,15 @@ async fn unreadable_files_and_absent_servers_are_reported() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_exists_after_the_response_to_its_link_was_lost() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (lossy, server) = (PasswordSsh::start_lossy("hardlink@openssh.com"), PasswordSsh::start(false));
+    let [through, direct] =
+        [&lossy, &server].map(|server| at(&format!("{}?insecure-host-key=true", server.url(dir.path())), nothing));
+    creation::check_lost_response(&*through, || lossy.has_lost(), &*direct).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn litestream_finds_the_times_of_files_on_an_sftp_server() {
     let dir = tempfile::tempdir().expect("a directory");
     let server = PasswordSsh::start(false);

@@ -1,9 +1,9 @@
-//! A proxy that loses one response.
+//! Connections that lose one response, and a proxy that makes them.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 /// A running proxy. It ends with the process.
 pub struct LossyProxy {
@@ -34,25 +34,48 @@ impl LossyProxy {
     }
 }
 
+/// One connection, on which the response to the first request that contains a part is lost, if none was lost before.
+pub struct LossyConnection {
+    part: &'static str,
+    /// The end of what was requested, because the part may be split.
+    end: Mutex<Vec<u8>>,
+    is_awaited: AtomicBool,
+    has_lost: Arc<AtomicBool>,
+}
+
+impl LossyConnection {
+    pub fn new(part: &'static str, has_lost: Arc<AtomicBool>) -> LossyConnection {
+        LossyConnection { part, end: Mutex::default(), is_awaited: AtomicBool::new(false), has_lost }
+    }
+
+    /// Notes bytes of requests.
+    pub fn request(&self, bytes: &[u8]) {
+        let mut end = self.end.lock().expect("no panic");
+        end.extend_from_slice(bytes);
+        if end.windows(self.part.len()).any(|window| window == self.part.as_bytes()) {
+            self.is_awaited.store(true, Ordering::SeqCst);
+        }
+        let seen = end.len().saturating_sub(self.part.len() - 1);
+        end.drain(..seen);
+    }
+
+    /// Returns whether the next bytes of a response are not lost.
+    pub fn may_respond(&self) -> bool {
+        !self.is_awaited.load(Ordering::SeqCst) || self.has_lost.swap(true, Ordering::SeqCst)
+    }
+}
+
 fn forward(client: TcpStream, server: TcpStream, part: &'static str, has_lost: Arc<AtomicBool>) {
-    let is_awaited = Arc::<AtomicBool>::default();
-    let awaited = is_awaited.clone();
+    let requested = Arc::new(LossyConnection::new(part, has_lost));
+    let responded = requested.clone();
     let (from, to) = (client.try_clone().expect("a socket"), server.try_clone().expect("a socket"));
     std::thread::spawn(move || {
-        let mut end: Vec<u8> = Vec::new();
         copy(from, to, |bytes| {
-            // The part may be split.
-            end.extend_from_slice(bytes);
-            if end.windows(part.len()).any(|window| window == part.as_bytes()) {
-                awaited.store(true, Ordering::SeqCst);
-            }
-            end.drain(..end.len().saturating_sub(part.len() - 1));
+            requested.request(bytes);
             true
         });
     });
-    std::thread::spawn(move || {
-        copy(server, client, |_| !is_awaited.load(Ordering::SeqCst) || has_lost.swap(true, Ordering::SeqCst));
-    });
+    std::thread::spawn(move || copy(server, client, |_| responded.may_respond()));
 }
 
 /// Copies bytes until the end, or until they may not pass. Then closes both connections.

@@ -1,6 +1,7 @@
 //! SSH servers: OpenSSH, and a server in this process with password authentication, which OpenSSH has for system users
 //! only. Both serve files by OpenSSH's `sftp-server`.
 
+use super::lossy::LossyConnection;
 use super::programs::{Ended, program, run, wait_until};
 use russh::keys::{PrivateKey, decode_secret_key};
 use russh::server::{Auth, ChannelOpenHandle, Config, Handler, Msg, Response, Session, run_stream};
@@ -10,11 +11,12 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tempfile::TempDir;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::oneshot;
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -165,6 +167,7 @@ fn serve_one(stream: TcpStream, config: &Path) {
 /// A server in this process with password authentication. It stops when it is dropped.
 pub struct PasswordSsh {
     pub port: u16,
+    has_lost: Arc<AtomicBool>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -177,6 +180,21 @@ impl PasswordSsh {
     /// Starts a server of all files of the machine. With `by_dialogue`, it accepts the password in a keyboard-interactive
     /// dialogue only.
     pub fn start(by_dialogue: bool) -> PasswordSsh {
+        PasswordSsh::start_with(Manners { by_dialogue, ..Manners::default() })
+    }
+
+    /// As [`PasswordSsh::start`]. When it responds to the first request that contains `part`, the connection breaks instead.
+    pub fn start_lossy(part: &'static str) -> PasswordSsh {
+        PasswordSsh::start_with(Manners { loses: Some(part), ..Manners::default() })
+    }
+
+    /// Returns whether a response was lost.
+    pub fn has_lost(&self) -> bool {
+        self.has_lost.load(Ordering::SeqCst)
+    }
+
+    fn start_with(manners: Manners) -> PasswordSsh {
+        let has_lost = manners.has_lost.clone();
         let dir = tempfile::tempdir().expect("a directory");
         make_key("ed25519", "", &dir.path().join("host"));
         let key = std::fs::read_to_string(dir.path().join("host")).expect("a key");
@@ -195,12 +213,12 @@ impl PasswordSsh {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
             runtime.block_on(async {
                 tokio::select! {
-                    () = serve(listener, config, by_dialogue) => {}
+                    () = serve(listener, config, manners) => {}
                     _ = stopped => {}
                 }
             });
         });
-        PasswordSsh { port, stop: Some(stop), thread: Some(thread) }
+        PasswordSsh { port, has_lost, stop: Some(stop), thread: Some(thread) }
     }
 
     /// Returns the URL of a directory.
@@ -220,14 +238,26 @@ impl Drop for PasswordSsh {
     }
 }
 
-async fn serve(listener: TcpListener, config: Arc<Config>, by_dialogue: bool) {
+/// How a [`PasswordSsh`] behaves.
+#[derive(Clone, Default)]
+struct Manners {
+    by_dialogue: bool,
+    /// A part of the request whose response is lost.
+    loses: Option<&'static str>,
+    has_lost: Arc<AtomicBool>,
+}
+
+async fn serve(listener: TcpListener, config: Arc<Config>, manners: Manners) {
     let listener = tokio::net::TcpListener::from_std(listener).expect("a listener");
     loop {
         let (stream, _) = listener.accept().await.expect("a connection");
-        let config = config.clone();
+        let stream = stream.into_std().expect("a socket");
+        let connection = stream.try_clone().expect("a socket");
+        let stream = tokio::net::TcpStream::from_std(stream).expect("a socket");
+        let (config, manners) = (config.clone(), manners.clone());
         tokio::spawn(async move {
             // A client that disconnects is not a failure of the server.
-            if let Ok(session) = run_stream(config, stream, Door { by_dialogue, channel: None }).await {
+            if let Ok(session) = run_stream(config, stream, Door { manners, connection, channel: None }).await {
                 let _ = session.await;
             }
         });
@@ -236,7 +266,8 @@ async fn serve(listener: TcpListener, config: Arc<Config>, by_dialogue: bool) {
 
 /// One connection of a [`PasswordSsh`].
 struct Door {
-    by_dialogue: bool,
+    manners: Manners,
+    connection: TcpStream,
     channel: Option<Channel<Msg>>,
 }
 
@@ -250,7 +281,7 @@ impl Handler for Door {
     type Error = russh::Error;
 
     async fn auth_password(&mut self, user: &str, password: &str) -> Result<Auth, russh::Error> {
-        Ok(if self.by_dialogue { Auth::reject() } else { self.judge(user, password.as_bytes()) })
+        Ok(if self.manners.by_dialogue { Auth::reject() } else { self.judge(user, password.as_bytes()) })
     }
 
     async fn auth_keyboard_interactive<'a>(
@@ -292,15 +323,43 @@ impl Handler for Door {
         let child = server.args(["-d", "/"]).stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true).spawn();
         let child = child.expect("sftp-server starts");
         session.channel_success(id)?;
+        let (manners, connection) = (self.manners.clone(), self.connection.try_clone().expect("a socket"));
         tokio::spawn(async move {
             let mut child = child;
             let (mut input, mut output) = (child.stdin.take().expect("a pipe"), child.stdout.take().expect("a pipe"));
             let (mut from, mut to) = tokio::io::split(channel.into_stream());
+            let Some(part) = manners.loses else {
+                return tokio::select! {
+                    _ = tokio::io::copy(&mut from, &mut input) => {}
+                    _ = tokio::io::copy(&mut output, &mut to) => {}
+                };
+            };
+            let lossy = LossyConnection::new(part, manners.has_lost);
+            let requests = pass(&mut from, &mut input, |bytes| {
+                lossy.request(bytes);
+                true
+            });
             tokio::select! {
-                _ = tokio::io::copy(&mut from, &mut input) => {}
-                _ = tokio::io::copy(&mut output, &mut to) => {}
+                () = requests => {}
+                () = pass(&mut output, &mut to, |_| lossy.may_respond()) => {}
             }
+            let _ = connection.shutdown(Shutdown::Both);
         });
         Ok(())
+    }
+}
+
+/// Copies bytes until the end, or until they may not pass.
+async fn pass(
+    from: &mut (impl AsyncRead + Unpin),
+    to: &mut (impl AsyncWrite + Unpin),
+    mut may_pass: impl FnMut(&[u8]) -> bool,
+) {
+    let mut buffer = vec![0; 64 * 1024];
+    while let Ok(length @ 1..) = from.read(&mut buffer).await {
+        let bytes = &buffer[..length];
+        if !may_pass(bytes) || to.write_all(bytes).await.is_err() || to.flush().await.is_err() {
+            break;
+        }
     }
 }

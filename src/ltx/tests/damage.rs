@@ -21,7 +21,7 @@ fn read_all<'a>(bytes: &[u8], header: &Header, entries: impl IntoIterator<Item =
 #[test]
 fn every_truncation_is_detected() {
     for golden in Golden::all() {
-        let Verified { header, entries, .. } = verify(&golden.bytes).expect(&golden.name);
+        let FileParts { header, entries, .. } = verify(&golden.bytes).expect(&golden.name);
         for length in 0..golden.bytes.len() {
             let cut = &golden.bytes[..length];
             assert!(verify(cut).is_err(), "{length} bytes of {}", golden.name);
@@ -126,7 +126,7 @@ fn checksums_of_the_database_are_verified() {
 #[test]
 fn bytes_between_the_pages_are_detected() {
     let whole = small(Header::NO_CHECKSUMS);
-    let Verified { header, entries, .. } = verify(&whole).expect("a valid file");
+    let FileParts { header, entries, .. } = verify(&whole).expect("a valid file");
     let first = &whole[..entries[1].offset as usize];
     let end = first.len() as u64;
     for (kept, gap) in [(&entries[..1], end), (&entries[1..], Header::SIZE as u64), (&[], Header::SIZE as u64)] {

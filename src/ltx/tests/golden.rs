@@ -10,7 +10,7 @@ fn crc32(page: &[u8]) -> u32 {
 #[test]
 fn pages_equal_those_that_litestream_restores() {
     for golden in Golden::all() {
-        let Verified { header, entries, .. } = verify(&golden.bytes).expect(&golden.name);
+        let FileParts { header, entries, .. } = verify(&golden.bytes).expect(&golden.name);
         let restored = golden.restored_at(header.max_txid);
         assert_eq!(header.commit as usize, restored.len(), "{}", golden.name);
         let decoded = pages(&golden.bytes, &header, &entries).expect(&golden.name);
@@ -25,7 +25,7 @@ fn pages_equal_those_that_litestream_restores() {
 #[test]
 fn headers_and_trailers_are_parsed_and_encoded_again() {
     for golden in Golden::all() {
-        let Verified { header, trailer, .. } = verify(&golden.bytes).expect(&golden.name);
+        let FileParts { header, trailer, .. } = verify(&golden.bytes).expect(&golden.name);
         let kind = golden.name.split_once('/').expect("a directory").1;
         let range = match kind {
             "level-0-first.ltx" => (1, 1),

@@ -5,6 +5,7 @@
 //! that it depends on the request. If the results change on purpose, `LITESTREAM_VFS_WRITE_MATRIX=1` writes the file again.
 
 mod fault;
+mod journal;
 mod operations;
 mod outage;
 mod sample;
@@ -66,7 +67,15 @@ impl FaultWorld {
         }
         self.run(operation).await.unwrap_or_else(|error| panic!("after the fault: {error}"));
         match operation {
-            Operation::Commit => self.check_commits().await,
+            Operation::Commit => {
+                let there = self.check_commits().await;
+                assert_eq!(self.head().txid().0, NEWEST.0 + there, "no transaction is there twice");
+            }
+            // Both transactions can be one file.
+            Operation::Flush => {
+                let there = self.check_commits().await;
+                assert!((NEWEST.0 + 1..=NEWEST.0 + there).contains(&self.head().txid().0), "{}", self.head().txid());
+            }
             Operation::Compaction => drop(writes::check_states(&self.store).await),
             Operation::Poll => self.check(NEXT).await,
             Operation::CacheFill | Operation::Hydration => {

@@ -7,10 +7,12 @@ use crate::progress::Progress;
 use crate::replica::cache::persistent::CacheDirectory;
 use crate::replica::files::ltx_file::FetchSizes;
 use crate::replica::prefetch::{Prefetcher, Source};
+use crate::replica::testing::faults::journal::FaultJournal;
 use crate::replica::testing::faults::sample::{CHANGED_BY_4, NEWEST, SAMPLE};
 use crate::replica::testing::faults::store::Faulty;
 use crate::replica::testing::faults::writes::{Commits, assert_page, compact};
 use crate::replica::testing::key_and_value;
+use crate::replica::write::journal::JournalLimits;
 use crate::replica::{CacheLimits, Replica, RowDiff, View};
 use futures_util::future::{Either, select};
 use std::pin::pin;
@@ -50,13 +52,14 @@ pub(super) enum Operation {
     TimeTravel,
     Diff,
     Commit,
+    Flush,
     Compaction,
     CacheFill,
     Hydration,
 }
 
 impl Operation {
-    pub const ALL: [Operation; 10] = [
+    pub const ALL: [Operation; 11] = [
         Operation::Open,
         Operation::Lookup,
         Operation::Scan,
@@ -64,6 +67,7 @@ impl Operation {
         Operation::TimeTravel,
         Operation::Diff,
         Operation::Commit,
+        Operation::Flush,
         Operation::Compaction,
         Operation::CacheFill,
         Operation::Hydration,
@@ -79,6 +83,7 @@ impl Operation {
             Operation::TimeTravel => "time travel",
             Operation::Diff => "diff",
             Operation::Commit => "commit",
+            Operation::Flush => "flush",
             Operation::Compaction => "compaction",
             Operation::CacheFill => "cache fill",
             Operation::Hydration => "hydration",
@@ -93,8 +98,8 @@ impl Operation {
             Operation::Lookup | Operation::Scan | Operation::TimeTravel | Operation::Diff => {
                 READ_TIMEOUT * faults.max(1) as u32
             }
-            // The deadline of each request before the commit, and that of the commit.
-            Operation::Commit => 11 * SECOND * faults.max(1) as u32 + 40 * SECOND,
+            // The deadline of each request before the commit, and that of the commit or of the flush.
+            Operation::Commit | Operation::Flush => 11 * SECOND * faults.max(1) as u32 + 40 * SECOND,
             // The deadline of each request.
             Operation::Compaction => 11 * SECOND * faults.max(1) as u32,
             Operation::CacheFill => OPEN_TIMEOUT + READ_TIMEOUT * faults.max(1) as u32,
@@ -115,6 +120,7 @@ pub(super) struct FaultWorld {
     cache: Option<TempDir>,
     sizes: FetchSizes,
     pub commits: Commits,
+    pub journal: Option<FaultJournal>,
 }
 
 impl FaultWorld {
@@ -126,9 +132,12 @@ impl FaultWorld {
         let cache = with_directory.then(|| tempfile::tempdir().expect("a directory"));
         let sizes = if reads_whole { FetchSizes::USUAL } else { SIZES };
         let replica = open_replica(&store, sizes, cache.as_ref());
-        let world = FaultWorld { store, replica, cache, sizes, commits: Commits::default() };
+        let mut world = FaultWorld { store, replica, cache, sizes, commits: Commits::default(), journal: None };
         if operation.begins_opened() {
             world.open().await.expect("a healthy store");
+        }
+        if operation == Operation::Flush {
+            world.journal = Some(FaultJournal::start(&world.replica, JournalLimits::default()));
         }
         if operation == Operation::Poll {
             SAMPLE.store_next(&world.store.files);
@@ -155,6 +164,7 @@ impl FaultWorld {
             Operation::TimeTravel => within_read_timeout(self.travel()).await,
             Operation::Diff => within_read_timeout(self.diff()).await,
             Operation::Commit => self.commit().await,
+            Operation::Flush => self.commit_and_flush().await,
             Operation::Compaction => compact(&self.store).await,
             Operation::CacheFill => {
                 self.open().await?;

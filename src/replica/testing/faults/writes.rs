@@ -61,8 +61,8 @@ impl FaultWorld {
         committed
     }
 
-    /// Checks that the newest state has each transaction whose commit succeeded, and none whose commit failed.
-    pub(super) async fn check_commits(&self) {
+    /// Checks that the newest state has each transaction whose commit succeeded, and none whose commit failed. Returns how many it has.
+    pub(super) async fn check_commits(&self) -> u64 {
         self.replica.poll(Duration::ZERO).await.expect("a healthy store");
         let view = self.head();
         let page = self.replica.pages.page(&view, WRITTEN).await.expect("a healthy store").expect("a page");
@@ -73,8 +73,7 @@ impl FaultWorld {
                 (self.commits.committed.contains(&attempt), self.commits.unknown.contains(&attempt));
             assert!(unknown || committed == is_there(attempt), "attempt {attempt} of {:?}", self.commits);
         }
-        let there = (1..=self.commits.attempts).filter(|attempt| is_there(*attempt)).count() as u64;
-        assert_eq!(view.txid().0, NEWEST.0 + there, "no transaction is there twice");
+        (1..=self.commits.attempts).filter(|attempt| is_there(*attempt)).count() as u64
     }
 }
 
@@ -94,6 +93,9 @@ async fn change(replica: &Arc<Replica>, attempt: usize) -> Result<(), Error> {
     let nothing = |_: u32, _: &mut [u8]| Ok(());
     overlay.write(&page_1, 0, &nothing)?;
     overlay.write(&written, u64::from(WRITTEN - 1) * PAGE_SIZE as u64, &nothing)?;
+    if let Some(journal) = replica.writer.journal() {
+        return replica.writer.commit_to_journal(&journal, Some(&view), Some(&before), &overlay).map(drop);
+    }
     let file = replica.writer.file(Some(&view), Some(&before), &overlay)?;
     replica.writer.put(Some(&view), file).await.map(drop)
 }

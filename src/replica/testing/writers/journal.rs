@@ -8,7 +8,7 @@ use crate::error::ErrorKind;
 use crate::replica::Replica;
 use crate::replica::testing::simulation::Random;
 use crate::replica::write::journal::crash::CrashPoint;
-use crate::replica::write::journal::{Journal, JournalSettings};
+use crate::replica::write::journal::{Journal, JournalLimits, JournalSettings};
 use crate::store::Memory;
 use std::path::Path;
 use std::sync::Arc;
@@ -35,6 +35,7 @@ impl Process {
             directory: directory.to_owned(),
             place: "memory://hostile".to_owned(),
             interval: Duration::from_secs(1),
+            limits: JournalLimits::default(),
         };
         let journal = Arc::new(Journal::with_crash_point(settings, end.clone()));
         replica.writer.set_journal(Some(journal.clone()));

@@ -1,9 +1,10 @@
 //! Commits a transaction into the journal.
 
-use super::pending::{MAX_BYTES, MAX_TRANSACTIONS, NextPlace};
+use super::pending::NextPlace;
 use super::storage::StorageFailure;
-use super::{Journal, OpenJournal};
+use super::{Journal, JournalLimits, JournalState, OpenJournal};
 use crate::error::{Error, ErrorKind, is_limit_on_files, remedy_unless_files};
+use crate::ltx;
 use crate::replica::files::loader::journalled;
 use crate::replica::files::ltx_file::FileBody;
 use crate::replica::follow::view_loader::JournalledCounter;
@@ -27,7 +28,8 @@ impl Writer {
         overlay: &Overlay,
     ) -> Result<Arc<View>, Error> {
         let mut state = journal.state.lock();
-        let open = state.open.as_mut().ok_or_else(|| Error::internal("a transaction was not prepared"))?;
+        let JournalState { open, failure, .. } = &mut *state;
+        let open = open.as_mut().ok_or_else(|| Error::internal("a transaction was not prepared"))?;
         if let Some(stopped) = &open.stopped {
             return Err(stopped.clone());
         }
@@ -39,7 +41,10 @@ impl Writer {
         let (place, txid) = open.pending.next(self.place_after(served.as_deref())?);
         let author = Author { node_id: self.node_id, txid, previous: place.previous };
         let file = TransactionFile::new(overlay, TransactionBase { view: base, page_1 }, author)?;
-        check_room(open, file.bytes.len() as u64)?;
+        let (limits, bytes) = (journal.settings.limits, file.bytes.len() as u64);
+        if !open.pending.leave_room(limits, bytes) {
+            return Err(full(open, limits, bytes, failure.as_ref()));
+        }
         let view = self.append(open, served.as_ref(), place, file)?;
         drop(state);
         journal.changed.send_replace(());
@@ -54,9 +59,10 @@ impl Writer {
         file: TransactionFile,
     ) -> Result<Arc<View>, Error> {
         let (segment, offset) = open.storage.next_place().map_err(|failure| not_appended(open, &failure))?;
-        // Before it is written: nothing may fail after the transaction is durable.
-        let loaded = journalled(file.bytes.clone(), FileBody::Journal(segment, offset), place.txid)
+        // Before it is written: nothing may fail after the transaction is durable. Its pages were encoded just now, so they are not verified.
+        let parts = ltx::parse(&file.bytes)
             .map_err(|cause| Error::internal(&format!("a transaction cannot be read: {cause}")))?;
+        let loaded = journalled(file.bytes.clone(), parts, FileBody::Journal(segment, offset), place.txid);
         let epoch = self.journal_epoch(base.map(Arc::as_ref));
         let counter = file.counter.map_or(JournalledCounter::New, JournalledCounter::Written);
         let built = self.views.with_journalled(base.map(Arc::as_ref), std::slice::from_ref(&loaded), epoch, counter);
@@ -98,18 +104,20 @@ pub(in crate::replica::write) fn is_same_state(one: Option<&View>, other: Option
     }
 }
 
-/// Fails if the journal has no room for a transaction.
-fn check_room(open: &OpenJournal, bytes: u64) -> Result<(), Error> {
-    let (held, count) = (open.pending.bytes(), open.pending.count());
-    if open.pending.is_empty() || held + bytes <= MAX_BYTES && count < MAX_TRANSACTIONS {
-        return Ok(());
-    }
+/// Returns the error of a commit for whose file the journal has no room. `failure` is why the last upload failed.
+fn full(open: &OpenJournal, limits: JournalLimits, bytes: u64, failure: Option<&Error>) -> Error {
+    let because = failure.map(|failure| format!(", because the last upload failed: {failure}")).unwrap_or_default();
     let text = format!(
-        "the journal {} holds {count} transactions and {held} bytes that are not uploaded, and has no room for {bytes} more",
-        open.storage.path().display()
+        "the journal {} has no room for a transaction of {bytes} bytes: it holds at most {} transactions with {} bytes, and {} are not \
+         uploaded{because}",
+        open.storage.path().display(),
+        limits.transactions,
+        limits.bytes,
+        open.pending.describe()
     );
-    Err(Error::new(ErrorKind::TooLarge, text)
-        .remedy("upload them with litestream_flush(), or wait until the store can be reached again"))
+    Error::new(ErrorKind::TooLarge, text).remedy(
+        "upload them with litestream_flush(), or wait until the store can be reached again; nothing of this transaction was committed",
+    )
 }
 
 /// Returns the error of a commit that could not be written. Stops the journal if it is unknown what is in it.

@@ -3,7 +3,7 @@
 use super::pending::NextPlace;
 use super::storage::StorageFailure;
 use super::upload::UploadFailure;
-use super::{Journal, JournalState, OpenJournal};
+use super::{Journal, JournalSettings, JournalState, OpenJournal};
 use crate::error::{Error, ErrorKind, remedy_unless_files};
 use crate::replica::write::transaction::TransactionFile;
 use std::time::Duration;
@@ -31,7 +31,7 @@ impl Journal {
         loop {
             let due = {
                 let state = self.state.lock();
-                state.due(self.settings.interval).map(|due| if state.is_wanted() { due } else { due.max(not_before) })
+                state.due(&self.settings).map(|due| if state.is_wanted() { due } else { due.max(not_before) })
             };
             match due {
                 Some(due) if due <= Instant::now() => return,
@@ -96,12 +96,12 @@ impl Journal {
     /// Returns the error of a caller that has waited for the upload.
     pub(super) fn not_uploaded(&self, limit: Duration) -> Error {
         let state = self.state.lock();
-        let (count, path) = state
+        let (what, path) = state
             .open
             .as_ref()
-            .map_or_else(Default::default, |open| (open.pending.count(), open.storage.path().display().to_string()));
+            .map_or_else(Default::default, |open| (open.pending.describe(), open.storage.path().display().to_string()));
         let cause = state.failure.as_ref().map_or_else(|| format!("it takes longer than {limit:?}"), Error::to_string);
-        let text = format!("{count} transactions are not uploaded, and stay in the journal {path}: {cause}");
+        let text = format!("{what} are not uploaded, and stay in the journal {path}: {cause}");
         Error::new(ErrorKind::Unreachable, text).remedy(
             "they are uploaded when the store can be reached, also by the next process that writes with this journal",
         )
@@ -110,12 +110,14 @@ impl Journal {
 
 impl JournalState {
     /// Returns when the next group has to be uploaded; None if there is none.
-    fn due(&self, interval: Duration) -> Option<Instant> {
+    fn due(&self, settings: &JournalSettings) -> Option<Instant> {
         let open = self.open.as_ref().filter(|open| open.stopped.is_none())?;
-        if open.pending.sealed.is_some() || self.is_wanted() || open.pending.is_large() {
+        // An upload that has failed is tried again, also if it could not begin.
+        let has_failed = self.failure.is_some() && !open.pending.is_empty();
+        if open.pending.sealed.is_some() || has_failed || self.is_wanted() || open.pending.is_large(settings.limits) {
             return Some(Instant::now());
         }
-        Some(open.pending.began? + interval)
+        Some(open.pending.began? + settings.interval)
     }
 
     fn is_wanted(&self) -> bool {

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `format` | the format of a journal |
 //! | `storage` | its files, and their lock |
+//! | `stored` | reads them |
 //! | `pending` | the transactions that are not uploaded |
 //! | `append` | commits a transaction into the journal |
 //! | `recovery` | opens a journal, and continues with what an earlier process has left |
@@ -23,6 +24,7 @@ mod format;
 mod pending;
 mod recovery;
 mod storage;
+mod stored;
 mod upload;
 
 pub(in crate::replica::write) use append::is_same_state;
@@ -46,13 +48,28 @@ pub(in crate::replica) struct JournalSettings {
     pub place: String,
     /// The time between a commit and its upload. With 0, commits go to the store, and the journal is only emptied.
     pub interval: Duration,
+    pub limits: JournalLimits,
+}
+
+/// What a journal holds at most, unless a single transaction is larger.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(in crate::replica) struct JournalLimits {
+    pub bytes: u64,
+    pub transactions: u64,
+}
+
+impl Default for JournalLimits {
+    fn default() -> JournalLimits {
+        JournalLimits { bytes: 256 << 20, transactions: 64 << 10 }
+    }
 }
 
 impl JournalSettings {
     /// Returns the settings of the journal for a replica. None if there is none.
     pub(in crate::replica) fn of(settings: &Settings, location: &Location) -> Option<JournalSettings> {
         let directory = settings.buffer_path.clone().filter(|_| settings.writes)?;
-        Some(JournalSettings { directory, place: location.place().to_owned(), interval: settings.sync_interval })
+        let (place, limits) = (location.place().to_owned(), JournalLimits::default());
+        Some(JournalSettings { directory, place, interval: settings.sync_interval, limits })
     }
 }
 

@@ -3,6 +3,7 @@
 //! They are in two groups: the one that is being uploaded as one file, and the one that is uploaded next. The files of the transactions of a
 //! group have consecutive numbers, because only a file of TXID 1 contains every page; in the replica the group has the first of them.
 
+use super::JournalLimits;
 use crate::error::{Error, ErrorKind};
 use crate::ltx::{Encoder, FileName, Form, Header, Txid, decode_page};
 use crate::replica::files::ltx_file::LoadedFile;
@@ -13,10 +14,6 @@ use crate::replica::write::transaction::TransactionFile;
 use bytes::Bytes;
 use std::sync::Arc;
 use tokio::time::Instant;
-
-/// The bytes that a journal holds at most, unless a single transaction has more, and the transactions.
-pub(super) const MAX_BYTES: u64 = 256 << 20;
-pub(super) const MAX_TRANSACTIONS: u64 = 64 << 10;
 
 /// A place after a state of the replica.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -66,9 +63,19 @@ impl PendingTransactions {
         self.group_bytes + self.sealed.as_ref().map_or(0, |sealed| sealed.file.bytes.len() as u64)
     }
 
-    /// Whether the group that is uploaded next is so large that it is uploaded without waiting for more.
-    pub(super) fn is_large(&self) -> bool {
-        self.group_bytes >= MAX_BYTES / 8 || self.group.len() as u64 >= MAX_TRANSACTIONS / 8
+    /// Returns how many there are, and how long their files are.
+    pub(super) fn describe(&self) -> String {
+        format!("{} transactions with {} bytes", self.count(), self.bytes())
+    }
+
+    /// Whether the group that is uploaded next has so much of what a journal holds that it is uploaded without waiting for more.
+    pub(super) fn is_large(&self, limits: JournalLimits) -> bool {
+        8 * self.group_bytes >= limits.bytes || 8 * self.group.len() as u64 >= limits.transactions
+    }
+
+    /// Whether they leave room for one more in a journal.
+    pub(super) fn leave_room(&self, limits: JournalLimits, bytes: u64) -> bool {
+        self.is_empty() || self.bytes() + bytes <= limits.bytes && self.count() < limits.transactions
     }
 
     /// Returns the place of the first transaction.

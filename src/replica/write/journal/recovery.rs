@@ -4,10 +4,11 @@
 //! uploads them as its own. Otherwise the upload finds out whether they are in the replica already, or whether another writer was first.
 
 use super::pending::{NextPlace, PendingTransactions};
-use super::storage::{JournalSteps, JournalStorage, StoredJournal, damaged};
+use super::storage::{JournalSteps, JournalStorage};
+use super::stored::{StoredJournal, damaged};
 use super::{Journal, OpenJournal};
 use crate::error::{Error, ErrorKind};
-use crate::ltx::{FileName, Header, LtxError, Txid};
+use crate::ltx::{self, FileName, LtxError, Txid};
 use crate::replica::files::loader::journalled;
 use crate::replica::files::ltx_file::{FileBody, LoadedFile};
 use crate::replica::follow::view_loader::JournalledCounter;
@@ -147,13 +148,15 @@ fn pending(stored: StoredJournal) -> Result<(PendingTransactions, bool), String>
     let mut pending = PendingTransactions::default();
     if let Some((segment, bytes)) = stored.upload {
         let damaged = |cause: LtxError| format!("its upload: {cause}");
-        let (header, bytes) = (Header::parse(&bytes).map_err(damaged)?, Bytes::from(bytes));
+        let (parts, bytes) = (ltx::verify(&bytes).map_err(damaged)?, Bytes::from(bytes));
+        let header = parts.header;
         let name = FileName { min: header.min_txid, max: header.max_txid };
-        let loaded = journalled(bytes.clone(), FileBody::Journal(segment, 0), name.min).map_err(damaged)?;
+        let loaded = journalled(bytes.clone(), parts, FileBody::Journal(segment, 0), name.min);
         pending.resume(TransactionFile { name, bytes, counter: None }, header.previous, loaded);
     }
     for (segment, offset, bytes) in stored.transactions {
-        let header = Header::parse(&bytes).map_err(|cause| cause.to_string())?;
+        let parts = ltx::verify(&bytes).map_err(|cause| cause.to_string())?;
+        let header = parts.header;
         let own = NextPlace { txid: header.min_txid, previous: header.previous };
         if pending.sealed.as_ref().is_some_and(|sealed| sealed.place == own) {
             // The process ended between the two steps of beginning an upload.
@@ -163,8 +166,7 @@ fn pending(stored: StoredJournal) -> Result<(PendingTransactions, bool), String>
         if (txid, place.previous) != (own.txid, own.previous) {
             return Err(format!("TXID {} does not continue the transaction before", own.txid));
         }
-        let body = FileBody::Journal(segment, offset);
-        let loaded = journalled(bytes.into(), body, place.txid).map_err(|cause| cause.to_string())?;
+        let loaded = journalled(bytes.into(), parts, FileBody::Journal(segment, offset), place.txid);
         pending.push(place, loaded, None);
     }
     Ok((pending, false))

@@ -11,7 +11,7 @@
 //! are also in `upload`, and both begin with the same TXID. Views read the transactions from the open file, which stays readable.
 
 use super::format::{self, ENTRY_HEAD, HEAD};
-use crate::error::{Error, ErrorKind, is_limit_on_files, remedy_unless_files};
+use crate::error::{Error, ErrorKind, remedy_unless_files};
 use crate::pread;
 use crate::random;
 use crate::replica::folder::{Folder, FolderLock, TEMPORARY, folder_name, temporary_name};
@@ -22,23 +22,20 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 const LOCK: &str = "lock";
-const JOURNAL: &str = "journal";
-const UPLOAD: &str = "upload";
+pub(super) const JOURNAL: &str = "journal";
+pub(super) const UPLOAD: &str = "upload";
 
 /// The folder of this version of the format in `buffer_path`.
 const FORMAT: &str = "litestream-vfs-journal-1";
 
-/// The maximum length of a file that is read: the largest transaction, and the rest of its entry.
-const MAX_LENGTH: u64 = 2 << 30;
-
 /// The files of a journal, which no other process uses meanwhile.
 #[derive(Debug)]
 pub(super) struct JournalStorage {
-    folder: Folder,
+    pub(super) folder: Folder,
     _lock: FolderLock,
-    path: PathBuf,
-    segment: Option<Segment>,
-    steps: JournalSteps,
+    pub(super) path: PathBuf,
+    pub(super) segment: Option<Segment>,
+    pub(super) steps: JournalSteps,
 }
 
 /// Where a test lets the process end.
@@ -47,7 +44,7 @@ pub(super) struct JournalSteps(#[cfg(test)] pub super::crash::CrashPoint);
 
 impl JournalSteps {
     /// Fails if the process ends here.
-    fn step(&self) -> io::Result<()> {
+    pub(super) fn step(&self) -> io::Result<()> {
         #[cfg(test)]
         self.0.step()?;
         Ok(())
@@ -56,20 +53,11 @@ impl JournalSteps {
 
 /// An open `journal`.
 #[derive(Debug)]
-struct Segment {
-    file: Arc<File>,
-    salt: u64,
-    entries: u64,
-    length: u64,
-}
-
-/// The files of transactions that a journal has.
-#[derive(Debug, Default)]
-pub(super) struct StoredJournal {
-    /// The file that is being put, which is open.
-    pub upload: Option<(Arc<File>, Vec<u8>)>,
-    /// The file of each transaction after it, and where it is in the journal, which is open.
-    pub transactions: Vec<(Arc<File>, u64, Vec<u8>)>,
+pub(super) struct Segment {
+    pub file: Arc<File>,
+    pub salt: u64,
+    pub entries: u64,
+    pub length: u64,
 }
 
 /// Why a change of the files failed.
@@ -110,46 +98,6 @@ impl JournalStorage {
     /// Returns where the journal is.
     pub(super) fn path(&self) -> &Path {
         &self.path
-    }
-
-    /// Reads what an earlier process has left. An incomplete last entry is removed: its transaction was not acknowledged.
-    pub(super) fn read(&mut self) -> Result<StoredJournal, Error> {
-        let mut stored = StoredJournal::default();
-        let unreadable = |name: &str, cause: &dyn std::fmt::Display| {
-            damaged(format!("the file {} of the journal cannot be used: {cause}", self.path.join(name).display()))
-        };
-        let open = |name: &str| {
-            self.folder.open_file(name).map_err(|cause| match is_limit_on_files(&cause) {
-                // Nothing is wrong with the file.
-                true => unusable(&self.path, &cause),
-                false => unreadable(name, &cause),
-            })
-        };
-        if let Some(file) = open(UPLOAD)? {
-            let bytes = read_file(&file).map_err(|error| unreadable(UPLOAD, &error))?;
-            stored.upload = Some((Arc::new(file), bytes));
-        }
-        if let Some(file) = open(JOURNAL)? {
-            let bytes = read_file(&file).map_err(|error| unreadable(JOURNAL, &error))?;
-            let content = format::read(&bytes).map_err(|damage| match damage {
-                format::JournalDamage::Head => unreadable(JOURNAL, &"it is damaged at its beginning"),
-                format::JournalDamage::Entry(number) => {
-                    unreadable(JOURNAL, &format!("its transaction {number} is damaged, and later ones are there"))
-                }
-            })?;
-            if content.end < bytes.len() {
-                let cut = file.set_len(content.end as u64).and_then(|()| file.sync_all());
-                cut.map_err(|error| unreadable(JOURNAL, &error))?;
-            }
-            let file = Arc::new(file);
-            for range in &content.files {
-                let transaction = bytes[range.clone()].to_vec();
-                stored.transactions.push((file.clone(), range.start as u64, transaction));
-            }
-            let (entries, length) = (content.files.len() as u64, content.end as u64);
-            self.segment = Some(Segment { file, salt: content.salt, entries, length });
-        }
-        Ok(stored)
     }
 
     /// Returns where the file of the next transaction will be.
@@ -270,23 +218,7 @@ impl StorageFailure {
 }
 
 /// Returns the error of a journal whose files cannot be opened or created.
-fn unusable(path: &Path, cause: &io::Error) -> Error {
+pub(super) fn unusable(path: &Path, cause: &io::Error) -> Error {
     Error::new(ErrorKind::Config, format!("the journal {} cannot be used: {cause}", path.display()))
         .remedy(remedy_unless_files(cause, "name a directory that this user can write in buffer_path"))
-}
-
-/// Returns the error of a journal whose transactions cannot be read.
-pub(super) fn damaged(text: String) -> Error {
-    Error::new(ErrorKind::Damaged, text)
-        .remedy("copy it for an analysis, and go on without its transactions with litestream_discard_journal()")
-}
-
-fn read_file(file: &File) -> io::Result<Vec<u8>> {
-    let length = file.metadata()?.len();
-    if length > MAX_LENGTH {
-        return Err(io::Error::other(format!("it has {length} bytes, and at most {MAX_LENGTH} are read")));
-    }
-    let mut bytes = vec![0; length as usize];
-    pread::read_exact_at(file, &mut bytes, 0)?;
-    Ok(bytes)
 }

@@ -77,6 +77,12 @@ impl Writer {
         match fate {
             Ok(Fate::Committed(listed)) => self.settle(journal, base.flatten().as_deref(), &file, &listed).await,
             Ok(Fate::Lost) => Err(UploadFailure::Final(self.taken(place.txid))),
+            // The store has said that the file exists, or another writer was faster than this process knows. The next try finds that out.
+            Ok(Fate::Vanished) if base.is_some() => {
+                let polled = self.follower.poll(Duration::ZERO).await;
+                let text = format!("the file of TXID {} in {} is no longer there", place.txid, self.files.store);
+                Err(temporary(polled.err().unwrap_or_else(|| Error::new(ErrorKind::Unreachable, text))))
+            }
             Ok(Fate::Vanished | Fate::Orphaned) => {
                 let (txid, store) = (place.txid, &self.files.store);
                 let text = format!("it is unknown whether TXID {txid} was uploaded to {store}, which has later ones");
