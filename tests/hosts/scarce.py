@@ -2,7 +2,7 @@
 on its disk. What needs the missing thing is an error that names it, and everything else works.
 
 Arguments: what is missing, the URL of a replica on a server, with REPLICA in place of its name, that of the sample on the same server, and a
-directory that is empty and that every user can write to."""
+directory that is empty."""
 
 import os
 import resource
@@ -86,6 +86,7 @@ def threads():
     """No more threads, after the first open has started two."""
     if os.geteuid() == 0:
         # The limit does not apply to the superuser.
+        os.chown(directory, 65534, 65534)
         os.setgid(65534)
         os.setuid(65534)
     kept = connect(sample)

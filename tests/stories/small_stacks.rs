@@ -39,8 +39,10 @@ fn sqlite_without_mutexes() -> PathBuf {
         return library;
     }
     let mut metadata = Command::new(env!("CARGO"));
+    // The packages of other platforms were not downloaded.
+    let platform = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
     metadata
-        .args(["metadata", "--locked", "--offline", "--format-version", "1"])
+        .args(["metadata", "--locked", "--offline", "--format-version", "1", "--filter-platform", &platform])
         .current_dir(env!("CARGO_MANIFEST_DIR"));
     let metadata: serde_json::Value = serde_json::from_str(&run(&mut metadata, LIMIT).stdout).expect("JSON");
     let packages = metadata["packages"].as_array().expect("packages");

@@ -37,36 +37,43 @@ impl LossyProxy {
 /// One connection, on which the response to the first request that contains a part is lost, if none was lost before.
 pub struct LossyConnection {
     part: &'static str,
+    /// Returns what only the response to a request contains, from the bytes before the part.
+    response: fn(&[u8]) -> Vec<u8>,
     /// The end of what was requested, because the part may be split.
     end: Mutex<Vec<u8>>,
-    is_awaited: AtomicBool,
+    awaited: Mutex<Option<Vec<u8>>>,
     has_lost: Arc<AtomicBool>,
 }
 
 impl LossyConnection {
-    pub fn new(part: &'static str, has_lost: Arc<AtomicBool>) -> LossyConnection {
-        LossyConnection { part, end: Mutex::default(), is_awaited: AtomicBool::new(false), has_lost }
+    /// The bytes before a part that are kept.
+    const BEFORE: usize = 64;
+
+    pub fn new(part: &'static str, response: fn(&[u8]) -> Vec<u8>, has_lost: Arc<AtomicBool>) -> LossyConnection {
+        LossyConnection { part, response, end: Mutex::default(), awaited: Mutex::default(), has_lost }
     }
 
     /// Notes bytes of requests.
     pub fn request(&self, bytes: &[u8]) {
         let mut end = self.end.lock().expect("no panic");
         end.extend_from_slice(bytes);
-        if end.windows(self.part.len()).any(|window| window == self.part.as_bytes()) {
-            self.is_awaited.store(true, Ordering::SeqCst);
+        if let Some(at) = end.windows(self.part.len()).position(|window| window == self.part.as_bytes()) {
+            *self.awaited.lock().expect("no panic") = Some((self.response)(&end[..at]));
         }
-        let seen = end.len().saturating_sub(self.part.len() - 1);
+        let seen = end.len().saturating_sub(self.part.len() - 1 + Self::BEFORE);
         end.drain(..seen);
     }
 
-    /// Returns whether the next bytes of a response are not lost.
-    pub fn may_respond(&self) -> bool {
-        !self.is_awaited.load(Ordering::SeqCst) || self.has_lost.swap(true, Ordering::SeqCst)
+    /// Returns whether these bytes of a response are not lost.
+    pub fn may_respond(&self, bytes: &[u8]) -> bool {
+        let awaited = self.awaited.lock().expect("no panic");
+        let is_lost = |part: &Vec<u8>| part.is_empty() || bytes.windows(part.len()).any(|window| window == part);
+        !awaited.as_ref().is_some_and(is_lost) || self.has_lost.swap(true, Ordering::SeqCst)
     }
 }
 
 fn forward(client: TcpStream, server: TcpStream, part: &'static str, has_lost: Arc<AtomicBool>) {
-    let requested = Arc::new(LossyConnection::new(part, has_lost));
+    let requested = Arc::new(LossyConnection::new(part, |_| Vec::new(), has_lost));
     let responded = requested.clone();
     let (from, to) = (client.try_clone().expect("a socket"), server.try_clone().expect("a socket"));
     std::thread::spawn(move || {
@@ -75,7 +82,7 @@ fn forward(client: TcpStream, server: TcpStream, part: &'static str, has_lost: A
             true
         });
     });
-    std::thread::spawn(move || copy(server, client, |_| responded.may_respond()));
+    std::thread::spawn(move || copy(server, client, |bytes| responded.may_respond(bytes)));
 }
 
 /// Copies bytes until the end, or until they may not pass. Then closes both connections.

@@ -334,19 +334,26 @@ impl Handler for Door {
                     _ = tokio::io::copy(&mut output, &mut to) => {}
                 };
             };
-            let lossy = LossyConnection::new(part, manners.has_lost);
+            let lossy = LossyConnection::new(part, status_response, manners.has_lost);
             let requests = pass(&mut from, &mut input, |bytes| {
                 lossy.request(bytes);
                 true
             });
             tokio::select! {
                 () = requests => {}
-                () = pass(&mut output, &mut to, |_| lossy.may_respond()) => {}
+                () = pass(&mut output, &mut to, |bytes| lossy.may_respond(bytes)) => {}
             }
             let _ = connection.shutdown(Shutdown::Both);
         });
         Ok(())
     }
+}
+
+/// Returns the type and the number of the response to an extended request, whose name is preceded by the number and the length of the name.
+fn status_response(before_name: &[u8]) -> Vec<u8> {
+    const STATUS: u8 = 101;
+    let number = &before_name[before_name.len() - 8..before_name.len() - 4];
+    [&[STATUS], number].concat()
 }
 
 /// Copies bytes until the end, or until they may not pass.
