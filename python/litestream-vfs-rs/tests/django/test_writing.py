@@ -24,7 +24,7 @@ from testing import Primary, S3Server, restored
 from testing.serving import get, serving
 
 import litestream_vfs_rs
-from litestream_vfs_rs.django import primary_txid, retry_on_conflict, time_travel
+from litestream_vfs_rs.django import LitestreamError, primary_txid, retry_on_conflict, time_travel
 from litestream_vfs_rs.django.checks import check_settings
 
 PROJECT = Path(__file__).with_name("project")
@@ -212,3 +212,23 @@ def test_what_else_knows_of_writing(written: str) -> None:
             Customer.objects.using(past).create(name="now")
     connections.settings[written]["OPTIONS"]["txid"] = then
     assert "litestream_vfs.E002" in {message.id for message in check_settings()}
+
+
+def test_the_txid_of_a_commit_in_a_journal(site: Primary, add_replica: Callable[..., str], tmp_path: Path) -> None:
+    url = f"file://{tmp_path}/journalled"
+    settings = {"write_enabled": True, "sync_interval": "1h", "buffer_path": f"{tmp_path}/journals", "poll_interval": "1h"}
+    alias = add_replica("journalled", url, **settings)
+    with connections[alias].schema_editor() as editor:
+        editor.create_model(Customer)
+    assert primary_txid(alias, wait=True) == 1
+    Customer.objects.using(alias).create(name="pending")
+    assert (primary_txid(alias), txid(url)) == (2, f"{1:016x}")
+    Customer.objects.using(alias).create(name="part of the same upload")
+    assert (primary_txid(alias), txid(url)) == (2, f"{1:016x}")
+    assert (primary_txid(alias, wait=True), txid(url)) == (2, f"{2:016x}")
+
+    Customer.objects.using(alias).create(name="too late")
+    elsewhere(url, "INSERT INTO shop_customer(name) VALUES ('other')")
+    assert primary_txid(alias) == 3
+    with pytest.raises(LitestreamError, match="has committed TXID 0000000000000003 first"):
+        primary_txid(alias, wait=True)

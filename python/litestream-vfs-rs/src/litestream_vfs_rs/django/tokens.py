@@ -23,11 +23,12 @@ def primary_txid(alias: str = conf.PRIMARY, sync: bool = True, *, wait: bool = F
 
     With `sync`, Litestream first copies all commits from the WAL. Without it, the TXID is the last that Litestream has copied, which may
     be older than the newest commit. `wait` also waits for the upload, as `litestream sync -wait` does. If the primary is a replica that is
-    opened for writing, it is known without Litestream.
+    opened for writing, it is known without Litestream. If it has a journal, the TXID is the one that the commit gets with its upload, and
+    `wait` flushes the journal, which takes at most 30 seconds.
 
-    Raises `LitestreamError` if Litestream does not answer within `timeout` seconds, and `TransactionManagementError` in a transaction,
-    because Litestream only sees commits. `transaction.on_commit()` is the right place in this case. In Django's test environment, the
-    result is 0.
+    Raises `LitestreamError` if Litestream does not answer within `timeout` seconds, or if a journal cannot be flushed, and
+    `TransactionManagementError` in a transaction, because Litestream only sees commits. `transaction.on_commit()` is the right place in
+    this case. In Django's test environment, the result is 0.
     """
     if in_tests():
         return 0
@@ -37,8 +38,11 @@ def primary_txid(alias: str = conf.PRIMARY, sync: bool = True, *, wait: bool = F
         )
     if is_writable(connections[alias].settings_dict):
         with connections[alias].cursor() as cursor:
-            cursor.execute("SELECT litestream_txid()")
-            return int(cursor.fetchone()[0], 16)
+            try:
+                cursor.execute("SELECT litestream_flush()" if wait else "SELECT litestream_txid()")
+                return int(cursor.fetchone()[0], 16)
+            except OperationalError as error:
+                raise control.LitestreamError(f"the TXID of the newest commit on {alias!r} is not known: {error}") from error
     path = _path(alias)
     if sync or wait:
         return control.synced(path, wait=wait, timeout=timeout)
