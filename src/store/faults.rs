@@ -182,10 +182,12 @@ fn respond(fault: &str, right: &str, stream: &mut TcpStream) -> std::io::Result<
 async fn outcome(scheme: CannedScheme, request: CannedRequest, fault: &'static str) -> String {
     let healthy = right(scheme, request);
     let mut server = Canned::start_with(move |_, stream| respond(fault, &healthy, stream));
-    if fault == "connection refused" {
-        // A port of which the listener is closed.
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-        server.endpoint = format!("http://{}", listener.local_addr().expect("an address"));
+    // The port of a client. Nobody listens there, and no other server gets it while the connection exists.
+    let client = (fault == "connection refused").then(|| {
+        TcpStream::connect(server.endpoint.trim_start_matches("http://")).expect("a connection to the server")
+    });
+    if let Some(client) = &client {
+        server.endpoint = format!("http://{}", client.local_addr().expect("an address"));
     }
     let (store, started) = (store(scheme, &server.endpoint), Instant::now());
     let version = Version("a".into());
