@@ -15,7 +15,7 @@ static GENERATION: AtomicU64 = AtomicU64::new(FIRST);
 /// Returns the generation of this process, which is one higher in the child of a fork. A value from another generation belongs to the
 /// parent.
 #[inline]
-pub(crate) fn generation() -> u64 {
+fn generation() -> u64 {
     // Relaxed: the value only changes in the child during fork(), when the process has a single thread.
     GENERATION.load(Ordering::Relaxed)
 }
@@ -29,6 +29,28 @@ pub(crate) fn is_child() -> bool {
 #[cfg(unix)]
 pub(crate) fn forked() {
     GENERATION.fetch_add(1, Ordering::Relaxed);
+}
+
+/// The process in which something was made. In the child of a fork, a copy of it shows that the thing is the parent's.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Maker(u64);
+
+impl Maker {
+    /// Returns this process.
+    pub(crate) fn this() -> Maker {
+        Maker(generation())
+    }
+
+    /// Returns the process of which this one would be the child.
+    #[cfg(test)]
+    pub(crate) fn parent() -> Maker {
+        Maker(generation() - 1)
+    }
+
+    /// Returns whether it is this process.
+    pub(crate) fn is_this(self) -> bool {
+        self.0 == generation()
+    }
 }
 
 /// A value that each process builds at its first use.

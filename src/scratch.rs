@@ -1,7 +1,7 @@
 //! Bytes that are kept in memory as long as they are few, and in a temporary file otherwise.
 
 use crate::pread;
-use crate::process;
+use crate::process::Maker;
 use std::fs::File;
 use std::io;
 
@@ -21,12 +21,12 @@ pub(crate) struct Scratch {
 #[derive(Debug)]
 struct OwnFile {
     file: File,
-    generation: u64,
+    maker: Maker,
 }
 
 impl OwnFile {
     fn get(&self) -> io::Result<&File> {
-        match self.generation == process::generation() {
+        match self.maker.is_this() {
             true => Ok(&self.file),
             false => {
                 Err(io::Error::new(io::ErrorKind::ResourceBusy, "it is that of the parent process, which has forked"))
@@ -69,7 +69,7 @@ impl Scratch {
             let file = pread::temporary()?;
             pread::write_all_at(&file, &self.memory, 0)?;
             self.memory = Vec::new();
-            self.file = Some(OwnFile { file, generation: process::generation() });
+            self.file = Some(OwnFile { file, maker: Maker::this() });
         }
         match &self.file {
             Some(file) => pread::write_all_at(file.get()?, bytes, offset)?,
@@ -113,7 +113,7 @@ mod tests {
         let mut large = Scratch::new(2);
         large.write(b"parent", 0).expect("it is written");
         let file = large.file.as_mut().expect("a file");
-        file.generation -= 1;
+        file.maker = Maker::parent();
         let shared = file.file.try_clone().expect("another descriptor");
         let mut bytes = [0; 6];
         assert_eq!(small.read(&mut bytes, 0).expect("it is in memory"), 6);

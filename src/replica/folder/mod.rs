@@ -25,7 +25,7 @@ pub(in crate::replica) struct Folder {
 pub(in crate::replica) struct FolderLock {
     pub file: File,
     #[cfg(unix)]
-    generation: u64,
+    holder: crate::process::Maker,
 }
 
 /// A file or a folder in a folder.

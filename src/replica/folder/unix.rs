@@ -2,7 +2,7 @@
 
 use super::{Folder, FolderEntry, FolderLock};
 use crate::error::{Error, ErrorKind, remedy_unless_files};
-use crate::process;
+use crate::process::Maker;
 use rustix::fs::{AtFlags, CWD, Dir, FileType, FlockOperation, Mode, OFlags, Stat};
 use rustix::io::Errno;
 use std::fs::{DirBuilder, File};
@@ -124,7 +124,7 @@ impl Folder {
     pub(in crate::replica) fn try_lock(&self, name: &str) -> io::Result<Option<FolderLock>> {
         let file = self.create_file(name)?;
         match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Some(FolderLock { file, generation: process::generation() })),
+            Ok(()) => Ok(Some(FolderLock { file, holder: Maker::this() })),
             Err(Errno::WOULDBLOCK | Errno::INTR) => Ok(None),
             Err(error) => Err(error.into()),
         }
@@ -134,7 +134,7 @@ impl Folder {
 impl Drop for FolderLock {
     fn drop(&mut self) {
         // Children of a fork have the open file too. Closing it here would leave the lock to them until they end.
-        if self.generation == process::generation() {
+        if self.holder.is_this() {
             let _ = rustix::fs::flock(&self.file, FlockOperation::NonBlockingUnlock);
         }
     }
@@ -157,7 +157,7 @@ mod tests {
         let mut lock = take().expect("it is free");
         // A child shares the open file, as a duplicate does. It never gives the lock back.
         let duplicate = || lock.file.try_clone().expect("another descriptor");
-        let of_child = FolderLock { file: duplicate(), generation: process::generation() - 1 };
+        let of_child = FolderLock { file: duplicate(), holder: Maker::parent() };
         drop(of_child);
         assert!(take().is_none());
         let inherited = duplicate();
