@@ -16,13 +16,18 @@ pub struct FileParts {
     pub trailer: Trailer,
 }
 
-/// Parses the header, the page index and the trailer of a whole file. Reads neither its pages nor checks its checksums.
+/// Parses the header, the page index and the trailer of a whole file. Neither reads its pages nor checks its checksums.
 pub fn parse(file: &[u8]) -> Result<FileParts, LtxError> {
+    parse_parts(file).map(|(parts, _)| parts)
+}
+
+/// As [`parse`]. Also returns where the index begins.
+fn parse_parts(file: &[u8]) -> Result<(FileParts, usize), LtxError> {
     let header = Header::parse(file)?;
     let index = index_range(file.len() as u64, file)?;
     let entries = parse_index(&file[index.start as usize..index.end as usize], &header, index.start)?;
     let trailer = Trailer::parse(&file[file.len() - Trailer::SIZE..])?;
-    Ok(FileParts { header, entries, trailer })
+    Ok((FileParts { header, entries, trailer }, index.start as usize))
 }
 
 /// Verifies a whole file: its header, every page, that the index matches the pages, and its checksums. Each page of the index can then be
@@ -31,8 +36,8 @@ pub fn parse(file: &[u8]) -> Result<FileParts, LtxError> {
 /// A file that starts at transaction 1 must contain every page except the lock page. Only for such a file can the checksum of the database
 /// after it be computed.
 pub fn verify(file: &[u8]) -> Result<FileParts, LtxError> {
-    let FileParts { header, entries, trailer } = parse(file)?;
-    let (pages, tail) = file.split_at(index_range(file.len() as u64, file)?.start as usize);
+    let (FileParts { header, entries, trailer }, index) = parse_parts(file)?;
+    let (pages, tail) = file.split_at(index);
     if header.is_snapshot() {
         check_complete(&header, &entries)?;
     }

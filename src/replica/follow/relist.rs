@@ -96,9 +96,10 @@ impl Follower {
             if end < view.txid() { HistoryMatch::Another } else { self.histories.compare(view, listed).await? };
         let outdated = self.outdated.swap(false, Ordering::Relaxed) || self.is_scattered(view);
         let is_same = history == HistoryMatch::Same;
-        let replanned = outdated || is_superseded(view, listed);
+        let steps = plan::onwards(listed, view.txid());
+        let replanned = outdated || is_superseded(view, &steps);
         if is_same && !replanned {
-            match self.continue_view(view, listed, end).await {
+            match self.continue_view(view, listed, &steps, end).await {
                 Ok(Some(renewal)) => return Ok(renewal),
                 // Other files may replace a damaged one.
                 Ok(None) => {}
@@ -111,7 +112,7 @@ impl Follower {
         let renewed = match self.views.newest_complete(listed, not_before, epoch).await {
             Err(error) if error.is_damage() && is_same && replanned => {
                 // The state of the view cannot be built from other files, but newer files can be applied to it.
-                return Ok(self.continue_view(view, listed, end).await?.unwrap_or(Renewal::Current));
+                return Ok(self.continue_view(view, listed, &steps, end).await?.unwrap_or(Renewal::Current));
             }
             renewed => renewed?,
         };
@@ -124,10 +125,15 @@ impl Follower {
         }
     }
 
-    /// Applies the files that follow a view in a listing whose newest file ends at `end`. Returns None if no view can
-    /// be built from them.
-    async fn continue_view(&self, view: &View, listed: &[Listed], end: Txid) -> Result<Option<Renewal>, LoadError> {
-        let steps = plan::onwards(listed, view.txid());
+    /// Applies `steps`, the files that follow a view in a listing whose newest file ends at `end`. Returns None if no view
+    /// can be built from them.
+    async fn continue_view(
+        &self,
+        view: &View,
+        listed: &[Listed],
+        steps: &[Listed],
+        end: Txid,
+    ) -> Result<Option<Renewal>, LoadError> {
         let reached = steps.last().map_or(view.txid(), |last| last.name.max);
         if reached < end {
             // There is a hole. The files after it may hold every page themselves.
@@ -137,7 +143,7 @@ impl Follower {
                 return Ok(Some(beyond.map_or(Renewal::Current, |beyond| Renewal::View(beyond.into()))));
             }
         }
-        let loaded = self.views.read_newer(&steps, end).await?;
+        let loaded = self.views.read_newer(steps, end).await?;
         if loaded.is_empty() {
             return Ok(Some(Renewal::Current));
         }
@@ -150,12 +156,10 @@ impl Follower {
     }
 }
 
-/// Whether a listing leads on from a view's file of level 0 only by compacted files, although level 0 still has the view's file. That file
-/// need not be part of them: a writer that was suspended for longer than the retention creates a file under a name that is free again, and
-/// withdraws it.
-fn is_superseded(view: &View, listed: &[Listed]) -> bool {
-    let next = plan::onwards(listed, view.txid()).into_iter().next();
-    view.tip().level == Level::ZERO && next.is_some_and(|next| next.level != Level::ZERO)
+/// Whether only compacted files lead on from a view whose newest file is of level 0. That file need not be part of them: a writer that was
+/// suspended for longer than the retention creates a file under a name that is free again, and withdraws it.
+fn is_superseded(view: &View, steps: &[Listed]) -> bool {
+    view.tip().level == Level::ZERO && steps.first().is_some_and(|next| next.level != Level::ZERO)
 }
 
 impl Renewal {

@@ -238,13 +238,12 @@ impl CacheDirectory {
             }
             Err(error) => {
                 let remedy = remedy_unless_files(&error, "free some space, or name another directory in cache_dir");
-                let failure = WriteFailure { at: Instant::now(), cause: format!("{error}; {remedy}") };
+                let cause = format!("{error}; {remedy}");
+                let failure = WriteFailure { at: Instant::now(), cause: cause.clone() };
                 let is_first = self.last_failure.lock().replace(failure).is_none();
                 self.is_paused.store(true, Ordering::Relaxed);
                 if is_first {
-                    tracing::warn!(
-                        "the cache directory cannot be written, so nothing is added to it for now: {error}; {remedy}"
-                    );
+                    tracing::warn!("the cache directory cannot be written, so nothing is added to it for now: {cause}");
                 }
             }
         }
