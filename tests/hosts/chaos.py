@@ -20,13 +20,12 @@ import tempfile
 import time
 
 from faulty import FAULTS, FaultyProxy
-from host import ARGUMENTS, EXTENSION, connect, equal, load, one
+from host import ARGUMENTS, EXTENSION, connect, equal, load, mounted, one, small_disk
 from ledger import ACCOUNTS, BALANCE, FIRST, Record, Writer, check_restored, check_state, create
 
 READERS, WRITERS = 8, 4
 # What the readers do differently. The last one has its cache directory on a disk that is soon full.
 MANNERS = {"plain": {}, "verifies": {"verify": "full"}, "small": {"cache_size": 65536, "disk_cache_size": 0}, "full disk": {}}
-MOUNT = 'mount -t tmpfs -o size=400k,mode=700 tmpfs "$0" && exec "$@"'
 # A request to the store may be one of these. Those that take seconds are rarer.
 RARE = ("hang", "hang in body", "trickle", "endless", "503")
 # Writers need a server whose listings are not stale.
@@ -125,11 +124,9 @@ class Reader:
 
     def start(self):
         command = [sys.executable, __file__, EXTENSION, "read", self.url, str(self.number), self.path, self.directory]
-        can_mount = subprocess.run(["unshare", "-rm", "sh", "-c", MOUNT, self.directory, "true"], capture_output=True)
-        if can_mount.returncode == 0:
-            command = ["unshare", "-rm", "sh", "-c", MOUNT, self.directory, *command]
+        start = mounted(small_disk("400k"), self.directory)
         limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
-        self.process = subprocess.Popen(command, preexec_fn=limit if can_mount.returncode else None)
+        self.process = subprocess.Popen([*(start or []), *command], preexec_fn=None if start else limit)
 
     kill, suspend = Writer.kill, Writer.suspend
 

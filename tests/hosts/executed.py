@@ -1,6 +1,5 @@
 """A process with open writers executes another program in its place: itself, with the descriptors that it had at its
-start. That program inherits no descriptor and
-no lock, and continues with the journal.
+start as arguments. That program inherits no descriptor and no lock, and continues with the journal.
 
 Arguments: a directory."""
 

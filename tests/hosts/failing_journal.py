@@ -14,10 +14,9 @@ import struct
 import subprocess
 import sys
 
-from host import ARGUMENTS, EXTENSION, READ_ONLY, connect, equal, load, one, refuses
+from host import ARGUMENTS, EXTENSION, connect, equal, load, mounted, one, refuses, small_disk
 
 CALLS = ("fdatasync", "fsync", "pwrite")
-MOUNT = 'mount -t tmpfs -o size=1m,mode=700 tmpfs "$0" && exec "$@"'
 UNKNOWN = "it is unknown whether the transaction was committed: the journal "
 
 
@@ -252,10 +251,9 @@ def fill_and_check(limit, url, directory):
 def full(url, directory):
     """The disk is a small file system in memory. Where the system does not allow to mount one, the process may not write long files instead."""
     os.mkdir(f"{directory}/journal", mode=0o700)
-    mount = ["unshare", "-rm", "sh", "-c", MOUNT, f"{directory}/journal"]
-    can_mount = subprocess.run([*mount, "true"], stderr=subprocess.DEVNULL).returncode == 0
-    again = [sys.executable, __file__, EXTENSION, "fill_and_check", "none" if can_mount else "400000", url, directory]
-    subprocess.run([*mount, *again] if can_mount else again, check=True, timeout=100)
+    start = mounted(small_disk("1m"), f"{directory}/journal")
+    again = [sys.executable, __file__, EXTENSION, "fill_and_check", "none" if start else "400000", url, directory]
+    subprocess.run([*(start or []), *again], check=True, timeout=100)
 
 
 load(sqlite3.connect(":memory:"))

@@ -10,14 +10,14 @@ import threading
 import time
 
 from faulty import FaultyProxy
-from host import ARGUMENTS, connect, equal, fork, load, one, refuses, uri
+from host import ARGUMENTS, READ_ONLY, connect, equal, fork, load, one, reason, refuses, uri
 
 directory, server = ARGUMENTS
 # More than a transaction keeps in memory.
 LARGE = 24_000
 STATE = "SELECT count(*), sum(a), sum(length(b)), sum(b = zeroblob(1000)) FROM t"
 FILL = "WITH r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r LIMIT ?) INSERT INTO t SELECT n, randomblob(1000) FROM r"
-READ_ONLY, LOCKED = "attempt to write a readonly database", "database is locked"
+LOCKED = "database is locked"
 
 
 def url(name):
@@ -33,10 +33,6 @@ def create(name, rows, **parameters):
     db.execute("CREATE TABLE t(a INTEGER PRIMARY KEY, b)")
     db.execute(FILL, (rows,))
     return db
-
-
-def reason():
-    return one(sqlite3.connect(":memory:"), "SELECT litestream_last_error()")
 
 
 def small():

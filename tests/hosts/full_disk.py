@@ -10,10 +10,9 @@ import subprocess
 import sys
 import time
 
-from host import ARGUMENTS, EXTENSION, connect, equal, load, one
+from host import ARGUMENTS, EXTENSION, connect, equal, load, mounted, one, small_disk
 
 url, directory, expected, *role = ARGUMENTS
-MOUNT = 'mount -t tmpfs -o size=2m,mode=700 tmpfs "$0" && exec "$@"'
 
 
 def read():
@@ -36,9 +35,9 @@ def read():
 def main():
     """Runs two processes one after the other: one that fills the disk, and one that finds it full."""
     again = [sys.executable, __file__, EXTENSION, url, directory, expected]
-    can_mount = subprocess.run(["unshare", "-rm", "sh", "-c", MOUNT, directory, "true"], stderr=subprocess.DEVNULL)
-    if can_mount.returncode == 0:
-        subprocess.run(["unshare", "-rm", "sh", "-c", MOUNT, directory, *again, "both"], check=True)
+    start = mounted(small_disk("2m"), directory)
+    if start:
+        subprocess.run([*start, *again, "both"], check=True)
     else:
         resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
         subprocess.run([*again, "both"], check=True)

@@ -2,6 +2,7 @@
 
 import os
 import sqlite3
+import subprocess
 import sys
 from urllib.parse import quote
 
@@ -68,3 +69,19 @@ def fork(child):
         equal(status, 0)
 
     return wait
+
+
+def reason():
+    """Returns why the last operation of this process failed."""
+    return one(sqlite3.connect(":memory:"), "SELECT litestream_last_error()")
+
+
+def small_disk(size):
+    """Returns the script that mounts a file system in memory, for `mounted`."""
+    return f'mount -t tmpfs -o size={size},mode=700 tmpfs "$0"'
+
+
+def mounted(script, directory):
+    """Returns the start of a command that sees what `script` has mounted on the directory `$0`. None if the system does not allow to mount."""
+    start = ["unshare", "-rm", "sh", "-c", f'{script} && exec "$@"', directory]
+    return start if subprocess.run([*start, "true"], capture_output=True).returncode == 0 else None

@@ -10,17 +10,13 @@ import sqlite3
 import subprocess
 import sys
 
-from host import ARGUMENTS, EXTENSION, connect, equal, load, one, refuses
+from host import ARGUMENTS, EXTENSION, connect, equal, load, mounted, one, reason, refuses, small_disk
 
 what, url, sample, directory, *role = ARGUMENTS
 NUMBERS = "WITH r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r LIMIT ?) INSERT INTO t SELECT n, randomblob(1000) FROM r"
 ROWS = 2000
 # More than a transaction keeps in memory.
 LARGE_INSERT = "WITH r(n) AS (SELECT 101 UNION ALL SELECT n + 1 FROM r LIMIT 30000) INSERT INTO t SELECT n, randomblob(1000) FROM r"
-
-
-def reason():
-    return one(sqlite3.connect(":memory:"), "SELECT litestream_last_error()")
 
 
 def last_error(*words):
@@ -181,8 +177,8 @@ def space():
 
 # A process of its own for each of these, and what prepares the mounts of its namespace.
 MOUNTS = {
-    "read_only": 'for at in / /tmp /var/tmp /dev/shm; do ! mountpoint -q $at || mount -o remount,bind,ro $at || exit; done; exec "$@"',
-    "space": 'mount -t tmpfs -o size=1m,mode=700 tmpfs "$0" && exec "$@"',
+    "read_only": 'for at in / /tmp /var/tmp /dev/shm; do ! mountpoint -q $at || mount -o remount,bind,ro $at || exit; done',
+    "space": small_disk("1m"),
 }
 WITHOUT_MOUNTS = {"read_only": "not_read_only", "space": "space"}
 
@@ -195,9 +191,8 @@ def main():
         kept = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
         subprocess.run(again(what), check=True, env=kept)
     elif what in MOUNTS:
-        mounted = ["unshare", "-rm", "sh", "-c", MOUNTS[what], directory]
-        can_mount = subprocess.run([*mounted, "true"], capture_output=True).returncode == 0
-        subprocess.run([*mounted, *again(what)] if can_mount else again(WITHOUT_MOUNTS[what]), check=True)
+        start = mounted(MOUNTS[what], directory)
+        subprocess.run([*start, *again(what)] if start else again(WITHOUT_MOUNTS[what]), check=True)
     else:
         globals()[what]()
 
