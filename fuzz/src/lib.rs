@@ -57,11 +57,22 @@ pub fn sample() -> &'static [(u8, String, Vec<u8>)] {
     })
 }
 
-/// Opens a replica.
+/// Opens a replica for reading.
 pub fn open(uri: ReplicaUri) -> rusqlite::Result<Connection> {
+    open_with(uri, OpenFlags::SQLITE_OPEN_READ_ONLY)
+}
+
+/// Opens a replica for writing, with a journal that is only uploaded at the end.
+pub fn write(replica: &Scratch, buffer: &Scratch) -> rusqlite::Result<Connection> {
+    let uri = replica.uri().parameter("write_enabled", "1").parameter("sync_interval", "1h");
+    let uri = uri.parameter("buffer_path", &buffer.path().display().to_string());
+    open_with(uri, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)
+}
+
+fn open_with(uri: ReplicaUri, access: OpenFlags) -> rusqlite::Result<Connection> {
     static REGISTERED: OnceLock<()> = OnceLock::new();
     REGISTERED.get_or_init(|| litestream_vfs::register().expect("SQLite accepts a VFS"));
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let flags = access | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     Connection::open_with_flags(uri.to_string(), flags)
 }
 

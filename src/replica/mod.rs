@@ -51,7 +51,7 @@ pub use session::connection::{Connection, Interrupted};
 pub(crate) use session::memory::set_memory_release;
 pub use session::status::{Status, age};
 pub use time_travel::{FileListing, FileListingRow, HistoryRow, MomentList};
-pub use view::View;
+pub use view::{View, unused_number};
 pub use write::compaction::{CompactionReport, CompactionSettings, Compactor};
 pub use write::journal::JournalStatus;
 pub use write::lease::{Lease, LeaseState};

@@ -93,6 +93,21 @@ fn a_past_state_is_not_taken_for_the_one_that_was_just_written() {
 }
 
 #[test]
+fn a_past_state_is_not_taken_for_a_later_one_that_was_written_under_the_same_lock() {
+    let (_dir, destination) = replica();
+    let conn = open(&destination, &[]);
+    conn.execute_batch("CREATE TABLE t(a); INSERT INTO t VALUES (1)").expect("it can be written");
+    let past = extension::connect(&destination.url, &[]);
+    conn.execute_batch("PRAGMA locking_mode = EXCLUSIVE; UPDATE t SET a = 2").expect("it can be written");
+    past.execute_batch("PRAGMA litestream_txid = '0000000000000003'").expect("the newest state");
+    conn.execute_batch("UPDATE t SET a = 3; UPDATE t SET a = 4; PRAGMA locking_mode = NORMAL").expect("it can be written");
+    assert_eq!((txid(&conn), number(&conn, "SELECT a FROM t")), (Txid(5), 4));
+    conn.execute_batch("PRAGMA litestream_txid = '0000000000000003'").expect("back in time");
+    assert_eq!((txid(&conn), number(&conn, "SELECT a FROM t")), (Txid(3), 2));
+    assert_eq!((txid(&past), number(&past, "SELECT a FROM t")), (Txid(3), 2));
+}
+
+#[test]
 fn every_page_size_grows_shrinks_and_is_vacuumed() {
     for (page_size, auto_vacuum) in (9..=16).map(|bits| 1 << bits).zip([0, 1, 2, 0, 1, 2, 0, 1]) {
         let (dir, destination) = replica();

@@ -123,9 +123,18 @@ fn open(store: &Arc<Hostile>) -> Arc<Replica> {
     Arc::new(Replica::new(store.clone(), cache, Duration::from_secs(1)))
 }
 
+/// Polls now and then, also while a transaction is committed.
+async fn follow(replica: Arc<Replica>, mut random: Random) {
+    loop {
+        sleep(Duration::from_millis(random.below(20_000))).await;
+        let _ = replica.poll(Duration::ZERO).await;
+    }
+}
+
 async fn write(files: Arc<Memory>, calm: Arc<AtomicBool>, writer: u32, mut random: Random) -> Outcomes {
     let store = Arc::new(Hostile::new(files, calm, random.fork()));
     let (mut replica, mut cached, mut outcomes) = (open(&store), CachedPages::default(), Outcomes::default());
+    let mut following = tokio::spawn(follow(replica.clone(), random.fork()));
     for attempt in 1..=ATTEMPTS {
         if replica.head().is_none() || random.one_in(2) {
             let _ = replica.poll(Duration::ZERO).await;
@@ -138,11 +147,14 @@ async fn write(files: Arc<Memory>, calm: Arc<AtomicBool>, writer: u32, mut rando
             Ok(Err(_)) => outcomes.failed.push(attempt),
             Err(_) => {
                 outcomes.unknown.push(attempt);
+                following.abort();
                 replica = open(&store);
+                following = tokio::spawn(follow(replica.clone(), random.fork()));
             }
         }
         sleep(Duration::from_millis(random.below(2000))).await;
     }
+    following.abort();
     outcomes
 }
 

@@ -24,6 +24,7 @@ mod shown_cookie;
 
 pub(in crate::replica) use builder::ViewBuilder;
 pub(in crate::replica) use epoch::Epoch;
+pub use number::unused_number;
 
 use crate::ltx::Txid;
 use crate::replica::files::ltx_file::LtxFile;

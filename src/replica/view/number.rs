@@ -19,6 +19,11 @@ const FIRST: u32 = 1 << 20;
 /// pages before the fork.
 static NEXT: AtomicU32 = AtomicU32::new(FIRST);
 
+/// Returns a number that no view gets.
+pub fn unused_number() -> u32 {
+    ViewNumber::new().get()
+}
+
 /// The number of a view.
 #[derive(Clone)]
 pub(super) struct ViewNumber {

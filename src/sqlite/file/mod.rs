@@ -40,7 +40,7 @@ use interrupt::InterruptCheck;
 use snapshot::Snapshot;
 use std::cell::{Cell, RefCell};
 use std::ptr;
-use write::WriteTransaction;
+use write::{Renumbered, WriteTransaction};
 
 /// An open replica file.
 #[derive(Debug)]
@@ -59,6 +59,7 @@ pub struct DbFile {
     /// Whether the connection has switched that off.
     writes_disabled: Cell<bool>,
     writing: RefCell<Option<WriteTransaction>>,
+    renumbered: Cell<Option<Renumbered>>,
     /// The error that was last logged in this read transaction. `PRAGMA quick_check` alone can fail with the same error at every page.
     last_error: RefCell<Option<String>>,
     /// Whether SQLite never locks this file. Then the view at the time of opening stays pinned.
@@ -109,6 +110,7 @@ impl DbFile {
             writes,
             writes_disabled: Cell::new(false),
             writing: RefCell::default(),
+            renumbered: Cell::default(),
             last_error: RefCell::default(),
             unlocked,
             time_travel: settings.time_travel,

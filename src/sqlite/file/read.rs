@@ -90,7 +90,7 @@ impl DbFile {
 
     /// Returns the header fields for a part of page 1.
     fn header(&self, view: &Arc<View>, page_1: &Page, part: Range<usize>) -> Result<Page1Header, Error> {
-        let (counter, commit) = (view.counter(), view.commit());
+        let (counter, commit) = (self.shown_counter(view), view.commit());
         let schema_cookie = match Page1Header::includes_schema_cookie(part) {
             true => {
                 let check = self.interrupt_check();

@@ -10,7 +10,7 @@
 use super::DbFile;
 use super::snapshot::Snapshot;
 use crate::error::{Error, ErrorKind};
-use crate::replica::{Overlay, WriteLock};
+use crate::replica::{Overlay, View, WriteLock, unused_number};
 
 /// Offset of the change counter in page 1.
 const COUNTER: usize = 24;
@@ -28,7 +28,23 @@ pub(super) struct WriteTransaction {
     is_closed: bool,
 }
 
+/// A state that is shown under another number than that of its view.
+///
+/// After the second transaction under `locking_mode=EXCLUSIVE`, SQLite has its state in the cache under the number of the first one. If the
+/// connection moves back to the first one, SQLite would take the cache for it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Renumbered {
+    number: u32,
+    shown: u32,
+}
+
 impl DbFile {
+    /// Returns the change counter that SQLite reads in a state.
+    pub(super) fn shown_counter(&self, view: &View) -> u32 {
+        let number = view.counter();
+        self.renumbered.get().filter(|other| other.number == number).map_or(number, |other| other.shown)
+    }
+
     /// Whether the next transaction may write.
     pub(super) fn may_write(&self) -> bool {
         self.writes && !self.writes_disabled.get()
@@ -60,7 +76,7 @@ impl DbFile {
         let transaction = WriteTransaction {
             lock,
             overlay: snapshot.overlay(),
-            counter: snapshot.view().map_or(0, |view| view.counter()),
+            counter: snapshot.view().map_or(0, |view| self.shown_counter(view)),
             has_committed: false,
             is_closed: false,
         };
@@ -111,6 +127,9 @@ impl DbFile {
             return Err(Error::new(ErrorKind::Conflict, text).remedy("run the transaction again"));
         }
         let view = self.connection.commit(&transaction.lock, snapshot.view().cloned(), &transaction.overlay)?;
+        if transaction.has_committed {
+            self.renumbered.set(Some(Renumbered { number: transaction.counter, shown: unused_number() }));
+        }
         transaction.has_committed = true;
         if let Some(counter) = transaction.counter()? {
             transaction.counter = counter;
