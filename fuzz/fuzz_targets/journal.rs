@@ -28,7 +28,8 @@ fn whole() -> &'static [u8] {
     BYTES.get_or_init(|| {
         let (replica, buffer) = (Scratch::new(), Scratch::new());
         let db = write(&replica, &buffer).expect("a new database");
-        db.execute_batch("CREATE TABLE t(a); INSERT INTO t VALUES (1); INSERT INTO t VALUES (2)").expect("it is written");
+        db.execute_batch("CREATE TABLE t(a); INSERT INTO t VALUES (1); INSERT INTO t VALUES (2)")
+            .expect("it is written");
         std::fs::read(journal(&db)).expect("it has a journal")
     })
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 /// How long the writers run, in seconds.
 fn seconds() -> u64 {
-    std::env::var("WRITERS_SECONDS").map_or(30, |seconds| seconds.parse().expect("a number of seconds"))
+    std::env::var("WRITERS_SECONDS").map_or(60, |seconds| seconds.parse().expect("a number of seconds"))
 }
 
 fn run(step: &str, destination: &Destination, directory: &Path, arguments: [&str; 2]) {

@@ -100,7 +100,8 @@ fn a_past_state_is_not_taken_for_a_later_one_that_was_written_under_the_same_loc
     let past = extension::connect(&destination.url, &[]);
     conn.execute_batch("PRAGMA locking_mode = EXCLUSIVE; UPDATE t SET a = 2").expect("it can be written");
     past.execute_batch("PRAGMA litestream_txid = '0000000000000003'").expect("the newest state");
-    conn.execute_batch("UPDATE t SET a = 3; UPDATE t SET a = 4; PRAGMA locking_mode = NORMAL").expect("it can be written");
+    conn.execute_batch("UPDATE t SET a = 3; UPDATE t SET a = 4; PRAGMA locking_mode = NORMAL")
+        .expect("it can be written");
     assert_eq!((txid(&conn), number(&conn, "SELECT a FROM t")), (Txid(5), 4));
     conn.execute_batch("PRAGMA litestream_txid = '0000000000000003'").expect("back in time");
     assert_eq!((txid(&conn), number(&conn, "SELECT a FROM t")), (Txid(3), 2));
