@@ -19,6 +19,8 @@ mod etag;
 #[cfg(all(test, feature = "azure", feature = "gcs", feature = "http", feature = "webdav"))]
 mod faults;
 mod file;
+#[cfg(all(feature = "nats", feature = "sftp"))]
+pub mod fuzzing;
 #[cfg(feature = "gcs")]
 mod gcs;
 #[cfg(test)]

@@ -339,12 +339,16 @@ fn sql_cannot_set_a_time_if_time_travel_is_off() {
             "PRAGMA litestream_txid = '0000000000000001'",
             "SELECT litestream_set_time('LATEST')",
             "SELECT litestream_set_time('1 hour ago', 'main')",
+            "SELECT count(*) FROM litestream_diff('accounts', 1)",
+            "SELECT count(*) FROM litestream_history_of('accounts', 1)",
+            "SELECT count(*) FROM litestream_undo('accounts', 1)",
         ] {
             let error = failure(&conn, sql);
             assert!(error.contains("time_travel is off"), "{sql}: {error}");
         }
         assert_eq!(txid(&conn), stands);
         assert_eq!(number(&conn, "SELECT count(*) > 0 FROM litestream_history"), 1, "reading the history is allowed");
+        assert_eq!(number(&conn, "SELECT count(*) > 0 FROM litestream_changes(1)"), 1, "and which tables changed");
     }
     let conn = connect(&bank.destination.url, &[]);
     let error = failure(&conn, "SELECT moved FROM trap");

@@ -55,7 +55,8 @@ fn connect(uri: ReplicaUri) -> Result<Connection, Failure> {
     log::start();
     interrupt::install()?;
     litestream_vfs::register().map_err(|error| Failure::Reason(error.to_string()))?;
-    // The replica is read-only. SQL may attach and write local databases.
+    // The replica is read-only, also if the environment has LITESTREAM_WRITE_ENABLED. SQL may attach and write local databases.
+    let uri = uri.parameter("mode", "ro");
     let flags = OpenFlags::default() | OpenFlags::SQLITE_OPEN_URI;
     // The error of rusqlite would show the URI, which may contain credentials.
     Connection::open_with_flags(uri.to_string(), flags).map_err(|_| {

@@ -26,7 +26,15 @@ OPENS = [
 ]
 
 
-@pytest.mark.parametrize("sql", [*MOVES, *OPENS, "select * from litestream_verify"])
+PAST_ROWS = [
+    "select * from litestream_diff('orders')",
+    "select * from litestream_diff('orders', 1, 2)",
+    "select * from litestream_history_of('orders', 1)",
+    "select * from litestream_undo('orders', 1)",
+]
+
+
+@pytest.mark.parametrize("sql", [*MOVES, *OPENS, *PAST_ROWS, "select * from litestream_verify"])
 def test_the_editor_refuses(site: Any, sql: str) -> None:
     before = site.sql("shop", "select litestream_txid() as txid")
     response = site.run(site.datasette.client.get("/shop.json", params={"sql": sql}, follow_redirects=True))

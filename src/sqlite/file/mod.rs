@@ -64,7 +64,7 @@ pub struct DbFile {
     last_error: RefCell<Option<String>>,
     /// Whether SQLite never locks this file. Then the view at the time of opening stays pinned.
     unlocked: bool,
-    /// Whether SQL may move the file to another moment.
+    /// Whether SQL may move the file to another moment, and read rows of other moments.
     time_travel: bool,
     /// Present if SQL may not attach replicas to a connection whose main database is this file.
     no_attach: Option<NoAttach>,

@@ -79,6 +79,8 @@ impl DbFile {
                 Ok(ControlValue::Changes(self.connection.changes_to(until, *since, &interrupted)?))
             }
             ControlOp::Table { name, since, until } => {
+                let denied = "SQL may not read the rows of other moments";
+                self.check_time_travel(denied, "ask on a connection that was opened without time_travel=off")?;
                 let until = self.view_at(*until, schema)?;
                 let since = match since {
                     Since::At(since) => self.connection.view_of(*since, &interrupted)?,
@@ -114,11 +116,8 @@ impl DbFile {
     /// Moves to another moment and returns its view. An open read transaction keeps its own view. Connections that use this file through a
     /// shared cache move too.
     fn move_to(&self, target: Target) -> Result<Arc<View>, Error> {
-        if !self.time_travel {
-            let text = "SQL may not move this database to another moment: time_travel is off";
-            return Err(Error::new(ErrorKind::Config, text)
-                .remedy("open or attach the replica again, with the URI parameter `time` or `txid`"));
-        }
+        let denied = "SQL may not move this database to another moment";
+        self.check_time_travel(denied, "open or attach the replica again, with the URI parameter `time` or `txid`")?;
         if self.unlocked {
             let text = "a database opened with nolock or immutable stays at the moment at which it was opened";
             return Err(Error::new(ErrorKind::Config, text).remedy("open it with the URI parameter `time` instead"));
@@ -130,6 +129,14 @@ impl DbFile {
                 let check = self.interrupt_check();
                 self.connection.move_to(target, &|| check.interrupted())
             }
+        }
+    }
+
+    /// Fails if the connection was opened with `time_travel=off`. `denied` says what it may not do.
+    fn check_time_travel(&self, denied: &str, remedy: &str) -> Result<(), Error> {
+        match self.time_travel {
+            true => Ok(()),
+            false => Err(Error::new(ErrorKind::Config, format!("{denied}: time_travel is off")).remedy(remedy)),
         }
     }
 

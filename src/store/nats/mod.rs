@@ -12,6 +12,8 @@ mod options;
 mod write;
 
 pub(super) use config::NatsConfig;
+#[cfg(feature = "sftp")]
+pub(super) use object::NatsObject;
 
 use super::create::{OBJECT_LENGTH, unless_missing};
 use super::paths::Layout;

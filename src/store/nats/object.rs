@@ -7,7 +7,7 @@ use serde_json::Value;
 
 /// An object's metadata, which is the last message of the subject that its name determines.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct NatsObject {
+pub(in crate::store) struct NatsObject {
     pub name: String,
     /// Differs each time that the object is written.
     pub id: String,

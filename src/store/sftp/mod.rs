@@ -14,6 +14,8 @@ mod wire;
 mod write;
 
 pub(super) use config::SftpConfig;
+#[cfg(feature = "nats")]
+pub(super) use wire::parse_response;
 
 use super::create::{OBJECT_LENGTH, unless_missing};
 use super::paths::Layout;
