@@ -70,6 +70,7 @@ mod stories {
     mod nats;
     #[cfg(target_os = "linux")]
     mod one_follower;
+    mod open_statements;
     #[cfg(unix)]
     mod own_vfs;
     #[cfg(unix)]

@@ -47,6 +47,7 @@ pub use diff::{TableColumn, TableLayout, TablePair, TableState};
 pub use fetch::Speculation;
 pub use follow::verification::{Verification, VerifiedFile};
 pub use hydration::HydrationProgress;
+pub use schema::unused_cookie;
 pub use session::connection::{Connection, Interrupted};
 pub(crate) use session::memory::set_memory_release;
 pub use session::status::{Status, age};

@@ -11,9 +11,9 @@ const FIRST_UNIQUE: u32 = 1 << 30;
 /// How many schemas are remembered.
 const MAX_SCHEMAS: usize = 4096;
 
-/// Returns a cookie that is never assigned again in this process. A child of a fork inherits the value of the counter,
+/// Returns a cookie that no schema has and that is never assigned in this process. A child of a fork inherits the value of the counter,
 /// so it does not reuse a cookie that the parent assigned before the fork.
-pub(super) fn unique() -> u32 {
+pub fn unique() -> u32 {
     static NEXT: AtomicU32 = AtomicU32::new(FIRST_UNIQUE);
     NEXT.fetch_add(1, Ordering::Relaxed)
 }

@@ -33,6 +33,7 @@ use crate::replica::pages::PageReader;
 use crate::replica::view::View;
 use content::{MorePages, SchemaContent};
 use cookies::Cookies;
+pub use cookies::unique as unused_cookie;
 use digest::{Digest, Keys};
 use known::{KnownSchema, KnownSchemas};
 use std::ops::Range;

@@ -23,6 +23,8 @@ pub struct Overlay {
     content: Scratch,
     /// Size of the database in bytes.
     size: u64,
+    /// The schema cookie from which SQLite has counted on.
+    base_cookie: Option<u32>,
 }
 
 /// A function that fills a buffer with a page of the state that the transaction began with, or with zeros if it does not have the page.
@@ -37,7 +39,17 @@ impl Overlay {
             free: Vec::new(),
             content: Scratch::new(IN_MEMORY),
             size,
+            base_cookie: None,
         }
+    }
+
+    /// Sets the schema cookie from which SQLite has counted on, if it is not the one that the state shows.
+    pub fn began_with_cookie(&mut self, cookie: u32) {
+        self.base_cookie = Some(cookie);
+    }
+
+    pub(super) fn base_cookie(&self) -> Option<u32> {
+        self.base_cookie
     }
 
     /// Returns the size of the database in bytes.

@@ -153,7 +153,7 @@ fn page_1(overlay: &Overlay, base: TransactionBase<'_>, page_size: PageSize) -> 
     let field = |at: usize| u32_at(before, at).unwrap_or(0);
     page[VERSIONS].copy_from_slice(&before[VERSIONS]);
     count_on(&mut page, before);
-    let shown = view.schema_cookie().unwrap_or_else(|| field(SCHEMA_COOKIE));
+    let shown = overlay.base_cookie().or(view.schema_cookie()).unwrap_or_else(|| field(SCHEMA_COOKIE));
     let steps = u32_at(&page, SCHEMA_COOKIE).unwrap_or(0).wrapping_sub(shown);
     let cookie = field(SCHEMA_COOKIE).wrapping_add(steps);
     page[SCHEMA_COOKIE..SCHEMA_COOKIE + 4].copy_from_slice(&cookie.to_be_bytes());

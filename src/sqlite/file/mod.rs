@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `methods` | the I/O methods that SQLite calls |
 //! | `read`, `page1` | reads, and the header fields of page 1 that are replaced |
+//! | `shown` | what SQLite has read and counted of these fields |
 //! | `transaction` | locks, and the view of the read transaction |
 //! | `snapshot` | the state that a transaction reads |
 //! | `write` | write transactions |
@@ -21,6 +22,7 @@ mod operations;
 mod page1;
 mod pragma;
 mod read;
+mod shown;
 mod snapshot;
 mod status;
 mod transaction;
@@ -37,10 +39,11 @@ use crate::error::Error;
 use crate::replica::Connection;
 use crate::store::Location;
 use interrupt::InterruptCheck;
+use shown::ShownHeader;
 use snapshot::Snapshot;
 use std::cell::{Cell, RefCell};
 use std::ptr;
-use write::{Renumbered, WriteTransaction};
+use write::WriteTransaction;
 
 /// An open replica file.
 #[derive(Debug)]
@@ -59,7 +62,7 @@ pub struct DbFile {
     /// Whether the connection has switched that off.
     writes_disabled: Cell<bool>,
     writing: RefCell<Option<WriteTransaction>>,
-    renumbered: Cell<Option<Renumbered>>,
+    shown: ShownHeader,
     /// The error that was last logged in this read transaction. `PRAGMA quick_check` alone can fail with the same error at every page.
     last_error: RefCell<Option<String>>,
     /// Whether SQLite never locks this file. Then the view at the time of opening stays pinned.
@@ -110,7 +113,7 @@ impl DbFile {
             writes,
             writes_disabled: Cell::new(false),
             writing: RefCell::default(),
-            renumbered: Cell::default(),
+            shown: ShownHeader::default(),
             last_error: RefCell::default(),
             unlocked,
             time_travel: settings.time_travel,

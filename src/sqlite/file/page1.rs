@@ -8,6 +8,7 @@
 //! | 40 | 4 | schema cookie. SQLite keeps its compiled statements as long as the cookie stays the same, so it is equal only for equal schemas. The primary's cookie is not, once the database file was replaced |
 //! | 92 | 4 | version-valid-for: the change counter again. SQLite ignores the size if it differs |
 
+use super::shown::{COUNTER, SCHEMA_COOKIE};
 use std::ops::Range;
 
 /// The header fields that are replaced.
@@ -21,9 +22,6 @@ pub struct Page1Header {
     pub schema_cookie: Option<u32>,
 }
 
-/// Offset of the schema cookie.
-const SCHEMA_COOKIE: usize = 40;
-
 impl Page1Header {
     /// Whether a part of page 1 includes any byte of the schema cookie.
     pub fn includes_schema_cookie(part: Range<usize>) -> bool {
@@ -34,7 +32,7 @@ impl Page1Header {
     pub fn patch(self, part: &mut [u8], start: usize) {
         let counter = self.counter.to_be_bytes();
         overlay(part, start, 18, &[1, 1]);
-        overlay(part, start, 24, &counter);
+        overlay(part, start, COUNTER, &counter);
         overlay(part, start, 28, &self.commit.to_be_bytes());
         overlay(part, start, 92, &counter);
         if let Some(cookie) = self.schema_cookie {

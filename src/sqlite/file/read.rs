@@ -50,6 +50,9 @@ impl DbFile {
             let (part, rest) = buffer.split_at_mut(buffer.len().min(page_size as usize - start));
             if !self.read_written(pgno, start, part)? {
                 self.read_base(&snapshot, pgno, start, part)?;
+                if pgno == 1 {
+                    self.shown.has_read(part, start);
+                }
             }
             offset += part.len() as u64;
             buffer = rest;
@@ -90,11 +93,12 @@ impl DbFile {
 
     /// Returns the header fields for a part of page 1.
     fn header(&self, view: &Arc<View>, page_1: &Page, part: Range<usize>) -> Result<Page1Header, Error> {
-        let (counter, commit) = (self.shown_counter(view), view.commit());
+        let (counter, commit) = (self.shown.counter_of(view), view.commit());
         let schema_cookie = match Page1Header::includes_schema_cookie(part) {
             true => {
                 let check = self.interrupt_check();
-                Some(self.connection.schema_cookie(view, page_1, &|| check.interrupted())?)
+                let assigned = self.connection.schema_cookie(view, page_1, &|| check.interrupted())?;
+                Some(self.shown.cookie_of(assigned))
             }
             // SQLite reads the change counter at the start of each transaction, which must not wait for pages of the schema.
             false => None,

@@ -21,7 +21,7 @@ impl DbFile {
 
     /// Ends the read transaction.
     pub fn unlock(&self) {
-        self.end_write();
+        self.writing.replace(None);
         self.last_error.replace(None);
         if !self.unlocked {
             self.pinned.replace(None);

@@ -8,43 +8,23 @@
 //! new change counter: SQLite counts it in page 1 in every transaction, except from the second on under `locking_mode=EXCLUSIVE`.
 
 use super::DbFile;
+use super::shown::{COUNTER, SCHEMA_COOKIE};
 use super::snapshot::Snapshot;
 use crate::error::{Error, ErrorKind};
-use crate::replica::{Overlay, View, WriteLock, unused_number};
-
-/// Offset of the change counter in page 1.
-const COUNTER: usize = 24;
+use crate::replica::{Overlay, WriteLock};
 
 /// A write transaction, or several under `locking_mode=EXCLUSIVE`.
 #[derive(Debug)]
 pub(super) struct WriteTransaction {
     lock: WriteLock,
     pub(super) overlay: Overlay,
-    /// The change counter under which SQLite caches the state that the transaction began with.
-    counter: u32,
-    /// Whether this lock has had a commit.
+    /// Whether SQLite has committed since it took the lock, and need not count the next transaction.
     has_committed: bool,
     /// Whether the state after that commit is not available as a view, so that nothing can be written after it.
     is_closed: bool,
 }
 
-/// A state that is shown under another number than that of its view.
-///
-/// After the second transaction under `locking_mode=EXCLUSIVE`, SQLite has its state in the cache under the number of the first one. If the
-/// connection moves back to the first one, SQLite would take the cache for it.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Renumbered {
-    number: u32,
-    shown: u32,
-}
-
 impl DbFile {
-    /// Returns the change counter that SQLite reads in a state.
-    pub(super) fn shown_counter(&self, view: &View) -> u32 {
-        let number = view.counter();
-        self.renumbered.get().filter(|other| other.number == number).map_or(number, |other| other.shown)
-    }
-
     /// Whether the next transaction may write.
     pub(super) fn may_write(&self) -> bool {
         self.writes && !self.writes_disabled.get()
@@ -73,20 +53,20 @@ impl DbFile {
         let snapshot = self.snapshot()?;
         let check = self.passive_interrupt_check();
         let lock = self.connection.begin_write(snapshot.view(), &|| check.interrupted())?;
-        let transaction = WriteTransaction {
-            lock,
-            overlay: snapshot.overlay(),
-            counter: snapshot.view().map_or(0, |view| self.shown_counter(view)),
-            has_committed: false,
-            is_closed: false,
-        };
+        let transaction =
+            WriteTransaction { lock, overlay: snapshot.overlay(), has_committed: false, is_closed: false };
         self.writing.replace(Some(transaction));
         Ok(())
     }
 
-    /// Ends a write transaction. What was not committed is dropped.
+    /// Ends a write transaction, but not the read transaction. What was not committed is dropped.
     pub fn end_write(&self) {
-        self.writing.replace(None);
+        let mut writing = self.writing.borrow_mut();
+        match writing.as_mut() {
+            // Statements that are still open read the state of the commit.
+            Some(transaction) if transaction.is_closed => transaction.has_committed = false,
+            _ => drop(writing.take()),
+        }
     }
 
     /// Writes bytes at an offset.
@@ -119,21 +99,22 @@ impl DbFile {
         let Some(transaction) = writing.as_mut() else { return Ok(()) };
         let snapshot = self.snapshot()?;
         if !self.is_commit(transaction, &snapshot)? {
-            transaction.overlay = snapshot.overlay();
+            if !transaction.is_closed {
+                transaction.overlay = snapshot.overlay();
+            }
             return Ok(());
         }
         if transaction.is_closed {
             let text = "the state after the last commit could not be built, so nothing can be written after it";
             return Err(Error::new(ErrorKind::Conflict, text).remedy("run the transaction again"));
         }
+        let field = |at: usize, unchanged: u32| Ok::<_, Error>(transaction.field(at)?.unwrap_or(unchanged));
+        let counter = field(COUNTER, self.shown.counter())?;
+        let cookie = field(SCHEMA_COOKIE, self.shown.cookie())?;
+        transaction.overlay.began_with_cookie(self.shown.cookie());
         let view = self.connection.commit(&transaction.lock, snapshot.view().cloned(), &transaction.overlay)?;
-        if transaction.has_committed {
-            self.renumbered.set(Some(Renumbered { number: transaction.counter, shown: unused_number() }));
-        }
         transaction.has_committed = true;
-        if let Some(counter) = transaction.counter()? {
-            transaction.counter = counter;
-        }
+        self.shown.has_committed(counter, cookie, view.as_deref());
         match view {
             Some(view) => {
                 let snapshot = Snapshot::View(view);
@@ -148,8 +129,8 @@ impl DbFile {
 
     /// Whether SQLite commits a transaction, and has not rolled it back.
     fn is_commit(&self, transaction: &WriteTransaction, snapshot: &Snapshot) -> Result<bool, Error> {
-        match transaction.counter()? {
-            Some(counter) if counter != transaction.counter => Ok(true),
+        match transaction.field(COUNTER)? {
+            Some(counter) if counter != self.shown.counter() => Ok(true),
             _ if !transaction.has_committed => Ok(false),
             _ => self.differs(&transaction.overlay, snapshot),
         }
@@ -166,10 +147,11 @@ impl DbFile {
             overlay.read(pgno, 0, &mut now)?;
             self.read_base(snapshot, pgno, 0, &mut before)?;
             if pgno == 1 {
-                // The counters were compared already.
+                // The counters were compared already. The cookie that SQLite has is not always the one that it would read.
                 for counter in [COUNTER..COUNTER + 4, 92..100] {
                     now[counter.clone()].copy_from_slice(&before[counter]);
                 }
+                before[SCHEMA_COOKIE..SCHEMA_COOKIE + 4].copy_from_slice(&self.shown.cookie().to_be_bytes());
             }
             if now != before {
                 return Ok(true);
@@ -180,9 +162,9 @@ impl DbFile {
 }
 
 impl WriteTransaction {
-    /// Returns the change counter that SQLite has written. None if it has not written page 1.
-    fn counter(&self) -> Result<Option<u32>, Error> {
+    /// Returns a field of page 1 that SQLite has written. None if it has not written page 1.
+    fn field(&self, at: usize) -> Result<Option<u32>, Error> {
         let mut bytes = [0; 4];
-        Ok(self.overlay.read(1, COUNTER, &mut bytes)?.then(|| u32::from_be_bytes(bytes)))
+        Ok(self.overlay.read(1, at, &mut bytes)?.then(|| u32::from_be_bytes(bytes)))
     }
 }
