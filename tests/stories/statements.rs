@@ -5,7 +5,7 @@ use crate::support::litestream::Destination;
 use crate::support::pages::assert_whole;
 use crate::support::random::Random;
 use rusqlite::types::Value;
-use rusqlite::{Connection, Error};
+use rusqlite::{Connection, Error, Rows, Statement};
 
 /// Returns a statement. Some are errors: a missing table, a violated constraint, a savepoint that does not exist.
 fn statement(random: &mut Random) -> String {
@@ -54,6 +54,14 @@ fn run(conn: &Connection, sql: &str) -> Result<Vec<Vec<Value>>, String> {
     Ok(found)
 }
 
+/// Begins a query, which stays open until the result is dropped. The statement lasts as long as its connection.
+fn begun<'a>(conn: &'a Connection, sql: &str) -> Option<Rows<'a>> {
+    let statement: &'a mut Statement<'a> = Box::leak(Box::new(conn.prepare(sql).ok()?));
+    let mut rows = statement.query([]).ok()?;
+    rows.next().ok()?;
+    Some(rows)
+}
+
 /// Returns the schema and all rows.
 fn dump(conn: &Connection) -> Vec<Result<Vec<Vec<Value>>, String>> {
     let schema =
@@ -87,13 +95,24 @@ fn statements_have_the_same_results_as_in_a_local_database() {
             conn.execute_batch(&settings).expect("the settings of a new database");
         }
         let (mut failed, mut succeeded) = (0, 0);
+        let (mut queries, mut open) = (Random::new(seed + 1000), Vec::new());
         for step in 0..250 {
             let sql = statement(&mut random);
             let (ours, theirs) = (run(&replica, &sql), run(&local, &sql));
             assert_eq!(ours, theirs, "seed {seed}, step {step}: {sql}");
             *if theirs.is_ok() { &mut succeeded } else { &mut failed } += 1;
+            // Queries that are open while the next statements write.
+            match queries.below(12) {
+                0 => {
+                    let sql = format!("SELECT * FROM {} WHERE k > {}", queries.of(&["a", "b", "c"]), queries.below(30));
+                    open.push([&replica, &local].map(|conn| begun(conn, &sql)));
+                }
+                1 | 2 => open.clear(),
+                _ => {}
+            }
         }
         assert!(failed > 20 && succeeded > 80, "{failed} failed, {succeeded} succeeded");
+        drop(open);
         for conn in [&replica, &local] {
             let _ = conn.execute_batch("COMMIT");
         }
