@@ -1,6 +1,7 @@
 //! Failures: the exit code, and the reason on stderr.
 
-use crate::support::{ended, failure, sample};
+use crate::support::programs::run;
+use crate::support::{LIMIT, ended, failure, query, sample};
 
 #[test]
 fn a_missing_replica_is_named() {
@@ -23,6 +24,17 @@ fn wrong_sql_is_explained_after_the_rows_before_it() {
     let later = ended(&["sql", &sample(), "SELECT 1 AS one; SELECT missing()", "--format", "csv"]);
     assert_eq!((later.status.code(), later.stdout.as_str()), (Some(1), "one\n1\n"), "{later:?}");
     assert_eq!(later.stderr, "error: no such function: missing\n");
+}
+
+#[test]
+fn a_replica_is_not_written_whatever_the_environment_says() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let url = format!("file://{}/replica", dir.path().display());
+    let mut command = query(&["sql", &url, "CREATE TABLE t(a)", "--set", "open_timeout=1s"]);
+    let writing = command.env("LITESTREAM_WRITE_ENABLED", "1").env("LITESTREAM_WRITE_TAKEOVER", "1");
+    let ended = run(writing, LIMIT);
+    assert_eq!(ended.status.code(), Some(1), "{ended:?}");
+    assert!(!dir.path().join("replica").exists(), "{ended:?}");
 }
 
 #[test]
