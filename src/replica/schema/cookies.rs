@@ -8,6 +8,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 /// numbers, and half of the non-negative ones are from here on.
 const FIRST_UNIQUE: u32 = 1 << 30;
 
+/// The distance of such cookies. SQLite counts on from each of them.
+const STEP: u32 = 64;
+
 /// How many schemas are remembered.
 const MAX_SCHEMAS: usize = 4096;
 
@@ -15,7 +18,7 @@ const MAX_SCHEMAS: usize = 4096;
 /// so it does not reuse a cookie that the parent assigned before the fork.
 pub fn unique() -> u32 {
     static NEXT: AtomicU32 = AtomicU32::new(FIRST_UNIQUE);
-    NEXT.fetch_add(1, Ordering::Relaxed)
+    NEXT.fetch_add(STEP, Ordering::Relaxed)
 }
 
 /// The cookies that a replica shows. Each is assigned to one schema.

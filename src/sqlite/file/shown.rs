@@ -14,6 +14,9 @@ pub(super) const COUNTER: usize = 24;
 /// Offset of the schema cookie in page 1.
 pub(super) const SCHEMA_COOKIE: usize = 40;
 
+/// A transaction that changes the schema more often than this has set the cookie, and has not counted it.
+const MOST_STEPS: u32 = 1 << 16;
+
 /// What SQLite has read and written in page 1 of a file.
 #[derive(Debug, Default)]
 pub(super) struct ShownHeader {
@@ -38,14 +41,21 @@ impl ShownHeader {
 
     /// Returns the schema cookie that SQLite reads in a state to which this one is assigned.
     pub fn cookie_of(&self, assigned: u32) -> u32 {
-        if !self.counted.borrow().iter().any(|counted| counted.contains(&assigned)) {
+        let counted = self.counted.borrow();
+        let is_counted = |cookie: u32| counted.iter().any(|counted| counted.contains(&cookie));
+        if !is_counted(assigned) {
             return assigned;
         }
         let mut others = self.other_cookies.borrow_mut();
+        // SQLite counts on from these cookies as well.
+        others.retain(|other| !is_counted(other.1));
         if let Some(other) = others.iter().find(|other| other.0 == assigned) {
             return other.1;
         }
-        let other = unused_cookie();
+        let mut other = unused_cookie();
+        while is_counted(other) {
+            other = unused_cookie();
+        }
         others.push((assigned, other));
         other
     }
@@ -64,13 +74,19 @@ impl ShownHeader {
             self.other_counter.set(Some((counter, unused_number())));
         }
         let before = self.cookie.replace(cookie);
-        if cookie != before {
-            self.count(if cookie > before { before + 1..=cookie } else { cookie..=cookie });
-        }
+        self.count(match cookie.checked_sub(before) {
+            Some(steps @ 1..MOST_STEPS) => cookie - steps + 1..=cookie,
+            // `PRAGMA schema_version = N` leaves N - 1 in the memory of SQLite, also if N was set before.
+            Some(0) => cookie.saturating_sub(1)..=cookie.saturating_sub(1),
+            _ => cookie.saturating_sub(1)..=cookie,
+        });
     }
 
     fn count(&self, cookies: RangeInclusive<u32>) {
         let mut counted = self.counted.borrow_mut();
+        if counted.iter().any(|other| other.contains(cookies.start()) && other.contains(cookies.end())) {
+            return;
+        }
         match counted.last_mut() {
             Some(last) if last.end().checked_add(1) == Some(*cookies.start()) => *last = *last.start()..=*cookies.end(),
             _ => counted.push(cookies),
@@ -106,7 +122,25 @@ mod tests {
         assert_eq!((8..=10).map(|cookie| shown.cookie_of(cookie)).collect::<Vec<_>>(), others);
         assert_eq!((shown.cookie_of(7), shown.cookie_of(11)), (7, 11));
         shown.has_committed(3, 5, None);
-        assert_ne!(shown.cookie_of(5), 5, "PRAGMA schema_version");
+        assert!(shown.cookie_of(4) != 4 && shown.cookie_of(5) != 5, "PRAGMA schema_version = 5");
         assert_eq!(shown.cookie_of(6), 6);
+    }
+
+    #[test]
+    fn a_cookie_that_replaces_another_is_replaced_once_sqlite_has_counted_to_it() {
+        let shown = ShownHeader::default();
+        shown.has_committed(1, 3, None);
+        let (two, three) = (shown.cookie_of(2), shown.cookie_of(3));
+        let mut page_1 = [0; 100];
+        page_1[SCHEMA_COOKIE..SCHEMA_COOKIE + 4].copy_from_slice(&two.min(three).to_be_bytes());
+        shown.has_read(&page_1, 0);
+        for step in 1..1000 {
+            shown.has_committed(1 + step, two.min(three) + step, None);
+            let reached = shown.cookie();
+            let found = [1, 2, 3].map(|cookie| shown.cookie_of(cookie));
+            assert!(!found.contains(&reached) && found.iter().all(|cookie| *cookie > 3), "{found:?}: {reached}");
+        }
+        shown.has_committed(1, u32::MAX, None);
+        assert!(shown.cookie_of(3) > 3, "a cookie is found after PRAGMA schema_version = -1");
     }
 }

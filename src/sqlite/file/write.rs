@@ -5,7 +5,8 @@
 //! fails, SQLite rolls back.
 //!
 //! SQLite also sends `SQLITE_FCNTL_SYNC` after it has written the pages of before to roll back. So a transaction is committed only if it has a
-//! new change counter: SQLite counts it in page 1 in every transaction, except from the second on under `locking_mode=EXCLUSIVE`.
+//! new change counter: SQLite counts whenever it writes page 1 to commit. From the second transaction on under `locking_mode=EXCLUSIVE` it writes
+//! page 1 only if that has changed, so without it the pages are compared.
 
 use super::DbFile;
 use super::shown::{COUNTER, SCHEMA_COOKIE};
@@ -131,6 +132,8 @@ impl DbFile {
     fn is_commit(&self, transaction: &WriteTransaction, snapshot: &Snapshot) -> Result<bool, Error> {
         match transaction.field(COUNTER)? {
             Some(counter) if counter != self.shown.counter() => Ok(true),
+            // Unless the overlay has the page 1 of the last commit, this is that of before.
+            Some(_) if !transaction.is_closed => Ok(false),
             _ if !transaction.has_committed => Ok(false),
             _ => self.differs(&transaction.overlay, snapshot),
         }
