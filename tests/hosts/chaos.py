@@ -238,7 +238,8 @@ def main(url, seconds, seed, litestream):
             going.clear()
             for writer in writers:
                 writer.end()
-            newest = connect(url, max_staleness="1ms")
+            # The server itself has faults as well.
+            newest = connect(url, max_staleness="1ms", open_timeout="60s")
             check_state("the newest state", newest, records)
             last = int(one(newest, "SELECT litestream_txid()"), 16)
             wait_for(readers, last)
