@@ -203,6 +203,19 @@ def wait_for(readers, txid):
         time.sleep(0.1)
 
 
+def check_newest(url, records):
+    """Checks the newest state, and returns its TXID. The server itself has faults, so it may take several attempts."""
+    end = time.monotonic() + CATCH_UP
+    while True:
+        try:
+            newest = connect(url, max_staleness="1ms")
+            check_state("the newest state", newest, records)
+            return int(one(newest, "SELECT litestream_txid()"), 16)
+        except sqlite3.OperationalError:
+            if time.monotonic() > end:
+                raise
+
+
 def report(readers, events):
     """Prints what happened, and checks what the readers had open in the end."""
     reasons = collections.Counter()
@@ -238,10 +251,7 @@ def main(url, seconds, seed, litestream):
             going.clear()
             for writer in writers:
                 writer.end()
-            # The server itself has faults as well.
-            newest = connect(url, max_staleness="1ms", open_timeout="60s")
-            check_state("the newest state", newest, records)
-            last = int(one(newest, "SELECT litestream_txid()"), 16)
+            last = check_newest(url, records)
             wait_for(readers, last)
             for reader in readers:
                 reader.end()

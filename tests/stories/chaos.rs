@@ -9,7 +9,7 @@ use std::time::Duration;
 
 /// How long it lasts, in seconds.
 fn seconds() -> u64 {
-    std::env::var("CHAOS_SECONDS").map_or(60, |seconds| seconds.parse().expect("a number of seconds"))
+    std::env::var("CHAOS_SECONDS").map_or(30, |seconds| seconds.parse().expect("a number of seconds"))
 }
 
 #[test]
