@@ -41,3 +41,9 @@ tested_library() {
     fi
     printf '%s\n' "$library"
 }
+
+# Installs a subcommand of cargo (NAME VERSION) into target/test-env, unless it is there.
+cargo_tool() {
+    export PATH=$target/test-env/cargo/bin:$PATH
+    have "$1" || cargo install --locked --quiet "$1@$2" --root "$target/test-env/cargo"
+}

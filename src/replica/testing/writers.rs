@@ -19,6 +19,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use store::Hostile;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
 const PAGE_SIZE: usize = 512;
@@ -123,18 +124,23 @@ fn open(store: &Arc<Hostile>) -> Arc<Replica> {
     Arc::new(Replica::new(store.clone(), cache, Duration::from_secs(1)))
 }
 
-/// Polls now and then, also while a transaction is committed.
-async fn follow(replica: Arc<Replica>, mut random: Random) {
-    loop {
-        sleep(Duration::from_millis(random.below(20_000))).await;
-        let _ = replica.poll(Duration::ZERO).await;
-    }
+/// Opens a replica that also polls now and then while a transaction is committed, until the task is aborted.
+fn open_and_follow(store: &Arc<Hostile>, mut random: Random) -> (Arc<Replica>, JoinHandle<()>) {
+    let replica = open(store);
+    let following = replica.clone();
+    let task = tokio::spawn(async move {
+        loop {
+            sleep(Duration::from_millis(random.below(20_000))).await;
+            let _ = following.poll(Duration::ZERO).await;
+        }
+    });
+    (replica, task)
 }
 
 async fn write(files: Arc<Memory>, calm: Arc<AtomicBool>, writer: u32, mut random: Random) -> Outcomes {
     let store = Arc::new(Hostile::new(files, calm, random.fork()));
-    let (mut replica, mut cached, mut outcomes) = (open(&store), CachedPages::default(), Outcomes::default());
-    let mut following = tokio::spawn(follow(replica.clone(), random.fork()));
+    let (mut replica, mut following) = open_and_follow(&store, random.fork());
+    let (mut cached, mut outcomes) = (CachedPages::default(), Outcomes::default());
     for attempt in 1..=ATTEMPTS {
         if replica.head().is_none() || random.one_in(2) {
             let _ = replica.poll(Duration::ZERO).await;
@@ -148,8 +154,7 @@ async fn write(files: Arc<Memory>, calm: Arc<AtomicBool>, writer: u32, mut rando
             Err(_) => {
                 outcomes.unknown.push(attempt);
                 following.abort();
-                replica = open(&store);
-                following = tokio::spawn(follow(replica.clone(), random.fork()));
+                (replica, following) = open_and_follow(&store, random.fork());
             }
         }
         sleep(Duration::from_millis(random.below(2000))).await;

@@ -8,8 +8,12 @@
 //! | 40 | 4 | schema cookie. SQLite keeps its compiled statements as long as the cookie stays the same, so it is equal only for equal schemas. The primary's cookie is not, once the database file was replaced |
 //! | 92 | 4 | version-valid-for: the change counter again. SQLite ignores the size if it differs |
 
-use super::shown::{COUNTER, SCHEMA_COOKIE};
 use std::ops::Range;
+
+/// Offset of the change counter.
+pub(super) const COUNTER: usize = 24;
+/// Offset of the schema cookie.
+pub(super) const SCHEMA_COOKIE: usize = 40;
 
 /// The header fields that are replaced.
 #[derive(Clone, Copy, Debug)]

@@ -5,14 +5,10 @@
 //! `locking_mode=EXCLUSIVE` is set, it counts on from transaction to transaction, and reaches the numbers of other states. These are shown to it
 //! under numbers that nothing else has.
 
+use super::page1::{COUNTER, SCHEMA_COOKIE};
 use crate::replica::{View, unused_cookie, unused_number};
 use std::cell::{Cell, RefCell};
 use std::ops::RangeInclusive;
-
-/// Offset of the change counter in page 1.
-pub(super) const COUNTER: usize = 24;
-/// Offset of the schema cookie in page 1.
-pub(super) const SCHEMA_COOKIE: usize = 40;
 
 /// A transaction that changes the schema more often than this has set the cookie, and has not counted it.
 const MOST_STEPS: u32 = 1 << 16;

@@ -9,7 +9,7 @@
 //! page 1 only if that has changed, so without it the pages are compared.
 
 use super::DbFile;
-use super::shown::{COUNTER, SCHEMA_COOKIE};
+use super::page1::{COUNTER, SCHEMA_COOKIE};
 use super::snapshot::Snapshot;
 use crate::error::{Error, ErrorKind};
 use crate::replica::{Overlay, WriteLock};
@@ -149,13 +149,6 @@ impl DbFile {
         for pgno in overlay.numbers() {
             overlay.read(pgno, 0, &mut now)?;
             self.read_base(snapshot, pgno, 0, &mut before)?;
-            if pgno == 1 {
-                // The counters were compared already. The cookie that SQLite has is not always the one that it would read.
-                for counter in [COUNTER..COUNTER + 4, 92..100] {
-                    now[counter.clone()].copy_from_slice(&before[counter]);
-                }
-                before[SCHEMA_COOKIE..SCHEMA_COOKIE + 4].copy_from_slice(&self.shown.cookie().to_be_bytes());
-            }
             if now != before {
                 return Ok(true);
             }

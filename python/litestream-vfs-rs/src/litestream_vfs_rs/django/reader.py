@@ -13,7 +13,7 @@ from django.db import connections
 from django.db.backends.signals import connection_created
 
 from . import conf
-from .replicas import is_replica, is_writable
+from .replicas import is_read_only
 
 _READS = re.compile(r"\s*(?:SELECT|PRAGMA|EXPLAIN|VALUES|BEGIN|COMMIT|ROLLBACK|SAVEPOINT|RELEASE)\b", re.IGNORECASE)
 _WITH = re.compile(r"\s*WITH\b(?!.*\b(?:INSERT|UPDATE|DELETE|REPLACE)\b)", re.IGNORECASE | re.DOTALL)
@@ -69,7 +69,7 @@ def _watch(*, connection: Any, **_: Any) -> None:
     if connection.alias != conf.PRIMARY or connection.vendor != "sqlite" or _notice in connection.execute_wrappers:
         return
     # On a node that only reads, a write fails, or is forwarded.
-    if not is_replica(connection.settings_dict) or is_writable(connection.settings_dict):
+    if not is_read_only(connection.settings_dict):
         connection.execute_wrappers.append(_notice)
 
 

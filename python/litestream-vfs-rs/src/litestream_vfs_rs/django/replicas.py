@@ -28,6 +28,11 @@ def is_writable(database: Mapping[str, Any]) -> bool:
     return is_replica(database) and writes(database.get("OPTIONS", {}))
 
 
+def is_read_only(database: Mapping[str, Any]) -> bool:
+    """Whether this entry of `DATABASES` is a replica that is not opened for writing."""
+    return is_replica(database) and not is_writable(database)
+
+
 def aliases() -> list[str]:
     """The aliases of all replicas in `DATABASES`."""
     return [alias for alias, database in connections.settings.items() if is_replica(database)]

@@ -11,7 +11,7 @@ from typing import Any
 from django.db import connections
 
 from .. import conf, probes, reader
-from ..replicas import following, in_tests, is_replica, is_test_mirror, is_writable
+from ..replicas import following, in_tests, is_read_only, is_test_mirror
 from ..travel import is_temporary
 from ..tokens import reaches
 
@@ -53,7 +53,7 @@ class LitestreamRouter:
         if db == conf.PRIMARY:
             return True
         database = connections.settings[db]
-        return False if is_replica(database) and not is_writable(database) and not _dumping.get() else None
+        return False if is_read_only(database) and not _dumping.get() else None
 
 
 _dumping: ContextVar[bool] = ContextVar("litestream_dumping", default=False)
