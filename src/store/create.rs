@@ -7,6 +7,7 @@ use crate::random;
 use bytes::Bytes;
 use chrono::{DateTime, SecondsFormat, Utc};
 use futures_util::future::join_all;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The name of an object that a writer creates or deletes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -61,6 +62,41 @@ pub enum Creation {
     Created,
     /// An object of this name exists. An earlier try of the same call may have created it, if its response was lost.
     Exists,
+}
+
+/// The errors of [`Store::create`] after which the call has created nothing.
+pub(crate) const REFUSALS: [StoreErrorKind; 3] =
+    [StoreErrorKind::Denied, StoreErrorKind::Config, StoreErrorKind::ReadOnly];
+
+/// The tries of one creation. A refusal of the last one does not show what the earlier ones did.
+#[derive(Default, Debug)]
+pub(super) struct CreationTries {
+    may_exist: AtomicBool,
+}
+
+impl CreationTries {
+    /// Makes a try. `is_refusal` selects the errors after which the try has created nothing.
+    pub async fn make<T, E>(
+        &self,
+        attempt: impl Future<Output = Result<T, E>>,
+        is_refusal: impl Fn(&E) -> bool,
+    ) -> Result<T, E> {
+        // The future may be dropped at its deadline.
+        let might_exist = self.may_exist.swap(true, Ordering::Relaxed);
+        let result = attempt.await;
+        if !might_exist && result.as_ref().is_err_and(is_refusal) {
+            self.may_exist.store(false, Ordering::Relaxed);
+        }
+        result
+    }
+
+    /// Returns the error of the last try, as one that leaves it open whether an earlier try has created the object, if that may be so.
+    pub fn failure(&self, error: StoreError) -> StoreError {
+        match self.may_exist.load(Ordering::Relaxed) && REFUSALS.contains(&error.kind()) {
+            true => error.of_kind(StoreErrorKind::Unreachable),
+            false => error,
+        }
+    }
 }
 
 /// Checks that the store creates no object twice: neither one after the other, nor by several concurrent calls. Creates objects with random

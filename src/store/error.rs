@@ -44,8 +44,13 @@ impl StoreError {
         StoreError { source: Some(Arc::new(source)), ..self }
     }
 
+    /// Returns this error with another kind.
+    pub(super) fn of_kind(self, kind: StoreErrorKind) -> StoreError {
+        StoreError { kind, ..self }
+    }
+
     /// Creates an error of the kind [`StoreErrorKind::NotFound`].
-    pub(super) fn missing(url: impl Into<Arc<str>>) -> StoreError {
+    pub(crate) fn missing(url: impl Into<Arc<str>>) -> StoreError {
         StoreError::new(StoreErrorKind::NotFound, url, "there is no such file")
     }
 

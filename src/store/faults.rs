@@ -2,7 +2,7 @@
 //! returned. If they change on purpose, `LITESTREAM_VFS_WRITE_MATRIX=1` writes the file again.
 
 use super::canned::{Canned, answer, endless, trickle};
-use super::{Location, Store, StoreError, Version};
+use super::{Location, ObjectName, Store, StoreError, StoreErrorKind, Version};
 use crate::ltx::{FileName, Level, Txid};
 use futures_util::future::join_all;
 use std::ffi::OsString;
@@ -237,4 +237,22 @@ async fn each_fault_of_a_server_is_an_error_of_its_kind() {
         }
     }
     super::golden::compare(&table, "src/store/faults.txt", include_str!("faults.txt"));
+}
+
+/// The first response is lost after the request was carried out, and a later try is refused.
+#[tokio::test]
+async fn a_refusal_does_not_show_what_an_earlier_try_has_created() {
+    for scheme in [CannedScheme::S3, CannedScheme::Azure, CannedScheme::Gcs] {
+        for (lost, expected) in [(true, StoreErrorKind::Unreachable), (false, StoreErrorKind::Denied)] {
+            let denied = answer("403 Forbidden", "", "<Error><Code>AccessDenied</Code></Error>");
+            let server = Canned::start_with(move |number, stream| match number {
+                0 if lost => Ok(()),
+                _ => stream.write_all(denied.as_bytes()),
+            });
+            let object = ObjectName::File(Level::ZERO, name(1));
+            let error = store(scheme, &server.endpoint).create(object, "file".into()).await.expect_err("a refusal");
+            assert_eq!(error.kind(), expected, "{scheme:?}: {error}");
+            assert!(error.to_string().contains("AccessDenied"), "{error}");
+        }
+    }
 }

@@ -50,6 +50,7 @@ mod web;
 
 pub use allowed::{Allowed, UrlVerdict};
 pub use counting::{Counting, Counts};
+pub(crate) use create::REFUSALS;
 pub use create::{Creation, ObjectName, probe_create};
 pub use error::{StoreError, StoreErrorKind};
 pub use location::{Location, LocationKey};
@@ -165,7 +166,8 @@ pub trait Store: fmt::Debug + fmt::Display + Send + Sync {
     /// if the store passes [`probe_create`].
     ///
     /// Retries transient failures with the same bytes, so [`Creation::Exists`] can mean that an earlier try succeeded: the caller compares
-    /// the content. After an error it is unknown whether the object exists, except for [`StoreErrorKind::ReadOnly`].
+    /// the content. After an error it is unknown whether the object exists, except for [`StoreErrorKind::Denied`],
+    /// [`StoreErrorKind::Config`] and [`StoreErrorKind::ReadOnly`]: then no try has created it.
     async fn create(&self, object: ObjectName, bytes: Bytes) -> Result<Creation, StoreError> {
         let _ = (object, bytes);
         Err(StoreError::read_only(self.to_string()))

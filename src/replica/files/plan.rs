@@ -58,14 +58,14 @@ pub fn at(files: &[Listed], txid: Txid) -> Result<FileChain, NoChain> {
 /// no file does.
 pub fn onwards(files: &[Listed], from: Txid) -> Vec<Listed> {
     let mut useful: Vec<&Listed> = files.iter().filter(|file| file.name.max > from).collect();
-    useful.sort_unstable_by_key(|file| (file.name.min, file.name.max));
+    useful.sort_unstable_by_key(|file| (file.name.min, file.name.max, file.level));
     let mut reached = from;
     let mut next = useful.into_iter().peekable();
     let mut furthest: Option<&Listed> = None;
     let mut steps = Vec::new();
     loop {
         while let Some(file) = next.next_if(|file| file.name.min <= reached.next()) {
-            // Of files with the same end, the one that starts last is the smallest.
+            // Of files with the same end, the one that starts last is the smallest. Of files with the same name, see `ending_at_most`.
             furthest = furthest.filter(|furthest| furthest.name.max > file.name.max).or(Some(file));
         }
         match furthest.filter(|furthest| furthest.name.max > reached) {
@@ -104,11 +104,12 @@ fn end_above(files: &[Listed], txid: Txid) -> Option<Txid> {
 /// Returns the chain that ends at the highest end at or below `bound`.
 ///
 /// Proceeds backwards and always selects the file that starts first, so that the chain has the fewest files. Of files
-/// with the same start, selects the one that ends last, because it was written last and is deleted last. Takes one pass
-/// over the files, latest end first.
+/// with the same start, selects the one that ends last, because it was written last and is deleted last. Of files with
+/// the same name, selects the one of the highest level: a writer that was suspended for longer than the retention may
+/// have created the one of level 0, under a name that was free again. Takes one pass over the files, latest end first.
 fn ending_at_most(files: &[Listed], bound: Txid) -> Option<FileChain> {
     let mut usable: Vec<&Listed> = files.iter().filter(|file| file.name.max <= bound).collect();
-    usable.sort_unstable_by_key(|file| (Reverse(file.name.max), file.name.min, file.level));
+    usable.sort_unstable_by_key(|file| (Reverse(file.name.max), file.name.min, Reverse(file.level)));
     let mut start = usable.first()?.name.max.next();
     let mut later = usable.into_iter().peekable();
     let mut furthest: Option<&Listed> = None;
@@ -155,6 +156,13 @@ mod tests {
         let files = [file(9, 1, 5), file(2, 3, 8), file(0, 9, 9)];
         assert_eq!(ranges(&newest(&files)[0].files), [(1, 5), (3, 8), (9, 9)]);
         assert_eq!(ranges(&onwards(&files, Txid(6))), [(3, 8), (9, 9)]);
+    }
+
+    #[test]
+    fn of_files_with_the_same_name_the_compacted_one_is_selected() {
+        let files = [file(0, 6, 6), file(9, 1, 5), file(2, 6, 6), file(1, 6, 6)];
+        assert_eq!(newest(&files)[0].files, [file(9, 1, 5), file(2, 6, 6)]);
+        assert_eq!(onwards(&files, Txid(5)), [file(2, 6, 6)]);
     }
 
     #[test]

@@ -7,7 +7,8 @@
 //! |---|---|
 //! | `overlay` | the pages that a transaction has written |
 //! | `transaction` | makes the file of a transaction from them |
-//! | `commit` | puts the file, and finds out whether it won |
+//! | `commit` | puts the file, until it is known whether it won, and publishes its state |
+//! | `fate` | finds out whether a file that was put has won |
 //! | `lock` | one writer at a time in this process |
 //! | `journal` | commits that are uploaded later |
 //! | `lease` | tells writers in other processes of this one |
@@ -15,6 +16,7 @@
 
 mod commit;
 pub(in crate::replica) mod compaction;
+mod fate;
 pub(in crate::replica) mod journal;
 pub(in crate::replica) mod lease;
 mod lock;
@@ -243,7 +245,7 @@ impl Writer {
         let header = self.files.loader.header(listed).await?;
         let tail = listed.size.saturating_sub(Trailer::SIZE as u64)..listed.size;
         let tail = self.files.store.read(listed.level, listed.name, tail, None).await?;
-        Ok(LastFile { checksum: commit::checksum(&tail.bytes).unwrap_or(0), node_id: header.node_id })
+        Ok(LastFile { checksum: fate::checksum(&tail.bytes).unwrap_or(0), node_id: header.node_id })
     }
 
     /// Makes the file of a transaction that began with `base`, after [`Writer::prepare`] has checked that state. `page_1` is that of

@@ -2,8 +2,10 @@
 
 use super::attempt::Attempt;
 use super::client::{Bucket, Service};
+use super::error::CloudError;
 use super::refusal::CloudOperation;
 use super::store::CloudStore;
+use crate::store::create::CreationTries;
 use crate::store::{Creation, ObjectName, StoreError, StoreErrorKind};
 use bytes::Bytes;
 use object_store::ObjectStoreExt;
@@ -13,14 +15,19 @@ impl<S: Service> CloudStore<S> {
     /// Creates an object as [`Store::create`](crate::store::Store::create) specifies.
     pub(super) async fn create_object(&self, name: ObjectName, bytes: Bytes) -> Result<Creation, StoreError> {
         let object = self.object_at(&name.path(self.service.layout()))?;
+        let tries = CreationTries::default();
+        let is_refusal = |error: &object_store::Error| {
+            let refusal = CloudError::from_source(error, self.server());
+            refusal.refusal().is_some_and(|refusal| !refusal.is_transient())
+        };
         let put = |bucket: Arc<dyn Bucket>, attempt: Attempt| {
-            let (key, bytes) = (&object.key, bytes.clone());
-            async move { bucket.create(key, bytes, attempt).await }
+            let (key, bytes, tries) = (&object.key, bytes.clone(), &tries);
+            async move { tries.make(bucket.create(key, bytes, attempt), is_refusal).await }
         };
         match self.request(bytes.len() as u64, put).await {
             Ok(_) => Ok(Creation::Created),
             Err(error) if error.refusal().is_some_and(|refusal| refusal.means_exists()) => Ok(Creation::Exists),
-            Err(error) => Err(error.to_store_error(&object.shown, CloudOperation::Write)),
+            Err(error) => Err(tries.failure(error.to_store_error(&object.shown, CloudOperation::Write))),
         }
     }
 

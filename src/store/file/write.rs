@@ -22,8 +22,8 @@ pub(super) fn create(path: &Path, bytes: &[u8]) -> io::Result<Creation> {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Creation::Exists,
         Err(error) => return Err(error),
     };
-    // Also if the file exists: an earlier try may have created it and failed here.
-    sync_directory(directory)?;
+    // Also if the file exists: an earlier try may have created it and failed here. The file has its name, so this is no refusal.
+    sync_directory(directory).map_err(io::Error::other)?;
     Ok(creation)
 }
 

@@ -9,7 +9,7 @@ use std::error::Error as StdError;
 /// The reason why a request failed.
 #[derive(Clone, Debug)]
 pub(super) struct NatsError {
-    kind: StoreErrorKind,
+    pub kind: StoreErrorKind,
     cause: String,
 }
 

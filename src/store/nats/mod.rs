@@ -15,7 +15,7 @@ pub(super) use config::NatsConfig;
 #[cfg(feature = "sftp")]
 pub(super) use object::NatsObject;
 
-use super::create::{OBJECT_LENGTH, unless_missing};
+use super::create::{CreationTries, OBJECT_LENGTH, REFUSALS, unless_missing};
 use super::paths::Layout;
 use super::reconnect::Reconnecting;
 use super::timeouts::Allowance;
@@ -140,12 +140,13 @@ impl Store for NatsStore {
 
     async fn create(&self, object: ObjectName, bytes: Bytes) -> Result<Creation, StoreError> {
         let name = object.path(Layout::Decimal);
+        let tries = CreationTries::default();
         let create = |connection: Arc<NatsConnection>| {
-            let (name, bytes) = (&name, &bytes);
-            async move { connection.create(name, bytes).await }
+            let (name, bytes, tries) = (&name, &bytes, &tries);
+            async move { tries.make(connection.create(name, bytes), |error| REFUSALS.contains(&error.kind)).await }
         };
         let created = self.request(&Allowance::of(bytes.len() as u64), create).await;
-        created.map_err(|error| error.at(format!("{}/{name}", self.url)))
+        created.map_err(|error| tries.failure(error.at(format!("{}/{name}", self.url))))
     }
 
     async fn delete(&self, object: ObjectName) -> Result<(), StoreError> {

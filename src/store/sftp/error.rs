@@ -6,7 +6,7 @@ use crate::store::{StoreError, StoreErrorKind};
 /// The reason why a request failed.
 #[derive(Clone, Debug)]
 pub(super) struct SftpError {
-    kind: StoreErrorKind,
+    pub kind: StoreErrorKind,
     cause: String,
     /// The connection ended, so the request may succeed over another one.
     pub is_connection_lost: bool,

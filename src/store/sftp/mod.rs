@@ -17,7 +17,7 @@ pub(super) use config::SftpConfig;
 #[cfg(feature = "nats")]
 pub(super) use wire::parse_response;
 
-use super::create::{OBJECT_LENGTH, unless_missing};
+use super::create::{CreationTries, OBJECT_LENGTH, REFUSALS, unless_missing};
 use super::paths::Layout;
 use super::reconnect::Reconnecting;
 use super::timeouts::Allowance;
@@ -148,15 +148,17 @@ impl Store for SftpStore {
 
     async fn create(&self, object: ObjectName, bytes: Bytes) -> Result<Creation, StoreError> {
         let path = object.path(Layout::Decimal);
+        let tries = CreationTries::default();
         let create = |connection: Arc<SftpConnection>| {
-            let (path, bytes) = (&path, bytes.clone());
+            let (path, bytes, tries) = (&path, bytes.clone(), &tries);
             async move {
                 let root = self.root_for_writing(&connection.session).await?;
-                write::create(&connection.session, &root, path, &bytes).await
+                let created = write::create(&connection.session, &root, path, &bytes);
+                tries.make(created, |error| REFUSALS.contains(&error.kind)).await
             }
         };
         let created = self.connection.request(&Allowance::of(bytes.len() as u64), create).await;
-        created.map_err(|error| error.at(format!("{}/{path}", self.url)))
+        created.map_err(|error| tries.failure(error.at(format!("{}/{path}", self.url))))
     }
 
     async fn delete(&self, object: ObjectName) -> Result<(), StoreError> {

@@ -129,7 +129,9 @@ impl WebStore {
     async fn give_name(&self, draft: &str, directory: &str, path: &str) -> Result<Creation, WebError> {
         let lock = self.lock(&locked_file(directory)).await?;
         let destination = format!("{}/{path}", self.config.base);
+        let tries = AtomicU32::new(0);
         let rename = |client: &Client, method| {
+            tries.fetch_add(1, Ordering::Relaxed);
             self.request(client, method, draft).header("destination", &destination).header("overwrite", "F")
         };
         let created = match self.change("MOVE", 0, rename).await {
@@ -137,7 +139,14 @@ impl WebStore {
             // The server may still be working on the request, so the lock stays until it expires.
             Err(error) if matches!(error.trouble(), Trouble::Transient { .. }) => return Err(error),
             // Servers return various statuses if the name exists, or if an earlier try moved the draft.
-            Err(error) => self.head(path).await.map(|_| Creation::Exists).map_err(|_| error),
+            Err(error) => match self.head(path).await {
+                Ok(_) => Ok(Creation::Exists),
+                // An earlier try may still move the draft.
+                Err(_) if tries.load(Ordering::Relaxed) > 1 => {
+                    Err(WebError::NoResponse("the last response does not show what an earlier try did".to_owned()))
+                }
+                Err(_) => Err(error),
+            },
         };
         self.unlock(&lock).await?;
         created

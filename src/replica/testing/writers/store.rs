@@ -74,8 +74,16 @@ impl Store for Hostile {
         expected: Option<&Version>,
     ) -> Result<Chunk, StoreError> {
         self.travel().await?;
-        let chunk = self.files.read(level, name, range, expected).await;
+        let mut chunk = self.files.read(level, name, range, expected).await;
         self.travel().await?;
+        if self.one_in(100) {
+            return Err(StoreError::missing("memory://hostile"));
+        }
+        if self.one_in(100)
+            && let Ok(chunk) = &mut chunk
+        {
+            chunk.bytes = chunk.bytes.iter().map(|byte| !byte).collect();
+        }
         chunk
     }
 
@@ -89,6 +97,9 @@ impl Store for Hostile {
             });
         }
         self.travel().await?;
+        if self.one_in(100) {
+            return Ok(Creation::Exists);
+        }
         let mut created = self.files.create(object, bytes.clone()).await?;
         if self.one_in(20) {
             created = self.files.create(object, bytes).await?;

@@ -14,7 +14,8 @@ use crate::replica::files::ltx_file::LoadedFile;
 use crate::replica::follow::view_loader::JournalledCounter;
 use crate::replica::view::View;
 use crate::replica::write::Writer;
-use crate::replica::write::commit::{Fate, PAUSES};
+use crate::replica::write::commit::PAUSES;
+use crate::replica::write::fate::{Fate, Tries};
 use crate::replica::write::transaction::TransactionFile;
 use crate::store::{Listed, probe_create};
 use std::sync::Arc;
@@ -71,7 +72,7 @@ impl Writer {
             .map_err(|error| temporary(error.into()))?;
         let base = self.is_next(place).await?;
         let fate = match &base {
-            Some(base) => self.try_create(base.as_deref(), &file, &mut true).await,
+            Some(base) => self.try_create(base.as_deref(), &file, &mut Tries::resumed()).await,
             None => self.find_fate(&file).await,
         };
         match fate {
