@@ -64,10 +64,6 @@ pub enum Creation {
     Exists,
 }
 
-/// The errors of [`Store::create`] after which the call has created nothing.
-pub(crate) const REFUSALS: [StoreErrorKind; 3] =
-    [StoreErrorKind::Denied, StoreErrorKind::Config, StoreErrorKind::ReadOnly];
-
 /// The tries of one creation. A refusal of the last one does not show what the earlier ones did.
 #[derive(Default, Debug)]
 pub(super) struct CreationTries {
@@ -92,7 +88,7 @@ impl CreationTries {
 
     /// Returns the error of the last try, as one that leaves it open whether an earlier try has created the object, if that may be so.
     pub fn failure(&self, error: StoreError) -> StoreError {
-        match self.may_exist.load(Ordering::Relaxed) && REFUSALS.contains(&error.kind()) {
+        match self.may_exist.load(Ordering::Relaxed) && error.kind().is_refusal() {
             true => error.of_kind(StoreErrorKind::Unreachable),
             false => error,
         }

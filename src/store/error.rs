@@ -24,6 +24,13 @@ pub enum StoreErrorKind {
     ReadOnly,
 }
 
+impl StoreErrorKind {
+    /// Whether a creation that fails with it has created nothing.
+    pub(crate) fn is_refusal(self) -> bool {
+        matches!(self, StoreErrorKind::Denied | StoreErrorKind::Config | StoreErrorKind::ReadOnly)
+    }
+}
+
 /// A failure of a store. It is cheap to clone, because callers that wait for the same bytes share it.
 #[derive(Clone, Debug)]
 pub struct StoreError {

@@ -50,7 +50,6 @@ mod web;
 
 pub use allowed::{Allowed, UrlVerdict};
 pub use counting::{Counting, Counts};
-pub(crate) use create::REFUSALS;
 pub use create::{Creation, ObjectName, probe_create};
 pub use error::{StoreError, StoreErrorKind};
 pub use location::{Location, LocationKey};

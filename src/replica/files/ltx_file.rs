@@ -86,6 +86,12 @@ impl LtxFile {
         is_next && self.header.previous != 0 && self.header.previous == before.checksum
     }
 
+    /// Returns whether the writer of the file has read another file than `before` as that of the transaction before.
+    pub(in crate::replica) fn contradicts(&self, before: &LtxFile) -> bool {
+        let is_next = before.level == Level::ZERO && self.name.min == before.name.max.next();
+        is_next && self.header.previous != 0 && self.header.previous != before.checksum
+    }
+
     /// Returns whether a listing that shows `version` shows these bytes.
     pub(in crate::replica) fn is_listed_as(&self, version: &Version) -> bool {
         self.version == *version || self.listed.lock().as_ref() == Some(version)

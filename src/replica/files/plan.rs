@@ -5,7 +5,7 @@
 //! interval, however they overlap. Nothing here assumes that the intervals of different levels share boundaries,
 //! because compaction, retention and snapshots run on independent schedules.
 
-use crate::ltx::Txid;
+use crate::ltx::{Level, Txid};
 use crate::store::Listed;
 use std::cmp::Reverse;
 
@@ -65,8 +65,13 @@ pub fn onwards(files: &[Listed], from: Txid) -> Vec<Listed> {
     let mut steps = Vec::new();
     loop {
         while let Some(file) = next.next_if(|file| file.name.min <= reached.next()) {
-            // Of files with the same end, the one that starts last is the smallest. Of files with the same name, see `ending_at_most`.
-            furthest = furthest.filter(|furthest| furthest.name.max > file.name.max).or(Some(file));
+            // Of files with the same end, the one that starts last is the smallest. But a file of level 0 need not be part of the compacted
+            // one, see `ending_at_most`.
+            let is_better = |furthest: &&Listed| {
+                let is_late = file.level == Level::ZERO && furthest.level != Level::ZERO;
+                furthest.name.max > file.name.max || is_late && furthest.name.max == file.name.max
+            };
+            furthest = furthest.filter(is_better).or(Some(file));
         }
         match furthest.filter(|furthest| furthest.name.max > reached) {
             Some(step) => reached = step.name.max,
@@ -130,7 +135,7 @@ fn ending_at_most(files: &[Listed], bound: Txid) -> Option<FileChain> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ltx::{FileName, Level};
+    use crate::ltx::FileName;
     use proptest::prelude::*;
     use std::collections::{BTreeMap, BTreeSet};
 
@@ -163,6 +168,7 @@ mod tests {
         let files = [file(0, 6, 6), file(9, 1, 5), file(2, 6, 6), file(1, 6, 6)];
         assert_eq!(newest(&files)[0].files, [file(9, 1, 5), file(2, 6, 6)]);
         assert_eq!(onwards(&files, Txid(5)), [file(2, 6, 6)]);
+        assert_eq!(onwards(&[file(0, 6, 6), file(1, 4, 6)], Txid(5)), [file(1, 4, 6)]);
     }
 
     #[test]

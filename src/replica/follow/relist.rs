@@ -171,7 +171,7 @@ impl Renewal {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ltx::{Encoder, FileName, Form, Header};
+    use crate::ltx::{self, Encoder, FileName, Form, Header};
     use crate::replica::testing::one_page::{file, name, of_two, written};
     use crate::replica::{CacheLimits, Replica};
     use crate::store::{Chunk, Memory, Store, Version};
@@ -261,6 +261,43 @@ mod tests {
         for (pgno, byte) in [(1, 104), (2, 101)] {
             let page = replica.pages.page(&view, pgno).await.expect("a page").expect("a page of the view");
             assert_eq!(page[..], [byte; 512], "page {pgno}");
+        }
+    }
+
+    /// A suspended writer has created the file of transaction 2, whose name was free again, after another one was compacted.
+    #[tokio::test(start_paused = true)]
+    async fn a_file_that_the_next_one_contradicts_is_not_part_of_the_state() {
+        let after = |txid: u64, previous: &[u8], pages: &[(u32, u8)]| {
+            let previous = ltx::verify(previous).expect("a correct file").trailer.file_checksum;
+            let header = Header::parse(&of_two(txid, txid)).expect("a header");
+            let header = Header { wal_offset: 32, wal_size: 0, wal_salt: [0, 0], node_id: 1, previous, ..header };
+            let mut encoder = Encoder::new(header, Form::Block);
+            pages.iter().for_each(|(pgno, byte)| encoder.page(*pgno, &[*byte; 512]));
+            encoder.finish()
+        };
+        let first = of_two(1, 1);
+        let second = after(2, &first, &[(1, 2), (2, 2)]);
+        for is_relisted in [false, true] {
+            let store = Arc::new(Memory::new());
+            let limits = CacheLimits { memory: 0, disk: 0 };
+            let replica = Arc::new(Replica::new(store.clone(), limits, Duration::from_secs(1)));
+            store.insert(Level::ZERO, name(1), first.clone());
+            replica.poll(Duration::ZERO).await.expect("a view");
+            store.insert(Level::ZERO, name(2), after(2, &first, &[(1, 9)]));
+            store.insert(Level::ZERO, name(3), after(3, &second, &[(1, 3)]));
+            let mut compacted = Encoder::new(Header::parse(&of_two(1, 2)).expect("a header"), Form::Block);
+            (1..=2).for_each(|pgno| compacted.page(pgno, &[2; 512]));
+            store.insert(Level::FIRST_COMPACTED, FileName { min: Txid(1), max: Txid(2) }, compacted.finish());
+            if is_relisted {
+                tokio::time::advance(Duration::from_secs(60)).await;
+            }
+            replica.poll(Duration::ZERO).await.expect("a view");
+            let view = replica.head().expect("a view");
+            assert_eq!(view.txid(), Txid(3));
+            for (pgno, byte) in [(1, 3), (2, 2)] {
+                let page = replica.pages.page(&view, pgno).await.expect("a page").expect("a page of the view");
+                assert_eq!(page[..], [byte; 512], "page {pgno}");
+            }
         }
     }
 

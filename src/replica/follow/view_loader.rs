@@ -186,10 +186,14 @@ impl ViewLoader {
         }
     }
 
-    /// Applies the files that follow a view to a copy of it. Returns None if a page would be missing, or if a file is so large that the
-    /// view is better planned again.
+    /// Applies the files that follow a view to a copy of it. Returns None if the view is better planned again: because a page would be
+    /// missing, a file is very large, or a file contradicts the one before it, which a suspended writer has created too late.
     pub(super) fn extend(&self, view: &View, readings: &[LoadedFile]) -> Option<View> {
-        if readings.iter().any(|reading| reading.deferred_index.is_some()) {
+        let before = std::iter::once(view.tip()).chain(readings.iter().map(|reading| &reading.file));
+        let mut pairs = readings.iter().map(|reading| &reading.file).zip(before);
+        if readings.iter().any(|reading| reading.deferred_index.is_some())
+            || pairs.any(|(file, before)| file.contradicts(before))
+        {
             return None;
         }
         self.finish(ViewBuilder::from(view), readings, view.epoch())

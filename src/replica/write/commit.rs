@@ -58,9 +58,7 @@ impl Writer {
             let cause = match self.try_create(base, file, &mut tries).await {
                 Ok(Fate::Committed(listed)) => return Ok(listed),
                 Ok(Fate::Lost) => return Err(self.conflict(file.name.max)),
-                Ok(Fate::Vanished | Fate::Orphaned) => {
-                    return Err(self.unconfirmed(file.name.max, "its file is no longer there"));
-                }
+                Ok(Fate::Vanished) => return Err(self.unconfirmed(file.name.max, "its file is no longer there")),
                 Err(LoadError::Moved) => "its files change".to_owned(),
                 Err(LoadError::Other(error)) if is_temporary(error.kind()) => error.to_string(),
                 Err(LoadError::Other(error)) if tries.may_exist => {

@@ -7,13 +7,14 @@
 //! - A name becomes free again only after a compacted file contains its transaction. So while there is no such file, nothing of level 0 is
 //!   deleted, and what seems to be missing is read again.
 
+use crate::error::{Error, ErrorKind};
 use crate::ltx::{FileName, Header, Level, Trailer, Txid};
 use crate::replica::View;
 use crate::replica::files::listing;
 use crate::replica::files::loader::LoadError;
 use crate::replica::write::Writer;
 use crate::replica::write::transaction::TransactionFile;
-use crate::store::{Creation, Listed, ObjectName, REFUSALS, Store, StoreError, StoreErrorKind};
+use crate::store::{Creation, Listed, ObjectName, Store, StoreError, StoreErrorKind};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -24,12 +25,10 @@ const SOON: Duration = Duration::from_secs(1);
 pub(super) enum Fate {
     /// It is the transaction after its base.
     Committed(Listed),
-    /// Another file of this name, or what follows, does not continue it. It never was the transaction after its base.
+    /// Another file is the transaction after its base.
     Lost,
-    /// It is no longer there, or what follows it is not. It may have been compacted, and deleted by retention.
+    /// It is no longer there, or what follows it is not, because the transaction is compacted. It may be part of the compacted file.
     Vanished,
-    /// The file of its base was replaced.
-    Orphaned,
 }
 
 /// The tries to create the file of a transaction.
@@ -75,8 +74,8 @@ impl Writer {
         tries: &mut Tries,
     ) -> Result<Fate, LoadError> {
         let created = self.files.store.create(ObjectName::File(Level::ZERO, file.name), file.bytes.clone()).await;
-        let existed = tries.may_exist;
-        tries.may_exist |= !created.as_ref().is_err_and(|error| REFUSALS.contains(&error.kind()));
+        let may_have_existed = tries.may_exist;
+        tries.may_exist |= !created.as_ref().is_err_and(|error| error.kind().is_refusal());
         // An earlier try may have created it.
         let other = match created? {
             Creation::Created => None,
@@ -84,28 +83,36 @@ impl Writer {
         };
         let fate = match other {
             Some(fate) => fate,
-            None => self.fate_by_listing(base, file).await?,
-        };
-        match (fate, base) {
-            (Fate::Orphaned, Some(base)) => {
-                tries.may_exist = !self.withdraw(file.name).await || existed;
-                Err(LoadError::Other(self.stop(base.txid())))
+            None => {
+                let listed = self.list_from(base.map_or(file.name.min, View::txid)).await?;
+                if let Some(base) = base.filter(|base| listed.iter().all(|other| other.name.max <= base.txid().next()))
+                    && self.is_replaced(base, &listed).await?
+                {
+                    tries.may_exist = !self.withdraw(file.name).await || may_have_existed;
+                    return Err(LoadError::Other(self.stop(base.txid())));
+                }
+                self.fate_by_listing(file, listed).await?
             }
-            (Fate::Lost, _) if tries.are_old() => self.unless_compacted(file).await,
-            (fate, _) => Ok(fate),
+        };
+        match fate {
+            Fate::Lost if tries.are_old() => self.unless_compacted(file).await,
+            fate => Ok(fate),
         }
     }
 
     /// Finds out whether an earlier try, maybe of another process, has committed a file.
     pub(super) async fn find_fate(&self, file: &TransactionFile) -> Result<Fate, LoadError> {
-        match self.fate_by_content(file).await? {
-            Some(Fate::Lost) => self.unless_compacted(file).await,
-            Some(fate) => Ok(fate),
-            None => self.fate_by_listing(None, file).await,
+        let fate = match self.fate_by_content(file).await? {
+            Some(fate) => fate,
+            None => self.fate_by_listing(file, self.list_from(file.name.min).await?).await?,
+        };
+        match fate {
+            Fate::Lost => self.unless_compacted(file).await,
+            fate => Ok(fate),
         }
     }
 
-    /// Returns the fate of a file that is not under its name now. It may have been there before.
+    /// Returns the fate of a file that seems to have lost: if its transaction is compacted, it may have been the one that won.
     async fn unless_compacted(&self, file: &TransactionFile) -> Result<Fate, LoadError> {
         Ok(if self.is_compacted(file.name.max).await? { Fate::Vanished } else { Fate::Lost })
     }
@@ -113,17 +120,15 @@ impl Writer {
     /// Returns the fate of a file if it is not the one under its name.
     async fn fate_by_content(&self, file: &TransactionFile) -> Result<Option<Fate>, LoadError> {
         let Some(found) = self.files.loader.load_by_name(Level::ZERO, file.name).await? else {
-            return Ok(Some(Fate::Vanished));
+            return self.vanished(file).await.map(Some);
         };
         let is_own = Header::parse(&file.bytes).is_ok_and(|header| header == found.file.header)
             && checksum(&file.bytes) == Some(found.file.checksum);
         Ok((!is_own).then_some(Fate::Lost))
     }
 
-    /// Returns the fate of a file that is under its name.
-    async fn fate_by_listing(&self, base: Option<&View>, file: &TransactionFile) -> Result<Fate, LoadError> {
-        let from = base.map_or(file.name.min, View::txid);
-        let listed = self.files.store.list(Level::ZERO, from).await?;
+    /// Returns the fate of a file that is under its name, from a later listing.
+    async fn fate_by_listing(&self, file: &TransactionFile, listed: Vec<Listed>) -> Result<Fate, LoadError> {
         // A listing is not one instant: it can show a file that was created meanwhile, and not the one before it.
         if listed.iter().any(|other| other.name.max > file.name.max) {
             let fate = match self.successor(file).await? {
@@ -132,21 +137,32 @@ impl Writer {
                 Successor::Missing => Some(Fate::Vanished),
             };
             if let Some(fate) = fate {
-                if !self.is_compacted(file.name.max).await? {
-                    return Err(LoadError::Moved);
-                }
+                self.vanished(file).await?;
                 self.withdraw(file.name).await;
                 return Ok(fate);
             }
-        } else if let Some(base) = base
-            && self.is_replaced(base, &listed).await?
-        {
-            return Ok(Fate::Orphaned);
         }
-        Ok(match listed.into_iter().find(|listed| listed.name == file.name) {
-            Some(own) => Fate::Committed(own),
-            None => self.find(file.name).await?.map_or(Fate::Vanished, Fate::Committed),
-        })
+        let is_own = |listed: &Listed| listed.name == file.name && listed.size == file.bytes.len() as u64;
+        match listed.into_iter().find(is_own) {
+            Some(own) => Ok(Fate::Committed(own)),
+            None => self.vanished(file).await,
+        }
+    }
+
+    /// Returns [`Fate::Vanished`] if a transaction is compacted. Otherwise no file of level 0 can be missing, so a response was wrong.
+    async fn vanished(&self, file: &TransactionFile) -> Result<Fate, LoadError> {
+        if self.is_compacted(file.name.max).await? {
+            return Ok(Fate::Vanished);
+        }
+        let (store, txid) = (&self.files.store, file.name.max);
+        let text = format!(
+            "the responses of {store} contradict each other: some have no file of TXID {txid}, or of the next one"
+        );
+        Err(LoadError::Other(Error::new(ErrorKind::Unreachable, text)))
+    }
+
+    async fn list_from(&self, txid: Txid) -> Result<Vec<Listed>, StoreError> {
+        self.files.store.list(Level::ZERO, txid).await
     }
 
     /// Whether a file of a higher level contains a transaction.
@@ -155,22 +171,7 @@ impl Writer {
         Ok(files.iter().any(|file| file.name.min <= txid && txid <= file.name.max))
     }
 
-    /// Returns the entry that a file of level 0 has in listings. None if it does not exist.
-    async fn find(&self, name: FileName) -> Result<Option<Listed>, StoreError> {
-        match self.files.store.read(Level::ZERO, name, 0..0, None).await {
-            Ok(chunk) => Ok(Some(Listed {
-                level: Level::ZERO,
-                name,
-                size: chunk.file_size,
-                version: Some(chunk.version),
-                modified_ms: chunk.modified_ms,
-            })),
-            Err(error) if error.kind() == StoreErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Compares the transaction after a file with the file, although later ones exist.
+    /// Compares the file of the transaction after a file with it.
     async fn successor(&self, file: &TransactionFile) -> Result<Successor, LoadError> {
         let next = file.name.max.next();
         let found = self.files.loader.load_by_name(Level::ZERO, FileName { min: next, max: next }).await?;
@@ -194,11 +195,16 @@ impl Writer {
         Ok(!self.files.loader.is_unchanged(tip, now).await? && self.files.loader.header(now).await? != tip.header)
     }
 
+    async fn is_missing(&self, name: FileName) -> bool {
+        let read = self.files.store.read(Level::ZERO, name, 0..0, None).await;
+        read.is_err_and(|error| error.kind() == StoreErrorKind::NotFound)
+    }
+
     /// Deletes a file that was created under a name at which it must not be. Returns whether it is deleted.
     async fn withdraw(&self, name: FileName) -> bool {
         for _ in 0..3 {
             match self.files.store.delete(ObjectName::File(Level::ZERO, name)).await {
-                Ok(()) => return self.find(name).await.is_ok_and(|found| found.is_none()),
+                Ok(()) => return self.is_missing(name).await,
                 Err(error) => tracing::warn!("{name}, which lost against another writer, is not deleted: {error}"),
             }
         }

@@ -28,7 +28,7 @@ pub use overlay::{BasePage, Overlay};
 
 use crate::error::{Error, ErrorKind};
 use crate::lock::Mutex;
-use crate::ltx::{FileName, Level, Trailer, Txid};
+use crate::ltx::{FileName, Level, Txid};
 use crate::random;
 use crate::replica::View;
 use crate::replica::files::loader::LoadError;
@@ -38,7 +38,7 @@ use crate::replica::follow::head::Head;
 use crate::replica::follow::history::Histories;
 use crate::replica::follow::view_loader::ViewLoader;
 use crate::replica::view::Epoch;
-use crate::store::{Listed, Store, probe_create};
+use crate::store::{Store, probe_create};
 use crate::time;
 use compaction::{CompactionReport, CompactionSettings, Compactor};
 use journal::{Journal, JournalStatus, is_same_state};
@@ -234,18 +234,16 @@ impl Writer {
         let name = FileName { min: view.txid(), max: view.txid() };
         let listed = self.files.store.list(Level::ZERO, view.txid()).await?;
         let last = match listed.iter().find(|listed| listed.name == name) {
-            Some(listed) => self.read_last_file(listed).await?,
+            Some(_) => self.read_last_file(name).await?,
             None => LastFile { checksum: 0, node_id: 0 },
         };
         self.state.lock().last_file = Some((view.epoch(), view.txid(), last));
         Ok(last)
     }
 
-    async fn read_last_file(&self, listed: &Listed) -> Result<LastFile, LoadError> {
-        let header = self.files.loader.header(listed).await?;
-        let tail = listed.size.saturating_sub(Trailer::SIZE as u64)..listed.size;
-        let tail = self.files.store.read(listed.level, listed.name, tail, None).await?;
-        Ok(LastFile { checksum: fate::checksum(&tail.bytes).unwrap_or(0), node_id: header.node_id })
+    async fn read_last_file(&self, name: FileName) -> Result<LastFile, LoadError> {
+        let found = self.files.loader.load_by_name(Level::ZERO, name).await?.ok_or(LoadError::Moved)?;
+        Ok(LastFile { checksum: found.file.checksum, node_id: found.file.header.node_id })
     }
 
     /// Makes the file of a transaction that began with `base`, after [`Writer::prepare`] has checked that state. `page_1` is that of

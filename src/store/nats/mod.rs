@@ -15,7 +15,7 @@ pub(super) use config::NatsConfig;
 #[cfg(feature = "sftp")]
 pub(super) use object::NatsObject;
 
-use super::create::{CreationTries, OBJECT_LENGTH, REFUSALS, unless_missing};
+use super::create::{CreationTries, OBJECT_LENGTH, unless_missing};
 use super::paths::Layout;
 use super::reconnect::Reconnecting;
 use super::timeouts::Allowance;
@@ -143,9 +143,12 @@ impl Store for NatsStore {
         let tries = CreationTries::default();
         let create = |connection: Arc<NatsConnection>| {
             let (name, bytes, tries) = (&name, &bytes, &tries);
-            async move { tries.make(connection.create(name, bytes), |error| REFUSALS.contains(&error.kind)).await }
+            async move {
+                let created = connection.unless_denied(connection.create(name, bytes));
+                tries.make(created, |error| error.kind.is_refusal()).await
+            }
         };
-        let created = self.request(&Allowance::of(bytes.len() as u64), create).await;
+        let created = self.connection.request(&Allowance::of(bytes.len() as u64), create).await;
         created.map_err(|error| tries.failure(error.at(format!("{}/{name}", self.url))))
     }
 

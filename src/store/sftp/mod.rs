@@ -17,7 +17,7 @@ pub(super) use config::SftpConfig;
 #[cfg(feature = "nats")]
 pub(super) use wire::parse_response;
 
-use super::create::{CreationTries, OBJECT_LENGTH, REFUSALS, unless_missing};
+use super::create::{CreationTries, OBJECT_LENGTH, unless_missing};
 use super::paths::Layout;
 use super::reconnect::Reconnecting;
 use super::timeouts::Allowance;
@@ -154,7 +154,7 @@ impl Store for SftpStore {
             async move {
                 let root = self.root_for_writing(&connection.session).await?;
                 let created = write::create(&connection.session, &root, path, &bytes);
-                tries.make(created, |error| REFUSALS.contains(&error.kind)).await
+                tries.make(created, |error| error.kind.is_refusal()).await
             }
         };
         let created = self.connection.request(&Allowance::of(bytes.len() as u64), create).await;

@@ -165,6 +165,10 @@ impl WebStore {
     ) -> Result<(), WebError> {
         let method = dav_method(method)?;
         let parse = |response: WebResponse, _| match response.status {
+            // The page of a proxy has a successful status too.
+            StatusCode::OK if method.as_str() == "MOVE" => {
+                Err(WebError::InvalidResponse("MOVE with status 200".to_owned()))
+            }
             // The body has the statuses of the parts that failed.
             StatusCode::MULTI_STATUS => Err(WebError::InvalidResponse(format!("{method} with several statuses"))),
             _ => Ok(()),

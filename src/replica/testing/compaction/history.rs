@@ -9,7 +9,7 @@ use crate::store::Listed;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-const PAGE_SIZE: usize = 512;
+pub(super) const PAGE_SIZE: usize = 512;
 
 /// A database: the number from which the content of each page follows.
 type Numbers = Vec<u64>;
@@ -19,6 +19,8 @@ pub(super) struct WrittenHistory {
     files: Arc<AgedFiles>,
     random: Random,
     states: Vec<Numbers>,
+    /// The checksum of the last file.
+    last: u64,
 }
 
 fn page(number: u64) -> Vec<u8> {
@@ -27,7 +29,7 @@ fn page(number: u64) -> Vec<u8> {
 
 impl WrittenHistory {
     pub fn new(files: &Arc<AgedFiles>, random: Random) -> WrittenHistory {
-        WrittenHistory { files: files.clone(), random, states: vec![Vec::new()] }
+        WrittenHistory { files: files.clone(), random, states: vec![Vec::new()], last: 0 }
     }
 
     pub fn newest(&self) -> Txid {
@@ -55,7 +57,7 @@ impl WrittenHistory {
             wal_size: 536,
             wal_salt: [1, 2],
             node_id: 7,
-            previous: 9,
+            previous: self.last,
             ..header(PAGE_SIZE, size as u32, txid, txid)
         };
         let form = if self.random.one_in(5) { Form::Frame } else { Form::Block };
@@ -65,7 +67,9 @@ impl WrittenHistory {
             encoder.page(at as u32 + 1, &page(database[at]));
         }
         self.states.push(database);
-        self.files.insert(Level::ZERO, FileName { min: txid, max: txid }, encoder.finish());
+        let file = encoder.finish();
+        self.last = verify(&file).expect("a correct file").trailer.file_checksum;
+        self.files.insert(Level::ZERO, FileName { min: txid, max: txid }, file);
     }
 
     /// Returns whether files lead to a transaction.

@@ -136,9 +136,14 @@ impl Fault {
             Fault::WrongBytes | Fault::WrongBit => &["is damaged", "wrong bytes", "cannot be read from their files"],
             Fault::OtherVersion => &GONE,
             // A creation that is refused although nothing is there looks like a lost response, or like a server that ignores conditions.
-            Fault::Status412 => {
-                &["change", "were deleted", "is too old", "have vanished", "no longer there", "conditional writes"]
-            }
+            Fault::Status412 => &[
+                "change",
+                "were deleted",
+                "is too old",
+                "have vanished",
+                "contradict each other",
+                "conditional writes",
+            ],
             Fault::Status403 => &["denies access"],
             Fault::Status404 => &[
                 "no backup is found",
@@ -150,12 +155,14 @@ impl Fault {
                 "no state",
                 "does not exist",
                 "do not have every page",
-                "no longer there",
+                "contradict each other",
             ],
             Fault::Status429 => &["has not been answered", "takes too long", "takes longer"],
             Fault::Status503 => &["requests a pause of 60 seconds"],
             Fault::SignIn => &["is not a response of the store"],
-            Fault::StaleListing | Fault::TornListing => &["no backup is found", "no state", "do not have every page"],
+            Fault::StaleListing | Fault::TornListing => {
+                &["no backup is found", "no state", "do not have every page", "contradict each other"]
+            }
         }
     }
 

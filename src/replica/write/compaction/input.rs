@@ -98,10 +98,12 @@ impl<'a> OpenedInput<'a> {
             outline.index(&bytes, &entries[known..]);
         }
         reader.finish().map_err(|cause| file.damaged(cause))?;
+        let trailer = tail.get(8..).map_or(Err(LtxError::TooShort(tail.len() as u64)), Trailer::parse);
+        let checksum = trailer.map_err(|cause| file.damaged(cause))?.file_checksum;
         let outline = outline.finish(&tail).map_err(|cause| file.damaged(cause))?;
         (file.buffer, file.start) = first;
         let (end, sums) = (Header::SIZE as u64, PagesInOrder::default());
-        Ok(MergeInput { file, header, entries, index_start: index.start, outline, sums, done: 0, end })
+        Ok(MergeInput { file, header, entries, index_start: index.start, checksum, outline, sums, done: 0, end })
     }
 }
 
@@ -111,6 +113,8 @@ pub(super) struct MergeInput<'a> {
     pub(super) header: Header,
     pub(super) entries: Vec<IndexEntry>,
     index_start: u64,
+    /// The checksum of the file.
+    checksum: u64,
     outline: Outline,
     sums: PagesInOrder,
     /// The number of pages that were read, and the end of the last of them.
@@ -119,6 +123,12 @@ pub(super) struct MergeInput<'a> {
 }
 
 impl MergeInput<'_> {
+    /// Returns whether the writer of the file has read another file than `before` as that of the transaction before.
+    pub(super) fn contradicts(&self, before: &MergeInput<'_>) -> bool {
+        let is_next = before.file.level == Level::ZERO && self.header.min_txid == before.header.max_txid.next();
+        is_next && self.header.previous != 0 && self.header.previous != before.checksum
+    }
+
     /// Returns whether the file contains every page of the database at its end.
     pub(super) fn is_complete(&self) -> bool {
         let Header { commit, page_size, .. } = self.header;

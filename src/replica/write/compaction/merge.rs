@@ -75,6 +75,8 @@ pub(super) async fn merge(store: &dyn Store, merge: &Merge) -> Result<Bytes, Mer
     if inputs.iter().any(|input| input.header.page_size != newest.page_size) {
         return Err(refused("its inputs have several page sizes".to_owned()));
     }
+    // Another compactor was faster, and a suspended writer has created a file under a name that is free again; or a file is damaged.
+    let is_contradicted = inputs.windows(2).any(|pair| pair[1].contradicts(&pair[0]));
     let header = Header {
         flags: Header::NO_CHECKSUMS,
         min_txid: merge.name.min,
@@ -89,7 +91,10 @@ pub(super) async fn merge(store: &dyn Store, merge: &Merge) -> Result<Bytes, Mer
     };
     let sources = newest_pages(inputs.iter().map(|input| (input.header.commit, &input.entries[..])));
     let lock_page = u32::from(header.commit >= header.page_size.lock_page());
-    if header.is_snapshot() && sources.len() as u64 + u64::from(lock_page) != u64::from(header.commit) {
+    if !is_contradicted
+        && header.is_snapshot()
+        && sources.len() as u64 + u64::from(lock_page) != u64::from(header.commit)
+    {
         return Err(refused("its inputs do not have every page".to_owned()));
     }
     let size = size_of_file(&inputs, &sources);
@@ -99,6 +104,9 @@ pub(super) async fn merge(store: &dyn Store, merge: &Merge) -> Result<Bytes, Mer
     let mut encoder = Encoder::new(header, Form::Block);
     encoder.reserve(size as usize);
     write_pages(inputs, &sources, &mut encoder).await?;
+    if is_contradicted {
+        return Err(MergeError::Moved);
+    }
     Ok(encoder.finish().into())
 }
 

@@ -84,7 +84,7 @@ impl Writer {
                 let text = format!("the file of TXID {} in {} is no longer there", place.txid, self.files.store);
                 Err(temporary(polled.err().unwrap_or_else(|| Error::new(ErrorKind::Unreachable, text))))
             }
-            Ok(Fate::Vanished | Fate::Orphaned) => {
+            Ok(Fate::Vanished) => {
                 let (txid, store) = (place.txid, &self.files.store);
                 let text = format!("it is unknown whether TXID {txid} was uploaded to {store}, which has later ones");
                 Err(UploadFailure::Final(Error::new(ErrorKind::Conflict, text)))
