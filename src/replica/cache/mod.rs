@@ -193,6 +193,11 @@ impl PageCache {
         CacheLimits { memory: self.pages.weight(), disk }
     }
 
+    /// Returns the cache directory, if there is one.
+    pub(super) fn directory(&self) -> Option<&Arc<CacheDirectory>> {
+        self.directory.as_ref()
+    }
+
     /// Returns a page for a reader.
     #[inline]
     pub(super) fn get(&self, key: PageKey) -> Option<Page> {

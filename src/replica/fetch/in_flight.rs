@@ -57,17 +57,22 @@ impl Fetcher {
     /// Sends a request for a run whose pages are neither cached nor in flight.
     pub(super) fn send(
         self: &Arc<Self>,
-        run: FetchRun,
+        mut run: FetchRun,
         pending: PendingPages,
         in_flight: &mut InFlight,
     ) -> InFlightRequest {
         let keys: Vec<PageKey> = run.frames.iter().map(|frame| run.key(frame)).collect();
-        let on_demand: u64 = run.frames.iter().filter(|frame| frame.on_demand).map(|frame| u64::from(frame.size)).sum();
-        self.speculative_bytes.fetch_add(run.len() - on_demand, Ordering::Relaxed);
         let (fetcher, guard) = (self.clone(), InFlightGuard { fetcher: self.clone(), keys: keys.clone() });
         let request = async move {
             let (_guard, _pending) = (guard, pending);
+            let found = fetcher.wait_for_others(&mut run).await;
+            if !found.is_empty() || run.frames.is_empty() {
+                return Ok(Arc::new(Fetched { run, pages: found }));
+            }
             let _permit = fetcher.permits.acquire().await;
+            let _announcement = fetcher.announce(&run);
+            let on_demand = run.frames.iter().filter(|frame| frame.on_demand).map(|frame| u64::from(frame.size));
+            fetcher.speculative_bytes.fetch_add(run.len() - on_demand.sum::<u64>(), Ordering::Relaxed);
             let bytes = fetcher.request(&run.file, run.start()..run.end()).await?;
             let (mut pages, mut sums) = (Vec::new(), Vec::with_capacity(run.frames.len()));
             for frame in &run.frames {

@@ -10,6 +10,7 @@
 //! | `run` | which bytes one request reads |
 //! | `index` | the parts of an index that say where pages are |
 //! | `in_flight` | requests that have not finished |
+//! | `shared` | waits for what other processes of the machine fetch |
 //! | `outage` | remembers failures, so that an outage costs few requests |
 //! | `request` | one request to the store, and its hedge |
 //! | `decode` | from the bytes of a response to pages in the cache |
@@ -27,6 +28,7 @@ mod pace;
 mod page;
 mod request;
 mod run;
+mod shared;
 mod speculation;
 
 pub use speculation::Speculation;

@@ -82,6 +82,12 @@ impl Pace {
         allowed.then(|| MIN_HEDGE_DELAY + Duration::from_secs_f64(delay))
     }
 
+    /// Returns how long a request for `bytes` is expected to take.
+    pub(super) fn expected(&self, bytes: u64) -> Duration {
+        let measured = self.measured.lock();
+        Duration::from_secs_f64(measured.load * measured.expected(bytes as f64))
+    }
+
     /// Counts a request that was hedged.
     pub(super) fn count_hedge(&self) {
         let mut measured = self.measured.lock();

@@ -3,6 +3,7 @@
 use crate::replica::cache::PageKey;
 use crate::replica::files::ltx_file::LtxFile;
 use crate::replica::view::{Extent, View};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// The position of a page's frame in its file.
@@ -49,6 +50,12 @@ impl FetchRun {
 
     pub(super) fn len(&self) -> u64 {
         self.end() - self.start()
+    }
+
+    /// Returns the bytes that the request is for: those of the page on demand, or else all.
+    pub(super) fn wanted(&self) -> Range<u64> {
+        let on_demand = self.frames.iter().find(|frame| frame.on_demand);
+        on_demand.map_or(self.start()..self.end(), |frame| frame.offset..frame.end())
     }
 
     pub(super) fn key(&self, frame: &FrameRange) -> PageKey {

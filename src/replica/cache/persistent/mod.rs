@@ -8,9 +8,11 @@
 //! | `sealed` | files that are written at once |
 //! | `slots` | decoded pages, in a sparse file for each file of the replica |
 //! | `parts` | byte ranges of files: small files, headers, indexes |
+//! | `announcements` | what the processes fetch at the moment |
 //! | `leader` | which process polls for the others |
 //! | `eviction` | keeps the directory within its bound |
 
+mod announcements;
 mod eviction;
 mod leader;
 mod parts;
@@ -19,6 +21,7 @@ mod slots;
 #[cfg(all(test, unix))]
 mod tests;
 
+pub(in crate::replica) use announcements::Announcement;
 pub(in crate::replica) use leader::Leadership;
 pub(in crate::replica) use sealed::{FieldReader, SealedFields};
 pub(in crate::replica) use slots::{Admission, FileIdentity, SlotFile, StoredForm, stem};
@@ -27,6 +30,7 @@ use crate::error::{Error, ErrorKind, remedy_unless_files};
 use crate::lock::{Mutex, RwLock};
 use crate::replica::cache::{Page, PageKey};
 use crate::replica::folder::{Folder, folder_name};
+use announcements::Announcements;
 use slots::SlotContent;
 use std::collections::HashMap;
 use std::fmt;
@@ -64,6 +68,7 @@ pub(in crate::replica) struct CacheDirectory {
     bound: AtomicU64,
     /// The slots of files in use, by the number of the file.
     slots: RwLock<HashMap<u32, Weak<SlotFile>>>,
+    announcements: Announcements,
     /// Whether pages are read from slots.
     serves_pages: AtomicBool,
     /// Size of the whole directory when it was last measured, and bytes written since.
@@ -90,6 +95,7 @@ impl CacheDirectory {
             folder: Arc::new(folder),
             bound: AtomicU64::new(bound),
             slots: RwLock::default(),
+            announcements: Announcements::new(),
             serves_pages: AtomicBool::new(true),
             measured: AtomicU64::new(0),
             written: AtomicU64::new(0),
@@ -131,6 +137,11 @@ impl CacheDirectory {
         }
         let cause = self.last_failure.lock().as_ref().map_or_else(String::new, |failure| failure.cause.clone());
         Err(format!("the cache directory cannot be written: {cause}"))
+    }
+
+    /// Whether processes find what others have fetched.
+    fn exchanges_pages(&self) -> bool {
+        self.serves_pages.load(Ordering::Relaxed) && self.may_write()
     }
 
     /// Returns how many bytes the whole directory has, approximately.

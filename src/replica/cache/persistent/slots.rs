@@ -135,7 +135,7 @@ pub(in crate::replica) struct SlotFile {
     folder: Arc<Folder>,
     name: String,
     page_size: u32,
-    /// Distinguishes the checksums of this file from those of other files.
+    /// Distinguishes the checksums and the parts of this file from those of other files.
     mask: u64,
     file: RwLock<Option<Arc<File>>>,
     admission: Admission,
@@ -150,6 +150,10 @@ impl SlotFile {
 
     pub(super) fn page_size(&self) -> u32 {
         self.page_size
+    }
+
+    pub(super) fn mask(&self) -> u64 {
+        self.mask
     }
 
     /// Returns the open file. Creates it if it does not exist.

@@ -14,6 +14,7 @@ mod rows;
 mod scans;
 mod schema;
 mod small_caches;
+mod together;
 
 use crate::lock::{Mutex, MutexGuard};
 use crate::replica::fetch::Speculation;
@@ -62,7 +63,11 @@ impl ModelReader {
     }
 
     async fn open_with(far: &Arc<Far>, cache: CacheLimits, database: &ModelDatabase) -> ModelReader {
-        let replica = Arc::new(Replica::new(far.clone(), cache, Duration::from_secs(1)));
+        ModelReader::of(Replica::new(far.clone(), cache, Duration::from_secs(1)), database).await
+    }
+
+    async fn of(replica: Replica, database: &ModelDatabase) -> ModelReader {
+        let replica = Arc::new(replica);
         replica.poll(Duration::ZERO).await.expect("a view");
         let view = replica.head().expect("a view");
         let reader = ModelReader { replica, view, prefetcher: Prefetcher::new() };
