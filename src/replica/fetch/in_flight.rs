@@ -18,7 +18,7 @@ pub(super) type InFlightRequest = Shared<BoxFuture<'static, Result<Arc<Fetched>,
 pub(super) type InFlight = HashMap<PageKey, InFlightRequest>;
 
 /// The result of a request: the page that a reader waits for, and the pages that could not be decoded. All other pages are
-/// only in the cache.
+/// only in the cache, or were not fetched, because another process has fetched the page that the reader waits for.
 pub(super) struct Fetched {
     pub run: FetchRun,
     pub pages: Vec<FetchedPage>,

@@ -37,6 +37,11 @@ impl Outage {
         response
     }
 
+    /// Whether the last requests have failed.
+    pub fn is_on(&self) -> bool {
+        self.last_failure().is_some()
+    }
+
     async fn admit(&self) -> Result<Option<MutexGuard<'_, ()>>, StoreError> {
         if self.last_failure().is_none() {
             return Ok(None);

@@ -52,7 +52,12 @@ impl FetchRun {
         self.end() - self.start()
     }
 
-    /// Returns the bytes that the request is for: those of the page on demand, or else all.
+    /// Returns whether the request is for a frame: for that of the page on demand, or else for all.
+    pub(super) fn is_for(&self, frame: &FrameRange) -> bool {
+        frame.on_demand || self.frames.iter().all(|frame| !frame.on_demand)
+    }
+
+    /// Returns the bytes that the request is for.
     pub(super) fn wanted(&self) -> Range<u64> {
         let on_demand = self.frames.iter().find(|frame| frame.on_demand);
         on_demand.map_or(self.start()..self.end(), |frame| frame.offset..frame.end())

@@ -1,5 +1,6 @@
 //! Waits for what other processes that share the cache directory fetch, instead of fetching it too.
 
+use crate::progress;
 use crate::replica::cache::persistent::{Announcement, CacheDirectory};
 use crate::replica::fetch::Fetcher;
 use crate::replica::fetch::in_flight::FetchedPage;
@@ -8,17 +9,14 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
-/// How long a request waits, at most.
-const LIMIT: Duration = Duration::from_secs(2);
-
 /// How often it looks whether the others have finished.
 const LOOK: Duration = Duration::from_millis(2);
 
 /// A response that comes sooner is not worth waiting for another process.
 const WORTHWHILE: Duration = Duration::from_millis(2);
 
-/// Added to the expected time of a request, after which other processes do not wait for it any more.
-const RESERVE: Duration = Duration::from_millis(100);
+/// Added to twice the expected time of a request. If it takes longer, other processes send their own.
+const RESERVE: Duration = Duration::from_secs(1);
 
 impl Fetcher {
     /// Waits while other processes fetch what a run is for. Then removes the frames whose pages they have put into the cache directory, and
@@ -26,12 +24,13 @@ impl Fetcher {
     pub(super) async fn wait_for_others(&self, run: &mut FetchRun) -> Vec<FetchedPage> {
         let Some(directory) = self.shared_directory(run) else { return Vec::new() };
         let (file, wanted, began) = (run.file.number, run.wanted(), Instant::now());
-        if !directory.is_announced(file, &wanted) {
-            return Vec::new();
-        }
-        while began.elapsed() < LIMIT && directory.is_announced(file, &wanted) {
+        // What is announced later is not waited for.
+        let Some(time) = directory.announced_for(file, &wanted) else { return Vec::new() };
+        let has_arrived = || run.frames.iter().all(|frame| !run.is_for(frame) || self.cache.contains(run.key(frame)));
+        while began.elapsed() < time && !has_arrived() && directory.announced_for(file, &wanted).is_some() {
             sleep(LOOK).await;
         }
+        progress::arrived();
         let mut found = Vec::new();
         for frame in std::mem::take(&mut run.frames) {
             let key = run.key(&frame);
@@ -47,13 +46,12 @@ impl Fetcher {
     /// Has other processes wait while this one fetches a run.
     pub(super) fn announce(&self, run: &FetchRun) -> Option<Announcement> {
         let directory = self.shared_directory(run)?;
-        let expected = self.pace.expected(run.len()) * 2 + RESERVE;
-        directory.announce(run.file.number, &(run.start()..run.end()), expected)
+        directory.announce(run.file.number, &(run.start()..run.end()), self.pace.expected(run.len()) * 2 + RESERVE)
     }
 
     /// Returns the directory through which pages of a run are exchanged with other processes, if that is worthwhile.
     fn shared_directory(&self, run: &FetchRun) -> Option<&Arc<CacheDirectory>> {
-        let is_worthwhile = !run.is_retry && self.pace.expected(0) >= WORTHWHILE;
+        let is_worthwhile = !run.is_retry && !self.outage.is_on() && self.pace.expected(0) >= WORTHWHILE;
         self.cache.directory().filter(|_| is_worthwhile)
     }
 }

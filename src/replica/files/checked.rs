@@ -1,9 +1,10 @@
 //! Files that are read whole before they are used.
 
 use super::loader::{FileLoader, LoadError};
-use super::ltx_file::LtxFile;
+use super::ltx_file::{LoadedFile, LtxFile};
 use super::whole;
 use crate::error::ErrorKind;
+use crate::ltx::{FileName, Level};
 use crate::store::{Listed, Version};
 use std::sync::atomic::Ordering;
 
@@ -41,6 +42,19 @@ impl FileLoader {
             return Ok(());
         }
         self.check_whole(file).await
+    }
+
+    /// As [`FileLoader::load_by_name`], and verifies the checksum of the whole file.
+    pub(in crate::replica) async fn load_verified(
+        &self,
+        level: Level,
+        name: FileName,
+    ) -> Result<Option<LoadedFile>, LoadError> {
+        let loaded = self.load_by_name(level, name).await?;
+        if let Some(loaded) = loaded.as_ref().filter(|loaded| !loaded.file.integrity.is_verified()) {
+            self.check_whole(&loaded.file).await?;
+        }
+        Ok(loaded)
     }
 
     /// Reads a file whole and remembers how it was found.

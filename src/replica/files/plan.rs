@@ -5,7 +5,7 @@
 //! interval, however they overlap. Nothing here assumes that the intervals of different levels share boundaries,
 //! because compaction, retention and snapshots run on independent schedules.
 
-use crate::ltx::{Level, Txid};
+use crate::ltx::Txid;
 use crate::store::Listed;
 use std::cmp::Reverse;
 
@@ -58,20 +58,15 @@ pub fn at(files: &[Listed], txid: Txid) -> Result<FileChain, NoChain> {
 /// no file does.
 pub fn onwards(files: &[Listed], from: Txid) -> Vec<Listed> {
     let mut useful: Vec<&Listed> = files.iter().filter(|file| file.name.max > from).collect();
-    useful.sort_unstable_by_key(|file| (file.name.min, file.name.max, file.level));
+    useful.sort_unstable_by_key(|file| (file.name.min, file.name.max, Reverse(file.level)));
     let mut reached = from;
     let mut next = useful.into_iter().peekable();
     let mut furthest: Option<&Listed> = None;
     let mut steps = Vec::new();
     loop {
         while let Some(file) = next.next_if(|file| file.name.min <= reached.next()) {
-            // Of files with the same end, the one that starts last is the smallest. But a file of level 0 need not be part of the compacted
-            // one, see `ending_at_most`.
-            let is_better = |furthest: &&Listed| {
-                let is_late = file.level == Level::ZERO && furthest.level != Level::ZERO;
-                furthest.name.max > file.name.max || is_late && furthest.name.max == file.name.max
-            };
-            furthest = furthest.filter(is_better).or(Some(file));
+            // Of files with the same end, the one that starts last is the smallest. Those of level 0 say what they follow.
+            furthest = furthest.filter(|furthest| furthest.name.max > file.name.max).or(Some(file));
         }
         match furthest.filter(|furthest| furthest.name.max > reached) {
             Some(step) => reached = step.name.max,
@@ -135,7 +130,7 @@ fn ending_at_most(files: &[Listed], bound: Txid) -> Option<FileChain> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ltx::FileName;
+    use crate::ltx::{FileName, Level};
     use proptest::prelude::*;
     use std::collections::{BTreeMap, BTreeSet};
 
@@ -167,8 +162,7 @@ mod tests {
     fn of_files_with_the_same_name_the_compacted_one_is_selected() {
         let files = [file(0, 6, 6), file(9, 1, 5), file(2, 6, 6), file(1, 6, 6)];
         assert_eq!(newest(&files)[0].files, [file(9, 1, 5), file(2, 6, 6)]);
-        assert_eq!(onwards(&files, Txid(5)), [file(2, 6, 6)]);
-        assert_eq!(onwards(&[file(0, 6, 6), file(1, 4, 6)], Txid(5)), [file(1, 4, 6)]);
+        assert_eq!(onwards(&files, Txid(5)), [file(0, 6, 6)]);
     }
 
     #[test]

@@ -156,10 +156,11 @@ impl Follower {
     }
 }
 
-/// Whether only compacted files lead on from a view whose newest file is of level 0. That file need not be part of them: a writer that was
-/// suspended for longer than the retention creates a file under a name that is free again, and withdraws it.
+/// Whether a compacted file follows one of level 0, in a view and the files that lead on from it. The latter need not be part of the state: a
+/// writer that was suspended for longer than the retention creates a file under a name that is free again. Files of level 0 say what they follow.
 fn is_superseded(view: &View, steps: &[Listed]) -> bool {
-    view.tip().level == Level::ZERO && steps.first().is_some_and(|next| next.level != Level::ZERO)
+    let before = std::iter::once(view.tip().level).chain(steps.iter().map(|step| step.level));
+    steps.iter().zip(before).any(|(step, before)| before == Level::ZERO && step.level != Level::ZERO)
 }
 
 impl Renewal {

@@ -187,7 +187,7 @@ impl ViewLoader {
     }
 
     /// Applies the files that follow a view to a copy of it. Returns None if the view is better planned again: because a page would be
-    /// missing, a file is very large, or a file contradicts the one before it, which a suspended writer has created too late.
+    /// missing, a file is very large, or the writer of a file has read another one before it: the latter was created too late.
     pub(super) fn extend(&self, view: &View, readings: &[LoadedFile]) -> Option<View> {
         let before = std::iter::once(view.tip()).chain(readings.iter().map(|reading| &reading.file));
         let mut pairs = readings.iter().map(|reading| &reading.file).zip(before);

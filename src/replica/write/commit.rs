@@ -12,7 +12,7 @@ use crate::ltx::{Level, Txid};
 use crate::replica::View;
 use crate::replica::files::loader::LoadError;
 use crate::replica::write::Writer;
-use crate::replica::write::fate::{Fate, Tries};
+use crate::replica::write::fate::{Fate, PutTries};
 use crate::replica::write::transaction::TransactionFile;
 use crate::store::{Listed, ObjectName};
 use std::sync::Arc;
@@ -53,7 +53,7 @@ impl Writer {
     /// Creates the file, and returns its entry in a listing that shows no file which contradicts it.
     async fn create(&self, base: Option<&View>, file: &TransactionFile) -> Result<Listed, Error> {
         let object = ObjectName::File(Level::ZERO, file.name);
-        let (began, mut pause, mut tries) = (Instant::now(), PAUSES.0, Tries::new());
+        let (began, mut pause, mut tries) = (Instant::now(), PAUSES.0, PutTries::new());
         loop {
             let cause = match self.try_create(base, file, &mut tries).await {
                 Ok(Fate::Committed(listed)) => return Ok(listed),

@@ -18,7 +18,8 @@ use crate::store::{Creation, Listed, ObjectName, Store, StoreError, StoreErrorKi
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// In a shorter time than this, a file is not created, followed by another one, compacted and deleted.
+/// In a shorter time than this, a file is not created, followed by another one, compacted and deleted: compactions and deletions are not that
+/// frequent.
 const SOON: Duration = Duration::from_secs(1);
 
 /// What the replica shows of a file that was put.
@@ -32,21 +33,21 @@ pub(super) enum Fate {
 }
 
 /// The tries to create the file of a transaction.
-pub(super) struct Tries {
+pub(super) struct PutTries {
     /// None if an earlier process may have begun them.
     began: Option<Instant>,
     /// Whether one of them may have created the file.
     pub may_exist: bool,
 }
 
-impl Tries {
-    pub fn new() -> Tries {
-        Tries { began: Some(Instant::now()), may_exist: false }
+impl PutTries {
+    pub fn new() -> PutTries {
+        PutTries { began: Some(Instant::now()), may_exist: false }
     }
 
     /// Returns the tries of a file that an earlier process may have put.
-    pub fn resumed() -> Tries {
-        Tries { began: None, may_exist: true }
+    pub fn resumed() -> PutTries {
+        PutTries { began: None, may_exist: true }
     }
 
     /// Whether the file may have been created so long ago that it is compacted and deleted.
@@ -71,75 +72,69 @@ impl Writer {
         &self,
         base: Option<&View>,
         file: &TransactionFile,
-        tries: &mut Tries,
+        tries: &mut PutTries,
     ) -> Result<Fate, LoadError> {
         let created = self.files.store.create(ObjectName::File(Level::ZERO, file.name), file.bytes.clone()).await;
         let may_have_existed = tries.may_exist;
         tries.may_exist |= !created.as_ref().is_err_and(|error| error.kind().is_refusal());
         // An earlier try may have created it.
-        let other = match created? {
-            Creation::Created => None,
-            Creation::Exists => self.fate_by_content(file).await?,
-        };
-        let fate = match other {
-            Some(fate) => fate,
-            None => {
-                let listed = self.list_from(base.map_or(file.name.min, View::txid)).await?;
-                if let Some(base) = base.filter(|base| listed.iter().all(|other| other.name.max <= base.txid().next()))
-                    && self.is_replaced(base, &listed).await?
-                {
-                    tries.may_exist = !self.withdraw(file.name).await || may_have_existed;
-                    return Err(LoadError::Other(self.stop(base.txid())));
-                }
-                self.fate_by_listing(file, listed).await?
-            }
-        };
-        match fate {
-            Fate::Lost if tries.are_old() => self.unless_compacted(file).await,
-            fate => Ok(fate),
+        if created? == Creation::Exists
+            && let Some(fate) = self.fate_by_content(file, tries).await?
+        {
+            return Ok(fate);
         }
+        let listed = self.list_from(base.map_or(file.name.min, View::txid)).await?;
+        if let Some(base) = base.filter(|_| is_newest(&listed, file.name))
+            && self.is_replaced(base, &listed).await?
+        {
+            tries.may_exist = !self.withdraw(file.name).await || may_have_existed;
+            return Err(LoadError::Other(self.stop(base.txid())));
+        }
+        self.fate_by_listing(file, tries, listed).await
     }
 
     /// Finds out whether an earlier try, maybe of another process, has committed a file.
     pub(super) async fn find_fate(&self, file: &TransactionFile) -> Result<Fate, LoadError> {
-        let fate = match self.fate_by_content(file).await? {
-            Some(fate) => fate,
-            None => self.fate_by_listing(file, self.list_from(file.name.min).await?).await?,
-        };
-        match fate {
-            Fate::Lost => self.unless_compacted(file).await,
-            fate => Ok(fate),
+        let tries = PutTries::resumed();
+        match self.fate_by_content(file, &tries).await? {
+            Some(fate) => Ok(fate),
+            None => self.fate_by_listing(file, &tries, self.list_from(file.name.min).await?).await,
         }
     }
 
-    /// Returns the fate of a file that seems to have lost: if its transaction is compacted, it may have been the one that won.
-    async fn unless_compacted(&self, file: &TransactionFile) -> Result<Fate, LoadError> {
-        Ok(if self.is_compacted(file.name.max).await? { Fate::Vanished } else { Fate::Lost })
-    }
-
     /// Returns the fate of a file if it is not the one under its name.
-    async fn fate_by_content(&self, file: &TransactionFile) -> Result<Option<Fate>, LoadError> {
-        let Some(found) = self.files.loader.load_by_name(Level::ZERO, file.name).await? else {
+    async fn fate_by_content(&self, file: &TransactionFile, tries: &PutTries) -> Result<Option<Fate>, LoadError> {
+        let Some(found) = self.files.loader.load_verified(Level::ZERO, file.name).await? else {
             return self.vanished(file).await.map(Some);
         };
         let is_own = Header::parse(&file.bytes).is_ok_and(|header| header == found.file.header)
             && checksum(&file.bytes) == Some(found.file.checksum);
-        Ok((!is_own).then_some(Fate::Lost))
+        if is_own {
+            return Ok(None);
+        }
+        // The other file may have got the name after this one was compacted and deleted. Then it is neither the newest, nor continued.
+        let has_won = !tries.are_old()
+            || is_newest(&self.list_from(file.name.min).await?, file.name)
+            || matches!(self.successor(file.name, found.file.checksum).await?, Successor::Continues)
+            || !self.is_compacted(file.name.max).await?;
+        Ok(Some(if has_won { Fate::Lost } else { Fate::Vanished }))
     }
 
     /// Returns the fate of a file that is under its name, from a later listing.
-    async fn fate_by_listing(&self, file: &TransactionFile, listed: Vec<Listed>) -> Result<Fate, LoadError> {
+    async fn fate_by_listing(
+        &self,
+        file: &TransactionFile,
+        tries: &PutTries,
+        listed: Vec<Listed>,
+    ) -> Result<Fate, LoadError> {
         // A listing is not one instant: it can show a file that was created meanwhile, and not the one before it.
-        if listed.iter().any(|other| other.name.max > file.name.max) {
-            let fate = match self.successor(file).await? {
-                Successor::Continues => None,
-                Successor::Another => Some(Fate::Lost),
-                Successor::Missing => Some(Fate::Vanished),
-            };
-            if let Some(fate) = fate {
-                self.vanished(file).await?;
+        if !is_newest(&listed, file.name) {
+            let successor = self.successor(file.name, checksum(&file.bytes).unwrap_or_default()).await?;
+            if !matches!(successor, Successor::Continues) {
+                let vanished = self.vanished(file).await?;
                 self.withdraw(file.name).await;
-                return Ok(fate);
+                let has_lost = matches!(successor, Successor::Another) && !tries.are_old();
+                return Ok(if has_lost { Fate::Lost } else { vanished });
             }
         }
         let is_own = |listed: &Listed| listed.name == file.name && listed.size == file.bytes.len() as u64;
@@ -171,13 +166,13 @@ impl Writer {
         Ok(files.iter().any(|file| file.name.min <= txid && txid <= file.name.max))
     }
 
-    /// Compares the file of the transaction after a file with it.
-    async fn successor(&self, file: &TransactionFile) -> Result<Successor, LoadError> {
-        let next = file.name.max.next();
-        let found = self.files.loader.load_by_name(Level::ZERO, FileName { min: next, max: next }).await?;
+    /// Compares the file of the next transaction with a file that has this name and this checksum.
+    async fn successor(&self, name: FileName, checksum: u64) -> Result<Successor, LoadError> {
+        let next = name.max.next();
+        let found = self.files.loader.load_verified(Level::ZERO, FileName { min: next, max: next }).await?;
         Ok(match found {
             None => Successor::Missing,
-            Some(next) if Some(next.file.header.previous) == checksum(&file.bytes) => Successor::Continues,
+            Some(next) if next.file.header.previous == checksum => Successor::Continues,
             Some(_) => Successor::Another,
         })
     }
@@ -210,6 +205,11 @@ impl Writer {
         }
         false
     }
+}
+
+/// Whether a listing shows no later file than this one.
+fn is_newest(listed: &[Listed], name: FileName) -> bool {
+    listed.iter().all(|other| other.name.max <= name.max)
 }
 
 /// Returns the checksum in the trailer of a file.

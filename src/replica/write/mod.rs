@@ -226,7 +226,7 @@ impl Writer {
         ((epoch, txid) == (view.epoch(), view.txid())).then_some(last)
     }
 
-    /// Returns the last file at level 0 of a state. Reads its header and its trailer if it is not known.
+    /// Returns the last file at level 0 of a state. Reads that file if it is not known.
     async fn last_file(&self, view: &View) -> Result<LastFile, LoadError> {
         if let Some(known) = self.known_last_file(view) {
             return Ok(known);
@@ -242,7 +242,7 @@ impl Writer {
     }
 
     async fn read_last_file(&self, name: FileName) -> Result<LastFile, LoadError> {
-        let found = self.files.loader.load_by_name(Level::ZERO, name).await?.ok_or(LoadError::Moved)?;
+        let found = self.files.loader.load_verified(Level::ZERO, name).await?.ok_or(LoadError::Moved)?;
         Ok(LastFile { checksum: found.file.checksum, node_id: found.file.header.node_id })
     }
 

@@ -73,6 +73,11 @@ impl NatsError {
         NatsError::new(StoreErrorKind::Denied, format!("the server denies a permission ({})", short(message)))
     }
 
+    /// Whether the server denies something else than to publish an object.
+    pub fn is_of_another_subject(&self) -> bool {
+        self.kind == StoreErrorKind::Denied && !self.cause.contains("$O.")
+    }
+
     pub fn is_not_found(&self) -> bool {
         self.kind == StoreErrorKind::NotFound
     }

@@ -145,7 +145,8 @@ impl Store for NatsStore {
             let (name, bytes, tries) = (&name, &bytes, &tries);
             async move {
                 let created = connection.unless_denied(connection.create(name, bytes));
-                tries.make(created, |error| error.kind.is_refusal()).await
+                // A denial can be that of another request.
+                tries.make(created, |error| error.kind.is_refusal() && !error.is_of_another_subject()).await
             }
         };
         let created = self.connection.request(&Allowance::of(bytes.len() as u64), create).await;

@@ -54,6 +54,12 @@ impl AnnouncedPart {
         bytes
     }
 
+    /// Returns the time until the end of the announcement. None if it has ended, or is not plausible.
+    fn remaining(self, now_ms: u64) -> Option<Duration> {
+        let remaining = Duration::from_millis(self.until_ms.checked_sub(now_ms).filter(|ms| *ms > 0)?);
+        (remaining <= LONGEST).then_some(remaining)
+    }
+
     fn offset(part: u64) -> u64 {
         part % ENTRIES * ENTRY as u64
     }
@@ -62,7 +68,7 @@ impl AnnouncedPart {
 /// The table of a cache directory.
 pub(super) struct Announcements {
     file: RwLock<Option<Arc<File>>>,
-    /// Distinguishes the replicas of all processes, except few, which do not wait for each other.
+    /// Random. Replicas of two processes with the same number do not wait for each other.
     number: u16,
 }
 
@@ -118,18 +124,16 @@ impl CacheDirectory {
         Some(announcement)
     }
 
-    /// Whether another process fetches bytes of a range of a file.
-    pub(in crate::replica) fn is_announced(&self, file: u32, range: &Range<u64>) -> bool {
-        let (Some(mut parts), Ok(table)) = (self.parts_of(file, range), self.announcements.file(&self.folder)) else {
-            return false;
-        };
+    /// Returns for how long, at most, another process fetches bytes of a range of a file. None if none does.
+    pub(in crate::replica) fn announced_for(&self, file: u32, range: &Range<u64>) -> Option<Duration> {
+        let (parts, table) = (self.parts_of(file, range)?, self.announcements.file(&self.folder).ok()?);
         let now = now_ms();
-        let is_current = |entry: &AnnouncedPart| (now..=now + LONGEST.as_millis() as u64).contains(&entry.until_ms);
-        parts.any(|part| {
-            read(&table, part)
-                .filter(is_current)
-                .is_some_and(|entry| entry.part == part && entry.by != self.announcements.number)
-        })
+        let remaining = parts.filter_map(|part| {
+            let entry = read(&table, part)?;
+            let is_of_another = entry.part == part && entry.by != self.announcements.number;
+            entry.remaining(now).filter(|_| is_of_another)
+        });
+        remaining.max()
     }
 
     /// Returns the parts of a range. None if pages are not exchanged through the directory.
@@ -152,4 +156,19 @@ fn read(table: &File, part: u64) -> Option<AnnouncedPart> {
 
 fn now_ms() -> u64 {
     u64::try_from(time::now_ms()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_announcement_ends_and_an_implausible_one_is_ignored() {
+        let entry = AnnouncedPart { part: 7, until_ms: 10_000, by: 3 };
+        assert!(AnnouncedPart::parse(&entry.bytes()) == entry);
+        let remaining = |now_ms| entry.remaining(now_ms).map(|time| time.as_millis());
+        assert_eq!([9_000, 9_999, 10_000, 10_001, 7_999].map(remaining), [Some(1_000), Some(1), None, None, None]);
+        assert_eq!(AnnouncedPart::parse(&[0xff; ENTRY]).remaining(10_000), None, "a damaged table");
+        assert_eq!(AnnouncedPart::parse(&AnnouncedPart::EMPTY).remaining(10_000), None);
+    }
 }

@@ -123,6 +123,10 @@ pub(super) struct MergeInput<'a> {
 }
 
 impl MergeInput<'_> {
+    pub(super) fn name(&self) -> FileName {
+        self.file.name
+    }
+
     /// Returns whether the writer of the file has read another file than `before` as that of the transaction before.
     pub(super) fn contradicts(&self, before: &MergeInput<'_>) -> bool {
         let is_next = before.file.level == Level::ZERO && self.header.min_txid == before.header.max_txid.next();

@@ -6,7 +6,7 @@
 use super::input::{MergeInput, OpenedInput};
 use super::plan::{MAX_OUTPUT, Merge};
 use crate::error::{Error, ErrorKind};
-use crate::ltx::{Encoder, Form, Header, IndexEntry};
+use crate::ltx::{Encoder, Form, Header, IndexEntry, Level};
 use crate::replica::files::loader::{LoadError, display_name};
 use crate::store::Store;
 use bytes::Bytes;
@@ -76,7 +76,7 @@ pub(super) async fn merge(store: &dyn Store, merge: &Merge) -> Result<Bytes, Mer
         return Err(refused("its inputs have several page sizes".to_owned()));
     }
     // Another compactor was faster, and a suspended writer has created a file under a name that is free again; or a file is damaged.
-    let is_contradicted = inputs.windows(2).any(|pair| pair[1].contradicts(&pair[0]));
+    let late = inputs.windows(2).find(|pair| pair[1].contradicts(&pair[0])).map(|pair| pair[0].name());
     let header = Header {
         flags: Header::NO_CHECKSUMS,
         min_txid: merge.name.min,
@@ -91,9 +91,7 @@ pub(super) async fn merge(store: &dyn Store, merge: &Merge) -> Result<Bytes, Mer
     };
     let sources = newest_pages(inputs.iter().map(|input| (input.header.commit, &input.entries[..])));
     let lock_page = u32::from(header.commit >= header.page_size.lock_page());
-    if !is_contradicted
-        && header.is_snapshot()
-        && sources.len() as u64 + u64::from(lock_page) != u64::from(header.commit)
+    if late.is_none() && header.is_snapshot() && sources.len() as u64 + u64::from(lock_page) != u64::from(header.commit)
     {
         return Err(refused("its inputs do not have every page".to_owned()));
     }
@@ -104,8 +102,10 @@ pub(super) async fn merge(store: &dyn Store, merge: &Merge) -> Result<Bytes, Mer
     let mut encoder = Encoder::new(header, Form::Block);
     encoder.reserve(size as usize);
     write_pages(inputs, &sources, &mut encoder).await?;
-    if is_contradicted {
-        return Err(MergeError::Moved);
+    if let Some(late) = late {
+        let message =
+            format!("the file {} is not the one that the next file follows", display_name(store, Level::ZERO, late));
+        return Err(MergeError::Failed(Error::new(ErrorKind::Damaged, message)));
     }
     Ok(encoder.finish().into())
 }

@@ -135,8 +135,12 @@ impl Compactor {
             );
             report.failures.push(Error::new(ErrorKind::Exhausted, message).remedy(merge::WITHOUT_LIMITS));
         }
+        let mut failed = None;
         for merge in &plan.merges {
-            self.merge(merge, report).await;
+            // Later files of a level do not overtake those of a merge that failed, which the next run tries again.
+            if failed != Some(merge.level) && !self.merge(merge, report).await {
+                failed = Some(merge.level);
+            }
         }
         let expired = retention::expired(files, now, &self.settings);
         if let Err(error) = self.delete(files, &expired, report).await {
@@ -144,28 +148,37 @@ impl Compactor {
         }
     }
 
-    async fn merge(&self, merge: &Merge, report: &mut CompactionReport) {
+    /// Returns false if the next run may succeed.
+    async fn merge(&self, merge: &Merge, report: &mut CompactionReport) -> bool {
         let is_snapshot = merge.level == Level::SNAPSHOT;
         if is_snapshot && *self.refused.lock() == Some(merge.name) {
-            return;
+            return true;
         }
         let created = match merge::merge(&*self.store, merge).await {
             Ok(bytes) => self.store.create(ObjectName::File(merge.level, merge.name), bytes).await,
-            Err(MergeError::Moved) => return,
+            Err(MergeError::Moved) => return false,
             Err(MergeError::Refused(error)) => {
                 if is_snapshot {
                     *self.refused.lock() = Some(merge.name);
                 }
-                return report.failures.push(error);
+                report.failures.push(error);
+                return true;
             }
-            Err(MergeError::Failed(error)) => return report.failures.push(error),
+            Err(MergeError::Failed(error)) => {
+                report.failures.push(error);
+                return false;
+            }
         };
         match created {
             Ok(Creation::Created) => report.created.push((merge.level, merge.name)),
             // Another compactor created it.
             Ok(Creation::Exists) => {}
-            Err(error) => report.failures.push(error.into()),
+            Err(error) => {
+                report.failures.push(error.into());
+                return false;
+            }
         }
+        true
     }
 
     async fn delete(&self, files: &[Listed], expired: &[Listed], report: &mut CompactionReport) -> Result<(), Error> {

@@ -4,6 +4,7 @@
 //! newest boundary of level n's interval and that level n does not contain yet. So compactors that list the same files merge the same ones,
 //! and nothing has to be remembered between two runs.
 
+use super::retention::{intervals, is_within};
 use super::settings::{CompactionSettings, boundary};
 use crate::ltx::{FileName, Level, Txid};
 use crate::replica::files::plan::{self, FileChain};
@@ -41,12 +42,18 @@ pub(super) struct MergePlan {
     pub too_large: Vec<Listed>,
 }
 
-/// Plans the compaction of the level below `level` into it. `files` contains both levels.
-fn compact(files: &[Listed], level: Level, boundary_ms: i64, plan: &mut MergePlan) {
-    let reached = files.iter().filter(|file| file.level == level).map(|file| file.name.max).max().unwrap_or_default();
-    let is_source = |file: &&Listed| file.level.number() + 1 == level.number() && file.modified_ms < boundary_ms;
+/// Plans the compaction of the level below `level` into it. `files` contains both levels. Up to `needed_from`, files that the level left out,
+/// because a merge failed, stay below: a snapshot has their transactions.
+fn compact(files: &[Listed], level: Level, boundary_ms: i64, needed_from: Txid, plan: &mut MergePlan) {
+    let merged = intervals(files.iter().filter(|file| file.level == level).map(|file| file.name).collect());
+    let reached = merged.last().map_or(Txid(0), |last| last.max);
+    // What is before the first file of the level was merged, and its file deleted.
+    let mut from = merged.first().map_or(Txid(0), |first| Txid(first.min.0 - 1)).max(needed_from).min(reached);
+    let is_source = |file: &&Listed| {
+        let is_below = file.level.number() + 1 == level.number() && file.modified_ms < boundary_ms;
+        is_below && file.name.max > from && !is_within(&merged, file.name)
+    };
     let sources: Vec<Listed> = files.iter().filter(is_source).cloned().collect();
-    let mut from = reached;
     // No file is merged across missing transactions.
     while let Some(next) = sources.iter().filter(|file| file.name.max > from).map(|file| file.name.min).min() {
         let chain = plan::onwards(&sources, from.max(Txid(next.0 - 1)));
@@ -101,15 +108,19 @@ fn snapshot(files: &[Listed], boundary_ms: i64) -> Option<Merge> {
 /// Plans the compaction of level 0. `files` contains levels 0 and 1.
 pub(super) fn level_1(files: &[Listed], now_ms: i64, settings: &CompactionSettings) -> MergePlan {
     let mut plan = MergePlan::default();
-    compact(files, Level::FIRST_COMPACTED, boundary(now_ms, settings.levels[0]), &mut plan);
+    // Files that a failed merge has left out are merged when all levels are listed.
+    let none_before = Txid(u64::MAX);
+    compact(files, Level::FIRST_COMPACTED, boundary(now_ms, settings.levels[0]), none_before, &mut plan);
     plan
 }
 
 /// Plans all merges. `files` contains all levels.
 pub(super) fn all(files: &[Listed], now_ms: i64, settings: &CompactionSettings) -> MergePlan {
     let mut plan = MergePlan::default();
+    let snapshots = files.iter().filter(|file| file.level == Level::SNAPSHOT).map(|file| file.name.max);
+    let newest_snapshot = snapshots.max().unwrap_or_default();
     for (level, interval) in Level::all().skip(1).zip(settings.levels) {
-        compact(files, level, boundary(now_ms, interval), &mut plan);
+        compact(files, level, boundary(now_ms, interval), newest_snapshot, &mut plan);
     }
     plan.merges.extend(snapshot(files, boundary(now_ms, settings.snapshot_interval)));
     plan
@@ -149,6 +160,18 @@ mod tests {
         let file = |txid| listed(0, txid, txid, 1);
         let files = [file(2), file(3), file(5), file(6), file(9)];
         assert_eq!(planned(&files), [(1, 2, 3, 2), (1, 5, 6, 2), (1, 9, 9, 1)]);
+    }
+
+    /// A merge has failed, and a later one has not.
+    #[test]
+    fn what_was_left_out_is_merged_later() {
+        let file = |txid| listed(0, txid, txid, 1);
+        let mut files: Vec<Listed> = (3..=9).map(file).collect();
+        files.extend([listed(1, 4, 4, 1), listed(1, 7, 8, 1)]);
+        assert_eq!(planned(&files)[..2], [(1, 5, 6, 2), (1, 9, 9, 1)]);
+        assert_eq!(names(&level_1(&files, AT, &CompactionSettings::default()).merges), [(1, 9, 9, 1)]);
+        files.push(listed(9, 1, 6, 1));
+        assert_eq!(planned(&files)[0], (1, 9, 9, 1));
     }
 
     /// Two compactors that listed different files may have written overlapping ones.

@@ -60,18 +60,23 @@ fn covered_of_level_0(files: &[Listed], is_old: impl Fn(&Listed) -> bool) -> Vec
     let is_compacted = |file: &&Listed| file.level != Level::ZERO && file.level != Level::SNAPSHOT;
     let mut names: Vec<FileName> = files.iter().filter(is_compacted).map(|file| file.name).collect();
     names.retain(|name| name.max < before);
-    names.sort_unstable();
-    let mut covered: Vec<FileName> = Vec::new();
-    for name in names {
-        match covered.last_mut().filter(|last| name.min <= last.max.next()) {
-            Some(last) => last.max = last.max.max(name.max),
-            None => covered.push(name),
-        }
-    }
-    covered
+    intervals(names)
 }
 
-fn is_within(intervals: &[FileName], name: FileName) -> bool {
+/// Joins intervals of transactions that overlap or follow each other.
+pub(super) fn intervals(mut names: Vec<FileName>) -> Vec<FileName> {
+    names.sort_unstable();
+    let mut joined: Vec<FileName> = Vec::new();
+    for name in names {
+        match joined.last_mut().filter(|last| name.min <= last.max.next()) {
+            Some(last) => last.max = last.max.max(name.max),
+            None => joined.push(name),
+        }
+    }
+    joined
+}
+
+pub(super) fn is_within(intervals: &[FileName], name: FileName) -> bool {
     intervals.iter().any(|interval| interval.min <= name.min && name.max <= interval.max)
 }
 

@@ -15,7 +15,7 @@ use crate::replica::follow::view_loader::JournalledCounter;
 use crate::replica::view::View;
 use crate::replica::write::Writer;
 use crate::replica::write::commit::PAUSES;
-use crate::replica::write::fate::{Fate, Tries};
+use crate::replica::write::fate::{Fate, PutTries};
 use crate::replica::write::transaction::TransactionFile;
 use crate::store::{Listed, probe_create};
 use std::sync::Arc;
@@ -72,7 +72,7 @@ impl Writer {
             .map_err(|error| temporary(error.into()))?;
         let base = self.is_next(place).await?;
         let fate = match &base {
-            Some(base) => self.try_create(base.as_deref(), &file, &mut Tries::resumed()).await,
+            Some(base) => self.try_create(base.as_deref(), &file, &mut PutTries::resumed()).await,
             None => self.find_fate(&file).await,
         };
         match fate {
