@@ -259,7 +259,8 @@ async fn run(seed: u64) -> [usize; 3] {
 async fn no_transaction_is_lost_and_none_that_failed_is_there() {
     let seeds = std::env::var("WRITER_SEEDS").map_or(250, |seeds| seeds.parse().expect("a number of seeds"));
     let mut totals = [0; 3];
-    for seed in 0..seeds {
+    // The last one has found a writer that built on a file which another suspended writer had created too late.
+    for seed in (0..seeds).chain([416]) {
         for (total, run) in totals.iter_mut().zip(run(seed).await) {
             *total += run;
         }

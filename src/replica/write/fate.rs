@@ -130,11 +130,17 @@ impl Writer {
         // A listing is not one instant: it can show a file that was created meanwhile, and not the one before it.
         if !is_newest(&listed, file.name) {
             let successor = self.successor(file.name, checksum(&file.bytes).unwrap_or_default()).await?;
-            if !matches!(successor, Successor::Continues) {
-                let vanished = self.vanished(file).await?;
-                self.withdraw(file.name).await;
-                let has_lost = matches!(successor, Successor::Another) && !tries.are_old();
-                return Ok(if has_lost { Fate::Lost } else { vanished });
+            match (successor, self.is_compacted(file.name.max).await?) {
+                // Nothing of level 0 from here on was deleted, so the file is the first under its name.
+                (Successor::Continues, false) => {}
+                // Its name may have become free before, and another writer that was suspended as well may have built on it.
+                (Successor::Continues, true) => return Ok(Fate::Vanished),
+                (Successor::Another | Successor::Missing, false) => return Err(self.contradiction(file)),
+                (successor, true) => {
+                    self.withdraw(file.name).await;
+                    let has_lost = matches!(successor, Successor::Another) && !tries.are_old();
+                    return Ok(if has_lost { Fate::Lost } else { Fate::Vanished });
+                }
             }
         }
         let is_own = |listed: &Listed| listed.name == file.name && listed.size == file.bytes.len() as u64;
@@ -146,14 +152,15 @@ impl Writer {
 
     /// Returns [`Fate::Vanished`] if a transaction is compacted. Otherwise no file of level 0 can be missing, so a response was wrong.
     async fn vanished(&self, file: &TransactionFile) -> Result<Fate, LoadError> {
-        if self.is_compacted(file.name.max).await? {
-            return Ok(Fate::Vanished);
-        }
+        if self.is_compacted(file.name.max).await? { Ok(Fate::Vanished) } else { Err(self.contradiction(file)) }
+    }
+
+    fn contradiction(&self, file: &TransactionFile) -> LoadError {
         let (store, txid) = (&self.files.store, file.name.max);
         let text = format!(
             "the responses of {store} contradict each other: some have no file of TXID {txid}, or of the next one"
         );
-        Err(LoadError::Other(Error::new(ErrorKind::Unreachable, text)))
+        LoadError::Other(Error::new(ErrorKind::Unreachable, text))
     }
 
     async fn list_from(&self, txid: Txid) -> Result<Vec<Listed>, StoreError> {
