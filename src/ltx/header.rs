@@ -95,6 +95,13 @@ impl Header {
         self.wal_salt != [0, 0] && self.wal_salt == previous.wal_salt && end == Some(self.wal_offset)
     }
 
+    /// Returns whether the writer of this file has read the file with this header and checksum as that of the transaction before. None if
+    /// this file does not say: only those of this library do.
+    pub fn follows(&self, before: &Header, checksum: u64) -> Option<bool> {
+        let says = self.previous != 0 && self.min_txid == before.max_txid.next();
+        says.then_some(self.previous == checksum)
+    }
+
     /// Checks that the fields are consistent. These are the checks of Litestream for a file that it reads completely.
     pub fn validate(&self) -> Result<(), LtxError> {
         if self.flags & !Self::NO_CHECKSUMS != 0 {

@@ -25,6 +25,11 @@ impl Trailer {
         Ok(Trailer { post_apply_checksum, file_checksum })
     }
 
+    /// Parses the trailer at the end of a file, of which these are the last bytes.
+    pub fn at_end(bytes: &[u8]) -> Result<Trailer, LtxError> {
+        Trailer::parse(bytes.last_chunk::<{ Trailer::SIZE }>().map_or(bytes, |last| last))
+    }
+
     /// Returns the trailer as bytes.
     pub fn encode(&self) -> [u8; Trailer::SIZE] {
         let mut bytes = [0; Trailer::SIZE];
@@ -46,5 +51,7 @@ mod tests {
         assert_eq!(Trailer::parse(&bytes), Ok(trailer));
         assert_eq!(Trailer::parse(&bytes[1..]), Err(LtxError::TooShort(15)));
         assert_eq!(Trailer::parse(&[]), Err(LtxError::TooShort(0)));
+        assert_eq!(Trailer::at_end(&[&[7, 7][..], &bytes].concat()), Ok(trailer));
+        assert_eq!(Trailer::at_end(&bytes[1..]), Err(LtxError::TooShort(15)));
     }
 }

@@ -26,7 +26,7 @@ fn parse_parts(file: &[u8]) -> Result<(FileParts, usize), LtxError> {
     let header = Header::parse(file)?;
     let index = index_range(file.len() as u64, file)?;
     let entries = parse_index(&file[index.start as usize..index.end as usize], &header, index.start)?;
-    let trailer = Trailer::parse(&file[file.len() - Trailer::SIZE..])?;
+    let trailer = Trailer::at_end(file)?;
     Ok((FileParts { header, entries, trailer }, index.start as usize))
 }
 

@@ -3,7 +3,6 @@
 use crate::replica::cache::PageKey;
 use crate::replica::files::ltx_file::LtxFile;
 use crate::replica::view::{Extent, View};
-use std::ops::Range;
 use std::sync::Arc;
 
 /// The position of a page's frame in its file.
@@ -52,15 +51,10 @@ impl FetchRun {
         self.end() - self.start()
     }
 
-    /// Returns whether the request is for a frame: for that of the page on demand, or else for all.
-    pub(super) fn is_for(&self, frame: &FrameRange) -> bool {
-        frame.on_demand || self.frames.iter().all(|frame| !frame.on_demand)
-    }
-
-    /// Returns the bytes that the request is for.
-    pub(super) fn wanted(&self) -> Range<u64> {
-        let on_demand = self.frames.iter().find(|frame| frame.on_demand);
-        on_demand.map_or(self.start()..self.end(), |frame| frame.offset..frame.end())
+    /// Returns the frames that the request is for: that of the page on demand, or else all.
+    pub(super) fn wanted(&self) -> &[FrameRange] {
+        let on_demand = self.frames.iter().position(|frame| frame.on_demand);
+        on_demand.map_or(&self.frames, |at| &self.frames[at..=at])
     }
 
     pub(super) fn key(&self, frame: &FrameRange) -> PageKey {

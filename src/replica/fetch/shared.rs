@@ -4,7 +4,7 @@ use crate::progress;
 use crate::replica::cache::persistent::{Announcement, CacheDirectory};
 use crate::replica::fetch::Fetcher;
 use crate::replica::fetch::in_flight::FetchedPage;
-use crate::replica::fetch::run::FetchRun;
+use crate::replica::fetch::run::{FetchRun, FrameRange};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -24,10 +24,11 @@ impl Fetcher {
     pub(super) async fn wait_for_others(&self, run: &mut FetchRun) -> Vec<FetchedPage> {
         let Some(directory) = self.shared_directory(run) else { return Vec::new() };
         let (file, wanted, began) = (run.file.number, run.wanted(), Instant::now());
+        let range = wanted.first().map_or(0, |first| first.offset)..wanted.last().map_or(0, FrameRange::end);
         // What is announced later is not waited for.
-        let Some(time) = directory.announced_for(file, &wanted) else { return Vec::new() };
-        let has_arrived = || run.frames.iter().all(|frame| !run.is_for(frame) || self.cache.contains(run.key(frame)));
-        while began.elapsed() < time && !has_arrived() && directory.announced_for(file, &wanted).is_some() {
+        let Some(time) = directory.announced_for(file, &range) else { return Vec::new() };
+        let has_arrived = || wanted.iter().all(|frame| self.cache.contains(run.key(frame)));
+        while began.elapsed() < time && !has_arrived() && directory.announced_for(file, &range).is_some() {
             sleep(LOOK).await;
         }
         progress::arrived();

@@ -80,16 +80,10 @@ impl LtxFile {
         matches!(self.body, Some(FileBody::Journal(..)))
     }
 
-    /// Returns whether the writer of the file has read `before` as the file of the transaction before.
-    pub(in crate::replica) fn is_written_after(&self, before: &LtxFile) -> bool {
-        let is_next = before.level == Level::ZERO && self.name.min == before.name.max.next();
-        is_next && self.header.previous != 0 && self.header.previous == before.checksum
-    }
-
-    /// Returns whether the writer of the file has read another file than `before` as that of the transaction before.
-    pub(in crate::replica) fn contradicts(&self, before: &LtxFile) -> bool {
-        let is_next = before.level == Level::ZERO && self.name.min == before.name.max.next();
-        is_next && self.header.previous != 0 && self.header.previous != before.checksum
+    /// Returns whether the writer of the file has read `before` as the file of the transaction before. None if the file does not say, or if
+    /// `before` is no such file.
+    pub(in crate::replica) fn follows(&self, before: &LtxFile) -> Option<bool> {
+        self.header.follows(&before.header, before.checksum).filter(|_| before.level == Level::ZERO)
     }
 
     /// Returns whether a listing that shows `version` shows these bytes.

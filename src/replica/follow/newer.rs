@@ -55,7 +55,7 @@ impl Follower {
                     false => Ok(Newer::Followed(view)),
                 };
             };
-            if loaded.file.is_written_after(view.tip()) {
+            if loaded.file.follows(view.tip()) == Some(true) {
                 // This also proves that the history is the same.
                 confirmed = true;
             } else if !loaded.file.header.continues(&view.tip().header) {

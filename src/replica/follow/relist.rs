@@ -237,6 +237,17 @@ mod tests {
         }
     }
 
+    /// Polls, and compares the TXID of the newest state and the bytes of which its pages consist.
+    async fn follow_to(replica: &Arc<Replica>, txid: Txid, bytes: [u8; 2]) {
+        replica.poll(Duration::ZERO).await.expect("a view");
+        let view = replica.head().expect("a view");
+        assert_eq!(view.txid(), txid);
+        for (pgno, byte) in (1..).zip(bytes) {
+            let page = replica.pages.page(&view, pgno).await.expect("a page").expect("a page of the view");
+            assert_eq!(page[..], [byte; 512], "page {pgno}");
+        }
+    }
+
     /// A reader that was away as well has read the file of a suspended writer, which then ended before it withdrew the file.
     #[tokio::test(start_paused = true)]
     async fn no_page_of_a_file_that_lost_stays_when_compacted_files_follow() {
@@ -256,13 +267,7 @@ mod tests {
         store.insert(Level::FIRST_COMPACTED, FileName { min: Txid(3), max: Txid(4) }, of_two(3, 4));
         store.insert(Level::ZERO, name(4), of_two(4, 4));
         tokio::time::advance(Duration::from_secs(60)).await;
-        replica.poll(Duration::ZERO).await.expect("a view");
-        let view = replica.head().expect("a view");
-        assert_eq!(view.txid(), Txid(4));
-        for (pgno, byte) in [(1, 104), (2, 101)] {
-            let page = replica.pages.page(&view, pgno).await.expect("a page").expect("a page of the view");
-            assert_eq!(page[..], [byte; 512], "page {pgno}");
-        }
+        follow_to(&replica, Txid(4), [104, 101]).await;
     }
 
     /// A suspended writer has created the file of transaction 2, whose name was free again, after another one was compacted.
@@ -292,13 +297,7 @@ mod tests {
             if is_relisted {
                 tokio::time::advance(Duration::from_secs(60)).await;
             }
-            replica.poll(Duration::ZERO).await.expect("a view");
-            let view = replica.head().expect("a view");
-            assert_eq!(view.txid(), Txid(3));
-            for (pgno, byte) in [(1, 3), (2, 2)] {
-                let page = replica.pages.page(&view, pgno).await.expect("a page").expect("a page of the view");
-                assert_eq!(page[..], [byte; 512], "page {pgno}");
-            }
+            follow_to(&replica, Txid(3), [3, 2]).await;
         }
     }
 

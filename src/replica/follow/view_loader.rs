@@ -192,7 +192,7 @@ impl ViewLoader {
         let before = std::iter::once(view.tip()).chain(readings.iter().map(|reading| &reading.file));
         let mut pairs = readings.iter().map(|reading| &reading.file).zip(before);
         if readings.iter().any(|reading| reading.deferred_index.is_some())
-            || pairs.any(|(file, before)| file.contradicts(before))
+            || pairs.any(|(file, before)| file.follows(before) == Some(false))
         {
             return None;
         }

@@ -1,11 +1,7 @@
 //! Puts the file of a transaction into the replica, so that of all writers one wins.
 //!
-//! A transaction commits when its file has been created under the name of the next transaction: the store creates each name once. Two facts
-//! complicate this.
-//!
-//! - A lost response is not a failure. The same file is put again, and if the name exists, its content shows whose it is.
-//! - Names that retention has deleted are free again. A writer that was suspended for that long can create an old name. So the writer lists
-//!   what follows: either nothing, or a file whose writer has read this one (`Header::previous`).
+//! A transaction commits when its file has been created under the name of the next transaction: the store creates each name once. The file
+//! is put again until [`fate`](super::fate) knows what became of it.
 
 use crate::error::{Error, ErrorKind};
 use crate::ltx::{Level, Txid};

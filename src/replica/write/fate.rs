@@ -28,7 +28,7 @@ pub(super) enum Fate {
     Committed(Listed),
     /// Another file is the transaction after its base.
     Lost,
-    /// It is no longer there, or what follows it is not, because the transaction is compacted. It may be part of the compacted file.
+    /// The transaction is compacted, and it is unknown whether this file is part of that.
     Vanished,
 }
 
@@ -113,11 +113,11 @@ impl Writer {
             return Ok(None);
         }
         // The other file may have got the name after this one was compacted and deleted. Then it is neither the newest, nor continued.
-        let has_won = !tries.are_old()
+        let other_won = !tries.are_old()
             || is_newest(&self.list_from(file.name.min).await?, file.name)
             || matches!(self.successor(file.name, found.file.checksum).await?, Successor::Continues)
             || !self.is_compacted(file.name.max).await?;
-        Ok(Some(if has_won { Fate::Lost } else { Fate::Vanished }))
+        Ok(Some(if other_won { Fate::Lost } else { Fate::Vanished }))
     }
 
     /// Returns the fate of a file that is under its name, from a later listing.
@@ -221,6 +221,5 @@ fn is_newest(listed: &[Listed], name: FileName) -> bool {
 
 /// Returns the checksum in the trailer of a file.
 pub(super) fn checksum(bytes: &[u8]) -> Option<u64> {
-    let start = bytes.len().checked_sub(Trailer::SIZE)?;
-    Trailer::parse(&bytes[start..]).ok().map(|trailer| trailer.file_checksum)
+    Trailer::at_end(bytes).ok().map(|trailer| trailer.file_checksum)
 }

@@ -32,6 +32,7 @@ use crate::ltx::{FileName, Level, Txid};
 use crate::random;
 use crate::replica::View;
 use crate::replica::files::loader::LoadError;
+use crate::replica::files::ltx_file::LoadedFile;
 use crate::replica::files::{Files, listing};
 use crate::replica::follow::Follower;
 use crate::replica::follow::head::Head;
@@ -233,17 +234,14 @@ impl Writer {
         }
         let name = FileName { min: view.txid(), max: view.txid() };
         let listed = self.files.store.list(Level::ZERO, view.txid()).await?;
-        let last = match listed.iter().find(|listed| listed.name == name) {
-            Some(_) => self.read_last_file(name).await?,
-            None => LastFile { checksum: 0, node_id: 0 },
-        };
+        let mut last = LastFile { checksum: 0, node_id: 0 };
+        if listed.iter().any(|listed| listed.name == name) {
+            let LoadedFile { file, .. } =
+                self.files.loader.load_verified(Level::ZERO, name).await?.ok_or(LoadError::Moved)?;
+            last = LastFile { checksum: file.checksum, node_id: file.header.node_id };
+        }
         self.state.lock().last_file = Some((view.epoch(), view.txid(), last));
         Ok(last)
-    }
-
-    async fn read_last_file(&self, name: FileName) -> Result<LastFile, LoadError> {
-        let found = self.files.loader.load_verified(Level::ZERO, name).await?.ok_or(LoadError::Moved)?;
-        Ok(LastFile { checksum: found.file.checksum, node_id: found.file.header.node_id })
     }
 
     /// Makes the file of a transaction that began with `base`, after [`Writer::prepare`] has checked that state. `page_1` is that of

@@ -70,8 +70,7 @@ impl FileLoader {
         let header = self.parse_header(listed, &head.bytes)?;
         let damaged = |cause| self.damaged(listed, cause);
         let range = ltx::index_range(listed.size, &tail.bytes).map_err(damaged)?;
-        let trailer = tail.bytes.len().checked_sub(Trailer::SIZE).map(|start| &tail.bytes[start..]);
-        let trailer = Trailer::parse(trailer.unwrap_or_default()).map_err(damaged)?;
+        let trailer = Trailer::at_end(&tail.bytes).map_err(damaged)?;
         let length = range.end - range.start;
         let shape = SnapshotIndex::new(&header, &range).filter(|_| length > self.sizes.partial_index);
         let partial = shape.map(|shape| PartialIndex::new(shape, range.start, self.sizes.index_block));

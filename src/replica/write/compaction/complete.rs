@@ -56,8 +56,7 @@ async fn check_ends(store: &dyn Store, file: &Listed) -> Result<(), Error> {
     let index = ltx::index_range(size, &tail).map_err(|cause| Error::damaged(shown(), cause))?;
     // The index ends with a 0, and the checksum of the file has its highest bit set.
     let last = read(index.end - 1..index.end).await?.bytes;
-    let trailer = tail.get(8..).map_or(Err(LtxError::TooShort(size)), Trailer::parse);
-    let trailer = trailer.map_err(|cause| Error::damaged(shown(), cause))?;
+    let trailer = Trailer::at_end(&tail).map_err(|cause| Error::damaged(shown(), cause))?;
     if *last != [0] || trailer.file_checksum >> 63 == 0 {
         return Err(Error::damaged(shown(), LtxError::IndexCut));
     }

@@ -98,8 +98,7 @@ impl<'a> OpenedInput<'a> {
             outline.index(&bytes, &entries[known..]);
         }
         reader.finish().map_err(|cause| file.damaged(cause))?;
-        let trailer = tail.get(8..).map_or(Err(LtxError::TooShort(tail.len() as u64)), Trailer::parse);
-        let checksum = trailer.map_err(|cause| file.damaged(cause))?.file_checksum;
+        let checksum = Trailer::at_end(&tail).map_err(|cause| file.damaged(cause))?.file_checksum;
         let outline = outline.finish(&tail).map_err(|cause| file.damaged(cause))?;
         (file.buffer, file.start) = first;
         let (end, sums) = (Header::SIZE as u64, PagesInOrder::default());
@@ -127,10 +126,9 @@ impl MergeInput<'_> {
         self.file.name
     }
 
-    /// Returns whether the writer of the file has read another file than `before` as that of the transaction before.
-    pub(super) fn contradicts(&self, before: &MergeInput<'_>) -> bool {
-        let is_next = before.file.level == Level::ZERO && self.header.min_txid == before.header.max_txid.next();
-        is_next && self.header.previous != 0 && self.header.previous != before.checksum
+    /// Returns whether the writer of the file has read `before` as the file of the transaction before. None if that is unknown.
+    pub(super) fn follows(&self, before: &MergeInput<'_>) -> Option<bool> {
+        self.header.follows(&before.header, before.checksum).filter(|_| before.file.level == Level::ZERO)
     }
 
     /// Returns whether the file contains every page of the database at its end.

@@ -76,7 +76,7 @@ pub(super) async fn merge(store: &dyn Store, merge: &Merge) -> Result<Bytes, Mer
         return Err(refused("its inputs have several page sizes".to_owned()));
     }
     // Another compactor was faster, and a suspended writer has created a file under a name that is free again; or a file is damaged.
-    let late = inputs.windows(2).find(|pair| pair[1].contradicts(&pair[0])).map(|pair| pair[0].name());
+    let late = inputs.windows(2).find(|pair| pair[1].follows(&pair[0]) == Some(false)).map(|pair| pair[0].name());
     let header = Header {
         flags: Header::NO_CHECKSUMS,
         min_txid: merge.name.min,

@@ -109,8 +109,7 @@ fn snapshot(files: &[Listed], boundary_ms: i64) -> Option<Merge> {
 pub(super) fn level_1(files: &[Listed], now_ms: i64, settings: &CompactionSettings) -> MergePlan {
     let mut plan = MergePlan::default();
     // Files that a failed merge has left out are merged when all levels are listed.
-    let none_before = Txid(u64::MAX);
-    compact(files, Level::FIRST_COMPACTED, boundary(now_ms, settings.levels[0]), none_before, &mut plan);
+    compact(files, Level::FIRST_COMPACTED, boundary(now_ms, settings.levels[0]), Txid(u64::MAX), &mut plan);
     plan
 }
 
