@@ -8,9 +8,9 @@ use super::{StoreError, StoreErrorKind, timeouts};
 use crate::lock::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::Semaphore;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 /// The maximum number of threads per store.
 const THREADS: usize = 8;
@@ -135,26 +135,42 @@ impl Blocking {
 mod tests {
     use super::*;
     use std::sync::mpsc;
+    use tokio::sync::oneshot;
+    use tokio::time::advance;
+
+    const TIMEOUT: Duration = Duration::from_millis(200);
 
     fn with_short_timeouts() -> Blocking {
-        Blocking::with_timeouts(Duration::from_millis(200), Duration::from_millis(20))
+        Blocking::with_timeouts(TIMEOUT, Duration::from_millis(20))
     }
 
-    #[tokio::test]
+    /// Runs a call that hangs until `hang` is closed, and lets the timeout elapse once it has started. Returns the error.
+    async fn hang(blocking: &Blocking, hang: mpsc::Receiver<()>) -> String {
+        let (started, has_started) = oneshot::channel();
+        let body = move |_: &Call| {
+            started.send(()).expect("the test waits");
+            hang.recv()
+        };
+        let elapses = async {
+            has_started.await.expect("it starts");
+            advance(TIMEOUT).await;
+        };
+        tokio::join!(blocking.run("url", 0, body), elapses).0.expect_err("it hangs").to_string()
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_call_that_hangs_times_out_and_delays_no_other_call() {
-        let (blocking, (release, hang)) = (with_short_timeouts(), mpsc::channel::<()>());
-        let error = blocking.run("url", 0, move |_| hang.recv()).await.expect_err("it hangs");
-        assert_eq!(error.to_string(), "url: the file system has not responded for 200ms");
+        let (blocking, (_release, hangs)) = (with_short_timeouts(), mpsc::channel::<()>());
+        assert_eq!(hang(&blocking, hangs).await, "url: the file system has not responded for 200ms");
         assert_eq!(blocking.run("url", 0, |_| 7).await.ok(), Some(7));
-        release.send(()).expect("it waits");
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn calls_fail_immediately_while_all_threads_are_blocked() {
         let blocking = with_short_timeouts();
         let (releases, hangs): (Vec<_>, Vec<_>) = (0..THREADS).map(|_| mpsc::channel::<()>()).unzip();
-        for hang in hangs {
-            blocking.run("url", 0, move |_| hang.recv()).await.expect_err("it hangs");
+        for hangs in hangs {
+            hang(&blocking, hangs).await;
         }
         let error = blocking.run("url", 0, |_| ()).await.expect_err("all threads are blocked");
         assert_eq!(error.to_string(), "url: the file system does not respond: 8 calls have not returned");
@@ -166,26 +182,44 @@ mod tests {
         assert_eq!(blocking.run("url", 0, |_| 7).await.ok(), Some(7));
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn the_deadline_extends_while_a_call_makes_progress() {
-        let slow = |call: &Call| {
-            for _ in 0..10 {
-                std::thread::sleep(Duration::from_millis(50));
+        let (blocking, (step, steps)) = (with_short_timeouts(), mpsc::channel::<oneshot::Sender<()>>());
+        let body = move |call: &Call| {
+            for done in steps {
                 call.progressed();
+                done.send(()).expect("the test waits");
             }
             7
         };
-        assert_eq!(with_short_timeouts().run("url", 0, slow).await.ok(), Some(7));
+        let progress = async move {
+            for _ in 0..10 {
+                advance(TIMEOUT * 3 / 4).await;
+                let (done, is_done) = oneshot::channel();
+                step.send(done).expect("the call runs");
+                is_done.await.expect("the call runs");
+            }
+        };
+        let (result, ()) = tokio::join!(blocking.run("url", 0, body), progress);
+        assert_eq!(result.ok(), Some(7));
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn an_abandoned_call_occupies_its_thread_and_is_counted() {
-        let (blocking, (release, hang)) = (with_short_timeouts(), mpsc::channel::<()>());
-        let abandoned = timeout(Duration::from_millis(1), blocking.run("url", 0, move |_| hang.recv())).await;
-        assert!(abandoned.is_err() && blocking.permits.available_permits() == THREADS - 1);
-        while blocking.overdue() == 0 {
-            tokio::task::yield_now().await;
+        let (blocking, (release, hangs)) = (with_short_timeouts(), mpsc::channel::<()>());
+        let (started, has_started) = oneshot::channel();
+        let body = move |_: &Call| {
+            started.send(()).expect("the test waits");
+            hangs.recv()
+        };
+        tokio::select! {
+            biased;
+            _ = blocking.run("url", 0, body) => panic!("it hangs"),
+            started = has_started => started.expect("it starts"),
         }
+        assert_eq!((blocking.permits.available_permits(), blocking.overdue()), (THREADS - 1, 0));
+        advance(TIMEOUT).await;
+        assert_eq!(blocking.overdue(), 1);
         drop(release);
         while blocking.permits.available_permits() < THREADS {
             tokio::task::yield_now().await;

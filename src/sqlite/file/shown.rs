@@ -20,8 +20,9 @@ pub(super) struct ShownHeader {
     counter: Cell<u32>,
     /// The schema cookie in page 1 as SQLite has it; 0 for a database without pages.
     cookie: Cell<u32>,
-    /// A counter that SQLite has reached although it is that of another state, and what is shown in its place.
-    other_counter: Cell<Option<(u32, u32)>>,
+    /// A counter that SQLite has reached although it is that of another state, and what is shown in its place. At first 0 for 0: with an Option,
+    /// the optimized code would compare bytes that are not initialized, which valgrind reports.
+    other_counter: Cell<(u32, u32)>,
     /// The cookies that SQLite has counted itself.
     counted: RefCell<Vec<RangeInclusive<u32>>>,
     /// Those of them that belong to other schemas, and what is shown in their place.
@@ -31,8 +32,8 @@ pub(super) struct ShownHeader {
 impl ShownHeader {
     /// Returns the change counter that SQLite reads in a state.
     pub fn counter_of(&self, view: &View) -> u32 {
-        let number = view.counter();
-        self.other_counter.get().filter(|other| other.0 == number).map_or(number, |other| other.1)
+        let (number, (other, shown)) = (view.counter(), self.other_counter.get());
+        if number == other { shown } else { number }
     }
 
     /// Returns the schema cookie that SQLite reads in a state to which this one is assigned.
@@ -67,7 +68,7 @@ impl ShownHeader {
     pub fn has_committed(&self, counter: u32, cookie: u32, view: Option<&View>) {
         self.counter.set(counter);
         if view.map(View::counter) != Some(counter) {
-            self.other_counter.set(Some((counter, unused_number())));
+            self.other_counter.set((counter, unused_number()));
         }
         let before = self.cookie.replace(cookie);
         self.count(match cookie.checked_sub(before) {
