@@ -10,7 +10,7 @@ const STATEMENTS: [&str; 16] = [
     "SELECT litestream_set_time(?1, ?2)",
     "SELECT litestream_set_time(?1)",
     "SELECT litestream_wait(?1, 0, ?2)",
-    "SELECT litestream_undo(?1, ?2, ?3)",
+    "SELECT * FROM litestream_undo(?1, ?2, ?3)",
     "SELECT * FROM litestream_diff(?1, ?2, ?3)",
     "SELECT * FROM litestream_diff(?1, 1, ?2, ?3)",
     "SELECT * FROM litestream_history_of(?1, ?2, ?3)",
@@ -21,7 +21,7 @@ const STATEMENTS: [&str; 16] = [
     "SELECT * FROM litestream_verify(?1)",
     "SELECT * FROM litestream_status(?1)",
     "SELECT * FROM litestream_diff('orders', ?1, ?2)",
-    "SELECT litestream_undo('orders', ?1, ?2)",
+    "SELECT * FROM litestream_undo('orders', ?1, ?2)",
 ];
 
 thread_local! {

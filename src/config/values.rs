@@ -32,6 +32,9 @@ pub(super) fn verification(text: &str) -> Result<bool, &'static str> {
     }
 }
 
+/// The longest duration, a hundred years: sums of several of them are still times.
+const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
 /// Parses a duration in the format of Go: numbers with units, such as `1s`, `500ms` or `1h30m`. Only `0` may be without a unit.
 pub(super) fn duration(text: &str) -> Result<Duration, &'static str> {
     const FORMS: &str = "write a duration with its unit, such as 500ms, 1s or 2m";
@@ -60,7 +63,7 @@ pub(super) fn duration(text: &str) -> Result<Duration, &'static str> {
         seconds += number.parse::<f64>().map_err(|_| FORMS)? * scale;
         rest = tail;
     }
-    Duration::try_from_secs_f64(seconds).map_err(|_| FORMS)
+    Duration::try_from_secs_f64(seconds).ok().filter(|duration| *duration <= LONGEST).ok_or(FORMS)
 }
 
 /// Parses a [`duration`] that must not be 0.
@@ -97,7 +100,8 @@ mod tests {
         assert_eq!(ms("1h30m"), Ok(5_400_000));
         assert_eq!(ms("1.5s"), Ok(1_500));
         assert_eq!(ms("0"), Ok(0));
-        for bad in ["", "s", "1", "-1s", "1x", "1e400s", "1..2s"] {
+        assert_eq!(ms("876000h"), Ok(3_153_600_000_000));
+        for bad in ["", "s", "1", "-1s", "1x", "1e400s", "1..2s", "876001h", "50000000000000h"] {
             assert!(duration(bad).is_err(), "{bad:?}");
         }
         assert_eq!(bytes("64MB"), Ok(64 << 20));

@@ -48,7 +48,7 @@ impl fmt::Debug for Level {
 pub struct FileName {
     /// First transaction in the file, at least 1.
     pub min: Txid,
-    /// Last transaction in the file, at least `min`.
+    /// Last transaction in the file, at least `min`. There is always a next one: 2⁶⁴ − 1 is none.
     pub max: Txid,
 }
 
@@ -59,7 +59,8 @@ impl FileName {
     pub fn parse(name: &str) -> Option<FileName> {
         let (min, max) = name.strip_suffix(".ltx")?.split_once('-')?;
         let file = FileName { min: min.parse().ok()?, max: max.parse().ok()? };
-        (file.min.0 >= 1 && file.min <= file.max && file.to_string() == name).then_some(file)
+        let is_valid = file.min.0 >= 1 && file.min <= file.max && file.max < Txid(u64::MAX);
+        (is_valid && file.to_string() == name).then_some(file)
     }
 }
 
@@ -85,6 +86,7 @@ mod tests {
             "0000000000000000-0000000000000001.ltx",
             "0000000000000002-0000000000000001.ltx",
             "0000000000000001.ltx",
+            "0000000000000001-ffffffffffffffff.ltx",
             "",
         ] {
             assert_eq!(FileName::parse(other), None, "{other:?}");

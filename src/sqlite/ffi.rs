@@ -91,6 +91,10 @@ pub struct Vfs {
 /// The callback of `sqlite3_exec`, called for each row.
 pub type ExecCallback = unsafe extern "C" fn(*mut c_void, c_int, *mut *mut c_char, *mut *mut c_char) -> c_int;
 
+/// The callback of `sqlite3_set_authorizer`: the kind of action, and up to four names.
+pub type Authorizer =
+    unsafe extern "C" fn(*mut c_void, c_int, *const c_char, *const c_char, *const c_char, *const c_char) -> c_int;
+
 /// `xFunc`: the implementation of an SQL function.
 pub type ScalarFunction = unsafe extern "C" fn(*mut Context, c_int, *mut *mut Value);
 
@@ -212,6 +216,17 @@ pub const SQLITE_IOERR_WRITE: c_int = SQLITE_IOERR | 3 << 8;
 pub const SQLITE_IOERR_FSYNC: c_int = SQLITE_IOERR | 4 << 8;
 pub const SQLITE_CANTOPEN_FULLPATH: c_int = SQLITE_CANTOPEN | 3 << 8;
 
+/// The result of an authorizer that rejects an action, and actions.
+pub const SQLITE_DENY: c_int = 1;
+pub const SQLITE_CREATE_INDEX: c_int = 1;
+pub const SQLITE_CREATE_TABLE: c_int = 2;
+pub const SQLITE_CREATE_TEMP_TABLE: c_int = 4;
+pub const SQLITE_INSERT: c_int = 18;
+pub const SQLITE_READ: c_int = 20;
+pub const SQLITE_UPDATE: c_int = 23;
+pub const SQLITE_REINDEX: c_int = 27;
+pub const SQLITE_FUNCTION: c_int = 31;
+
 pub const SQLITE_OPEN_READONLY: c_int = 0x1;
 pub const SQLITE_OPEN_READWRITE: c_int = 0x2;
 pub const SQLITE_OPEN_CREATE: c_int = 0x4;
@@ -236,6 +251,7 @@ pub const SQLITE_IOCAP_POWERSAFE_OVERWRITE: c_int = 0x1000;
 
 pub const SQLITE_INDEX_CONSTRAINT_EQ: u8 = 2;
 pub const SQLITE_VTAB_INNOCUOUS: c_int = 2;
+pub const SQLITE_VTAB_DIRECTONLY: c_int = 3;
 
 pub const SQLITE_UTF8: c_int = 1;
 pub const SQLITE_DIRECTONLY: c_int = 0x8_0000;

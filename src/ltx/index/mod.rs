@@ -31,6 +31,9 @@ impl IndexEntry {
     }
 }
 
+/// The maximum length of an index in bytes: three numbers of ten bytes for each page number, and the terminating 0.
+const MAX_LENGTH: u64 = 30 * u32::MAX as u64 + 1;
+
 /// Returns the byte range of the index, including its terminating 0, in a file of `file_size` bytes. `tail` is the end of the file, at
 /// least 24 bytes.
 ///
@@ -39,7 +42,7 @@ pub fn index_range(file_size: u64, tail: &[u8]) -> Result<Range<u64>, LtxError> 
     let length = tail.last_chunk::<AFTER_INDEX>().and_then(|after| after.first_chunk::<8>());
     let length = u64::from_be_bytes(*length.ok_or(LtxError::TooShort(tail.len() as u64))?);
     let others = (Header::SIZE + PAGE_HEADER + AFTER_INDEX) as u64;
-    let max_length = file_size.checked_sub(others).ok_or(LtxError::TooShort(file_size))?;
+    let max_length = file_size.checked_sub(others).ok_or(LtxError::TooShort(file_size))?.min(MAX_LENGTH);
     if length == 0 || length > max_length {
         return Err(LtxError::IndexLength { length, file_size });
     }

@@ -122,6 +122,18 @@ fn checksums_of_the_database_are_verified() {
     }
 }
 
+/// The memory for an index must not follow from what the file says.
+#[test]
+fn an_index_that_is_longer_than_one_of_all_pages_is_refused() {
+    let (size, mut tail) = (1u64 << 50, [0; 8 + Trailer::SIZE]);
+    for (length, is_accepted) in
+        [(30 * u64::from(u32::MAX) + 1, true), (30 * u64::from(u32::MAX) + 2, false), (1 << 49, false)]
+    {
+        tail[..8].copy_from_slice(&length.to_be_bytes());
+        assert_eq!(index_range(size, &tail).is_ok(), is_accepted, "{length}");
+    }
+}
+
 /// A frame between two pages, or after them, that is not in the index.
 #[test]
 fn bytes_between_the_pages_are_detected() {

@@ -11,6 +11,9 @@ const RESERVED: usize = 20;
 /// The smallest number of usable bytes per page that SQLite allows.
 pub(in crate::replica) const MIN_USABLE: usize = 480;
 
+/// The maximum length of a row or a value in bytes (`SQLITE_MAX_LENGTH`).
+const MAX_LENGTH: u64 = 0x7fff_ffff;
+
 /// A cell of a table or an index, as far as it is stored in its page.
 pub(in crate::replica) struct BtreeCell<'a> {
     /// The rowid, if the cell is that of a table.
@@ -38,6 +41,8 @@ pub(in crate::replica) fn each(
     let is_interior = btree::kind(page, pgno) == PageKind::Interior;
     let (header_size, child_size) = if is_interior { (INTERIOR_HEADER, 4) } else { (LEAF_HEADER, 0) };
     let count = u16_at(page, header + 3).filter(|_| has_payloads).unwrap_or_default();
+    // Cells that overlap are damaged. They could have far more bytes together than the page.
+    let mut left = page.len();
     let cell = move |number: usize| {
         let cell = page.get(u16_at(page, header + header_size + 2 * number)? + child_size..)?;
         let (length, mut at) = varint(cell)?;
@@ -47,16 +52,12 @@ pub(in crate::replica) fn each(
             rowid = Some(number.cast_signed());
             at += size;
         }
-        match local_size(length, usable, page_type == TABLE_LEAF) {
-            Some(local) => {
-                let overflow = pgno_at(cell, at + local, commit);
-                Some(BtreeCell { rowid, local: cell.get(at..at + local)?, length, overflow })
-            }
-            None => {
-                let end = at.checked_add(usize::try_from(length).ok()?)?;
-                Some(BtreeCell { rowid, local: cell.get(at..end)?, length, overflow: None })
-            }
-        }
+        let (local, overflow) = match local_size(length, usable, page_type == TABLE_LEAF) {
+            Some(local) => (cell.get(at..at + local)?, pgno_at(cell, at + local, commit)),
+            None => (cell.get(at..at.checked_add(usize::try_from(length).ok()?)?)?, None),
+        };
+        left = left.checked_sub(local.len())?;
+        Some(BtreeCell { rowid, local, length, overflow }).filter(|cell| cell.length <= MAX_LENGTH)
     };
     (0..count).map(cell)
 }

@@ -70,7 +70,7 @@ pub(in crate::replica) fn values(payload: &[u8], encoding: TextEncoding) -> Opti
 /// Returns the first values of a record whose payload may be cut off after them.
 pub(in crate::replica) fn first_values(payload: &[u8], encoding: TextEncoding) -> Vec<StoredValue> {
     let fields = Fields::new(payload).into_iter().flatten();
-    fields.map_while(|(serial, bytes)| value(serial, bytes, encoding)).collect()
+    fields.take(MAX_COLUMNS).map_while(|(serial, bytes)| value(serial, bytes, encoding)).collect()
 }
 
 /// The serial types of a record, with the bytes of each value. Ends where the record ends or violates the format.
@@ -131,7 +131,11 @@ fn value(serial: u64, bytes: &[u8], encoding: TextEncoding) -> Option<StoredValu
             let negative = bytes.first().is_some_and(|byte| byte & 0x80 != 0);
             StoredValue::Integer(bytes.iter().fold(-i64::from(negative), |number, byte| number << 8 | i64::from(*byte)))
         }
-        7 => StoredValue::Real(f64::from_be_bytes(*bytes.first_chunk()?)),
+        // SQLite reads a NaN as NULL.
+        7 => match f64::from_be_bytes(*bytes.first_chunk()?) {
+            number if number.is_nan() => StoredValue::Null,
+            number => StoredValue::Real(number),
+        },
         8 => StoredValue::Integer(0),
         9 => StoredValue::Integer(1),
         10 | 11 => return None,

@@ -166,6 +166,29 @@ fn rows_are_decoded_as_sqlite_reads_them() {
     }
 }
 
+/// Cells that overlap would give far more bytes than the page has.
+#[test]
+fn cells_that_overlap_are_damaged() {
+    let mut page = vec![0; 65536];
+    page[0] = 0x0d;
+    page[3..5].copy_from_slice(&16000u16.to_be_bytes());
+    for cell in page[8..8 + 2 * 16000].as_chunks_mut().0 {
+        *cell = 0x8000u16.to_be_bytes();
+    }
+    // A payload of 32,000 bytes and a rowid.
+    page[0x8000..0x8004].copy_from_slice(&[0x81, 0xfa, 0x00, 1]);
+    let found: Vec<usize> =
+        cells::each(&page, 2, 65536, 2).map(|cell| cell.map_or(0, |cell| cell.local.len())).collect();
+    assert_eq!((found.len(), &found[..3], found.iter().sum()), (16000, &[32000, 32000, 0][..], 64000));
+}
+
+#[test]
+fn a_record_has_no_more_values_than_a_table_columns() {
+    let mut payload = vec![0x82, 0x80, 0x04];
+    payload.resize(32772, 0);
+    assert_eq!(record::first_values(&payload, TextEncoding::Utf8).len(), 32767);
+}
+
 proptest! {
     /// The result is other values or none.
     #[test]

@@ -8,6 +8,8 @@ use std::cmp::Ordering;
 pub struct TableLayout {
     /// The stored columns, in the order of the table. Virtual generated columns are not stored.
     pub columns: Vec<TableColumn>,
+    /// The names of the virtual generated columns.
+    pub virtual_columns: Vec<String>,
     /// The primary key of a table WITHOUT ROWID. None if the rowid is the key.
     pub key: Option<Vec<KeyColumn>>,
     /// How many values a record has. It has fewer if columns were added since it was written.

@@ -102,10 +102,12 @@ impl TableTree<'_> {
             let bounds = btree::rowid_bounds(page, pgno).ok_or_else(|| not_in_tree(pgno))?;
             return Ok(bounds.into_iter().map(RowKey::Rowid).collect());
         }
-        let mut bounds = Vec::new();
+        let (mut bounds, mut room) = (Vec::new(), self.trees.room());
         for cell in cells::each(page, pgno, self.trees.usable, self.trees.view.commit()) {
             let cell = OwnedCell::from(cell.ok_or_else(|| not_in_tree(pgno))?);
-            bounds.push(self.trees.key(None, &cell, layout).await?.ok_or_else(|| not_in_tree(pgno))?);
+            let key = self.trees.key(None, &cell, layout).await?.ok_or_else(|| not_in_tree(pgno))?;
+            room.take(key.size(), pgno)?;
+            bounds.push(key);
         }
         Ok(bounds)
     }

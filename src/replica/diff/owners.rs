@@ -10,6 +10,7 @@ use crate::error::Error;
 use crate::replica::dbformat::btree;
 use crate::replica::dbformat::record::SchemaRow;
 use crate::replica::diff::Change;
+use crate::replica::diff::page_set::PageSet;
 use crate::replica::diff::trees::{Tree, TreeReader};
 use crate::replica::pages::PageReader;
 use crate::replica::view::View;
@@ -84,7 +85,8 @@ struct OwnerSearch<'a> {
 impl OwnerSearch<'_> {
     async fn run(&mut self) -> Result<(), Error> {
         let mut owned_trees = Vec::new();
-        let schema = self.trees.walk(1).await?;
+        let mut seen = PageSet::default();
+        let schema = self.trees.walk(1, &mut seen).await?;
         let rows = self.trees.schema_rows(&schema).await?;
         let schema_owner = PageOwner::Table("sqlite_schema".into());
         self.assign_tree(&schema, &schema_owner);
@@ -92,7 +94,7 @@ impl OwnerSearch<'_> {
         for SchemaRow { kind, name, root, .. } in rows {
             let Some(root) = root else { continue };
             let owner = if kind == "index" { PageOwner::Index(name.into()) } else { PageOwner::Table(name.into()) };
-            let tree = self.trees.walk(root).await?;
+            let tree = self.trees.walk(root, &mut seen).await?;
             self.assign_tree(&tree, &owner);
             owned_trees.push((owner, tree));
         }

@@ -7,12 +7,15 @@ pub(super) struct PageSet {
 }
 
 impl PageSet {
-    pub(super) fn insert(&mut self, pgno: u32) {
+    /// Adds a page. Returns false if the set has it already.
+    pub(super) fn insert(&mut self, pgno: u32) -> bool {
         let word = pgno as usize / 64;
         if self.bits.len() <= word {
             self.bits.resize(word + 1, 0);
         }
+        let before = self.bits[word];
         self.bits[word] |= 1 << (pgno % 64);
+        self.bits[word] != before
     }
 
     pub(super) fn contains(&self, pgno: u32) -> bool {
@@ -32,7 +35,7 @@ impl PageSet {
 
 impl Extend<u32> for PageSet {
     fn extend<I: IntoIterator<Item = u32>>(&mut self, pages: I) {
-        pages.into_iter().for_each(|pgno| self.insert(pgno));
+        pages.into_iter().for_each(|pgno| _ = self.insert(pgno));
     }
 }
 

@@ -7,7 +7,7 @@ use crate::replica::dbformat::record::{self, StoredValue};
 use crate::replica::diff::layout::{RowKey, TableLayout};
 use crate::replica::diff::sources::RowSource;
 use crate::replica::diff::table::TablePair;
-use crate::replica::diff::trees::{OwnedCell, TreeReader, not_in_tree};
+use crate::replica::diff::trees::{OwnedCell, PayloadRoom, TreeReader, not_in_tree};
 use crate::replica::pages::PageReader;
 use crate::replica::view::View;
 use futures_util::future::try_join;
@@ -155,6 +155,7 @@ impl StateReader<'_> {
             let sources = stream.sources.split_off(rest);
             let numbers: Vec<u32> = sources.iter().rev().map(RowSource::page_of_rows).collect();
             let pages = self.trees.reader.pages(self.trees.view, &numbers).await?;
+            let mut room = self.trees.room();
             for ((source, pgno), page) in sources.iter().rev().zip(numbers).zip(pages) {
                 let page = page.ok_or_else(|| not_in_tree(pgno))?;
                 let mut cells = cells::each(&page, pgno, self.trees.usable, self.trees.view.commit());
@@ -162,12 +163,12 @@ impl StateReader<'_> {
                     RowSource::Page(_) if btree::kind(&page, pgno) != PageKind::Leaf => return Err(not_in_tree(pgno)),
                     RowSource::Page(_) => {
                         for cell in cells {
-                            stream.rows.push_back(self.raw_row(pgno, cell).await?);
+                            stream.rows.push_back(self.raw_row(pgno, cell, &mut room).await?);
                         }
                     }
                     RowSource::Cell { number, .. } => {
                         let cell = cells.nth(*number).flatten();
-                        stream.rows.push_back(self.raw_row(pgno, cell).await?);
+                        stream.rows.push_back(self.raw_row(pgno, cell, &mut room).await?);
                     }
                 }
             }
@@ -175,10 +176,11 @@ impl StateReader<'_> {
         Ok(())
     }
 
-    async fn raw_row(&self, pgno: u32, cell: Option<BtreeCell<'_>>) -> Result<RawRow, Error> {
+    async fn raw_row(&self, pgno: u32, cell: Option<BtreeCell<'_>>, room: &mut PayloadRoom) -> Result<RawRow, Error> {
         let cell = cell.ok_or_else(|| damaged_row(pgno))?;
         let (rowid, cell) = (cell.rowid, OwnedCell::from(cell));
         let key = self.trees.key(rowid, &cell, self.layout).await?.ok_or_else(|| damaged_row(pgno))?;
+        room.take(key.size(), pgno)?;
         Ok(RawRow { key, cell })
     }
 

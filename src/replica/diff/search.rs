@@ -92,7 +92,7 @@ impl DiffSearch<'_> {
     /// Whether the b-trees have pages in common.
     async fn has_shared_pages(&self, sources: &[Vec<RowSource>; 2]) -> Result<bool, Error> {
         let differing: PageSet = sources[1].iter().map(RowSource::page_of_rows).collect();
-        let tree = self.trees[1].trees.walk(self.trees[1].root).await?;
+        let tree = self.trees[1].trees.walk(self.trees[1].root, &mut PageSet::default()).await?;
         Ok(tree.leaves.iter().any(|pgno| !differing.contains(*pgno)))
     }
 }

@@ -51,7 +51,7 @@ impl TableTree<'_> {
     /// Replaces each interior page by its children. If rows are in interior pages, those of the pages for which
     /// `differs` is true are added between the children.
     async fn expand(&self, level: &[RowSource], differs: impl Fn(u32) -> bool) -> Result<Vec<RowSource>, Error> {
-        let mut below = Vec::new();
+        let (mut below, mut seen) = (Vec::new(), PageSet::default());
         for batch in level.chunks(self.trees.batch()) {
             let numbers: Vec<u32> = batch.iter().filter_map(RowSource::page).collect();
             let mut pages = self.trees.reader.pages(self.trees.view, &numbers).await?.into_iter();
@@ -65,6 +65,9 @@ impl TableTree<'_> {
                 for (number, child) in self.children(pgno, &page)?.into_iter().enumerate() {
                     if has_rows && number > 0 {
                         below.push(RowSource::Cell { pgno, number: number - 1 });
+                    }
+                    if !seen.insert(child) {
+                        return Err(not_in_tree(child));
                     }
                     below.push(RowSource::Page(child));
                 }

@@ -4,6 +4,7 @@ use crate::error::{Error, ErrorKind};
 use crate::ltx::Txid;
 use crate::replica::dbformat::record::SchemaRow;
 use crate::replica::diff::Diff;
+use crate::replica::diff::page_set::PageSet;
 use crate::replica::diff::trees::TreeReader;
 use crate::replica::view::View;
 use std::sync::Arc;
@@ -69,7 +70,7 @@ impl Diff {
         }
         let (schema, since) = {
             let trees = TreeReader::new(&self.pages, &view).await?;
-            let tree = trees.walk(1).await?;
+            let tree = trees.walk(1, &mut PageSet::default()).await?;
             let files = tree.inner.iter().chain(&tree.leaves).filter_map(|pgno| view.file_of(*pgno));
             let since = files.map(|file| file.name.max).max().unwrap_or_default();
             (trees.schema_rows(&tree).await?, since)

@@ -4,10 +4,11 @@ use crate::error::{Error, ErrorKind};
 use crate::replica::cache::Page;
 use crate::replica::dbformat::btree::PageKind;
 use crate::replica::dbformat::cells::BtreeCell;
-use crate::replica::dbformat::record::{SchemaRow, TextEncoding};
+use crate::replica::dbformat::record::{SchemaRow, StoredValue, TextEncoding};
 use crate::replica::dbformat::{btree, cells, record};
 use crate::replica::diff::batch;
 use crate::replica::diff::layout::{RowKey, TableLayout};
+use crate::replica::diff::page_set::PageSet;
 use crate::replica::pages::PageReader;
 use crate::replica::view::View;
 use std::sync::Arc;
@@ -39,6 +40,32 @@ pub(super) struct OwnedCell {
 impl From<BtreeCell<'_>> for OwnedCell {
     fn from(cell: BtreeCell<'_>) -> OwnedCell {
         OwnedCell { local: cell.local.to_vec(), length: cell.length, overflow: cell.overflow }
+    }
+}
+
+/// How many bytes the payloads of further cells can have: all pages of the database, because no page is part of two payloads. In a damaged
+/// database, any number of cells can have the same overflow pages.
+pub(super) struct PayloadRoom(u64);
+
+impl PayloadRoom {
+    /// Takes the bytes of a payload of a cell in this page.
+    pub(super) fn take(&mut self, bytes: usize, pgno: u32) -> Result<(), Error> {
+        self.0 = self.0.checked_sub(bytes as u64).ok_or_else(|| not_in_tree(pgno))?;
+        Ok(())
+    }
+}
+
+impl RowKey {
+    /// Returns how many bytes the key has.
+    pub(super) fn size(&self) -> usize {
+        let size = |value: &StoredValue| match value {
+            StoredValue::Text(bytes) | StoredValue::Blob(bytes) => bytes.len(),
+            _ => 0,
+        };
+        match self {
+            RowKey::Rowid(_) => 0,
+            RowKey::Values(values) => values.iter().map(size).sum(),
+        }
     }
 }
 
@@ -81,12 +108,14 @@ impl<'a> TreeReader<'a> {
     }
 
     /// Returns the pages of the b-tree with this root. Leaves are not read, except for one: all leaves have the same
-    /// depth.
-    pub(super) async fn walk(&self, root: u32) -> Result<Tree, Error> {
+    /// depth. `seen` has the pages of other b-trees, and gets those of this one: no page is part of two.
+    pub(super) async fn walk(&self, root: u32, seen: &mut PageSet) -> Result<Tree, Error> {
         let commit = self.view.commit();
+        if !seen.insert(root) {
+            return Err(not_in_tree(root));
+        }
         let mut tree = Tree { inner: Vec::new(), leaves: Vec::new() };
         let mut level = vec![root];
-        // Only pages that form a cycle reach the limit.
         for _ in 0..MAX_DEPTH {
             let first = self.page(level[0]).await?;
             if first.is_none_or(|page| btree::kind(&page, level[0]) != PageKind::Interior) {
@@ -98,6 +127,8 @@ impl<'a> TreeReader<'a> {
                 let pages = self.reader.pages(self.view, batch).await?;
                 for (pgno, page) in batch.iter().zip(pages) {
                     let children = page.and_then(|page| btree::children(&page, *pgno, commit));
+                    // Pages that are their own descendants would never end.
+                    let children = children.filter(|children| children.iter().all(|child| seen.insert(*child)));
                     below.extend(children.ok_or_else(|| not_in_tree(*pgno))?);
                 }
             }
@@ -109,11 +140,12 @@ impl<'a> TreeReader<'a> {
 
     /// Returns the rows of the schema, whose b-tree is `tree`.
     pub(super) async fn schema_rows(&self, tree: &Tree) -> Result<Vec<SchemaRow>, Error> {
-        let mut rows = Vec::new();
+        let (mut rows, mut room) = (Vec::new(), self.room());
         for pgno in &tree.leaves {
             let Some(page) = self.page(*pgno).await? else { continue };
             for cell in cells::each(&page, *pgno, self.usable, self.view.commit()).flatten() {
                 let payload = self.payload(&cell.into()).await?;
+                room.take(payload.len(), *pgno)?;
                 rows.extend(record::entry(&payload, self.encoding));
             }
         }
@@ -136,6 +168,11 @@ impl<'a> TreeReader<'a> {
         Ok(layout.row_key(rowid, || record::first_values(&payload, self.encoding)))
     }
 
+    /// Returns the room that the payloads of different cells have.
+    pub(super) fn room(&self) -> PayloadRoom {
+        PayloadRoom(u64::from(self.view.commit()) * u64::from(self.view.page_size()))
+    }
+
     /// Returns how many pages are fetched together.
     pub(super) fn batch(&self) -> usize {
         batch(self.view)
@@ -153,10 +190,11 @@ impl<'a> TreeReader<'a> {
 
     /// Returns the numbers of the overflow pages of all cells in `pages`.
     pub(super) async fn overflow_pages(&self, pages: &[u32]) -> Result<Vec<u32>, Error> {
-        let mut overflow = Vec::new();
+        let (mut overflow, mut room) = (Vec::new(), self.room());
         for (pgno, page) in pages.iter().zip(self.reader.pages(self.view, pages).await?) {
             for cell in self.overflowing(*pgno, page.as_deref().unwrap_or_default()) {
                 let chain = self.overflow_chain(&cell).await?;
+                room.take(chain.len() * self.usable, *pgno)?;
                 overflow.extend(chain.into_iter().map(|(pgno, _)| pgno));
             }
         }
@@ -169,10 +207,10 @@ impl<'a> TreeReader<'a> {
         cells.filter(|cell| cell.overflow.is_some()).map(OwnedCell::from).collect()
     }
 
-    /// Returns how many overflow pages a cell has.
+    /// Returns how many overflow pages a cell has: a chain that has more of them is a cycle.
     pub(super) fn chain_pages(&self, cell: &OwnedCell) -> u32 {
         let rest = cell.length.saturating_sub(cell.local.len() as u64);
-        u32::try_from(rest.div_ceil(self.usable as u64 - 4)).unwrap_or(u32::MAX)
+        u32::try_from(rest.div_ceil(self.usable as u64 - 4)).unwrap_or(u32::MAX).min(self.view.commit())
     }
 
     /// Returns the overflow pages of a cell.

@@ -115,7 +115,7 @@ impl TableTree<'_> {
     /// near the page of its row. So the nearest pages are read first, and of the chains only those that such a value
     /// would have. All chains are read if that does not find every page.
     pub(super) async fn pages_above(&self, mut overwritten: BTreeSet<u32>) -> Result<PageSet, Error> {
-        let tree = self.trees.walk(self.root).await?;
+        let tree = self.trees.walk(self.root, &mut PageSet::default()).await?;
         let nearest = overwritten.first().copied().unwrap_or_default();
         let mut pages: Vec<u32> = tree.leaves.into_iter().chain(tree.inner).collect();
         pages.sort_by_key(|pgno| pgno.abs_diff(nearest));

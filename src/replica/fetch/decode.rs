@@ -55,9 +55,8 @@ impl Fetcher {
         bytes: &[u8],
         sums: &mut Vec<(u32, PageSum)>,
     ) -> Option<FetchedPage> {
-        let range = (frame.offset - run.start()) as usize..(frame.end() - run.start()) as usize;
         let speculative_size = if frame.on_demand { 0 } else { frame.size };
-        let page = self.decode(bytes.get(range).unwrap_or_default(), frame.pgno, run.page_size, speculative_size);
+        let page = self.decode(run.bytes_of(frame, bytes), frame.pgno, run.page_size, speculative_size);
         let page = page.and_then(|(page, sum)| {
             // An implausible page is accepted when it is received a second time: SQLite decides then.
             let is_second_attempt = frame.on_demand && run.is_retry;

@@ -49,11 +49,10 @@ impl Fetcher {
     }
 
     async fn hydrate_run(self: &Arc<Self>, run: &FetchRun) -> Result<u32, FetchError> {
-        let bytes = self.request(&run.file, run.start()..run.end()).await?;
+        let bytes = self.request(&run.file, run.range()).await?;
         let (mut sums, mut kept) = (Vec::with_capacity(run.frames.len()), 0);
         for frame in &run.frames {
-            let range = (frame.offset - run.start()) as usize..(frame.end() - run.start()) as usize;
-            let page = self.decode(bytes.get(range).unwrap_or_default(), frame.pgno, run.page_size, 0);
+            let page = self.decode(run.bytes_of(frame, &bytes), frame.pgno, run.page_size, 0);
             if let Ok((page, sum)) = page
                 && dbformat::is_plausible(&page, frame.pgno, run.file.header.commit)
             {

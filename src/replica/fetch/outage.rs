@@ -39,7 +39,7 @@ impl Outage {
 
     /// Whether the last requests have failed.
     pub fn is_on(&self) -> bool {
-        self.last_failure().is_some()
+        self.state.lock().failures >= FAILURES
     }
 
     async fn admit(&self) -> Result<Option<MutexGuard<'_, ()>>, StoreError> {

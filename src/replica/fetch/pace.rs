@@ -82,10 +82,10 @@ impl Pace {
         allowed.then(|| MIN_HEDGE_DELAY + Duration::from_secs_f64(delay))
     }
 
-    /// Returns how long a request for `bytes` is expected to take.
-    pub(super) fn expected(&self, bytes: u64) -> Duration {
+    /// Returns how long a short response is expected to take.
+    pub(super) fn latency(&self) -> Duration {
         let measured = self.measured.lock();
-        Duration::from_secs_f64(measured.load * measured.expected(bytes as f64))
+        Duration::from_secs_f64(measured.load * measured.latency)
     }
 
     /// Counts a request that was hedged.

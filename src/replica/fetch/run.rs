@@ -3,6 +3,7 @@
 use crate::replica::cache::PageKey;
 use crate::replica::files::ltx_file::LtxFile;
 use crate::replica::view::{Extent, View};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// The position of a page's frame in its file.
@@ -25,6 +26,11 @@ impl FrameRange {
     }
 }
 
+/// Returns the bytes from the first of some frames to the last.
+pub(super) fn span(frames: &[FrameRange]) -> Range<u64> {
+    frames.first().map_or(0, |frame| frame.offset)..frames.last().map_or(0, FrameRange::end)
+}
+
 /// Frames of one file that one request reads, in ascending order. There may be other bytes between them.
 pub(super) struct FetchRun {
     pub file: Arc<LtxFile>,
@@ -39,16 +45,20 @@ impl FetchRun {
         FetchRun { file: file.clone(), page_size: view.page_size(), frames, is_retry: false }
     }
 
-    pub(super) fn start(&self) -> u64 {
-        self.frames.first().map_or(0, |frame| frame.offset)
-    }
-
-    pub(super) fn end(&self) -> u64 {
-        self.frames.last().map_or(0, FrameRange::end)
+    /// Returns the bytes of the file that the request reads.
+    pub(super) fn range(&self) -> Range<u64> {
+        span(&self.frames)
     }
 
     pub(super) fn len(&self) -> u64 {
-        self.end() - self.start()
+        let range = self.range();
+        range.end - range.start
+    }
+
+    /// Returns the bytes of a frame in the response to the request. If they are missing, the slice is empty.
+    pub(super) fn bytes_of<'a>(&self, frame: &FrameRange, response: &'a [u8]) -> &'a [u8] {
+        let (start, end) = (frame.offset - self.range().start, frame.end() - self.range().start);
+        response.get(start as usize..end as usize).unwrap_or_default()
     }
 
     /// Returns the frames that the request is for: that of the page on demand, or else all.
@@ -64,8 +74,9 @@ impl FetchRun {
     /// Returns true if the run can be extended by a frame: over a gap of at most `max_gap` bytes, and to at most
     /// `max_request` bytes.
     fn can_take(&self, file: &LtxFile, frame: &FrameRange, max_gap: u64, max_request: u64) -> bool {
-        let gap = frame.offset.saturating_sub(self.end());
-        self.file.number == file.number && gap <= max_gap && frame.end() - self.start() <= max_request
+        let Range { start, end } = self.range();
+        let gap = frame.offset.saturating_sub(end);
+        self.file.number == file.number && gap <= max_gap && frame.end() - start <= max_request
     }
 }
 

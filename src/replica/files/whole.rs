@@ -157,7 +157,8 @@ impl<'a> WholeReader<'a> {
             }
             self.read_pages(&entries, |_, sum| pages.add(sum)).await?;
         }
-        if self.read(end..index_start).await? != END_OF_PAGES.as_slice() {
+        let after_pages = end..(end + END_OF_PAGES.len() as u64);
+        if after_pages.end != index_start || self.read(after_pages).await? != END_OF_PAGES.as_slice() {
             return Err(ltx::LtxError::Gap(end).into());
         }
         self.index.finish()?;

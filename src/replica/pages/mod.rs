@@ -63,6 +63,8 @@ impl PageReader {
 
     /// Returns pages of a view, in the order of their numbers in `pages`; None for those that the view does not have.
     pub(in crate::replica) async fn pages(&self, view: &Arc<View>, pages: &[u32]) -> Result<Vec<Option<Page>>, Error> {
+        // Cached pages are there at once. A job that reads only such pages must be able to be cancelled, and leave its thread to others.
+        tokio::task::coop::consume_budget().await;
         self.prefetch.fetch_missing(view, pages).await;
         let mut found = Vec::with_capacity(pages.len());
         for pgno in pages {

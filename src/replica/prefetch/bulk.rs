@@ -6,6 +6,7 @@ use crate::replica::prefetch::nodes::Node;
 use crate::replica::prefetch::wait_costs::{DATABASE, Waits};
 use crate::replica::prefetch::{SharedPrefetch, Source};
 use crate::replica::view::View;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// A subtree is fetched after at least this many waits for its leaves. Fewer say nothing about the other leaves.
@@ -118,9 +119,9 @@ fn subtree_sizes(source: &Source<'_>, path: &[(Arc<Node>, usize)]) -> Vec<RestSi
         let children = node.children.len() as u64;
         size.bytes = match sizes.len() {
             0 => missing_bytes(source, children, &sample(&node.children, SAMPLES)),
-            _ => size.bytes * children,
+            _ => size.bytes.saturating_mul(children),
         };
-        size.pages *= children;
+        size.pages = size.pages.saturating_mul(children);
         sizes.push(size);
     }
     sizes.reverse();
@@ -151,7 +152,7 @@ fn sample(pages: &[u32], count: usize) -> Vec<u32> {
 fn missing_bytes(source: &Source<'_>, count: u64, sample: &[u32]) -> u64 {
     let missing = sample.iter().filter(|pgno| source.is_missing(**pgno));
     let bytes: u64 = missing.filter_map(|pgno| source.frame_size(*pgno)).map(u64::from).sum();
-    bytes * count / sample.len().max(1) as u64
+    bytes.saturating_mul(count) / sample.len().max(1) as u64
 }
 
 /// Fetches the subtree below a page: all interior pages of each depth at once, then the leaves.
@@ -160,7 +161,9 @@ async fn fetch_subtree(shared: Arc<SharedPrefetch>, view: Arc<View>, top: u32, d
     for _ in 0..depth {
         fetch_batches(&shared, &view, &pages).await;
         let children = |pgno: &u32| btree::children(&shared.fetcher.peek(&view, *pgno)?, *pgno, view.commit());
-        pages = pages.iter().filter_map(children).flatten().collect();
+        // A page has one parent, unless the database is damaged.
+        let mut seen = HashSet::new();
+        pages = pages.iter().filter_map(children).flatten().filter(|pgno| seen.insert(*pgno)).collect();
     }
     fetch_batches(&shared, &view, &pages).await;
 }

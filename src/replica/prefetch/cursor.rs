@@ -91,13 +91,13 @@ impl ScanCursor {
     /// Returns the interior pages that are needed to know the next `bytes`, at most `max` at each depth. `page_size` is the
     /// length of a page's frame at the depth of the cursor.
     pub(super) fn interior_ahead(&self, direction: Direction, bytes: u64, page_size: u64, max: usize) -> Vec<u32> {
-        let (mut known, mut below, mut interior) = (0, page_size.max(1), Vec::new());
+        let (mut known, mut below, mut interior) = (0u64, page_size.max(1), Vec::new());
         for (level, (node, position)) in self.path.iter().enumerate().rev() {
             let remaining = match direction {
                 Direction::Ascending => node.children.len() - 1 - position,
                 Direction::Descending => *position,
             };
-            known += remaining as u64 * below;
+            known = known.saturating_add(below.saturating_mul(remaining as u64));
             below = below.saturating_mul(node.children.len() as u64);
             let Some((parent, position)) = level.checked_sub(1).map(|above| &self.path[above]) else { break };
             if let Some(unknown) = bytes.checked_sub(known) {

@@ -68,5 +68,5 @@ impl Status {
 /// Returns the age of a view: the current time by the clock of this machine, minus the time of the view's newest
 /// transaction by the clock of the primary. Returns 0 if that time is in the future.
 pub fn age(view: &View) -> Duration {
-    Duration::from_millis(u64::try_from(time::now_ms() - view.time_ms()).unwrap_or(0))
+    Duration::from_millis(u64::try_from(time::now_ms().saturating_sub(view.time_ms())).unwrap_or(0))
 }

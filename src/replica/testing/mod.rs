@@ -2,6 +2,7 @@
 
 mod budgets;
 mod compaction;
+mod cycles;
 mod damaged;
 mod faults;
 mod flaky;
@@ -50,7 +51,8 @@ fn key_and_value() -> TableLayout {
         is_generated: false,
         default: StoredValue::Null,
     };
-    TableLayout { columns: vec![column("id", None), column("value", Some(1))], key: None, fields: 2 }
+    let columns = vec![column("id", None), column("value", Some(1))];
+    TableLayout { columns, virtual_columns: Vec::new(), key: None, fields: 2 }
 }
 
 /// Returns the next byte of a pseudo-random sequence (xorshift). Such bytes hardly compress.

@@ -42,6 +42,13 @@ impl Writer {
                 self.catch_up(file.name.max).await;
                 Err(error)
             }
+            Err(error) if error.kind() == ErrorKind::Unconfirmed => {
+                // The application looks for the transaction next.
+                if let Ok(Err(cause)) = timeout(CATCH_UP, self.follower.poll(Duration::ZERO)).await {
+                    tracing::debug!("the newest state cannot be read: {cause}");
+                }
+                Err(error)
+            }
             Err(error) => Err(error),
         }
     }
@@ -131,7 +138,7 @@ impl Writer {
     fn unconfirmed(&self, txid: Txid, cause: &str) -> Error {
         let message = format!("it is unknown whether TXID {txid} was committed to {}: {cause}", self.files.store);
         Error::new(ErrorKind::Unconfirmed, message)
-            .remedy("read the data again, and repeat the transaction only if its changes are not there")
+            .remedy("repeat the transaction, and look in it first whether its changes are there")
     }
 }
 

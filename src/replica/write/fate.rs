@@ -16,11 +16,14 @@ use crate::replica::write::Writer;
 use crate::replica::write::transaction::TransactionFile;
 use crate::store::{Creation, Listed, ObjectName, Store, StoreError, StoreErrorKind};
 use std::time::Duration;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 /// In a shorter time than this, a file is not created, followed by another one, compacted and deleted: compactions and deletions are not that
 /// frequent.
 const SOON: Duration = Duration::from_secs(1);
+
+/// The pauses after each look for the state with which a transaction began, before it is taken for gone.
+const GONE_AGAIN: [Duration; 4] = [Duration::from_millis(100), SOON, SOON, Duration::ZERO];
 
 /// What the replica shows of a file that was put.
 pub(super) enum Fate {
@@ -66,6 +69,17 @@ enum Successor {
     Missing,
 }
 
+/// What became of the file of level 0 that ends with the state with which a transaction began.
+enum BaseFile {
+    Same,
+    /// It is part of a compacted file, and deleted.
+    Compacted,
+    /// Another program has replaced it.
+    Replaced,
+    /// Another program has deleted the replica, or set it back to an earlier state.
+    Gone,
+}
+
 impl Writer {
     /// Tries to create the file of a transaction that began with `base`.
     pub(super) async fn try_create(
@@ -84,11 +98,18 @@ impl Writer {
             return Ok(fate);
         }
         let listed = self.list_from(base.map_or(file.name.min, View::txid)).await?;
-        if let Some(base) = base.filter(|_| is_newest(&listed, file.name))
-            && self.is_replaced(base, &listed).await?
-        {
-            tries.may_exist = !self.withdraw(file.name).await || may_have_existed;
-            return Err(LoadError::Other(self.stop(base.txid())));
+        if let Some(base) = base.filter(|_| is_newest(&listed, file.name) && is_in(&listed, file.name.max)) {
+            let cause = match self.base_file(base, file, &listed).await? {
+                BaseFile::Same => None,
+                BaseFile::Compacted if self.is_compacted(file.name.max).await? => return Ok(Fate::Vanished),
+                BaseFile::Compacted => None,
+                BaseFile::Replaced => Some("was replaced"),
+                BaseFile::Gone => Some("was deleted"),
+            };
+            if let Some(cause) = cause {
+                tries.may_exist = !self.withdraw(file.name).await || may_have_existed;
+                return Err(LoadError::Other(self.stop(base.txid(), cause)));
+            }
         }
         self.fate_by_listing(file, tries, listed).await
     }
@@ -184,6 +205,27 @@ impl Writer {
         })
     }
 
+    /// Finds out whether the replica still has the state with which a transaction began.
+    async fn base_file(&self, base: &View, file: &TransactionFile, listed: &[Listed]) -> Result<BaseFile, LoadError> {
+        if is_in(listed, base.txid()) {
+            let is_replaced = self.is_replaced(base, listed).await?;
+            return Ok(if is_replaced { BaseFile::Replaced } else { BaseFile::Same });
+        }
+        // One wrong response must not have a file deleted on which another writer builds meanwhile.
+        for pause in GONE_AGAIN {
+            if self.is_compacted(base.txid()).await? {
+                return Ok(BaseFile::Compacted);
+            }
+            let listed = self.list_from(base.txid()).await?;
+            let is_without = is_in(&listed, file.name.max) && !is_in(&listed, base.txid());
+            if !is_without || !self.is_missing(FileName { min: base.txid(), max: base.txid() }).await {
+                return Err(self.contradiction(file));
+            }
+            sleep(pause).await;
+        }
+        Ok(BaseFile::Gone)
+    }
+
     /// Whether the file of the base's transaction at level 0 is another one than the base was built from.
     async fn is_replaced(&self, base: &View, listed: &[Listed]) -> Result<bool, LoadError> {
         let tip = base.tip();
@@ -212,6 +254,11 @@ impl Writer {
         }
         false
     }
+}
+
+/// Whether a listing shows a file that ends with a transaction.
+fn is_in(listed: &[Listed], txid: Txid) -> bool {
+    listed.iter().any(|listed| listed.name.max == txid)
 }
 
 /// Whether a listing shows no later file than this one.

@@ -276,10 +276,10 @@ impl Writer {
         self.known_last_file(view).is_some_and(|last| last.node_id != 0)
     }
 
-    /// Has nothing be written any more, because the file of a transaction was replaced.
-    fn stop(&self, txid: Txid) -> Error {
+    /// Has nothing be written any more, because of what another program has done with the file of a transaction.
+    fn stop(&self, txid: Txid, what: &str) -> Error {
         let message = format!(
-            "the file of TXID {txid} in {} was replaced by another program, so this process writes nothing any more",
+            "the file of TXID {txid} in {} {what} by another program, so this process writes nothing any more",
             self.files.store
         );
         let error = Error::new(ErrorKind::ReadOnly, message)

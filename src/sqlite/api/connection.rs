@@ -47,17 +47,17 @@ impl Api {
         unsafe { routine!(self, create_module_v2)(db, name.as_ptr(), module, data, None) }
     }
 
-    /// Declares the columns of a virtual table by a CREATE TABLE statement, and marks the table as harmless, so that views and triggers
-    /// may use it in any schema. Returns a result code. `SQLITE_VTAB_INNOCUOUS` exists since 3.31.
+    /// Declares the columns of a virtual table by a CREATE TABLE statement, and its risk: with `SQLITE_VTAB_INNOCUOUS`, views and triggers
+    /// of any schema may use it, and with `SQLITE_VTAB_DIRECTONLY` none but temporary ones. Returns a result code. Both exist since 3.31.
     ///
     /// # Safety
     /// `db` is the connection that is calling `xConnect`.
-    pub unsafe fn declare_innocuous_table(self, db: *mut Sqlite3, columns: &str) -> c_int {
+    pub unsafe fn declare_table(self, db: *mut Sqlite3, columns: &str, risk: c_int) -> c_int {
         // SAFETY: both routines may be called from `xConnect`, which `db` is calling by the contract of this function. The text lives
-        // until the call returns, and `SQLITE_VTAB_INNOCUOUS` takes no further argument.
+        // until the call returns, and neither risk takes a further argument.
         unsafe {
             match routine!(self, declare_vtab)(db, c_string(columns).as_ptr()) {
-                SQLITE_OK => routine!(self, vtab_config)(db, SQLITE_VTAB_INNOCUOUS),
+                SQLITE_OK => routine!(self, vtab_config)(db, risk),
                 code => code,
             }
         }

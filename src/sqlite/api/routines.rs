@@ -41,7 +41,10 @@ pub struct Routines {
     pub result_int64: unsafe extern "C" fn(*mut Context, i64),
     pub result_null: unsafe extern "C" fn(*mut Context),
     pub result_text: unsafe extern "C" fn(*mut Context, *const c_char, c_int, TextDestructor),
-    _result_text16_to_xsnprintf: [Unused; 8],
+    _result_text16_to_rollback_hook: [Unused; 5],
+    /// None in a SQLite without authorizers.
+    pub set_authorizer: Option<unsafe extern "C" fn(*mut Sqlite3, Option<Authorizer>, *mut c_void) -> c_int>,
+    _set_auxdata_to_xsnprintf: [Unused; 2],
     pub step: unsafe extern "C" fn(*mut Statement) -> c_int,
     _table_column_metadata_to_value_numeric_type: [Unused; 14],
     pub value_text: unsafe extern "C" fn(*mut Value) -> *const c_char,
@@ -141,6 +144,9 @@ pub mod tests {
                 )*
             };
         }
+        // SAFETY: as above.
+        let set_authorizer = unsafe { (*table).set_authorizer }.map(|routine| routine as *const ());
+        assert_eq!(set_authorizer, Some(ffi::sqlite3_set_authorizer as *const ()));
         assert_routines! {
             close = sqlite3_close,
             declare_vtab = sqlite3_declare_vtab,

@@ -3,6 +3,8 @@
 use super::connection::TextRow;
 use super::{Api, c_string, routine};
 use crate::sqlite::ffi::*;
+use crate::sqlite::guard::guard;
+use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr;
 
 /// A connection to an empty database in memory. It is closed when it is dropped.
@@ -27,11 +29,85 @@ impl ScratchDatabase {
         // SAFETY: `db` is open, because `open` succeeded, and no other thread knows it.
         unsafe { self.api.query(self.db, sql) }
     }
+
+    /// Creates a table or an index by a statement from the schema of a replica. That can be any text, so nothing else is done that it says.
+    /// Fails with SQLite's error text.
+    pub fn define(&self, sql: &str) -> Result<(), String> {
+        if sql.contains('\0') {
+            return Err("it contains a NUL".to_owned());
+        }
+        // SAFETY: the table of routines lives as long as the process.
+        let set_authorizer = unsafe { routine!(self.api, set_authorizer) };
+        let set_authorizer = set_authorizer.ok_or("this SQLite has no authorizers")?;
+        // SAFETY: `db` is open, because `open` succeeded. `authorize` is part of this library, which is never unloaded.
+        let set = |authorizer| unsafe { set_authorizer(self.db, authorizer, ptr::null_mut()) };
+        set(Some(authorize));
+        let defined = self.query(sql);
+        set(None);
+        defined.map(drop)
+    }
+}
+
+/// Allows what SQLite does to create a table or an index.
+unsafe extern "C" fn authorize(
+    _: *mut c_void,
+    action: c_int,
+    name: *const c_char,
+    _: *const c_char,
+    _: *const c_char,
+    _: *const c_char,
+) -> c_int {
+    guard("authorizer", SQLITE_DENY, || {
+        let is_allowed = match action {
+            SQLITE_CREATE_TABLE | SQLITE_CREATE_TEMP_TABLE | SQLITE_CREATE_INDEX | SQLITE_REINDEX => true,
+            // What an index says about columns.
+            SQLITE_READ | SQLITE_FUNCTION => true,
+            // SAFETY: for these actions, `name` is that of a table, and lives until this callback returns.
+            SQLITE_INSERT | SQLITE_UPDATE => unsafe { CStr::from_ptr(name) }.to_bytes().starts_with(b"sqlite_"),
+            _ => false,
+        };
+        if is_allowed { SQLITE_OK } else { SQLITE_DENY }
+    })
 }
 
 impl Drop for ScratchDatabase {
     fn drop(&mut self) {
         // SAFETY: `db` is null, which SQLite ignores, or a connection without statements that nothing uses afterwards.
         unsafe { routine!(self.api, close)(self.db) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::routines::tests::bundled;
+    use super::*;
+
+    #[test]
+    fn a_statement_of_a_schema_creates_tables_and_indexes_and_does_nothing_else() {
+        // SAFETY: the table is the one that the bundled library passed to an entry point.
+        let api = unsafe { Api::of_host(bundled()) }.expect("a host");
+        let scratch = ScratchDatabase::open(api).expect("a database");
+        scratch
+            .define("CREATE TABLE t (a INTEGER PRIMARY KEY AUTOINCREMENT, b TEXT DEFAULT (upper('x')) UNIQUE, c)")
+            .expect("a table");
+        scratch.define("CREATE UNIQUE INDEX i ON t (lower(b), c) WHERE c > 0").expect("an index");
+        let folder = tempfile::tempdir().expect("a directory");
+        let path = folder.path().join("x.db");
+        let attach = format!("ATTACH '{}' AS y; CREATE TABLE y.z (a)", path.display());
+        for text in [
+            format!("CREATE UNIQUE INDEX j ON t (b); {attach}"),
+            format!("CREATE TABLE u (x); {attach}"),
+            format!("CREATE TABLE v (x); {attach}\0"),
+            format!("VACUUM INTO '{}'", path.display()),
+            "CREATE TABLE w AS SELECT 1".to_owned(),
+            "INSERT INTO t (c) VALUES (1)".to_owned(),
+            "SELECT load_extension('x')".to_owned(),
+            "PRAGMA writable_schema = ON".to_owned(),
+            "DROP TABLE t".to_owned(),
+        ] {
+            scratch.define(&text).expect_err(&text);
+        }
+        assert!(!path.exists());
+        assert_eq!(scratch.query("SELECT * FROM t").map(|rows| rows.len()), Ok(0));
     }
 }

@@ -24,8 +24,9 @@ pub fn literal(value: &StoredValue) -> String {
 fn text_literal(text: &[u8]) -> String {
     match str::from_utf8(text) {
         Ok(text) if text.contains('\0') => {
-            let parts: Vec<String> = text.split('\0').map(|part| quoted(part, '\'')).collect();
-            format!("({})", parts.join(" || char(0) || "))
+            let unused = ('\u{1}'..).find(|character| !text.contains(*character)).unwrap_or_default();
+            let text = quoted(&text.replace('\0', &unused.to_string()), '\'');
+            format!("replace({text}, char({}), char(0))", u32::from(unused))
         }
         Ok(text) => quoted(text, '\''),
         Err(_) => format!("CAST(X'{}' AS TEXT)", hex(text)),
@@ -49,7 +50,8 @@ mod tests {
         let text = |text: &[u8]| StoredValue::Text(text.to_vec());
         let reals = [0.1, -2.5e-7, 1e300, f64::MAX, f64::MIN_POSITIVE, f64::INFINITY, f64::NEG_INFINITY, 3.0];
         let integers = [i64::MIN, -1, 0, i64::MAX].map(StoredValue::Integer);
-        let texts = [text(b""), text(b"it's"), text(b"a\0b\0"), text("\u{e9}\n".as_bytes()), text(b"a\xff")];
+        let texts = [text(b""), text(b"it's"), text(b"a\0b\0\x01"), text("\u{e9}\n".as_bytes()), text(b"a\xff")];
+        let texts = texts.into_iter().chain([text(&b"'\0".repeat(2000))]);
         let others = [StoredValue::Null, StoredValue::Blob(vec![]), StoredValue::Blob(vec![0, 171])];
         for value in reals.map(StoredValue::Real).into_iter().chain(integers).chain(texts).chain(others) {
             let sql = format!("SELECT {}", literal(&value));

@@ -94,7 +94,7 @@ impl BucketObjects {
     async fn update(&mut self, connection: &NatsConnection, info: &Info) -> Result<bool, NatsError> {
         const MOST_REQUESTS: usize = 64;
         for _ in 0..MOST_REQUESTS {
-            let Some((sequence, object)) = connection.next_metadata(self.sequence + 1).await? else {
+            let Some((sequence, object)) = connection.next_metadata(self.sequence.saturating_add(1)).await? else {
                 self.sequence = self.sequence.max(info.state.last_sequence);
                 return Ok(true);
             };

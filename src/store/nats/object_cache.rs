@@ -45,13 +45,13 @@ impl ObjectCache {
         let found = objects.iter().position(|other| other.object.id == object.id).map(|index| objects.remove(index));
         let found = found.map_or_else(|| CachedObject::new(object.clone()).map(Arc::new), Ok)?;
         objects.push(found.clone());
-        let (mut in_memory, mut in_files) = (0, 0);
+        let (mut in_memory, mut in_files) = (0u64, 0u64);
         // From the most recently used object on, which is always kept.
         let kept = objects.iter().rev().take_while(|cached| {
             let (sum, limit) =
                 if cached.is_in_memory() { (&mut in_memory, MEMORY_LIMIT) } else { (&mut in_files, FILE_LIMIT) };
             let is_first = *sum == 0;
-            *sum += cached.object.size;
+            *sum = sum.saturating_add(cached.object.size);
             is_first || *sum <= limit
         });
         let dropped = objects.len() - kept.count();
@@ -153,7 +153,7 @@ impl CachedObject {
             let piece = pieces.next().await?;
             if let Some(piece) = &piece {
                 bytes.extend_from_slice(&piece.bytes);
-                reached = Position { sequence: piece.sequence + 1, pieces: reached.pieces + 1 };
+                reached = Position { sequence: piece.sequence.saturating_add(1), pieces: reached.pieces + 1 };
             }
             let received = length + bytes.len() as u64;
             if received > self.object.size {

@@ -41,7 +41,7 @@ async fn read_range(file: &OpenHandle<'_>, range: Range<u64>) -> Result<BytesMut
     const PIECE_LENGTH: u64 = 32 * 1024;
     const CONCURRENT_REQUESTS: usize = 64;
     let starts = (range.start..range.end).step_by(PIECE_LENGTH as usize);
-    let pieces = starts.map(|start| read_piece(file, start..range.end.min(start + PIECE_LENGTH)));
+    let pieces = starts.map(|start| read_piece(file, start..range.end.min(start.saturating_add(PIECE_LENGTH))));
     stream::iter(pieces)
         .buffered(CONCURRENT_REQUESTS)
         .try_fold(BytesMut::new(), |mut bytes, piece| async move {

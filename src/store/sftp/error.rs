@@ -34,6 +34,11 @@ impl SftpError {
         SftpError::new(StoreErrorKind::Protocol, format!("the server sends an invalid response: {what}"))
     }
 
+    /// Returns the error of a request after one that has changed something.
+    pub fn as_no_refusal(self) -> SftpError {
+        SftpError { kind: StoreErrorKind::Unreachable, ..self }
+    }
+
     /// Returns the error that a status code means.
     pub fn from_status(code: u32, message: &str) -> SftpError {
         const END: u32 = 1;

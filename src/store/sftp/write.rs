@@ -28,7 +28,10 @@ pub(super) async fn create(session: &Session, root: &str, path: &str, bytes: &By
         written => written,
     };
     let created = match written {
-        Ok(()) => give_name(session, &temporary, &target).await,
+        Ok(()) => match give_name(session, &temporary, &target).await {
+            Ok(creation) => sync_name(session, &target).await.map(|()| creation),
+            Err(error) => Err(error),
+        },
         Err(error) => Err(error),
     };
     // After a rename there is no such file. One that remains after a crash has a name that readers ignore.
@@ -73,6 +76,19 @@ async fn give_name(session: &Session, temporary: &str, target: &str) -> Result<C
         },
         Err(error) => Err(error),
     }
+}
+
+/// Makes a new name durable: on file systems with a journal, that of a file is with the file.
+async fn sync_name(session: &Session, target: &str) -> Result<(), SftpError> {
+    if !session.supports(FSYNC) {
+        return Ok(());
+    }
+    let synced = match session.open(SftpRequest::Open(target.to_owned())).await {
+        Ok(file) => session.command(SftpRequest::Sync(file.handle.clone())).await,
+        Err(error) => Err(error),
+    };
+    // The file exists, so this is no refusal to create it.
+    synced.map_err(SftpError::as_no_refusal)
 }
 
 /// Creates a directory and its parents. Directories that exist are refused by the server, so its responses are ignored.

@@ -32,11 +32,12 @@ impl WebStore {
         expected: Option<&Version>,
     ) -> Result<Chunk, StoreError> {
         let url = format!("{}/{path}", self.url);
-        if range.is_empty() {
+        // Servers that parse signed numbers reject greater ones.
+        let end = range.end.min(i64::MAX as u64);
+        if range.start >= end {
             return self.read_nothing(path, &url, expected).await;
         }
-        // Servers that parse signed numbers reject greater ones.
-        let last = range.end.min(i64::MAX as u64) - 1;
+        let last = end - 1;
         let request = |client: &Client| self.range_request(client, path, range.start, last, expected);
         let expects_etag = expected.is_some_and(|version| etag::if_match(version).is_some());
         let parse = |response: WebResponse, is_fresh: bool| {

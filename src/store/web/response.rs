@@ -103,7 +103,8 @@ pub(super) fn range_of(response: &WebResponse, range: &Range<u64>) -> Result<(By
 fn parse_content_range(value: &str) -> Option<(u64, u64, u64)> {
     let (range, size) = value.strip_prefix("bytes ")?.split_once('/')?;
     let (start, last) = range.split_once('-')?;
-    Some((start.parse().ok()?, last.parse().ok()?, size.parse().ok()?))
+    let (start, last) = (start.parse().ok()?, last.parse().ok()?);
+    (start <= last).then_some((start, last, size.parse().ok()?))
 }
 
 /// Parses a date of HTTP. Returns milliseconds since 1970, or 0 if it is absent or invalid.

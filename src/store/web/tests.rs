@@ -54,11 +54,20 @@ async fn each_status_is_an_error_of_its_kind() {
 
 #[tokio::test]
 async fn another_range_than_the_requested_one_is_an_error() {
-    for invalid in [part("1-4/9", "bcde"), part("0-2/9", "abc"), part("0-3/*", "abcd"), part("0-3/9", "abc")] {
+    let parts = [("1-4/9", "bcde"), ("0-2/9", "abc"), ("0-3/*", "abcd"), ("0-3/9", "abc"), ("4-3/4", "")];
+    for invalid in parts.map(|(range, body)| part(range, body)) {
         let error = Canned::start(vec![invalid]).read_web(0..4).await.expect_err("an invalid response");
         assert_eq!(error.kind(), StoreErrorKind::Protocol, "{error}");
         assert!(error.to_string().contains("another range than the requested one"), "{error}");
     }
+}
+
+/// A server can claim any length of a file.
+#[tokio::test]
+async fn a_range_that_no_file_has_is_empty() {
+    let not_satisfiable = answer("416 Range Not Satisfiable", "content-range: bytes */9\r\n", "");
+    let found = Canned::start(vec![part("0-0/9", "a"), not_satisfiable]).read_web(u64::MAX - 24..u64::MAX).await;
+    assert_eq!(found.expect("an answer"), "");
 }
 
 #[tokio::test]

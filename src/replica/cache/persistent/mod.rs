@@ -9,19 +9,21 @@
 //! | `slots` | decoded pages, in a sparse file for each file of the replica |
 //! | `parts` | byte ranges of files: small files, headers, indexes |
 //! | `announcements` | what the processes fetch at the moment |
+//! | `open_file` | a file of slots or announcements |
 //! | `leader` | which process polls for the others |
 //! | `eviction` | keeps the directory within its bound |
 
 mod announcements;
 mod eviction;
 mod leader;
+mod open_file;
 mod parts;
 mod sealed;
 mod slots;
 #[cfg(all(test, unix))]
 mod tests;
 
-pub(in crate::replica) use announcements::Announcement;
+pub(in crate::replica) use announcements::{Announcement, RENEWAL};
 pub(in crate::replica) use leader::Leadership;
 pub(in crate::replica) use sealed::{FieldReader, SealedFields};
 pub(in crate::replica) use slots::{Admission, FileIdentity, SlotFile, StoredForm, stem};
@@ -90,12 +92,13 @@ impl CacheDirectory {
             Error::new(ErrorKind::Config, text)
                 .remedy(remedy_unless_files(&cause, "name a directory that this user can write"))
         })?;
+        let folder = Arc::new(folder);
         let directory = CacheDirectory {
             root: Arc::new(top),
-            folder: Arc::new(folder),
+            folder: folder.clone(),
             bound: AtomicU64::new(bound),
             slots: RwLock::default(),
-            announcements: Announcements::new(),
+            announcements: Announcements::new(folder),
             serves_pages: AtomicBool::new(true),
             measured: AtomicU64::new(0),
             written: AtomicU64::new(0),

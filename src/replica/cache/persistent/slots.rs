@@ -6,10 +6,10 @@
 //! damaged does not match the checksum, so that the page is absent. Two processes that fill one slot write the same
 //! bytes, because the content of a file never changes.
 
-use crate::lock::RwLock;
+use super::open_file::OpenFile;
 use crate::ltx::{self, FileName, Level, PageSum};
 use crate::pread::{read_exact_at, write_all_at};
-use crate::replica::folder::{self, Folder};
+use crate::replica::folder::Folder;
 use crate::time;
 use std::fmt;
 use std::fs::File;
@@ -75,16 +75,12 @@ impl SlotTrailer {
     const CARRIED: u32 = u32::MAX;
 
     pub(super) fn parse(bytes: &[u8; TRAILER]) -> SlotTrailer {
-        let [check, rest] = [0, 8].map(|at| bytes[at..at + 8].try_into().map_or(0, u64::from_le_bytes));
-        SlotTrailer { check, form: rest as u32, written: (rest >> 32) as u32 }
+        let all = u128::from_le_bytes(*bytes);
+        SlotTrailer { check: all as u64, form: (all >> 64) as u32, written: (all >> 96) as u32 }
     }
 
     fn bytes(self) -> [u8; TRAILER] {
-        let rest = u64::from(self.written) << 32 | u64::from(self.form);
-        let mut bytes = [0; TRAILER];
-        bytes[..8].copy_from_slice(&self.check.to_le_bytes());
-        bytes[8..].copy_from_slice(&rest.to_le_bytes());
-        bytes
+        (u128::from(self.check) | u128::from(self.form) << 64 | u128::from(self.written) << 96).to_le_bytes()
     }
 
     pub(super) fn is_empty(self) -> bool {
@@ -132,12 +128,10 @@ pub(super) fn group_size(page_size: u32) -> u64 {
 
 /// The slots of one file of the replica.
 pub(in crate::replica) struct SlotFile {
-    folder: Arc<Folder>,
-    name: String,
+    file: OpenFile,
     page_size: u32,
     /// Distinguishes the checksums and the parts of this file from those of other files.
     mask: u64,
-    file: RwLock<Option<Arc<File>>>,
     admission: Admission,
 }
 
@@ -145,7 +139,7 @@ impl SlotFile {
     pub(super) fn new(folder: Arc<Folder>, identity: &FileIdentity, admission: Admission) -> SlotFile {
         let name = identity.slot_file();
         let mask = ltx::page_checksum(1, name.as_bytes());
-        SlotFile { folder, name, page_size: identity.page_size, mask, file: RwLock::default(), admission }
+        SlotFile { file: OpenFile::new(folder, name), page_size: identity.page_size, mask, admission }
     }
 
     pub(super) fn page_size(&self) -> u32 {
@@ -154,18 +148,6 @@ impl SlotFile {
 
     pub(super) fn mask(&self) -> u64 {
         self.mask
-    }
-
-    /// Returns the open file. Creates it if it does not exist.
-    fn file(&self) -> io::Result<Arc<File>> {
-        if let Some(file) = &*self.file.read() {
-            return Ok(file.clone());
-        }
-        let mut file = self.file.write();
-        if let Some(file) = &*file {
-            return Ok(file.clone());
-        }
-        Ok(file.insert(Arc::new(self.folder.create_file(&self.name)?)).clone())
     }
 
     fn trailer(&self, file: &File, pgno: u32) -> io::Result<SlotTrailer> {
@@ -182,7 +164,7 @@ impl SlotFile {
 
     /// Returns whether a slot has a page. The page may still be damaged.
     pub(super) fn contains(&self, pgno: u32) -> bool {
-        let trailer = self.file().and_then(|file| self.trailer(&file, pgno));
+        let trailer = self.file.get().and_then(|file| self.trailer(&file, pgno));
         trailer.is_ok_and(|trailer| !trailer.is_empty())
     }
 
@@ -192,7 +174,7 @@ impl SlotFile {
         pgno: u32,
         make: impl FnOnce(&dyn Fn(&mut [u8]) -> io::Result<()>) -> io::Result<P>,
     ) -> SlotContent<P> {
-        let found = self.file().and_then(|file| {
+        let found = self.file.get().and_then(|file| {
             let trailer = self.trailer(&file, pgno)?;
             if trailer.is_empty() {
                 return Ok(None);
@@ -219,11 +201,7 @@ impl SlotFile {
 
     /// Writes a page.
     pub(super) fn write(&self, pgno: u32, page: &[u8], form: StoredForm) -> io::Result<()> {
-        let mut file = self.file()?;
-        if folder::is_removed(&file) {
-            *self.file.write() = None;
-            file = self.file()?;
-        }
+        let file = self.file.current()?;
         let check = self.check(form.sum(pgno, page), pgno, page);
         let written = u32::try_from(time::now_ms() / 1000).unwrap_or(0);
         let trailer = SlotTrailer { check, form: form.number(), written };
@@ -234,18 +212,13 @@ impl SlotFile {
 
     /// Removes all pages.
     pub(super) fn clear(&self) {
-        if let Ok(file) = self.file() {
-            // Other processes that have the file open must not find the pages either.
-            let _ = file.set_len(0);
-        }
-        let _ = self.folder.remove(&self.name);
-        *self.file.write() = None;
+        self.file.remove();
     }
 }
 
 impl fmt::Debug for SlotFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SlotFile({})", self.name)
+        write!(f, "SlotFile({})", self.file.name())
     }
 }
 

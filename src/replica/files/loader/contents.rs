@@ -64,7 +64,8 @@ impl FileLoader {
         let head = self.fetch_listed(listed, 0..self.sizes.head.min(listed.size), version);
         let tail = self.fetch_listed(listed, tail_start..listed.size, version);
         let (head, tail) = try_join(head, tail).await?;
-        if head.version != tail.version || head.file_size != listed.size {
+        let is_whole = tail.file_size == listed.size && tail.bytes.len() as u64 == listed.size - tail_start;
+        if head.version != tail.version || head.file_size != listed.size || !is_whole {
             return Err(LoadError::Moved);
         }
         let header = self.parse_header(listed, &head.bytes)?;

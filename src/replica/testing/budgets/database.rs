@@ -53,6 +53,11 @@ impl ModelDatabase {
         transaction.commit().expect("a commit");
     }
 
+    /// Returns the number that a query gives.
+    pub(in crate::replica) fn number(&self, sql: &str) -> u32 {
+        self.conn.query_row(sql, (), |row| row.get(0)).unwrap_or_else(|error| panic!("{sql}: {error}"))
+    }
+
     /// Returns the transaction of the newest state in the replica.
     pub(in crate::replica) fn txid(&self) -> Txid {
         self.txid
@@ -67,6 +72,21 @@ impl ModelDatabase {
         let file = std::fs::OpenOptions::new().write(true).open(self.file()).expect("a database");
         let at = u64::from(pgno - 1) * self.page_size as u64;
         crate::pread::write_all_at(&file, &vec![byte; self.page_size], at).expect("a page is written");
+    }
+
+    /// Makes all children of an interior page one page, without SQLite's knowledge.
+    pub(in crate::replica) fn redirect(&self, pgno: u32, child: u32) {
+        let (file, start) = (self.file(), (pgno - 1) as usize * self.page_size);
+        let mut bytes = std::fs::read(&file).expect("a database");
+        let page = &mut bytes[start..start + self.page_size];
+        let header = if pgno == 1 { 100 } else { 0 };
+        let number = |page: &[u8], at: usize| usize::from(u16::from_be_bytes([page[at], page[at + 1]]));
+        assert!([2, 5].contains(&page[header]), "page {pgno} is no interior page");
+        let cells = (0..number(page, header + 3)).map(|cell| number(page, header + 12 + 2 * cell)).collect::<Vec<_>>();
+        for at in cells.into_iter().chain([header + 8]) {
+            page[at..at + 4].copy_from_slice(&child.to_be_bytes());
+        }
+        std::fs::write(&file, bytes).expect("a database");
     }
 
     fn pages(&self) -> Vec<Vec<u8>> {

@@ -115,7 +115,7 @@ async fn read_indexes<'a>(store: &'a dyn Store, merge: &Merge) -> Result<Vec<Mer
     let piece = PIECE.min(BUFFERS / merge.inputs.len().max(1) as u64);
     let opened = merge.inputs.iter().map(|listed| OpenedInput::open(store, listed, piece)).collect::<Vec<_>>();
     let opened: Vec<OpenedInput<'_>> = stream::iter(opened).buffered(IN_FLIGHT).try_collect().await?;
-    let length: u64 = opened.iter().map(OpenedInput::index_length).sum();
+    let length = opened.iter().map(OpenedInput::index_length).fold(0, u64::saturating_add);
     if length > MAX_INDEXES {
         let cause = format!("the indexes of its inputs have {length} bytes, and at most {MAX_INDEXES} are supported");
         return Err(MergeError::refused(store, merge, &cause));

@@ -37,6 +37,10 @@ impl Writer {
 impl Journal {
     fn discard(&self) -> Result<Vec<PathBuf>, Error> {
         let mut state = self.state.lock();
+        if state.is_uploading {
+            let text = "the journal is being uploaded, so its transactions may be in the replica soon";
+            return Err(Error::new(ErrorKind::Busy, text).remedy("call litestream_discard_journal() again"));
+        }
         let is_damaged = state.failure.as_ref().is_some_and(|failure| failure.kind() == ErrorKind::Damaged);
         let mut open = match state.open.take() {
             Some(open) if open.stopped.is_none() => {

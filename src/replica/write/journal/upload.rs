@@ -40,7 +40,10 @@ impl Writer {
         let mut not_before = Instant::now();
         loop {
             journal.wait_until_due(not_before).await;
-            match self.upload(&journal).await {
+            journal.state.lock().is_uploading = true;
+            let uploaded = self.upload(&journal).await;
+            journal.state.lock().is_uploading = false;
+            match uploaded {
                 Ok(()) => pause = PAUSES.0,
                 Err(UploadFailure::Temporary(error)) => {
                     journal.fail(error);

@@ -41,6 +41,9 @@ pub struct TableDef {
     pub columns: &'static [(&'static str, &'static str)],
     /// The names of the arguments, which differ from those of the columns.
     pub arguments: &'static [&'static str],
+    /// Whether views and triggers of any schema may read it. Its rows show nothing of tables, also not of those of another schema, and cost few
+    /// requests.
+    pub is_innocuous: bool,
     /// The column by which the rows are sorted in descending order.
     pub descending: Option<usize>,
     /// Computes the rows. Missing arguments are NULL. Columns that the statement does not use may be NULL in the rows.
@@ -103,6 +106,7 @@ mod tests {
         name: c"changes",
         columns: &[("name", "TEXT"), ("pages", "INTEGER")],
         arguments: &["since", "until"],
+        is_innocuous: false,
         descending: None,
         rows: |_, _, _| Ok(Box::new(std::iter::empty())),
     };

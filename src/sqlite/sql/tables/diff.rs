@@ -12,6 +12,7 @@ pub static DIFF: TableDef = TableDef {
     name: c"litestream_diff",
     columns: &[("op", "TEXT"), ("rowid", ""), ("column", "TEXT"), ("old", ""), ("new", "")],
     arguments: ARGUMENTS,
+    is_innocuous: false,
     descending: None,
     rows: |caller, arguments, _| {
         let comparison = Comparison::new(caller, arguments, "litestream_diff", Some(Since::Previous))?;

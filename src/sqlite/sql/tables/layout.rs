@@ -10,6 +10,9 @@ use crate::time;
 /// The table with the schema, which every database has. It has this name since SQLite 3.33.
 const SCHEMA: &str = "sqlite_schema";
 
+/// How SQLite begins the statement of each table in the schema.
+const START: &str = "CREATE TABLE ";
+
 /// Returns the layout of a table in two states. Fails if its definition changed in between.
 pub fn of_pair(api: Api, pair: &TablePair) -> Result<TableLayout, SqlError> {
     let [one, other] = &pair.states;
@@ -56,6 +59,9 @@ fn unreadable(name: &str, reason: &str) -> SqlError {
 /// Creates the table in a database. The statement is put into the schema, because SQLite then accepts names that it
 /// reserves, functions that it does not have, and collating sequences that it does not have.
 fn define(scratch: &ScratchDatabase, name: &str, sql: &str) -> Result<(), String> {
+    if !sql.get(..START.len()).is_some_and(|start| start.eq_ignore_ascii_case(START)) || sql.contains('\0') {
+        return Err("it is no CREATE TABLE statement".to_owned());
+    }
     let (name, text) = (quoted(name, '\''), quoted(sql, '\''));
     let in_schema = format!(
         "CREATE TABLE t (x); PRAGMA writable_schema = ON;
@@ -63,7 +69,7 @@ fn define(scratch: &ScratchDatabase, name: &str, sql: &str) -> Result<(), String
          PRAGMA writable_schema = RESET"
     );
     // A SQLite in which the schema is protected runs the statement itself.
-    scratch.query(&in_schema).or_else(|_| scratch.query(sql)).map(drop)
+    scratch.query(&in_schema).map(drop).or_else(|_| scratch.define(sql))
 }
 
 fn read(scratch: &ScratchDatabase, name: &str) -> Result<TableLayout, String> {
@@ -88,7 +94,13 @@ fn read(scratch: &ScratchDatabase, name: &str) -> Result<TableLayout, String> {
     } else {
         (0..columns.len()).filter(|at| columns[*at].hidden != VIRTUAL).collect()
     };
-    let mut layout = TableLayout { columns: Vec::new(), key: is_without_rowid.then(Vec::new), fields: order.len() };
+    let virtual_columns = columns.iter().filter(|column| column.hidden == VIRTUAL).map(|column| column.name.clone());
+    let mut layout = TableLayout {
+        columns: Vec::new(),
+        virtual_columns: virtual_columns.collect(),
+        key: is_without_rowid.then(Vec::new),
+        fields: order.len(),
+    };
     let mut places = Vec::new();
     for (at, column) in columns.iter().enumerate() {
         places.push(layout.columns.len());
@@ -139,17 +151,20 @@ impl DeclaredColumn {
         }
     }
 
-    /// Returns the default value as the column stores it. NULL if SQLite does not compute it without other columns and
-    /// functions: such a column cannot be added to a table with rows.
+    /// Returns the default value as the column stores it. NULL if it is not constant: SQLite adds no such column to a table with rows. So it
+    /// decides here too, and runs no function that the replica names.
     fn default_value(&self, scratch: &ScratchDatabase) -> StoredValue {
         let Some(default) = &self.default else { return StoredValue::Null };
         let kind = affinity(&self.kind).name();
-        let sql = format!(
-            "DROP TABLE IF EXISTS temp.d; CREATE TEMP TABLE d (c {kind} DEFAULT {default}); INSERT INTO d DEFAULT VALUES;
-             SELECT typeof(c), CASE typeof(c) WHEN 'integer' THEN c WHEN 'real' THEN printf('%!.17g', c) ELSE hex(c) END
-             FROM d"
-        );
-        let rows = scratch.query(&sql).unwrap_or_default();
+        let table = "DROP TABLE IF EXISTS temp.d; CREATE TEMP TABLE d (x); INSERT INTO temp.d VALUES (NULL)";
+        // SQLite returns an expression without its parentheses. It can end with a comment.
+        let [plain, in_parentheses] = [format!("{default}\n"), format!("({default}\n)")]
+            .map(|default| format!("ALTER TABLE temp.d ADD COLUMN c {kind} DEFAULT {default}"));
+        let is_added =
+            scratch.query(table).is_ok() && scratch.query(&plain).or_else(|_| scratch.query(&in_parentheses)).is_ok();
+        let value = "SELECT typeof(c), CASE typeof(c) WHEN 'integer' THEN c WHEN 'real' THEN printf('%!.17g', c) ELSE hex(c) END
+             FROM temp.d";
+        let rows = if is_added { scratch.query(value).unwrap_or_default() } else { Vec::new() };
         let Some(row) = rows.first() else { return StoredValue::Null };
         let shown = text(row, 1);
         match text(row, 0).as_str() {

@@ -101,8 +101,9 @@ unsafe extern "C" fn connect(
     guard("xConnect", SQLITE_ERROR, || {
         // SAFETY: SQLite passes the data that `Tables::create` registered, which is a static `Registered`.
         let Registered { api, definition } = unsafe { &*data.cast::<Registered>() };
+        let risk = if definition.is_innocuous { SQLITE_VTAB_INNOCUOUS } else { SQLITE_VTAB_DIRECTONLY };
         // SAFETY: `db` is the connection that is calling `xConnect`, and `api` has the routines of its library.
-        let code = unsafe { api.declare_innocuous_table(db, &definition.sql()) };
+        let code = unsafe { api.declare_table(db, &definition.sql(), risk) };
         if code == SQLITE_OK {
             let base = Vtab { module: ptr::null(), references: 0, error: ptr::null_mut() };
             let connected = Box::new(Table { base, caller: Caller { api: *api, db }, definition });

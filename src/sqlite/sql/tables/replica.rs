@@ -17,6 +17,7 @@ pub static HISTORY: TableDef = TableDef {
     name: c"litestream_history",
     columns: &[("txid", "TEXT"), ("time", "TEXT"), ("level", "INTEGER"), ("pages", "INTEGER"), ("bytes", "INTEGER")],
     arguments: &["of_schema"],
+    is_innocuous: false,
     descending: Some(0),
     rows: |caller, arguments, _| {
         let op = ControlOp::History(RefCell::new(MomentList::default()));
@@ -39,6 +40,7 @@ pub static FILES: TableDef = TableDef {
         ("bytes", "INTEGER"),
     ],
     arguments: &["of_schema"],
+    is_innocuous: false,
     descending: None,
     rows: |caller, arguments, used_columns: UsedColumns| {
         let op = ControlOp::Files(RefCell::new(FileListing::new(used_columns.contains(TIME))));
@@ -58,6 +60,7 @@ pub static CHANGES: TableDef = TableDef {
     name: c"litestream_changes",
     columns: &[("name", "TEXT"), ("type", "TEXT"), ("pages", "INTEGER")],
     arguments: &["since", "until", "of_schema"],
+    is_innocuous: false,
     descending: Some(2),
     rows: |caller, arguments, _| {
         let since = target(arguments, 0)?.ok_or_else(|| {
@@ -84,6 +87,7 @@ pub static VERIFY: TableDef = TableDef {
         ("error", "TEXT"),
     ],
     arguments: &["of_schema"],
+    is_innocuous: false,
     descending: None,
     rows: |caller, arguments, used_columns: UsedColumns| {
         let reads = used_columns.contains(OK) || used_columns.contains(ERROR);

@@ -20,6 +20,7 @@ pub static HISTORY_OF: TableDef = TableDef {
     name: c"litestream_history_of",
     columns: &[("txid", "TEXT"), ("time", "TEXT"), ("op", "TEXT"), ("row", "TEXT")],
     arguments: &["of_table", "of_key", "of_schema"],
+    is_innocuous: false,
     descending: Some(0),
     rows: |caller, arguments, _| {
         let (Some(table), Some(key)) = (arguments.first().cloned().and_then(Argument::into_text), arguments.get(1))

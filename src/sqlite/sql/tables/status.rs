@@ -54,6 +54,7 @@ pub static STATUS: TableDef = TableDef {
         ("compaction_error", "TEXT"),
     ],
     arguments: &["of_schema"],
+    is_innocuous: true,
     descending: None,
     rows,
 };

@@ -21,6 +21,7 @@ pub static UNDO: TableDef = TableDef {
     name: c"litestream_undo",
     columns: &[("sql", "TEXT")],
     arguments: ARGUMENTS,
+    is_innocuous: false,
     descending: None,
     rows: |caller, arguments, _| {
         let comparison = Comparison::new(caller, arguments, "litestream_undo", None)?;

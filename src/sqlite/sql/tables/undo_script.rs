@@ -37,7 +37,8 @@ impl UndoScript {
             return Err(format!("the changes of '{name}' cannot be undone by SQL: SQLite writes this table itself"));
         }
         let has_key = layout.key.is_some() || layout.columns.iter().any(|column| column.field.is_none());
-        let is_free = |name: &&str| !layout.columns.iter().any(|column| column.name.eq_ignore_ascii_case(name));
+        let columns = || layout.columns.iter().map(|column| &column.name).chain(&layout.virtual_columns);
+        let is_free = |name: &&str| !columns().any(|column| column.eq_ignore_ascii_case(name));
         let rowid = ["rowid", "_rowid_", "oid"].into_iter().find(is_free);
         if !has_key && rowid.is_none() {
             return Err(format!(

@@ -42,7 +42,7 @@ impl UniqueValues {
         for sql in &table.unique_indexes {
             // SQLite rejects an index with a function or a collating sequence of the application. Its conflicts are
             // not foreseen.
-            let _ = scratch.query(sql);
+            let _ = scratch.define(sql);
         }
         let indexes = unique_indexes(&scratch, &table.name, layout);
         let indexes = indexes.map_err(|reason| format!("the indexes of '{}' cannot be read: {reason}", table.name))?;
@@ -113,12 +113,16 @@ fn unique_indexes(scratch: &ScratchDatabase, table: &str, layout: &TableLayout) 
 
 /// Returns None if no stored column is part of the index.
 fn unique_index(scratch: &ScratchDatabase, name: &str, layout: &TableLayout) -> Result<Option<UniqueIndex>, String> {
-    let mut index = UniqueIndex { compared: Vec::new(), parked: None };
+    let (mut index, mut has_expressions) = (UniqueIndex { compared: Vec::new(), parked: None }, false);
     let entries = scratch.query(&format!("PRAGMA index_xinfo({name})"))?;
     for entry in entries.iter().filter(|entry| layout::integer(entry, 5) == 1) {
         if layout::integer(entry, 1) == EXPRESSION {
+            // The columns that the statement mentions are those of all its expressions.
+            if std::mem::replace(&mut has_expressions, true) {
+                continue;
+            }
             let sql = scratch.query(&format!("SELECT sql FROM sqlite_master WHERE name = {name}"))?;
-            let sql = sql.first().map(|row| layout::text(row, 0)).unwrap_or_default();
+            let sql = sql.first().map(|row| layout::text(row, 0).to_ascii_lowercase()).unwrap_or_default();
             index.compared.extend((0..layout.columns.len()).filter(|at| mentions(&sql, &layout.columns[*at].name)));
             continue;
         }
@@ -137,9 +141,9 @@ fn is_settable(layout: &TableLayout, at: usize) -> bool {
     !is_key && !layout.columns[at].is_generated
 }
 
-/// Whether SQL contains a name as a word.
+/// Whether SQL in lower case contains a name as a word.
 fn mentions(sql: &str, name: &str) -> bool {
-    let (sql, name) = (sql.to_ascii_lowercase(), name.to_ascii_lowercase());
+    let name = name.to_ascii_lowercase();
     let is_part = |char: char| char.is_alphanumeric() || char == '_' || char == '$';
     sql.match_indices(&name)
         .any(|(at, _)| !sql[..at].ends_with(is_part) && !sql[at + name.len()..].starts_with(is_part))
