@@ -3,7 +3,7 @@
 use crate::replica::cache::{Page, PageKey};
 use crate::replica::fetch::run::FetchRun;
 use crate::replica::fetch::speculation::PendingPages;
-use crate::replica::fetch::{FetchError, Fetcher, shared};
+use crate::replica::fetch::{FetchError, Fetcher};
 use crate::{ltx, progress};
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
@@ -73,7 +73,7 @@ impl Fetcher {
             let mut announcement = fetcher.announce(&run);
             let on_demand = run.frames.iter().filter(|frame| frame.on_demand).map(|frame| u64::from(frame.size));
             fetcher.speculative_bytes.fetch_add(run.len() - on_demand.sum::<u64>(), Ordering::Relaxed);
-            let bytes = shared::announced(&mut announcement, fetcher.request(&run.file, run.range())).await?;
+            let bytes = Fetcher::announced(&mut announcement, fetcher.request(&run.file, run.range())).await?;
             let (mut pages, mut sums) = (Vec::new(), Vec::with_capacity(run.frames.len()));
             for frame in &run.frames {
                 pages.extend(fetcher.cache_frame(&run, frame, &bytes, &mut sums));

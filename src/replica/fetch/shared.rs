@@ -59,15 +59,15 @@ impl Fetcher {
         let is_worthwhile = !run.is_retry && !self.outage.is_on() && self.pace.latency() >= WORTHWHILE;
         self.cache.directory().filter(|_| is_worthwhile)
     }
-}
 
-/// Waits for the response to a request, and has other processes wait as well.
-pub(super) async fn announced<T>(announcement: &mut Option<Announcement>, request: impl Future<Output = T>) -> T {
-    let mut request = pin!(request);
-    loop {
-        match timeout(RENEWAL, &mut request).await {
-            Ok(response) => return response,
-            Err(_) => announcement.iter_mut().for_each(Announcement::renew),
+    /// Waits for the response to a request, and has other processes wait as well.
+    pub(super) async fn announced<T>(announcement: &mut Option<Announcement>, request: impl Future<Output = T>) -> T {
+        let mut request = pin!(request);
+        loop {
+            match timeout(RENEWAL, &mut request).await {
+                Ok(response) => return response,
+                Err(_) => announcement.iter_mut().for_each(Announcement::renew),
+            }
         }
     }
 }

@@ -35,7 +35,7 @@ impl SftpError {
     }
 
     /// Returns the error of a request after one that has changed something.
-    pub fn as_no_refusal(self) -> SftpError {
+    pub fn into_unreachable(self) -> SftpError {
         SftpError { kind: StoreErrorKind::Unreachable, ..self }
     }
 
