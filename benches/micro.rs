@@ -2,7 +2,7 @@
 
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
-use litestream_vfs::ltx::{Encoder, Form, Header, PageSize, Txid, decode_page, verify};
+use litestream_vfs::ltx::{Encoder, FileName, Form, Header, PageSize, Txid, decode_page, verify};
 use litestream_vfs::replica::bench::{Subject, listing, plan};
 
 fn main() {
@@ -35,20 +35,7 @@ fn page(size: u32) -> Vec<u8> {
 #[divan::bench(args = [Form::Block, Form::Frame])]
 fn decode(bencher: Bencher, form: Form) {
     let page = page(4096);
-    let header = Header {
-        flags: Header::NO_CHECKSUMS,
-        page_size: PageSize::new(4096).expect("a page size"),
-        commit: 1,
-        min_txid: Txid(1),
-        max_txid: Txid(1),
-        timestamp_ms: 0,
-        pre_apply_checksum: 0,
-        wal_offset: 0,
-        wal_size: 0,
-        wal_salt: [0, 0],
-        node_id: 0,
-        previous: 0,
-    };
+    let header = Header::plain(PageSize::new(4096).expect("a page size"), 1, FileName { min: Txid(1), max: Txid(1) });
     let mut encoder = Encoder::new(header, form);
     encoder.page(1, &page);
     let file = encoder.finish();

@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use litestream_vfs::ltx::{Encoder, Form, Header, PageSize, Txid};
+use litestream_vfs::ltx::{Encoder, FileName, Form, Header, PageSize, Txid};
 use litestream_vfs_fuzz::{Scratch, open, run};
 use rusqlite::Connection;
 use std::sync::OnceLock;
@@ -60,20 +60,11 @@ fn patch(pages: &mut [Vec<u8>], patches: &[(u8, u16, &[u8])]) -> Vec<usize> {
 }
 
 fn encode(pages: &[Vec<u8>], numbers: impl Iterator<Item = usize>, min: u64, max: u64) -> Vec<u8> {
-    let header = Header {
-        flags: Header::NO_CHECKSUMS,
-        page_size: PageSize::new(PAGE_SIZE as u32).expect("a page size"),
-        commit: pages.len() as u32,
-        min_txid: Txid(min),
-        max_txid: Txid(max),
-        timestamp_ms: 0,
-        pre_apply_checksum: 0,
-        wal_offset: 0,
-        wal_size: 0,
-        wal_salt: [0, 0],
-        node_id: 0,
-        previous: 0,
-    };
+    let header = Header::plain(
+        PageSize::new(PAGE_SIZE as u32).expect("a page size"),
+        pages.len() as u32,
+        FileName { min: Txid(min), max: Txid(max) },
+    );
     let mut encoder = Encoder::new(header, Form::Block);
     numbers.for_each(|number| encoder.page(number as u32 + 1, &pages[number]));
     encoder.finish()

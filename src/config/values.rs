@@ -63,7 +63,8 @@ pub(super) fn duration(text: &str) -> Result<Duration, &'static str> {
         seconds += number.parse::<f64>().map_err(|_| FORMS)? * scale;
         rest = tail;
     }
-    Duration::try_from_secs_f64(seconds).ok().filter(|duration| *duration <= LONGEST).ok_or(FORMS)
+    let duration = Duration::try_from_secs_f64(seconds).map_err(|_| FORMS)?;
+    if duration <= LONGEST { Ok(duration) } else { Err("write a duration of at most 876000h") }
 }
 
 /// Parses a [`duration`] that must not be 0.

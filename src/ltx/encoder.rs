@@ -9,22 +9,9 @@ use super::{Header, IndexEntry, Trailer};
 /// Writes a file into memory.
 ///
 /// ```
-/// use litestream_vfs::ltx::{Encoder, Form, Header, PageSize, Txid, verify};
+/// use litestream_vfs::ltx::{Encoder, FileName, Form, Header, PageSize, Txid, verify};
 ///
-/// let header = Header {
-///     flags: Header::NO_CHECKSUMS,
-///     page_size: PageSize::new(512).unwrap(),
-///     commit: 1,
-///     min_txid: Txid(1),
-///     max_txid: Txid(1),
-///     timestamp_ms: 0,
-///     pre_apply_checksum: 0,
-///     wal_offset: 0,
-///     wal_size: 0,
-///     wal_salt: [0, 0],
-///     node_id: 0,
-///     previous: 0,
-/// };
+/// let header = Header::plain(PageSize::new(512).unwrap(), 1, FileName { min: Txid(1), max: Txid(1) });
 /// let mut encoder = Encoder::new(header, Form::Block);
 /// encoder.page(1, &[7; 512]);
 /// let file = encoder.finish();

@@ -1,7 +1,7 @@
 //! The header of a file.
 
 use super::checksum::FLAG;
-use super::{LtxError, PageSize, Txid};
+use super::{FileName, LtxError, PageSize, Txid};
 
 /// The header of a file: its transactions, the size of the database, and where the data came from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -41,6 +41,25 @@ impl Header {
     /// The first four bytes of every file.
     const MAGIC: [u8; 4] = *b"LTX1";
 
+    /// Returns the header of a file whose pages are not copied from a write-ahead log: without checksums of the database, and with 0 in all
+    /// fields that are not given.
+    pub fn plain(page_size: PageSize, commit: u32, name: FileName) -> Header {
+        Header {
+            flags: Header::NO_CHECKSUMS,
+            page_size,
+            commit,
+            min_txid: name.min,
+            max_txid: name.max,
+            timestamp_ms: 0,
+            pre_apply_checksum: 0,
+            wal_offset: 0,
+            wal_size: 0,
+            wal_salt: [0, 0],
+            node_id: 0,
+            previous: 0,
+        }
+    }
+
     /// Parses the first [`Header::SIZE`] bytes of `bytes` and checks them as [`Header::validate`] does.
     ///
     /// The last 12 bytes are reserved. They are ignored, as Litestream does.
@@ -65,6 +84,11 @@ impl Header {
             previous: u64::from_be_bytes(field(bytes, 80)),
         };
         header.validate().map(|()| header)
+    }
+
+    /// Returns the name of the file.
+    pub fn name(&self) -> FileName {
+        FileName { min: self.min_txid, max: self.max_txid }
     }
 
     /// Returns the header as bytes.

@@ -48,7 +48,7 @@ impl fmt::Debug for Level {
 pub struct FileName {
     /// First transaction in the file, at least 1.
     pub min: Txid,
-    /// Last transaction in the file, at least `min`. There is always a next one: 2⁶⁴ − 1 is none.
+    /// Last transaction in the file, at least `min` and less than 2⁶⁴ − 1, so that there is a next one.
     pub max: Txid,
 }
 

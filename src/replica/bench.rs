@@ -89,20 +89,11 @@ fn name(txid: u64) -> FileName {
 }
 
 fn file(txid: u64, commit: u32, pages: impl Iterator<Item = u32>) -> Vec<u8> {
-    let header = Header {
-        flags: Header::NO_CHECKSUMS,
-        page_size: PageSize::new(PAGE_SIZE).expect("a page size"),
+    let header = Header::plain(
+        PageSize::new(PAGE_SIZE).expect("a page size"),
         commit,
-        min_txid: Txid(txid),
-        max_txid: Txid(txid),
-        timestamp_ms: 0,
-        pre_apply_checksum: 0,
-        wal_offset: 0,
-        wal_size: 0,
-        wal_salt: [0, 0],
-        node_id: 0,
-        previous: 0,
-    };
+        FileName { min: Txid(txid), max: Txid(txid) },
+    );
     let mut encoder = Encoder::new(header, Form::Block);
     let lock_page = header.page_size.lock_page();
     for pgno in pages.filter(|pgno| *pgno != lock_page) {

@@ -220,7 +220,6 @@ pub const SQLITE_CANTOPEN_FULLPATH: c_int = SQLITE_CANTOPEN | 3 << 8;
 pub const SQLITE_DENY: c_int = 1;
 pub const SQLITE_CREATE_INDEX: c_int = 1;
 pub const SQLITE_CREATE_TABLE: c_int = 2;
-pub const SQLITE_CREATE_TEMP_TABLE: c_int = 4;
 pub const SQLITE_INSERT: c_int = 18;
 pub const SQLITE_READ: c_int = 20;
 pub const SQLITE_UPDATE: c_int = 23;

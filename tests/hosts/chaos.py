@@ -35,7 +35,7 @@ CODES = ("unable to open database file", "disk I/O error", "database disk image 
 UNREADABLE = "unable to get the page. error code=266"
 # Longer than the timeouts of a reader's operations together.
 STALLED = 60
-CATCH_UP = 60
+CATCH_UP = 240
 
 
 def read(url, number, path, directory):
@@ -209,6 +209,8 @@ def check_newest(url, records):
     while True:
         try:
             newest = connect(url, max_staleness="1ms")
+            # One state, for which the server is asked once.
+            newest.execute("BEGIN")
             check_state("the newest state", newest, records)
             return int(one(newest, "SELECT litestream_txid()"), 16)
         except sqlite3.OperationalError:

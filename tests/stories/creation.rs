@@ -7,7 +7,7 @@ use crate::support::s3::{Manner, S3Server};
 use bytes::Bytes;
 use futures_util::future::join_all;
 #[cfg(unix)]
-use litestream_vfs::ltx::{Encoder, Form, Header, PageSize};
+use litestream_vfs::ltx::{Encoder, FileName, Form, Header, PageSize};
 use litestream_vfs::ltx::{Level, Txid};
 use litestream_vfs::store::{Creation, ObjectName, Store, StoreErrorKind, probe_create};
 #[cfg(unix)]
@@ -127,18 +127,10 @@ pub(super) async fn check_times(store: &dyn Store, destination: &Destination) {
 #[cfg(unix)]
 fn transaction(txid: u64, timestamp_ms: i64) -> Vec<u8> {
     let header = Header {
-        flags: Header::NO_CHECKSUMS,
-        page_size: PageSize::new(512).expect("a page size"),
-        commit: 1,
-        min_txid: Txid(txid),
-        max_txid: Txid(txid),
         timestamp_ms,
-        pre_apply_checksum: 0,
         wal_offset: 32,
-        wal_size: 0,
-        wal_salt: [0, 0],
         node_id: 1,
-        previous: 0,
+        ..Header::plain(PageSize::new(512).expect("a page size"), 1, FileName { min: Txid(txid), max: Txid(txid) })
     };
     let mut encoder = Encoder::new(header, Form::Block);
     encoder.page(1, &page(txid));

@@ -241,6 +241,29 @@ fn untrusted_views_may_read_the_status() {
 }
 
 #[test]
+fn views_of_a_replica_read_no_other_one() {
+    let conn = reports();
+    for table in [
+        "litestream_history('past')",
+        "litestream_files('past')",
+        "litestream_verify('past')",
+        "litestream_changes('LATEST', NULL, 'past')",
+        "litestream_diff('orders', 'LATEST', NULL, 'past')",
+        "litestream_undo('orders', 'LATEST', NULL, 'past')",
+        "litestream_history_of('orders', 1, 'past')",
+    ] {
+        conn.execute_batch(&format!(
+            "CREATE VIEW stored AS SELECT * FROM {table}; CREATE TEMP VIEW own AS SELECT * FROM {table}"
+        ))
+        .expect("views are made");
+        let error = failure(&conn, "SELECT * FROM stored");
+        assert!(error.contains("unsafe use of virtual table"), "{table}: {error}");
+        rows(&conn, "SELECT * FROM own");
+        conn.execute_batch("DROP VIEW stored; DROP VIEW own").expect("views are dropped");
+    }
+}
+
+#[test]
 fn loading_again_does_not_disturb_a_running_query() {
     let conn = reports();
     let mut statement = conn.prepare("SELECT schema FROM litestream_status").expect("a query");

@@ -9,20 +9,8 @@ use std::path::Path;
 /// page.
 pub fn snapshot<'a>(page_size: u32, page_count: u32, pages: impl IntoIterator<Item = &'a [u8]>) -> (String, Vec<u8>) {
     let page_size = PageSize::new(page_size).expect("a page size");
-    let header = Header {
-        flags: Header::NO_CHECKSUMS,
-        page_size,
-        commit: page_count,
-        min_txid: Txid(1),
-        max_txid: Txid(1),
-        timestamp_ms: 1,
-        pre_apply_checksum: 0,
-        wal_offset: 0,
-        wal_size: 0,
-        wal_salt: [0, 0],
-        node_id: 0,
-        previous: 0,
-    };
+    let header =
+        Header { timestamp_ms: 1, ..Header::plain(page_size, page_count, FileName { min: Txid(1), max: Txid(1) }) };
     let mut encoder = Encoder::new(header, Form::Block);
     let numbers = (1..=page_count).filter(|pgno| *pgno != page_size.lock_page());
     for (pgno, page) in numbers.zip(pages) {

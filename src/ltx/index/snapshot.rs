@@ -6,7 +6,7 @@
 //!
 //! Pages are counted by their *rank*: their position in the sequence of pages, from 0.
 
-use super::varint::{number_length, take_number};
+use super::varint::{number_length, put_number, take_number};
 use crate::ltx::page_header::{END_OF_PAGES, PAGE_HEADER};
 use crate::ltx::{Header, LtxError};
 use std::ops::Range;
@@ -127,7 +127,7 @@ impl SnapshotIndex {
         let mut starts = number_ends(bytes, before).take(3);
         let aligned = |start: usize| {
             let part = self.chain(&bytes[start..], at + start as u64, owned.end)?;
-            precedes(&bytes[before..start], part.first.offset).then_some(part)
+            self.precedes(&bytes[before..start], part.first).then_some(part)
         };
         starts.find_map(aligned).ok_or(unproven)
     }
@@ -170,6 +170,28 @@ impl SnapshotIndex {
         }
         let end = after.filter(|_| proof >= 2)?;
         Some(IndexPart { first: first.unwrap_or(end), end, ends })
+    }
+
+    /// Returns whether `bytes` can be the end of the entry before `first`. Their first number may be incomplete.
+    ///
+    /// Without this, a wrong byte in an entry could make it look like the end of the entry before, so that it would be passed over.
+    fn precedes(&self, bytes: &[u8], first: IndexMark) -> bool {
+        let Some(start) = number_ends(bytes, 0).next() else { return false };
+        let (incomplete, mut rest) = bytes.split_at(start);
+        let numbers: Vec<u64> = std::iter::from_fn(|| take_number(&mut rest).ok()).collect();
+        let is_end_of = |number: u64| {
+            let mut encoded = Vec::new();
+            put_number(number, &mut encoded);
+            encoded.ends_with(incomplete)
+        };
+        match numbers[..] {
+            [frame, size] => {
+                let pgno = first.rank.checked_sub(1).map(|rank| self.pgno(rank));
+                frame.checked_add(size) == Some(first.offset) && pgno.is_some_and(|pgno| is_end_of(pgno.into()))
+            }
+            [size] => first.offset.checked_sub(size).is_some_and(is_end_of),
+            _ => true,
+        }
     }
 
     /// Returns the entry that must follow another. None if the frame of that one is impossible.
@@ -222,20 +244,6 @@ impl IndexPart {
 fn number_ends(bytes: &[u8], from: usize) -> impl Iterator<Item = usize> {
     let numbers = bytes.iter().enumerate().skip(from).filter(|(_, byte)| **byte < 0x80);
     numbers.map(|(last, _)| last + 1)
-}
-
-/// Returns whether the end of an entry is possible before an entry whose frame is at `offset`. The first number of `bytes` may be incomplete.
-///
-/// Without this, a wrong byte in an entry could make it look like the end of the entry before, so that it would be passed over.
-fn precedes(bytes: &[u8], offset: u64) -> bool {
-    let Some(start) = number_ends(bytes, 0).next() else { return false };
-    let mut rest = &bytes[start..];
-    let numbers: Vec<u64> = std::iter::from_fn(|| take_number(&mut rest).ok()).collect();
-    match numbers[..] {
-        [frame, size] => frame.checked_add(size) == Some(offset),
-        [size] => size <= offset,
-        _ => true,
-    }
 }
 
 fn take_entry(bytes: &mut &[u8]) -> Result<(u64, u64, u64), LtxError> {

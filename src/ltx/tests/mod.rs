@@ -70,17 +70,11 @@ fn pages(file: &[u8], header: &Header, entries: &[IndexEntry]) -> Result<Vec<(u3
 /// Creates a header without checksums and without a position in the write-ahead log.
 pub(super) fn header(page_size: u32, commit: u32, min: u64, max: u64) -> Header {
     Header {
-        flags: Header::NO_CHECKSUMS,
-        page_size: PageSize::new(page_size).expect("a page size"),
-        commit,
-        min_txid: Txid(min),
-        max_txid: Txid(max),
         timestamp_ms: 1_700_000_000_000,
-        pre_apply_checksum: 0,
-        wal_offset: 0,
-        wal_size: 0,
-        wal_salt: [0, 0],
-        node_id: 0,
-        previous: 0,
+        ..Header::plain(
+            PageSize::new(page_size).expect("a page size"),
+            commit,
+            FileName { min: Txid(min), max: Txid(max) },
+        )
     }
 }

@@ -106,7 +106,7 @@ impl TableTree<'_> {
         for cell in cells::each(page, pgno, self.trees.usable, self.trees.view.commit()) {
             let cell = OwnedCell::from(cell.ok_or_else(|| not_in_tree(pgno))?);
             let key = self.trees.key(None, &cell, layout).await?.ok_or_else(|| not_in_tree(pgno))?;
-            room.take(key.size(), pgno)?;
+            room.take(cell.length, pgno)?;
             bounds.push(key);
         }
         Ok(bounds)

@@ -180,7 +180,9 @@ impl StateReader<'_> {
         let cell = cell.ok_or_else(|| damaged_row(pgno))?;
         let (rowid, cell) = (cell.rowid, OwnedCell::from(cell));
         let key = self.trees.key(rowid, &cell, self.layout).await?.ok_or_else(|| damaged_row(pgno))?;
-        room.take(key.size(), pgno)?;
+        if self.layout.key.is_some() {
+            room.take(cell.length, pgno)?;
+        }
         Ok(RawRow { key, cell })
     }
 

@@ -4,7 +4,7 @@ use crate::error::{Error, ErrorKind};
 use crate::replica::cache::Page;
 use crate::replica::dbformat::btree::PageKind;
 use crate::replica::dbformat::cells::BtreeCell;
-use crate::replica::dbformat::record::{SchemaRow, StoredValue, TextEncoding};
+use crate::replica::dbformat::record::{SchemaRow, TextEncoding};
 use crate::replica::dbformat::{btree, cells, record};
 use crate::replica::diff::batch;
 use crate::replica::diff::layout::{RowKey, TableLayout};
@@ -49,23 +49,9 @@ pub(super) struct PayloadRoom(u64);
 
 impl PayloadRoom {
     /// Takes the bytes of a payload of a cell in this page.
-    pub(super) fn take(&mut self, bytes: usize, pgno: u32) -> Result<(), Error> {
-        self.0 = self.0.checked_sub(bytes as u64).ok_or_else(|| not_in_tree(pgno))?;
+    pub(super) fn take(&mut self, bytes: u64, pgno: u32) -> Result<(), Error> {
+        self.0 = self.0.checked_sub(bytes).ok_or_else(|| not_in_tree(pgno))?;
         Ok(())
-    }
-}
-
-impl RowKey {
-    /// Returns how many bytes the key has.
-    pub(super) fn size(&self) -> usize {
-        let size = |value: &StoredValue| match value {
-            StoredValue::Text(bytes) | StoredValue::Blob(bytes) => bytes.len(),
-            _ => 0,
-        };
-        match self {
-            RowKey::Rowid(_) => 0,
-            RowKey::Values(values) => values.iter().map(size).sum(),
-        }
     }
 }
 
@@ -111,7 +97,7 @@ impl<'a> TreeReader<'a> {
     /// depth. `seen` has the pages of other b-trees, and gets those of this one: no page is part of two.
     pub(super) async fn walk(&self, root: u32, seen: &mut PageSet) -> Result<Tree, Error> {
         let commit = self.view.commit();
-        if !seen.insert(root) {
+        if root > commit || !seen.insert(root) {
             return Err(not_in_tree(root));
         }
         let mut tree = Tree { inner: Vec::new(), leaves: Vec::new() };
@@ -145,7 +131,7 @@ impl<'a> TreeReader<'a> {
             let Some(page) = self.page(*pgno).await? else { continue };
             for cell in cells::each(&page, *pgno, self.usable, self.view.commit()).flatten() {
                 let payload = self.payload(&cell.into()).await?;
-                room.take(payload.len(), *pgno)?;
+                room.take(payload.len() as u64, *pgno)?;
                 rows.extend(record::entry(&payload, self.encoding));
             }
         }
@@ -194,7 +180,7 @@ impl<'a> TreeReader<'a> {
         for (pgno, page) in pages.iter().zip(self.reader.pages(self.view, pages).await?) {
             for cell in self.overflowing(*pgno, page.as_deref().unwrap_or_default()) {
                 let chain = self.overflow_chain(&cell).await?;
-                room.take(chain.len() * self.usable, *pgno)?;
+                room.take((chain.len() * self.usable) as u64, *pgno)?;
                 overflow.extend(chain.into_iter().map(|(pgno, _)| pgno));
             }
         }

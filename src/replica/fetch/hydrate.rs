@@ -28,7 +28,7 @@ impl Fetcher {
     }
 
     /// Fetches pages of a view into the cache directory, one request after the other, between those of readers. Returns how many are
-    /// there now: pages that cannot be decoded, or cannot belong to a database, are left to the readers.
+    /// there now: pages that cannot be decoded are left to the readers.
     pub(in crate::replica) async fn hydrate(self: &Arc<Self>, view: &View, pages: &[u32]) -> Result<u32, FetchError> {
         let mut kept = 0;
         self.use_current_runtime();
@@ -50,17 +50,24 @@ impl Fetcher {
 
     async fn hydrate_run(self: &Arc<Self>, run: &FetchRun) -> Result<u32, FetchError> {
         let bytes = self.request(&run.file, run.range()).await?;
-        let (mut sums, mut kept) = (Vec::with_capacity(run.frames.len()), 0);
+        let (mut sums, mut kept, mut implausible) = (Vec::with_capacity(run.frames.len()), 0, Vec::new());
         for frame in &run.frames {
             let page = self.decode(run.bytes_of(frame, &bytes), frame.pgno, run.page_size, 0);
-            if let Ok((page, sum)) = page
-                && dbformat::is_plausible(&page, frame.pgno, run.file.header.commit)
-            {
-                kept += u32::from(self.cache.keep(run.key(frame), &page, stored_form(sum, run.page_size, frame.size)));
-                sums.push((frame.pgno, sum));
+            let Ok((page, sum)) = page else { continue };
+            // As for a reader, such a page is accepted when it is received a second time.
+            if !run.is_retry && !dbformat::is_plausible(&page, frame.pgno, run.file.header.commit) {
+                implausible.push(*frame);
+                continue;
             }
+            kept += u32::from(self.cache.keep(run.key(frame), &page, stored_form(sum, run.page_size, frame.size)));
+            sums.push((frame.pgno, sum));
         }
         self.add_sums(&run.file, &sums)?;
+        if !implausible.is_empty() {
+            let again =
+                FetchRun { file: run.file.clone(), page_size: run.page_size, frames: implausible, is_retry: true };
+            kept += Box::pin(self.hydrate_run(&again)).await?;
+        }
         Ok(kept)
     }
 }

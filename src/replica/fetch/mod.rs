@@ -1,7 +1,8 @@
 //! Fetches pages into the cache.
 //!
 //! One request reads a page and its neighbours in the file. Readers that need the same page at the same time share one
-//! request. A page that a reader waits for is requested at once, unless another process fetches it; speculative requests wait for one of fewer permits.
+//! request. A page that a reader waits for is requested at once, unless another process fetches it; speculative requests
+//! wait for one of fewer permits.
 //!
 //! | module | contents |
 //! |---|---|

@@ -17,7 +17,7 @@ const LOOK: Duration = Duration::from_millis(2);
 const WORTHWHILE: Duration = Duration::from_millis(2);
 
 /// The maximum wait, for any number of other processes.
-const LONGEST: Duration = Duration::from_secs(10);
+const LONGEST: Duration = Duration::from_secs(5);
 
 impl Fetcher {
     /// Waits while other processes fetch what a run is for. Then removes the frames whose pages they have put into the cache directory, and

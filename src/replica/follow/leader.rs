@@ -10,6 +10,7 @@ use crate::replica::files::loader::LoadError;
 use crate::replica::follow::resume::{ViewRecord, load};
 use crate::replica::follow::{Follower, PollOutcome};
 use crate::replica::view::View;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -80,16 +81,23 @@ impl Follower {
         // A poll of this process is running, for a reader that needs the newest state.
         let Ok(_running) = self.progress.try_lock() else { return true };
         let Some(view) = self.head.view().filter(|view| !view.is_spoiled()) else { return false };
-        let Some(end) = record.end().filter(|_| self.has_history_of(&record, &view)) else { return false };
+        // A process that is ahead finds out itself whether the replica was set back.
+        let Some(end) = record.end().filter(|end| *end >= view.txid()) else { return false };
+        if !self.has_history_of(&record, &view) {
+            return false;
+        }
+        let mut adopted = view.clone();
         if end > view.txid() {
             match self.extended(&view, &record).await {
-                Ok(Some(next)) => drop(self.head.publish(Some(&view), next)),
+                Ok(Some(next)) => {
+                    adopted = Arc::new(next);
+                    drop(self.head.publish(Some(&view), adopted.clone()));
+                }
                 Ok(None) | Err(_) => return false,
             }
         }
-        if end >= view.txid()
-            && let Some(at) = Instant::now().checked_sub(record.age())
-        {
+        self.adopted.store(adopted.counter(), Ordering::Relaxed);
+        if let Some(at) = Instant::now().checked_sub(record.age()) {
             self.head.confirm(at);
             self.polls.confirmed(at);
             self.health.end_poll(&Ok(PollOutcome::Newest));
@@ -98,14 +106,16 @@ impl Follower {
         true
     }
 
-    /// Whether a record is of the history that a view is part of: it was before, or the older of the two ends with a file of the other.
+    /// Whether a record, which does not end before a view, is of its history: it has the file with which the view ends, or the view is that of
+    /// an earlier record of this history. What this process has found itself since then can be of another one.
     fn has_history_of(&self, record: &ViewRecord, view: &View) -> bool {
         let mut lineage = self.lineage.lock();
-        let common = record.end().min(Some(view.txid()));
-        if view.files().chain([view.tip()]).any(|file| Some(file.name.max) >= common && record.has(file)) {
+        if view.files().chain([view.tip()]).any(|file| file.name.max >= view.txid() && record.has(file)) {
             *lineage = Some((view.epoch(), record.lineage));
+            return true;
         }
-        *lineage == Some((view.epoch(), record.lineage))
+        let is_adopted = self.adopted.load(Ordering::Relaxed) == view.counter();
+        is_adopted && *lineage == Some((view.epoch(), record.lineage))
     }
 
     /// Returns a view with the recorded files that end after it. They contain every page that was written since: the record leaves out only

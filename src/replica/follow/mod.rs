@@ -51,7 +51,7 @@ use poll::{PollPurpose, Polls};
 use resume::ResumedView;
 use schedule::{PollProgress, PollStep};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
@@ -94,6 +94,8 @@ pub(in crate::replica) struct Follower {
     resumed: OnceCell<Option<ResumedView>>,
     /// The history that the last view was part of, and its number in records.
     lineage: Mutex<Option<(Epoch, u64)>>,
+    /// The counter of the last view that a record of another process has published or confirmed.
+    adopted: AtomicU32,
 }
 
 impl Follower {
@@ -119,6 +121,7 @@ impl Follower {
             poll_interval_ms: AtomicU64::new(0),
             resumed: OnceCell::new(),
             lineage: Mutex::default(),
+            adopted: AtomicU32::new(0),
         }
     }
 

@@ -97,18 +97,22 @@ impl Follower {
         let outdated = self.outdated.swap(false, Ordering::Relaxed) || self.is_scattered(view);
         let is_same = history == HistoryMatch::Same;
         let steps = plan::onwards(listed, view.txid());
-        let replanned = outdated || is_superseded(view, &steps);
+        let mut is_refuted = is_superseded(view, &steps);
+        let replanned = outdated || is_refuted;
         if is_same && !replanned {
             match self.continue_view(view, listed, &steps, end).await {
                 Ok(Some(renewal)) => return Ok(renewal),
+                Ok(None) => is_refuted = true,
                 // Other files may replace a damaged one.
-                Ok(None) => {}
                 Err(error) if error.is_damage() => {}
                 Err(error) => return Err(error),
             }
         }
         let not_before = Some(view).filter(|_| history != HistoryMatch::Another);
-        let epoch = self.histories.epoch_in(history, view);
+        let epoch = match is_same && is_refuted && may_have_lost(view) {
+            true => self.histories.epochs.branch(view.epoch(), Txid(view.tip().name.min.0 - 1)),
+            false => self.histories.epoch_in(history, view),
+        };
         let renewed = match self.views.newest_complete(listed, not_before, epoch).await {
             Err(error) if error.is_damage() && is_same && replanned => {
                 // The state of the view cannot be built from other files, but newer files can be applied to it.
@@ -161,6 +165,12 @@ impl Follower {
 fn is_superseded(view: &View, steps: &[Listed]) -> bool {
     let before = std::iter::once(view.tip().level).chain(steps.iter().map(|step| step.level));
     steps.iter().zip(before).any(|(step, before)| before == Level::ZERO && step.level != Level::ZERO)
+}
+
+/// Whether a view may end with a transaction that has lost against another one: only writers of this library create such files. Then neither its
+/// pages nor its counter may be taken over.
+fn may_have_lost(view: &View) -> bool {
+    view.tip().level == Level::ZERO && view.tip().header.node_id != 0
 }
 
 impl Renewal {
@@ -251,23 +261,29 @@ mod tests {
     /// A reader that was away as well has read the file of a suspended writer, which then ended before it withdrew the file.
     #[tokio::test(start_paused = true)]
     async fn no_page_of_a_file_that_lost_stays_when_compacted_files_follow() {
-        let store = Arc::new(Memory::new());
-        let replica = Arc::new(Replica::new(store.clone(), CacheLimits { memory: 0, disk: 0 }, Duration::from_secs(1)));
-        store.insert(Level::ZERO, name(1), of_two(1, 1));
-        replica.poll(Duration::ZERO).await.expect("a view");
-        // The other writer's transaction 2 did not change page 2.
-        store.insert(Level::ZERO, name(2), written(2, 2, 2, 2, 1));
-        replica.poll(Duration::ZERO).await.expect("a view");
-        let compacted = FileName { min: Txid(1), max: Txid(2) };
-        let header = Header::parse(&of_two(1, 2)[..Header::SIZE]).expect("a header");
-        let mut encoder = Encoder::new(header, Form::Block);
-        encoder.page(1, &[102; 512]);
-        encoder.page(2, &[101; 512]);
-        store.insert(Level::FIRST_COMPACTED, compacted, encoder.finish());
-        store.insert(Level::FIRST_COMPACTED, FileName { min: Txid(3), max: Txid(4) }, of_two(3, 4));
-        store.insert(Level::ZERO, name(4), of_two(4, 4));
-        tokio::time::advance(Duration::from_secs(60)).await;
-        follow_to(&replica, Txid(4), [104, 101]).await;
+        for memory in [0, 1 << 20] {
+            let store = Arc::new(Memory::new());
+            let replica =
+                Arc::new(Replica::new(store.clone(), CacheLimits { memory, disk: 0 }, Duration::from_secs(1)));
+            store.insert(Level::ZERO, name(1), of_two(1, 1));
+            replica.poll(Duration::ZERO).await.expect("a view");
+            // The other writer's transaction 2 did not change page 2.
+            let header = Header::parse(&written(2, 2, 2, 2, 1)).expect("a header");
+            let mut lost = Encoder::new(Header { node_id: 1, ..header }, Form::Block);
+            (1..=2).for_each(|pgno| lost.page(pgno, &[102; 512]));
+            store.insert(Level::ZERO, name(2), lost.finish());
+            replica.poll(Duration::ZERO).await.expect("a view");
+            let compacted = FileName { min: Txid(1), max: Txid(2) };
+            let header = Header::parse(&of_two(1, 2)[..Header::SIZE]).expect("a header");
+            let mut encoder = Encoder::new(header, Form::Block);
+            encoder.page(1, &[102; 512]);
+            encoder.page(2, &[101; 512]);
+            store.insert(Level::FIRST_COMPACTED, compacted, encoder.finish());
+            store.insert(Level::FIRST_COMPACTED, FileName { min: Txid(3), max: Txid(4) }, of_two(3, 4));
+            store.insert(Level::ZERO, name(4), of_two(4, 4));
+            tokio::time::advance(Duration::from_secs(60)).await;
+            follow_to(&replica, Txid(4), [104, 101]).await;
+        }
     }
 
     /// A suspended writer has created the file of transaction 2, whose name was free again, after another one was compacted.
@@ -283,9 +299,9 @@ mod tests {
         };
         let first = of_two(1, 1);
         let second = after(2, &first, &[(1, 2), (2, 2)]);
-        for is_relisted in [false, true] {
+        for (is_relisted, memory) in [(false, 0), (true, 0), (false, 1 << 20), (true, 1 << 20)] {
             let store = Arc::new(Memory::new());
-            let limits = CacheLimits { memory: 0, disk: 0 };
+            let limits = CacheLimits { memory, disk: 0 };
             let replica = Arc::new(Replica::new(store.clone(), limits, Duration::from_secs(1)));
             store.insert(Level::ZERO, name(1), first.clone());
             replica.poll(Duration::ZERO).await.expect("a view");

@@ -21,25 +21,16 @@ mod simulation;
 mod warm;
 mod writers;
 
-use crate::ltx::{Header, PageSize, Txid};
+use crate::ltx::{FileName, Header, PageSize, Txid};
 use crate::replica::{StoredValue, TableColumn, TableLayout};
 
 /// Returns the header of a file without checksums that was not copied from a WAL.
 fn header(page_size: usize, commit: u32, min_txid: Txid, max_txid: Txid) -> Header {
-    Header {
-        flags: Header::NO_CHECKSUMS,
-        page_size: PageSize::new(page_size as u32).expect("a page size"),
+    Header::plain(
+        PageSize::new(page_size as u32).expect("a page size"),
         commit,
-        min_txid,
-        max_txid,
-        timestamp_ms: 0,
-        pre_apply_checksum: 0,
-        wal_offset: 0,
-        wal_size: 0,
-        wal_salt: [0, 0],
-        node_id: 0,
-        previous: 0,
-    }
+        FileName { min: min_txid, max: max_txid },
+    )
 }
 
 /// How the rows of a table with the columns `id INTEGER PRIMARY KEY` and `value` are read.

@@ -24,6 +24,9 @@ pub(super) const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Dur
 /// How long a commit that lost waits for the state of the winner, so that the next transaction begins with it.
 const CATCH_UP: Duration = Duration::from_secs(5);
 
+/// How long a commit whose outcome is unknown waits for the newest state, which may have it.
+const LOOK: Duration = Duration::from_secs(1);
+
 impl Writer {
     /// Commits a transaction that began with `base`, and publishes its state. Returns the view of that state, or None if it cannot be built
     /// here: then the next poll builds it.
@@ -43,8 +46,7 @@ impl Writer {
                 Err(error)
             }
             Err(error) if error.kind() == ErrorKind::Unconfirmed => {
-                // The application looks for the transaction next.
-                if let Ok(Err(cause)) = timeout(CATCH_UP, self.follower.poll(Duration::ZERO)).await {
+                if let Ok(Err(cause)) = timeout(LOOK, self.follower.poll(Duration::ZERO)).await {
                     tracing::debug!("the newest state cannot be read: {cause}");
                 }
                 Err(error)

@@ -5,7 +5,7 @@
 //! - A file whose checksums are right is what its writer has put. So another file under the same name, or a next file whose writer has read
 //!   another one, shows that this file has lost.
 //! - A name becomes free again only after a compacted file contains its transaction. So while there is no such file, nothing of level 0 is
-//!   deleted, and what seems to be missing is read again.
+//!   deleted, and what seems to be missing is read again. Only another program deletes more, which [`base`](super::base) finds out.
 
 use crate::error::{Error, ErrorKind};
 use crate::ltx::{FileName, Header, Level, Trailer, Txid};
@@ -13,17 +13,15 @@ use crate::replica::View;
 use crate::replica::files::listing;
 use crate::replica::files::loader::LoadError;
 use crate::replica::write::Writer;
+use crate::replica::write::base::{BaseFile, is_newest, shows};
 use crate::replica::write::transaction::TransactionFile;
-use crate::store::{Creation, Listed, ObjectName, Store, StoreError, StoreErrorKind};
+use crate::store::{Creation, Listed, ObjectName, Store, StoreError};
 use std::time::Duration;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 /// In a shorter time than this, a file is not created, followed by another one, compacted and deleted: compactions and deletions are not that
 /// frequent.
 const SOON: Duration = Duration::from_secs(1);
-
-/// The pauses after each look for the state with which a transaction began, before it is taken for gone.
-const GONE_AGAIN: [Duration; 4] = [Duration::from_millis(100), SOON, SOON, Duration::ZERO];
 
 /// What the replica shows of a file that was put.
 pub(super) enum Fate {
@@ -69,17 +67,6 @@ enum Successor {
     Missing,
 }
 
-/// What became of the file of level 0 that ends with the state with which a transaction began.
-enum BaseFile {
-    Same,
-    /// It is part of a compacted file, and deleted.
-    Compacted,
-    /// Another program has replaced it.
-    Replaced,
-    /// Another program has deleted the replica, or set it back to an earlier state.
-    Gone,
-}
-
 impl Writer {
     /// Tries to create the file of a transaction that began with `base`.
     pub(super) async fn try_create(
@@ -98,18 +85,19 @@ impl Writer {
             return Ok(fate);
         }
         let listed = self.list_from(base.map_or(file.name.min, View::txid)).await?;
-        if let Some(base) = base.filter(|_| is_newest(&listed, file.name) && is_in(&listed, file.name.max)) {
-            let cause = match self.base_file(base, file, &listed).await? {
-                BaseFile::Same => None,
-                BaseFile::Compacted if self.is_compacted(file.name.max).await? => return Ok(Fate::Vanished),
-                BaseFile::Compacted => None,
-                BaseFile::Replaced => Some("was replaced"),
-                BaseFile::Gone => Some("was deleted"),
+        if let Some(base) = base.filter(|_| is_newest(&listed, file.name) && shows(&listed, file.name.max)) {
+            let (cause, may_delete) = match self.base_file(base, file, &listed).await? {
+                BaseFile::Compacted { with_own: true } => return Ok(Fate::Vanished),
+                BaseFile::Same | BaseFile::Compacted { with_own: false } => {
+                    return self.fate_by_listing(file, tries, listed).await;
+                }
+                BaseFile::Replaced => ("was replaced", true),
+                BaseFile::Gone => ("was deleted", true),
+                BaseFile::GoneAndContinued => ("was deleted", false),
             };
-            if let Some(cause) = cause {
-                tries.may_exist = !self.withdraw(file.name).await || may_have_existed;
-                return Err(LoadError::Other(self.stop(base.txid(), cause)));
-            }
+            let is_deleted = may_delete && self.withdraw(file.name).await;
+            tries.may_exist = !is_deleted || may_have_existed;
+            return Err(LoadError::Other(self.stop(base.txid(), cause)));
         }
         self.fate_by_listing(file, tries, listed).await
     }
@@ -117,10 +105,17 @@ impl Writer {
     /// Finds out whether an earlier try, maybe of another process, has committed a file.
     pub(super) async fn find_fate(&self, file: &TransactionFile) -> Result<Fate, LoadError> {
         let tries = PutTries::resumed();
-        match self.fate_by_content(file, &tries).await? {
-            Some(fate) => Ok(fate),
-            None => self.fate_by_listing(file, &tries, self.list_from(file.name.min).await?).await,
+        if let Some(fate) = self.fate_by_content(file, &tries).await? {
+            return Ok(fate);
         }
+        let before = Txid(file.name.min.0 - 1);
+        let listed = self.list_from(before).await?;
+        // Without the state before it, the transaction is part of no state.
+        let is_first = before == Txid(0);
+        if is_newest(&listed, file.name) && !is_first && !shows(&listed, before) && !self.is_compacted(before).await? {
+            return Err(self.contradiction(file));
+        }
+        self.fate_by_listing(file, &tries, listed).await
     }
 
     /// Returns the fate of a file if it is not the one under its name.
@@ -176,7 +171,7 @@ impl Writer {
         if self.is_compacted(file.name.max).await? { Ok(Fate::Vanished) } else { Err(self.contradiction(file)) }
     }
 
-    fn contradiction(&self, file: &TransactionFile) -> LoadError {
+    pub(super) fn contradiction(&self, file: &TransactionFile) -> LoadError {
         let (store, txid) = (&self.files.store, file.name.max);
         let text = format!(
             "the responses of {store} contradict each other: some have no file of TXID {txid}, or of the next one"
@@ -184,13 +179,18 @@ impl Writer {
         LoadError::Other(Error::new(ErrorKind::Unreachable, text))
     }
 
-    async fn list_from(&self, txid: Txid) -> Result<Vec<Listed>, StoreError> {
+    pub(super) async fn list_from(&self, txid: Txid) -> Result<Vec<Listed>, StoreError> {
         self.files.store.list(Level::ZERO, txid).await
+    }
+
+    /// Lists the files of all higher levels.
+    pub(super) async fn compacted(&self) -> Result<Vec<Listed>, StoreError> {
+        listing::compacted(&*self.files.store).await
     }
 
     /// Whether a file of a higher level contains a transaction.
     async fn is_compacted(&self, txid: Txid) -> Result<bool, StoreError> {
-        let files = listing::compacted(&*self.files.store).await?;
+        let files = self.compacted().await?;
         Ok(files.iter().any(|file| file.name.min <= txid && txid <= file.name.max))
     }
 
@@ -205,45 +205,6 @@ impl Writer {
         })
     }
 
-    /// Finds out whether the replica still has the state with which a transaction began.
-    async fn base_file(&self, base: &View, file: &TransactionFile, listed: &[Listed]) -> Result<BaseFile, LoadError> {
-        if is_in(listed, base.txid()) {
-            let is_replaced = self.is_replaced(base, listed).await?;
-            return Ok(if is_replaced { BaseFile::Replaced } else { BaseFile::Same });
-        }
-        // One wrong response must not have a file deleted on which another writer builds meanwhile.
-        for pause in GONE_AGAIN {
-            if self.is_compacted(base.txid()).await? {
-                return Ok(BaseFile::Compacted);
-            }
-            let listed = self.list_from(base.txid()).await?;
-            let is_without = is_in(&listed, file.name.max) && !is_in(&listed, base.txid());
-            if !is_without || !self.is_missing(FileName { min: base.txid(), max: base.txid() }).await {
-                return Err(self.contradiction(file));
-            }
-            sleep(pause).await;
-        }
-        Ok(BaseFile::Gone)
-    }
-
-    /// Whether the file of the base's transaction at level 0 is another one than the base was built from.
-    async fn is_replaced(&self, base: &View, listed: &[Listed]) -> Result<bool, LoadError> {
-        let tip = base.tip();
-        let Some(now) = listed.iter().find(|listed| (listed.level, listed.name) == (tip.level, tip.name)) else {
-            return Ok(false);
-        };
-        if now.version.as_ref().is_none_or(|version| tip.is_listed_as(version)) {
-            return Ok(false);
-        }
-        // A trailer does not show that its bytes are right.
-        Ok(!self.files.loader.is_unchanged(tip, now).await? && self.files.loader.header(now).await? != tip.header)
-    }
-
-    async fn is_missing(&self, name: FileName) -> bool {
-        let read = self.files.store.read(Level::ZERO, name, 0..0, None).await;
-        read.is_err_and(|error| error.kind() == StoreErrorKind::NotFound)
-    }
-
     /// Deletes a file that was created under a name at which it must not be. Returns whether it is deleted.
     async fn withdraw(&self, name: FileName) -> bool {
         for _ in 0..3 {
@@ -254,16 +215,6 @@ impl Writer {
         }
         false
     }
-}
-
-/// Whether a listing shows a file that ends with a transaction.
-fn is_in(listed: &[Listed], txid: Txid) -> bool {
-    listed.iter().any(|listed| listed.name.max == txid)
-}
-
-/// Whether a listing shows no later file than this one.
-fn is_newest(listed: &[Listed], name: FileName) -> bool {
-    listed.iter().all(|other| other.name.max <= name.max)
 }
 
 /// Returns the checksum in the trailer of a file.

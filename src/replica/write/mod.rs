@@ -9,11 +9,13 @@
 //! | `transaction` | makes the file of a transaction from them |
 //! | `commit` | puts the file, until it is known whether it won, and publishes its state |
 //! | `fate` | finds out whether a file that was put has won |
+//! | `base` | finds out whether the replica still has the state before it |
 //! | `lock` | one writer at a time in this process |
 //! | `journal` | commits that are uploaded later |
 //! | `lease` | tells writers in other processes of this one |
 //! | `compaction` | compactions, snapshots and retention, which Litestream's daemon does otherwise |
 
+mod base;
 mod commit;
 pub(in crate::replica) mod compaction;
 mod fate;

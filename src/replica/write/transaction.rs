@@ -63,7 +63,7 @@ impl TransactionFile {
         };
         let header = author.header(base.view, page_size, commit);
         let bytes = encode(overlay, header, base.view.map_or(0, View::commit), page_1.as_ref().map(|(page, _)| page))?;
-        Ok(TransactionFile { name: name(&header), bytes, counter: page_1.map(|(_, counter)| counter) })
+        Ok(TransactionFile { name: header.name(), bytes, counter: page_1.map(|(_, counter)| counter) })
     }
 
     /// Makes the file of a transaction that changes nothing but the change counter.
@@ -73,33 +73,21 @@ impl TransactionFile {
         count_on(&mut page, page_1);
         let mut encoder = Encoder::new(header, Form::Block);
         encoder.page(1, &page);
-        TransactionFile { name: name(&header), bytes: encoder.finish().into(), counter: None }
+        TransactionFile { name: header.name(), bytes: encoder.finish().into(), counter: None }
     }
 }
 
 impl Author {
     /// Returns the header of a transaction after a state; None for a new database.
     fn header(self, base: Option<&View>, page_size: PageSize, commit: u32) -> Header {
-        let txid = self.txid;
         Header {
-            flags: Header::NO_CHECKSUMS,
-            page_size,
-            commit,
-            min_txid: txid,
-            max_txid: txid,
             timestamp_ms: base.map_or(0, View::time_ms).max(time::now_ms()),
-            pre_apply_checksum: 0,
             wal_offset: WAL_HEADER,
-            wal_size: 0,
-            wal_salt: [0, 0],
             node_id: self.node_id,
             previous: self.previous,
+            ..Header::plain(page_size, commit, FileName { min: self.txid, max: self.txid })
         }
     }
-}
-
-fn name(header: &Header) -> FileName {
-    FileName { min: header.min_txid, max: header.max_txid }
 }
 
 /// Sets the change counter in page 1 to the one after that of the state before.

@@ -150,6 +150,16 @@ impl Api {
 /// A row with its values as text, and None for NULL.
 pub type TextRow = Vec<Option<CString>>;
 
+/// Returns a column of a row as text; NULL is empty.
+pub fn text_at(row: &TextRow, column: usize) -> String {
+    row.get(column).and_then(Option::as_ref).map(|text| text.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+/// Returns a column of a row as an integer; NULL is 0.
+pub fn integer_at(row: &TextRow, column: usize) -> i64 {
+    text_at(row, column).parse().unwrap_or_default()
+}
+
 unsafe extern "C" fn collect(rows: *mut c_void, count: c_int, values: *mut *mut c_char, _: *mut *mut c_char) -> c_int {
     guard("sqlite3_exec", SQLITE_ERROR, || {
         // SAFETY: `Api::query` passes a pointer to its rows, and does not use them while `sqlite3_exec` runs.

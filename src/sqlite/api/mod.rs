@@ -10,7 +10,7 @@ mod scratch;
 mod statement;
 
 use super::ffi::*;
-pub use connection::TextRow;
+pub use connection::{TextRow, integer_at, text_at};
 pub use routines::Routines;
 pub use scratch::ScratchDatabase;
 pub use statement::Prepared;
@@ -110,14 +110,19 @@ pub fn c_string(text: &str) -> CString {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::routines::tests::bundled;
     use super::*;
 
+    /// Returns the bundled SQLite as a host.
+    pub fn host() -> Api {
+        // SAFETY: the table is the one that the bundled library passed to an entry point.
+        unsafe { Api::of_host(bundled()) }.expect("a host")
+    }
+
     #[test]
     fn an_old_host_is_refused_with_both_versions() {
-        // SAFETY: the table is the one that the bundled library passed to an entry point.
-        let api = unsafe { Api::of_host(bundled()) }.unwrap();
+        let api = host();
         assert_eq!(api.check(), Ok(()));
         let old = Api { version: OLDEST - 1, ..api };
         let text = old.check().unwrap_err();

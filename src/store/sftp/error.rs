@@ -34,7 +34,7 @@ impl SftpError {
         SftpError::new(StoreErrorKind::Protocol, format!("the server sends an invalid response: {what}"))
     }
 
-    /// Returns the error of a request after one that has changed something.
+    /// Makes this an error after which the file may exist.
     pub fn into_unreachable(self) -> SftpError {
         SftpError { kind: StoreErrorKind::Unreachable, ..self }
     }

@@ -88,7 +88,11 @@ async fn sync_name(session: &Session, target: &str) -> Result<(), SftpError> {
         Err(error) => Err(error),
     };
     // The file exists, so this is no refusal to create it.
-    synced.map_err(SftpError::into_unreachable)
+    match synced {
+        // Another client has deleted it since.
+        Err(error) if error.is_not_found() => Ok(()),
+        synced => synced.map_err(SftpError::into_unreachable),
+    }
 }
 
 /// Creates a directory and its parents. Directories that exist are refused by the server, so its responses are ignored.

@@ -1,7 +1,7 @@
 //! Reads a whole small file, or the head and the tail of a large one.
 
 use crate::error::Error;
-use crate::ltx::{self, FileName, Header, IndexEntry, Level, Outline, OutlineReader, SnapshotIndex, Trailer};
+use crate::ltx::{self, Header, IndexEntry, Level, Outline, OutlineReader, SnapshotIndex, Trailer};
 use crate::replica::files::loader::{FileLoader, LoadError, display_name};
 use crate::replica::files::ltx_file::{FilePart, LoadedFile};
 use crate::replica::files::partial_index::PartialIndex;
@@ -137,7 +137,7 @@ impl FileLoader {
     pub(super) fn parse_header(&self, listed: &Listed, bytes: &[u8]) -> Result<Header, LoadError> {
         let header = Header::parse(bytes).map_err(|cause| self.damaged(listed, cause))?;
         if (header.min_txid, header.max_txid) != (listed.name.min, listed.name.max) {
-            let named = FileName { min: header.min_txid, max: header.max_txid };
+            let named = header.name();
             let file = display_name(&*self.store, listed.level, listed.name);
             return Err(LoadError::Other(Error::misnamed(file, named)));
         }

@@ -120,7 +120,7 @@ impl Primary {
     fn upload(&self, level: Level, header: Header, pages: &BTreeMap<u32, PageContent>) {
         let (mut encoder, page_size) = (Encoder::new(header, Form::Block), header.page_size.get() as usize);
         pages.iter().for_each(|(pgno, content)| encoder.page(*pgno, &content.bytes(page_size)));
-        let name = FileName { min: header.min_txid, max: header.max_txid };
+        let name = header.name();
         self.world.put(level, name, encoder.finish());
     }
 

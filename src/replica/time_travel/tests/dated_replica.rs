@@ -85,20 +85,7 @@ pub(super) struct DatedReplica {
 }
 
 fn header(name: FileName, ms: i64) -> Header {
-    Header {
-        flags: Header::NO_CHECKSUMS,
-        page_size: PageSize::new(512).expect("a page size"),
-        commit: 2,
-        min_txid: name.min,
-        max_txid: name.max,
-        timestamp_ms: ms,
-        pre_apply_checksum: 0,
-        wal_offset: 0,
-        wal_size: 0,
-        wal_salt: [0, 0],
-        node_id: 0,
-        previous: 0,
-    }
+    Header { timestamp_ms: ms, ..Header::plain(PageSize::new(512).expect("a page size"), 2, name) }
 }
 
 impl DatedReplica {

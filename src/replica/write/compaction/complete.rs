@@ -47,7 +47,7 @@ async fn check_ends(store: &dyn Store, file: &Listed) -> Result<(), Error> {
     let read = |range| store.read(file.level, file.name, range, None);
     let first = read(0..Header::SIZE as u64).await?;
     let header = Header::parse(&first.bytes).map_err(|cause| Error::damaged(shown(), cause))?;
-    let in_header = FileName { min: header.min_txid, max: header.max_txid };
+    let in_header = header.name();
     if in_header != file.name {
         return Err(Error::misnamed(shown(), in_header));
     }

@@ -66,7 +66,7 @@ impl<'a> OpenedInput<'a> {
         let mut file = InputFile { store, level, name, version: first.version, piece, buffer, start: 0 };
         let head = *file.buffer.first_chunk().ok_or_else(|| file.damaged(LtxError::TooShort(size)))?;
         let header = Header::parse(&head).map_err(|cause| file.damaged(cause))?;
-        let in_header = FileName { min: header.min_txid, max: header.max_txid };
+        let in_header = header.name();
         if in_header != name {
             return Err(LoadError::Other(Error::misnamed(display_name(store, level, name), in_header)));
         }

@@ -77,18 +77,8 @@ pub(super) async fn merge(store: &dyn Store, merge: &Merge) -> Result<Bytes, Mer
     }
     // Another compactor was faster, and a suspended writer has created a file under a name that is free again; or a file is damaged.
     let late = inputs.windows(2).find(|pair| pair[1].follows(&pair[0]) == Some(false)).map(|pair| pair[0].name());
-    let header = Header {
-        flags: Header::NO_CHECKSUMS,
-        min_txid: merge.name.min,
-        max_txid: merge.name.max,
-        pre_apply_checksum: 0,
-        wal_offset: 0,
-        wal_size: 0,
-        wal_salt: [0, 0],
-        node_id: 0,
-        previous: 0,
-        ..newest
-    };
+    let plain = Header::plain(newest.page_size, newest.commit, merge.name);
+    let header = Header { timestamp_ms: newest.timestamp_ms, ..plain };
     let sources = newest_pages(inputs.iter().map(|input| (input.header.commit, &input.entries[..])));
     let lock_page = u32::from(header.commit >= header.page_size.lock_page());
     if late.is_none() && header.is_snapshot() && sources.len() as u64 + u64::from(lock_page) != u64::from(header.commit)

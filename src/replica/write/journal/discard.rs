@@ -39,7 +39,8 @@ impl Journal {
         let mut state = self.state.lock();
         if state.is_uploading {
             let text = "the journal is being uploaded, so its transactions may be in the replica soon";
-            return Err(Error::new(ErrorKind::Busy, text).remedy("call litestream_discard_journal() again"));
+            return Err(Error::new(ErrorKind::Busy, text)
+                .remedy("call litestream_discard_journal() again when the upload has ended"));
         }
         let is_damaged = state.failure.as_ref().is_some_and(|failure| failure.kind() == ErrorKind::Damaged);
         let mut open = match state.open.take() {

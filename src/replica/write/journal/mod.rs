@@ -90,6 +90,7 @@ struct JournalState {
     failure: Option<Error>,
     /// The number of the last transaction that a caller wants to be uploaded at once.
     wanted: u64,
+    /// Whether requests for an upload are going on.
     is_uploading: bool,
     is_closed: bool,
 }

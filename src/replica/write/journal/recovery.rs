@@ -8,7 +8,7 @@ use super::storage::{JournalSteps, JournalStorage};
 use super::stored::{StoredJournal, damaged};
 use super::{Journal, OpenJournal};
 use crate::error::{Error, ErrorKind};
-use crate::ltx::{self, FileName, LtxError, Txid};
+use crate::ltx::{self, LtxError, Txid};
 use crate::replica::files::loader::journalled;
 use crate::replica::files::ltx_file::{FileBody, LoadedFile};
 use crate::replica::follow::view_loader::JournalledCounter;
@@ -150,7 +150,7 @@ fn pending(stored: StoredJournal) -> Result<(PendingTransactions, bool), String>
         let damaged = |cause: LtxError| format!("its upload: {cause}");
         let (parts, bytes) = (ltx::verify(&bytes).map_err(damaged)?, Bytes::from(bytes));
         let header = parts.header;
-        let name = FileName { min: header.min_txid, max: header.max_txid };
+        let name = header.name();
         let loaded = journalled(bytes.clone(), parts, FileBody::Journal(segment, 0), name.min);
         pending.resume(TransactionFile { name, bytes, counter: None }, header.previous, loaded);
     }

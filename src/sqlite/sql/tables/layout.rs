@@ -1,8 +1,9 @@
 //! Has SQLite parse a CREATE TABLE statement.
 
 use super::affinity::{Affinity, affinity};
-use crate::replica::{Collation, KeyColumn, StoredValue, TableColumn, TableLayout, TablePair};
-use crate::sqlite::api::{Api, ScratchDatabase, TextRow};
+use super::default;
+use crate::replica::{Collation, KeyColumn, TableColumn, TableLayout, TablePair};
+use crate::sqlite::api::{Api, ScratchDatabase, TextRow, integer_at, text_at};
 use crate::sqlite::errors::SqlError;
 use crate::sqlite::sql::literal::quoted;
 use crate::time;
@@ -80,17 +81,17 @@ fn read(scratch: &ScratchDatabase, name: &str) -> Result<TableLayout, String> {
         return Err("SQLite rejects it".to_owned());
     }
     let indexes = scratch.query(&format!("PRAGMA index_list({table})"))?;
-    let key_index = indexes.iter().find(|index| text(index, 3) == "pk").map(|index| text(index, 1));
+    let key_index = indexes.iter().find(|index| text_at(index, 3) == "pk").map(|index| text_at(index, 1));
     let entries = match &key_index {
         Some(index) => scratch.query(&format!("PRAGMA index_xinfo({})", quoted(index, '\'')))?,
         None => Vec::new(),
     };
     // The index of a primary key refers to rowids, unless it is the table itself.
-    let is_without_rowid = !entries.is_empty() && entries.iter().all(|entry| integer(entry, 1) >= 0);
+    let is_without_rowid = !entries.is_empty() && entries.iter().all(|entry| integer_at(entry, 1) >= 0);
     // A primary key without an index is the rowid.
     let rowid = columns.iter().position(|column| column.key > 0).filter(|_| key_index.is_none());
     let order: Vec<usize> = if is_without_rowid {
-        entries.iter().filter_map(|entry| usize::try_from(integer(entry, 1)).ok()).collect()
+        entries.iter().filter_map(|entry| usize::try_from(integer_at(entry, 1)).ok()).collect()
     } else {
         (0..columns.len()).filter(|at| columns[*at].hidden != VIRTUAL).collect()
     };
@@ -111,14 +112,15 @@ fn read(scratch: &ScratchDatabase, name: &str) -> Result<TableLayout, String> {
                 field: field.filter(|_| rowid != Some(at)),
                 is_real: affinity(&column.kind) == Affinity::Real,
                 is_generated: column.hidden == STORED,
-                default: column.default_value(scratch),
+                default: default::value(scratch, &column.kind, column.default.as_deref()),
             });
         }
     }
-    for entry in entries.iter().filter(|entry| is_without_rowid && integer(entry, 5) == 1) {
-        let number = usize::try_from(integer(entry, 1)).unwrap_or_default();
+    for entry in entries.iter().filter(|entry| is_without_rowid && integer_at(entry, 5) == 1) {
+        let number = usize::try_from(integer_at(entry, 1)).unwrap_or_default();
         let column = *places.get(number).ok_or("its primary key has a column that it does not have")?;
-        let key = KeyColumn { column, is_descending: integer(entry, 3) == 1, collation: collation(&text(entry, 4))? };
+        let key =
+            KeyColumn { column, is_descending: integer_at(entry, 3) == 1, collation: collation(&text_at(entry, 4))? };
         layout.key.iter_mut().for_each(|columns| columns.push(key.clone()));
     }
     Ok(layout)
@@ -143,36 +145,11 @@ impl DeclaredColumn {
     fn new(row: &TextRow) -> DeclaredColumn {
         let default = row.get(4).cloned().flatten().map(|text| text.to_string_lossy().into_owned());
         DeclaredColumn {
-            name: text(row, 1),
-            kind: text(row, 2),
+            name: text_at(row, 1),
+            kind: text_at(row, 2),
             default,
-            key: integer(row, 5),
-            hidden: integer(row, 6),
-        }
-    }
-
-    /// Returns the default value as the column stores it. NULL if it is not constant: SQLite adds no such column to a table with rows. So it
-    /// decides here too, and runs no function that the replica names.
-    fn default_value(&self, scratch: &ScratchDatabase) -> StoredValue {
-        let Some(default) = &self.default else { return StoredValue::Null };
-        let kind = affinity(&self.kind).name();
-        let table = "DROP TABLE IF EXISTS temp.d; CREATE TEMP TABLE d (x); INSERT INTO temp.d VALUES (NULL)";
-        // SQLite returns an expression without its parentheses. It can end with a comment.
-        let [plain, in_parentheses] = [format!("{default}\n"), format!("({default}\n)")]
-            .map(|default| format!("ALTER TABLE temp.d ADD COLUMN c {kind} DEFAULT {default}"));
-        let is_added =
-            scratch.query(table).is_ok() && scratch.query(&plain).or_else(|_| scratch.query(&in_parentheses)).is_ok();
-        let value = "SELECT typeof(c), CASE typeof(c) WHEN 'integer' THEN c WHEN 'real' THEN printf('%!.17g', c) ELSE hex(c) END
-             FROM temp.d";
-        let rows = if is_added { scratch.query(value).unwrap_or_default() } else { Vec::new() };
-        let Some(row) = rows.first() else { return StoredValue::Null };
-        let shown = text(row, 1);
-        match text(row, 0).as_str() {
-            "integer" => shown.parse().map_or(StoredValue::Null, StoredValue::Integer),
-            "real" => shown.parse().map_or(StoredValue::Null, StoredValue::Real),
-            "text" => StoredValue::Text(from_hex(&shown)),
-            "blob" => StoredValue::Blob(from_hex(&shown)),
-            _ => StoredValue::Null,
+            key: integer_at(row, 5),
+            hidden: integer_at(row, 6),
         }
     }
 }
@@ -186,17 +163,28 @@ fn collation(name: &str) -> Result<Collation, String> {
     }
 }
 
-/// Returns a column of a row as text; NULL is empty.
-pub fn text(row: &TextRow, at: usize) -> String {
-    row.get(at).and_then(Option::as_ref).map(|text| text.to_string_lossy().into_owned()).unwrap_or_default()
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::replica::{RowChange, StoredValue};
+    use crate::sqlite::api::tests::host;
+    use crate::sqlite::sql::tables::undo_script::UndoScript;
 
-/// Returns a column of a row as an integer; NULL is 0.
-pub fn integer(row: &TextRow, at: usize) -> i64 {
-    text(row, at).parse().unwrap_or_default()
-}
+    #[test]
+    fn a_text_that_is_no_table_is_refused() {
+        for text in ["CREATE TABLE t (x)\0", "CREATE VIRTUAL TABLE t USING fts5(a)", "SELECT 1", ""] {
+            assert!(of(host(), "t", text).is_err(), "{text}");
+        }
+    }
 
-fn from_hex(text: &str) -> Vec<u8> {
-    let digits = text.as_bytes().as_chunks::<2>().0;
-    digits.iter().filter_map(|pair| u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok()).collect()
+    /// A virtual column is not stored, but its name means it.
+    #[test]
+    fn a_virtual_column_with_the_name_of_the_rowid_is_not_taken_for_it() {
+        let layout =
+            of(host(), "t", "CREATE TABLE t (x, rowid AS (x))").unwrap_or_else(|error| panic!("{}", error.text));
+        let script = UndoScript::new("t", &layout).expect("a script");
+        let row = RowChange { key: vec![StoredValue::Integer(2)], old: None, new: Some(vec![StoredValue::Integer(2)]) };
+        let undo = script.remove(&row, &[StoredValue::Integer(2)]);
+        assert!(undo.contains("_rowid_") && !undo.contains("WHERE rowid"), "{undo}");
+    }
 }

@@ -11,6 +11,7 @@ mod affinity;
 mod batches;
 mod caller;
 mod comparison;
+mod default;
 mod definition;
 mod diff;
 mod layout;

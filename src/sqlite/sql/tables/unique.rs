@@ -6,7 +6,7 @@
 
 use super::layout;
 use crate::replica::{RowChange, StoredValue, TableLayout, TableState};
-use crate::sqlite::api::{Api, ScratchDatabase};
+use crate::sqlite::api::{Api, ScratchDatabase, integer_at, text_at};
 use crate::sqlite::errors::SqlError;
 use crate::sqlite::sql::literal::quoted;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -102,7 +102,7 @@ impl UniqueValues {
 fn unique_indexes(scratch: &ScratchDatabase, table: &str, layout: &TableLayout) -> Result<Vec<UniqueIndex>, String> {
     let mut indexes = Vec::new();
     for index in scratch.query(&format!("PRAGMA index_list({})", quoted(table, '\'')))? {
-        let (name, is_unique, origin) = (layout::text(&index, 1), layout::integer(&index, 2), layout::text(&index, 3));
+        let (name, is_unique, origin) = (text_at(&index, 1), integer_at(&index, 2), text_at(&index, 3));
         let is_table = origin == "pk" && layout.key.is_some();
         if is_unique == 1 && !is_table {
             indexes.extend(unique_index(scratch, &quoted(&name, '\''), layout)?);
@@ -115,18 +115,18 @@ fn unique_indexes(scratch: &ScratchDatabase, table: &str, layout: &TableLayout) 
 fn unique_index(scratch: &ScratchDatabase, name: &str, layout: &TableLayout) -> Result<Option<UniqueIndex>, String> {
     let (mut index, mut has_expressions) = (UniqueIndex { compared: Vec::new(), parked: None }, false);
     let entries = scratch.query(&format!("PRAGMA index_xinfo({name})"))?;
-    for entry in entries.iter().filter(|entry| layout::integer(entry, 5) == 1) {
-        if layout::integer(entry, 1) == EXPRESSION {
+    for entry in entries.iter().filter(|entry| integer_at(entry, 5) == 1) {
+        if integer_at(entry, 1) == EXPRESSION {
             // The columns that the statement mentions are those of all its expressions.
             if std::mem::replace(&mut has_expressions, true) {
                 continue;
             }
             let sql = scratch.query(&format!("SELECT sql FROM sqlite_master WHERE name = {name}"))?;
-            let sql = sql.first().map(|row| layout::text(row, 0).to_ascii_lowercase()).unwrap_or_default();
+            let sql = sql.first().map(|row| text_at(row, 0).to_ascii_lowercase()).unwrap_or_default();
             index.compared.extend((0..layout.columns.len()).filter(|at| mentions(&sql, &layout.columns[*at].name)));
             continue;
         }
-        let column = layout::text(entry, 2);
+        let column = text_at(entry, 2);
         if let Some(at) = layout.columns.iter().position(|one| one.name.eq_ignore_ascii_case(&column)) {
             index.compared.push(at);
             index.parked = index.parked.or(Some(at).filter(|at| is_settable(layout, *at)));

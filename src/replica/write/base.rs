@@ -1,0 +1,102 @@
+//! Whether the replica still has the state with which a transaction began.
+//!
+//! A file is created after the newest one that a process knows. If another program has replaced that one, or has deleted the replica or set it
+//! back meanwhile, the transaction would be part of no state that anybody reads.
+
+use crate::ltx::{FileName, Level, Txid};
+use crate::replica::View;
+use crate::replica::files::loader::LoadError;
+use crate::replica::write::Writer;
+use crate::replica::write::transaction::TransactionFile;
+use crate::store::{Listed, Store, StoreErrorKind};
+use std::time::Duration;
+use tokio::time::sleep;
+
+/// The pauses between looks for the state with which a transaction began, before it is taken for gone.
+const PAUSES: [Duration; 3] = [Duration::from_millis(100), Duration::from_secs(1), Duration::from_secs(1)];
+
+/// What became of the file of level 0 that ends with the state with which a transaction began.
+pub(super) enum BaseFile {
+    /// It is there.
+    Same,
+    /// It is part of a compacted file, and deleted. Whether the new transaction is part of one as well.
+    Compacted { with_own: bool },
+    /// Another program has replaced it.
+    Replaced,
+    /// Another program has deleted it: the replica, or its last states.
+    Gone,
+    /// As `Gone`, and another writer has built on the new transaction meanwhile.
+    GoneAndContinued,
+}
+
+impl Writer {
+    /// Finds out what became of the file of the base, from a listing that shows the new file, and none after it.
+    pub(super) async fn base_file(
+        &self,
+        base: &View,
+        file: &TransactionFile,
+        listed: &[Listed],
+    ) -> Result<BaseFile, LoadError> {
+        if shows(listed, base.txid()) {
+            let is_replaced = self.is_replaced(base, listed).await?;
+            return Ok(if is_replaced { BaseFile::Replaced } else { BaseFile::Same });
+        }
+        // One wrong response must not have a file deleted on which another writer builds.
+        for pause in PAUSES.map(Some).into_iter().chain([None]) {
+            let compacted = self.compacted().await?;
+            let contains = |txid: Txid| compacted.iter().any(|file| (file.name.min..=file.name.max).contains(&txid));
+            if contains(base.txid()) {
+                return Ok(BaseFile::Compacted { with_own: contains(file.name.max) });
+            }
+            let listed = self.list_from(base.txid()).await?;
+            if !is_newest(&listed, file.name) {
+                return Ok(BaseFile::GoneAndContinued);
+            }
+            let is_without = shows(&listed, file.name.max) && !shows(&listed, base.txid());
+            if !is_without || !self.is_missing(name_at_level_0(base)).await {
+                return Err(self.contradiction(file));
+            }
+            if let Some(pause) = pause {
+                sleep(pause).await;
+            }
+        }
+        Ok(BaseFile::Gone)
+    }
+
+    /// Whether the file of the base's transaction at level 0 is another one than when the transaction began.
+    async fn is_replaced(&self, base: &View, listed: &[Listed]) -> Result<bool, LoadError> {
+        let (tip, name) = (base.tip(), name_at_level_0(base));
+        let Some(now) = listed.iter().find(|listed| listed.name == name) else { return Ok(false) };
+        if (tip.level, tip.name) != (Level::ZERO, name) {
+            // The base was built from a compacted file.
+            let before = self.known_last_file(base).map_or(0, |last| last.checksum);
+            let found = if before == 0 { None } else { self.files.loader.load_verified(Level::ZERO, name).await? };
+            return Ok(found.is_some_and(|found| found.file.checksum != before));
+        }
+        if now.version.as_ref().is_none_or(|version| tip.is_listed_as(version)) {
+            return Ok(false);
+        }
+        // A trailer does not show that its bytes are right.
+        Ok(!self.files.loader.is_unchanged(tip, now).await? && self.files.loader.header(now).await? != tip.header)
+    }
+
+    /// Whether the store says that there is no such file at level 0.
+    pub(super) async fn is_missing(&self, name: FileName) -> bool {
+        let read = self.files.store.read(Level::ZERO, name, 0..0, None).await;
+        read.is_err_and(|error| error.kind() == StoreErrorKind::NotFound)
+    }
+}
+
+fn name_at_level_0(view: &View) -> FileName {
+    FileName { min: view.txid(), max: view.txid() }
+}
+
+/// Whether a listing shows a file that ends with a transaction.
+pub(super) fn shows(listed: &[Listed], txid: Txid) -> bool {
+    listed.iter().any(|listed| listed.name.max == txid)
+}
+
+/// Whether a listing shows no later file than this one.
+pub(super) fn is_newest(listed: &[Listed], name: FileName) -> bool {
+    listed.iter().all(|other| other.name.max <= name.max)
+}
