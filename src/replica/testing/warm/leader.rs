@@ -38,6 +38,32 @@ async fn one_of_many_processes_polls_and_all_follow() {
     }
 }
 
+/// Somebody deletes the newest states, and later another history goes on from there.
+#[tokio::test(start_paused = true)]
+async fn every_process_notices_that_the_replica_was_set_back() {
+    let mut replica = SharedReplicaFiles::up_to(8);
+    let replicas = [replica.opened().await, replica.opened().await, replica.opened().await];
+    follow(&replicas);
+    tokio::time::sleep(10 * SECOND).await;
+    (7..=8).for_each(|txid| replica.remove(Level::ZERO, txid, txid));
+    tokio::time::sleep(120 * SECOND).await;
+    assert_eq!(txids(&replicas), [6; 3]);
+    replica.history = 1;
+    for end in 7..=9 {
+        replica.write(Level::ZERO, end, end);
+        tokio::time::sleep(4 * SECOND).await;
+    }
+    assert_eq!(txids(&replicas), [9; 3]);
+    for one in &replicas {
+        let view = one.head().expect("a view");
+        for pgno in 1..=PAGES {
+            let writer = writer(pgno, 9);
+            let page = one.page(&view, pgno, &Prefetcher::new()).await.expect("a page").expect("a page of the view");
+            assert_eq!(*page, content(pgno, writer, u8::from(writer >= 7)), "page {pgno}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn another_process_takes_over_if_the_leader_ends_or_hangs() {
     let replica = SharedReplicaFiles::up_to(6);
