@@ -44,9 +44,8 @@ impl Writer {
         // One wrong response must not have a file deleted on which another writer builds.
         for pause in PAUSES.map(Some).into_iter().chain([None]) {
             let compacted = self.compacted().await?;
-            let contains = |txid: Txid| compacted.iter().any(|file| (file.name.min..=file.name.max).contains(&txid));
-            if contains(base.txid()) {
-                return Ok(BaseFile::Compacted { with_own: contains(file.name.max) });
+            if contain(&compacted, base.txid()) {
+                return Ok(BaseFile::Compacted { with_own: contain(&compacted, file.name.max) });
             }
             let listed = self.list_from(base.txid()).await?;
             if !is_newest(&listed, file.name) {
@@ -94,6 +93,11 @@ fn name_at_level_0(view: &View) -> FileName {
 /// Whether a listing shows a file that ends with a transaction.
 pub(super) fn shows(listed: &[Listed], txid: Txid) -> bool {
     listed.iter().any(|listed| listed.name.max == txid)
+}
+
+/// Whether one of some files contains a transaction.
+pub(super) fn contain(files: &[Listed], txid: Txid) -> bool {
+    files.iter().any(|file| file.name.min <= txid && txid <= file.name.max)
 }
 
 /// Whether a listing shows no later file than this one.

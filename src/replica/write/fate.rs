@@ -13,7 +13,7 @@ use crate::replica::View;
 use crate::replica::files::listing;
 use crate::replica::files::loader::LoadError;
 use crate::replica::write::Writer;
-use crate::replica::write::base::{BaseFile, is_newest, shows};
+use crate::replica::write::base::{BaseFile, contain, is_newest, shows};
 use crate::replica::write::transaction::TransactionFile;
 use crate::store::{Creation, Listed, ObjectName, Store, StoreError};
 use std::time::Duration;
@@ -190,8 +190,7 @@ impl Writer {
 
     /// Whether a file of a higher level contains a transaction.
     async fn is_compacted(&self, txid: Txid) -> Result<bool, StoreError> {
-        let files = self.compacted().await?;
-        Ok(files.iter().any(|file| file.name.min <= txid && txid <= file.name.max))
+        Ok(contain(&self.compacted().await?, txid))
     }
 
     /// Compares the file of the next transaction with a file that has this name and this checksum.

@@ -69,6 +69,13 @@ impl AnnouncedPart {
         read_exact_at(table, &mut bytes, AnnouncedPart::offset(part)).ok()?;
         Some(AnnouncedPart::parse(&bytes))
     }
+
+    /// Writes other bytes in its place, unless another process has written its own there.
+    fn replace(self, table: &File, bytes: [u8; ENTRY]) {
+        if AnnouncedPart::read(table, self.part) == Some(self) {
+            let _ = write_all_at(table, &bytes, AnnouncedPart::offset(self.part));
+        }
+    }
 }
 
 /// The table of a cache directory.
@@ -93,25 +100,18 @@ pub(in crate::replica) struct Announcement {
 impl Announcement {
     /// Has the announcement hold from now on.
     pub(in crate::replica) fn renew(&mut self) {
-        let until_ms = now_ms() + HOLDS.as_millis() as u64;
+        let until_ms = end_ms();
         for entry in &mut self.entries {
-            let is_own = AnnouncedPart::read(&self.table, entry.part) == Some(*entry);
-            entry.until_ms = until_ms;
-            if is_own {
-                let _ = write_all_at(&self.table, &entry.bytes(), AnnouncedPart::offset(entry.part));
-            }
+            let renewed = AnnouncedPart { until_ms, ..*entry };
+            entry.replace(&self.table, renewed.bytes());
+            *entry = renewed;
         }
     }
 }
 
 impl Drop for Announcement {
     fn drop(&mut self) {
-        for entry in &self.entries {
-            // Another process may have written its own there.
-            if AnnouncedPart::read(&self.table, entry.part) == Some(*entry) {
-                let _ = write_all_at(&self.table, &AnnouncedPart::EMPTY, AnnouncedPart::offset(entry.part));
-            }
-        }
+        self.entries.iter().for_each(|entry| entry.replace(&self.table, AnnouncedPart::EMPTY));
     }
 }
 
@@ -119,7 +119,7 @@ impl CacheDirectory {
     /// Announces that this process fetches a range of a file. This must be renewed every [`RENEWAL`]. None if nothing can be announced.
     pub(in crate::replica) fn announce(&self, file: u32, range: &Range<u64>) -> Option<Announcement> {
         let (parts, table) = (self.parts_of(file, range)?, self.announcements.table.current().ok()?);
-        let (until_ms, by) = (now_ms() + HOLDS.as_millis() as u64, self.announcements.number);
+        let (until_ms, by) = (end_ms(), self.announcements.number);
         let entries: Vec<AnnouncedPart> = parts.map(|part| AnnouncedPart { part, until_ms, by }).collect();
         let announcement = Announcement { table, entries };
         for entry in &announcement.entries {
@@ -147,6 +147,11 @@ impl CacheDirectory {
         let parts = range.start / PART..range.end.div_ceil(PART);
         Some(parts.map(move |part| mask ^ part.wrapping_mul(0x9e37_79b9_7f4a_7c15)))
     }
+}
+
+/// Returns until when an announcement of now holds.
+fn end_ms() -> u64 {
+    now_ms() + HOLDS.as_millis() as u64
 }
 
 fn now_ms() -> u64 {
