@@ -1,4 +1,4 @@
-//! Lists a replica whose server responds with arbitrary bytes, and reads from it, over every protocol on HTTP.
+//! Lists a replica whose server responds with arbitrary bytes and headers, and reads from it, over every protocol on HTTP.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -47,11 +47,26 @@ fn subject() -> &'static Subject {
     })
 }
 
+/// Takes the values of headers from the first lines of a body.
+fn head(choice: u8, body: &mut &[u8]) -> String {
+    let mut line = || {
+        let mut parts = body.splitn(2, |byte| *byte == b'\n');
+        let line = parts.next().unwrap_or_default();
+        *body = parts.next().unwrap_or_default();
+        String::from_utf8_lossy(line).replace('\r', " ")
+    };
+    let (etag, range, time) = (line(), line(), line());
+    let status = ["200 OK", "206 Partial Content"][usize::from(choice & 1)];
+    format!("{status}\r\nETag: {etag}\r\nContent-Range: {range}\r\nLast-Modified: {time}")
+}
+
 fuzz_target!(|input: (u8, &[u8])| {
-    let (choice, body) = input;
+    let (choice, mut body) = input;
     let Subject { server, stores, runtime } = subject();
     let store = &stores[choice as usize % stores.len()];
-    server.respond(HEADS[(choice >> 4) as usize % HEADS.len()], body);
+    let (constant, choice) = (HEADS.get((choice >> 4) as usize % (2 * HEADS.len())), choice >> 7);
+    let head = constant.map_or_else(|| head(choice, &mut body), |head| (*head).to_owned());
+    server.respond(&head, body);
     let name = FileName { min: Txid(1), max: Txid(1) };
     runtime.block_on(async {
         for listed in store.list(Level::ZERO, Txid(0)).await.unwrap_or_default() {

@@ -7,7 +7,7 @@ use crate::lock::Mutex;
 use crate::replica::fetch::{FetchError, Fetcher};
 use crate::replica::follow::Follower;
 use crate::replica::follow::head::Head;
-use crate::replica::view::View;
+use crate::replica::view::{Epoch, View};
 use futures_util::{StreamExt, stream};
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -63,17 +63,33 @@ pub(in crate::replica) struct Hydration {
 struct HydrationState {
     total: u32,
     present: u32,
-    /// The files whose pages are all there, as far as the newest state needs them.
-    complete: HashSet<u32>,
-    /// The counter of the state that is complete.
-    hydrated: Option<u32>,
+    /// The newest state that is complete.
+    hydrated: Option<HydratedView>,
     /// Failures since the last page was fetched.
     failures: u32,
     /// Why hydration does not go on.
     obstacle: Option<String>,
 }
 
+/// A view whose pages are all in the directory.
+struct HydratedView {
+    counter: u32,
+    epoch: Epoch,
+    /// The numbers of its files. Later states of its history need no other pages of them, but a replica that was set back can.
+    files: Arc<HashSet<u32>>,
+}
+
 impl HydrationState {
+    fn has_hydrated(&self, view: &View) -> bool {
+        self.hydrated.as_ref().is_some_and(|hydrated| hydrated.counter == view.counter())
+    }
+
+    /// Returns the files of which the directory has every page that a view needs.
+    fn complete_files(&self, view: &View) -> Arc<HashSet<u32>> {
+        let hydrated = self.hydrated.as_ref().filter(|hydrated| hydrated.epoch == view.epoch());
+        hydrated.map(|hydrated| hydrated.files.clone()).unwrap_or_default()
+    }
+
     /// Records why hydration does not go on, and logs it once.
     fn stop(&mut self, reason: String) {
         if self.obstacle.is_none() {
@@ -106,7 +122,7 @@ impl Hydration {
 
     pub(in crate::replica) fn progress(&self) -> HydrationProgress {
         let (head, state) = (self.head.view(), self.state.lock());
-        let is_complete = head.is_some_and(|head| state.hydrated == Some(head.counter()));
+        let is_complete = head.is_some_and(|head| state.has_hydrated(&head));
         HydrationProgress { total: state.total, present: state.present, is_complete }
     }
 
@@ -119,7 +135,7 @@ impl Hydration {
     pub(in crate::replica) async fn run_forever(self: Arc<Self>) {
         let mut pause = PAUSE;
         loop {
-            let Some(view) = self.head.view().filter(|view| self.state.lock().hydrated != Some(view.counter())) else {
+            let Some(view) = self.head.view().filter(|view| !self.state.lock().has_hydrated(view)) else {
                 // Ends early when there is a newer state.
                 let _ = timeout(PAUSE, self.head.subscribe().changed()).await;
                 continue;
@@ -157,8 +173,8 @@ impl Hydration {
             return Err(Hindrance::Unreadable(left.len()));
         }
         let mut state = self.state.lock();
-        state.complete = view.files().map(|file| file.number).collect();
-        state.hydrated = Some(view.counter());
+        let files = Arc::new(view.files().map(|file| file.number).collect());
+        state.hydrated = Some(HydratedView { counter: view.counter(), epoch: view.epoch(), files });
         (state.failures, state.obstacle) = (0, None);
         Ok(())
     }
@@ -201,7 +217,7 @@ impl Hydration {
 
     /// Returns the pages of a view that are not in the directory, and updates the progress.
     async fn missing(&self, view: &Arc<View>) -> Vec<u32> {
-        let complete = self.state.lock().complete.clone();
+        let complete = self.state.lock().complete_files(view);
         let mut missing = Vec::new();
         for pgno in 1..=view.commit() {
             if pgno.is_multiple_of(BATCH as u32) {

@@ -216,8 +216,9 @@ pub const SQLITE_IOERR_WRITE: c_int = SQLITE_IOERR | 3 << 8;
 pub const SQLITE_IOERR_FSYNC: c_int = SQLITE_IOERR | 4 << 8;
 pub const SQLITE_CANTOPEN_FULLPATH: c_int = SQLITE_CANTOPEN | 3 << 8;
 
-/// The result of an authorizer that rejects an action, and actions.
+/// The results of an authorizer that rejects an action and that has SQLite compute NULL instead, and actions.
 pub const SQLITE_DENY: c_int = 1;
+pub const SQLITE_IGNORE: c_int = 2;
 pub const SQLITE_CREATE_INDEX: c_int = 1;
 pub const SQLITE_CREATE_TABLE: c_int = 2;
 pub const SQLITE_INSERT: c_int = 18;

@@ -2,13 +2,18 @@
 
 use super::Listed;
 use super::nats::NatsObject;
-use super::sftp::parse_response;
+use super::sftp::{parse_response, parse_version};
 use crate::ltx::Level;
 use bytes::Bytes;
 
 /// Parses the response of an SFTP server.
 pub fn sftp_response(packet: &[u8]) {
     let _ = parse_response(Bytes::copy_from_slice(packet));
+}
+
+/// Parses the first packet of an SFTP server.
+pub fn sftp_version(packet: &[u8]) {
+    let _ = parse_version(Bytes::copy_from_slice(packet));
 }
 
 /// Parses the metadata of an object in NATS. Returns the file that it describes.

@@ -14,10 +14,12 @@
 //! host's clock, because that is the clock of the user who writes `5 minutes ago`, even if the primary has been idle for a day.
 
 mod parse;
+mod stamp;
 #[cfg(test)]
 mod tests;
 
 pub use parse::parse;
+pub(crate) use stamp::Stamp;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 

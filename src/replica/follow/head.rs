@@ -5,10 +5,10 @@ use crate::ltx::Txid;
 use crate::replica::cache::CacheLimits;
 use crate::replica::fetch::Fetcher;
 use crate::replica::view::View;
+use crate::time::Stamp;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
-use tokio::time::Instant;
 
 /// The newest view, and how the memory of the replica is divided between it and the page cache.
 pub(in crate::replica) struct Head {
@@ -24,9 +24,9 @@ struct HeadState {
     /// The newest state of this process, if its last transactions are only in its journal.
     journalled: Option<Arc<View>>,
     /// When the replica last confirmed that the view is the newest.
-    confirmed: Option<Instant>,
+    confirmed: Option<Stamp>,
     /// When there was a first view.
-    since: Option<Instant>,
+    since: Option<Stamp>,
 }
 
 impl Head {
@@ -53,16 +53,16 @@ impl Head {
     /// Time since the replica last confirmed the newest view, or since the first view if it never has.
     pub(in crate::replica) fn lag(&self) -> Option<Duration> {
         let state = self.state.read();
-        state.confirmed.or(state.since).map(|at| at.elapsed())
+        state.confirmed.or(state.since).map(Stamp::age)
     }
 
     /// When the replica last confirmed the newest view.
-    pub(in crate::replica) fn confirmed(&self) -> Option<Instant> {
+    pub(in crate::replica) fn confirmed(&self) -> Option<Stamp> {
         self.state.read().confirmed
     }
 
     /// Records that the newest view was the newest state at that time.
-    pub(in crate::replica) fn confirm(&self, at: Instant) {
+    pub(in crate::replica) fn confirm(&self, at: Stamp) {
         let mut state = self.state.write();
         // The writer and the follower confirm at the same time.
         state.confirmed = state.confirmed.max(Some(at));
@@ -102,7 +102,7 @@ impl Head {
             return Some(newest.clone());
         }
         state.view = Some(view.clone());
-        state.since.get_or_insert_with(Instant::now);
+        state.since.get_or_insert_with(Stamp::now);
         also(&mut state);
         // Under the lock: of two publications, the later one is announced last.
         self.newest.send_replace(view.txid());

@@ -10,10 +10,10 @@ use crate::replica::files::loader::LoadError;
 use crate::replica::follow::resume::{ViewRecord, load};
 use crate::replica::follow::{Follower, PollOutcome};
 use crate::replica::view::View;
+use crate::time::Stamp;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use tokio::time::Instant;
 
 /// A record that is older than this many intervals is that of a leader that does not poll any more, not often enough for this process, or
 /// without success. A leader has as much time for its first record.
@@ -97,7 +97,7 @@ impl Follower {
             }
         }
         self.adopted.store(adopted.counter(), Ordering::Relaxed);
-        if let Some(at) = Instant::now().checked_sub(record.age()) {
+        if let Some(at) = Stamp::of_age(record.age()) {
             self.head.confirm(at);
             self.polls.confirmed(at);
             self.health.end_poll(&Ok(PollOutcome::Newest));

@@ -43,6 +43,7 @@ use crate::replica::fetch::Fetcher;
 use crate::replica::files::Files;
 use crate::replica::files::loader::LoadError;
 use crate::replica::view::{Epoch, View};
+use crate::time::Stamp;
 use head::Head;
 use health::Health;
 use history::Histories;
@@ -54,7 +55,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::OnceCell;
-use tokio::time::Instant;
 use view_loader::ViewLoader;
 use waiters::Waiters;
 
@@ -142,7 +142,7 @@ impl Follower {
 
     /// Polls once, publishes a newer view, and records the outcome. Only one task at a time may call it.
     pub(super) async fn run_poll(&self, purpose: PollPurpose) -> Result<PollOutcome, Error> {
-        let began = Instant::now();
+        let began = Stamp::now();
         let mut progress = self.progress.lock().await;
         self.health.begin_poll();
         let mut outcome = self.poll_once(purpose, &mut progress).await;

@@ -6,6 +6,7 @@
 use crate::error::Error;
 use crate::lock::Mutex;
 use crate::replica::follow::{Follower, PollOutcome};
+use crate::time::Stamp;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -47,8 +48,8 @@ struct PollState {
     running: Option<InFlightPoll>,
     last: Option<Finished>,
     /// When the last successful poll began, and the last of them that looked for newer files.
-    succeeded: Option<Instant>,
-    newest: Option<Instant>,
+    succeeded: Option<Stamp>,
+    newest: Option<Stamp>,
     /// How long successful polls usually take.
     usual: Option<Duration>,
 }
@@ -56,12 +57,12 @@ struct PollState {
 /// A poll that is running.
 #[derive(Clone)]
 struct InFlightPoll {
-    began: Instant,
+    began: Stamp,
     polled: watch::Receiver<Option<Polled>>,
 }
 
 struct Finished {
-    at: Instant,
+    at: Stamp,
     failure: Option<Error>,
 }
 
@@ -90,10 +91,15 @@ impl PollState {
         self.usual.map_or(LATE_BOUNDS.0, |usual| (usual * LATE).clamp(LATE_BOUNDS.0, LATE_BOUNDS.1))
     }
 
+    /// When a poll that may take so long is due: the one that is running, or one that starts now.
+    fn due_at(&self, limit: Duration) -> Instant {
+        self.running.as_ref().map_or_else(Stamp::now, |running| running.began).due_at(limit)
+    }
+
     /// The result for a caller that needs no poll which began later than `since`.
-    fn known(&self, purpose: PollPurpose, since: Option<Instant>) -> Option<Result<(), Error>> {
+    fn known(&self, purpose: PollPurpose, since: Option<Stamp>) -> Option<Result<(), Error>> {
         if let Some(Finished { at, failure: Some(error) }) = &self.last
-            && at.elapsed() < FAILURE_STAYS
+            && at.age() < FAILURE_STAYS
         {
             return Some(Err(error.clone()));
         }
@@ -103,9 +109,9 @@ impl PollState {
 
     fn finish(&mut self, polled: &Polled) {
         let Some(running) = self.running.take() else { return };
-        self.last = Some(Finished { at: Instant::now(), failure: polled.as_ref().err().cloned() });
+        self.last = Some(Finished { at: Stamp::now(), failure: polled.as_ref().err().cloned() });
         let Ok(outcome) = polled else { return };
-        let took = running.began.elapsed();
+        let took = running.began.age();
         self.usual = Some(self.usual.map_or(took, |usual| (usual * 7 + took) / 8));
         self.succeeded = Some(running.began);
         if outcome.looked_for_newer() {
@@ -115,7 +121,7 @@ impl PollState {
 }
 
 impl Polls {
-    fn claim(&self, purpose: PollPurpose, since: Option<Instant>) -> PollClaim {
+    fn claim(&self, purpose: PollPurpose, since: Option<Stamp>) -> PollClaim {
         let mut state = self.0.lock();
         if let Some(known) = state.known(purpose, since) {
             return PollClaim::Known(known);
@@ -124,15 +130,15 @@ impl Polls {
             return PollClaim::Join(running.clone());
         }
         let (sender, polled) = watch::channel(None);
-        let running = InFlightPoll { began: Instant::now(), polled };
+        let running = InFlightPoll { began: Stamp::now(), polled };
         state.running = Some(running.clone());
         PollClaim::Start(running, sender)
     }
 
     /// Records that another process has confirmed the newest view at that time.
-    pub(super) fn confirmed(&self, at: Instant) {
+    pub(super) fn confirmed(&self, at: Stamp) {
         let mut state = self.0.lock();
-        state.last = Some(Finished { at: Instant::now(), failure: None });
+        state.last = Some(Finished { at: Stamp::now(), failure: None });
         state.succeeded = state.succeeded.max(Some(at));
         state.newest = state.newest.max(Some(at));
     }
@@ -145,14 +151,14 @@ impl Polls {
         let late_after = state.late_after();
         let recently = if was_idle { interval } else { interval * 2 + late_after };
         let recently = match &state.last {
-            Some(Finished { at, failure: None }) => at.elapsed() <= recently,
+            Some(Finished { at, failure: None }) => at.age() <= recently,
             // The poll after a failure begins only when the failure is no longer the result of every poll.
             Some(Finished { at, failure: Some(_) }) => {
-                at.elapsed() <= (FAILURE_STAYS + interval * 2 + late_after).min(FAILING)
+                at.age() <= (FAILURE_STAYS + interval * 2 + late_after).min(FAILING)
             }
             None => false,
         };
-        let until = state.running.as_ref().map_or_else(Instant::now, |running| running.began) + late_after;
+        let until = state.due_at(late_after);
         (!recently && until > Instant::now()).then_some(until)
     }
 
@@ -162,7 +168,7 @@ impl Polls {
         let state = self.0.lock();
         match &state.last {
             Some(Finished { failure: Some(_), .. }) => Instant::now() + LATE_BOUNDS.1,
-            _ => state.running.as_ref().map_or_else(Instant::now, |running| running.began) + RESULT,
+            _ => state.due_at(RESULT),
         }
     }
 
@@ -190,7 +196,7 @@ impl Follower {
     }
 
     async fn share(self: &Arc<Self>, purpose: PollPurpose, fresh: Duration) -> Result<(), Error> {
-        let since = Instant::now().checked_sub(fresh);
+        let since = Stamp::of_age(fresh);
         loop {
             let poll = match self.polls.claim(purpose, since) {
                 PollClaim::Known(known) => return known,

@@ -15,10 +15,9 @@ use crate::replica::follow::Follower;
 use crate::replica::follow::view_loader::apply;
 use crate::replica::view::{Epoch, View, ViewBuilder};
 use crate::store::{Listed, Version};
-use crate::time;
+use crate::time::{self, Stamp};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::Instant;
 
 /// How far in the future a record may be, in milliseconds.
 const CLOCK_TOLERANCE_MS: i64 = 1000;
@@ -27,7 +26,7 @@ const CLOCK_TOLERANCE_MS: i64 = 1000;
 #[derive(Clone)]
 pub(super) struct ResumedView {
     pub view: Arc<View>,
-    confirmed: Option<Instant>,
+    confirmed: Option<Stamp>,
 }
 
 /// What the record says about a view.
@@ -50,10 +49,10 @@ pub(super) struct RecordedFile {
 
 impl Follower {
     /// Writes the record of the newest view, which the replica confirmed at `at`.
-    pub(super) fn write_record(&self, at: Instant) {
+    pub(super) fn write_record(&self, at: Stamp) {
         let Some(directory) = self.files.loader.directory() else { return };
         let Some(view) = self.head.view().filter(|view| !view.is_spoiled()) else { return };
-        let ago = i64::try_from(at.elapsed().as_millis()).unwrap_or(i64::MAX);
+        let ago = i64::try_from(at.age().as_millis()).unwrap_or(i64::MAX);
         let lineage = self.lineage_of(view.epoch());
         directory.set_head(&record(&view, time::now_ms().saturating_sub(ago), lineage));
     }
@@ -77,7 +76,7 @@ impl Follower {
         let loader = self.files.loader.offline().filter(|_| !self.files.loader.verifies_all())?;
         let bytes = loader.directory()?.head()?;
         let record = ViewRecord::parse(FieldReader::open(&bytes)?)?;
-        let confirmed = Instant::now().checked_sub(record.age());
+        let confirmed = Stamp::of_age(record.age());
         let lineage = record.lineage;
         match self.build_recorded(&loader, record).await {
             Ok(view) => {

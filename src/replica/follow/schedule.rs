@@ -12,8 +12,8 @@
 
 use crate::replica::follow::health::StallReason;
 use crate::replica::follow::poll::PollPurpose;
+use crate::time::Stamp;
 use std::time::Duration;
-use tokio::time::Instant;
 
 /// The history is checked at every so many polls.
 const CHECK_EVERY: u32 = 5;
@@ -79,7 +79,7 @@ pub(in crate::replica) struct PollProgress {
     missing: bool,
     /// The last poll failed.
     failed: bool,
-    last: Option<Instant>,
+    last: Option<Stamp>,
     polls: u32,
     /// The poll at which the whole replica was last listed because of a damaged file.
     looked_around: Option<u32>,
@@ -93,19 +93,19 @@ impl PollProgress {
         self.since_check += 1;
         self.polls = self.polls.wrapping_add(1);
         let has_slept = self.has_slept(interval);
-        self.last = Some(Instant::now());
+        self.last = Some(Stamp::now());
         has_slept
     }
 
     /// Records that the process is running, and leaves a poll to another one.
     pub(super) fn leave(&mut self, interval: Duration) {
         if !self.has_slept(interval) {
-            self.last = Some(Instant::now());
+            self.last = Some(Stamp::now());
         }
     }
 
     fn has_slept(&self, interval: Duration) -> bool {
-        self.last.is_some_and(|last| last.elapsed() > (interval * SLEPT).max(SLEPT_AT_LEAST))
+        self.last.is_some_and(|last| last.age() > (interval * SLEPT).max(SLEPT_AT_LEAST))
     }
 
     /// Ends a poll.

@@ -2,6 +2,7 @@
 
 use crate::error::{Error, ErrorKind};
 use crate::replica::follow::Follower;
+use crate::time::Stamp;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
@@ -72,12 +73,12 @@ impl Follower {
 
     /// Ensures that the replica confirmed the newest view no longer ago than `limit`; polls if it did not.
     pub(in crate::replica) async fn freshen(self: &Arc<Self>, limit: Duration) -> Result<(), Error> {
-        let since = Instant::now().checked_sub(limit);
+        let since = Stamp::of_age(limit);
         let is_fresh = || self.head.confirmed().is_some_and(|at| since.is_none_or(|since| at >= since));
         let stale = |why: &str| {
             let last = self.head.confirmed().map_or_else(
                 || "has not confirmed the state that is served".to_owned(),
-                |at| format!("last confirmed the state that is served {:.1} s ago", at.elapsed().as_secs_f64()),
+                |at| format!("last confirmed the state that is served {:.1} s ago", at.age().as_secs_f64()),
             );
             let store = &self.files.store;
             let message = format!("{store} {last}, and max_staleness allows {} s: {why}", limit.as_secs_f64());

@@ -86,7 +86,7 @@ impl Connection {
         }
         let replica = self.handle(interrupted)?.replica();
         if let Some(limit) = self.settings.max_staleness
-            && replica.head.confirmed().is_none_or(|at| at.elapsed() > limit)
+            && replica.head.confirmed().is_none_or(|at| at.age() > limit)
         {
             let replica = replica.clone();
             self.block_on(async move { replica.follower.freshen(limit).await }, interrupted)?;

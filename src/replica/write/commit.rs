@@ -11,6 +11,7 @@ use crate::replica::write::Writer;
 use crate::replica::write::fate::{Fate, PutTries};
 use crate::replica::write::transaction::TransactionFile;
 use crate::store::{Listed, ObjectName};
+use crate::time::Stamp;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
@@ -83,7 +84,7 @@ impl Writer {
     /// Publishes the state after a transaction, so that every connection of the process reads it. Returns that state, also if a later one was
     /// published already: SQLite has the pages of this one in its cache.
     async fn publish(&self, base: Option<&Arc<View>>, file: TransactionFile, listed: Listed) -> Option<Arc<View>> {
-        let (txid, confirmed) = (file.name.max, Instant::now());
+        let (txid, confirmed) = (file.name.max, Stamp::now());
         let loaded = match self.files.loader.written(&listed, file.bytes).await {
             Ok(loaded) => loaded,
             Err(error) => {

@@ -16,8 +16,8 @@ use crate::replica::write::Writer;
 use crate::replica::write::base::{BaseFile, contain, is_newest, shows};
 use crate::replica::write::transaction::TransactionFile;
 use crate::store::{Creation, Listed, ObjectName, Store, StoreError};
+use crate::time::Stamp;
 use std::time::Duration;
-use tokio::time::Instant;
 
 /// In a shorter time than this, a file is not created, followed by another one, compacted and deleted: compactions and deletions are not that
 /// frequent.
@@ -36,14 +36,14 @@ pub(super) enum Fate {
 /// The tries to create the file of a transaction.
 pub(super) struct PutTries {
     /// None if an earlier process may have begun them.
-    began: Option<Instant>,
+    began: Option<Stamp>,
     /// Whether one of them may have created the file.
     pub may_exist: bool,
 }
 
 impl PutTries {
     pub fn new() -> PutTries {
-        PutTries { began: Some(Instant::now()), may_exist: false }
+        PutTries { began: Some(Stamp::now()), may_exist: false }
     }
 
     /// Returns the tries of a file that an earlier process may have put.
@@ -53,7 +53,7 @@ impl PutTries {
 
     /// Whether the file may have been created so long ago that it is compacted and deleted.
     fn are_old(&self) -> bool {
-        self.began.is_none_or(|began| began.elapsed() >= SOON)
+        self.began.is_none_or(|began| began.age() >= SOON)
     }
 }
 

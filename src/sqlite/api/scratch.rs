@@ -4,6 +4,7 @@ use super::connection::TextRow;
 use super::{Api, c_string, routine};
 use crate::sqlite::ffi::*;
 use crate::sqlite::guard::guard;
+use std::cell::Cell;
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr;
 
@@ -39,8 +40,10 @@ impl ScratchDatabase {
         // SAFETY: the table of routines lives as long as the process.
         let set_authorizer = unsafe { routine!(self.api, set_authorizer) };
         let set_authorizer = set_authorizer.ok_or("this SQLite has no authorizers")?;
-        // SAFETY: `db` is open, because `open` succeeded. `authorize` is part of this library, which is never unloaded.
-        let set = |authorizer| unsafe { set_authorizer(self.db, authorizer, ptr::null_mut()) };
+        let creates_index = Cell::new(false);
+        // SAFETY: `db` is open, because `open` succeeded. `authorize` is part of this library, which is never unloaded. It is called while
+        // the statement runs, so not after `creates_index` has gone.
+        let set = |authorizer| unsafe { set_authorizer(self.db, authorizer, (&raw const creates_index).cast_mut().cast()) };
         // With a writable schema, a statement could insert into it, and compute any value for that.
         self.query("PRAGMA writable_schema = OFF")?;
         if set(Some(authorize)) != SQLITE_OK {
@@ -52,9 +55,9 @@ impl ScratchDatabase {
     }
 }
 
-/// Allows what SQLite does to create a table or an index.
+/// Allows what SQLite does to create a table or an index. `creates_index` is a `Cell<bool>`.
 unsafe extern "C" fn authorize(
-    _: *mut c_void,
+    creates_index: *mut c_void,
     action: c_int,
     name: *const c_char,
     _: *const c_char,
@@ -62,15 +65,24 @@ unsafe extern "C" fn authorize(
     _: *const c_char,
 ) -> c_int {
     guard("authorizer", SQLITE_DENY, || {
-        let is_allowed = match action {
-            SQLITE_CREATE_TABLE | SQLITE_CREATE_INDEX | SQLITE_REINDEX => true,
-            // What an index says about columns.
-            SQLITE_READ | SQLITE_FUNCTION => true,
+        // SAFETY: `define` passes it, and waits until the statement has run.
+        let creates_index = unsafe { &*creates_index.cast::<Cell<bool>>() };
+        match action {
+            SQLITE_CREATE_TABLE | SQLITE_REINDEX => SQLITE_OK,
+            SQLITE_CREATE_INDEX => {
+                creates_index.set(true);
+                SQLITE_OK
+            }
+            // The columns of an index.
+            SQLITE_READ => SQLITE_OK,
+            // A function in an index is NULL: SQLite computes constant expressions also for a table without rows, for as long as they take.
+            SQLITE_FUNCTION if creates_index.get() => SQLITE_IGNORE,
+            // The default values and conditions of a table.
+            SQLITE_FUNCTION => SQLITE_OK,
             // SAFETY: for these actions, `name` is that of a table, and lives until this callback returns.
-            SQLITE_INSERT | SQLITE_UPDATE => (unsafe { CStr::from_ptr(name) }) == c"sqlite_master",
-            _ => false,
-        };
-        if is_allowed { SQLITE_OK } else { SQLITE_DENY }
+            SQLITE_INSERT | SQLITE_UPDATE if unsafe { CStr::from_ptr(name) } == c"sqlite_master" => SQLITE_OK,
+            _ => SQLITE_DENY,
+        }
     })
 }
 
@@ -93,6 +105,9 @@ mod tests {
             .define("CREATE TABLE t (a INTEGER PRIMARY KEY AUTOINCREMENT, b TEXT DEFAULT (upper('x')) UNIQUE, c)")
             .expect("a table");
         scratch.define("CREATE UNIQUE INDEX i ON t (lower(b), c) WHERE c > 0").expect("an index");
+        let blob = "replace(hex(zeroblob(400000000)), '0', '00')";
+        let huge = format!("CREATE UNIQUE INDEX h ON t (instr({blob}, {blob} || '1'), a) WHERE {blob} > a");
+        scratch.define(&huge).expect("an index of which nothing is computed");
         let folder = tempfile::tempdir().expect("a directory");
         let path = folder.path().join("x.db");
         let attach = format!("ATTACH '{}' AS y; CREATE TABLE y.z (a)", path.display());

@@ -15,7 +15,7 @@ mod write;
 
 pub(super) use config::SftpConfig;
 #[cfg(feature = "nats")]
-pub(super) use wire::parse_response;
+pub(super) use wire::{parse_response, parse_version};
 
 use super::create::{CreationTries, OBJECT_LENGTH, unless_missing};
 use super::paths::Layout;

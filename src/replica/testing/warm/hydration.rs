@@ -96,6 +96,24 @@ async fn a_state_is_complete_only_while_it_is_the_newest() {
     assert!(after(10 * SECOND, &one).await.0.is_complete);
 }
 
+/// The earlier state needs pages of the snapshot that the later one had replaced.
+#[tokio::test(start_paused = true)]
+async fn a_replica_that_was_set_back_is_hydrated_again() {
+    let replica = SharedReplicaFiles::up_to(8);
+    let one = replica.opened().await;
+    assert!(after(10 * SECOND, &one).await.0.is_complete);
+    (7..=8).for_each(|txid| replica.remove(Level::ZERO, txid, txid));
+    while one.head().expect("a view").txid() > Txid(6) {
+        one.follower.take_turn().await.expect("a poll");
+        tokio::time::sleep(SECOND).await;
+    }
+    assert!(after(10 * SECOND, &one).await.0.is_complete);
+    replica.store.set_state(FlakyState::Down);
+    let other = replica.open();
+    other.open(Target::Latest, SECOND, true).await.expect("a view");
+    replica.read(&other, 6).await;
+}
+
 /// A pause for each newer state would limit a primary that commits every second to one batch of pages a second.
 #[tokio::test(start_paused = true)]
 async fn newer_states_do_not_delay_hydration() {

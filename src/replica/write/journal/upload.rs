@@ -18,6 +18,7 @@ use crate::replica::write::commit::PAUSES;
 use crate::replica::write::fate::{Fate, PutTries};
 use crate::replica::write::transaction::TransactionFile;
 use crate::store::{Listed, probe_create};
+use crate::time::Stamp;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
@@ -147,7 +148,7 @@ impl Writer {
         listed: &Listed,
     ) -> Result<(), UploadFailure> {
         let temporary = UploadFailure::Temporary;
-        let (txid, confirmed) = (file.name.max, Instant::now());
+        let (txid, confirmed) = (file.name.max, Stamp::now());
         let own = self.files.loader.written(listed, file.bytes.clone()).await;
         let own = own.map_err(|error| temporary(self.files.failure(error)))?;
         loop {
