@@ -35,7 +35,7 @@ fn page(size: u32) -> Vec<u8> {
 #[divan::bench(args = [Form::Block, Form::Frame])]
 fn decode(bencher: Bencher, form: Form) {
     let page = page(4096);
-    let header = Header::plain(PageSize::new(4096).expect("a page size"), 1, FileName { min: Txid(1), max: Txid(1) });
+    let header = Header::plain(PageSize::new(4096).expect("a page size"), 1, FileName::of(Txid(1)));
     let mut encoder = Encoder::new(header, form);
     encoder.page(1, &page);
     let file = encoder.finish();

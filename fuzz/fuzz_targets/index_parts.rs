@@ -6,7 +6,8 @@ use litestream_vfs::ltx::{FileName, Header, PageSize, SnapshotIndex, Txid};
 
 fuzz_target!(|input: (u32, u32, u16, u64, &[u8])| {
     let (commit, before, owned, length, bytes) = input;
-    let header = Header::plain(PageSize::new(512).expect("a page size"), commit, FileName { min: Txid(1), max: Txid(9) });
+    let header =
+        Header::plain(PageSize::new(512).expect("a page size"), commit, FileName { min: Txid(1), max: Txid(9) });
     let length = length.max(bytes.len() as u64) % (1 << 40);
     let Some(index) = SnapshotIndex::new(&header, &(1 << 40..(1 << 40) + length)) else { return };
 

@@ -67,7 +67,7 @@ fuzz_target!(|input: (u8, &[u8])| {
     let (constant, choice) = (HEADS.get((choice >> 4) as usize % (2 * HEADS.len())), choice >> 7);
     let head = constant.map_or_else(|| head(choice, &mut body), |head| (*head).to_owned());
     server.respond(&head, body);
-    let name = FileName { min: Txid(1), max: Txid(1) };
+    let name = FileName::of(Txid(1));
     runtime.block_on(async {
         for listed in store.list(Level::ZERO, Txid(0)).await.unwrap_or_default() {
             assert!(listed.name.min <= listed.name.max, "{listed:?}");

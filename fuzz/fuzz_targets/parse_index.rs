@@ -5,14 +5,14 @@ use libfuzzer_sys::fuzz_target;
 use litestream_vfs::ltx::{FileName, Header, IndexReader, PageSize, Txid, parse_index};
 
 fuzz_target!(|input: (u64, u8, &[u8])| {
-    let header =
-        Header::plain(PageSize::new(4096).expect("a page size"), 1 << 20, FileName { min: Txid(2), max: Txid(2) });
+    let header = Header::plain(PageSize::new(4096).expect("a page size"), 1 << 20, FileName::of(Txid(2)));
     let (index_start, piece, bytes) = input;
     let whole = parse_index(bytes, &header, index_start);
 
     let (mut reader, mut entries) = (IndexReader::new(&header, index_start), Vec::new());
     let mut pieces = bytes.chunks(usize::from(piece).max(1));
-    let read = pieces.try_for_each(|piece| reader.read(piece, |entry| entries.push(entry))).and_then(|()| reader.finish());
+    let read =
+        pieces.try_for_each(|piece| reader.read(piece, |entry| entries.push(entry))).and_then(|()| reader.finish());
     assert_eq!(whole.is_ok(), read.is_ok(), "{whole:?} {read:?}");
 
     let Ok(whole) = whole else { return };

@@ -11,7 +11,7 @@ use super::{Header, IndexEntry, Trailer};
 /// ```
 /// use litestream_vfs::ltx::{Encoder, FileName, Form, Header, PageSize, Txid, verify};
 ///
-/// let header = Header::plain(PageSize::new(512).unwrap(), 1, FileName { min: Txid(1), max: Txid(1) });
+/// let header = Header::plain(PageSize::new(512).unwrap(), 1, FileName::of(Txid(1)));
 /// let mut encoder = Encoder::new(header, Form::Block);
 /// encoder.page(1, &[7; 512]);
 /// let file = encoder.finish();

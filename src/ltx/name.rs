@@ -53,6 +53,11 @@ pub struct FileName {
 }
 
 impl FileName {
+    /// The name of the file that contains one transaction.
+    pub fn of(txid: Txid) -> FileName {
+        FileName { min: txid, max: txid }
+    }
+
     /// Parses a file name. Returns None for other files in the directory, such as temporary files.
     ///
     /// Litestream writes lower-case digits only. A name with upper-case digits is another object, so it is not accepted.

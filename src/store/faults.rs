@@ -75,7 +75,7 @@ const FAULTS: [&str; 18] = [
 ];
 
 fn name(txid: u64) -> FileName {
-    FileName { min: Txid(txid), max: Txid(txid) }
+    FileName::of(Txid(txid))
 }
 
 /// Returns a store that sends its requests to an endpoint.

@@ -47,7 +47,7 @@ mod tests {
     #[test]
     fn the_start_sorts_between_lower_and_higher_txids() {
         let start = start(Txid(16)).expect("a start");
-        assert!(start < FileName { min: Txid(16), max: Txid(16) }.to_string());
+        assert!(start < FileName::of(Txid(16)).to_string());
         assert!(start > FileName { min: Txid(15), max: Txid(u64::MAX) }.to_string());
         assert_eq!(super::start(Txid(1)), None);
     }

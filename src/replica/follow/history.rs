@@ -52,7 +52,7 @@ impl Histories {
     pub(super) async fn witness_of(&self, view: &View) -> Result<WitnessState, LoadError> {
         match view.witness() {
             Some(version) => {
-                let own = FileName { min: view.txid(), max: view.txid() };
+                let own = FileName::of(view.txid());
                 self.witness(Level::ZERO, own, version).await
             }
             None => self.witness(view.tip().level, view.tip().name, &view.tip().version).await,

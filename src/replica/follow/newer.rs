@@ -39,7 +39,7 @@ impl Follower {
         let mut confirmed = false;
         loop {
             let next = view.txid().next();
-            let loaded = match self.files.loader.load_by_name(Level::ZERO, FileName { min: next, max: next }).await {
+            let loaded = match self.files.loader.load_by_name(Level::ZERO, FileName::of(next)).await {
                 Err(error) if error.is_damage() && self.is_newest(next).await? => {
                     error.cause().into_iter().for_each(|cause| self.health.record_incomplete(cause));
                     return Ok(Newer::Followed(view));

@@ -5,7 +5,7 @@ use crate::replica::testing::header;
 
 /// Returns the name of a transaction's file.
 pub(in crate::replica) fn name(txid: u64) -> FileName {
-    FileName { min: Txid(txid), max: Txid(txid) }
+    FileName::of(Txid(txid))
 }
 
 /// Returns a transaction's file. In the WAL it begins where the previous one ends.

@@ -192,7 +192,7 @@ async fn state(files: &Memory, end: Txid) -> Option<Vec<u8>> {
     let base = snapshots.iter().map(|file| file.name).filter(|name| name.max <= end).max_by_key(|name| name.max);
     let mut names: Vec<_> = base.map(|name| (Level::SNAPSHOT, name)).into_iter().collect();
     let first = base.map_or(1, |base| base.max.0 + 1);
-    names.extend((first..=end.0).map(|txid| (Level::ZERO, FileName { min: Txid(txid), max: Txid(txid) })));
+    names.extend((first..=end.0).map(|txid| (Level::ZERO, FileName::of(Txid(txid)))));
     let (mut pages, mut commit) = (BTreeMap::new(), 0);
     for (level, name) in names {
         let file = files.get(level, name)?;

@@ -67,7 +67,7 @@ impl TimeTravel {
         if files.iter().all(|file| file.level == Level::SNAPSHOT) {
             // The time of a snapshot is when it was made. If this part of level 0 was not listed, it may contain a file
             // with the time of the transaction.
-            let name = FileName { min: state.txid, max: state.txid };
+            let name = FileName::of(state.txid);
             files.push(Listed { level: Level::ZERO, name, size: 0, version: None, modified_ms: 0 });
         }
         let reads: Vec<_> = files.iter().map(|file| self.header(file).boxed()).collect();

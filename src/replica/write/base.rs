@@ -87,7 +87,7 @@ impl Writer {
 }
 
 fn name_at_level_0(view: &View) -> FileName {
-    FileName { min: view.txid(), max: view.txid() }
+    FileName::of(view.txid())
 }
 
 /// Whether a listing shows a file that ends with a transaction.

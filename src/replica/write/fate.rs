@@ -196,7 +196,7 @@ impl Writer {
     /// Compares the file of the next transaction with a file that has this name and this checksum.
     async fn successor(&self, name: FileName, checksum: u64) -> Result<Successor, LoadError> {
         let next = name.max.next();
-        let found = self.files.loader.load_verified(Level::ZERO, FileName { min: next, max: next }).await?;
+        let found = self.files.loader.load_verified(Level::ZERO, FileName::of(next)).await?;
         Ok(match found {
             None => Successor::Missing,
             Some(next) if next.file.header.previous == checksum => Successor::Continues,

@@ -234,7 +234,7 @@ impl Writer {
         if let Some(known) = self.known_last_file(view) {
             return Ok(known);
         }
-        let name = FileName { min: view.txid(), max: view.txid() };
+        let name = FileName::of(view.txid());
         let listed = self.files.store.list(Level::ZERO, view.txid()).await?;
         let mut last = LastFile { checksum: 0, node_id: 0 };
         if listed.iter().any(|listed| listed.name == name) {

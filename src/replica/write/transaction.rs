@@ -85,7 +85,7 @@ impl Author {
             wal_offset: WAL_HEADER,
             node_id: self.node_id,
             previous: self.previous,
-            ..Header::plain(page_size, commit, FileName { min: self.txid, max: self.txid })
+            ..Header::plain(page_size, commit, FileName::of(self.txid))
         }
     }
 }

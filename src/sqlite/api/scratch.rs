@@ -43,7 +43,8 @@ impl ScratchDatabase {
         let creates_index = Cell::new(false);
         // SAFETY: `db` is open, because `open` succeeded. `authorize` is part of this library, which is never unloaded. It is called while
         // the statement runs, so not after `creates_index` has gone.
-        let set = |authorizer| unsafe { set_authorizer(self.db, authorizer, (&raw const creates_index).cast_mut().cast()) };
+        let set =
+            |authorizer| unsafe { set_authorizer(self.db, authorizer, (&raw const creates_index).cast_mut().cast()) };
         // With a writable schema, a statement could insert into it, and compute any value for that.
         self.query("PRAGMA writable_schema = OFF")?;
         if set(Some(authorize)) != SQLITE_OK {

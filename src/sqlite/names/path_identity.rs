@@ -139,14 +139,16 @@ mod tests {
     use PathOwner::{ByRole, Local, Replica, Unknown};
     use std::collections::HashSet;
 
+    // Entries are never freed, so each table lives as long as the process.
+
     fn text(spelling: Vec<u8>) -> String {
         String::from_utf8(spelling).unwrap()
     }
 
     #[test]
     fn only_the_first_database_gets_the_plain_path() {
-        let table = PathTable::new();
-        let spell = |owner| text(table.spell(b"/d/x.db", owner));
+        static TABLE: PathTable = PathTable::new();
+        let spell = |owner| text(TABLE.spell(b"/d/x.db", owner));
         assert_eq!(spell(Replica("one")), "/d/x.db");
         let two = spell(Replica("two"));
         assert_eq!(two.len(), "/d/x.db#litestream-".len() + 16, "{two}");
@@ -156,15 +158,15 @@ mod tests {
         assert_eq!(spell(Local), "/d/./x.db");
         assert_eq!((spell(ByRole("one")), spell(ByRole("two"))), ("/d/x.db".to_owned(), "/d/.//./x.db".to_owned()));
         assert_eq!(spell(Replica("one")), "/d/x.db");
-        assert_eq!(text(table.spell(b"/d/y.db", Replica("two"))), "/d/y.db");
+        assert_eq!(text(TABLE.spell(b"/d/y.db", Replica("two"))), "/d/y.db");
     }
 
     #[test]
     fn a_replica_does_not_get_the_path_of_a_local_file() {
-        let table = PathTable::new();
-        assert_eq!(table.spell(b"/d/x.db", Local), b"/d/x.db");
-        assert_ne!(table.spell(b"/d/x.db", Replica("one")), b"/d/x.db");
-        assert_eq!(table.spell(b"/d/x.db", Local), b"/d/x.db");
+        static TABLE: PathTable = PathTable::new();
+        assert_eq!(TABLE.spell(b"/d/x.db", Local), b"/d/x.db");
+        assert_ne!(TABLE.spell(b"/d/x.db", Replica("one")), b"/d/x.db");
+        assert_eq!(TABLE.spell(b"/d/x.db", Local), b"/d/x.db");
     }
 
     #[test]
@@ -173,9 +175,9 @@ mod tests {
         let path = dir.path().join("x.db");
         std::fs::write(&path, "x").unwrap();
         let path = path.to_str().unwrap();
-        let table = PathTable::new();
+        static TABLE: PathTable = PathTable::new();
         let owners = [Local, ByRole("one"), Replica("two")].into_iter().chain([Unknown; 40]);
-        let spellings: Vec<String> = owners.map(|owner| text(table.spell(path.as_bytes(), owner))).collect();
+        let spellings: Vec<String> = owners.map(|owner| text(TABLE.spell(path.as_bytes(), owner))).collect();
         assert_eq!(spellings.iter().collect::<HashSet<_>>().len(), spellings.len(), "{spellings:?}");
         let is_the_file = |spelling: &&String| std::fs::read(spelling).is_ok_and(|read| read == b"x");
         assert_eq!(spellings.iter().filter(is_the_file).count(), spellings.len() - 1, "all but that of the replica");
@@ -184,11 +186,11 @@ mod tests {
 
     #[test]
     fn a_full_table_still_gives_replicas_different_paths() {
-        let table = PathTable::new();
+        static TABLE: PathTable = PathTable::new();
         for path in 0..PATHS {
-            table.spell(path.to_string().as_bytes(), Replica("one"));
+            TABLE.spell(path.to_string().as_bytes(), Replica("one"));
         }
-        let late = |owner| text(table.spell(b"/late.db", owner));
+        let late = |owner| text(TABLE.spell(b"/late.db", owner));
         assert_ne!(late(Replica("one")), late(Replica("two")));
         assert_eq!(late(Replica("one")), late(Replica("one")));
         assert_ne!(late(Replica("one")), late(Local));
@@ -197,14 +199,11 @@ mod tests {
 
     #[test]
     fn threads_agree_on_the_owner_of_a_path() {
-        let table = PathTable::new();
+        static TABLE: PathTable = PathTable::new();
         let spellings: Vec<Vec<u8>> = std::thread::scope(|scope| {
             let threads: Vec<_> = (0..8)
                 .map(|thread| (thread % 2).to_string())
-                .map(|settings| {
-                    let table = &table;
-                    scope.spawn(move || table.spell(b"/x", Replica(&settings)))
-                })
+                .map(|settings| scope.spawn(move || TABLE.spell(b"/x", Replica(&settings))))
                 .collect();
             threads.into_iter().map(|thread| thread.join().unwrap()).collect()
         });

@@ -152,7 +152,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let level = dir.path().join("ltx/0");
         fs::create_dir_all(&level).expect("a level");
-        let name = |txid| FileName { min: Txid(txid), max: Txid(txid) };
+        let name = |txid| FileName::of(Txid(txid));
         let path = |txid| level.join(name(txid).to_string());
         fs::write(path(1), b"bytes").expect("a file");
         fs::create_dir(path(2)).expect("a directory");
@@ -175,7 +175,7 @@ mod tests {
     #[tokio::test]
     async fn a_long_range_of_a_short_file_uses_no_extra_memory() {
         let dir = tempfile::tempdir().expect("a directory");
-        let (level, name) = (dir.path().join("ltx/0"), FileName { min: Txid(1), max: Txid(1) });
+        let (level, name) = (dir.path().join("ltx/0"), FileName::of(Txid(1)));
         fs::create_dir_all(&level).expect("a level");
         fs::write(level.join(name.to_string()), [7; 600]).expect("a file");
         let config = FileConfig::parse(&format!("//{}", dir.path().display())).expect("a configuration");

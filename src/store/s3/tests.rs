@@ -21,7 +21,7 @@ impl Canned {
     }
 
     async fn read(&self, range: Range<u64>) -> Result<Bytes, StoreError> {
-        let name = FileName { min: Txid(1), max: Txid(1) };
+        let name = FileName::of(Txid(1));
         self.store().read(Level::ZERO, name, range, None).await.map(|chunk| chunk.bytes)
     }
 
@@ -211,7 +211,7 @@ async fn an_invalid_response_is_retried_once() {
 
 #[tokio::test]
 async fn a_response_without_the_tag_is_retried_once() {
-    let name = FileName { min: Txid(1), max: Txid(1) };
+    let name = FileName::of(Txid(1));
     let (right, bare) = (part("0-3/9", "abcd"), part("0-3/9", "abcd").replace("etag", "x-tag"));
     let server = Canned::start(vec![right.clone(), bare.clone(), right, bare]);
     let store = server.store();
@@ -254,7 +254,7 @@ async fn an_invalid_region_is_not_used() {
 
 #[tokio::test]
 async fn tags_are_compared_without_quotes_and_are_optional() {
-    let name = FileName { min: Txid(1), max: Txid(1) };
+    let name = FileName::of(Txid(1));
     let weak = part("0-3/9", "abcd").replace("\"a\"", "W/\"a\"");
     let server = Canned::start(vec![part("0-3/9", "abcd"), weak, part("0-3/9", "abcd").replace("etag", "x-tag")]);
     let store = server.store();

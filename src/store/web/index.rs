@@ -146,7 +146,7 @@ mod tests {
 
     #[test]
     fn names_are_found_in_a_page_of_any_format() {
-        let file = |txid| FileName { min: Txid(txid), max: Txid(txid) };
+        let file = |txid| FileName::of(Txid(txid));
         let (one, two) = (file(1).to_string(), file(2).to_string());
         let html =
             format!("<a href=\"{two}\">{two}</a> <a href=\"/x/{one}\">{}…</a> <a href=\"{}/\">", &one[..9], file(3));

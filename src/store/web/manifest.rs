@@ -43,7 +43,7 @@ impl WebStore {
 
     /// Fails if the server does not return an error for a file that does not exist, because then newer files cannot be found.
     async fn check_missing_file(&self) -> Result<(), WebError> {
-        let unused = Layout::Decimal.file(Level::ZERO, FileName { min: Txid(u64::MAX), max: Txid(u64::MAX) });
+        let unused = Layout::Decimal.file(Level::ZERO, FileName::of(Txid(u64::MAX)));
         match self.head(&unused).await {
             Err(WebError::Status(..)) => Ok(()),
             Err(error @ WebError::NoResponse(_)) => Err(error),
@@ -86,7 +86,7 @@ impl WebStore {
         let mut count = 1;
         loop {
             let txids = next.0..next.0.saturating_add(count);
-            let names = txids.map(|txid| FileName { min: Txid(txid), max: Txid(txid) });
+            let names = txids.map(|txid| FileName::of(Txid(txid)));
             let found = existing(names.map(|name| self.current_file(Level::ZERO, name))).await?;
             let are_all_found = found.len() as u64 == count;
             files.extend(found);
@@ -130,7 +130,7 @@ mod tests {
 
     #[test]
     fn a_manifest_is_parsed_and_other_texts_are_rejected() {
-        let file = |level, txid| (Level::new(level).expect("a level"), FileName { min: Txid(txid), max: Txid(txid) });
+        let file = |level, txid| (Level::new(level).expect("a level"), FileName::of(Txid(txid)));
         let (one, two) = (file(0, 1).1, file(0, 2).1);
         let parsed =
             Manifest::parse(&format!("# made by find\n0/{one} 12\r\n\n./9/{one}\nltx/1/{two}\t34\t\"a-tag\"\n"));

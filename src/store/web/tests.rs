@@ -15,7 +15,7 @@ impl Canned {
     }
 
     async fn read_web(&self, range: Range<u64>) -> Result<Bytes, StoreError> {
-        let name = FileName { min: Txid(1), max: Txid(1) };
+        let name = FileName::of(Txid(1));
         self.web_store().read(Level::ZERO, name, range, None).await.map(|chunk| chunk.bytes)
     }
 }

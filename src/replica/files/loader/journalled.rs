@@ -17,7 +17,7 @@ pub(in crate::replica) fn journalled(bytes: Bytes, parts: FileParts, body: FileB
     let file = Arc::new(LtxFile {
         number: known_files::new_number(),
         level: Level::ZERO,
-        name: FileName { min: txid, max: txid },
+        name: FileName::of(txid),
         // No reads and no listings compare it.
         version: Version("journal".into()),
         listed: Mutex::default(),

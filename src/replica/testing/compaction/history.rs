@@ -69,7 +69,7 @@ impl WrittenHistory {
         self.states.push(database);
         let file = encoder.finish();
         self.last = verify(&file).expect("a correct file").trailer.file_checksum;
-        self.files.insert(Level::ZERO, FileName { min: txid, max: txid }, file);
+        self.files.insert(Level::ZERO, FileName::of(txid), file);
     }
 
     /// Returns whether files lead to a transaction.

@@ -208,7 +208,7 @@ async fn levels_fill_at_their_boundaries_and_old_files_are_deleted() {
         compactor.run_once().await.expect("files are listed");
     }
     let (files, newest) = (world.files.all(), world.history.newest());
-    assert_eq!(names(&files, 0), [FileName { min: newest, max: newest }]);
+    assert_eq!(names(&files, 0), [FileName::of(newest)]);
     assert_eq!(names(&files, 9), [FileName { min: Txid(1), max: newest }]);
     assert_eq!(files.len(), 5, "{files:?}");
 }
@@ -221,10 +221,8 @@ async fn a_merged_file_has_the_time_of_its_newest_input() {
     run_for(&mut world, &compactor, 6).await;
     let name = names(&world.files.all(), 1)[1];
     let header_of = |level, name| verify(&world.files.memory.get(level, name).expect("a file")).expect("valid").header;
-    let (merged, newest) = (
-        header_of(Level::new(1).expect("a level"), name),
-        header_of(Level::ZERO, FileName { min: name.max, max: name.max }),
-    );
+    let (merged, newest) =
+        (header_of(Level::new(1).expect("a level"), name), header_of(Level::ZERO, FileName::of(name.max)));
     assert_eq!((merged.timestamp_ms, merged.commit), (newest.timestamp_ms, newest.commit));
     assert_eq!((merged.min_txid, merged.max_txid), (name.min, name.max));
     assert_eq!((merged.wal_offset, merged.wal_size, merged.wal_salt), (0, 0, [0, 0]));
@@ -267,7 +265,7 @@ async fn a_file_that_is_not_part_of_the_history_is_not_merged() {
         let mut world = CompactionWorld::new(seed);
         let (compactor, _) = world.compactor(u64::MAX);
         (0..5).for_each(|_| world.history.commit());
-        let name = FileName { min: Txid(4), max: Txid(4) };
+        let name = FileName::of(Txid(4));
         let right = world.files.memory.get(Level::ZERO, name).expect("a file").to_vec();
         let mut late = Encoder::new(Header { node_id: 8, ..verify(&right).expect("a file").header }, Form::Block);
         late.page(1, &[1; PAGE_SIZE]);

@@ -116,7 +116,7 @@ impl PendingTransactions {
     pub(super) fn merge(&self) -> Result<Option<TransactionFile>, Error> {
         let (Some(place), Some(last)) = (self.place, self.group.last()) else { return Ok(None) };
         let header = Header { min_txid: place.txid, max_txid: place.txid, ..last.file.header };
-        let name = FileName { min: place.txid, max: place.txid };
+        let name = FileName::of(place.txid);
         Ok(Some(TransactionFile { name, bytes: merge(&self.group, header)?, counter: None }))
     }
 
