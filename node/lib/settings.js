@@ -64,7 +64,10 @@ function checked(url) {
     return text
 }
 
-const query = (parameters) => parameters.map(([parameter, value]) => `${parameter}=${encodeURIComponent(value)}`).join('&')
+// Names are put into SQL literals, which an apostrophe would end.
+const encoded = (value) => encodeURIComponent(value).replaceAll("'", '%27')
+
+const query = (parameters) => parameters.map(([parameter, value]) => `${parameter}=${encoded(value)}`).join('&')
 
 /** Returns the URI of a replica. Hosts that do not enable URIs open it by the default VFS. */
 function uriOf(url, parameters) {
@@ -75,7 +78,7 @@ function uriOf(url, parameters) {
 
 /** Returns a name that only the default VFS opens, and that stays intact if the host makes it an absolute path. */
 function pathOf(url, parameters) {
-    const name = `litestream:${encodeURIComponent(checked(url) ?? '')}`
+    const name = `litestream:${encoded(checked(url) ?? '')}`
     return parameters.length > 0 ? `${name}?${query(parameters)}` : name
 }
 

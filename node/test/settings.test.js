@@ -6,7 +6,7 @@ const fs = require('node:fs')
 const path = require('node:path')
 const { test } = require('node:test')
 const { ROOT } = require('./support/environment')
-const { OPTIONS, replicaName } = require('../lib/settings')
+const { OPTIONS, pathOf, replicaName } = require('../lib/settings')
 
 test('the options are the settings of the documentation', () => {
     const read = (file) => fs.readFileSync(path.join(ROOT, file), 'utf8')
@@ -38,6 +38,15 @@ test('values are percent-encoded', () => {
     ])
     assert.strictEqual(replicaName(), 'file:replica.db?vfs=litestream')
     assert.strictEqual(replicaName(new URL('s3://bucket/app')), 'file:replica.db?vfs=litestream&replica_url=s3%3A%2F%2Fbucket%2Fapp')
+})
+
+test('names can be put into SQL literals', () => {
+    const url = "s3://bucket/o'neil' AS x; DROP TABLE y; --"
+    const names = [replicaName(url, { cacheDir: "/o'neil" }), pathOf(url, [['cache_dir', "/o'neil"]])]
+    for (const name of names) {
+        assert.ok(!name.includes("'"), name)
+        assert.ok(decodeURIComponent(name).includes(url) && decodeURIComponent(name).endsWith("cache_dir=/o'neil"), name)
+    }
 })
 
 test('wrong settings are errors that say how to write them', () => {
