@@ -8,15 +8,13 @@ const platforms = require('./platforms.json')
 // True if this process runs on musl, false on glibc, undefined if the runtime does not report it.
 function isMusl() {
     const { report } = process
-    if (process.platform !== 'linux' || !report?.getReport) return undefined
+    // Deno always reports glibc, also on Alpine.
+    if (process.platform !== 'linux' || 'Deno' in globalThis || !report?.getReport) return undefined
     // The report need not look up the names of hosts.
     const { excludeNetwork } = report
     report.excludeNetwork = true
     try {
         return !report.getReport().header.glibcVersionRuntime
-    } catch {
-        // Deno needs a permission for it.
-        return undefined
     } finally {
         report.excludeNetwork = excludeNetwork
     }
@@ -58,10 +56,9 @@ function getLoadablePath() {
         return path.resolve(override)
     }
     const fits = platforms.filter(({ os, cpu }) => os === process.platform && cpu === process.arch)
-    const found = fits.filter(installed)
-    // npm installs only the package for this C library.
-    const [platform] = found.length > 1 ? withThisLibc(found) : found
-    if (!platform) throw missing(withThisLibc(fits))
+    const candidates = withThisLibc(fits)
+    const platform = candidates.find(installed)
+    if (!platform) throw missing(candidates)
     return installed(platform)
 }
 

@@ -19,6 +19,20 @@ function loadablePath(app, { environment = {}, before = '' } = {}) {
 
 const property = (name, value) => `Object.defineProperty(process, '${name}', { value: ${JSON.stringify(value)} })`
 
+const arm = `${property('platform', 'linux')}; ${property('arch', 'arm64')}`
+const report = (header) => `${arm}; process.report.getReport = () => (${JSON.stringify({ header })})`
+
+/** Returns an application with the main package, and with empty packages for Linux on arm64 with these C libraries. */
+function appWithArm(...libcs) {
+    const app = installApp([main])
+    for (const libc of libcs) {
+        const directory = path.join(app, 'node_modules', `litestream-vfs-rs-linux-arm64-${libc}`)
+        fs.mkdirSync(directory)
+        fs.writeFileSync(path.join(directory, 'package.json'), '{}')
+    }
+    return app
+}
+
 test('the library of the platform package is loaded', () => {
     const app = installApp([main, platform])
     const found = loadablePath(app)
@@ -40,24 +54,24 @@ test('without a platform package, the error names the platform and the remedies'
     assert.ok(here.includes(`the library for ${process.platform} ${process.arch} is not installed`), here)
     assert.match(here, /install litestream-vfs-rs-\S+, .*without --omit=optional.*LITESTREAM_VFS_PATH/)
 
-    const musl = `${property('platform', 'linux')}; ${property('arch', 'arm64')}; process.report.getReport = () => ({ header: {} })`
-    assert.match(loadablePath(app, { before: musl }), /install litestream-vfs-rs-linux-arm64-musl,/)
-    const glibc = musl.replace('header: {}', "header: { glibcVersionRuntime: '2.36' }")
-    assert.match(loadablePath(app, { before: glibc }), /install litestream-vfs-rs-linux-arm64-gnu,/)
+    assert.match(loadablePath(app, { before: report({}) }), /install litestream-vfs-rs-linux-arm64-musl,/)
+    assert.match(loadablePath(app, { before: report({ glibcVersionRuntime: '2.36' }) }), /install litestream-vfs-rs-linux-arm64-gnu,/)
     assert.match(loadablePath(app, { before: property('platform', 'win32') }), /install litestream-vfs-rs-win32-/)
 })
 
 test('if the packages for both C libraries are installed, the one for this process is chosen', () => {
-    const app = installApp([main])
-    for (const libc of ['gnu', 'musl']) {
-        const directory = path.join(app, 'node_modules', `litestream-vfs-rs-linux-arm64-${libc}`)
-        fs.mkdirSync(directory)
-        fs.writeFileSync(path.join(directory, 'package.json'), '{}')
-    }
-    const arm = `${property('platform', 'linux')}; ${property('arch', 'arm64')}`
-    const report = (header) => `${arm}; process.report.getReport = () => (${JSON.stringify({ header })})`
+    const app = appWithArm('gnu', 'musl')
     assert.match(loadablePath(app, { before: report({}) }), /-linux-arm64-musl\/litestream-vfs\.so$/)
     assert.match(loadablePath(app, { before: report({ glibcVersionRuntime: '2.36' }) }), /-linux-arm64-gnu\/litestream-vfs\.so$/)
+})
+
+test('a package for another C library is not used, and the error names the right one', () => {
+    assert.match(loadablePath(appWithArm('gnu'), { before: report({}) }), /install litestream-vfs-rs-linux-arm64-musl,/)
+    const musl = appWithArm('musl')
+    assert.match(loadablePath(musl, { before: report({ glibcVersionRuntime: '2.36' }) }), /install litestream-vfs-rs-linux-arm64-gnu,/)
+    // Deno reports glibc everywhere.
+    const deno = `globalThis.Deno = {}; ${report({ glibcVersionRuntime: '2.38' })}`
+    assert.match(loadablePath(musl, { before: deno }), /-linux-arm64-musl\/litestream-vfs\.so$/)
 })
 
 test('for a platform without a library, the error lists those that have one', () => {
