@@ -70,36 +70,21 @@ module LitestreamVfsRs
       raise Error, [e.message, last_error].compact.join(": ")
     end
 
-    # Runs the block between BEGIN IMMEDIATE and COMMIT, and returns its result. After a conflict it is run again, up to `tries` times in all.
-    def run_transaction(database, tries: TRIES)
-      retry_conflicts(tries: tries) do
-        database.execute("BEGIN IMMEDIATE")
-        begin
-          result = yield database
-          database.execute("COMMIT")
-          result
-        ensure
-          database.execute("ROLLBACK") if database.transaction_active?
-        end
-      end
+    # Runs the block between BEGIN IMMEDIATE and COMMIT, and returns its result. After a conflict it is run again, up to `tries` times in all,
+    # unless a part of it may be committed. `return`, `break` and `throw` commit as well.
+    def run_transaction(database, tries: TRIES, &block)
+      retried(tries) { |run| run_once(database, run, &block) }
     end
 
-    # Runs the block, which must be a transaction, after conflicts up to `tries` times in all, with growing random pauses.
-    def retry_conflicts(tries: TRIES)
-      number = 0
-      begin
-        number += 1
-        yield
-      rescue StandardError => e
-        raise if number >= tries || !conflict?(e)
-
-        sleep(rand * [FIRST_PAUSE * 2**(number - 1), LONGEST_PAUSE].min)
-        retry
-      end
+    # Runs the block, which must be a transaction, after conflicts up to `tries` times in all, with growing random pauses. Once Active Record
+    # has committed to a replica, the block is not run again.
+    def retry_conflicts(tries: TRIES, &block)
+      retried(tries) { |run| notice_commits(run, &block) }
     end
 
-    # Whether another writer was first, so that nothing was committed and the transaction can be run again from its beginning. `error` is one
-    # of the gem sqlite3 or of Active Record.
+    # Whether another writer was first, so that the transaction can be run again from its beginning. Nothing was committed, except if the
+    # commit was one to several attached databases: then some of them may have committed. `error` is one of the gem sqlite3 or of Active
+    # Record.
     def conflict?(error)
       found = error.is_a?(SQLite3::Exception) ? error : error.cause
       found.is_a?(SQLite3::BusyException) && found.message.start_with?("database is locked")
@@ -115,6 +100,103 @@ module LitestreamVfsRs
     end
 
     private
+
+    # One run of a transaction. Once it is `final`, something may be committed, so that it is not run again.
+    Run = Struct.new(:final)
+    private_constant :Run
+
+    def retried(tries)
+      number = 0
+      begin
+        number += 1
+        run = Run.new(false)
+        yield run
+      rescue StandardError => e
+        raise if number >= tries || run.final || !conflict?(e)
+
+        sleep(rand * [FIRST_PAUSE * 2**(number - 1), LONGEST_PAUSE].min)
+        retry
+      end
+    end
+
+    def run_once(database, run)
+      database.execute("BEGIN IMMEDIATE")
+      ended = false
+      begin
+        result = yield database
+        ended = true
+        result
+      rescue Exception
+        roll_back(database)
+        raise
+      ensure
+        if ended then commit(database, run)
+        elsif database.transaction_active? then leave(database, run)
+        end
+      end
+    end
+
+    # Ends the transaction of a block that was left neither at its end nor with an error.
+    def leave(database, run)
+      killed = Thread.current.status == "aborting"
+      return commit(database, run) unless killed || timeouts_throw?
+
+      roll_back(database)
+      return if killed
+
+      raise LocalJumpError, "a transaction was left with return, break or throw, and was rolled back, because this can be a timeout: " \
+                            "update the gem timeout to 0.4 or newer"
+    end
+
+    # Before 0.4, an expired timeout leaves a block with `throw`.
+    def timeouts_throw? = defined?(Timeout::VERSION) && Gem::Version.new(Timeout::VERSION) < Gem::Version.new("0.4")
+
+    def commit(database, run)
+      database.execute("COMMIT")
+    rescue SQLite3::Exception
+      roll_back(database)
+      # SQLite commits to one database after the other.
+      run.final = writable_files(database) > 1
+      raise
+    end
+
+    # After some errors, SQLite has already rolled back.
+    def roll_back(database)
+      database.execute("ROLLBACK") if database.transaction_active?
+    end
+
+    # Returns how many databases outside of memory the connection may write.
+    def writable_files(database)
+      # Rows of statements are arrays, whatever rows the application wants.
+      schemas = database.prepare("PRAGMA database_list") { |statement| statement.to_a.reject { |row| row[2].to_s.empty? } }
+      schemas.count do |_, name|
+        # The pragma has a row only for replicas.
+        rows = database.prepare("PRAGMA \"#{name.gsub('"', '""')}\".litestream_write_enabled", &:to_a)
+        rows.empty? || rows[0][0].to_i == 1
+      end
+    end
+
+    # Makes a run final if it fails after Active Record has committed to a replica, for example in a callback after the commit.
+    def notice_commits(run, &block)
+      return yield unless defined?(ActiveSupport::Notifications)
+
+      thread = Thread.current
+      committed = []
+      notice = lambda do |*, payload|
+        ours = Thread.current == thread && payload[:exception].nil?
+        committed << payload[:connection] if ours && payload[:sql].match?(/\Acommit\b/i)
+      end
+      begin
+        ActiveSupport::Notifications.subscribed(notice, "sql.active_record", &block)
+      rescue StandardError
+        run.final = committed.compact.uniq.any? { |connection| replica?(connection) }
+        raise
+      end
+    end
+
+    def replica?(connection)
+      connection.adapter_name == "SQLite" && !connection.select_value("PRAGMA litestream_write_enabled").nil?
+    end
 
     def writes?(settings) = !%w[off 0 false no].include?((text(settings[:write_enabled]) || "off").downcase)
 

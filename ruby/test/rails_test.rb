@@ -43,6 +43,8 @@ end
 
 class Visit < ActiveRecord::Base
   establish_connection :visits
+  cattr_accessor :committed
+  after_commit { committed&.call }
 end
 
 class RailsTest < Minitest::Test
@@ -57,14 +59,14 @@ class RailsTest < Minitest::Test
   end
 
   def test_the_primary_is_an_ordinary_database
-    Note.connection.create_table(:notes) { |table| table.string :text }
+    Note.connection.create_table(:notes, if_not_exists: true) { |table| table.string :text }
     Note.create!(text: "tea")
     assert_equal ["tea"], Note.pluck(:text)
     assert_equal ["production.sqlite3"], Dir.children("#{APPLICATION}/storage")
   end
 
   def test_a_replica_is_written
-    Visit.connection.create_table(:visits) { |table| table.string :page }
+    Visit.connection.create_table(:visits, if_not_exists: true) { |table| table.string :page }
     other = LitestreamVfsRs.open("file://#{APPLICATION}/visits", write_enabled: true)
     runs = 0
     LitestreamVfsRs.retry_conflicts do
@@ -78,6 +80,40 @@ class RailsTest < Minitest::Test
     end
     assert_equal [2, ["/other", "/1"]], [runs, Visit.order(:id).pluck(:page)]
     assert_equal 2, LitestreamVfsRs.open("file://#{APPLICATION}/visits").get_first_value("SELECT count(*) FROM visits")
+  end
+
+  def test_what_a_callback_after_the_commit_raises_is_not_repeated
+    Visit.connection.create_table(:visits, if_not_exists: true) { |table| table.string :page }
+    Note.connection.create_table(:notes, if_not_exists: true) { |table| table.string :text }
+    other = SQLite3::Database.new("#{APPLICATION}/storage/production.sqlite3")
+    other.execute("BEGIN IMMEDIATE")
+    Visit.committed = -> { Note.create!(text: "visited") }
+    error = assert_raises(ActiveRecord::StatementInvalid) do
+      LitestreamVfsRs.retry_conflicts { Visit.transaction { Visit.create!(page: "/once") } }
+    end
+    assert LitestreamVfsRs.conflict?(error)
+    assert_equal 1, Visit.where(page: "/once").count
+    Visit.committed = nil
+    other.execute("ROLLBACK")
+
+    # A commit to another database is repeated with the rest of the block.
+    writer = LitestreamVfsRs.open("file://#{APPLICATION}/visits", write_enabled: true)
+    runs = 0
+    LitestreamVfsRs.retry_conflicts do
+      Visit.transaction do
+        runs += 1
+        Visit.count
+        Note.create!(text: "another database")
+        writer.execute("INSERT INTO visits (page) VALUES ('/first')") if runs == 1
+        Visit.create!(page: "/second")
+      end
+    end
+    assert_equal [2, 2, 1], [runs, Note.where(text: "another database").count, Visit.where(page: "/second").count]
+  ensure
+    Visit.committed = nil
+    Visit.delete_all
+    Note.delete_all
+    other&.close
   end
 
   def test_a_replica_that_cannot_be_opened
