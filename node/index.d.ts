@@ -90,18 +90,23 @@ export interface StatementSource {
 /** Returns why an open, a read or a poll failed last on this thread, or null. */
 export function lastError(db: StatementSource): string | null
 
-/** A connection that runs SQL without results. */
+/** A connection that runs SQL, with and without results. */
 export interface Executor {
     exec(sql: string): unknown
+    prepare(sql: string): { all(): unknown[]; get(): unknown }
 }
 
 /**
  * Runs `transaction(db)` between BEGIN IMMEDIATE and COMMIT, and returns its result. After a conflict with another writer it is run again, up to
- * `tries` times in all (default 10). All other errors are thrown after a rollback.
+ * `tries` times in all (default 10). All other errors are thrown after a rollback, also a conflict of a commit to several attached databases,
+ * of which some may have committed.
  */
 export function runTransaction<D extends Executor, R>(db: D, transaction: (db: D) => R, options?: { tries?: number }): R
 
-/** Whether another writer was first, so that nothing was committed and the transaction can be run again from its beginning. */
+/**
+ * Whether another writer was first, so that the transaction can be run again from its beginning. Nothing was committed, except if the commit
+ * was one to several attached databases: then some of them may have committed.
+ */
 export function isConflict(error: unknown): boolean
 
 /** A failed open, read or write of a replica. The message ends with the reason. */
