@@ -1,21 +1,22 @@
 'use strict'
 const { hostOf, loadInto } = require('./lib/hosts')
 const { getLoadablePath } = require('./lib/library')
-const { ReplicaError, addReasons, explain, lastError } = require('./lib/reasons')
+const { ReplicaError, Reasons, lastError } = require('./lib/reasons')
 const { isWritable, replicaName, split } = require('./lib/settings')
 const { isConflict, runTransaction } = require('./lib/transactions')
 
-// A connection of each host, which loaded the extension on this thread.
-const loaders = new WeakMap()
+// The reasons of each host, whose connection has loaded the extension on this thread.
+const loaded = new WeakMap()
 
-function loaderOf(Database, host) {
-    let loader = loaders.get(Database)
-    if (!loader) {
-        loader = new Database(':memory:', host.loading)
+function reasonsOf(Database, host) {
+    let reasons = loaded.get(Database)
+    if (!reasons) {
+        const loader = new Database(':memory:', host.loading)
         loadInto(loader, getLoadablePath(), host.defaultVfs)
-        loaders.set(Database, loader)
+        reasons = new Reasons(loader)
+        loaded.set(Database, reasons)
     }
-    return loader
+    return reasons
 }
 
 // Deno's message contains the name, whose URL can contain a password.
@@ -38,12 +39,14 @@ function open(Database, url, options = {}) {
     const [parameters, hostOptions] = split(options)
     const writable = isWritable(parameters)
     const name = host.name(url, parameters)
-    const loader = loaderOf(Database, host)
+    const reasons = reasonsOf(Database, host)
+    let db
     try {
-        return addReasons(new Database(name, { ...hostOptions, ...host.mode(writable) }), loader, writable)
+        db = new Database(name, { ...hostOptions, ...host.mode(writable) })
     } catch (error) {
-        throw explain(withoutName(error, name), loader)
+        throw reasons.explain(withoutName(error, name), () => true)
     }
+    return reasons.addTo(db, writable)
 }
 
 module.exports = { ReplicaError, getLoadablePath, isConflict, lastError, load, open, replicaName, runTransaction }

@@ -44,6 +44,7 @@ for (const runtime of RUNTIMES) {
             'read.mjs': 'reads the newest state and past ones',
             'options.mjs': 'passes settings and options on',
             'errors.mjs': 'says why an open or a read failed',
+            'commits.mjs': 'says why a commit failed, and repeats none to several databases',
             'local.mjs': 'leaves local databases as they are, and opens names',
             'workers.mjs': 'works in worker threads',
             'commonjs.cjs': 'is the same module for require and import'

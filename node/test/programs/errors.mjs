@@ -4,7 +4,7 @@ import assert from 'node:assert'
 import fs from 'node:fs'
 import path from 'node:path'
 import { inspect } from 'node:util'
-import { ReplicaError, lastError, open } from 'litestream-vfs-rs'
+import { ReplicaError, lastError, open, replicaName } from 'litestream-vfs-rs'
 import { Database, directory, one, thrown, url } from './host.mjs'
 
 const missing = `file://${path.join(directory, 'missing')}`
@@ -38,5 +38,26 @@ for (const read of reads) {
     assert.ok(unread.message.startsWith(`${unread.cause.message}: `), unread.message)
     assert.strictEqual(lastError(db), unread.message.slice(unread.cause.message.length + 2))
 }
+
+// The reason is not that of a local file.
+const absent = path.join(directory, 'absent', 'app.db')
+for (const attach of [(sql) => db.exec(sql), (sql) => db.prepare(sql).run()]) {
+    const local = thrown(() => attach(`ATTACH '${absent}' AS other`))
+    assert.ok(!(local instanceof ReplicaError) && local.message.endsWith(absent), local.stack)
+    // That of a replica has it, and also has it again.
+    for (let time = 0; time < 2; time++) {
+        const attached = thrown(() => attach(`ATTACH '${replicaName(missing, { openTimeout: '0' })}' AS other`))
+        assert.ok(attached instanceof ReplicaError && attached.message.endsWith(lastError(db)), attached.stack)
+    }
+}
+const damaged = path.join(directory, 'damaged.db')
+const local = new Database(damaged)
+local.exec('PRAGMA page_size = 4096; CREATE TABLE t (x)')
+local.close()
+fs.writeFileSync(damaged, fs.readFileSync(damaged).fill('x', 4096))
+db.exec(`ATTACH '${damaged}' AS other`)
+const malformed = thrown(() => db.prepare('SELECT * FROM other.t').get())
+assert.match(malformed.message, /^database disk image is malformed/)
+assert.ok(!(malformed instanceof ReplicaError), malformed.stack)
 db.close()
 console.log('ok')

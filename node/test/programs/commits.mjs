@@ -1,0 +1,94 @@
+// A commit that fails says why, and one to several databases is not repeated.
+
+import assert from 'node:assert'
+import fs from 'node:fs'
+import path from 'node:path'
+import { ReplicaError, isConflict, open, replicaName, runTransaction } from 'litestream-vfs-rs'
+import { Database, directory, host, thrown } from './host.mjs'
+
+const settings = { writeEnabled: true, pollInterval: '1h' }
+const at = (name) => path.join(directory, name)
+const url = (name) => `file://${at(name)}`
+
+function create(name) {
+    const db = open(Database, url(name), settings)
+    db.exec('CREATE TABLE t (x)')
+    return db
+}
+
+// Ways to run a function in a transaction.
+const ways = [runTransaction]
+if (typeof Database.prototype.transaction === 'function') {
+    ways.push((db, run) => db.transaction(run)(db))
+    ways.push((db, run) => db.transaction(run).exclusive.immediate(db))
+}
+for (const [index, way] of ways.entries()) {
+    const db = create(`gone-${index}`)
+    assert.strictEqual(way(db, () => 7), 7)
+    const own = new Error('disk I/O error')
+    const raise = () => {
+        throw own
+    }
+    const failed = thrown(() =>
+        way(db, (db) => {
+            db.exec('INSERT INTO t VALUES (1)')
+            fs.rmSync(at(`gone-${index}`), { recursive: true })
+        })
+    )
+    assert.ok(failed instanceof ReplicaError && failed.message.length > failed.cause.message.length, failed.stack)
+    // What the function throws stays as it is.
+    assert.strictEqual(thrown(() => way(create(`own-${index}`), raise)), own)
+    db.close()
+}
+if (ways.length > 1) {
+    const db = create('interface')
+    const insert = db.transaction(function (value) {
+        assert.strictEqual(this, context)
+        return db.prepare('INSERT INTO t VALUES (?)').run(value).changes
+    })
+    const context = { insert }
+    assert.strictEqual(context.insert(1), 1)
+    assert.strictEqual(insert.database, db)
+    assert.strictEqual(insert.immediate.default, insert.default)
+    assert.throws(() => db.transaction(7), TypeError)
+    db.close()
+}
+
+// SQLite itself says that a database is full, for which the last reason is none.
+const full = create('full')
+full.exec('PRAGMA max_page_count = 1')
+assert.ok(!(thrown(() => full.exec('CREATE TABLE u AS SELECT randomblob(100000)')) instanceof ReplicaError))
+full.close()
+
+// Another writer commits to a replica: the next file of a copy.
+function commitElsewhere(name) {
+    const before = fs.readdirSync(path.join(at(name), 'ltx', '0'))
+    fs.cpSync(at(name), at(`${name}-copy`), { recursive: true })
+    const other = open(Database, url(`${name}-copy`), settings)
+    other.exec('INSERT INTO t VALUES (7)')
+    other.close()
+    const level = (replica) => path.join(at(replica), 'ltx', '0')
+    const [file] = fs.readdirSync(level(`${name}-copy`)).filter((file) => !before.includes(file))
+    fs.copyFileSync(path.join(level(`${name}-copy`), file), path.join(level(name), file))
+    fs.rmSync(at(`${name}-copy`), { recursive: true })
+}
+
+const options = host === 'node:sqlite' && !('Bun' in globalThis) ? { returnArrays: true } : {}
+for (const name of ['main', 'second']) create(name).close()
+const db = open(Database, url('main'), { ...settings, ...options })
+const runs = []
+function write(conflicting, ...tables) {
+    runs.push(conflicting)
+    for (const table of tables) db.exec(`INSERT INTO ${table} VALUES (1)`)
+    if (runs.filter((name) => name === conflicting).length === 1) commitElsewhere(conflicting)
+}
+// What the connection cannot write takes no part in the commit.
+db.exec(`ATTACH '${replicaName(url('second'), { pollInterval: '1h' })}' AS second`)
+runTransaction(db, () => write('main', 'main.t'))
+db.exec('DETACH second')
+db.exec(`ATTACH '${replicaName(url('second'), settings)}' AS second`)
+const conflict = thrown(() => runTransaction(db, () => write('second', 'main.t', 'second.t')))
+assert.ok(isConflict(conflict), conflict.stack)
+assert.deepStrictEqual(runs, ['main', 'main', 'second'])
+db.close()
+console.log('ok')
