@@ -170,7 +170,7 @@ impl ViewRecord {
         let mut files = Vec::new();
         for _ in 0..fields.number()? {
             let level = Level::new(u8::try_from(fields.number()?).ok()?)?;
-            let name = FileName::of(Txid(fields.number()?));
+            let name = FileName { min: Txid(fields.number()?), max: Txid(fields.number()?) };
             let (size, checksum) = (fields.number()?, fields.number()?);
             let (version, other) = (take_version(&mut fields)?, take_version(&mut fields)?);
             files.push(RecordedFile { listed: Listed { level, name, size, version, modified_ms: 0 }, other, checksum });
