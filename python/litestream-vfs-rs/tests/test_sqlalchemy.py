@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import datetime, timezone
@@ -10,10 +13,17 @@ from pathlib import Path
 import pytest
 from litestream_vfs_rs import is_conflict
 from litestream_vfs_rs.sqlalchemy import run_transaction
-from sqlalchemy import URL, Connection, MetaData, QueuePool, create_engine, inspect, select, text
+from sqlalchemy import URL, Column, Connection, Integer, MetaData, QueuePool, Table, create_engine, inspect, select, text
 from sqlalchemy.exc import ArgumentError, OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 from testing import MOMENT, SAMPLE, Primary, S3Server, restored
+from testing.waiting import LIMIT
+
+WRITE = """
+import sys
+import litestream_vfs_rs
+litestream_vfs_rs.connect(sys.argv[1], write_enabled=True, isolation_level=None).execute("INSERT INTO t VALUES (7)")
+"""
 
 
 def test_settings_and_parameters_of_the_replica_url_are_told_apart(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -108,3 +118,52 @@ def test_transactions_that_are_run_again_lose_no_increment(tmp_path: Path) -> No
     with pytest.raises(OperationalError, match="no such table"):
         run_transaction(engine, lambda connection: connection.execute(text("DELETE FROM missing")))
     engine.dispose()
+
+
+@pytest.mark.parametrize("options", [{"isolation_level": "AUTOCOMMIT"}, {"connect_args": {"isolation_level": None}}])
+def test_a_connection_that_commits_each_statement_runs_no_transaction(tmp_path: Path, options: dict[str, object]) -> None:
+    engine = create_engine(f"litestream+sqlite:///file://{tmp_path}/replica?write_enabled=1", **options)
+    with engine.connect() as connection:
+        connection.execute(text("CREATE TABLE t (x)"))
+
+    def fails(connection: Connection | Session) -> None:
+        connection.execute(text("INSERT INTO t VALUES (1)"))
+        raise sqlite3.OperationalError("database is locked")
+
+    for each in (engine, sessionmaker(engine)):
+        with pytest.raises(ArgumentError, match="leave out isolation_level"):
+            run_transaction(each, fails)  # type: ignore[arg-type]
+    with engine.connect() as connection:
+        assert connection.scalar(text("SELECT count(*) FROM t")) == 0
+    engine.dispose()
+
+
+def test_an_engine_without_commits_does_not_write(tmp_path: Path) -> None:
+    engine = create_engine(f"litestream+sqlite:///file://{tmp_path}/replica?write_enabled=1", connect_args={"autocommit": True})
+    with pytest.raises(ArgumentError, match="autocommit=True"):
+        engine.connect()
+
+
+# SQLAlchemy rolls back the session, of which one transaction is committed.
+@pytest.mark.filterwarnings("ignore:transaction already deassociated")
+def test_a_commit_to_several_databases_is_not_run_again(tmp_path: Path) -> None:
+    engines = [create_engine(f"litestream+sqlite:///file://{tmp_path}/{name}?write_enabled=1&poll_interval=1h") for name in "ab"]
+    tables = [Table("t", MetaData(), Column("x", Integer)) for _ in engines]
+    for engine, table in zip(engines, tables):
+        table.metadata.create_all(engine)
+    runs: list[int] = []
+
+    def write(session: Session) -> None:
+        runs.append(1)
+        for table in tables:
+            session.execute(table.insert().values(x=1))
+        command = [sys.executable, "-c", WRITE, f"file://{tmp_path}/b"]
+        subprocess.run(command, check=True, timeout=LIMIT)
+
+    with pytest.raises(OperationalError, match="database is locked"):
+        run_transaction(sessionmaker(binds=dict(zip(tables, engines))), write)
+    assert len(runs) == 1
+    with engines[0].connect() as connection:
+        assert connection.scalar(text("SELECT count(*) FROM t")) == 1
+    for engine in engines:
+        engine.dispose()

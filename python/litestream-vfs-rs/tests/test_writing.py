@@ -36,6 +36,11 @@ for _ in range(int(sys.argv[2])):
     litestream_vfs_rs.run_transaction(db, increment, tries=100)
 print(runs)
 """
+WRITE = """
+import sys
+import litestream_vfs_rs
+litestream_vfs_rs.connect(sys.argv[1], write_enabled=True, isolation_level=None).execute("INSERT INTO t VALUES (7)")
+"""
 WITHOUT_LOADING = "import sqlite3\nsqlite3.Connection = object\n"
 
 
@@ -145,6 +150,34 @@ def test_run_transaction_repeats_conflicts_only(url: str) -> None:
     assert run_transaction(db, lambda db: db.execute("SELECT count(*) FROM t").fetchone()) == (0,)
     db.close()
     other.close()
+
+
+def test_a_commit_to_several_databases_is_not_repeated(tmp_path: Path) -> None:
+    urls = {name: f"file://{tmp_path}/{name}" for name in ("main", "second")}
+    for each in urls.values():
+        with closing(writable(each)) as db:
+            db.execute("CREATE TABLE t (x)")
+    db = writable(urls["main"], poll_interval="1h")
+    db.row_factory = lambda cursor, row: dict(zip([column[0] for column in cursor.description], row))
+    db.text_factory = bytes
+    runs: list[str] = []
+
+    def write(db: sqlite3.Connection, conflicting: str) -> None:
+        runs.append(conflicting)
+        db.execute("INSERT INTO main.t VALUES (1)")
+        if runs.count(conflicting) == 1:
+            subprocess.run([sys.executable, "-c", WRITE, urls[conflicting]], check=True, timeout=LIMIT)
+
+    # What the connection cannot write takes no part in the commit.
+    db.execute("ATTACH ? AS second", (litestream_vfs_rs.uri(urls["second"]),))
+    run_transaction(db, lambda db: write(db, "main"))
+    assert runs == ["main", "main"]
+    db.execute("DETACH second")
+    db.execute("ATTACH ? AS second", (litestream_vfs_rs.uri(urls["second"], write_enabled=True, poll_interval="1h"),))
+    with pytest.raises(sqlite3.OperationalError, match="database is locked"):
+        run_transaction(db, lambda db: (write(db, "second"), db.execute("INSERT INTO second.t VALUES (1)")))
+    assert runs == ["main", "main", "second"]
+    db.close()
 
 
 def test_a_past_state_is_not_written(url: str) -> None:

@@ -19,14 +19,15 @@ from contextlib import AbstractContextManager
 from typing import Any, Callable, Protocol, TypeVar
 from urllib.parse import urlencode
 
-from sqlalchemy import URL, Pool, QueuePool
+from sqlalchemy import URL, Connection, Pool, QueuePool, event
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 from sqlalchemy.exc import ArgumentError
+from sqlalchemy.orm import Session
 
 from . import _library
 from ._connect import connect
 from ._options import SETTINGS, writes
-from ._transactions import TRIES, retried
+from ._transactions import TRIES, Run, retried
 
 Connection_co = TypeVar("Connection_co", covariant=True)
 Result = TypeVar("Result")
@@ -41,14 +42,47 @@ class Beginner(Protocol[Connection_co]):
 def run_transaction(engine: Beginner[Connection_co], function: Callable[[Connection_co], Result], *, tries: int = TRIES) -> Result:
     """Runs `function` in a transaction, after a conflict again, up to `tries` times in all.
 
-    `engine` is an `Engine` or a `sessionmaker`, and the argument of `function` what its `begin()` yields. All other errors are raised.
+    `engine` is an `Engine` or a `sessionmaker`, and the argument of `function` what its `begin()` yields. All other errors are raised, and
+    so is a conflict of a commit to several databases, of which some may have committed. A connection that commits each statement by itself
+    (`isolation_level` None or "AUTOCOMMIT") is an `ArgumentError`.
     """
 
-    def run() -> Result:
+    def run_once(run: Run) -> Result:
         with engine.begin() as connection:
-            return function(connection)
+            begun = _begun(connection)
+            result = function(connection)
+            if isinstance(connection, Session):
+                connection.flush()
+            run.final = len(begun) > 1
+            for each in begun:
+                if each.dialect.name == "sqlite":
+                    run.commits(_driver(each))
+            return result
 
-    return retried(run, tries)
+    return retried(run_once, tries)
+
+
+def _begun(connection: Any) -> set[Connection]:
+    """Returns the connections that have a transaction. That of a session is filled while the session is used."""
+    begun: set[Connection] = set()
+
+    def begins(_session: Any, _transaction: Any, begins: Connection) -> None:
+        driver = _driver(begins)
+        if getattr(driver, "isolation_level", "") is None and not driver.in_transaction:
+            raise ArgumentError(
+                "run_transaction needs a transaction, but this connection commits each statement: leave out isolation_level"
+            )
+        begun.add(begins)
+
+    if isinstance(connection, Session):
+        event.listen(connection, "after_begin", begins)
+    else:
+        begins(None, None, connection)
+    return begun
+
+
+def _driver(connection: Connection) -> Any:
+    return connection.connection.dbapi_connection
 
 
 class LitestreamDialect(SQLiteDialect_pysqlite):
@@ -78,6 +112,9 @@ class LitestreamDialect(SQLiteDialect_pysqlite):
 
     def connect(self, *arguments: Any, **options: Any) -> Any:
         self._begins = writes(options)  # type: ignore[arg-type]
+        if self._begins and options.get("autocommit") == 1:
+            # The methods `commit` and `rollback`, which SQLAlchemy calls, would do nothing.
+            raise ArgumentError('an engine that writes cannot have autocommit=True: use isolation_level="AUTOCOMMIT"')
         return connect(*arguments, **options)
 
     def do_begin(self, dbapi_connection: Any) -> None:

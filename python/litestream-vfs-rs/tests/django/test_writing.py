@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -137,6 +138,60 @@ def test_a_transaction_is_run_again_only_if_it_is_decorated(written: str) -> Non
     with pytest.raises(OperationalError, match="database is locked"):
         retry_on_conflict(using=written, tries=1)(add)()
     assert Customer.objects.using(written).count() == 4
+
+
+def test_a_committed_transaction_is_not_run_again(written: str) -> None:
+    runs: list[int] = []
+
+    def conflict() -> None:
+        raise OperationalError("database is locked")
+
+    @retry_on_conflict(using=written)
+    def add() -> None:
+        runs.append(1)
+        Customer.objects.using(written).create(name="once")
+        transaction.on_commit(conflict, using=written)
+
+    with pytest.raises(OperationalError, match="database is locked"):
+        add()
+    assert (len(runs), Customer.objects.using(written).count()) == (1, 1)
+
+
+def test_a_commit_to_several_databases_is_not_run_again(written: str, tmp_path: Path) -> None:
+    url = connections[written].settings_dict["NAME"]
+    runs: list[int] = []
+    second = litestream_vfs_rs.uri(f"file://{tmp_path}/second", write_enabled=True)
+    connections[written].connection.execute("ATTACH ? AS second", (second,))
+
+    @retry_on_conflict(using=written)
+    def add() -> None:
+        runs.append(1)
+        Customer.objects.using(written).create(name="mine")
+        elsewhere(url, "INSERT INTO shop_customer(name) VALUES ('other')")
+
+    with pytest.raises(OperationalError, match="database is locked"):
+        add()
+    assert len(runs) == 1
+
+
+def test_a_busy_statement_waits_for_the_timeout_only(site: Primary, add_replica: Callable[..., str], tmp_path: Path) -> None:
+    url = f"file://{tmp_path}/busy"
+    alias = add_replica("busy", url, write_enabled=True, poll_interval="1h", timeout=0)
+    with connections[alias].schema_editor() as editor:
+        editor.create_model(Customer)
+    with closing(litestream_vfs_rs.connect(url, write_enabled=True, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        began = time.monotonic()
+        with pytest.raises(OperationalError, match="database is locked"), transaction.atomic(using=alias):
+            pass
+        with pytest.raises(OperationalError, match="database is locked"):
+            Customer.objects.using(alias).create(name="too early")
+        assert time.monotonic() - began < 3
+        other.execute("ROLLBACK")
+    # An old state is no reason to wait.
+    elsewhere(url, "INSERT INTO shop_customer(name) VALUES ('other')")
+    Customer.objects.using(alias).create(name="mine")
+    assert Customer.objects.using(alias).count() == 2
 
 
 def test_transactions_of_one_process_wait_for_each_other(site: Primary, add_replica: Callable[..., str], tmp_path: Path) -> None:

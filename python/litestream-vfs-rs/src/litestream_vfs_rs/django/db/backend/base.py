@@ -59,7 +59,11 @@ class DatabaseWrapper(base.DatabaseWrapper):
         return connection
 
     def create_cursor(self, name: str | None = None) -> Any:
-        return self.connection.cursor(factory=WritingCursor) if is_writable(self.settings_dict) else super().create_cursor(name)
+        if not is_writable(self.settings_dict):
+            return super().create_cursor(name)
+        cursor = self.connection.cursor(factory=WritingCursor)
+        cursor.limit = self.settings_dict["OPTIONS"].get("timeout", cursor.limit)
+        return cursor
 
     def _start_transaction_under_autocommit(self) -> None:
         self.cursor().execute(f"BEGIN {self.transaction_mode or 'DEFERRED'}")

@@ -10,21 +10,21 @@ from django.db.backends.sqlite3 import base
 
 from litestream_vfs_rs._transactions import retried
 
-#: A statement that has waited this many seconds for another thread is not run again.
-LIMIT = 5.0
 _RETURNING = re.compile(r"\bRETURNING\b", re.IGNORECASE)
 
 
 class WritingCursor(base.SQLiteCursorWrapper):
     """Runs a statement again after a conflict if it is a transaction of its own, or begins one."""
 
+    #: A statement that has waited this many seconds for another connection is not run again. It is the `timeout` of the connection.
+    limit = 5.0
     _rows: Iterator[Any] | None = None
 
     def execute(self, query: str, params: Any = None) -> Any:
         self._rows = None
         if self.connection.in_transaction:
             return super().execute(query, params)
-        return retried(lambda: self._execute(query, params), limit=LIMIT)
+        return retried(lambda _: self._execute(query, params), limit=self.limit)
 
     def _execute(self, query: str, params: Any) -> Any:
         super().execute(query, params)
