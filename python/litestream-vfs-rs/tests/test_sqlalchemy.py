@@ -163,7 +163,5 @@ def test_a_commit_to_several_databases_is_not_run_again(tmp_path: Path) -> None:
     with pytest.raises(OperationalError, match="database is locked"):
         run_transaction(sessionmaker(binds=dict(zip(tables, engines))), write)
     assert len(runs) == 1
-    with engines[0].connect() as connection:
-        assert connection.scalar(text("SELECT count(*) FROM t")) == 1
     for engine in engines:
         engine.dispose()

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpResponse, HttpResponseBase, StreamingHttpResponse
 
-from .status import masked
+from .masked import masked
 
 #: Headers that concern one connection only.
 CONNECTION = frozenset(

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import re
 from datetime import datetime
 from typing import Any
 
 from django.db import OperationalError, connections
 from django.utils.timezone import now
 
+from .masked import masked
 from .replicas import database, is_test_mirror
 
-_PASSWORD = re.compile(r"(?<=://)([^/@:?]*):[^/@?]*@")
-_SECRET = re.compile(r"([?&][^=&]*(?:key|secret|token|password|sig)[^=&]*=)[^&]*", re.IGNORECASE)
 _EMPTY = {"txid": None, "lag_seconds": None, "time": None, "age_seconds": None, "error": None}
 
 
@@ -60,8 +58,3 @@ def _found(alias: str) -> dict[str, Any]:
         "age_seconds": (now() - written).total_seconds(),
         "error": state["last_error"],
     }
-
-
-def masked(url: str) -> str:
-    """Returns a URL without its secrets."""
-    return _SECRET.sub(r"\1***", _PASSWORD.sub(r"\1:***@", url))
