@@ -81,6 +81,8 @@ def test_checks_name_what_is_wrong_with_the_settings() -> None:
     assert problems(LITESTREAM={"vfs": {**vfs, "max_lag_seconds": "60"}}) == [
         ("litestream_vfs.E001", 'LITESTREAM["vfs"]["max_lag_seconds"] is \'60\': use a number of seconds')
     ]
+    for name in ("forward_timeout_seconds", "forward_wait_seconds"):
+        assert problems(LITESTREAM={"vfs": vfs, name: None}) == [("litestream_vfs.E001", f'LITESTREAM["{name}"] is None: use a number of seconds')]
     assert problems(LITESTREAM={"vfs": ["s3://mybucket/db.sqlite3"]}) == [
         ("litestream_vfs.E001", 'LITESTREAM["vfs"] is [\'s3://mybucket/db.sqlite3\']: use a dictionary')
     ]

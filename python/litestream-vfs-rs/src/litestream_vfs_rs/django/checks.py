@@ -18,7 +18,7 @@ SESSION = "django.contrib.sessions.middleware.SessionMiddleware"
 def check_settings(**_: Any) -> list[CheckMessage]:
     """Checks `LITESTREAM`, and what depends on it."""
     try:
-        for read in (conf.max_lag, conf.wait_limit, conf.socket_path):
+        for read in (conf.max_lag, conf.wait_limit, conf.socket_path, conf.forward_timeout, conf.forward_wait):
             read()
         missing = conf.get_vfs_databases().keys() - settings.DATABASES.keys()
     except ImproperlyConfigured as error:

@@ -12,6 +12,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonRespons
 
 from . import conf, proxy
 from .middleware import COOKIE, MAX_AGE, SALT, UNKNOWN
+from .replicas import database, in_tests
 from .tokens import reaches
 
 #: Marks a request that a node has forwarded.
@@ -38,16 +39,22 @@ class ForwardWritesMiddleware:
         if url is None:
             raise MiddlewareNotUsed("this node is the primary")
         self.get_response = get_response
+        if not in_tests():
+            database(conf.PRIMARY)
         self.primary = proxy.Primary(url, conf.forward_timeout())
+        self._wait = conf.forward_wait()
 
     def __call__(self, request: Any) -> HttpResponseBase:
         if FORWARDED in request.headers:
-            return self.failed(request, 508, f"this node is not the primary, it forwards writes to {self.primary.url}")
+            logger.warning("A request was forwarded to this node, which is not the primary: it forwards writes to %s", self.primary.url)
+            return self.failed(request, 508, "this node is not the primary")
         if request.method not in SAFE:
             return self._write(request)
         if not self._can_read(request):
             try:
                 return self._send(request)
+            except proxy.NoLength as error:
+                return self.failed(request, 411, str(error))
             except proxy.Unreachable as error:
                 logger.warning("A state without the last write of the reader is returned, because %s", error)
         response: HttpResponseBase = self.get_response(request)
@@ -59,21 +66,29 @@ class ForwardWritesMiddleware:
         return self._write(request) if is_write and request.method in SAFE else None
 
     def failed(self, request: Any, status: int, reason: str) -> HttpResponseBase:
-        """Returns the response to a request that could not be forwarded: JSON to a client of JSON, otherwise text."""
+        """Returns the response to a request that could not be forwarded: JSON to a client of JSON, otherwise text.
+
+        `reason` is for any client. The log has the URL of the primary, and what went wrong.
+        """
         wants_json = "json" in request.content_type or "json" in request.headers.get("Accept", "")
         response = JsonResponse({"error": reason}, status=status) if wants_json else HttpResponse(reason, "text/plain", status)
-        response.headers["Retry-After"] = str(RETRY_AFTER)
+        if status != 411:
+            response.headers["Retry-After"] = str(RETRY_AFTER)
         return response
 
     def _write(self, request: Any) -> HttpResponseBase:
         try:
             response = self._send(request)
+        except proxy.NoLength as error:
+            return self.failed(request, 411, str(error))
         except proxy.NotSent as error:
-            return self.failed(request, 503, f"this node only reads, and {error}; nothing was written")
+            logger.warning("A write was not forwarded, because %s", error)
+            return self.failed(request, 503, "this node only reads, and the primary cannot be reached; nothing was written")
         except proxy.NoResponse as error:
-            return self.failed(request, 504, f"this node only reads, and {error}; the write may have been done")
+            logger.warning("It is unknown whether a forwarded write was done, because %s", error)
+            return self.failed(request, 504, "this node only reads, and the primary does not answer; the write may have been done")
         txid = _written(response)
-        if txid is not None and not reaches(conf.PRIMARY, txid, conf.forward_wait()):
+        if txid is not None and not reaches(conf.PRIMARY, txid, self._wait):
             logger.warning("The replica does not have the forwarded write of TXID %d yet", txid)
         return response
 
@@ -84,7 +99,7 @@ class ForwardWritesMiddleware:
         """Whether the replica has the last write of this browser, or gets it in time."""
         value = _token(request)
         if value.isdecimal():
-            return reaches(conf.PRIMARY, int(value), conf.forward_wait())
+            return reaches(conf.PRIMARY, int(value), self._wait)
         return bool(value != UNKNOWN)
 
 
