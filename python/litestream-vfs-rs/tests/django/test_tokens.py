@@ -139,3 +139,31 @@ def test_a_socket_that_does_not_answer_is_an_error(site: Primary, tmp_path: Path
         silent.listen()
         with override_settings(LITESTREAM={"socket": path}), pytest.raises(LitestreamError, match="timed out"):
             primary_txid(timeout=0.1)
+
+
+@pytest.mark.parametrize(
+    ("status", "answer"), [(200, "{}"), (200, "[1]"), (200, '{"txid": null}'), (200, "3"), (500, '"no"'), (200, '{"txid": "x"}')]
+)
+def test_an_unexpected_answer_is_an_error(site: Primary, tmp_path: Path, status: int, answer: str) -> None:
+    path = os.path.relpath(tmp_path / "odd.sock")
+    with socket.socket(socket.AF_UNIX) as odd:
+        odd.bind(path)
+        odd.listen()
+
+        def respond() -> None:
+            connection, _ = odd.accept()
+            with connection:
+                connection.recv(1 << 16)
+                connection.sendall(f"HTTP/1.1 {status} X\r\nContent-Length: {len(answer)}\r\n\r\n{answer}".encode())
+
+        thread = threading.Thread(target=respond)
+        thread.start()
+        with override_settings(LITESTREAM={"socket": path}), pytest.raises(LitestreamError, match="does not tell the TXID"):
+            primary_txid()
+        thread.join()
+
+
+def test_a_python_without_unix_sockets(site: Primary, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(socket, "AF_UNIX")
+    with pytest.raises(LitestreamError, match="this Python has no Unix sockets"):
+        primary_txid()

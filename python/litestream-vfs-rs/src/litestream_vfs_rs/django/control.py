@@ -19,13 +19,12 @@ class LitestreamError(Exception):
 def synced(path: str, *, wait: bool, timeout: float) -> int:
     """Makes Litestream copy all commits of this database, and returns the TXID of the last one. `wait` includes the upload."""
     body = {"path": path, "wait": wait, "timeout": max(1, math.ceil(timeout))}
-    answer = _request("POST", "/sync", path, timeout, body)
-    return int(answer["replicated_txid" if wait else "txid"])
+    return _txid("POST", "/sync", path, timeout, body, key="replicated_txid" if wait else "txid")
 
 
 def known(path: str, *, timeout: float) -> int:
     """Returns the TXID of the last commit of this database that Litestream has copied."""
-    return int(_request("GET", f"/txid?path={quote(path)}", path, timeout)["txid"])
+    return _txid("GET", f"/txid?path={quote(path)}", path, timeout)
 
 
 class _Connection(http.client.HTTPConnection):
@@ -34,12 +33,15 @@ class _Connection(http.client.HTTPConnection):
         self._path = path
 
     def connect(self) -> None:
+        if not hasattr(socket, "AF_UNIX"):
+            raise OSError("this Python has no Unix sockets")
         self.sock = socket.socket(socket.AF_UNIX)
         self.sock.settimeout(self.timeout)
         self.sock.connect(self._path)
 
 
-def _request(method: str, target: str, path: str, timeout: float, body: dict[str, Any] | None = None) -> dict[str, Any]:
+def _txid(method: str, target: str, path: str, timeout: float, body: dict[str, Any] | None = None, key: str = "txid") -> int:
+    """Returns the value of `key` in the answer to a request."""
     name = conf.socket_path()
     # Litestream ends a request that waits at this limit. Its answer comes a little later.
     connection = _Connection(name, timeout + 1)
@@ -54,6 +56,9 @@ def _request(method: str, target: str, path: str, timeout: float, body: dict[str
         ) from error
     finally:
         connection.close()
-    if response.status != http.client.OK:
-        raise LitestreamError(f"Litestream does not tell the TXID of {path}: {answer.get('error')}")
-    return dict(answer)
+    try:
+        if response.status != http.client.OK:
+            raise LitestreamError(f"Litestream does not tell the TXID of {path}: {answer.get('error')}")
+        return int(answer[key])
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise LitestreamError(f"Litestream does not tell the TXID of {path}: its answer is {answer!r}") from error
