@@ -96,6 +96,13 @@ def test_a_replica_that_cannot_be_opened_is_not_read(
     wait_until("the replica is read when it exists", lambda: chosen() == {*REPLICAS, "missing"})
 
 
+def test_a_replica_that_is_written_is_not_read_for_the_primary(site: Primary, add_replica: Callable[..., str], tmp_path: Path) -> None:
+    alias = add_replica("written", f"file://{tmp_path}/written", write_enabled=True)
+    with connections[alias].schema_editor() as editor:
+        editor.create_model(Order)
+    assert chosen() == set(REPLICAS)
+
+
 def test_some_replicas_can_be_selected(site: Primary) -> None:
     class Analytics(LitestreamRouter):
         def replicas(self) -> list[str]:

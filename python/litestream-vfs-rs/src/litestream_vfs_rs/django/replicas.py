@@ -39,8 +39,13 @@ def aliases() -> list[str]:
 
 
 def following() -> list[str]:
-    """The aliases of the replicas that follow the primary."""
-    return [alias for alias in aliases() if not connections.settings[alias]["OPTIONS"].keys() & {"time", "txid"}]
+    """The aliases of the replicas that follow the primary. One that is written itself has other data, unless it is the primary."""
+    return [alias for alias in aliases() if _follows(alias, connections.settings[alias])]
+
+
+def _follows(alias: str, database: Mapping[str, Any]) -> bool:
+    at_moment = database["OPTIONS"].keys() & {"time", "txid"}
+    return not at_moment and (alias == conf.PRIMARY or not is_writable(database))
 
 
 def database(alias: str) -> Mapping[str, Any]:
