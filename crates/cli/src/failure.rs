@@ -2,6 +2,7 @@
 
 use rusqlite::{Connection, ErrorCode};
 use std::io;
+use std::sync::{Mutex, PoisonError};
 
 /// The end of a command that did not succeed.
 #[derive(Debug)]
@@ -43,7 +44,7 @@ impl From<rusqlite::Error> for Failure {
         match (error.sqlite_error_code(), &error) {
             (Some(OperationInterrupted), _) => Failure::Interrupted,
             (Some(CannotOpen | DatabaseCorrupt | InternalMalfunction | SystemIoFailure), _) => {
-                Failure::Reason(last_error().unwrap_or_else(|| error.to_string()))
+                Failure::Reason(reason_of(&error.to_string()))
             }
             (_, rusqlite::Error::SqlInputError { msg, .. }) => Failure::Reason(msg.clone()),
             _ => Failure::Reason(error.to_string()),
@@ -58,6 +59,25 @@ impl From<io::Error> for Failure {
             io::ErrorKind::BrokenPipe => Failure::OutputClosed,
             _ => Failure::Reason(format!("cannot write the output: {error}")),
         }
+    }
+}
+
+/// What [`last_error`] returned before the running statement.
+static EARLIER: Mutex<Option<String>> = Mutex::new(None);
+
+/// Notes which error is not that of the next statement.
+pub fn note_earlier() {
+    *EARLIER.lock().unwrap_or_else(PoisonError::into_inner) = last_error();
+}
+
+/// Returns why a statement failed for which SQLite has only this text. The last error of a replica can be an earlier one, or that of a poll,
+/// and the statement can have failed because of a local file.
+fn reason_of(text: &str) -> String {
+    let is_earlier = |reason: &String| EARLIER.lock().unwrap_or_else(PoisonError::into_inner).as_ref() == Some(reason);
+    match last_error() {
+        None => text.to_owned(),
+        Some(reason) if is_earlier(&reason) => format!("{text} (the last error of a replica: {reason})"),
+        Some(reason) => reason,
     }
 }
 

@@ -1,7 +1,7 @@
 //! Ctrl-C and requests to terminate: the first one interrupts the running statement. Without a statement, or the second time, the program
 //! ends at once.
 
-use crate::failure::Failure;
+use crate::failure::{self, Failure};
 use rusqlite::{Connection, InterruptHandle};
 use std::marker::PhantomData;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -86,6 +86,7 @@ impl Interruptible<'_> {
     pub fn new(connection: &Connection) -> Interruptible<'_> {
         let mut running = running();
         REQUESTED.store(false, Ordering::Relaxed);
+        failure::note_earlier();
         *running = Some(connection.get_interrupt_handle());
         Interruptible(PhantomData)
     }

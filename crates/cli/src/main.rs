@@ -9,6 +9,7 @@ mod output;
 mod progress;
 mod replica;
 mod sqlite;
+mod stderr;
 
 use args::{Cli, Command};
 use clap::Parser;
@@ -20,7 +21,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             if let Some(reason) = failure.reason() {
-                eprintln!("error: {reason}");
+                stderr::say(format_args!("error: {reason}"));
             }
             ExitCode::from(failure.exit_code())
         }

@@ -3,7 +3,8 @@
 use crate::args::{Moment, Replica};
 use crate::failure::{Failure, last_error};
 use crate::{interrupt, log};
-use litestream_vfs::ReplicaUri;
+use litestream_vfs::ltx::Txid;
+use litestream_vfs::{ReplicaUri, time};
 use rusqlite::{Connection, OpenFlags};
 
 /// Opens the newest state.
@@ -24,6 +25,26 @@ pub fn open_and_stay(replica: &Replica, moment: &Moment) -> Result<Connection, F
     let txid: String = connection.query_row("SELECT litestream_txid()", [], |row| row.get(0))?;
     connection.pragma_update(None, "litestream_txid", txid)?;
     Ok(connection)
+}
+
+/// Opens the state at a time or a TXID, or the newest, and reads it for as long as the connection is open. So several statements read one state.
+pub fn open_until(replica: &Replica, until: Option<&str>) -> Result<Connection, Failure> {
+    let uri = match until {
+        Some(until) if until.parse::<Txid>().is_ok() => uri(replica).txid(until),
+        Some(until) => uri(replica).time(until),
+        None => uri(replica),
+    };
+    let connection = connect(uri)?;
+    connection.execute_batch("BEGIN; SELECT 1 FROM sqlite_schema LIMIT 1")?;
+    Ok(connection)
+}
+
+/// Returns a time that means the same later: `5 minutes ago` counts from now. Other text stays as it is.
+pub fn absolute(moment: &str) -> String {
+    match time::parse(moment) {
+        Ok(time::Moment::At(ms)) if moment.parse::<Txid>().is_err() => time::format(ms),
+        _ => moment.to_owned(),
+    }
 }
 
 /// Opens the newest state, which is fetched into the cache directory in the background.

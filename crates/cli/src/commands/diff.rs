@@ -3,10 +3,12 @@
 use crate::args::Diff;
 use crate::failure::Failure;
 use crate::interrupt::{self, Interruptible};
-use crate::output::{Format, Output, shown};
+use crate::output::{Format, Output, bytes, shown};
 use crate::replica;
-use rusqlite::types::{Value, ValueRef};
+use crate::stderr::say;
+use rusqlite::types::{Type, ValueRef};
 use rusqlite::{Connection, Row};
+use std::collections::HashSet;
 use std::env;
 use std::io::{self, Write};
 
@@ -14,12 +16,23 @@ use std::io::{self, Write};
 const LITESTREAMS: &str = "_litestream_";
 
 const COLUMNS: [&str; 6] = ["table", "op", "rowid", "column", "old", "new"];
-const SQL: &str = "SELECT ?1, op, rowid, \"column\", old, new FROM litestream_diff(?1, ?2, ?3)";
+const SQL: &str = "SELECT ?1, op, rowid, \"column\", old, new FROM litestream_diff(?1, ?2)";
+
+/// The tables whose pages differ.
+const CHANGED: &str = "SELECT name FROM litestream_changes(?1) WHERE type = 'table' ORDER BY name";
+
+/// The tables that were created, dropped, renamed or defined anew.
+const REDEFINED: &str = "
+    WITH differing AS MATERIALIZED (SELECT rowid AS at, \"column\" AS part, old, new FROM litestream_diff('sqlite_schema', ?1))
+    SELECT old FROM differing WHERE part = 'name' AND old IS NOT NULL
+    UNION SELECT new FROM differing WHERE part = 'name' AND new IS NOT NULL
+    UNION SELECT name FROM differing JOIN sqlite_schema ON sqlite_schema.rowid = at WHERE part = 'sql'";
 
 pub fn run(args: &Diff) -> Result<(), Failure> {
-    let connection = replica::open(&args.replica)?;
+    let since = replica::absolute(&args.since);
+    let connection = replica::open_until(&args.replica, args.until.as_deref())?;
     let _interruptible = Interruptible::new(&connection);
-    let tables = if args.tables.is_empty() { changed_tables(&connection, args)? } else { args.tables.clone() };
+    let compared = Compared::new(&connection, &since, &args.tables)?;
     let format = match (args.json, args.csv) {
         (true, _) => Format::Json,
         (_, true) => Format::Csv,
@@ -27,68 +40,77 @@ pub fn run(args: &Diff) -> Result<(), Failure> {
     };
     let mut output = Output::new(format);
     match format {
-        Format::Table => print_text(&connection, args, &tables, &mut output)?,
-        _ => print_rows(&connection, args, &tables, &mut output)?,
+        Format::Table => compared.print_text(&mut output)?,
+        _ => compared.print_rows(&mut output)?,
     }
     Ok(output.finish()?)
 }
 
-/// Returns the tables whose pages differ.
-fn changed_tables(connection: &Connection, args: &Diff) -> Result<Vec<String>, Failure> {
-    let sql = "SELECT name FROM litestream_changes(?, ?) WHERE type = 'table' ORDER BY name";
-    let mut statement = connection.prepare(sql)?;
-    let names: Vec<String> =
-        statement.query_map((&args.since, &args.until), |row| row.get(0))?.collect::<Result<_, _>>()?;
-    Ok(names.into_iter().filter(|name| !name.starts_with(LITESTREAMS)).collect())
+/// The tables of an earlier state that are compared with the state of the connection.
+struct Compared<'a> {
+    connection: &'a Connection,
+    since: &'a str,
+    tables: Vec<String>,
+    /// Those that cannot be compared, and that nobody has named.
+    redefined: HashSet<String>,
 }
 
-fn each_value(
-    connection: &Connection,
-    args: &Diff,
-    table: &str,
-    mut print: impl FnMut(&Row<'_>) -> Result<(), Failure>,
-) -> Result<(), Failure> {
-    let mut statement = connection.prepare(SQL)?;
-    let mut rows = statement.query((table, &args.since, &args.until))?;
-    while let Some(row) = rows.next()? {
-        interrupt::check()?;
-        print(row)?;
-    }
-    Ok(())
-}
-
-/// Reports a table that cannot be compared, if it was not named: it was created, dropped or changed in between.
-fn report(args: &Diff, table: &str, result: Result<(), Failure>) -> Result<(), Failure> {
-    match result {
-        Err(Failure::Reason(reason)) if args.tables.is_empty() => {
-            eprintln!("{}: {reason}", shown(ValueRef::Text(table.as_bytes())));
-            Ok(())
+impl<'a> Compared<'a> {
+    fn new(connection: &'a Connection, since: &'a str, named: &[String]) -> Result<Compared<'a>, Failure> {
+        let names = |sql: &str| -> rusqlite::Result<Vec<String>> {
+            connection.prepare(sql)?.query_map([since], |row| row.get(0))?.collect()
+        };
+        if !named.is_empty() {
+            return Ok(Compared { connection, since, tables: named.to_vec(), redefined: HashSet::new() });
         }
-        result => result,
+        let mut tables = names(CHANGED)?;
+        tables.retain(|name| !name.starts_with(LITESTREAMS));
+        Ok(Compared { connection, since, tables, redefined: names(REDEFINED)?.into_iter().collect() })
     }
-}
 
-fn print_rows(connection: &Connection, args: &Diff, tables: &[String], output: &mut Output) -> Result<(), Failure> {
-    let mut printed = output.rows(&COLUMNS)?;
-    for table in tables {
-        let result = each_value(connection, args, table, |row| {
-            let values = (0..COLUMNS.len()).map(|at| row.get_ref(at)).collect::<Result<Vec<_>, _>>()?;
-            Ok(printed.row(&values)?)
-        });
-        report(args, table, result)?;
+    fn each_value(&self, table: &str, mut print: impl FnMut(&Row<'_>) -> Result<(), Failure>) -> Result<(), Failure> {
+        let mut statement = self.connection.prepare(SQL)?;
+        let mut rows = statement.query((table, self.since))?;
+        while let Some(row) = rows.next()? {
+            interrupt::check()?;
+            print(row)?;
+        }
+        Ok(())
     }
-    Ok(printed.end()?)
-}
 
-fn print_text(connection: &Connection, args: &Diff, tables: &[String], output: &mut Output) -> Result<(), Failure> {
-    let colours = output.is_terminal() && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    for table in tables {
-        let mut text = DiffText { table, colours, row: None };
-        let result = each_value(connection, args, table, |row| text.add(row, output.text()));
-        text.end(output.text())?;
-        report(args, table, result)?;
+    /// Reports a table that cannot be compared because it was redefined. Other failures end the comparison.
+    fn report(&self, table: &str, result: Result<(), Failure>) -> Result<(), Failure> {
+        match result {
+            Err(Failure::Reason(reason)) if self.redefined.contains(table) => {
+                say(format_args!("{}: {reason}", shown(ValueRef::Text(table.as_bytes()))));
+                Ok(())
+            }
+            result => result,
+        }
     }
-    Ok(())
+
+    fn print_rows(&self, output: &mut Output) -> Result<(), Failure> {
+        let mut printed = output.rows(&COLUMNS)?;
+        for table in &self.tables {
+            let result = self.each_value(table, |row| {
+                let values = (0..COLUMNS.len()).map(|at| row.get_ref(at)).collect::<Result<Vec<_>, _>>()?;
+                Ok(printed.row(&values)?)
+            });
+            self.report(table, result)?;
+        }
+        Ok(printed.end()?)
+    }
+
+    fn print_text(&self, output: &mut Output) -> Result<(), Failure> {
+        let colours = output.is_terminal() && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        for table in &self.tables {
+            let mut text = DiffText { table, colours, row: None };
+            let result = self.each_value(table, |row| text.add(row, output.text()));
+            text.end(output.text())?;
+            self.report(table, result)?;
+        }
+        Ok(())
+    }
 }
 
 /// Writes the differing rows of a table, one a line.
@@ -96,7 +118,14 @@ struct DiffText<'t> {
     table: &'t str,
     colours: bool,
     /// The operation and the key of the last row. None before the first.
-    row: Option<(String, Value)>,
+    row: Option<(String, RowKey)>,
+}
+
+/// The key of a row, as it is: text need not be UTF-8.
+type RowKey = (Type, Vec<u8>);
+
+fn key(value: ValueRef<'_>) -> RowKey {
+    (value.data_type(), bytes(value).into_owned())
 }
 
 /// Longer values are cut off.
@@ -105,7 +134,7 @@ const LONGEST: usize = 60;
 impl DiffText<'_> {
     /// Adds a value to its row.
     fn add(&mut self, row: &Row<'_>, out: &mut impl Write) -> Result<(), Failure> {
-        let this: (String, Value) = (row.get(1)?, row.get(2)?);
+        let this: (String, RowKey) = (row.get(1)?, key(row.get_ref(2)?));
         let is_first = self.row.is_none();
         let (sign, colour) = match this.0.as_str() {
             "insert" => ('+', "\x1b[32m"),
@@ -118,7 +147,7 @@ impl DiffText<'_> {
             if is_first {
                 writeln!(out, "{}", self.coloured("\x1b[1m", &shown(ValueRef::Text(self.table.as_bytes()))))?;
             }
-            write!(out, "{}", self.coloured(colour, &format!("  {sign} {}", cut(ValueRef::from(&this.1)))))?;
+            write!(out, "{}", self.coloured(colour, &format!("  {sign} {}", cut(row.get_ref(2)?))))?;
             separator = "";
             self.row = Some(this);
         }

@@ -3,12 +3,13 @@
 use crate::args::Export;
 use crate::failure::Failure;
 use crate::interrupt::{self, Interruptible};
+use crate::stderr::say;
 use crate::{progress, replica};
 use indicatif::ProgressBar;
 use rusqlite::Connection;
 use std::fs::{self, File};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use tempfile::TempPath;
@@ -21,11 +22,12 @@ pub fn run(args: &Export) -> Result<(), Failure> {
     let partial = create_partial(file).map_err(|error| cannot_write(file, &error))?;
     copy(&connection, &partial)?;
     interrupt::check()?;
+    refuse_existing(args)?;
     finish(partial, args).map_err(|error| cannot_write(file, &error))?;
     let state = "SELECT 'TXID ' || litestream_txid() || ', ' || litestream_time()";
     let state: String = connection.query_row(state, [], |row| row.get(0))?;
     let bytes = fs::metadata(file).map_or(0, |metadata| metadata.len());
-    eprintln!("{}: {}, the state of {state}", file.display(), progress::size(bytes));
+    say(format_args!("{}: {}, the state of {state}", file.display(), progress::size(bytes)));
     Ok(())
 }
 
@@ -33,11 +35,26 @@ fn cannot_write(file: &Path, error: &io::Error) -> Failure {
     Failure::Reason(format!("cannot write {}: {error}", file.display()))
 }
 
+/// Fails if the file exists and is not to be replaced, or if a journal of an earlier database with its name does.
 fn refuse_existing(args: &Export) -> Result<(), Failure> {
     if !args.force && fs::symlink_metadata(&args.file).is_ok() {
         return Err(exists(&args.file));
     }
-    Ok(())
+    let journals = ["-wal", "-journal"].map(|suffix| with_suffix(&args.file, suffix));
+    match journals.iter().find(|journal| fs::symlink_metadata(journal).is_ok()) {
+        None => Ok(()),
+        Some(journal) => {
+            let (journal, file) = (journal.display(), args.file.display());
+            Err(Failure::Reason(format!("{journal} exists, and SQLite would apply it to {file}; delete it first")))
+        }
+    }
+}
+
+/// Returns the path of a file that SQLite keeps beside a database.
+fn with_suffix(file: &Path, suffix: &str) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
 }
 
 fn exists(file: &Path) -> Failure {

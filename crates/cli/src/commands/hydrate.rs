@@ -3,6 +3,7 @@
 use crate::args::Hydrate;
 use crate::failure::{Failure, last_error};
 use crate::interrupt::{self, Interruptible};
+use crate::stderr::say;
 use crate::{progress, replica};
 use indicatif::ProgressBar;
 use rusqlite::Connection;
@@ -35,7 +36,7 @@ pub fn run(args: &Hydrate) -> Result<(), Failure> {
     check_is_newest(&connection, started)?;
     let state = "SELECT 'TXID ' || litestream_txid() || ', ' || litestream_time()";
     let state: String = connection.query_row(state, [], |row| row.get(0))?;
-    eprintln!("{directory}: complete, the state of {state}");
+    say(format_args!("{directory}: complete, the state of {state}"));
     Ok(())
 }
 
@@ -52,7 +53,7 @@ fn wait(connection: &Connection, bar: &ProgressBar) -> Result<(), Failure> {
         let present = percent.parse::<f64>().map_or(0, |percent| (percent * 10.0).round() as u64);
         bar.set_position(present);
         if bar.is_hidden() && present >= line_at {
-            eprintln!("hydrating: {percent} %");
+            say(format_args!("hydrating: {percent} %"));
             line_at = present / LINE_EVERY * LINE_EVERY + LINE_EVERY;
         }
         if present >= 1000 {

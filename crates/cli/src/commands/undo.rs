@@ -8,14 +8,15 @@ use crate::replica;
 use std::io::Write;
 
 pub fn run(args: &Undo) -> Result<(), Failure> {
-    let connection = replica::open(&args.replica)?;
+    let since = replica::absolute(&args.since);
+    let connection = replica::open_until(&args.replica, args.until.as_deref())?;
     let _interruptible = Interruptible::new(&connection);
     let mut output = Output::new(Format::Table);
-    let mut statement = connection.prepare("SELECT sql FROM litestream_undo(?, ?, ?)")?;
+    let mut statement = connection.prepare("SELECT sql FROM litestream_undo(?, ?)")?;
     // The first row of each table begins the transaction, and the last ends it. All tables are in one.
     let mut last: Option<String> = None;
     for (number, table) in args.tables.iter().enumerate() {
-        let mut rows = statement.query((table, &args.since, &args.until))?;
+        let mut rows = statement.query((table, &since))?;
         let mut is_first = true;
         while let Some(row) = rows.next()? {
             interrupt::check()?;

@@ -4,6 +4,7 @@ use crate::args::Verify;
 use crate::failure::Failure;
 use crate::interrupt::{self, Interruptible};
 use crate::output::Output;
+use crate::stderr::say;
 use crate::{progress, replica};
 use indicatif::ProgressBar;
 use rusqlite::Connection;
@@ -25,15 +26,17 @@ pub fn run(args: &Verify) -> Result<(), Failure> {
     let count = |ok: &Value| files.iter().filter(|file| file[OK] == *ok).count();
     let (damaged, missing) = (count(&Value::Integer(0)), count(&Value::Null));
     let printed: Vec<&Vec<Value>> = files.iter().filter(|file| args.all || file[OK] != Value::Integer(1)).collect();
-    Output::new(args.printed.format).print_values(&COLUMNS, &printed)?;
+    let printed = Output::new(args.printed.format).print_values(&COLUMNS, &printed);
     if missing > 0 {
-        eprintln!("files that no longer existed when they were to be read: {missing}");
+        say(format_args!("files that no longer existed when they were to be read: {missing}"));
     }
     outcome?;
+    // Also if nobody reads the output.
     if damaged > 0 {
         return Err(Failure::Damaged { damaged, files: files.len() });
     }
-    eprintln!("files: {} ({}), none damaged", files.len(), progress::size(total.unsigned_abs()));
+    printed?;
+    say(format_args!("files: {} ({}), none damaged", files.len(), progress::size(total.unsigned_abs())));
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 
 use super::Rows;
 use super::sink::Sink;
-use super::value::plain;
+use super::value::bytes;
 use rusqlite::types::ValueRef;
 use std::io;
 
@@ -19,7 +19,7 @@ impl<'s> Csv<'s> {
 
 impl Rows for Csv<'_> {
     fn row(&mut self, values: &[ValueRef<'_>]) -> io::Result<()> {
-        self.0.write_record(values.iter().map(|value| plain(*value).into_owned())).map_err(cause)?;
+        self.0.write_record(values.iter().map(|value| bytes(*value))).map_err(cause)?;
         self.0.flush()
     }
 

@@ -12,7 +12,18 @@ use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Params, Statement};
 use sink::Sink;
 use std::io::{self, Write};
+use std::panic::{self, AssertUnwindSafe};
 pub use table::{printable, shown};
+pub use value::bytes;
+
+/// Returns the names of the columns of a statement. A name that is not UTF-8 makes rusqlite panic, and is an error here.
+pub fn names(statement: &Statement<'_>) -> Result<Vec<String>, Failure> {
+    let hook = panic::take_hook();
+    panic::set_hook(Box::new(|_| {}));
+    let names = panic::catch_unwind(AssertUnwindSafe(|| statement.column_names().map(str::to_owned).collect()));
+    panic::set_hook(hook);
+    names.map_err(|_| Failure::Reason("the name of a column is not UTF-8; name it with AS".to_owned()))
+}
 
 /// How rows are printed.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug, clap::ValueEnum)]
@@ -73,7 +84,7 @@ impl Output {
 
     /// Runs a statement and prints its rows. Prints nothing for a statement that has no columns.
     pub fn print(&mut self, statement: &mut Statement<'_>, parameters: impl Params) -> Result<(), Failure> {
-        let names: Vec<String> = statement.column_names().map(str::to_owned).collect();
+        let names = names(statement)?;
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let mut found = statement.query(parameters)?;
         if names.is_empty() {

@@ -3,7 +3,7 @@
 use rusqlite::types::ValueRef;
 use std::borrow::Cow;
 
-/// Returns a value as CSV has it: NULL is empty, and a blob is a literal of SQL.
+/// Returns a value as text: NULL is empty, and a blob is a literal of SQL.
 pub fn plain(value: ValueRef<'_>) -> Cow<'_, str> {
     match value {
         ValueRef::Null => Cow::Borrowed(""),
@@ -11,6 +11,14 @@ pub fn plain(value: ValueRef<'_>) -> Cow<'_, str> {
         ValueRef::Real(number) => Cow::Owned(real(number)),
         ValueRef::Text(bytes) => String::from_utf8_lossy(bytes),
         ValueRef::Blob(bytes) => Cow::Owned(format!("X'{}'", hex(bytes))),
+    }
+}
+
+/// Returns the bytes of a value as CSV has them. Those of text stay as they are, also if they are not UTF-8.
+pub fn bytes(value: ValueRef<'_>) -> Cow<'_, [u8]> {
+    match value {
+        ValueRef::Text(bytes) => Cow::Borrowed(bytes),
+        _ => Cow::Owned(plain(value).into_owned().into_bytes()),
     }
 }
 
@@ -43,6 +51,7 @@ mod tests {
         assert_eq!(plain(ValueRef::Null), "");
         assert_eq!(plain(ValueRef::Text("a\u{fc}".as_bytes())), "a\u{fc}");
         assert_eq!(plain(ValueRef::Text(b"a\xff")), "a\u{fffd}");
+        assert_eq!(bytes(ValueRef::Text(b"a\xff")), &b"a\xff"[..]);
         assert_eq!(plain(ValueRef::Blob(&[0, 0xab])), "X'00AB'");
     }
 }

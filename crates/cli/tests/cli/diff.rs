@@ -1,8 +1,10 @@
 //! `diff` and `undo`.
 
+use crate::support::programs::{program, run};
 use crate::support::replica::Replica;
-use crate::support::{ended, failure, printed, query};
+use crate::support::{LIMIT, ended, failure, printed, query};
 use rusqlite::Connection;
+use std::process::Command;
 use std::time::Duration;
 
 /// A replica with a state before and one after changes.
@@ -58,6 +60,38 @@ fn values_are_printed_as_json_and_csv() {
     let expected =
         serde_json::json!([{"table": "b", "op": "update", "rowid": "k", "column": "v", "old": "00FF", "new": 7}]);
     assert_eq!(json, expected);
+}
+
+/// Runs statements with the shell of SQLite, which has a collating sequence `uint`, and replicates them.
+fn commit_with_shell(replica: &Replica, sql: &str) {
+    let shell = run(Command::new(program("sqlite3")).arg(replica.path("app.db")).arg(sql), LIMIT);
+    assert!(shell.status.success(), "{shell:?}");
+    replica.commit("");
+}
+
+/// What follows would be missing.
+#[test]
+fn a_table_that_cannot_be_compared_ends_the_comparison_unless_it_was_redefined() {
+    let replica = Replica::new("CREATE TABLE a (x); CREATE TABLE z (x)");
+    commit_with_shell(
+        &replica,
+        "CREATE TABLE w (k TEXT COLLATE uint PRIMARY KEY, v) WITHOUT ROWID; INSERT INTO w VALUES ('1', 2)",
+    );
+    let since = printed(&["sql", &replica.url, "SELECT litestream_txid() AS txid", "--format", "csv"]);
+    let since = since.lines().nth(1).expect("a row");
+    commit_with_shell(&replica, "INSERT INTO a VALUES (1); INSERT INTO w VALUES ('2', 3); INSERT INTO z VALUES (1)");
+    let diff = ended(&["diff", &replica.url, "--since", since, "--json"]);
+    assert_eq!(diff.status.code(), Some(1), "{diff:?}");
+    assert!(diff.stderr.contains("uint"), "{diff:?}");
+    assert!(diff.stdout.contains("\"a\"") && !diff.stdout.contains(']') && !diff.stdout.contains("\"z\""), "{diff:?}");
+}
+
+#[test]
+fn names_of_a_replica_do_not_control_the_terminal() {
+    let replica = Replica::new("CREATE TABLE a (x)");
+    replica.commit("CREATE TABLE \"b\u{1b}]52;c\" (x); INSERT INTO \"b\u{1b}]52;c\" VALUES (1)");
+    let diff = ended(&["diff", &replica.url, "--since", &since(&replica)]);
+    assert!(diff.stderr.starts_with("b\\u{1b}]52;c: there is no table 'b\\u{1b}]52;c' in"), "{diff:?}");
 }
 
 #[cfg(unix)]

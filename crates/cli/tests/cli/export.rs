@@ -75,6 +75,20 @@ fn an_existing_file_is_replaced_only_with_force() {
 }
 
 #[test]
+fn a_journal_of_an_earlier_database_is_not_applied_to_an_export() {
+    let replica = Replica::new("CREATE TABLE t (x)");
+    for suffix in ["-wal", "-journal"] {
+        let file = replica.argument("copy.db");
+        let journal = replica.argument(&format!("copy.db{suffix}"));
+        fs::write(&journal, "of another database").expect("a file is written");
+        let reason = failure(&["export", &replica.url, &file, "--force"], 1);
+        assert_eq!(reason, format!("error: {journal} exists, and SQLite would apply it to {file}; delete it first\n"));
+        assert!(!Path::new(&file).exists());
+        fs::remove_file(&journal).expect("it is there");
+    }
+}
+
+#[test]
 fn a_failed_export_leaves_nothing() {
     let replica = Replica::new("CREATE TABLE t (x)");
     let target = replica.path("target");

@@ -1,7 +1,8 @@
 //! The formats, byte for byte.
 
 use crate::support::programs::run;
-use crate::support::{LIMIT, earlier, printed, query, sample};
+use crate::support::replica::Replica;
+use crate::support::{LIMIT, earlier, failure, printed, query, sample};
 use std::fs;
 use std::process::Command;
 
@@ -22,6 +23,16 @@ fn each_format_prints_its_golden_file() {
         let golden = fs::read_to_string(&path).unwrap_or_default();
         assert!(printed == golden, "printed\n{printed}\ninstead of {path}\n{golden}");
     }
+}
+
+#[test]
+fn a_name_that_is_not_utf8_is_an_error() {
+    let replica = Replica::new(
+        "CREATE TABLE t (a); PRAGMA writable_schema = ON;
+         UPDATE sqlite_schema SET sql = CAST(x'435245415445205441424c4520742861ff29' AS TEXT) WHERE name = 't'",
+    );
+    let reason = failure(&["sql", &replica.url, "SELECT * FROM t"], 1);
+    assert_eq!(reason, "error: the name of a column is not UTF-8; name it with AS\n");
 }
 
 #[test]

@@ -1,8 +1,10 @@
 //! `history`, `changes`, `status` and `verify`.
 
+use crate::support::programs::run;
 use crate::support::replica::Replica;
-use crate::support::{earlier, ended, printed, sample};
+use crate::support::{LIMIT, earlier, ended, printed, sample};
 use std::fs;
+use std::process::Command;
 
 /// Asserts that a command prints what the SQL prints, in every format.
 fn assert_prints(command: &[&str], sql: &str) {
@@ -62,4 +64,12 @@ fn verify_reads_every_file_and_names_the_damaged_one() {
     assert_eq!(damaged.status.code(), Some(3), "{damaged:?}");
     assert!(damaged.stdout.lines().nth(1).is_some_and(|line| line.starts_with(&format!("{row},0,"))), "{damaged:?}");
     assert!(damaged.stderr.contains("error: damaged files: 1 of 1\n"), "{damaged:?}");
+    #[cfg(unix)]
+    {
+        // Also if nobody reads the files.
+        let mut shell = Command::new("bash");
+        let script = "set -o pipefail; \"$0\" verify \"$1\" --all | true";
+        let unread = run(shell.args(["-c", script, env!("CARGO_BIN_EXE_litestream-query"), &replica.url]), LIMIT);
+        assert_eq!(unread.status.code(), Some(3), "{unread:?}");
+    }
 }

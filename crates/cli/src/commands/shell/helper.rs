@@ -16,6 +16,9 @@ pub struct SqlHelper {
     keywords: Vec<String>,
 }
 
+/// How many words are offered at most. The editor cannot show more than 65,535.
+const MOST: usize = 1000;
+
 /// The first words of statements.
 const STARTS: [&str; 23] = [
     "ALTER",
@@ -83,8 +86,11 @@ impl SqlHelper {
         let is_lower = !word.contains(|c: char| c.is_ascii_uppercase());
         found.extend(keywords.into_iter().map(|name| if is_lower { name.to_ascii_lowercase() } else { name }));
         found.retain(|name| name.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word)));
+        // The editor writes a name as it is, and whoever writes the replica chooses names.
+        found.retain(|name| !name.contains(char::is_control));
         found.sort_unstable();
         found.dedup();
+        found.truncate(MOST);
         found
     }
 }

@@ -8,6 +8,7 @@ use crate::commands::sql;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::replica;
+use crate::stderr::say;
 use commands::ShellCommand;
 use helper::SqlHelper;
 use rusqlite::Connection;
@@ -32,7 +33,7 @@ pub fn run(args: &ShellArgs) -> Result<(), Failure> {
         let _ = editor.load_history(path);
     }
     let replica: String = connection.query_row("SELECT replica FROM litestream_status", [], |row| row.get(0))?;
-    eprintln!("{replica}\n`help` lists the commands of this shell; SQL ends with a semicolon.");
+    say(format_args!("{replica}\n`help` lists the commands of this shell; SQL ends with a semicolon."));
     let mut output = Output::new(args.printed.format);
     loop {
         let line = match editor.readline(&prompt(&connection)) {
@@ -50,7 +51,7 @@ pub fn run(args: &ShellArgs) -> Result<(), Failure> {
             Ok(ControlFlow::Continue(())) => {}
             Ok(ControlFlow::Break(())) => return Ok(()),
             Err(closed @ Failure::OutputClosed) => return Err(closed),
-            Err(failure) => failure.reason().iter().for_each(|reason| eprintln!("error: {reason}")),
+            Err(failure) => failure.reason().iter().for_each(|reason| say(format_args!("error: {reason}"))),
         }
     }
 }
