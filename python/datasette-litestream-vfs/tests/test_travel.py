@@ -13,12 +13,16 @@ from urllib.parse import quote
 
 import datasette
 import pytest
-from datasette_litestream_vfs import travel
+from datasette import hookimpl
+from datasette.plugins import pm
+from datasette_litestream_vfs import compat, travel
 from datasette_litestream_vfs.database import ReplicaDatabase
 
 ROOT = {"id": "root"}
 CLERK = {"id": "clerk"}
 V1 = not datasette.__version__.startswith("0.")
+if V1:
+    from datasette.permissions import PermissionSQL
 # Pages that list databases or tables.
 LISTS = ["/", "/.json", *(["/-/databases.json", "/-/jump.json", "/-/schema.json"] if V1 else ["/-/metadata.json"])]
 CUSTOMERS = [{"id": 1, "name": "Ada"}, {"id": 2, "name": "Grace"}]
@@ -191,6 +195,47 @@ def test_many_visits_at_once(new_site: Callable[..., Any], long: Any, monkeypatc
     assert len(set(site.datasette.databases) - before) <= kept
 
 
+def test_a_state_that_is_to_be_removed_stays_hidden(traveller: Any, shop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(travel, "KEPT", 1)
+    root, name = past(traveller, shop), f"shop@{shop.then.time}"
+    lock = traveller.datasette._refresh_schemas_lock
+
+    async def meanwhile() -> None:
+        await lock.acquire()
+        opening = asyncio.ensure_future(traveller.start(f"/shop?_at={shop.now.txid}", ROOT))
+        while not lock._waiters:
+            await asyncio.sleep(0.01)
+        for page in LISTS:
+            response = await traveller.start(page)
+            assert (response.status_code, name in response.text) == (200, False), page
+        assert (await traveller.start(root + "/orders", CLERK)).status_code == 403
+        again = asyncio.ensure_future(traveller.start(root + "/orders", ROOT))
+        await asyncio.sleep(0.1)
+        lock.release()
+        assert {(await opening).status_code, (await again).status_code} <= {200, 503}
+
+    traveller.run(meanwhile())
+    opened = {database.name for database in traveller.datasette.databases.values() if getattr(database, "at", None)}
+    assert len(opened) <= 1 and not any(each.endswith("_2") for each in opened)
+
+
+def test_a_removed_state_is_listed_at_no_time(traveller: Any, shop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Datasette keeps a list of databases of its own, from which it forgets the state a little later."""
+    monkeypatch.setattr(travel, "KEPT", 1)
+    traveller.get(past(traveller, shop), ROOT)
+    pasts, name = traveller.datasette._litestream_vfs.pasts, f"shop@{shop.then.time}"
+    seen: list[tuple[bool, bool]] = []
+    forget = compat._forget
+
+    def forgetting(connection: sqlite3.Connection, forgotten: str) -> None:
+        seen.append((forgotten in traveller.datasette.databases, pasts.get(name) is not None))
+        forget(connection, forgotten)
+
+    monkeypatch.setattr(compat, "_forget", forgetting)
+    assert traveller.get(f"/shop?_at={shop.now.txid}", ROOT).status_code == 200
+    assert (seen, pasts.get(name)) == ([(False, True)], None)
+
+
 def test_connections_to_a_removed_state_are_closed(traveller: Any, shop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(travel, "KEPT", 1)
     opened = []
@@ -263,3 +308,34 @@ def test_permission_blocks_allow_it(new_site: Callable[..., Any], shop: Any) -> 
         site = new_site({"shop": {"url": shop.url}}, config=config)
         assert len(site.rows("/shop/orders.json", ROOT, _at=shop.then.time, _size="max")) == len(shop.then.orders)
         assert site.get(f"/shop?_at={shop.then.time}", CLERK).status_code == 403
+
+
+class Granting:
+    """A plugin that lets the clerk travel."""
+
+    if V1:
+
+        @hookimpl
+        def permission_resources_sql(self, actor: Any, action: str) -> Any:
+            if action == compat.TRAVEL and actor == CLERK:
+                return PermissionSQL(sql="SELECT 'shop' AS parent, NULL AS child, 1 AS allow, 'granted' AS reason")
+            return None
+
+    else:
+
+        @hookimpl
+        def permission_allowed(self, actor: Any, action: str) -> Any:
+            return True if action == compat.TRAVEL and actor == CLERK else None
+
+
+@pytest.mark.parametrize("allow", [ROOT, False])
+def test_another_plugin_can_grant_it(new_site: Callable[..., Any], shop: Any, allow: Any) -> None:
+    site = new_site({"shop": {"url": shop.url, "allow_time_travel": allow}})
+    plugin = Granting()
+    pm.register(plugin)
+    try:
+        assert site.get(f"/shop?_at={shop.then.time}", CLERK).status_code == 200
+    finally:
+        pm.unregister(plugin)
+    for stranger in (CLERK, {"id": "stranger"}, None):
+        assert site.get(f"/shop?_at={shop.then.time}", stranger).status_code == 403

@@ -120,19 +120,24 @@ async def added(datasette: Any, name: str, like: str) -> None:
         await asyncio.sleep(0.02)
 
 
-async def removed(datasette: Any, database: Any) -> None:
-    """Removes a database that was added at run time, closes its connections and forgets its tables."""
-    # Requests with this lock read the schemas of all databases.
-    async with datasette._refresh_schemas_lock:
-        datasette.remove_database(database.name)
-        if V1:
-            datasette.config["databases"].pop(database.name, None)
-            return
+async def remove(datasette: Any, database: Any) -> None:
+    """Removes a database that was added at run time before it waits for anything, then forgets its tables. The caller has the lock of the
+    schemas."""
+    datasette.remove_database(database.name)
+    if V1:
+        datasette.config["databases"].pop(database.name, None)
+        internal = datasette.get_internal_database()
+    else:
         database.close()
-        await datasette.get_database("_internal").execute_write_fn(lambda connection: _forget(connection, database.name))
+        internal = datasette.get_database("_internal")
+    # Datasette 0.65 makes its list of databases for the first page.
+    if datasette.internal_db_created:
+        await internal.execute_write_fn(lambda connection: _forget(connection, database.name))
 
 
 def _forget(connection: sqlite3.Connection, name: str) -> None:
+    kinds = ("columns", "foreign_keys", "indexes", "tables", "databases")
+    tables = [f"catalog_{kind}" for kind in ("views", *kinds)] if V1 else kinds
     with connection:
-        for table in ("tables", "columns", "foreign_keys", "indexes", "databases"):
+        for table in tables:
             connection.execute(f"DELETE FROM {table} WHERE database_name = ?", [name])

@@ -40,18 +40,11 @@ def permission_resources_sql(datasette: Any, actor: Any, action: str) -> Any:
 def _travel_rules(datasette: Any, actor: Any) -> list[PermissionSQL]:
     rules = []
     for index, replica in enumerate(state_of(datasette).replicas.values()):
-        if replica.allow_time_travel is None:
+        # Whom the block does not name, another plugin can allow it.
+        if replica.allow_time_travel is None or not actor_matches_allow(actor, replica.allow_time_travel):
             continue
-        rules.append(
-            PermissionSQL(
-                sql=f"SELECT :litestream_name_{index} AS parent, NULL AS child, :litestream_allow_{index} AS allow, "
-                "'allow_time_travel' AS reason",
-                params={
-                    f"litestream_name_{index}": replica.name,
-                    f"litestream_allow_{index}": int(actor_matches_allow(actor, replica.allow_time_travel)),
-                },
-            )
-        )
+        sql = f"SELECT :litestream_name_{index} AS parent, NULL AS child, 1 AS allow, 'allow_time_travel' AS reason"
+        rules.append(PermissionSQL(sql=sql, params={f"litestream_name_{index}": replica.name}))
     return rules
 
 

@@ -51,15 +51,19 @@ class Pasts:
         self._datasette = datasette
         self._databases: collections.OrderedDict[str, ReplicaDatabase] = collections.OrderedDict()
         self._requests: collections.Counter[str] = collections.Counter()
+        self._leaving: list[ReplicaDatabase] = []
 
     def __contains__(self, name: str) -> bool:
         return name in self._databases
 
     def __iter__(self) -> Iterator[ReplicaDatabase]:
-        return iter(list(self._databases.values()))
+        """Iterates over all of which Datasette may know something, also those that are being removed."""
+        known = [*self._leaving, *self._databases.values()]
+        return iter({database.name: database for database in known}.values())
 
     def get(self, name: str) -> Optional[ReplicaDatabase]:
-        return self._databases.get(name)
+        """Returns the database that has this name in Datasette."""
+        return next((database for database in self if database.name == name), None)
 
     def enter(self, name: str) -> None:
         """Keeps the database until `leave`."""
@@ -94,10 +98,19 @@ class Pasts:
 
     async def _remove_unused(self) -> None:
         """Removes the state that was visited least recently, except those that are being read."""
-        unused = next((name for name in self._databases if not self._requests[name]), None)
-        if unused is None:
-            raise DatasetteError(f"{KEPT} other past states are being read: try again", title="Busy", status=503)
-        await compat.removed(self._datasette, self._databases.pop(unused))
+        # Requests with this lock read the schemas of all databases.
+        async with self._datasette._refresh_schemas_lock:
+            if len(self._databases) < KEPT:
+                return
+            unused = next((name for name in self._databases if not self._requests[name]), None)
+            if unused is None:
+                raise DatasetteError(f"{KEPT} other past states are being read: try again", title="Busy", status=503)
+            database = self._databases.pop(unused)
+            self._leaving.append(database)
+            try:
+                await compat.remove(self._datasette, database)
+            finally:
+                self._leaving.remove(database)
 
 
 visited: ContextVar[Optional[Address]] = ContextVar("visited", default=None)
