@@ -66,7 +66,7 @@ def retried(run: Callable[[Run], Result], tries: int = TRIES, limit: float = mat
         try:
             return run(current)
         except Exception as error:
-            if not is_conflict(error) or current.final or (time.monotonic() > end and not _is_stale(error)):
+            if not is_conflict(error) or current.final or (time.monotonic() >= end and not _is_stale(error)):
                 raise
         time.sleep(random.random() * min(FIRST_PAUSE * 2**number, LONGEST_PAUSE))
     return run(Run())

@@ -15,9 +15,9 @@ from litestream_vfs_rs._transactions import TRIES, Run, retried
 def retry_on_conflict(function: Callable[..., Any] | None = None, *, using: str | None = None, tries: int = TRIES) -> Any:
     """Runs the decorated function or view in `transaction.atomic()`, after a conflict again, up to `tries` times in all.
 
-    What the function does besides the database is done again as well; `transaction.on_commit()` is called for the run that commits. Any other
-    error, and the conflict of the last try, is raised. An error of a function of `on_commit()`, a commit whose outcome is unknown, and a
-    conflict of a commit to several attached databases are such errors, so nothing is committed twice.
+    What the function does besides the database is done again as well; functions of `transaction.on_commit()` are called for the run that
+    commits. Any other error, and the conflict of the last try, is raised. An error of a function of `on_commit()`, a commit whose outcome is
+    unknown, and a conflict of a commit to several attached databases are such errors, so nothing is committed twice.
 
     The transaction must be the outermost one, otherwise the call is a `RuntimeError`. With `ATOMIC_REQUESTS`, a decorated view is not put
     into another transaction.

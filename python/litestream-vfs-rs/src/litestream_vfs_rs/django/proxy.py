@@ -140,7 +140,8 @@ class _Cookie(Morsel[str]):
         super().__init__()
         name, _, coded = line.partition(";")[0].strip().partition("=")
         value, _ = SimpleCookie().value_decode(coded)
-        self.__setstate__({"key": name, "value": value, "coded_value": coded})
+        # `set` refuses names that browsers accept.
+        self.__setstate__({"key": name, "value": value, "coded_value": coded})  # type: ignore[attr-defined]
         self._line = re.sub(r"[\r\n]+", " ", line)
 
     def OutputString(self, attrs: Any = None) -> str:
