@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from litestream_vfs_rs import is_conflict
 from litestream_vfs_rs.sqlalchemy import run_transaction
-from sqlalchemy import URL, Column, Connection, Integer, MetaData, QueuePool, Table, create_engine, inspect, select, text
+from sqlalchemy import URL, Column, Connection, Integer, MetaData, QueuePool, Table, create_engine, event, inspect, select, text
 from sqlalchemy.exc import ArgumentError, OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 from testing import MOMENT, SAMPLE, Primary, S3Server, restored
@@ -165,3 +165,20 @@ def test_a_commit_to_several_databases_is_not_run_again(tmp_path: Path) -> None:
     assert len(runs) == 1
     for engine in engines:
         engine.dispose()
+
+
+def test_a_committed_transaction_is_not_run_again(tmp_path: Path) -> None:
+    engine = create_engine(f"litestream+sqlite:///file://{tmp_path}/replica?write_enabled=1")
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE t (x)"))
+    makes = sessionmaker(engine)
+
+    @event.listens_for(makes, "after_commit")
+    def conflict(_: Session) -> None:
+        raise sqlite3.OperationalError("database is locked")
+
+    with pytest.raises(sqlite3.OperationalError):
+        run_transaction(makes, lambda session: session.execute(text("INSERT INTO t VALUES (1)")))
+    with engine.connect() as connection:
+        assert connection.scalar(text("SELECT count(*) FROM t")) == 1
+    engine.dispose()

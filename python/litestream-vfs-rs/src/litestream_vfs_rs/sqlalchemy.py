@@ -29,6 +29,9 @@ from ._connect import connect
 from ._options import SETTINGS, writes
 from ._transactions import TRIES, Run, retried
 
+#: The run of `run_transaction` to which the transaction of a connection belongs, in its `info`.
+_RUN = "litestream_run"
+
 Connection_co = TypeVar("Connection_co", covariant=True)
 Result = TypeVar("Result")
 
@@ -43,13 +46,13 @@ def run_transaction(engine: Beginner[Connection_co], function: Callable[[Connect
     """Runs `function` in a transaction, after a conflict again, up to `tries` times in all.
 
     `engine` is an `Engine` or a `sessionmaker`, and the argument of `function` what its `begin()` yields. All other errors are raised, and
-    so is a conflict of a commit to several databases, of which some may have committed. A connection that commits each statement by itself
-    (`isolation_level` None or "AUTOCOMMIT") is an `ArgumentError`.
+    so is a conflict of a commit to several databases, of which some may have committed, or of an event after the commit. A connection that
+    commits each statement by itself (`isolation_level` None or "AUTOCOMMIT") is an `ArgumentError`.
     """
 
     def run_once(run: Run) -> Result:
         with engine.begin() as connection:
-            begun = _begun(connection)
+            begun = _begun(connection, run)
             result = function(connection)
             if isinstance(connection, Session):
                 connection.flush()
@@ -62,8 +65,8 @@ def run_transaction(engine: Beginner[Connection_co], function: Callable[[Connect
     return retried(run_once, tries)
 
 
-def _begun(connection: Any) -> set[Connection]:
-    """Returns the connections that have a transaction. That of a session is filled while the session is used."""
+def _begun(connection: Any, run: Run) -> set[Connection]:
+    """Returns the connections that have a transaction of this run. That of a session is filled while the session is used."""
     begun: set[Connection] = set()
 
     def begins(_session: Any, _transaction: Any, begins: Connection) -> None:
@@ -72,6 +75,7 @@ def _begun(connection: Any) -> set[Connection]:
             raise ArgumentError(
                 "run_transaction needs a transaction, but this connection commits each statement: leave out isolation_level"
             )
+        begins.info[_RUN] = run
         begun.add(begins)
 
     if isinstance(connection, Session):
@@ -117,7 +121,15 @@ class LitestreamDialect(SQLiteDialect_pysqlite):
             raise ArgumentError('an engine that writes cannot have autocommit=True: use isolation_level="AUTOCOMMIT"')
         return connect(*arguments, **options)
 
+    def do_commit(self, dbapi_connection: Any) -> None:
+        dbapi_connection.commit()
+        # What fails from here on, such as an event of a session, is no conflict of this transaction.
+        run = dbapi_connection.info.pop(_RUN, None)
+        if run is not None:
+            run.final = True
+
     def do_begin(self, dbapi_connection: Any) -> None:
+        dbapi_connection.info.pop(_RUN, None)
         # The module sqlite3 begins a transaction before the first write. What was read before would not be part of it.
         if self._begins and dbapi_connection.isolation_level is not None and not dbapi_connection.in_transaction:
             dbapi_connection.cursor().execute("BEGIN")
