@@ -30,8 +30,10 @@ def increment(db):
     global runs
     runs += 1
     (number,) = db.execute("SELECT number FROM counter").fetchone()
+    if runs == 1:
+        print("read", flush=True)
+        sys.stdin.readline()
     db.execute("UPDATE counter SET number = ?", (number + 1,))
-sys.stdin.readline()
 for _ in range(int(sys.argv[2])):
     litestream_vfs_rs.run_transaction(db, increment, tries=100)
 print(runs)
@@ -82,6 +84,8 @@ def test_two_processes_lose_no_increment(modules: tuple[str, str], s3: S3Server,
         command = [sys.executable, "-c", prelude + WRITER.format(module=module), url, str(INCREMENTS)]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         writers.append(subprocess.Popen(command, text=True, **pipes))
+    # Both have read the same state, so one of them has a conflict.
+    assert [writer.stdout and writer.stdout.readline() for writer in writers] == ["read\n"] * 2
     for writer in writers:
         assert writer.stdin is not None
         writer.stdin.write("go\n")
@@ -92,7 +96,6 @@ def test_two_processes_lose_no_increment(modules: tuple[str, str], s3: S3Server,
         for writer in writers:
             writer.kill()
     assert [writer.returncode for writer in writers] == [0, 0], ended
-    # Both have met the other.
     assert sum(int(printed) for printed, _ in ended) > 2 * INCREMENTS
     with closing(restored(url, tmp_path / "restored.db")) as copy:
         assert copy.execute("SELECT number FROM counter").fetchone() == (2 * INCREMENTS,)
