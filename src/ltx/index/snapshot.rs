@@ -203,7 +203,10 @@ impl SnapshotIndex {
 
     /// Returns where the entry of a rank can begin, between two known entries around it. Returns None if these contradict each other.
     pub fn bounds(&self, before: &IndexMark, after: &IndexMark, rank: u32) -> Option<EntryBounds> {
-        let counts = (u64::from(rank.checked_sub(before.rank)?), u64::from(after.rank.checked_sub(rank)?));
+        if !(before.rank..after.rank).contains(&rank) || before.offset > after.offset {
+            return None;
+        }
+        let counts = (u64::from(rank - before.rank), u64::from(after.rank - rank));
         let numbers = self.page_number_bytes(before.rank..rank);
         let others = after.at.checked_sub(before.at)?.checked_sub(self.page_number_bytes(before.rank..after.rank))?;
         // The offset and the length of a frame together have between so many bytes.
