@@ -84,9 +84,9 @@ pub struct Interruptible<'c>(PhantomData<&'c Connection>);
 
 impl Interruptible<'_> {
     pub fn new(connection: &Connection) -> Interruptible<'_> {
+        failure::note_earlier();
         let mut running = running();
         REQUESTED.store(false, Ordering::Relaxed);
-        failure::note_earlier();
         *running = Some(connection.get_interrupt_handle());
         Interruptible(PhantomData)
     }

@@ -29,12 +29,9 @@ pub fn open_and_stay(replica: &Replica, moment: &Moment) -> Result<Connection, F
 
 /// Opens the state at a time or a TXID, or the newest, and reads it for as long as the connection is open. So several statements read one state.
 pub fn open_until(replica: &Replica, until: Option<&str>) -> Result<Connection, Failure> {
-    let uri = match until {
-        Some(until) if until.parse::<Txid>().is_ok() => uri(replica).txid(until),
-        Some(until) => uri(replica).time(until),
-        None => uri(replica),
-    };
-    let connection = connect(uri)?;
+    let is_txid = until.is_some_and(|until| until.parse::<Txid>().is_ok());
+    let (txid, at) = if is_txid { (until, None) } else { (None, until) };
+    let connection = open_at(replica, &Moment { at: at.map(str::to_owned), txid: txid.map(str::to_owned) })?;
     connection.execute_batch("BEGIN; SELECT 1 FROM sqlite_schema LIMIT 1")?;
     Ok(connection)
 }

@@ -17,7 +17,7 @@ pub use table::{printable, shown};
 pub use value::bytes;
 
 /// Returns the names of the columns of a statement. A name that is not UTF-8 makes rusqlite panic, and is an error here.
-pub fn names(statement: &Statement<'_>) -> Result<Vec<String>, Failure> {
+fn names(statement: &Statement<'_>) -> Result<Vec<String>, Failure> {
     let hook = panic::take_hook();
     panic::set_hook(Box::new(|_| {}));
     let names = panic::catch_unwind(AssertUnwindSafe(|| statement.column_names().map(str::to_owned).collect()));
