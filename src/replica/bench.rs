@@ -89,7 +89,7 @@ fn name(txid: u64) -> FileName {
 }
 
 fn file(txid: u64, commit: u32, pages: impl Iterator<Item = u32>) -> Vec<u8> {
-    let header = Header::plain(PageSize::new(PAGE_SIZE).expect("a page size"), commit, FileName::of(Txid(txid)));
+    let header = Header::plain(PageSize::new(PAGE_SIZE).expect("a page size"), commit, name(txid));
     let mut encoder = Encoder::new(header, Form::Block);
     let lock_page = header.page_size.lock_page();
     for pgno in pages.filter(|pgno| *pgno != lock_page) {
