@@ -1,11 +1,13 @@
 //! What the fuzz targets share.
 
+mod http;
+
+pub use http::{Http, take_line};
+
 use litestream_vfs::ReplicaUri;
 use rusqlite::{Connection, OpenFlags};
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpListener;
 use std::path::Path;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::OnceLock;
 use tempfile::TempDir;
 
 /// A directory that is deleted on drop.
@@ -85,46 +87,5 @@ pub fn run(db: &Connection, sql: &str, arguments: &[&str]) {
             Ok(Some(_)) => {}
             Ok(None) | Err(_) => return,
         }
-    }
-}
-
-/// A web server that sends the same response to every request.
-pub struct Server {
-    pub port: u16,
-    response: Arc<Mutex<Vec<u8>>>,
-}
-
-impl Server {
-    pub fn start() -> Server {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let port = listener.local_addr().expect("an address").port();
-        let response = Arc::<Mutex<Vec<u8>>>::default();
-        let sent = response.clone();
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let response = sent.lock().expect("no panic").clone();
-                std::thread::spawn(move || {
-                    let mut reader = BufReader::new(&stream);
-                    let (mut line, mut length) = (String::new(), 0);
-                    // A request is answered when its headers and its body have arrived.
-                    while reader.read_line(&mut line).is_ok_and(|count| count > 2) {
-                        let header = line.to_ascii_lowercase();
-                        if let Some(value) = header.strip_prefix("content-length:") {
-                            length = value.trim().parse().unwrap_or(0);
-                        }
-                        line.clear();
-                    }
-                    let _ = reader.take(length).read_to_end(&mut Vec::new());
-                    let _ = (&stream).write_all(&response);
-                });
-            }
-        });
-        Server { port, response }
-    }
-
-    /// Sets the response: its status line with further headers, and its body.
-    pub fn respond(&self, head: &str, body: &[u8]) {
-        let head = format!("HTTP/1.1 {head}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
-        *self.response.lock().expect("no panic") = [head.as_bytes(), body].concat();
     }
 }

@@ -41,6 +41,8 @@ mod view;
 mod write;
 
 pub use cache::{CacheLimits, Page};
+#[doc(hidden)]
+pub use dbformat::fuzzing;
 pub use dbformat::record::StoredValue;
 pub use diff::{Change, Collation, HistoryStep, KeyColumn, RowChange, RowDiff, RowHistory, RowVersion};
 pub use diff::{TableColumn, TableLayout, TablePair, TableState};

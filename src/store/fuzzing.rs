@@ -3,8 +3,10 @@
 use super::Listed;
 use super::nats::NatsObject;
 use super::sftp::{parse_response, parse_version};
+use super::tries;
 use crate::ltx::Level;
 use bytes::Bytes;
+use std::time::Duration;
 
 /// Parses the response of an SFTP server.
 pub fn sftp_response(packet: &[u8]) {
@@ -20,4 +22,9 @@ pub fn sftp_version(packet: &[u8]) {
 pub fn nats_object(metadata: &[u8]) -> Option<Listed> {
     let object = NatsObject::parse(metadata)?;
     Level::all().find_map(|level| object.listed(level))
+}
+
+/// Parses the header `Retry-After` of a response whose header `Date` is `date`.
+pub fn retry_after(value: &str, date: Option<&str>) -> Option<Duration> {
+    tries::retry_after(value, date)
 }

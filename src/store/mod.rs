@@ -20,6 +20,7 @@ mod etag;
 mod faults;
 mod file;
 #[cfg(all(feature = "nats", feature = "sftp"))]
+#[doc(hidden)]
 pub mod fuzzing;
 #[cfg(feature = "gcs")]
 mod gcs;

@@ -6,8 +6,11 @@ use std::fmt;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
-/// The pauses before the second, third and fourth try, unless the server requests a longer one.
-const PAUSES: [Duration; 3] = [Duration::from_millis(100), Duration::from_millis(300), Duration::from_millis(900)];
+/// The pauses before the second, third and fourth try, unless the server requests a longer one. A fuzzer does not wait.
+const PAUSES: [Duration; 3] = match cfg!(fuzzing) {
+    true => [Duration::ZERO; 3],
+    false => [Duration::from_millis(100), Duration::from_millis(300), Duration::from_millis(900)],
+};
 
 /// The failure of a try, by whether another try may succeed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

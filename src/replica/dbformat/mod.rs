@@ -14,6 +14,7 @@
 pub(in crate::replica) mod btree;
 pub(in crate::replica) mod cells;
 pub(in crate::replica) mod freelist;
+pub mod fuzzing;
 mod plausible;
 pub(in crate::replica) mod record;
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Decodes the pages of a response into the cache, and adds them to the checksum of their file.
 
-use crate::ltx::{self, PageFault, PageSum};
+use crate::ltx::{self, LtxError, PageFault, PageSum};
 use crate::replica::cache::Page;
 use crate::replica::cache::persistent::StoredForm;
 use crate::replica::dbformat;
@@ -13,6 +13,14 @@ use crate::replica::files::whole;
 use crate::replica::view::View;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+
+/// How often the bytes of a page have been received. A page that is not plausible is an error at first, and accepted when it is received a
+/// second time: SQLite decides then.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Receipt {
+    First,
+    Second,
+}
 
 impl Fetcher {
     /// Adds pages to the checksum of their file. If that shows that these pages or earlier ones are wrong, all pages of the
@@ -56,35 +64,35 @@ impl Fetcher {
         sums: &mut Vec<(u32, PageSum)>,
     ) -> Option<FetchedPage> {
         let speculative_size = if frame.on_demand { 0 } else { frame.size };
-        let page = self.decode(run.bytes_of(frame, bytes), frame.pgno, run.page_size, speculative_size);
-        let page = page.and_then(|(page, sum)| {
-            // An implausible page is accepted when it is received a second time: SQLite decides then.
-            let is_second_attempt = frame.on_demand && run.is_retry;
-            if !is_second_attempt && !dbformat::is_plausible(&page, frame.pgno, run.file.header.commit) {
-                return Err(ltx::LtxError::Page { pgno: frame.pgno, fault: PageFault::Implausible });
-            }
+        let receipt = if frame.on_demand && run.is_retry { Receipt::Second } else { Receipt::First };
+        let page = self.decode(&run.file, frame.pgno, run.bytes_of(frame, bytes), speculative_size, receipt);
+        let page = page.map(|(page, sum)| {
             sums.push((frame.pgno, sum));
             self.cache.insert(run.key(frame), page.clone());
             self.cache.keep(run.key(frame), &page, stored_form(sum, run.page_size, frame.size));
-            Ok(page)
+            page
         });
         (frame.on_demand || page.is_err()).then_some(FetchedPage { pgno: frame.pgno, page })
     }
 
-    /// Decodes a frame. `speculative_size` is the frame's length if no reader waits for the page, else 0.
+    /// Decodes a frame of a file. `speculative_size` is the frame's length if no reader waits for the page, else 0.
     pub(super) fn decode(
         &self,
-        frame: &[u8],
+        file: &LtxFile,
         pgno: u32,
-        page_size: u32,
+        frame: &[u8],
         speculative_size: u32,
-    ) -> Result<(Page, PageSum), ltx::LtxError> {
+        receipt: Receipt,
+    ) -> Result<(Page, PageSum), LtxError> {
         let mut sum = PageSum::default();
-        let page = self.cache.page(page_size, speculative_size, |buffer| {
+        let page = self.cache.page(file.header.page_size.get(), speculative_size, |buffer| {
             sum = ltx::decode_and_sum(frame, pgno, buffer)?;
             Ok(())
         })?;
-        Ok((page, sum))
+        match receipt == Receipt::Second || dbformat::is_plausible(&page, pgno, file.header.commit) {
+            true => Ok((page, sum)),
+            false => Err(LtxError::Page { pgno, fault: PageFault::Implausible }),
+        }
     }
 
     /// Inserts the pages of a view that were read together with a file's index into the cache.
@@ -94,7 +102,7 @@ impl Fetcher {
             let Some(key) = key(view, pgno).filter(|key| key.file == loaded.file.number) else { continue };
             if self.speculative_room(page_size) > 0
                 && !self.cache.contains(key)
-                && let Ok((page, sum)) = self.decode(frame, pgno, page_size, frame.len() as u32)
+                && let Ok((page, sum)) = self.decode(&loaded.file, pgno, frame, frame.len() as u32, Receipt::First)
             {
                 self.speculative_bytes.fetch_add(frame.len() as u64, Ordering::Relaxed);
                 self.cache.insert(key, page.clone());

@@ -1,8 +1,8 @@
 //! Fetches pages into the cache directory, past the memory, for readers that do not wait for them.
 
+use crate::ltx::{LtxError, PageFault};
 use crate::replica::cache::PageKey;
-use crate::replica::dbformat;
-use crate::replica::fetch::decode::stored_form;
+use crate::replica::fetch::decode::{Receipt, stored_form};
 use crate::replica::fetch::run::{self, FetchRun};
 use crate::replica::fetch::{FetchError, Fetcher, MAX_REQUESTS};
 use crate::replica::view::View;
@@ -51,16 +51,17 @@ impl Fetcher {
     async fn hydrate_run(self: &Arc<Self>, run: &FetchRun) -> Result<u32, FetchError> {
         let bytes = self.request(&run.file, run.range()).await?;
         let (mut sums, mut kept, mut implausible) = (Vec::with_capacity(run.frames.len()), 0, Vec::new());
+        let receipt = if run.is_retry { Receipt::Second } else { Receipt::First };
         for frame in &run.frames {
-            let page = self.decode(run.bytes_of(frame, &bytes), frame.pgno, run.page_size, 0);
-            let Ok((page, sum)) = page else { continue };
-            // As for a reader, such a page is accepted when it is received a second time.
-            if !run.is_retry && !dbformat::is_plausible(&page, frame.pgno, run.file.header.commit) {
-                implausible.push(*frame);
-                continue;
+            match self.decode(&run.file, frame.pgno, run.bytes_of(frame, &bytes), 0, receipt) {
+                Ok((page, sum)) => {
+                    let form = stored_form(sum, run.page_size, frame.size);
+                    kept += u32::from(self.cache.keep(run.key(frame), &page, form));
+                    sums.push((frame.pgno, sum));
+                }
+                Err(LtxError::Page { fault: PageFault::Implausible, .. }) => implausible.push(*frame),
+                Err(_) => {}
             }
-            kept += u32::from(self.cache.keep(run.key(frame), &page, stored_form(sum, run.page_size, frame.size)));
-            sums.push((frame.pgno, sum));
         }
         self.add_sums(&run.file, &sums)?;
         if !implausible.is_empty() {

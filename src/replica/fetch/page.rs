@@ -3,6 +3,7 @@
 use crate::error::{Error, ErrorKind};
 use crate::replica::cache::{Page, PageKey};
 use crate::replica::dbformat::freelist::FreeList;
+use crate::replica::fetch::decode::Receipt;
 use crate::replica::fetch::in_flight::{Claimed, Fetched};
 use crate::replica::fetch::run::{self, FetchRun, FrameRange};
 use crate::replica::fetch::speculation::PendingPages;
@@ -101,7 +102,8 @@ impl Fetcher {
         let run = FetchRun::new(view, extent.file, vec![frame]);
         let read = run.file.body.as_ref().map(|body| body.read(frame.offset..frame.end())).transpose();
         let bytes = read.map_err(|cause| FetchError::Other(unreadable(cause)))?.unwrap_or_default();
-        let page = self.decode(&bytes, pgno, run.page_size, 0).map(|(page, _)| page);
+        // The whole file was verified, so another receipt would give the same page.
+        let page = self.decode(&run.file, pgno, &bytes, 0, Receipt::Second).map(|(page, _)| page);
         let page = page.map_err(|cause| request::damaged(&*self.store, &run.file, cause))?;
         self.cache.insert(run.key(&frame), page.clone());
         Ok(page)

@@ -202,6 +202,19 @@ async fn an_implausible_page_is_requested_a_second_time() {
     assert!(view.files().all(|file| file.integrity.is_verified()));
 }
 
+/// The index of a file is read together with the pages before it.
+#[tokio::test(start_paused = true)]
+async fn an_implausible_page_that_was_read_with_the_index_is_requested_a_second_time() {
+    let (store, replica) = replica(&[(SNAPSHOT, name(1, 1))]);
+    let (bytes, content) = (file(name(1, 1)), content_at(PAGES, 1));
+    let at = frame(name(1, 1), PAGES).find(|at| bytes[*at..].starts_with(&content[..8])).expect("literals");
+    store.flip(name(1, 1), at + 1, 1);
+    let view = poll(&replica).await.expect("a view");
+    assert!(store.has_flipped(), "the page was read with the index");
+    assert_eq!(read(&replica, &view, [PAGES]).await, ALL_RIGHT);
+    assert_eq!(read(&replica, &view, 1..=PAGES).await, ALL_RIGHT);
+}
+
 /// A damaged file is replaced by others that lead to the same state.
 #[tokio::test(start_paused = true)]
 async fn other_files_replace_a_damaged_one() {

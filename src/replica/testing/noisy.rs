@@ -38,6 +38,11 @@ impl Noisy {
     pub(super) fn flip(&self, name: FileName, at: usize, times: u32) {
         *self.flip.lock() = Some((name, at as u64, times));
     }
+
+    /// Returns whether all those responses were sent.
+    pub(super) fn has_flipped(&self) -> bool {
+        self.flip.lock().is_some_and(|(.., times)| times == 0)
+    }
 }
 
 impl fmt::Display for Noisy {
