@@ -1,6 +1,7 @@
 //! The state that is passed from one try of a request to the next.
 
 use crate::lock::Mutex;
+use crate::store::etag;
 use bytes::{Bytes, BytesMut};
 use std::sync::Arc;
 
@@ -20,21 +21,32 @@ pub(in crate::store) struct Partial(Mutex<PartialState>);
 #[derive(Clone, Debug, Default)]
 struct PartialState {
     bytes: BytesMut,
+    /// The ETag in quotes.
     tag: String,
 }
 
 impl Partial {
-    /// Returns the number of bytes received, and the ETag of the file. Returns None if no bytes were received.
+    /// Returns the number of bytes received, and the ETag of the file in quotes. Returns None if no bytes were received.
     pub fn received(&self) -> Option<(u64, String)> {
         let state = self.0.lock();
         (!state.bytes.is_empty()).then(|| (state.bytes.len() as u64, state.tag.clone()))
+    }
+
+    /// Returns whether a response with this ETag continues the bytes kept. If not, discards them, so that the next try begins again.
+    pub fn is_continued_by(&self, tag: Option<&str>) -> bool {
+        let mut state = self.0.lock();
+        let is_continued = state.bytes.is_empty() || tag.is_some_and(|tag| etag::quoted(tag) == state.tag);
+        if !is_continued {
+            *state = PartialState::default();
+        }
+        is_continued
     }
 
     /// Appends bytes.
     pub fn keep(&self, bytes: &[u8], tag: &str) {
         let mut state = self.0.lock();
         state.bytes.extend_from_slice(bytes);
-        tag.clone_into(&mut state.tag);
+        state.tag = etag::quoted(tag);
     }
 
     /// Returns all bytes kept, followed by `rest`.

@@ -58,6 +58,12 @@ impl CloudError {
         CloudError { server: server.to_owned(), kind: CloudErrorKind::Unreachable { connected: true, cause } }
     }
 
+    /// Creates the error for credentials that have not arrived in time. `hint` says which settings are missing.
+    pub fn late_credentials(server: &str, hint: &str, seconds: u64) -> CloudError {
+        let cause = without_credentials(hint, &format!("no answer within {seconds} seconds"));
+        CloudError { server: server.to_owned(), kind: CloudErrorKind::NoCredentials { cause, is_transient: true } }
+    }
+
     /// Creates the error for a response that is invalid.
     pub fn invalid_response(server: &str, cause: String) -> CloudError {
         CloudError { server: server.to_owned(), kind: CloudErrorKind::InvalidResponse(cause) }
@@ -71,7 +77,7 @@ impl CloudError {
             _ => self.to_string(),
         };
         let is_transient = matches!(self.trouble(), Trouble::Transient { .. });
-        let cause = format!("there are no credentials: {hint} ({cause})");
+        let cause = without_credentials(hint, &cause);
         CloudError { kind: CloudErrorKind::NoCredentials { cause, is_transient }, ..self }
     }
 
@@ -154,6 +160,10 @@ impl CloudErrorKind {
         let connected = error.kind() != HttpErrorKind::Connect;
         CloudErrorKind::Unreachable { connected, cause: short(&root.to_string()) }
     }
+}
+
+fn without_credentials(hint: &str, cause: &str) -> String {
+    format!("there are no credentials: {hint} ({cause})")
 }
 
 /// Masks what a text quotes from a response (errors of `serde` and `object_store` do): it may be a secret or the page of a proxy.

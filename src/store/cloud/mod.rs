@@ -1,6 +1,7 @@
 //! Replicas in buckets: the common part of S3, Google Cloud Storage and Azure Blob Storage.
 
 mod attempt;
+mod body;
 mod checksum;
 mod client;
 mod error;

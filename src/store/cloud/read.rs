@@ -71,7 +71,7 @@ impl<S: Service> CloudStore<S> {
             let (received, tag) = partial.received().unzip();
             let mut options = GetOptions {
                 range: Some(GetRange::Bounded(range.start + received.unwrap_or(0)..range.end)),
-                if_match: tag.map(|tag| etag::quoted(&tag)).or_else(|| expected.and_then(etag::if_match)),
+                if_match: tag.or_else(|| expected.and_then(etag::if_match)),
                 ..GetOptions::default()
             };
             options.extensions.insert(Attempt { partial: Some(partial.clone()), ..attempt });

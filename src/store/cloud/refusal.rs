@@ -154,7 +154,7 @@ fn json_message(body: &str) -> Option<String> {
 }
 
 /// Returns the text of an XML element that contains no other elements.
-fn element<'a>(body: &'a str, name: &str) -> Option<&'a str> {
+pub(super) fn element<'a>(body: &'a str, name: &str) -> Option<&'a str> {
     let (_, rest) = body.split_once(&format!("<{name}>"))?;
     rest.split_once('<').map(|(text, _)| text).filter(|text| !text.is_empty())
 }

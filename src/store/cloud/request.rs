@@ -9,7 +9,8 @@ use crate::store::timeouts;
 use crate::store::tries::Tries;
 use std::future::Future;
 use std::sync::Arc;
-use tokio::time::timeout;
+use std::time::Duration;
+use tokio::time::{Instant, timeout};
 
 impl<S: Service> CloudStore<S> {
     /// Sends a request whose response has about `bytes` bytes, and retries it if that may help.
@@ -24,28 +25,22 @@ impl<S: Service> CloudStore<S> {
         F: Future<Output = Result<T, object_store::Error>>,
     {
         let allowed = timeouts::deadline(bytes);
-        let response = async {
-            let mut tries = Tries::within(allowed);
-            let mut has_moved = false;
-            loop {
-                let client = self.client.read().clone();
-                let attempt = Attempt { fresh: tries.is_fresh(), partial: None };
-                let error = match self.try_once(bytes, client.bucket, &send, attempt).await {
-                    Err(error) => error,
-                    response => return response,
-                };
-                if !has_moved && self.change_region(&error, &client.region) {
-                    has_moved = true;
-                    continue;
-                }
-                if let Err(stop) = tries.next(error.trouble()).await {
-                    return Err(error.with_stop(stop));
-                }
+        let (deadline, mut tries) = (Deadline { start: Instant::now(), allowed }, Tries::within(allowed));
+        let mut has_moved = false;
+        loop {
+            let client = self.client.read().clone();
+            let attempt = Attempt { fresh: tries.is_fresh(), partial: None };
+            let error = match self.try_once(bytes, &deadline, client.bucket, &send, attempt).await {
+                Err(error) => error,
+                response => return response,
+            };
+            if !has_moved && self.change_region(&error, &client.region) {
+                has_moved = true;
+                continue;
             }
-        };
-        match timeout(allowed, response).await {
-            Ok(response) => response,
-            Err(_) => Err(CloudError::timed_out(self.server(), allowed.as_secs())),
+            if let Err(stop) = tries.next(error.trouble()).await {
+                return Err(error.with_stop(stop));
+            }
         }
     }
 
@@ -66,6 +61,7 @@ impl<S: Service> CloudStore<S> {
     async fn try_once<T, F>(
         &self,
         bytes: u64,
+        deadline: &Deadline,
         bucket: Arc<dyn Bucket>,
         send: impl Fn(Arc<dyn Bucket>, Attempt) -> F,
         attempt: Attempt,
@@ -73,18 +69,38 @@ impl<S: Service> CloudStore<S> {
     where
         F: Future<Output = Result<T, object_store::Error>>,
     {
-        let allowed = timeouts::one_try(bytes);
         let convert = |error| CloudError::from_source(&error, self.server());
-        let response = async {
-            // Credentials are requested separately, so that a refusal of their server is not mistaken for one of the bucket.
-            if let Some(hint) = self.service.credentials_hint() {
-                bucket.authorize().await.map_err(|error| convert(error).into_no_credentials(hint))?;
+        // Credentials are requested separately, so that a failure of their server is not mistaken for one of the bucket.
+        if let Some(hint) = self.service.credentials_hint() {
+            match deadline.limit(timeouts::one_try(0), RESERVE, bucket.authorize()).await {
+                Ok(authorized) => authorized.map_err(|error| convert(error).into_no_credentials(hint))?,
+                Err(seconds) => return Err(CloudError::late_credentials(self.server(), hint, seconds)),
             }
-            send(bucket, attempt).await.map_err(convert)
-        };
-        match timeout(allowed, response).await {
-            Ok(response) => response,
-            Err(_) => Err(CloudError::timed_out(self.server(), allowed.as_secs())),
         }
+        match deadline.limit(timeouts::one_try(bytes), Duration::ZERO, send(bucket, attempt)).await {
+            Ok(response) => response.map_err(convert),
+            Err(seconds) => Err(CloudError::timed_out(self.server(), seconds)),
+        }
+    }
+}
+
+/// The part of a deadline that the wait for credentials leaves unused. It ends before any other wait does, so that the error is about the
+/// credentials.
+const RESERVE: Duration = Duration::from_secs(1);
+
+/// The end of a request, including its retries.
+struct Deadline {
+    start: Instant,
+    allowed: Duration,
+}
+
+impl Deadline {
+    /// Runs a step of the request, which may take `most` and ends `reserve` before the deadline. If it takes longer, fails with the limit
+    /// that was exceeded: that of the step, or that of the request, in seconds.
+    async fn limit<T>(&self, most: Duration, reserve: Duration, step: impl Future<Output = T>) -> Result<T, u64> {
+        let allowed = self.allowed.saturating_sub(reserve);
+        let left = allowed.saturating_sub(self.start.elapsed());
+        let (limit, exceeded) = if most < left { (most, most) } else { (left, allowed) };
+        timeout(limit, step).await.map_err(|_| exceeded.as_secs())
     }
 }

@@ -4,14 +4,14 @@
 //! what was requested, and each failure becomes a [`CloudError`], which [`CloudError::from_source`] extracts later.
 
 use super::attempt::Attempt;
+use super::body::{collect, invalid, parse_content_range, parse_range, text};
 use super::checksum;
 use super::error::{CloudError, CloudErrorKind};
-use super::refusal::CloudRefusal;
+use super::refusal::{CloudRefusal, element};
 use crate::store::bounds::{LONGEST_OTHER, LONGEST_PAGE};
 use crate::store::http::{ClientPurpose, Clients};
 use async_trait::async_trait;
-use bytes::{Bytes, BytesMut};
-use futures_util::StreamExt;
+use bytes::Bytes;
 use object_store::client::{
     HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpResponseBody, HttpService,
 };
@@ -121,7 +121,7 @@ impl WantedBody {
 
     /// Reads the whole body. Fails if it cannot be the requested one.
     async fn read(&self, response: HttpResponse) -> Result<HttpResponse, CloudErrorKind> {
-        let (parts, body) = response.into_parts();
+        let (mut parts, body) = response.into_parts();
         let bytes = match &self.kind {
             BodyKind::Nothing => Bytes::new(),
             BodyKind::Other => {
@@ -135,7 +135,12 @@ impl WantedBody {
             }
             // `object_store` reports the error. The connection is closed because the body is not read.
             BodyKind::Part(_) if parts.status != StatusCode::PARTIAL_CONTENT => Bytes::new(),
-            BodyKind::Part(range) => self.read_part(range, &parts.headers, body).await?,
+            BodyKind::Part(range) => {
+                let bytes = self.read_part(range, &parts.headers, body).await?;
+                // `object_store` requires it, but a chunked response has none.
+                parts.headers.entry(CONTENT_LENGTH).or_insert(bytes.len().into());
+                bytes
+            }
         };
         Ok(HttpResponse::from_parts(parts, bytes.into()))
     }
@@ -148,23 +153,24 @@ impl WantedBody {
         body: HttpResponseBody,
     ) -> Result<Bytes, CloudErrorKind> {
         let tag = text(headers, ETAG.as_str()).next();
-        if tag.is_none() && self.has_tag && !self.attempt.fresh {
-            return Err(invalid("the ETag is missing, which the file had before"));
-        }
+        self.check_tag(tag)?;
         // If it is invalid, `object_store` reports the error.
         let sent = text(headers, CONTENT_RANGE.as_str()).next().and_then(parse_content_range);
-        let is_requested =
-            sent.as_ref().is_some_and(|(sent, _)| sent.start == requested.start && sent.end <= requested.end);
+        let sent = sent.filter(|(sent, _)| sent.start == requested.start && sent.end <= requested.end);
+        let announced = sent.as_ref().map(|(sent, _)| sent.end - sent.start);
+        let is_whole = |received: &[u8]| announced.is_some_and(|announced| received.len() as u64 >= announced);
         let bytes = match collect(body, headers, requested.end - requested.start).await {
             Ok(bytes) => bytes,
+            // Only what marks the end of the body is missing.
+            Err(interrupted) if is_whole(&interrupted.received) => interrupted.received.freeze(),
             Err(interrupted) => {
-                if let (Some(partial), Some(tag), true) = (&self.attempt.partial, tag, is_requested) {
+                if let (Some(partial), Some(tag), Some(_)) = (&self.attempt.partial, tag, &sent) {
                     partial.keep(&interrupted.received, tag);
                 }
                 return Err(interrupted.kind);
             }
         };
-        let Some((sent, size)) = sent.filter(|_| is_requested) else { return Ok(bytes) };
+        let Some((sent, size)) = sent else { return Ok(bytes) };
         let (length, announced) = (bytes.len() as u64, sent.end - sent.start);
         if length != announced {
             return Err(invalid(&format!("{length} bytes for a range of {announced}")));
@@ -174,11 +180,19 @@ impl WantedBody {
         }
         Ok(bytes)
     }
-}
 
-/// Returns the error for a response with a successful status that is invalid.
-fn invalid(cause: &str) -> CloudErrorKind {
-    CloudErrorKind::InvalidResponse(cause.to_owned())
+    /// Fails if a range with this ETag cannot be of the version that was read before. Not every server supports If-Match.
+    fn check_tag(&self, tag: Option<&str>) -> Result<(), CloudErrorKind> {
+        if tag.is_none() && self.has_tag && !self.attempt.fresh {
+            return Err(invalid("the ETag is missing, which the file had before"));
+        }
+        match &self.attempt.partial {
+            Some(partial) if !partial.is_continued_by(tag) => {
+                Err(invalid("the rest of the range is of another version than its beginning"))
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 fn host_and_port(url: &str) -> Option<(String, u16)> {
@@ -186,59 +200,18 @@ fn host_and_port(url: &str) -> Option<(String, u16)> {
     Some((url.host_str()?.to_owned(), url.port_or_known_default()?))
 }
 
-/// Fails if a body is not a listing. `object_store` accepts any XML as the listing of an empty bucket, such as the sign-in page of a
-/// proxy.
+/// Fails if a body is not a listing, or is a page without the way to the next one. `object_store` accepts any XML as the listing of an
+/// empty bucket, such as the sign-in page of a proxy, and does not read `IsTruncated`.
 fn check_listing(body: &[u8]) -> Result<(), CloudErrorKind> {
     let beginning = String::from_utf8_lossy(&body[..body.len().min(1024)]);
-    match ["<ListBucketResult", "<EnumerationResults"].iter().any(|root| beginning.contains(root)) {
-        true => Ok(()),
-        false => Err(invalid("the body is not a listing")),
+    if !["<ListBucketResult", "<EnumerationResults"].iter().any(|root| beginning.contains(root)) {
+        return Err(invalid("the body is not a listing"));
     }
-}
-
-/// A body that was not read to its end.
-struct InterruptedBody {
-    received: BytesMut,
-    kind: CloudErrorKind,
-}
-
-/// Reads a body of at most `most` bytes.
-async fn collect(body: HttpResponseBody, headers: &HeaderMap, most: u64) -> Result<Bytes, InterruptedBody> {
-    let announced = text(headers, CONTENT_LENGTH.as_str()).next().and_then(|length| length.parse().ok());
-    let too_long = || InterruptedBody {
-        received: BytesMut::new(),
-        kind: invalid(&format!("more than the {most} bytes that were requested")),
-    };
-    if announced.is_some_and(|announced: u64| announced > most) {
-        return Err(too_long());
+    // Only listings of S3 and Google have this element. Version 1 of the interface has another token and ignores the start.
+    let body = String::from_utf8_lossy(body);
+    let is_truncated = element(&body, "IsTruncated").is_some_and(|text| text.trim().eq_ignore_ascii_case("true"));
+    match is_truncated && element(&body, "NextContinuationToken").is_none() {
+        true => Err(invalid("a truncated listing without a token; the server must support ListObjectsV2")),
+        false => Ok(()),
     }
-    let mut received = BytesMut::with_capacity(announced.unwrap_or(0) as usize);
-    let mut stream = body.bytes_stream();
-    while let Some(chunk) = stream.next().await {
-        match chunk {
-            Ok(chunk) if (received.len() + chunk.len()) as u64 > most => return Err(too_long()),
-            Ok(chunk) => received.extend_from_slice(&chunk),
-            Err(error) => return Err(InterruptedBody { received, kind: CloudErrorKind::unreachable(&error) }),
-        }
-    }
-    Ok(received.freeze())
-}
-
-/// Returns the values of a header that are text.
-fn text<'a>(headers: &'a HeaderMap, name: &str) -> impl Iterator<Item = &'a str> {
-    headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok())
-}
-
-/// Parses a `Range` header in the form that `object_store` writes.
-fn parse_range(header: &str) -> Option<Range<u64>> {
-    let (start, last) = header.strip_prefix("bytes=")?.split_once('-')?;
-    Some(start.parse().ok()?..last.parse::<u64>().ok()?.checked_add(1)?)
-}
-
-/// Parses a `Content-Range` header. Returns the range and the length of the whole object.
-fn parse_content_range(header: &str) -> Option<(Range<u64>, u64)> {
-    let (part, size) = header.trim().strip_prefix("bytes ")?.split_once('/')?;
-    let (start, last) = part.split_once('-')?;
-    let (start, end) = (start.parse().ok()?, last.parse::<u64>().ok()?.checked_add(1)?);
-    (start < end).then_some((start..end, size.parse().ok()?))
 }

@@ -1,6 +1,7 @@
 //! Replicas in Amazon S3 and compatible services.
 
 mod chain;
+mod command;
 mod config;
 mod credential_process;
 mod credentials;

@@ -1,7 +1,10 @@
 //! Tests of responses that a correct server never sends.
 
+mod credentials;
+mod listings;
+mod ranges;
+
 use crate::ltx::{FileName, Level, Txid};
-use crate::store::bounds::{MOST_EMPTY_PAGES, MOST_NAMES};
 use crate::store::canned::{Canned, answer, endless, part, trickle};
 use crate::store::{Listed, Location, Store, StoreError, StoreErrorKind};
 use bytes::Bytes;
@@ -52,16 +55,6 @@ async fn a_server_that_stays_busy_is_unreachable() {
 }
 
 #[tokio::test]
-async fn an_interrupted_body_is_continued_or_unreachable() {
-    let cut = part("0-7/9", "abcdefgh").replace("efgh", "");
-    let server = Canned::start(vec![cut.clone(), part("4-7/9", "efgh")]);
-    assert_eq!(server.read(0..8).await.expect("both halves"), "abcdefgh");
-    let nothing = part("0-7/9", "abcdefgh").replace("abcdefgh", "");
-    let error = Canned::start(vec![nothing]).read(0..8).await.expect_err("never a byte");
-    assert_eq!(error.kind(), StoreErrorKind::Unreachable, "{error}");
-}
-
-#[tokio::test]
 async fn invalid_responses_are_refused() {
     for (response, clause) in [
         (answer("200 OK", "etag: \"a\"\r\n", "abcdefghi"), "non-partial response"),
@@ -78,92 +71,6 @@ async fn invalid_responses_are_refused() {
         let error = Canned::start(vec![answer("200 OK", "", body)]).list().await;
         assert_eq!(error.map_err(|error| error.kind()), Err(StoreErrorKind::Protocol), "{body}");
     }
-}
-
-#[tokio::test]
-async fn an_interrupted_listing_is_retried() {
-    let whole = answer("200 OK", "", "<ListBucketResult></ListBucketResult>");
-    let cut = whole.replace("</ListBucketResult>", "");
-    let server = Canned::start(vec![cut, whole]);
-    assert_eq!(server.list().await.expect("the second response"), []);
-    assert_eq!(server.answered.load(Ordering::Relaxed), 2);
-}
-
-#[tokio::test]
-async fn a_listing_that_repeats_a_page_is_refused() {
-    let page = "<ListBucketResult><IsTruncated>true</IsTruncated><NextContinuationToken>x</NextContinuationToken>\
-                </ListBucketResult>";
-    let server = Canned::start(vec![answer("200 OK", "", page)]);
-    let error = server.list().await.expect_err("no end");
-    assert_eq!(error.kind(), StoreErrorKind::Protocol);
-    assert!(error.to_string().ends_with("the listing does not end"), "{error}");
-}
-
-#[tokio::test]
-async fn a_listing_that_does_not_end_is_refused() {
-    let page = |number: usize, names: usize| {
-        let names = (0..names).map(|name| {
-            let txid = number * names + name + 1;
-            format!(
-                "<Contents><Key>app/0000/{txid:016x}-{txid:016x}.ltx</Key><Size>1</Size>\
-                 <LastModified>2026-01-01T00:00:00.000Z</LastModified></Contents>"
-            )
-        });
-        let names: String = names.collect();
-        let next = format!("<NextContinuationToken>{number}</NextContinuationToken>");
-        answer(
-            "200 OK",
-            "",
-            &format!("<ListBucketResult><IsTruncated>true</IsTruncated>{next}{names}</ListBucketResult>"),
-        )
-    };
-    let cases = [
-        (0, MOST_EMPTY_PAGES + 1, "the listing does not end"),
-        (1000, MOST_NAMES / 1000 + 1, "turn Litestream's retention on"),
-    ];
-    for (names, pages, clause) in cases {
-        let server = Canned::start_with(move |number, stream| stream.write_all(page(number, names).as_bytes()));
-        let error = server.list().await.expect_err(clause);
-        assert_eq!(error.kind(), StoreErrorKind::Protocol, "{error}");
-        assert!(error.to_string().contains(clause), "{error}");
-        assert_eq!(server.answered.load(Ordering::Relaxed), pages);
-    }
-}
-
-#[tokio::test]
-async fn a_body_longer_than_requested_is_refused_immediately() {
-    let too_many = |headers: &str| {
-        let headers = format!("etag: \"a\"\r\n{headers}");
-        format!(
-            "HTTP/1.1 206 Partial Content\r\ncontent-range: bytes 0-3/9\r\nconnection: close\r\n{headers}\r\nabcdef"
-        )
-    };
-    let servers = [
-        Canned::start(vec![too_many("content-length: 99999999999999\r\n")]),
-        Canned::start(vec![too_many("content-length: 6\r\n")]),
-        Canned::start(vec![too_many("")]),
-        Canned::start_with(|_, stream| endless("206 Partial Content", "content-range: bytes 0-3/9\r\n", stream)),
-    ];
-    for server in servers {
-        let error = server.read(0..4).await.expect_err("too many bytes");
-        assert_eq!(error.kind(), StoreErrorKind::Protocol, "{error}");
-        assert!(error.to_string().contains("more than the 4 bytes that were requested"), "{error}");
-    }
-    let server = Canned::start_with(|_, stream| endless("200 OK", "content-type: application/xml\r\n", stream));
-    let error = server.list().await.expect_err("no end");
-    assert!(error.to_string().contains("more than the 16777216 bytes"), "{error}");
-    let server = Canned::start_with(|_, stream| endless("500 Internal Server Error", "", stream));
-    assert_eq!(server.list().await.map_err(|error| error.kind()), Err(StoreErrorKind::Unreachable));
-}
-
-#[tokio::test]
-async fn credentials_that_do_not_end_are_refused() {
-    let instance = Canned::start_with(|_, stream| endless("200 OK", "", stream));
-    let metadata = |name: &str| (name == "AWS_METADATA_ENDPOINT").then(|| OsString::from(&instance.endpoint));
-    let store = Location::parse_with("s3://bucket/app", metadata).expect("a location").connect().expect("a store");
-    let error = store.list(Level::ZERO, Txid(0)).await.expect_err("no credentials");
-    assert_eq!(error.kind(), StoreErrorKind::Denied);
-    assert!(error.to_string().contains("more than the 1048576 bytes"), "{error}");
 }
 
 #[tokio::test]
@@ -210,18 +117,6 @@ async fn an_invalid_response_is_retried_once() {
 }
 
 #[tokio::test]
-async fn a_response_without_the_tag_is_retried_once() {
-    let name = FileName::of(Txid(1));
-    let (right, bare) = (part("0-3/9", "abcd"), part("0-3/9", "abcd").replace("etag", "x-tag"));
-    let server = Canned::start(vec![right.clone(), bare.clone(), right, bare]);
-    let store = server.store();
-    let tag = store.read(Level::ZERO, name, 0..4, None).await.expect("a file").version;
-    assert_eq!(store.read(Level::ZERO, name, 0..4, Some(&tag)).await.expect("the file").version, tag);
-    let error = store.read(Level::ZERO, name, 0..4, Some(&tag)).await.expect_err("never a tag");
-    assert_eq!(error.kind(), StoreErrorKind::Changed);
-}
-
-#[tokio::test]
 async fn a_slow_response_is_retried() {
     let listing = answer("200 OK", "", "<ListBucketResult></ListBucketResult>");
     let server = Canned::start_with(move |number, stream| match number {
@@ -250,19 +145,6 @@ async fn an_invalid_region_is_not_used() {
         assert!(error.to_string().ends_with("add the region of the bucket to the URL"), "{error}");
         assert_eq!(server.answered.load(Ordering::Relaxed), 1, "{header}");
     }
-}
-
-#[tokio::test]
-async fn tags_are_compared_without_quotes_and_are_optional() {
-    let name = FileName::of(Txid(1));
-    let weak = part("0-3/9", "abcd").replace("\"a\"", "W/\"a\"");
-    let server = Canned::start(vec![part("0-3/9", "abcd"), weak, part("0-3/9", "abcd").replace("etag", "x-tag")]);
-    let store = server.store();
-    let first = store.read(Level::ZERO, name, 0..4, None).await.expect("a file").version;
-    let second = store.read(Level::ZERO, name, 0..4, Some(&first)).await.expect("the same file").version;
-    assert_eq!((first, &*second.0), (second.clone(), "a"));
-    let untagged = store.read(Level::ZERO, name, 0..4, None).await.expect("a file").version;
-    assert_eq!(store.read(Level::ZERO, name, 0..4, Some(&untagged)).await.expect("the same").version, untagged);
 }
 
 #[tokio::test]
@@ -299,27 +181,4 @@ async fn an_endpoint_may_have_a_path() {
     assert_eq!(server.list().await.expect("a listing"), []);
     let requests = server.requests.lock().expect("no panic").concat();
     assert!(requests.starts_with("GET /storage/v1/s3/bucket?list-type=2&"), "{requests}");
-}
-
-#[tokio::test]
-async fn the_credentials_of_an_instance_are_renewed_before_they_expire() {
-    let ok = |body: &str| answer("200 OK", "", body);
-    let keys = |minutes: i64| {
-        let end = (chrono::Utc::now() + chrono::TimeDelta::minutes(minutes)).to_rfc3339();
-        ok(&format!(
-            r#"{{"AccessKeyId":"me","SecretAccessKey":"hush","Token":"t","Expiration":"{end}","Code":"Success","LastUpdated":"{end}"}}"#
-        ))
-    };
-    // A token, the role, and its keys. Keys that expire within minutes are not used a second time.
-    let instance = Canned::start(vec![ok("token"), ok("role"), keys(3), ok("token"), ok("role"), keys(60)]);
-    let bucket = Canned::start(vec![ok("<ListBucketResult></ListBucketResult>")]);
-    let url = format!("s3://bucket/app?endpoint={}", bucket.endpoint);
-    let metadata = |name: &str| (name == "AWS_METADATA_ENDPOINT").then(|| OsString::from(&instance.endpoint));
-    let store = Location::parse_with(&url, metadata).expect("a location").connect().expect("a store");
-    for _ in 0..3 {
-        assert_eq!(store.list(Level::ZERO, Txid(0)).await.expect("a listing"), []);
-        // `object_store` requests credentials at most once per 100 ms.
-        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
-    }
-    assert_eq!(instance.answered.load(Ordering::Relaxed), 6);
 }
