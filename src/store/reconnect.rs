@@ -1,9 +1,9 @@
 //! One connection for all requests of a store, replaced when it fails.
 
 use super::timeouts::Allowance;
+use crate::lock::Mutex;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Mutex;
 
 /// A connection that [`Reconnecting`] can open again.
 pub(super) trait StoreConnection: Sized + Send + Sync {
@@ -27,12 +27,15 @@ pub(super) trait StoreConnection: Sized + Send + Sync {
 /// A connection that is opened at the first request, and again after it failed.
 pub(super) struct Reconnecting<C: StoreConnection> {
     config: C::Config,
+    /// Locked only to read or replace the value, so a request that has timed out need not wait for it.
     current: Mutex<Option<Arc<C>>>,
+    /// Locked while a connection is opened.
+    opening: tokio::sync::Mutex<()>,
 }
 
 impl<C: StoreConnection> Reconnecting<C> {
     pub fn new(config: C::Config) -> Reconnecting<C> {
-        Reconnecting { config, current: Mutex::new(None) }
+        Reconnecting { config, current: Mutex::new(None), opening: tokio::sync::Mutex::new(()) }
     }
 
     pub fn config(&self) -> &C::Config {
@@ -45,47 +48,51 @@ impl<C: StoreConnection> Reconnecting<C> {
     where
         F: Future<Output = Result<T, C::Error>>,
     {
+        let mut used = None;
         let attempts = async {
             let (connection, is_new) = self.connection().await?;
-            match request(connection.clone()).await {
+            used = Some(connection.clone());
+            match request(connection).await {
                 Err(error) if C::is_connection_failure(&error) => {
-                    self.discard(connection).await;
+                    self.discard(used.take());
                     if is_new {
                         return Err(error);
                     }
                     let (connection, _) = self.connection().await?;
+                    used = Some(connection.clone());
                     request(connection).await
                 }
                 result => result,
             }
         };
-        match allowance.limit(attempts).await {
-            Some(result) => result,
-            None => {
-                // The connection may be the cause, so the next request opens another one.
-                *self.current.lock().await = None;
-                Err(C::timed_out(&self.config, allowance.deadline()))
-            }
-        }
+        let result = allowance.limit(attempts).await;
+        result.unwrap_or_else(|| {
+            // The connection may be the cause, so the next request opens another one.
+            self.discard(used);
+            Err(C::timed_out(&self.config, allowance.deadline()))
+        })
     }
 
-    /// Returns the connection, and whether it was just opened. Concurrent callers wait for the same new connection.
+    /// Returns the connection, and whether it was just opened. Concurrent callers wait for the same new connection, so however long their
+    /// own requests may take, opening it is limited to the time of the shortest request.
     async fn connection(&self) -> Result<(Arc<C>, bool), C::Error> {
-        let mut current = self.current.lock().await;
-        match &*current {
-            Some(connection) if !connection.has_ended() => Ok((connection.clone(), false)),
-            _ => {
-                let opened = Arc::new(C::open(&self.config).await?);
-                *current = Some(opened.clone());
-                Ok((opened, true))
-            }
+        let _opening = self.opening.lock().await;
+        let current = self.current.lock().clone();
+        if let Some(connection) = current.filter(|connection| !connection.has_ended()) {
+            return Ok((connection, false));
         }
+        let allowance = Allowance::of(0);
+        let opened = allowance.limit(C::open(&self.config)).await;
+        let opened = opened.unwrap_or_else(|| Err(C::timed_out(&self.config, allowance.deadline())));
+        let opened = Arc::new(opened?);
+        *self.current.lock() = Some(opened.clone());
+        Ok((opened, true))
     }
 
     /// Makes the next request open a new connection, unless another request has already replaced `failed`.
-    async fn discard(&self, failed: Arc<C>) {
-        let mut current = self.current.lock().await;
-        if current.as_ref().is_some_and(|connection| Arc::ptr_eq(connection, &failed)) {
+    fn discard(&self, failed: Option<Arc<C>>) {
+        let mut current = self.current.lock();
+        if current.as_ref().map(Arc::as_ptr) == failed.as_ref().map(Arc::as_ptr) {
             *current = None;
         }
     }
@@ -94,7 +101,18 @@ impl<C: StoreConnection> Reconnecting<C> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use futures_util::future::join;
+    use std::future::pending;
     use std::sync::atomic::{AtomicU32, Ordering};
+    use tokio::time::Instant;
+
+    #[derive(Default)]
+    struct Server {
+        /// The number of connections so far.
+        accepted: AtomicU32,
+        /// Whether connections are accepted, but no authentication is finished.
+        is_silent: bool,
+    }
 
     /// A connection that knows how many were opened before it.
     struct Numbered(u32);
@@ -107,11 +125,15 @@ mod tests {
     }
 
     impl StoreConnection for Numbered {
-        type Config = AtomicU32;
+        type Config = Server;
         type Error = Failure;
 
-        async fn open(opened: &AtomicU32) -> Result<Numbered, Failure> {
-            Ok(Numbered(opened.fetch_add(1, Ordering::Relaxed)))
+        async fn open(server: &Server) -> Result<Numbered, Failure> {
+            let number = server.accepted.fetch_add(1, Ordering::Relaxed);
+            if server.is_silent {
+                pending::<()>().await;
+            }
+            Ok(Numbered(number))
         }
 
         fn has_ended(&self) -> bool {
@@ -122,23 +144,33 @@ mod tests {
             *error == Failure::Connection
         }
 
-        fn timed_out(_: &AtomicU32, _: Duration) -> Failure {
+        fn timed_out(_: &Server, _: Duration) -> Failure {
             Failure::Timeout
         }
+    }
+
+    fn to(server: Server) -> Reconnecting<Numbered> {
+        Reconnecting::new(server)
     }
 
     async fn number(connection: Arc<Numbered>) -> Result<u32, Failure> {
         Ok(connection.0)
     }
 
+    /// A request that fails over the first connection.
+    async fn only_new(connection: Arc<Numbered>) -> Result<u32, Failure> {
+        if connection.0 == 0 { Err(Failure::Connection) } else { Ok(connection.0) }
+    }
+
+    async fn endless(_: Arc<Numbered>) -> Result<u32, Failure> {
+        pending().await
+    }
+
     #[tokio::test]
     async fn a_request_is_retried_once_over_a_new_connection() {
-        let connection = Reconnecting::<Numbered>::new(AtomicU32::new(0));
+        let connection = to(Server::default());
         let allowance = Allowance::of(0);
         assert_eq!(connection.request(&allowance, number).await, Ok(0));
-        let only_new = |connection: Arc<Numbered>| async move {
-            if connection.0 == 0 { Err(Failure::Connection) } else { Ok(connection.0) }
-        };
         assert_eq!(connection.request(&allowance, only_new).await, Ok(1));
         assert_eq!(connection.request(&allowance, number).await, Ok(1), "the new connection is kept");
         let refused = |_| async { Err::<u32, _>(Failure::Request) };
@@ -148,17 +180,37 @@ mod tests {
 
     #[tokio::test]
     async fn a_failure_of_a_new_connection_is_not_retried() {
-        let connection = Reconnecting::<Numbered>::new(AtomicU32::new(0));
+        let connection = to(Server::default());
         let failing = |_| async { Err::<u32, _>(Failure::Connection) };
         assert_eq!(connection.request(&Allowance::of(0), failing).await, Err(Failure::Connection));
-        assert_eq!(connection.config().load(Ordering::Relaxed), 1);
+        assert_eq!(connection.config().accepted.load(Ordering::Relaxed), 1);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_request_that_times_out_closes_the_connection() {
-        let connection = Reconnecting::<Numbered>::new(AtomicU32::new(0));
-        let endless = |_| std::future::pending::<Result<u32, Failure>>();
+        let connection = to(Server::default());
         assert_eq!(connection.request(&Allowance::of(0), endless).await, Err(Failure::Timeout));
         assert_eq!(connection.request(&Allowance::of(0), number).await, Ok(1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_times_out_keeps_the_connection_that_another_one_has_opened() {
+        let connection = to(Server::default());
+        let allowance = &Allowance::of(0);
+        let results = join(connection.request(allowance, endless), connection.request(allowance, only_new)).await;
+        assert_eq!(results, (Err(Failure::Timeout), Ok(1)));
+        assert_eq!(connection.request(&Allowance::of(0), number).await, Ok(1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_is_opened_within_the_time_of_the_shortest_request() {
+        let connection = &to(Server { is_silent: true, ..Server::default() });
+        let request = |bytes: u64| async move {
+            let start = Instant::now();
+            let result = connection.request(&Allowance::of(bytes), number).await;
+            (result, start.elapsed().as_secs())
+        };
+        let results = join(request(64 << 20), request(0)).await;
+        assert_eq!(results, ((Err(Failure::Timeout), 10), (Err(Failure::Timeout), 10)));
     }
 }

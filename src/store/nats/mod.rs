@@ -9,6 +9,8 @@ mod messages;
 mod object;
 mod object_cache;
 mod options;
+#[cfg(test)]
+mod tests;
 mod write;
 
 pub(super) use config::NatsConfig;

@@ -23,6 +23,9 @@ pub(super) fn connect_options(config: &NatsConfig) -> Result<ConnectOptions, Nat
         .request_timeout(Some(IDLE_TIMEOUT))
         // Other servers must not get the credentials.
         .ignore_discovered_servers()
+        // A lost connection is replaced by the store. The client itself would try for ever, also after the store was dropped. This is the
+        // number of attempts, one per server, before which it gives up, also when it first connects; 0 would be no limit.
+        .max_reconnects(config.servers.len())
         .require_tls(config.tls)
         .tls_client_config(tls(config).map_err(|cause| NatsError::new(StoreErrorKind::Config, cause))?);
     Ok(match &config.credentials {

@@ -18,7 +18,7 @@ pub(super) async fn read(
 ) -> Result<(Attributes, Bytes), SftpError> {
     const FIRST_LENGTH: u64 = 512 * 1024;
     let first = range.start..range.end.min(range.start.saturating_add(FIRST_LENGTH));
-    let attributes = file.session.attributes(SftpRequest::StatHandle(file.handle.clone()));
+    let attributes = file.session.attributes(SftpRequest::StatHandle(file.handle()));
     let (attributes, mut bytes) = try_join(attributes, read_range(file, first.clone())).await?;
     let end = range.end.min(attributes.size);
     if expected.is_none_or(|expected| *expected == attributes.version()) {
@@ -61,7 +61,7 @@ pub(super) async fn read_piece(file: &OpenHandle<'_>, range: Range<u64>) -> Resu
             return Ok(bytes);
         }
         let length = u32::try_from(range.end - offset).unwrap_or(u32::MAX);
-        match file.session.request(SftpRequest::Read { handle: file.handle.clone(), offset, length }).await {
+        match file.session.request(SftpRequest::Read { handle: file.handle(), offset, length }).await {
             Ok(SftpResponse::Data(data)) if data.is_empty() => return Ok(bytes),
             Ok(SftpResponse::Data(data)) if data.len() > length as usize => {
                 return Err(SftpError::invalid_response("more data than was requested"));

@@ -26,8 +26,7 @@ pub(super) async fn list(
     let mut count = 0;
     let mut is_complete = false;
     while !is_complete {
-        let requests =
-            (0..CONCURRENT_REQUESTS).map(|_| session.request(SftpRequest::ReadDirectory(open.handle.clone())));
+        let requests = (0..CONCURRENT_REQUESTS).map(|_| session.request(SftpRequest::ReadDirectory(open.handle())));
         for response in join_all(requests).await {
             match response {
                 Ok(SftpResponse::Names(names)) => {

@@ -15,13 +15,18 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 /// The requests in flight by their ids, and where their responses go; None once the session has ended.
-type WaitingReply = Arc<Mutex<Option<HashMap<u32, oneshot::Sender<SftpResponse>>>>>;
+type WaitingReply = Arc<Mutex<Option<HashMap<u32, oneshot::Sender<Reply>>>>>;
+
+/// A response. The caller may drop its request at any time, and whatever drops the response then closes the handle in it.
+enum Reply {
+    Handle(HandleGuard),
+    Other(SftpResponse),
+}
 
 /// An open session, which ends on drop.
 pub(super) struct Session {
-    outgoing: mpsc::UnboundedSender<Vec<u8>>,
+    outgoing: Arc<Outgoing>,
     waiting: WaitingReply,
-    next_id: AtomicU32,
     tasks: [JoinHandle<()>; 2],
     /// The names of the server's extensions.
     extensions: Vec<String>,
@@ -38,10 +43,12 @@ impl Session {
         outgoing.flush().await.map_err(|_| SftpError::connection_lost())?;
         let version = read_packet(&mut incoming).await.ok_or_else(SftpError::connection_lost)?;
         let extensions = wire::parse_version(version).ok_or_else(|| SftpError::invalid_response("no version"))?;
-        let (sender, receiver) = mpsc::unbounded_channel();
+        let (packets, receiver) = mpsc::unbounded_channel();
+        let sending = tokio::spawn(send(receiver, outgoing));
+        let outgoing = Arc::new(Outgoing { packets, next_id: AtomicU32::new(1) });
         let waiting = WaitingReply::new(Mutex::new(Some(HashMap::new())));
-        let tasks = [tokio::spawn(send(receiver, outgoing)), tokio::spawn(receive(incoming, waiting.clone()))];
-        Ok(Session { outgoing: sender, waiting, next_id: AtomicU32::new(1), tasks, extensions })
+        let receiving = tokio::spawn(receive(incoming, waiting.clone(), outgoing.clone()));
+        Ok(Session { outgoing, waiting, tasks: [sending, receiving], extensions })
     }
 
     /// Returns whether the server has an extension of the protocol.
@@ -55,14 +62,24 @@ impl Session {
 
     /// Sends a request and waits for its response. A status other than OK is an error.
     pub async fn request(&self, request: SftpRequest) -> Result<SftpResponse, SftpError> {
+        match self.reply(request).await? {
+            Reply::Other(response) => Ok(response),
+            Reply::Handle(_) => Err(SftpError::invalid_response("an unexpected handle")),
+        }
+    }
+
+    /// Does the same as [`request`](Self::request), for a response that may be a handle.
+    async fn reply(&self, request: SftpRequest) -> Result<Reply, SftpError> {
         const OK: u32 = 0;
-        let id = self.next_id();
-        let (sender, response) = oneshot::channel();
+        let id = self.outgoing.next_id();
+        let (sender, reply) = oneshot::channel();
         self.waiting.lock().as_mut().ok_or_else(SftpError::connection_lost)?.insert(id, sender);
-        self.outgoing.send(request.packet(id)).map_err(|_| SftpError::connection_lost())?;
-        match response.await {
-            Ok(SftpResponse::Status { code, message }) if code != OK => Err(SftpError::from_status(code, &message)),
-            Ok(response) => Ok(response),
+        self.outgoing.packets.send(request.packet(id)).map_err(|_| SftpError::connection_lost())?;
+        match reply.await {
+            Ok(Reply::Other(SftpResponse::Status { code, message })) if code != OK => {
+                Err(SftpError::from_status(code, &message))
+            }
+            Ok(reply) => Ok(reply),
             Err(_) => Err(SftpError::connection_lost()),
         }
     }
@@ -77,10 +94,10 @@ impl Session {
 
     /// Opens a file or directory.
     pub async fn open(&self, request: SftpRequest) -> Result<OpenHandle<'_>, SftpError> {
-        match self.request(request).await? {
+        match self.reply(request).await? {
             // Each request about the file repeats its handle, so a long one is expensive.
-            SftpResponse::Handle(handle) if handle.len() <= wire::LONGEST_HANDLE => {
-                Ok(OpenHandle { session: self, handle })
+            Reply::Handle(guard) if guard.handle.len() <= wire::LONGEST_HANDLE => {
+                Ok(OpenHandle { session: self, guard })
             }
             _ => Err(SftpError::invalid_response("no handle")),
         }
@@ -93,10 +110,6 @@ impl Session {
             _ => Err(SftpError::invalid_response("no attributes")),
         }
     }
-
-    fn next_id(&self) -> u32 {
-        self.next_id.fetch_add(1, Ordering::Relaxed)
-    }
 }
 
 impl Drop for Session {
@@ -108,14 +121,40 @@ impl Drop for Session {
 /// An open file or directory on the server, which is closed on drop.
 pub(super) struct OpenHandle<'a> {
     pub session: &'a Session,
-    pub handle: Bytes,
+    guard: HandleGuard,
 }
 
-impl Drop for OpenHandle<'_> {
+impl OpenHandle<'_> {
+    /// Returns the handle for a request.
+    pub fn handle(&self) -> Bytes {
+        self.guard.handle.clone()
+    }
+}
+
+/// A handle of the server, which is closed on drop.
+struct HandleGuard {
+    handle: Bytes,
+    outgoing: Arc<Outgoing>,
+}
+
+impl Drop for HandleGuard {
     fn drop(&mut self) {
         // The response to this request is ignored.
-        let packet = SftpRequest::Close(self.handle.clone()).packet(self.session.next_id());
-        let _ = self.session.outgoing.send(packet);
+        let packet = SftpRequest::Close(self.handle.clone()).packet(self.outgoing.next_id());
+        let _ = self.outgoing.packets.send(packet);
+    }
+}
+
+/// The packets that are to be sent.
+struct Outgoing {
+    packets: mpsc::UnboundedSender<Vec<u8>>,
+    next_id: AtomicU32,
+}
+
+impl Outgoing {
+    /// Returns the id of the next request.
+    fn next_id(&self) -> u32 {
+        self.next_id.fetch_add(1, Ordering::Relaxed)
     }
 }
 
@@ -133,12 +172,16 @@ async fn send<S: AsyncWrite>(mut packets: mpsc::UnboundedReceiver<Vec<u8>>, mut 
 }
 
 /// Receives responses until the connection ends or a packet is invalid, and then fails all requests in flight.
-async fn receive<S: AsyncRead>(mut stream: ReadHalf<S>, waiting: WaitingReply) {
+async fn receive<S: AsyncRead>(mut stream: ReadHalf<S>, waiting: WaitingReply, outgoing: Arc<Outgoing>) {
     while let Some((id, response)) = read_packet(&mut stream).await.and_then(wire::parse_response) {
         let sender = waiting.lock().as_mut().and_then(|waiting| waiting.remove(&id));
         if let Some(sender) = sender {
+            let reply = match response {
+                SftpResponse::Handle(handle) => Reply::Handle(HandleGuard { handle, outgoing: outgoing.clone() }),
+                response => Reply::Other(response),
+            };
             // Fails if the caller no longer waits.
-            let _ = sender.send(response);
+            let _ = sender.send(reply);
         }
     }
     waiting.lock().take();

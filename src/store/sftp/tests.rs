@@ -1,23 +1,37 @@
-//! Responses that a correct server never sends.
+//! Sessions with a server in memory, whose responses are late, or such as a correct server never sends.
 
 use super::*;
+use futures_util::FutureExt;
+use futures_util::future::join;
 use session::Session;
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::time::timeout;
 
 /// Returns the packets of the response to a request, given the type and the id of the request.
 type Responses = fn(u8, [u8; 4]) -> Vec<u8>;
 
 async fn serve(mut stream: DuplexStream, responses: Responses) -> std::io::Result<()> {
+    begin(&mut stream).await?;
+    loop {
+        let (packet_type, id, _) = request(&mut stream).await?;
+        stream.write_all(&responses(packet_type, id)).await?;
+    }
+}
+
+async fn begin(stream: &mut DuplexStream) -> std::io::Result<()> {
     let mut init = [0; 9];
     stream.read_exact(&mut init).await?;
-    stream.write_all(&string(&[2, 0, 0, 0, 3])).await?;
-    loop {
-        let length = stream.read_u32().await?;
-        let mut request = vec![0; length as usize];
-        stream.read_exact(&mut request).await?;
-        let id = request[1..5].try_into().expect("an id");
-        stream.write_all(&responses(request[0], id)).await?;
-    }
+    stream.write_all(&string(&[2, 0, 0, 0, 3])).await
+}
+
+/// Receives a request: its type, its id, and the rest.
+async fn request(stream: &mut DuplexStream) -> std::io::Result<(u8, [u8; 4], Vec<u8>)> {
+    let length = stream.read_u32().await?;
+    let mut packet = vec![0; length as usize];
+    stream.read_exact(&mut packet).await?;
+    let rest = packet.split_off(5);
+    Ok((packet[0], packet[1..].try_into().expect("an id"), rest))
 }
 
 /// Returns the bytes after their length, which is the form of packets and of strings in them.
@@ -31,10 +45,12 @@ async fn session(responses: Responses) -> Session {
     Session::begin(client).await.expect("a session")
 }
 
+const STATUS: u8 = 101;
 const HANDLE: u8 = 102;
 const DATA: u8 = 103;
 const NAMES: u8 = 104;
 const OPEN: u8 = 3;
+const CLOSE: u8 = 4;
 const OPEN_DIRECTORY: u8 = 11;
 
 fn handle(id: [u8; 4], handle: &[u8]) -> Vec<u8> {
@@ -76,4 +92,33 @@ async fn an_endless_directory_is_an_error() {
     let error = result.expect_err("too many names").at("sftp://host");
     assert_eq!(error.kind(), StoreErrorKind::Protocol);
     assert!(error.to_string().contains("turn Litestream's retention on"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handle_whose_caller_no_longer_waits_is_closed() {
+    let (client, mut server) = duplex(1 << 16);
+    let (session, begun) = join(Session::begin(client), begin(&mut server)).await;
+    let session = session.expect("a session");
+    begun.expect("a client");
+    for waits_until_the_response in [false, true] {
+        let mut open = Box::pin(session.open(SftpRequest::Open("file".to_owned())));
+        assert!(open.as_mut().now_or_never().is_none(), "there is no response yet");
+        let open = waits_until_the_response.then_some(open);
+        let respond = async {
+            let ((OPEN, open, _), (_, other, _)) = (request(&mut server).await?, request(&mut server).await?) else {
+                panic!("the file is not opened")
+            };
+            let status = string(&[&[STATUS][..], &other, &[0; 8]].concat());
+            server.write_all(&[handle(open, b"h"), status].concat()).await
+        };
+        // Its response is sent after the handle, so the handle has arrived.
+        let other = session.command(SftpRequest::Remove("other".to_owned()));
+        let (removed, responded) = join(other, respond).await;
+        removed.expect("a status");
+        responded.expect("a client");
+        drop(open);
+        let next = timeout(Duration::from_secs(60), request(&mut server)).await.expect("the handle stays open");
+        let (packet_type, _, rest) = next.expect("a client");
+        assert_eq!((packet_type, rest), (CLOSE, string(b"h")), "waits until the response: {waits_until_the_response}");
+    }
 }

@@ -51,14 +51,14 @@ async fn write_new(session: &Session, path: &str, bytes: &Bytes) -> Result<(), S
         let _ = session.command(SftpRequest::SetTimes { path: path.to_owned(), seconds }).await;
     }
     if session.supports(FSYNC) {
-        session.command(SftpRequest::Sync(file.handle.clone())).await?;
+        session.command(SftpRequest::Sync(file.handle())).await?;
     }
     Ok(())
 }
 
 async fn write_piece(file: &OpenHandle<'_>, bytes: &Bytes, start: usize, length: usize) -> Result<(), SftpError> {
     let piece = bytes.slice(start..bytes.len().min(start + length));
-    let request = SftpRequest::Write { handle: file.handle.clone(), offset: start as u64, bytes: piece };
+    let request = SftpRequest::Write { handle: file.handle(), offset: start as u64, bytes: piece };
     file.session.command(request).await
 }
 
@@ -84,7 +84,7 @@ async fn sync_name(session: &Session, target: &str) -> Result<(), SftpError> {
         return Ok(());
     }
     let synced = match session.open(SftpRequest::Open(target.to_owned())).await {
-        Ok(file) => session.command(SftpRequest::Sync(file.handle.clone())).await,
+        Ok(file) => session.command(SftpRequest::Sync(file.handle())).await,
         Err(error) => Err(error),
     };
     // The file exists, so this is no refusal to create it.
