@@ -81,17 +81,16 @@ impl Resource {
     }
 }
 
-/// Parses the body of a response with status 207. Returns None if it is no `multistatus` element.
+/// Parses the body of a response with status 207. Returns None if it is no complete `multistatus` element.
 fn parse_multistatus(body: &str) -> Option<Vec<Resource>> {
     let mut reader = Reader::from_str(body);
     let (mut found, mut current, mut element) = (Vec::new(), Resource::default(), Vec::new());
-    let mut is_multistatus = false;
+    let mut is_complete = false;
     loop {
         match reader.read_event().ok()? {
             Event::Start(start) => {
                 element = start.local_name().as_ref().to_ascii_lowercase();
                 match element.as_slice() {
-                    b"multistatus" => is_multistatus = true,
                     b"response" => current = Resource::default(),
                     b"collection" => current.is_directory = true,
                     _ => {}
@@ -115,11 +114,14 @@ fn parse_multistatus(body: &str) -> Option<Vec<Resource>> {
             }
             Event::End(end) => {
                 element.clear();
-                if end.local_name().as_ref().eq_ignore_ascii_case(b"response") {
-                    found.push(std::mem::take(&mut current));
+                match end.local_name().as_ref().to_ascii_lowercase().as_slice() {
+                    b"multistatus" => is_complete = true,
+                    b"response" => found.push(std::mem::take(&mut current)),
+                    _ => {}
                 }
             }
-            Event::Eof => return is_multistatus.then_some(found),
+            // The parser does not report elements that are still open.
+            Event::Eof => return is_complete.then_some(found),
             _ => {}
         }
     }
@@ -145,8 +147,10 @@ mod tests {
         let version = listed[0].version.as_ref().expect("a version");
         assert_eq!((listed[0].name.max, listed[0].size, &*version.0), (Txid(1), 7, "a&b"));
         assert_eq!(listed[0].modified_ms, 1_795_262_400_000);
-        for invalid in ["", "<html><body>Sign in</body></html>", "<D:multistatus><D:response>", "{}"] {
-            assert!(parse_multistatus(invalid).is_none_or(|resources| resources.is_empty()), "{invalid}");
+        let end = body.find("</D:multistatus>").expect("the end");
+        let second_name = body.find("00000000%30%31").expect("the second name");
+        for invalid in ["", "<html><body>Sign in</body></html>", "{}", &body[..end], &body[..second_name]] {
+            assert_eq!(parse_multistatus(invalid), None, "{invalid}");
         }
     }
 }

@@ -23,8 +23,13 @@ pub(super) enum WebError {
     InvalidResponse(String),
     /// The server lacks a function that reading a replica needs.
     UnsupportedServer(String),
-    /// The server demands a longer pause than the deadline permits, or another client holds a lock.
+    /// The server demands a longer pause than the deadline permits, or did not carry out several requests within it.
     Busy(String),
+    /// There is a directory where a file was requested.
+    Directory,
+    /// Another client holds the lock of this file, and has held it for so many seconds.
+    #[cfg(feature = "webdav")]
+    Locked(String, u64),
     /// The server lacks a function that writing a replica needs.
     #[cfg(feature = "webdav")]
     ReadOnly(String),
@@ -54,12 +59,27 @@ impl WebError {
             }
             WebError::NoResponse(_) => Trouble::Transient { retry_after: None },
             WebError::InvalidResponse(_) => Trouble::Nonsense,
-            WebError::Redirected(_) | WebError::Status(..) | WebError::UnsupportedServer(_) | WebError::Busy(_) => {
-                Trouble::Permanent
-            }
+            WebError::Redirected(_)
+            | WebError::Status(..)
+            | WebError::UnsupportedServer(_)
+            | WebError::Busy(_)
+            | WebError::Directory => Trouble::Permanent,
             #[cfg(feature = "webdav")]
-            WebError::ReadOnly(_) => Trouble::Permanent,
+            WebError::Locked(..) | WebError::ReadOnly(_) => Trouble::Permanent,
         }
+    }
+
+    /// Returns whether this is the status of a file that does not exist, or that of any file that may not be read: some servers, such as
+    /// buckets without permission to list, do not tell the two apart.
+    #[cfg(feature = "http")]
+    pub fn may_mean_missing(&self) -> bool {
+        matches!(self, WebError::Status(StatusCode::NOT_FOUND | StatusCode::GONE | StatusCode::FORBIDDEN, _))
+    }
+
+    /// Returns whether the server is unavailable, so that other requests would fail as well.
+    #[cfg(feature = "webdav")]
+    pub fn is_outage(&self) -> bool {
+        matches!(self, WebError::Busy(_)) || matches!(self.trouble(), Trouble::Transient { .. })
     }
 
     /// Returns the failure as an error of the store, with the URL that it belongs to.
@@ -97,6 +117,12 @@ impl WebError {
             WebError::Busy(cause) => {
                 (StoreErrorKind::Unreachable, format!("{server} is temporarily unavailable: {cause}"))
             }
+            WebError::Directory => (StoreErrorKind::Protocol, "a directory has the name of a file".to_owned()),
+            #[cfg(feature = "webdav")]
+            WebError::Locked(path, seconds) => (
+                StoreErrorKind::Unreachable,
+                format!("another client has held the lock of {path} for {seconds} seconds"),
+            ),
         };
         StoreError::new(kind, url, cause)
     }

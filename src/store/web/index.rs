@@ -1,6 +1,7 @@
 //! Listings by the page that a plain web server shows for a directory.
 //!
-//! The formats of such pages differ, so only the names of files are taken from them. Length and version of each file are requested once.
+//! The formats of such pages differ, so only the names of files are taken from them. Length and version of each file are requested once, and
+//! those of the first and the last file again for each listing.
 
 use super::WebStore;
 use super::error::WebError;
@@ -9,6 +10,7 @@ use crate::ltx::{FileName, Level, Txid};
 use crate::store::Listed;
 use crate::store::bounds::check_names;
 use crate::store::paths::Layout;
+use futures_util::future::try_join_all;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use reqwest::header::CACHE_CONTROL;
 use reqwest::{Client, Method, StatusCode};
@@ -31,8 +33,11 @@ impl WebStore {
             }
             // The server shows pages, so a level without a page does not exist.
             page if self.has_index_pages.load(Ordering::Relaxed) => return page.map(|_| Vec::new()),
-            Ok(_) | Err(WebError::Status(StatusCode::NOT_FOUND | StatusCode::GONE | StatusCode::FORBIDDEN, _)) => {
-                return match (self.load_manifest().await?, page) {
+            Err(error) if !error.may_mean_missing() => return Err(error),
+            page => {
+                // A server that has a page of its own for any path has one for the directory, too.
+                let is_required = page.as_ref().is_err_and(|error| self.is_not_found(error));
+                return match (self.load_manifest(is_required).await?, page) {
                     (Some(manifest), _) => self.list_by_manifest(manifest, level, from).await,
                     (None, Err(WebError::Status(StatusCode::FORBIDDEN, _))) => Err(WebError::UnsupportedServer(
                         "does not list directories; enable directory listings, or put a list of the files into \
@@ -42,11 +47,26 @@ impl WebStore {
                     (None, page) => page.map(|_| Vec::new()),
                 };
             }
-            Err(error) => return Err(error),
         };
         self.files.retain(level, &names);
         let names: Vec<FileName> = names.into_iter().filter(|name| name.min >= from).collect();
+        self.check_ends(level, &names).await?;
         self.readable_files(level, names).await
+    }
+
+    /// Requests the first and the last of the files in `names` that were found before. If the replica was replaced, they have other
+    /// versions, and all files are requested again. The first file of a listing from the state of a reader is that state's own file.
+    pub(super) async fn check_ends(&self, level: Level, names: &[FileName]) -> Result<(), WebError> {
+        let requests = self.files.ends(level, names).into_iter().map(|name| async move {
+            match self.current_file(level, name).await {
+                Err(WebError::Status(StatusCode::FORBIDDEN, _)) => {
+                    self.files.remove(level, name);
+                    Ok(())
+                }
+                result => result.map(drop),
+            }
+        });
+        try_join_all(requests).await.map(|_| ())
     }
 
     /// Returns those of the files that can be read. A file that cannot, such as a link to itself, must not hide the others. Fails if no
@@ -90,8 +110,7 @@ impl WebStore {
     /// Returns a file, from [`FileVersions`](super::file_versions::FileVersions) if it is there. Returns None if it does not exist or is a
     /// directory.
     pub(super) async fn file(&self, level: Level, name: FileName) -> Result<Option<Listed>, WebError> {
-        // A snapshot can be rewritten under its name. Other files are not, and the next read fails if one was.
-        match self.files.get(level, name).filter(|_| level != Level::SNAPSHOT) {
+        match self.files.get(level, name) {
             Some((size, version)) => Ok(Some(Listed { level, name, size, version: Some(version), modified_ms: 0 })),
             None => self.current_file(level, name).await,
         }
@@ -101,8 +120,7 @@ impl WebStore {
     pub(super) async fn current_file(&self, level: Level, name: FileName) -> Result<Option<Listed>, WebError> {
         let (size, version) = match self.head(&Layout::Decimal.file(level, name)).await {
             Ok(found) => found,
-            // A directory has no length.
-            Err(error) if self.is_not_found(&error) || matches!(error, WebError::InvalidResponse(_)) => {
+            Err(error) if self.is_not_found(&error) || matches!(error, WebError::Directory) => {
                 self.files.remove(level, name);
                 return Ok(None);
             }
@@ -135,7 +153,7 @@ fn names(page: &str) -> Vec<FileName> {
 }
 
 /// Returns whether a page asks for a password. A proxy or a network that wants a login may send one for any address.
-fn is_sign_in(page: &str) -> bool {
+pub(super) fn is_sign_in(page: &str) -> bool {
     let page = page.to_ascii_lowercase();
     ["type=\"password\"", "type='password'", "type=password"].iter().any(|input| page.contains(input))
 }

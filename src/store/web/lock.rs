@@ -8,16 +8,13 @@ use super::response::{ResponseLength, WebResponse};
 use crate::random;
 use reqwest::header::{CONTENT_TYPE, HeaderName};
 use reqwest::{Client, Method, StatusCode};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout_at};
 
 /// How long a lock is requested for. It is longer than the deadlines of the request for the lock and of one request under it together, so
 /// that a request under the lock has ended when the lock expires.
 const TIMEOUT: &str = "Second-30";
-
-/// How long to wait for a lock that another client holds.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 const LOCK_TOKEN: HeaderName = HeaderName::from_static("lock-token");
 
@@ -32,14 +29,14 @@ pub(super) struct DavLock {
 
 impl WebStore {
     /// Fails if the server has no locks that exclude other clients. `directory` is an existing directory, relative to the replica, and
-    /// `path` is a file in it.
-    pub(super) async fn require_locks(&self, directory: &str, path: &str) -> Result<(), WebError> {
+    /// `path` is a file in it. Waits until a time while another client holds the lock of this file.
+    pub(super) async fn require_locks(&self, directory: &str, path: &str, until: Instant) -> Result<(), WebError> {
         /// A property of Apache's module for files.
         const MOD_DAV_FS: &str = "apache.org/dav/propset/fs";
         if self.announces(&format!("{directory}/"), MOD_DAV_FS).await? {
             return Err(no_locks("Apache's mod_dav_fs can grant one lock to two clients that request it together"));
         }
-        let lock = match self.lock(path).await {
+        let lock = match self.lock(path, until).await {
             Err(WebError::Status(StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED, _)) => {
                 return Err(no_locks("it has no locks (class 2 of WebDAV; in nginx, dav_ext_lock enables them)"));
             }
@@ -71,21 +68,25 @@ impl WebStore {
         }
     }
 
-    /// Acquires the lock of a file, which is created if it does not exist. Waits while another client holds the lock.
-    pub(super) async fn lock(&self, path: &str) -> Result<DavLock, WebError> {
-        let start = Instant::now();
-        loop {
-            match self.request_lock(path).await {
-                Err(WebError::Status(StatusCode::LOCKED, _)) if start.elapsed() < PATIENCE => {
-                    sleep(Duration::from_millis(20 + random::number() % 80)).await;
+    /// Acquires the lock of a file, which is created if it does not exist. Waits until a time while another client holds the lock.
+    pub(super) async fn lock(&self, path: &str, until: Instant) -> Result<DavLock, WebError> {
+        let (start, is_held) = (Instant::now(), AtomicBool::new(false));
+        let acquired = async {
+            loop {
+                match self.request_lock(path).await {
+                    Err(WebError::Status(StatusCode::LOCKED, _)) => is_held.store(true, Ordering::Relaxed),
+                    lock => return lock,
                 }
-                Err(WebError::Status(StatusCode::LOCKED, _)) => {
-                    let seconds = PATIENCE.as_secs();
-                    let cause = format!("another client has held the lock of {path} for {seconds} seconds");
-                    return Err(WebError::Busy(cause));
-                }
-                lock => return lock,
+                sleep(Duration::from_millis(20 + random::number() % 80)).await;
             }
+        };
+        if let Ok(lock) = timeout_at(until, acquired).await {
+            return lock;
+        }
+        let seconds = start.elapsed().as_secs_f64().ceil() as u64;
+        match is_held.into_inner() {
+            true => Err(WebError::Locked(path.to_owned(), seconds)),
+            false => Err(WebError::NoResponse(format!("no response to LOCK within {seconds} seconds"))),
         }
     }
 

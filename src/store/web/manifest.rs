@@ -6,9 +6,9 @@
 
 use super::WebStore;
 use super::error::WebError;
-use super::index::{CONCURRENT_REQUESTS, existing};
+use super::index::{CONCURRENT_REQUESTS, existing, is_sign_in};
 use super::request::NO_DATE;
-use super::response::ResponseLength;
+use super::response::{ResponseLength, WebResponse};
 use crate::ltx::{FileName, Level, Txid};
 use crate::store::paths::Layout;
 use crate::store::{Listed, Version, etag};
@@ -26,14 +26,23 @@ pub(super) struct Manifest(BTreeMap<(Level, FileName), Option<(u64, Version)>>);
 
 impl WebStore {
     /// Reads the manifest, or returns None if there is none. Once one was found, all listings are made of it.
-    pub(super) async fn load_manifest(&self) -> Result<Option<Manifest>, WebError> {
+    ///
+    /// Some servers return a page of their own for any path. It is an error if `is_required`, and otherwise means that there is no manifest.
+    pub(super) async fn load_manifest(&self, is_required: bool) -> Result<Option<Manifest>, WebError> {
         let request = |client: &Client| self.request(client, Method::GET, PATH).header(CACHE_CONTROL, "no-cache");
-        let response = match self.send(ResponseLength::Listing, request, |response, _| Ok(response)).await {
-            Err(WebError::Status(status, _)) if status.is_client_error() => return Ok(None),
+        let parse = |response: WebResponse, _| {
+            let text = String::from_utf8_lossy(&response.body);
+            match Manifest::parse(&text) {
+                None if is_required || is_sign_in(&text) => {
+                    Err(WebError::InvalidResponse(format!("{PATH} is no list of files")))
+                }
+                manifest => Ok(manifest),
+            }
+        };
+        let manifest = match self.send(ResponseLength::Listing, request, parse).await {
+            Err(error) if error.may_mean_missing() => return Ok(None),
             result => result?,
         };
-        // Some servers return a page of their own for any path, which is no manifest.
-        let manifest = Manifest::parse(&String::from_utf8_lossy(&response.body));
         if manifest.is_some() && !self.has_manifest.load(Ordering::Relaxed) {
             self.check_missing_file().await?;
             self.has_manifest.store(true, Ordering::Relaxed);
@@ -45,11 +54,11 @@ impl WebStore {
     async fn check_missing_file(&self) -> Result<(), WebError> {
         let unused = Layout::Decimal.file(Level::ZERO, FileName::of(Txid(u64::MAX)));
         match self.head(&unused).await {
-            Err(WebError::Status(..)) => Ok(()),
-            Err(error @ WebError::NoResponse(_)) => Err(error),
-            _ => Err(WebError::UnsupportedServer(
+            Err(error) if error.may_mean_missing() => Ok(()),
+            Ok(_) | Err(WebError::Directory) => Err(WebError::UnsupportedServer(
                 "returns a page for a file that does not exist; it must return status 404".to_owned(),
             )),
+            Err(error) => Err(error),
         }
     }
 
@@ -62,7 +71,11 @@ impl WebStore {
     ) -> Result<Vec<Listed>, WebError> {
         let last = manifest.0.keys().map(|(_, name)| name.max).max().unwrap_or_default();
         let entries = manifest.0.into_iter().filter(|((other, name), _)| *other == level && name.min >= from);
-        let files = entries.map(|((_, name), properties)| async move {
+        let entries: Vec<_> = entries.map(|((_, name), properties)| (name, properties)).collect();
+        let bare: Vec<FileName> =
+            entries.iter().filter(|(_, properties)| properties.is_none()).map(|(name, _)| *name).collect();
+        self.check_ends(level, &bare).await?;
+        let files = entries.into_iter().map(|(name, properties)| async move {
             match properties {
                 Some((size, version)) => Ok(Some(Listed { level, name, size, version: Some(version), modified_ms: 0 })),
                 None => self.file(level, name).await,

@@ -139,7 +139,7 @@ impl Store for WebStore {
     ) -> Result<Chunk, StoreError> {
         let result = self.read_range(level, name, range, expected).await;
         #[cfg(feature = "http")]
-        self.update_file_versions(level, name, &result);
+        self.update_file_versions(level, name, expected, &result);
         result
     }
 

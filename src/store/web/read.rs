@@ -3,6 +3,7 @@
 use super::WebStore;
 use super::error::WebError;
 use super::header::header;
+use super::request::NO_DATE;
 use super::response::{ResponseLength, WebResponse, parse_date, range_of};
 use crate::ltx::{FileName, Level};
 use crate::store::paths::Layout;
@@ -75,6 +76,20 @@ impl WebStore {
         match expected.and_then(etag::if_match) {
             Some(etag) => request.header(IF_MATCH, etag),
             None => request,
+        }
+    }
+
+    /// Returns length and version of a file by a read of its first byte.
+    pub(super) async fn read_length(&self, path: &str) -> Result<(u64, Version), WebError> {
+        let request = |client: &Client| self.range_request(client, path, 0, 0, None);
+        let parse = |response: WebResponse, _| {
+            let (_, size) = range_of(&response, &(0..1)).map_err(WebError::InvalidResponse)?;
+            Ok((size, self.version(&response.headers, size)))
+        };
+        match self.send(ResponseLength::Range(1), request, parse).await {
+            // Only an empty file has no first byte.
+            Err(WebError::Status(StatusCode::RANGE_NOT_SATISFIABLE, _)) => Ok((0, etag::version(None, 0, NO_DATE))),
+            found => found,
         }
     }
 

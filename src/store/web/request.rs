@@ -85,7 +85,9 @@ impl WebStore {
             if !status.is_success() {
                 return Err(WebError::status(&response));
             }
-            Ok(WebResponse { status, headers, body: read_body(&mut response, length, allowance).await? })
+            let is_directory = response.url().path().ends_with('/');
+            let body = read_body(&mut response, length, allowance).await?;
+            Ok(WebResponse { status, headers, is_directory, body })
         };
         // The length of a listing is unknown, so only `allowance` limits its time.
         let (ResponseLength::Range(bytes) | ResponseLength::Change(bytes)) = length else { return response.await };
@@ -94,15 +96,21 @@ impl WebStore {
         timeout(one_try(bytes), response).await.map_err(timed_out)?
     }
 
-    /// Returns length and version of a file by a HEAD request.
+    /// Returns length and version of a file by a HEAD request. Some responses have no length, for example if they are compressed while
+    /// they are sent: then the first byte is read. Fails with [`WebError::Directory`] if the server redirects to a directory.
     pub(super) async fn head(&self, path: &str) -> Result<(u64, Version), WebError> {
         let request = |client: &Client| self.request(client, Method::HEAD, path).header(CACHE_CONTROL, "no-cache");
         let parse = |response: WebResponse, _| {
+            if response.is_directory {
+                return Err(WebError::Directory);
+            }
             let length = header(&response.headers, CONTENT_LENGTH).and_then(|length| length.parse().ok());
-            let length = length.ok_or_else(|| WebError::InvalidResponse("a file without Content-Length".to_owned()))?;
-            Ok((length, self.version(&response.headers, length)))
+            Ok(length.map(|length| (length, self.version(&response.headers, length))))
         };
-        self.send(ResponseLength::Range(0), request, parse).await
+        match self.send(ResponseLength::Range(0), request, parse).await? {
+            Some(found) => Ok(found),
+            None => self.read_length(path).await,
+        }
     }
 
     /// Returns the version of the file in a response.

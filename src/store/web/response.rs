@@ -17,6 +17,8 @@ const LONGEST_WHOLE_FILE: u64 = 16 * 1024 * 1024;
 pub(super) struct WebResponse {
     pub status: StatusCode,
     pub headers: HeaderMap,
+    /// Whether the path ends with a slash, after redirects.
+    pub is_directory: bool,
     pub body: Bytes,
 }
 

@@ -1,14 +1,37 @@
 //! Errors of web servers, and responses that a correct server never sends.
 
+#[cfg(feature = "webdav")]
+mod create;
+mod listings;
+
 use crate::ltx::{FileName, Level, Txid};
 use crate::store::canned::{Canned, answer, endless, part};
 use crate::store::{Location, Store, StoreError, StoreErrorKind};
 use bytes::Bytes;
+use std::io::Write;
 use std::ops::Range;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, OnceLock};
 
 impl Canned {
+    /// Starts a server whose responses depend on the first line of the request.
+    fn start_by_line(respond: impl Fn(&str) -> String + Send + 'static) -> Canned {
+        let lines = Arc::new(OnceLock::<Arc<Mutex<Vec<String>>>>::new());
+        let requests = lines.clone();
+        let server = Canned::start_with(move |_, stream| {
+            let line = requests.wait().lock().expect("no panic").last().cloned();
+            stream.write_all(respond(&line.expect("a request")).as_bytes())
+        });
+        lines.set(server.requests.clone()).expect("it is not set yet");
+        server
+    }
+
+    /// Returns the first lines of the requests since the last call, without the version of HTTP.
+    fn take_lines(&self) -> Vec<String> {
+        let lines = std::mem::take(&mut *self.requests.lock().expect("no panic"));
+        lines.iter().map(|line| line.trim_end_matches(" HTTP/1.1").to_owned()).collect()
+    }
+
     fn web_store(&self) -> Arc<dyn Store> {
         let url = format!("{}/app", self.endpoint);
         Location::parse_with(&url, |_| None).expect("a location").connect().expect("a store")

@@ -15,11 +15,18 @@ use super::error::WebError;
 use super::response::{ResponseLength, WebResponse};
 use crate::random;
 use crate::store::paths::Layout;
+use crate::store::timeouts::deadline;
 use crate::store::tries::Trouble;
 use crate::store::{Creation, ObjectName, StoreError};
 use bytes::Bytes;
+use futures_util::future::join_all;
 use reqwest::{Client, Method, RequestBuilder, StatusCode};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+use tokio::time::{Instant, timeout, timeout_at};
+
+/// How long the deletion of drafts may take, after the file was created or not.
+const CLEANUP: Duration = Duration::from_secs(1);
 
 /// Returns the file whose lock a client holds while it moves a draft in this directory.
 fn locked_file(directory: &str) -> String {
@@ -70,54 +77,81 @@ impl WebStore {
         }
     }
 
+    /// Makes all requests of a creation within the deadline of one request.
     async fn create_file(&self, path: &str, bytes: &Bytes) -> Result<Creation, WebError> {
         let (directory, name) = path.rsplit_once('/').unwrap_or_default();
-        self.prepare(directory).await?;
         let draft = Draft::of(directory, name);
-        let created = match self.write(&draft, bytes).await {
-            Ok(()) => self.give_name(&draft.at(draft.last()), directory, path).await,
-            Err(error) => {
-                // The directory may have been deleted.
-                self.prepared.lock().remove(directory);
-                Err(error)
-            }
-        };
-        // The last draft was moved. One that remains after a crash has a name that readers ignore.
-        let is_moved = matches!(created, Ok(Creation::Created));
-        for number in 1..=draft.last() - u32::from(is_moved) {
-            let _ = self.delete_file(&draft.at(number)).await;
+        let allowed = deadline(bytes.len() as u64);
+        let until = Instant::now() + allowed;
+        let created = timeout_at(until, self.create_by_draft(&draft, directory, path, bytes, until)).await;
+        let created = created.unwrap_or_else(|_| {
+            let seconds = allowed.as_secs();
+            Err(WebError::Busy(format!("the file was not created within {seconds} seconds")))
+        });
+        // During an outage the deletions would fail as well.
+        if !created.as_ref().is_err_and(WebError::is_outage) {
+            self.discard(&draft, matches!(created, Ok(Creation::Created))).await;
         }
         created
     }
 
+    async fn create_by_draft(
+        &self,
+        draft: &Draft,
+        directory: &str,
+        path: &str,
+        bytes: &Bytes,
+        until: Instant,
+    ) -> Result<Creation, WebError> {
+        self.prepare(directory, until).await?;
+        if let Err(error) = self.write(draft, bytes).await {
+            // The directory may have been deleted.
+            self.prepared.lock().remove(directory);
+            return Err(error);
+        }
+        self.give_name(&draft.at(draft.last()), directory, path, until).await
+    }
+
+    /// Deletes the drafts of a creation, except the last one if it was moved. One that remains has a name that readers ignore.
+    async fn discard(&self, draft: &Draft, is_moved: bool) {
+        let numbers = 1..=draft.last() - u32::from(is_moved);
+        let deletions = numbers.map(|number| async move { self.delete_file(&draft.at(number)).await });
+        let _ = timeout(CLEANUP, join_all(deletions)).await;
+    }
+
     /// Creates a directory, relative to the replica, and its parents. Fails if no file can be created in it.
-    async fn prepare(&self, directory: &str) -> Result<(), WebError> {
+    async fn prepare(&self, directory: &str, until: Instant) -> Result<(), WebError> {
         if self.prepared.lock().contains(directory) {
             return Ok(());
         }
         self.make_directories(&format!("{}/{directory}/", self.config.base)).await?;
-        self.require_locks(directory, &locked_file(directory)).await?;
+        self.require_locks(directory, &locked_file(directory), until).await?;
         self.prepared.lock().insert(directory.to_owned());
         Ok(())
     }
 
-    /// Creates the directory at a URL, and its parents. Servers respond in different ways if a directory exists, or may not be created, so
-    /// the responses are ignored.
+    /// Creates the directory at a URL, and its parents.
     async fn make_directories(&self, url: &str) -> Result<(), WebError> {
-        match self.make_directory(url).await {
-            Ok(()) | Err(WebError::Status(StatusCode::METHOD_NOT_ALLOWED, _)) => return Ok(()),
-            Err(WebError::Status(..)) => {}
-            Err(error) => return Err(error),
+        if self.make_directory(url).await? {
+            return Ok(());
         }
         let ends = url.match_indices('/').map(|(at, _)| at + 1).filter(|end| *end > self.config.server.len() + 1);
         for end in ends {
-            let _ = self.make_directory(&url[..end]).await;
+            self.make_directory(&url[..end]).await?;
         }
         Ok(())
     }
 
-    async fn make_directory(&self, url: &str) -> Result<(), WebError> {
-        self.change("MKCOL", 0, |client, method| self.request_at(client, method, url)).await
+    /// Creates the directory at a URL. Returns whether it is known to exist now: servers refuse in different ways to create a directory that
+    /// exists, that has no parent, or that may not be created.
+    async fn make_directory(&self, url: &str) -> Result<bool, WebError> {
+        match self.change("MKCOL", 0, |client, method| self.request_at(client, method, url)).await {
+            Ok(()) | Err(WebError::Status(StatusCode::METHOD_NOT_ALLOWED, _)) => Ok(true),
+            // Servers without WebDAV have this status, and no locks either.
+            Err(WebError::Status(StatusCode::NOT_IMPLEMENTED, _)) => Ok(false),
+            Err(error @ WebError::Status(..)) if !error.is_outage() => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     async fn write(&self, draft: &Draft, bytes: &Bytes) -> Result<(), WebError> {
@@ -126,8 +160,8 @@ impl WebStore {
     }
 
     /// Gives a draft its name, unless a file of this name exists.
-    async fn give_name(&self, draft: &str, directory: &str, path: &str) -> Result<Creation, WebError> {
-        let lock = self.lock(&locked_file(directory)).await?;
+    async fn give_name(&self, draft: &str, directory: &str, path: &str, until: Instant) -> Result<Creation, WebError> {
+        let lock = self.lock(&locked_file(directory), until).await?;
         let destination = format!("{}/{path}", self.config.base);
         let tries = AtomicU32::new(0);
         let rename = |client: &Client, method| {
