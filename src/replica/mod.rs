@@ -44,7 +44,7 @@ pub use cache::{CacheLimits, Page};
 #[doc(hidden)]
 pub use dbformat::fuzzing;
 pub use dbformat::record::StoredValue;
-pub use diff::{Change, Collation, HistoryStep, KeyColumn, RowChange, RowDiff, RowHistory, RowVersion};
+pub use diff::{Affinity, Change, Collation, HistoryStep, KeyColumn, RowChange, RowDiff, RowHistory, RowVersion};
 pub use diff::{TableColumn, TableLayout, TablePair, TableState};
 pub use fetch::Speculation;
 pub use follow::verification::{Verification, VerifiedFile};
@@ -148,7 +148,7 @@ impl Replica {
         Replica {
             writer: Arc::new(writer),
             schemas,
-            hydration: Arc::new(Hydration::new(fetcher.clone(), follower.clone(), head.clone())),
+            hydration: Arc::new(Hydration::new(files.clone(), fetcher.clone(), follower.clone(), head.clone())),
             diff: Diff { files: files.clone(), pages: pages.clone(), time_travel: time_travel.clone() },
             time_travel,
             failed_open: FailedOpen::default(),

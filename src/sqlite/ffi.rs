@@ -232,6 +232,7 @@ pub const SQLITE_OPEN_READWRITE: c_int = 0x2;
 pub const SQLITE_OPEN_CREATE: c_int = 0x4;
 pub const SQLITE_OPEN_MAIN_DB: c_int = 0x100;
 pub const SQLITE_OPEN_MAIN_JOURNAL: c_int = 0x800;
+pub const SQLITE_OPEN_WAL: c_int = 0x8_0000;
 
 pub const SQLITE_ACCESS_EXISTS: c_int = 0;
 pub const SQLITE_ACCESS_READWRITE: c_int = 1;
@@ -257,4 +258,6 @@ pub const SQLITE_UTF8: c_int = 1;
 pub const SQLITE_DIRECTONLY: c_int = 0x8_0000;
 pub const SQLITE_INNOCUOUS: c_int = 0x20_0000;
 pub const SQLITE_INTEGER: c_int = 1;
+pub const SQLITE_FLOAT: c_int = 2;
+pub const SQLITE_BLOB: c_int = 4;
 pub const SQLITE_NULL: c_int = 5;

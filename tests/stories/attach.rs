@@ -189,6 +189,30 @@ fn attach_can_be_switched_off() {
     attach(&mut session, open, &sample_url()).expect("the application has it on");
 }
 
+/// SQLite does not open the file of a shared cache again.
+#[test]
+fn attach_that_is_off_shares_no_open_replica() {
+    let shared = [("cache", "shared")];
+    let off = ("LITESTREAM_ATTACH", "off".to_owned());
+    let attached = format!("ATTACH '{}' AS other", uri(&sample_url(), &shared));
+    let by_uri = |session: &mut Session| session.open(&sample_url(), &[("attach", "off")]);
+    let in_environment: fn(&mut Session) -> usize = Session::open_memory;
+    for (variables, closed) in [(vec![], by_uri as fn(&mut Session) -> usize), (vec![off], in_environment)] {
+        for closed_first in [false, true] {
+            let mut session = session(&variables);
+            let early = closed_first.then(|| closed(&mut session));
+            let open = session.open(&sample_url(), &shared);
+            assert_eq!(session.query(open, COUNT), "632");
+            let closed = early.unwrap_or_else(|| closed(&mut session));
+            session.try_query(closed, &attached).expect_err("it is off");
+            session.query(closed, "SELECT 1");
+            assert_eq!(session.query(open, COUNT), "632");
+            let stderr = session.end().stderr;
+            assert!(stderr.contains("may not attach replicas: attach is off"), "{stderr}");
+        }
+    }
+}
+
 /// A file that is opened only after SQLite names the connection still reports its error from the open.
 #[test]
 fn an_open_that_fails_after_xopen_reports_its_error() {

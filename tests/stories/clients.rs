@@ -50,7 +50,8 @@ fn a_replica_in_the_environment_that_cannot_open_names_the_cause_and_local_files
     let ended = host.env("LITESTREAM_REPLICA_URL", &url).env("LITESTREAM_OPEN_TIMEOUT", "0").run();
     assert_eq!(ended.stdout, "ok\n", "{}", ended.stderr);
     assert!(ended.stderr.contains(&format!("app.db: no backup is found at {url}")), "{}", ended.stderr);
-    assert_eq!(ended.stderr.lines().count(), 1, "{}", ended.stderr);
+    // And two local files that cannot be created.
+    assert_eq!(ended.stderr.lines().count(), 3, "{}", ended.stderr);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! `litestream_history_of` returns the versions of a row that visits of all available states show.
 
 use crate::support::extension::connect;
-use crate::support::litestream::Schedule;
+use crate::support::litestream::{Destination, Schedule};
 use crate::support::shop::{Shop, rows, try_rows};
 
 /// Every version of some rows, with compactions that remove the states in between.
@@ -118,4 +118,59 @@ fn the_history_of_a_row_has_every_version_that_a_state_has() {
 #[test]
 fn the_history_of_a_row_after_compactions() {
     assert_history(Schedule::SHORT_RETENTION);
+}
+
+/// Keys and the values that SQLite compares as equal with them.
+#[test]
+fn a_row_is_found_by_values_of_other_types() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let destination = Destination::directory(&dir.path().join("replica"));
+    let conn = connect(&destination.url, &[("write_enabled", "1")]);
+    let count = |sql: &str| rows(&conn, &format!("SELECT count(*) FROM {sql}"), ()).concat();
+    let asked = ["42", "'42'", "42.0", "' 42 '", "1.0 / 3", "'4.5'", "4.5", "x'2a00'", "x'3432'", "'x'", "-0.0"];
+    for (number, (kind, stored)) in [
+        ("INTEGER", "42"),
+        ("INT", "42"),
+        ("INT", "'x'"),
+        ("TEXT", "'42'"),
+        ("TEXT", "x'3432'"),
+        ("TEXT COLLATE NOCASE", "'X'"),
+        ("REAL", "42"),
+        ("REAL", "1.0 / 3"),
+        ("REAL", "0"),
+        ("NUMERIC", "4.5"),
+        ("BLOB", "x'2a00'"),
+        ("BLOB", "'42'"),
+        ("", "42"),
+        ("", "1.0 / 3"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let create = format!("CREATE TABLE k{number}(i {kind} PRIMARY KEY, v) WITHOUT ROWID");
+        conn.execute_batch(&format!("{create}; INSERT INTO k{number} VALUES ({stored}, 'v')")).expect("written");
+        for value in asked {
+            let found = count(&format!("litestream_history_of('k{number}', {value})"));
+            assert_eq!(found, count(&format!("k{number} WHERE i = {value}")), "{value} for {stored} in {create}");
+        }
+    }
+    conn.execute_batch(
+        "CREATE TABLE r(i INTEGER PRIMARY KEY, v); INSERT INTO r VALUES (42, 'v');
+         CREATE TABLE c(a INT, b TEXT, v, PRIMARY KEY (b, a)) WITHOUT ROWID; INSERT INTO c VALUES (42, '7', 'v');
+         CREATE TABLE s(i ANY PRIMARY KEY, v ANY) STRICT, WITHOUT ROWID; INSERT INTO s VALUES ('42', 'v')",
+    )
+    .expect("written");
+    for (arguments, expected) in [
+        ("'r', 42", "1"),
+        ("'r', '42'", "1"),
+        ("'r', 42.0", "1"),
+        ("'c', json_array('7', 42)", "1"),
+        ("'c', json_array(7, '42')", "1"),
+        ("'c', json_array('7', 42.0)", "1"),
+        ("'c', json_array('42', 7)", "0"),
+        ("'s', '42'", "1"),
+        ("'s', 42", "0"),
+    ] {
+        assert_eq!(count(&format!("litestream_history_of({arguments})")), expected, "{arguments}");
+    }
 }

@@ -368,15 +368,73 @@ fn two_replicas_and_a_local_database_are_written_together() {
 #[test]
 fn a_backup_into_a_replica_replaces_it() {
     let (dir, destination) = replica();
-    let source = Connection::open_in_memory().expect("memory");
-    source.execute_batch("PRAGMA page_size = 1024; CREATE TABLE t(a, b); WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000) INSERT INTO t SELECT i, hex(randomblob(50)) FROM n").expect("written");
+    let file = dir.path().join("source.db");
     let mut conn = open(&destination, &[]);
-    for _ in 0..2 {
-        let backup = rusqlite::backup::Backup::new(&source, &mut conn).expect("a backup");
-        backup.run_to_completion(100, std::time::Duration::ZERO, None).expect("it is copied");
-        drop(backup);
-        source.execute_batch("DELETE FROM t WHERE a % 2; VACUUM").expect("written");
+    for (path, mode) in [(Path::new(":memory:"), "memory"), (&file, "wal")] {
+        let source = Connection::open(path).expect("a database");
+        source.execute_batch("PRAGMA page_size = 1024").expect("a new database");
+        assert_eq!(text(&source, &format!("PRAGMA journal_mode = {mode}")), mode);
+        source.execute_batch("CREATE TABLE t(a, b); WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000) INSERT INTO t SELECT i, hex(randomblob(50)) FROM n").expect("written");
+        for rows in [2000, 1000] {
+            let backup = rusqlite::backup::Backup::new(&source, &mut conn).expect("a backup");
+            backup.run_to_completion(100, std::time::Duration::ZERO, None).expect("it is copied");
+            drop(backup);
+            source.execute_batch("DELETE FROM t WHERE a % 2; VACUUM").expect("written");
+            assert_eq!(number(&conn, "SELECT count(*) FROM t"), rows, "{mode}");
+            conn.execute_batch("INSERT INTO t VALUES (0, 'more')").expect(mode);
+            assert_eq!(number(&conn, "SELECT count(*) FROM t"), rows + 1, "{mode}");
+        }
     }
-    assert_eq!((number(&conn, "SELECT count(*) FROM t"), number(&conn, "PRAGMA page_size")), (1000, 1024));
+    assert_eq!(number(&conn, "PRAGMA page_size"), 1024);
     assert_restored_alike(&destination, dir.path());
+}
+
+#[test]
+fn a_wal_is_not_used_with_exclusive_locks() {
+    let (dir, first) = replica();
+    let second = Destination::directory(&dir.path().join("second"));
+    let attach = format!("ATTACH '{}' AS other", extension::uri(&second.url, WRITE));
+    let pragmas = [("locking_mode = EXCLUSIVE", "exclusive"), ("journal_mode = WAL", "delete")];
+    for order in [[0, 1], [1, 0]] {
+        let conn = open(&first, &[]);
+        conn.execute_batch(&attach).expect("attached");
+        for schema in ["main", "other"] {
+            conn.execute_batch(&format!("CREATE TABLE IF NOT EXISTS {schema}.t(a)")).expect("written");
+            let before = number(&conn, &format!("SELECT count(*) FROM {schema}.t"));
+            for (pragma, answer) in order.map(|at| pragmas[at]) {
+                assert_eq!(text(&conn, &format!("PRAGMA {schema}.{pragma}")), answer, "{schema}");
+            }
+            conn.execute_batch(&format!("INSERT INTO {schema}.t VALUES (1)")).expect(schema);
+            assert_eq!(number(&conn, &format!("SELECT count(*) FROM {schema}.t")), before + 1, "{schema}");
+        }
+    }
+    // SQLite asks only the main database about a pragma that names no schema.
+    let conn = extension::open(":memory:").expect("memory");
+    conn.execute_batch(&attach).expect("attached");
+    conn.execute_batch("PRAGMA locking_mode = EXCLUSIVE").expect("a mode");
+    let mut switch = conn.prepare("PRAGMA journal_mode = WAL").expect("it compiles");
+    let switched: Result<Vec<()>, Error> = switch.query_map([], |_| Ok(())).and_then(Iterator::collect);
+    assert_eq!(switched.expect_err("a replica has no WAL").sqlite_error().map(|error| error.extended_code), Some(8));
+    let why = text(&conn, "SELECT litestream_last_error()");
+    assert!(why.contains("a replica has no WAL, which SQLite uses with locking_mode=EXCLUSIVE"), "{why}");
+    conn.execute_batch("INSERT INTO other.t VALUES (1)").expect("written");
+    assert_eq!(number(&conn, "SELECT count(*) FROM other.t"), 3);
+    assert_restored_alike(&second, dir.path());
+}
+
+#[test]
+fn a_writer_without_locks_is_not_opened() {
+    let (_dir, destination) = replica();
+    let writer = open(&destination, &[]);
+    writer.execute_batch("CREATE TABLE t(a)").expect("written");
+    for parameter in ["nolock", "immutable"] {
+        let unlocked = [WRITE, &[(parameter, "1")]].concat();
+        extension::open(&extension::uri(&destination.url, &unlocked)).expect_err(parameter);
+        let why = text(&writer, "SELECT litestream_last_error()");
+        assert!(why.contains(&format!("write_enabled needs locks, which {parameter}=1 switches off")), "{why}");
+        assert!(why.contains(&format!("remove {parameter}")), "{why}");
+        for readable in [&[(parameter, "1")][..], &[&unlocked[..], &[("mode", "ro")]].concat()] {
+            assert_eq!(number(&extension::connect(&destination.url, readable), "SELECT count(*) FROM t"), 0);
+        }
+    }
 }

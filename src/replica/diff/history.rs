@@ -58,17 +58,13 @@ pub enum HistoryStep {
 }
 
 impl RowHistory {
-    /// Starts the search at the newer state of a table. The layout is that of this state.
+    /// Starts the search at the newer state of a table. The layout is that of this state, and the values of the key are as its columns have them.
     pub fn new(pair: TablePair, layout: TableLayout, key: Vec<StoredValue>) -> Result<RowHistory, String> {
         let TablePair { name: table, states: [_, TableState { view: newest, sql, .. }] } = pair;
         let key = match (&layout.key, &key[..]) {
             (None, [StoredValue::Integer(rowid)]) => RowKey::Rowid(*rowid),
             (None, _) => return Err(format!("the rows of table '{table}' have rowids, which are integers")),
-            (Some(columns), values) if columns.len() == values.len() => {
-                let read =
-                    columns.iter().zip(values).map(|(column, value)| layout.columns[column.column].read_key(value));
-                RowKey::Values(read.collect())
-            }
+            (Some(columns), _) if columns.len() == key.len() => RowKey::Values(key),
             (Some(columns), _) => {
                 let names: Vec<&str> = columns.iter().map(|key| layout.columns[key.column].name.as_str()).collect();
                 return Err(format!(

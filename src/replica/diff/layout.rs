@@ -22,12 +22,23 @@ pub struct TableColumn {
     pub name: String,
     /// Which value of the record is that of the column. None if the column is the rowid.
     pub field: Option<usize>,
-    /// Whether the type of the column has REAL affinity. SQLite stores whole numbers of such a column as integers.
-    pub is_real: bool,
+    /// The affinity of the type. SQLite stores whole numbers of a column with REAL affinity as integers.
+    pub affinity: Affinity,
     /// Whether the column is computed from others when a row is written.
     pub is_generated: bool,
     /// The value in rows that were written before the column was added.
     pub default: StoredValue,
+}
+
+/// The type to which a column converts the values that it gets, if nothing is lost.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Affinity {
+    Integer,
+    Text,
+    /// No conversion.
+    Blob,
+    Real,
+    Numeric,
 }
 
 /// A column of a primary key.
@@ -60,8 +71,8 @@ impl TableLayout {
     /// what changed. Columns that were only added are no such change.
     pub fn reconcile(older: TableLayout, newer: TableLayout) -> Result<TableLayout, String> {
         let is_same = |one: &TableColumn, other: &TableColumn| {
-            (&one.name, one.field, one.is_real, one.is_generated)
-                == (&other.name, other.field, other.is_real, other.is_generated)
+            (&one.name, one.field, one.is_real(), one.is_generated)
+                == (&other.name, other.field, other.is_real(), other.is_generated)
         };
         let position = |at: usize| {
             let (one, other) = (older.columns.get(at), newer.columns.get(at));
@@ -116,15 +127,14 @@ impl TableLayout {
 }
 
 impl TableColumn {
-    /// Returns a value that was passed for this column as the column stores it.
-    pub(super) fn read_key(&self, value: &StoredValue) -> StoredValue {
-        self.read(Some(value))
+    fn is_real(&self) -> bool {
+        self.affinity == Affinity::Real
     }
 
     /// Returns the value of the column for a value of its record.
     fn read(&self, stored: Option<&StoredValue>) -> StoredValue {
         match stored {
-            Some(StoredValue::Integer(number)) if self.is_real => StoredValue::Real(*number as f64),
+            Some(StoredValue::Integer(number)) if self.is_real() => StoredValue::Real(*number as f64),
             Some(value) => value.clone(),
             None => self.default.clone(),
         }

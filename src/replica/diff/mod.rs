@@ -34,7 +34,7 @@ mod trees;
 mod written;
 
 pub use history::{HistoryStep, RowHistory, RowVersion};
-pub use layout::{Collation, KeyColumn, TableColumn, TableLayout};
+pub use layout::{Affinity, Collation, KeyColumn, TableColumn, TableLayout};
 pub use rows::{RowChange, RowDiff};
 pub use table::{TablePair, TableState};
 

@@ -22,7 +22,7 @@ mod warm;
 mod writers;
 
 use crate::ltx::{FileName, Header, PageSize, Txid};
-use crate::replica::{StoredValue, TableColumn, TableLayout};
+use crate::replica::{Affinity, StoredValue, TableColumn, TableLayout};
 
 /// Returns the header of a file without checksums that was not copied from a WAL.
 fn header(page_size: usize, commit: u32, min_txid: Txid, max_txid: Txid) -> Header {
@@ -38,7 +38,7 @@ fn key_and_value() -> TableLayout {
     let column = |name: &str, field| TableColumn {
         name: name.to_owned(),
         field,
-        is_real: false,
+        affinity: Affinity::Blob,
         is_generated: false,
         default: StoredValue::Null,
     };

@@ -18,13 +18,36 @@ impl Api {
         unsafe { routine!(self, context_db_handle)(context) }
     }
 
-    /// Whether an argument is an integer. Must be called before [`Api::text`], which can change the type.
+    /// Returns the type of an argument. Must be called before [`Api::text`], which can change the type.
     ///
     /// # Safety
     /// `value` is an argument of the current call of a function or of `xFilter`.
-    pub unsafe fn is_integer(self, value: *mut Value) -> bool {
+    pub unsafe fn kind(self, value: *mut Value) -> c_int {
         // SAFETY: SQLite keeps the arguments until the current call returns.
-        unsafe { routine!(self, value_type)(value) == SQLITE_INTEGER }
+        unsafe { routine!(self, value_type)(value) }
+    }
+
+    /// Returns an argument as a floating-point number.
+    ///
+    /// # Safety
+    /// As for [`Api::kind`].
+    pub unsafe fn real(self, value: *mut Value) -> f64 {
+        // SAFETY: SQLite keeps the arguments until the current call returns.
+        unsafe { routine!(self, value_double)(value) }
+    }
+
+    /// Returns the bytes of an argument that is a blob.
+    ///
+    /// # Safety
+    /// As for [`Api::kind`].
+    pub unsafe fn blob(self, value: *mut Value) -> Vec<u8> {
+        // SAFETY: SQLite keeps the arguments until the current call returns. The blob has as many bytes as `value_bytes` returns after
+        // `value_blob`, is null only if it has none, and is copied before the next routine takes the same value.
+        unsafe {
+            let blob = routine!(self, value_blob)(value).cast::<u8>();
+            let length = usize::try_from(routine!(self, value_bytes)(value)).unwrap_or(0);
+            if blob.is_null() { Vec::new() } else { std::slice::from_raw_parts(blob, length).to_vec() }
+        }
     }
 
     /// Returns an argument as text, or None if it is NULL.

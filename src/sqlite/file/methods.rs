@@ -243,10 +243,12 @@ unsafe fn pragma(file: &DbFile, api: Api, strings: *mut *mut c_char) -> c_int {
         return SQLITE_NOTFOUND;
     };
     let result = pragma.map_err(SqlError::from).and_then(|pragma| match pragma {
-        Pragma::Run(op) => Ok(file.run(&op, None)?.into_text()),
+        Pragma::Run(op) => Ok(Some(file.run(&op, None)?.into_text())),
+        Pragma::Wal => Ok(file.mode_instead_of_wal()),
     });
     let (code, text) = match result {
-        Ok(text) => (SQLITE_OK, text),
+        Ok(Some(text)) => (SQLITE_OK, text),
+        Ok(None) => return SQLITE_NOTFOUND,
         Err(error) => (error.code, error.text),
     };
     // SAFETY: entry 0 is room for a string, by the contract of this function. SQLite frees the string, which comes from its allocator.

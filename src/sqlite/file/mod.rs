@@ -8,6 +8,7 @@
 //! | `transaction` | locks, and the view of the read transaction |
 //! | `snapshot` | the state that a transaction reads |
 //! | `write` | write transactions |
+//! | `wal` | attempts to switch to a WAL |
 //! | `operations`, `status`, `pragma` | what functions, tables and pragmas do with the file |
 //! | `interrupt` | detecting that the application interrupted a call |
 //! | `no_attach` | files that forbid SQL to attach replicas |
@@ -26,9 +27,11 @@ mod shown;
 mod snapshot;
 mod status;
 mod transaction;
+mod wal;
 mod write;
 
 pub use no_attach::NoAttach;
+pub use wal::no_wal;
 
 use super::api::Api;
 use super::control::ReachedFile;

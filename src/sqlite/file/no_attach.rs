@@ -1,5 +1,7 @@
 //! Open databases that forbid SQL to attach replicas.
 
+use crate::config;
+use crate::error::Error;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The number of [`NoAttach`] values.
@@ -16,9 +18,9 @@ impl NoAttach {
         NoAttach(())
     }
 
-    /// Whether any open database of this process forbids SQL to attach replicas.
-    pub fn exists() -> bool {
-        COUNT.load(Ordering::Acquire) > 0
+    /// Whether any open database of this process, or the environment, forbids SQL to attach replicas.
+    pub fn may_apply() -> Result<bool, Error> {
+        Ok(COUNT.load(Ordering::Acquire) > 0 || !config::attach_in_environment()?)
     }
 }
 

@@ -10,6 +10,11 @@
 
 use std::ops::Range;
 
+/// Offset of the write and the read version.
+pub(super) const VERSIONS: usize = 18;
+/// The versions of a file with a rollback journal, and of one with a WAL.
+pub(super) const ROLLBACK: [u8; 2] = [1, 1];
+pub(super) const WAL: [u8; 2] = [2, 2];
 /// Offset of the change counter.
 pub(super) const COUNTER: usize = 24;
 /// Offset of the schema cookie.
@@ -35,7 +40,7 @@ impl Page1Header {
     /// Writes the fields into `part`, which is the bytes of page 1 from offset `start` on.
     pub fn patch(self, part: &mut [u8], start: usize) {
         let counter = self.counter.to_be_bytes();
-        overlay(part, start, 18, &[1, 1]);
+        overlay(part, start, VERSIONS, &ROLLBACK);
         overlay(part, start, COUNTER, &counter);
         overlay(part, start, 28, &self.commit.to_be_bytes());
         overlay(part, start, 92, &counter);

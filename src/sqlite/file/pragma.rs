@@ -1,22 +1,29 @@
-//! Pragmas: `PRAGMA [schema.]litestream_…`.
+//! Pragmas: `PRAGMA [schema.]litestream_…`, and `PRAGMA journal_mode = WAL`.
 
 use crate::ltx::Txid;
 use crate::sqlite::control::ControlOp;
 
-/// A pragma of this extension.
+/// A pragma of this extension, or one that it answers.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Pragma {
     /// Runs an operation on the file: `PRAGMA litestream_txid`, `PRAGMA litestream_lag`, `PRAGMA litestream_status`, `PRAGMA litestream_time`,
     /// `PRAGMA litestream_time = '2024-05-01T12:00:00Z'`, `PRAGMA litestream_txid = '000000000000002a'`,
     /// `PRAGMA litestream_write_enabled`, `PRAGMA litestream_write_enabled = 0`.
     Run(ControlOp),
+    /// `PRAGMA journal_mode = WAL`.
+    Wal,
 }
 
 impl Pragma {
-    /// Parses a pragma. Returns None if it does not belong to this extension. Fails with an error text.
+    /// Parses a pragma. Returns None if SQLite runs it. Fails with an error text.
     pub fn parse(name: &str, value: Option<&str>) -> Option<Result<Pragma, String>> {
         let name = name.to_ascii_lowercase();
         let pragma = match (name.as_str(), value) {
+            // SQLite compares as many characters as the value has.
+            ("journal_mode", Some(mode)) => match !mode.is_empty() && "wal".starts_with(&mode.to_ascii_lowercase()) {
+                true => Ok(Pragma::Wal),
+                false => return None,
+            },
             ("litestream_time", Some(moment)) => Ok(Pragma::Run(ControlOp::SetTime(moment.to_owned()))),
             ("litestream_txid", Some(txid)) => parse_txid(txid).map(|txid| Pragma::Run(ControlOp::SetTxid(txid))),
             ("litestream_write_enabled", Some(value)) => write_enabled(value),
@@ -78,6 +85,12 @@ mod tests {
             ("litestream_write_enabled", Pragma::Run(ControlOp::WriteEnabled)),
         ] {
             assert_eq!(parse(name, None), Ok(pragma));
+        }
+        for mode in ["WAL", "wal", "Wa"] {
+            assert_eq!(parse("Journal_Mode", Some(mode)), Ok(Pragma::Wal));
+        }
+        for mode in ["", "walk", "delete"] {
+            assert_eq!(Pragma::parse("journal_mode", Some(mode)), None);
         }
         for other in ["journal_mode", "litestream", "litestream_txids", ""] {
             assert_eq!(Pragma::parse(other, None), None);

@@ -64,7 +64,8 @@ impl ShownHeader {
         field(SCHEMA_COOKIE).into_iter().for_each(|cookie| self.cookie.set(cookie));
     }
 
-    /// Records that SQLite has committed a transaction with these fields in page 1. `view` is the state after it; None if there is no view.
+    /// Records that SQLite has committed a transaction with these fields in page 1. `view` is the state after it, if the pages that SQLite has
+    /// cached are as it shows them; None if not, or if there is no view.
     pub fn has_committed(&self, counter: u32, cookie: u32, view: Option<&View>) {
         self.counter.set(counter);
         if view.map(View::counter) != Some(counter) {

@@ -9,7 +9,7 @@
 //! page 1 only if that has changed, so without it the pages are compared.
 
 use super::DbFile;
-use super::page1::{COUNTER, SCHEMA_COOKIE};
+use super::page1::{COUNTER, ROLLBACK, SCHEMA_COOKIE, VERSIONS};
 use super::snapshot::Snapshot;
 use crate::error::{Error, ErrorKind};
 use crate::replica::{Overlay, WriteLock};
@@ -109,13 +109,16 @@ impl DbFile {
             let text = "the state after the last commit could not be built, so nothing can be written after it";
             return Err(Error::new(ErrorKind::Conflict, text).remedy("run the transaction again"));
         }
+        self.refuse_wal(&transaction.overlay, &snapshot)?;
         let field = |at: usize, unchanged: u32| Ok::<_, Error>(transaction.field(at)?.unwrap_or(unchanged));
         let counter = field(COUNTER, self.shown.counter())?;
         let cookie = field(SCHEMA_COOKIE, self.shown.cookie())?;
+        // A backup copies the versions of its source, which are not shown. With those of a WAL in its cache, SQLite would not read the file again.
+        let is_cached_as_shown = transaction.bytes(VERSIONS)?.is_none_or(|versions| versions == ROLLBACK);
         transaction.overlay.began_with_cookie(self.shown.cookie());
         let view = self.connection.commit(&transaction.lock, snapshot.view().cloned(), &transaction.overlay)?;
         transaction.has_committed = true;
-        self.shown.has_committed(counter, cookie, view.as_deref());
+        self.shown.has_committed(counter, cookie, view.as_deref().filter(|_| is_cached_as_shown));
         match view {
             Some(view) => {
                 let snapshot = Snapshot::View(view);
@@ -160,7 +163,12 @@ impl DbFile {
 impl WriteTransaction {
     /// Returns a field of page 1 that SQLite has written. None if it has not written page 1.
     fn field(&self, at: usize) -> Result<Option<u32>, Error> {
-        let mut bytes = [0; 4];
-        Ok(self.overlay.read(1, at, &mut bytes)?.then(|| u32::from_be_bytes(bytes)))
+        Ok(self.bytes(at)?.map(u32::from_be_bytes))
+    }
+
+    /// Returns bytes of page 1 that SQLite has written. None if it has not written page 1.
+    fn bytes<const LENGTH: usize>(&self, at: usize) -> Result<Option<[u8; LENGTH]>, Error> {
+        let mut bytes = [0; LENGTH];
+        Ok(self.overlay.read(1, at, &mut bytes)?.then_some(bytes))
     }
 }

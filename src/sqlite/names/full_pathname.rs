@@ -7,6 +7,7 @@ use super::resolved::{ResolvedName, remember};
 use super::text_name::{TextName, find};
 use super::{relocate, unresolved};
 use crate::sqlite::ffi::*;
+use crate::sqlite::file::NoAttach;
 use crate::sqlite::registration::Registration;
 use std::ffi::{CStr, CString, c_char, c_int};
 use std::ptr;
@@ -105,16 +106,21 @@ impl GivenName<'_> {
 
     /// Returns the spelling of a path that distinguishes this database from all others of the VFS.
     fn spelled(&self, path: &[u8], meaning: Option<Meaning>) -> Vec<u8> {
-        let identity = meaning::identity(self.parameters.unwrap_or_default());
+        let is_shared = NoAttach::may_apply().is_ok_and(|may_apply| !may_apply);
+        let mut identity = meaning::identity(self.parameters.unwrap_or_default());
+        if !is_shared {
+            identity += &format!(" {}", path_identity::unique_number());
+        }
         let owner = match meaning {
             // Local files keep their paths, so a replica must not have one of them.
             Some(Meaning::Replica) if self.selection == Selection::Default => {
                 return path_identity::suffixed(path, &identity);
             }
             Some(Meaning::Replica) => PathOwner::Replica(&identity),
-            Some(Meaning::ByRole) => PathOwner::ByRole(&identity),
+            Some(Meaning::ByRole) if is_shared => PathOwner::ByRole(&identity),
             Some(Meaning::Local) => PathOwner::Local,
-            None => PathOwner::Unknown,
+            // Whether it is a replica is decided later, or not known.
+            Some(Meaning::ByRole) | None => PathOwner::Unique,
         };
         path_identity::spell(path, owner)
     }

@@ -4,6 +4,9 @@
 //! which replica it is nor at which moment. So a path belongs to the first database that uses it, and every other database gets a
 //! different spelling of the path. Without a shared cache the spelling is visible only in `sqlite3_db_filename`.
 //!
+//! While a connection may not attach replicas, no replica shares its path: SQLite would attach one that is open without opening its file, so that
+//! the access could not be checked.
+//!
 //! A path belongs to its database until the process ends, because a VFS cannot know whether an `xFullPathname` will still be followed by an
 //! `xOpen`. The table has a fixed size and uses atomics instead of a lock, so that a forked child never inherits a held lock. Once the table
 //! is full, a replica always gets the spelling that contains the hash of its settings, which is never wrong.
@@ -41,8 +44,8 @@ pub enum PathOwner<'a> {
     ByRole(&'a str),
     /// A file of the default VFS.
     Local,
-    /// A database whose kind is not known, so that its path must differ from all others.
-    Unknown,
+    /// A database whose path must differ from all others, and be a path of the local file.
+    Unique,
 }
 
 /// Returns the spelling of the full path `path` for a database.
@@ -60,8 +63,11 @@ pub fn without_suffix(path: &str) -> &str {
     path.rsplit_once(SUFFIX).map_or(path, |(path, _)| path)
 }
 
-/// How many paths were spelled for [`PathOwner::Unknown`].
-static UNKNOWN: AtomicUsize = AtomicUsize::new(0);
+/// Returns a number that no other call returns.
+pub fn unique_number() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
 
 impl PathTable {
     const fn new() -> PathTable {
@@ -69,19 +75,19 @@ impl PathTable {
     }
 
     fn spell(&self, path: &[u8], owner: PathOwner<'_>) -> Vec<u8> {
-        let number = UNKNOWN.fetch_add(usize::from(owner == PathOwner::Unknown), Ordering::Relaxed);
+        let number = if owner == PathOwner::Unique { unique_number() } else { 0 };
         let unique = number.to_string();
         let settings = match owner {
             PathOwner::Replica(settings) | PathOwner::ByRole(settings) => Some(settings),
             PathOwner::Local => None,
-            PathOwner::Unknown => Some(unique.as_str()),
+            PathOwner::Unique => Some(unique.as_str()),
         };
         match (self.owner_of(path, settings), owner) {
             (Some(first), _) if first.as_deref() == settings => path.to_vec(),
             (None, PathOwner::Local) => path.to_vec(),
             (_, PathOwner::Local) => respelled(path, 1),
             (_, PathOwner::ByRole(_)) => respelled(path, 2),
-            (_, PathOwner::Unknown) => respelled(path, number + 3),
+            (_, PathOwner::Unique) => respelled(path, number + 3),
             (_, PathOwner::Replica(settings)) => suffixed(path, settings),
         }
     }
@@ -136,7 +142,7 @@ fn hash(value: &impl Hash) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use PathOwner::{ByRole, Local, Replica, Unknown};
+    use PathOwner::{ByRole, Local, Replica, Unique};
     use std::collections::HashSet;
 
     // Entries are never freed, so each table lives as long as the process.
@@ -170,13 +176,13 @@ mod tests {
     }
 
     #[test]
-    fn a_path_of_an_unknown_database_is_unique_and_means_the_same_file() {
+    fn a_unique_path_means_the_same_file() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("x.db");
         std::fs::write(&path, "x").unwrap();
         let path = path.to_str().unwrap();
         static TABLE: PathTable = PathTable::new();
-        let owners = [Local, ByRole("one"), Replica("two")].into_iter().chain([Unknown; 40]);
+        let owners = [Local, ByRole("one"), Replica("two")].into_iter().chain([Unique; 40]);
         let spellings: Vec<String> = owners.map(|owner| text(TABLE.spell(path.as_bytes(), owner))).collect();
         assert_eq!(spellings.iter().collect::<HashSet<_>>().len(), spellings.len(), "{spellings:?}");
         let is_the_file = |spelling: &&String| std::fs::read(spelling).is_ok_and(|read| read == b"x");

@@ -65,7 +65,7 @@ pub fn check(
     mut directories: Vec<NamedDirectory>,
     location: &Location,
 ) -> Result<Option<AccessCondition>, Error> {
-    let attach_may_be_off = NoAttach::exists() || !config::attach_in_environment()?;
+    let attach_may_be_off = NoAttach::may_apply()?;
     let recipient = match url {
         None => {
             // The environment names the server, so it may get the credentials of the environment.

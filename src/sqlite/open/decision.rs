@@ -3,12 +3,13 @@
 use super::access::{self, AccessCondition};
 use super::replica::{self, OpenedName, read_only};
 use super::role::Role;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::sqlite::errors::{During, code, report};
 use crate::sqlite::ffi::*;
 use crate::sqlite::names;
 use crate::sqlite::registration::Registration;
 use std::ffi::{CStr, c_char, c_int};
+use std::path::Path;
 use std::ptr;
 
 /// The reason why an undecided file could not be opened.
@@ -72,6 +73,13 @@ pub unsafe fn open(
     unsafe { replica::open(registration, name, &opened_name, file, flags) }.map_err(failure)
 }
 
+/// Returns the error of a local file that cannot be created in its directory.
+fn not_writable(path: &str) -> Error {
+    let directory = Path::new(path).parent().unwrap_or(Path::new("")).display();
+    Error::new(ErrorKind::Config, format!("cannot create {path}: the directory {directory} cannot be written"))
+        .remedy("create a file in another directory, by its path")
+}
+
 /// Opens a file of the default VFS.
 ///
 /// # Safety
@@ -83,9 +91,10 @@ unsafe fn open_local(
     flags: c_int,
 ) -> Result<(), UndecidedFailure> {
     // SAFETY: SQLite keeps `name` until the file is closed.
-    if names::is_relocated(unsafe { CStr::from_ptr(name) }) {
-        // The directory of the name cannot be written, and the file must not be created in another one.
-        return Err(UndecidedFailure { code: SQLITE_CANTOPEN, error: None });
+    let path = unsafe { CStr::from_ptr(name) };
+    if names::is_relocated(path) {
+        // The file must not be created in another directory than that of the name.
+        return Err(UndecidedFailure::logged(registration, not_writable(&names::displayed(path))));
     }
     let (default, mut out_flags) = (registration.default, 0);
     // SAFETY: the default VFS lives as long as the process. The arguments are those of `xOpen`, and the memory at `file` is large enough,

@@ -2,7 +2,7 @@
 
 use super::access::{self, AccessCondition, NamedDirectory};
 use crate::config::Settings;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::sqlite::ffi::*;
 use crate::sqlite::file::methods::ReplicaFile;
 use crate::sqlite::file::{DbFile, FileAccess};
@@ -68,19 +68,35 @@ pub unsafe fn open(
 ) -> Result<(), Error> {
     let api = registration.api;
     // SAFETY: SQLite passed `name` to `xOpen` for a main database file, by the contract of this function.
-    let unlocked = unsafe { api.uri_boolean(name, c"nolock") || api.uri_boolean(name, c"immutable") };
+    let unlocked = [c"immutable", c"nolock"].into_iter().find(|parameter| unsafe { api.uri_boolean(name, parameter) });
+    // SAFETY: as for `unlocked`.
+    let parameter = |key: &str| unsafe { names::parameter(registration, name, key) };
     // SAFETY: as for `unlocked`. SQLite keeps both names until the file is closed, and `DbFile` is dropped when it is.
     let [journal, wal] = unsafe { api.journal_and_wal(name) };
-    let writes = opened_name.settings.writes && flags & SQLITE_OPEN_READWRITE != 0 && !unlocked;
-    let access = FileAccess { unlocked, writes, creates: flags & SQLITE_OPEN_CREATE != 0 };
+    let writes = opened_name.settings.writes && flags & SQLITE_OPEN_READWRITE != 0;
+    let access = FileAccess { unlocked: unlocked.is_some(), writes, creates: flags & SQLITE_OPEN_CREATE != 0 };
     let journal_names = JournalNames::insert(journal, wal, writes);
     let settings = Settings { writes, ..opened_name.settings.clone() };
-    let opened = DbFile::open(api, &settings, &opened_name.location, access, journal_names);
+    // Newer versions of SQLite pass the flags of a read-only file with `immutable`.
+    let would_write = unlocked == Some(c"immutable")
+        && opened_name.settings.writes
+        && parameter("write_enabled").is_some()
+        && parameter("mode").as_deref() != Some("ro");
+    let opened = match unlocked.filter(|_| writes || would_write) {
+        Some(unlocked) => Err(unlocked_writer(&unlocked.to_string_lossy(), &opened_name.location)),
+        None => DbFile::open(api, &settings, &opened_name.location, access, journal_names),
+    };
     // SAFETY: `name` is a string that SQLite keeps until the file is closed.
     let opened = opened.map_err(|error| unsafe { not_opened(name, error) })?;
     // SAFETY: the memory for a file is large enough for a `ReplicaFile`, because the VFS's `file_size` is.
     unsafe { file.cast::<ReplicaFile>().write(ReplicaFile::new(api, opened, flags)) };
     Ok(())
+}
+
+/// Returns the error of a replica that may be written although SQLite does not lock it.
+fn unlocked_writer(parameter: &str, location: &Location) -> Error {
+    let text = format!("{location}: write_enabled needs locks, which {parameter}=1 switches off");
+    Error::new(ErrorKind::Config, text).remedy(format!("remove {parameter}, or write_enabled"))
 }
 
 /// Adds the name of the database to an error.

@@ -1,16 +1,18 @@
 //! Arguments of functions and tables.
 
-use crate::sqlite::api::Api;
-use crate::sqlite::ffi::Value;
+use crate::replica::StoredValue;
+use crate::sqlite::api::{Api, c_string};
+use crate::sqlite::ffi::*;
 use std::ffi::CString;
 
 /// An SQL value that was passed as an argument.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub enum Argument {
     Null,
     Integer(i64),
-    /// A text, or a value of another type converted to text.
+    Real(f64),
     Text(CString),
+    Blob(Vec<u8>),
 }
 
 impl Argument {
@@ -20,22 +22,42 @@ impl Argument {
     /// `value` is an argument of the current call of a function or of `xFilter`, in the library of `api`.
     pub unsafe fn read(api: Api, value: *mut Value) -> Argument {
         // SAFETY: SQLite keeps `value` until the current call returns, which is after this function, by its contract.
-        let (is_integer, text) = unsafe { (api.is_integer(value), api.text(value)) };
-        match text {
-            None => Argument::Null,
-            Some(text) => match text.to_str().ok().filter(|_| is_integer).and_then(|text| text.parse().ok()) {
-                Some(number) => Argument::Integer(number),
-                None => Argument::Text(text),
-            },
+        let kind = unsafe { api.kind(value) };
+        match kind {
+            // SAFETY: as for `kind`.
+            SQLITE_FLOAT => return Argument::Real(unsafe { api.real(value) }),
+            // SAFETY: as for `kind`. The value is a blob.
+            SQLITE_BLOB => return Argument::Blob(unsafe { api.blob(value) }),
+            _ => {}
+        }
+        // SAFETY: as for `kind`.
+        let Some(text) = (unsafe { api.text(value) }) else { return Argument::Null };
+        match text.to_str().ok().filter(|_| kind == SQLITE_INTEGER).and_then(|text| text.parse().ok()) {
+            Some(number) => Argument::Integer(number),
+            None => Argument::Text(text),
         }
     }
 
-    /// Converts the argument to text. Returns None if it is NULL.
+    /// Converts the argument to text, which ends at the first NUL. Returns None if it is NULL.
     pub fn into_text(self) -> Option<CString> {
         match self {
             Argument::Null => None,
-            Argument::Integer(number) => CString::new(number.to_string()).ok(),
+            Argument::Integer(number) => Some(c_string(&number.to_string())),
+            Argument::Real(number) => Some(c_string(&number.to_string())),
             Argument::Text(text) => Some(text),
+            Argument::Blob(blob) => Some(c_string(&String::from_utf8_lossy(&blob))),
+        }
+    }
+}
+
+impl From<Argument> for StoredValue {
+    fn from(argument: Argument) -> StoredValue {
+        match argument {
+            Argument::Null => StoredValue::Null,
+            Argument::Integer(number) => StoredValue::Integer(number),
+            Argument::Real(number) => StoredValue::Real(number),
+            Argument::Text(text) => StoredValue::Text(text.into_bytes()),
+            Argument::Blob(blob) => StoredValue::Blob(blob),
         }
     }
 }

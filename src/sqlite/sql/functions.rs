@@ -179,7 +179,9 @@ fn parse_timeout(arguments: &[Argument]) -> Result<Duration, String> {
     let seconds = match arguments.get(1) {
         None | Some(Argument::Null) => return Ok(WAIT),
         Some(Argument::Integer(seconds)) => Some(*seconds as f64),
+        Some(Argument::Real(seconds)) => Some(*seconds),
         Some(Argument::Text(text)) => text.to_str().ok().and_then(|text| text.parse().ok()),
+        Some(Argument::Blob(_)) => None,
     };
     let timeout = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     timeout.ok_or_else(|| "the timeout of litestream_wait is a number of seconds, 0 or more".to_owned())

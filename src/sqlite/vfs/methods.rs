@@ -3,6 +3,7 @@
 use crate::log;
 use crate::sqlite::errors::{During, report};
 use crate::sqlite::ffi::*;
+use crate::sqlite::file::no_wal;
 use crate::sqlite::guard::guard;
 use crate::sqlite::journal::JournalFile;
 use crate::sqlite::names::journal_names::JournalName;
@@ -76,7 +77,8 @@ unsafe fn open_file(
                 }
                 return SQLITE_OK;
             }
-            // SQLite opens the journal of a replica only to write to the replica, which is not allowed, and a WAL cannot be written.
+            Some(_) if flags & SQLITE_OPEN_WAL != 0 => return report(registration.api, &no_wal(), During::Use),
+            // SQLite opens the journal of a replica only to write to the replica, which is not allowed.
             Some(_) => return SQLITE_READONLY,
             None => {}
         }

@@ -1,14 +1,6 @@
 //! The affinities of columns.
 
-/// The affinity of a column.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Affinity {
-    Integer,
-    Text,
-    Blob,
-    Real,
-    Numeric,
-}
+use crate::replica::Affinity;
 
 impl Affinity {
     /// Returns a type that has this affinity.

@@ -1,14 +1,26 @@
-//! The default values of columns.
+//! The default values of columns, and other values as columns store them.
 
-use super::affinity::affinity;
-use crate::replica::StoredValue;
+use crate::replica::{Affinity, StoredValue};
 use crate::sqlite::api::{ScratchDatabase, text_at};
+use crate::sqlite::sql::literal::literal;
 
-/// Returns the default value of a column as it stores it, from its type and the expression of the default. NULL if the expression is not
+/// Returns a value that is compared with a column as the column stores it.
+pub fn converted(scratch: &ScratchDatabase, affinity: Affinity, value: StoredValue) -> StoredValue {
+    match (affinity, &value) {
+        (Affinity::Blob, _) | (_, StoredValue::Null | StoredValue::Blob(_)) => value,
+        _ => match self::value(scratch, affinity, Some(&literal(&value))) {
+            // SQLite refuses a text of this length.
+            StoredValue::Null => value,
+            stored => stored,
+        },
+    }
+}
+
+/// Returns the default value of a column as it stores it, from its affinity and the expression of the default. NULL if the expression is not
 /// constant: SQLite adds no such column to a table with rows. So it decides here too, and runs no function that the replica names.
-pub fn value(scratch: &ScratchDatabase, kind: &str, default: Option<&str>) -> StoredValue {
+pub fn value(scratch: &ScratchDatabase, affinity: Affinity, default: Option<&str>) -> StoredValue {
     let Some(default) = default else { return StoredValue::Null };
-    let kind = affinity(kind).name();
+    let kind = affinity.name();
     let table = "DROP TABLE IF EXISTS temp.d; CREATE TEMP TABLE d (x); INSERT INTO temp.d VALUES (NULL)";
     // SQLite returns an expression without its parentheses. It can end with a comment.
     let forms = [default.to_owned(), format!("({default}\n)")];

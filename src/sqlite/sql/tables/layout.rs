@@ -1,8 +1,8 @@
 //! Has SQLite parse a CREATE TABLE statement.
 
-use super::affinity::{Affinity, affinity};
+use super::affinity::affinity;
 use super::default;
-use crate::replica::{Collation, KeyColumn, TableColumn, TableLayout, TablePair};
+use crate::replica::{Affinity, Collation, KeyColumn, TableColumn, TableLayout, TablePair};
 use crate::sqlite::api::{Api, ScratchDatabase, TextRow, integer_at, text_at};
 use crate::sqlite::errors::SqlError;
 use crate::sqlite::sql::literal::quoted;
@@ -102,17 +102,20 @@ fn read(scratch: &ScratchDatabase, name: &str) -> Result<TableLayout, String> {
         key: is_without_rowid.then(Vec::new),
         fields: order.len(),
     };
+    let listed = scratch.query(&format!("PRAGMA table_list({table})"))?;
+    let is_strict = listed.first().is_some_and(|row| integer_at(row, 5) == 1);
     let mut places = Vec::new();
     for (at, column) in columns.iter().enumerate() {
         places.push(layout.columns.len());
         let field = order.iter().position(|number| *number == at);
         if column.hidden != VIRTUAL {
+            let affinity = column.affinity(is_strict);
             layout.columns.push(TableColumn {
                 name: column.name.clone(),
                 field: field.filter(|_| rowid != Some(at)),
-                is_real: affinity(&column.kind) == Affinity::Real,
+                affinity,
                 is_generated: column.hidden == STORED,
-                default: default::value(scratch, &column.kind, column.default.as_deref()),
+                default: default::value(scratch, affinity, column.default.as_deref()),
             });
         }
     }
@@ -151,6 +154,11 @@ impl DeclaredColumn {
             key: integer_at(row, 5),
             hidden: integer_at(row, 6),
         }
+    }
+
+    /// ANY converts nothing in a STRICT table. In others it is like an unknown type.
+    fn affinity(&self, is_strict: bool) -> Affinity {
+        if is_strict && self.kind.eq_ignore_ascii_case("ANY") { Affinity::Blob } else { affinity(&self.kind) }
     }
 }
 

@@ -10,6 +10,7 @@ use crate::sqlite::ffi::*;
 use crate::sqlite::guard::guard;
 use crate::sqlite::sql::argument::Argument;
 use std::ffi::{c_char, c_int, c_void};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ptr;
 
 /// The methods. Because `xCreate` and `xConnect` are the same function, the tables exist without CREATE VIRTUAL TABLE, which can
@@ -167,20 +168,21 @@ unsafe extern "C" fn filter(
             .collect();
         let used_columns = UsedColumns(plan as u32 >> ARGUMENT_BITS);
         cursor.rows = (table.definition.rows)(table.caller, &arguments, used_columns)?;
-        cursor.arguments = arguments.into_iter().map(stored).collect();
-        cursor.rowid = 0;
+        cursor.rowid = before_first_rowid(&arguments);
+        cursor.arguments = arguments.into_iter().map(StoredValue::from).collect();
         cursor.advance()
     };
     // SAFETY: SQLite is calling `xFilter` with this cursor.
     unsafe { method("xFilter", cursor, body) }
 }
 
-fn stored(argument: Argument) -> StoredValue {
-    match argument {
-        Argument::Null => StoredValue::Null,
-        Argument::Integer(number) => StoredValue::Integer(number),
-        Argument::Text(text) => StoredValue::Text(text.into_bytes()),
-    }
+/// Returns the number before the rowid of the first row. SQLite unites the alternatives of an OR by rowid, and calls `xFilter` for each of them:
+/// rows of different arguments must have different rowids, and rows of equal arguments the same.
+fn before_first_rowid(arguments: &[Argument]) -> i64 {
+    let mut hasher = DefaultHasher::new();
+    format!("{arguments:?}").hash(&mut hasher);
+    // 31 bits of the hash, and room for 2^32 rows.
+    ((hasher.finish() >> 33) << 32) as i64
 }
 
 unsafe extern "C" fn next(cursor: *mut VtabCursor) -> c_int {

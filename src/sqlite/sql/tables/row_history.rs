@@ -2,10 +2,12 @@
 
 use super::batches::wrong_kind;
 use super::caller::Caller;
+use super::default;
 use super::definition::{Row, TableDef, row};
 use super::diff::json;
 use super::layout;
-use crate::replica::{HistoryStep, RowHistory, RowVersion, StoredValue, TableLayout};
+use crate::replica::{Affinity, HistoryStep, RowHistory, RowVersion, StoredValue, TableLayout};
+use crate::sqlite::api::{Api, ScratchDatabase};
 use crate::sqlite::control::{ControlOp, ControlValue, Since};
 use crate::sqlite::errors::SqlError;
 use crate::sqlite::sql::argument::Argument;
@@ -31,7 +33,7 @@ pub static HISTORY_OF: TableDef = TableDef {
         let op = ControlOp::Table { name: table.to_string_lossy().into_owned(), since: Since::Same, until: None };
         let ControlValue::Table(pair) = caller.run(&schema, &op)? else { return Err(wrong_kind()) };
         let layout = layout::of_pair(caller.api, &pair)?;
-        let history = RowHistory::new(*pair, layout.clone(), key_of(&layout, key)?)?;
+        let history = RowHistory::new(*pair, layout.clone(), key_of(caller.api, &layout, key)?)?;
         let mut search =
             VersionSearch { caller, schema, layout, op: ControlOp::RowHistory(RefCell::new(Some(Box::new(history)))) };
         Ok(Box::new(iter::from_fn(move || search.next().transpose())))
@@ -40,24 +42,37 @@ pub static HISTORY_OF: TableDef = TableDef {
 
 const NEEDS: &str = "litestream_history_of needs a table and a rowid, as in litestream_history_of('orders', 42)";
 
-/// Returns the values of the key that an argument is.
-fn key_of(layout: &TableLayout, argument: &Argument) -> Result<Vec<StoredValue>, String> {
-    let text = match argument {
-        Argument::Null => return Err(NEEDS.to_owned()),
-        Argument::Integer(number) => return Ok(vec![StoredValue::Integer(*number)]),
-        Argument::Text(text) => text.to_string_lossy(),
+/// Returns the values of the key that an argument is, as the table has them.
+fn key_of(api: Api, layout: &TableLayout, argument: &Argument) -> Result<Vec<StoredValue>, SqlError> {
+    let scratch = ScratchDatabase::open(api)?;
+    let value = StoredValue::from(argument.clone());
+    let values = match layout.key.as_deref() {
+        _ if value == StoredValue::Null => return Err(NEEDS.to_owned().into()),
+        None => {
+            return match default::converted(&scratch, Affinity::Integer, value) {
+                rowid @ StoredValue::Integer(_) => Ok(vec![rowid]),
+                _ => Err(NEEDS.to_owned().into()),
+            };
+        }
+        Some([_]) => vec![value],
+        Some(_) => array(argument)?,
     };
-    let only = |column: usize| match text.parse() {
-        Ok(number) if layout.columns[column].is_real => StoredValue::Real(number),
-        _ => StoredValue::Text(text.as_bytes().to_vec()),
-    };
-    match layout.key.as_deref() {
-        None => text.parse().map(|rowid| vec![StoredValue::Integer(rowid)]).map_err(|_| NEEDS.to_owned()),
-        Some([key]) => Ok(vec![only(key.column)]),
-        Some(_) => match serde_json::from_str(&text) {
-            Ok(Value::Array(values)) => Ok(row(values)),
-            _ => Err("the key of this table has several columns: pass their values as a JSON array".to_owned()),
-        },
+    let columns = layout.key.iter().flatten().map(|key| layout.columns[key.column].affinity);
+    // The number of the values is checked with the key.
+    let affinities = columns.chain(iter::repeat(Affinity::Blob));
+    Ok(values
+        .into_iter()
+        .zip(affinities)
+        .map(|(value, affinity)| default::converted(&scratch, affinity, value))
+        .collect())
+}
+
+/// Returns the values of a JSON array.
+fn array(argument: &Argument) -> Result<Vec<StoredValue>, String> {
+    let text = argument.clone().into_text().unwrap_or_default();
+    match serde_json::from_str(&text.to_string_lossy()) {
+        Ok(Value::Array(values)) => Ok(row(values)),
+        _ => Err("the key of this table has several columns: pass their values as a JSON array".to_owned()),
     }
 }
 
