@@ -3,15 +3,25 @@
 //! A page is used as soon as it is there. There is no other state than the pages themselves, so hydration goes on where it was after any
 //! interruption, also in another process.
 
+mod state;
+
+pub use state::HydrationProgress;
+
+use crate::error::ErrorKind;
 use crate::lock::Mutex;
+use crate::ltx::FileName;
 use crate::replica::fetch::{FetchError, Fetcher};
+use crate::replica::files::Files;
+use crate::replica::files::loader::LoadError;
+use crate::replica::files::ltx_file::LtxFile;
 use crate::replica::follow::Follower;
 use crate::replica::follow::head::Head;
-use crate::replica::view::{Epoch, View};
+use crate::replica::view::View;
 use futures_util::{StreamExt, stream};
+use state::HydrationState;
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio::time::{Instant, sleep, timeout};
 
 /// The pause before it looks for a newer state, and the first pause after a failure.
@@ -32,71 +42,13 @@ const CONCURRENT_BATCHES: usize = 2;
 /// How long pages of a state are fetched while there is a newer one. To look for what the newer one lacks takes time too.
 const STAY: Duration = Duration::from_secs(30);
 
-/// The progress of hydration: pages of the newest state, and those of them that are in the cache directory.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub struct HydrationProgress {
-    /// All pages.
-    pub total: u32,
-    /// Pages that are in the directory.
-    pub present: u32,
-    /// Whether the newest state is there completely.
-    pub is_complete: bool,
-}
-
-impl HydrationProgress {
-    /// Returns how much is there in percent, rounded down to a tenth. It is 100 only if the newest state is complete, and 0 before the first.
-    pub fn percent(self) -> f64 {
-        let per_mille = u64::from(self.present) * 1000 / u64::from(self.total.max(1));
-        if self.is_complete { 100.0 } else { per_mille.min(999) as f64 / 10.0 }
-    }
-}
-
 /// Fetches the newest state of a replica into its cache directory.
 pub(in crate::replica) struct Hydration {
+    files: Arc<Files>,
     fetcher: Arc<Fetcher>,
     follower: Arc<Follower>,
     head: Arc<Head>,
     state: Mutex<HydrationState>,
-}
-
-#[derive(Default)]
-struct HydrationState {
-    total: u32,
-    present: u32,
-    /// The newest state that is complete.
-    hydrated: Option<HydratedView>,
-    /// Failures since the last page was fetched.
-    failures: u32,
-    /// Why hydration does not go on.
-    obstacle: Option<String>,
-}
-
-/// A view whose pages are all in the directory.
-struct HydratedView {
-    counter: u32,
-    epoch: Epoch,
-    /// The numbers of its files. Later states of its history need no other pages of them, but a replica that was set back can.
-    files: Arc<HashSet<u32>>,
-}
-
-impl HydrationState {
-    fn has_hydrated(&self, view: &View) -> bool {
-        self.hydrated.as_ref().is_some_and(|hydrated| hydrated.counter == view.counter())
-    }
-
-    /// Returns the files of which the directory has every page that a view needs.
-    fn complete_files(&self, view: &View) -> Arc<HashSet<u32>> {
-        let hydrated = self.hydrated.as_ref().filter(|hydrated| hydrated.epoch == view.epoch());
-        hydrated.map(|hydrated| hydrated.files.clone()).unwrap_or_default()
-    }
-
-    /// Records why hydration does not go on, and logs it once.
-    fn stop(&mut self, reason: String) {
-        if self.obstacle.is_none() {
-            tracing::warn!("the newest state is not hydrated: {reason}");
-        }
-        self.obstacle = Some(reason);
-    }
 }
 
 /// Why a state was not hydrated.
@@ -107,6 +59,8 @@ enum Hindrance {
     Fetch(FetchError),
     /// This many pages are still missing although all were requested.
     Unreadable(usize),
+    /// The index of this file is not in the directory although it was written.
+    Unkept(FileName),
 }
 
 impl From<FetchError> for Hindrance {
@@ -115,9 +69,24 @@ impl From<FetchError> for Hindrance {
     }
 }
 
+impl From<LoadError> for Hindrance {
+    fn from(error: LoadError) -> Hindrance {
+        Hindrance::Fetch(match error {
+            LoadError::Moved => FetchError::Moved,
+            LoadError::Other(cause) if cause.kind() == ErrorKind::Damaged => FetchError::Damaged(cause),
+            LoadError::Other(cause) => FetchError::Other(cause),
+        })
+    }
+}
+
 impl Hydration {
-    pub(in crate::replica) fn new(fetcher: Arc<Fetcher>, follower: Arc<Follower>, head: Arc<Head>) -> Hydration {
-        Hydration { fetcher, follower, head, state: Mutex::default() }
+    pub(in crate::replica) fn new(
+        files: Arc<Files>,
+        fetcher: Arc<Fetcher>,
+        follower: Arc<Follower>,
+        head: Arc<Head>,
+    ) -> Hydration {
+        Hydration { files, fetcher, follower, head, state: Mutex::default() }
     }
 
     pub(in crate::replica) fn progress(&self) -> HydrationProgress {
@@ -135,12 +104,14 @@ impl Hydration {
     pub(in crate::replica) async fn run_forever(self: Arc<Self>) {
         let mut pause = PAUSE;
         loop {
+            let last_eviction = self.last_eviction();
+            self.state.lock().forget_evicted(last_eviction);
             let Some(view) = self.head.view().filter(|view| !self.state.lock().has_hydrated(view)) else {
                 // Ends early when there is a newer state.
                 let _ = timeout(PAUSE, self.head.subscribe().changed()).await;
                 continue;
             };
-            match self.hydrate(&view).await {
+            match self.hydrate(&view, last_eviction).await {
                 // There may be a newer state.
                 Ok(()) => pause = PAUSE,
                 Err(hindrance) => {
@@ -152,8 +123,14 @@ impl Hydration {
         }
     }
 
-    /// Fetches what is missing of a view. Ends before that if there has been a newer view for some time.
-    async fn hydrate(&self, view: &Arc<View>) -> Result<(), Hindrance> {
+    /// Returns when a process has evicted something from the directory last.
+    fn last_eviction(&self) -> Option<SystemTime> {
+        self.fetcher.cache().directory()?.last_eviction()
+    }
+
+    /// Fetches what is missing of a view. Ends before that if there has been a newer view for some time. `last_eviction` is that before what
+    /// is there was looked for.
+    async fn hydrate(&self, view: &Arc<View>, last_eviction: Option<SystemTime>) -> Result<(), Hindrance> {
         let missing = self.missing(view).await;
         let started = Instant::now();
         let batches: Vec<_> = missing.chunks(BATCH).map(|pages| self.fetch(view, pages)).collect();
@@ -172,10 +149,21 @@ impl Hydration {
             self.check_directory(view)?;
             return Err(Hindrance::Unreadable(left.len()));
         }
-        let mut state = self.state.lock();
-        let files = Arc::new(view.files().map(|file| file.number).collect());
-        state.hydrated = Some(HydratedView { counter: view.counter(), epoch: view.epoch(), files });
-        (state.failures, state.obstacle) = (0, None);
+        self.keep_parts(view).await?;
+        self.state.lock().complete(view, last_eviction);
+        Ok(())
+    }
+
+    /// Ensures that a new process can build a view without the store.
+    async fn keep_parts(&self, view: &View) -> Result<(), Hindrance> {
+        let complete = self.state.lock().complete_files(view);
+        let files: Vec<Arc<LtxFile>> = view.files().chain([view.tip()]).cloned().collect();
+        for file in files.iter().filter(|file| !complete.contains(&file.number)) {
+            if !self.files.loader.keep_parts(file).await? {
+                self.check_directory(view)?;
+                return Err(Hindrance::Unkept(file.name));
+            }
+        }
         Ok(())
     }
 
@@ -199,6 +187,7 @@ impl Hydration {
         let reason = match hindrance {
             Hindrance::Lasting(reason) => return state.stop(reason),
             Hindrance::Unreadable(pages) => format!("{pages} pages cannot be read from their files"),
+            Hindrance::Unkept(name) => format!("the index of the file {name} is not in the cache directory"),
             Hindrance::Fetch(FetchError::Other(error)) => error.to_string(),
             Hindrance::Fetch(moved) => {
                 // The pages are read from other files of the next view.
@@ -216,20 +205,26 @@ impl Hydration {
     }
 
     /// Returns the pages of a view that are not in the directory, and updates the progress.
+    ///
+    /// The first time that it looks for the pages of a file, it reads those that are there: they may be damaged. What is written after that is
+    /// right, so the next time it only looks whether there is something.
     async fn missing(&self, view: &Arc<View>) -> Vec<u32> {
-        let complete = self.state.lock().complete_files(view);
-        let mut missing = Vec::new();
+        let (complete, read) = self.state.lock().known_files(view);
+        let (mut missing, mut damaged) = (Vec::new(), HashSet::new());
         for pgno in 1..=view.commit() {
             if pgno.is_multiple_of(BATCH as u32) {
+                self.state.lock().found(view.commit(), pgno - 1 - missing.len() as u32);
                 tokio::task::yield_now().await;
             }
-            let is_new = view.file_of(pgno).is_some_and(|file| !complete.contains(&file.number));
-            if is_new && !self.fetcher.is_kept(view, pgno) {
+            let Some(file) = view.file_of(pgno).filter(|file| !complete.contains(&file.number)) else { continue };
+            if !self.fetcher.is_kept(file, pgno) {
                 missing.push(pgno);
+            } else if !read.contains(&file.number) && !self.fetcher.is_intact(file, pgno) {
+                missing.push(pgno);
+                damaged.insert(file.number);
             }
         }
-        let mut state = self.state.lock();
-        (state.total, state.present) = (view.commit(), view.commit() - missing.len() as u32);
+        self.state.lock().looked(view, missing.len() as u32, &damaged);
         missing
     }
 

@@ -8,10 +8,12 @@
 //! | `page` | a decoded page, and whether it was fetched speculatively and has not been read |
 //! | `disk` | the temporary file for pages that are evicted from memory |
 //! | `persistent` | the cache directory, which replaces the temporary file if the settings name one |
+//! | `kept` | what the page cache keeps in the cache directory |
 //! | `spare` | reuses the memory of evicted pages |
 //! | `unread` | counts speculatively fetched pages that have not been read |
 
 mod disk;
+mod kept;
 mod page;
 pub(in crate::replica) mod persistent;
 mod spare;
@@ -21,7 +23,7 @@ pub use page::Page;
 
 use disk::Disk;
 use foldhash::fast::FixedState;
-use persistent::{CacheDirectory, StoredForm};
+use persistent::CacheDirectory;
 use quick_cache::sync::Cache;
 use quick_cache::{Lifecycle, OptionsBuilder, Weighter};
 use spare::Spare;
@@ -143,13 +145,6 @@ impl PageCache {
         self.directory.as_ref().map_or_else(|| self.disk.room(page_size), |directory| directory.room())
     }
 
-    /// Checks that the cache directory can keep a whole database of `size` bytes. Fails with the reason.
-    pub(super) fn check_keeps(&self, size: u64) -> Result<(), String> {
-        self.directory
-            .as_ref()
-            .map_or_else(|| Err("there is no cache directory".to_owned()), |found| found.check_keeps(size))
-    }
-
     /// Returns the upper bound of the memory in bytes.
     pub(super) fn capacity(&self) -> u64 {
         self.pages.capacity()
@@ -193,11 +188,6 @@ impl PageCache {
         CacheLimits { memory: self.pages.weight(), disk }
     }
 
-    /// Returns the cache directory, if there is one.
-    pub(super) fn directory(&self) -> Option<&Arc<CacheDirectory>> {
-        self.directory.as_ref()
-    }
-
     /// Returns a page for a reader.
     #[inline]
     pub(super) fn get(&self, key: PageKey) -> Option<Page> {
@@ -219,10 +209,6 @@ impl PageCache {
         Some(page)
     }
 
-    fn get_from_directory(&self, directory: &CacheDirectory, key: PageKey) -> Option<Page> {
-        directory.get(key, |size, fill| self.spare.page(size, 0, |bytes| fill(bytes)))
-    }
-
     /// Returns a page without counting this as a use.
     pub(super) fn peek(&self, key: PageKey) -> Option<Page> {
         let from_disk = || match &self.directory {
@@ -239,35 +225,6 @@ impl PageCache {
             None => self.disk.contains(key),
         };
         self.pages.contains_key(&key) || is_on_disk()
-    }
-
-    /// Returns whether the cache directory has a page.
-    pub(super) fn is_kept(&self, key: PageKey) -> bool {
-        self.directory.as_ref().is_some_and(|directory| directory.contains(key))
-    }
-
-    /// Writes a page to the cache directory, if there is one. `form` is how its file contains it. Returns whether it was written.
-    pub(super) fn keep(&self, key: PageKey, page: &Page, form: StoredForm) -> bool {
-        self.directory.as_ref().is_some_and(|directory| directory.put(key, page, form))
-    }
-
-    /// Moves a page to another file that is proven to have the same version of it.
-    pub(super) fn carry(&self, from: PageKey, to: PageKey) {
-        let in_memory = self.pages.remove(&from).map(|(_, page)| page);
-        if let Some(directory) = &self.directory {
-            let on_disk = || self.get_from_directory(directory, from);
-            // What was read from the new file is better than what is carried over to it.
-            if !directory.contains(to)
-                && let Some(page) = in_memory.clone().or_else(on_disk)
-            {
-                directory.put(to, &page, StoredForm::Carried);
-            }
-        } else {
-            self.disk.rename(from, to);
-        }
-        if let Some(page) = in_memory {
-            self.insert(to, page);
-        }
     }
 
     /// Inserts a page. Writes the pages that it evicts from memory to the temporary file.

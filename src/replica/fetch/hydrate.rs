@@ -5,6 +5,7 @@ use crate::replica::cache::PageKey;
 use crate::replica::fetch::decode::{Receipt, stored_form};
 use crate::replica::fetch::run::{self, FetchRun};
 use crate::replica::fetch::{FetchError, Fetcher, MAX_REQUESTS};
+use crate::replica::files::ltx_file::LtxFile;
 use crate::replica::view::View;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,10 +22,14 @@ const REQUEST: (u64, u64) = (64 << 10, 1 << 20);
 
 impl Fetcher {
     /// Returns whether a page can be read without the store after a restart: it is in the cache directory, or in a file that is kept there
-    /// as a whole.
-    pub(in crate::replica) fn is_kept(&self, view: &View, pgno: u32) -> bool {
-        view.file_of(pgno)
-            .is_none_or(|file| file.body.is_some() || self.cache.is_kept(PageKey { file: file.number, pgno }))
+    /// as a whole. In the directory, it may still be damaged.
+    pub(in crate::replica) fn is_kept(&self, file: &LtxFile, pgno: u32) -> bool {
+        file.body.is_some() || self.cache.is_kept(PageKey { file: file.number, pgno })
+    }
+
+    /// As [`Fetcher::is_kept`], but reads the page: it is not damaged.
+    pub(in crate::replica) fn is_intact(&self, file: &LtxFile, pgno: u32) -> bool {
+        file.body.is_some() || self.cache.is_intact(PageKey { file: file.number, pgno })
     }
 
     /// Fetches pages of a view into the cache directory, one request after the other, between those of readers. Returns how many are

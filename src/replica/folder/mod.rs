@@ -9,9 +9,9 @@ mod unix;
 #[cfg(not(unix))]
 mod unsupported;
 
+use crate::random;
 use std::fs::File;
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 /// An open folder.
 #[derive(Debug)]
@@ -40,10 +40,13 @@ pub(in crate::replica) struct FolderEntry {
 /// The start of the names of files that are being written.
 pub(in crate::replica) const TEMPORARY: &str = "t-";
 
-/// Returns a name that no other writer uses.
+/// A file that makes its folder one of a full disk, for tests.
+#[cfg(test)]
+pub(in crate::replica) const FULL: &str = "full";
+
+/// Returns a name that no other writer uses. It is random: processes of two containers can have the same number.
 pub(in crate::replica) fn temporary_name() -> String {
-    static NEXT: AtomicU64 = AtomicU64::new(0);
-    format!("{TEMPORARY}{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
+    format!("{TEMPORARY}{:016x}", random::number())
 }
 
 /// Returns the name of the folder of a replica.
@@ -72,16 +75,24 @@ impl Folder {
 
     /// Writes a whole file. Readers see the old content or the new one, never a part.
     pub(in crate::replica) fn write(&self, name: &str, parts: &[&[u8]]) -> io::Result<()> {
-        let temporary = temporary_name();
-        let written = self.write_new(&temporary, parts).and_then(|()| self.rename(&temporary, name));
+        self.write_through(&temporary_name(), name, parts)
+    }
+
+    /// As [`Folder::write`]. The file has the name `temporary` until it is complete. Fails if there is such a file: it is that of another writer.
+    fn write_through(&self, temporary: &str, name: &str, parts: &[&[u8]]) -> io::Result<()> {
+        let file = self.create_new_file(temporary)?;
+        let written = self.fill(file, parts).and_then(|()| self.rename(temporary, name));
         if written.is_err() {
-            let _ = self.remove(&temporary);
+            let _ = self.remove(temporary);
         }
         written
     }
 
-    fn write_new(&self, name: &str, parts: &[&[u8]]) -> io::Result<()> {
-        let mut file = self.create_file(name)?;
+    fn fill(&self, mut file: File, parts: &[&[u8]]) -> io::Result<()> {
+        #[cfg(test)]
+        if self.open_file(FULL)?.is_some() {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         #[cfg(unix)]
         crate::pread::may_grow_to(parts.iter().map(|part| part.len() as u64).sum())?;
         parts.iter().try_for_each(|part| io::Write::write_all(&mut file, part))

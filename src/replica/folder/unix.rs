@@ -15,6 +15,7 @@ const ONLY_OWNER: Mode = Mode::RWXU;
 const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 // Without NONBLOCK, opening a pipe would wait for its other end.
 const FILE: OFlags = OFlags::RDWR.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC).union(OFlags::NONBLOCK);
+const OF_NEW_FILES: Mode = Mode::RUSR.union(Mode::WUSR);
 
 /// Why a folder may not be used; None if it may.
 fn objection(stat: &Stat) -> Option<&'static str> {
@@ -81,13 +82,19 @@ impl Folder {
 
     /// Opens a file, and creates it if it does not exist. Replaces a symbolic link or a pipe.
     pub(in crate::replica) fn create_file(&self, name: &str) -> io::Result<File> {
-        let create = || rustix::fs::openat(&self.fd, name, FILE | OFlags::CREATE, Mode::RUSR | Mode::WUSR);
+        let create = || rustix::fs::openat(&self.fd, name, FILE | OFlags::CREATE, OF_NEW_FILES);
         match create() {
             Ok(fd) if is_file(&fd)? => return Ok(fd.into()),
             Ok(_) | Err(Errno::LOOP | Errno::NXIO) => self.remove(name)?,
             Err(error) => return Err(error.into()),
         }
         Ok(create()?.into())
+    }
+
+    /// Creates a file. Fails if there is anything with its name.
+    pub(in crate::replica) fn create_new_file(&self, name: &str) -> io::Result<File> {
+        let flags = FILE | OFlags::CREATE | OFlags::EXCL;
+        Ok(rustix::fs::openat(&self.fd, name, flags, OF_NEW_FILES)?.into())
     }
 
     pub(in crate::replica) fn rename(&self, from: &str, to: &str) -> io::Result<()> {
@@ -148,6 +155,7 @@ fn is_file(fd: &OwnedFd) -> io::Result<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::replica::folder::{TEMPORARY, temporary_name};
 
     #[test]
     fn a_lock_that_was_given_back_is_free_although_children_of_a_fork_have_its_file() {
@@ -165,5 +173,22 @@ mod tests {
         drop(lock);
         lock = take().expect("it was given back");
         drop((lock, inherited));
+    }
+
+    /// Two containers with one volume, in each of which the process has the number 1.
+    #[test]
+    fn a_file_that_another_process_writes_or_left_is_never_a_part_of_a_new_one() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let folder = Folder::open(&dir.path().join("private"), "cache_dir").expect("a folder");
+        let content = |name: &str| folder.read(name, 1000).expect("it can be read").expect("a file");
+        let (other, long) = (format!("{TEMPORARY}1"), vec![7; 100]);
+        folder.write_through("whole", &other, &[&long]).expect("a file");
+        let written = folder.write_through(&other, "head", &[b"short"]);
+        assert_eq!(written.expect_err("it is that of the other").kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(content(&other), long);
+        folder.write("head", &[b"sho", b"rt"]).expect("a file");
+        assert_eq!((content("head"), content(&other)), (b"short".to_vec(), long));
+        assert_eq!(folder.entries().expect("the entries").len(), 2);
+        assert_ne!(temporary_name(), temporary_name());
     }
 }

@@ -36,6 +36,10 @@ impl Folder {
         unsupported()
     }
 
+    pub(in crate::replica) fn create_new_file(&self, _: &str) -> io::Result<File> {
+        unsupported()
+    }
+
     pub(in crate::replica) fn rename(&self, _: &str, _: &str) -> io::Result<()> {
         unsupported()
     }

@@ -15,7 +15,8 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-const NAME: &str = "fetching";
+/// The file that has the table.
+pub(super) const FETCHING: &str = "fetching";
 
 /// The length of a part in bytes.
 const PART: u64 = 64 << 10;
@@ -87,7 +88,7 @@ pub(super) struct Announcements {
 
 impl Announcements {
     pub(super) fn new(folder: Arc<Folder>) -> Announcements {
-        Announcements { table: OpenFile::new(folder, NAME.to_owned()), number: random::number() as u16 }
+        Announcements { table: OpenFile::new(folder, FETCHING.to_owned()), number: random::number() as u16 }
     }
 }
 

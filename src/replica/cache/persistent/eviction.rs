@@ -1,22 +1,25 @@
 //! Keeps the cache directory within its bound.
 //!
-//! What belongs to no newest view goes first, the oldest before the others. Then the oldest pages of the newest views
-//! are punched out of their files. One process at a time does this; readers take no lock and see a miss at worst.
+//! What belongs to no newest view goes first, the oldest before the others. Then the newest views of replicas that nobody has read for a day go,
+//! and then the oldest pages of what is left. What has just been written stays: no view names it yet, or it is not complete. One process at a
+//! time does this; readers take no lock and see a miss at worst.
 
+use super::announcements::FETCHING;
+use super::leader::{LEADER, SUCCESSION};
 use super::sealed::FieldReader;
-use super::slots::{SlotTrailer, TRAILER, TRAILERS, group_size};
 use super::{CacheDirectory, FORMAT, HEAD, MAX_HEAD};
-use crate::pread::{read_exact_at, write_all_at};
-use crate::replica::folder::{self, Folder, FolderEntry, TEMPORARY};
+use crate::replica::folder::{Folder, FolderEntry, TEMPORARY};
 use crate::time;
-use std::collections::{BTreeMap, HashSet};
-use std::fs::File;
-use std::io;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::SystemTime;
 
-/// The lock of the process that evicts.
+/// The lock of the process that evicts. The file was last written when something was evicted last.
 const LOCK: &str = "lock";
+
+/// The files of a replica that belong to no view, but to the processes that read it.
+const OF_PROCESSES: [&str; 4] = [HEAD, LEADER, SUCCESSION, FETCHING];
 
 /// The size is measured again after so much was written: this part of the bound.
 const STEP: u64 = 64;
@@ -32,6 +35,14 @@ pub(super) fn target(bound: u64) -> u64 {
 /// How long something is kept that no process needs any more, in seconds: what an interrupted writer left, and files of
 /// level 0, which are soon deleted from the replica too.
 const LEFTOVER: i64 = 600;
+
+/// What was written no further from now than this, in seconds, is not removed: a record of the newest view may not name it yet, or it is being
+/// written. A time in the future counts no longer, because a clock may have been set back.
+pub(super) const FRESH: u64 = 120;
+
+/// How long the newest view of a replica is kept like those that are read, after the last write for that replica, in seconds. Who reads it writes
+/// its record every few seconds.
+const IN_USE: i64 = 24 * 60 * 60;
 
 /// The folders of replicas in a cache directory, of all versions of the format.
 fn replica_folders(root: &Folder) -> Vec<Folder> {
@@ -49,6 +60,11 @@ fn replica_folders(root: &Folder) -> Vec<Folder> {
 pub(super) fn size(root: &Folder) -> u64 {
     let folders = replica_folders(root);
     folders.iter().flat_map(|folder| folder.entries().unwrap_or_default()).map(|entry| entry.allocated).sum()
+}
+
+/// Returns the time in seconds since 1970.
+fn seconds() -> i64 {
+    time::now_ms() / 1000
 }
 
 impl CacheDirectory {
@@ -70,32 +86,53 @@ impl CacheDirectory {
     }
 
     /// Evicts until the directory is smaller than `bound`, unless another process is doing that.
-    pub(super) fn evict(&self, bound: u64) {
+    pub(in crate::replica) fn evict(&self, bound: u64) {
         self.written.store(0, Ordering::Relaxed);
         let evicted = self.root.folder(FORMAT).and_then(|format| {
-            let Some(_lock) = format.try_lock(LOCK)? else { return Ok(size(&self.root)) };
-            Ok(Contents::read(&self.root).shrink(bound))
+            let Some(lock) = format.try_lock(LOCK)? else { return Ok(size(&self.root)) };
+            let contents = Contents::read(&self.root);
+            let before = contents.size;
+            let size = contents.shrink(bound);
+            if size < before {
+                // Not before it is evicted: who looks between would not look again.
+                lock.file.set_modified(SystemTime::now())?;
+            }
+            Ok(size)
         });
         match evicted {
             Ok(size) => self.measured.store(size, Ordering::Relaxed),
             Err(error) => tracing::debug!("cannot evict from the cache directory: {error}"),
         }
     }
+
+    /// Returns when something was evicted last, by any process. None if nothing was.
+    pub(in crate::replica) fn last_eviction(&self) -> Option<SystemTime> {
+        self.root.folder(FORMAT).ok()?.open_file(LOCK).ok()??.metadata().ok()?.modified().ok()
+    }
+}
+
+/// Who needs a file. Those whose files are removed first are first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum NeededBy {
+    Nobody,
+    /// Perhaps a later process: it belongs to the newest view of a replica for which something was last written at this time, in seconds since 1970.
+    LaterProcess(i64),
+    /// A process that reads the newest view of its replica.
+    Reader,
 }
 
 /// A file of the cache directory.
-struct CachedFile {
-    folder: usize,
-    entry: FolderEntry,
-    /// Whether it belongs to a file of the newest view of its replica.
-    is_current: bool,
+pub(super) struct CachedFile {
+    pub folder: usize,
+    pub entry: FolderEntry,
+    needed_by: NeededBy,
 }
 
 /// All files of a cache directory.
-struct Contents {
-    folders: Vec<Folder>,
-    files: Vec<CachedFile>,
-    size: u64,
+pub(super) struct Contents {
+    pub folders: Vec<Folder>,
+    pub files: Vec<CachedFile>,
+    pub size: u64,
 }
 
 impl Contents {
@@ -104,10 +141,14 @@ impl Contents {
         let mut files = Vec::new();
         for (folder, open) in folders.iter().enumerate() {
             let current = current_stems(open);
-            let is_current =
-                |name: &str| name == HEAD || name.split_once('.').is_some_and(|(stem, _)| current.contains(stem));
-            let entries = open.entries().unwrap_or_default().into_iter();
-            files.extend(entries.map(|entry| CachedFile { folder, is_current: is_current(&entry.name), entry }));
+            let entries = open.entries().unwrap_or_default();
+            let user = user_of(&entries);
+            let needed_by = |name: &str| {
+                let is_of_view = name.split_once('.').is_some_and(|(stem, _)| current.contains(stem));
+                if is_of_view || OF_PROCESSES.contains(&name) { user } else { NeededBy::Nobody }
+            };
+            let entries = entries.into_iter();
+            files.extend(entries.map(|entry| CachedFile { folder, needed_by: needed_by(&entry.name), entry }));
         }
         let size = files.iter().map(|file| file.entry.allocated).sum();
         Contents { folders, files, size }
@@ -115,14 +156,14 @@ impl Contents {
 
     /// Removes leftovers, and more until the size is within the bound. Returns the size.
     fn shrink(mut self, bound: u64) -> u64 {
-        self.files.sort_by_key(|file| (file.is_current, file.entry.modified));
-        let (target, now) = (target(bound), time::now_ms() / 1000);
-        let is_over = self.size > bound;
+        self.files.sort_by_key(|file| (file.needed_by, file.entry.modified));
+        let (target, now, is_over) = (target(bound), seconds(), self.size > bound);
         for at in 0..self.files.len() {
-            let CachedFile { entry, is_current, .. } = &self.files[at];
+            let CachedFile { entry, needed_by, .. } = &self.files[at];
             let is_old = entry.modified.saturating_add(LEFTOVER) < now;
             let is_leftover = is_old && (entry.name.starts_with(TEMPORARY) || entry.name.starts_with("0-"));
-            if !is_current && (is_leftover || is_over && self.size > target) {
+            let is_excess = is_over && self.size > target && entry.modified.abs_diff(now) > FRESH;
+            if *needed_by == NeededBy::Nobody && is_leftover || *needed_by < NeededBy::Reader && is_excess {
                 self.remove(at);
             }
         }
@@ -132,61 +173,27 @@ impl Contents {
         self.size
     }
 
-    fn remove(&mut self, at: usize) {
+    pub(super) fn remove(&mut self, at: usize) {
         let CachedFile { folder, entry, .. } = &self.files[at];
         let folder = &self.folders[*folder];
-        // A process that has the file open keeps its space, so the file is emptied first.
-        if let Ok(Some(file)) = folder.open_file(&entry.name) {
+        // A process that has the file open keeps its space, so the file is emptied first. One that is being written may get its final name now.
+        if !entry.name.starts_with(TEMPORARY)
+            && let Ok(Some(file)) = folder.open_file(&entry.name)
+        {
             let _ = file.set_len(0);
         }
         if folder.remove(&entry.name).is_ok() {
             self.size -= entry.allocated;
         }
     }
+}
 
-    /// Frees at least `bytes` of the oldest pages of the newest views. Where that is not possible, removes whole files.
-    fn punch(&mut self, bytes: u64) {
-        let files: Vec<usize> = (0..self.files.len()).filter(|at| self.page_size(*at).is_some()).collect();
-        let mut ages: BTreeMap<u32, u64> = BTreeMap::new();
-        for at in &files {
-            let Some((slots, page_size)) = self.open_slots(*at) else { continue };
-            let _ = each_group(&slots, page_size, |_, trailers| {
-                trailers
-                    .iter()
-                    .for_each(|(_, trailer)| *ages.entry(trailer.written).or_default() += u64::from(page_size));
-                Ok(())
-            });
-        }
-        let mut freed = 0;
-        let oldest = ages.into_iter().take_while(|(_, size)| {
-            freed += size;
-            freed - size < bytes
-        });
-        let Some((until, _)) = oldest.last() else { return };
-        for at in files {
-            let Some((slots, page_size)) = self.open_slots(at) else { continue };
-            let punched =
-                each_group(&slots, page_size, |group, trailers| punch_group(&slots, page_size, group, trailers, until));
-            if punched.is_err() && self.size > 0 {
-                self.remove(at);
-            } else if let Ok(metadata) = slots.metadata() {
-                let now = folder::allocated(&metadata);
-                self.size = self.size.saturating_sub(self.files[at].entry.allocated.saturating_sub(now));
-            }
-        }
-    }
-
-    /// Returns the page size of a file of pages. None for other files.
-    fn page_size(&self, at: usize) -> Option<u32> {
-        let (_, kind) = self.files[at].entry.name.split_once('.')?;
-        let size = u32::from_str_radix(kind.strip_prefix("p-")?.rsplit('-').next()?, 16).ok()?;
-        (512..=65536).contains(&size).then_some(size)
-    }
-
-    fn open_slots(&self, at: usize) -> Option<(File, u32)> {
-        let CachedFile { folder, entry, .. } = &self.files[at];
-        Some((self.folders[*folder].open_file(&entry.name).ok()??, self.page_size(at)?))
-    }
+/// Returns who needs the newest view of the replica with these files.
+fn user_of(files: &[FolderEntry]) -> NeededBy {
+    let now = seconds();
+    let times = files.iter().map(|file| file.modified).filter(|time| *time <= now.saturating_add_unsigned(FRESH));
+    let last = times.max().unwrap_or(i64::MIN);
+    if last.saturating_add(IN_USE) < now { NeededBy::LaterProcess(last) } else { NeededBy::Reader }
 }
 
 /// Returns the stems of the files of the newest view of a replica.
@@ -194,52 +201,4 @@ fn current_stems(folder: &Folder) -> HashSet<String> {
     let head = folder.read(HEAD, MAX_HEAD).ok().flatten();
     let stems = head.as_deref().and_then(FieldReader::open).and_then(|mut fields| fields.text().map(str::to_owned));
     stems.unwrap_or_default().lines().map(str::to_owned).collect()
-}
-
-/// Passes the offset of each group of a file of pages, and its slots that have a page, to `each`.
-fn each_group(
-    file: &File,
-    page_size: u32,
-    mut each: impl FnMut(u64, &[(usize, SlotTrailer)]) -> io::Result<()>,
-) -> io::Result<()> {
-    let (size, mut block) = (file.metadata()?.len(), [0; TRAILERS]);
-    let mut group = 0;
-    // Holes are skipped: the length of the file says nothing about its content.
-    while let Some(data) = folder::next_data(file, group) {
-        group = data / group_size(page_size) * group_size(page_size);
-        if group + TRAILERS as u64 > size {
-            break;
-        }
-        read_exact_at(file, &mut block, group)?;
-        let (trailers, _) = block.as_chunks::<TRAILER>();
-        let trailers: Vec<(usize, SlotTrailer)> = trailers.iter().map(SlotTrailer::parse).enumerate().collect();
-        let used: Vec<(usize, SlotTrailer)> = trailers.into_iter().filter(|(_, trailer)| !trailer.is_empty()).collect();
-        if !used.is_empty() {
-            each(group, &used)?;
-        }
-        group += group_size(page_size);
-    }
-    Ok(())
-}
-
-/// Punches the pages of a group out of their file that were written at `until` or before.
-fn punch_group(
-    file: &File,
-    page_size: u32,
-    group: u64,
-    trailers: &[(usize, SlotTrailer)],
-    until: u32,
-) -> io::Result<()> {
-    let old: Vec<usize> =
-        trailers.iter().filter(|(_, trailer)| trailer.written <= until).map(|(slot, _)| *slot).collect();
-    for run in old.chunk_by(|one, other| one + 1 == *other) {
-        let (Some(first), Some(last)) = (run.first(), run.last()) else { continue };
-        let slots = *first as u64..*last as u64 + 1;
-        let empty = vec![0; (slots.end - slots.start) as usize * TRAILER];
-        write_all_at(file, &empty, group + slots.start * TRAILER as u64)?;
-        let pages = group + TRAILERS as u64;
-        let [start, end] = [slots.start, slots.end].map(|slot| pages + slot * u64::from(page_size));
-        folder::punch_hole(file, start..end)?;
-    }
-    Ok(())
 }

@@ -5,15 +5,15 @@
 //! began.
 
 use super::CacheDirectory;
-use crate::replica::folder::{Folder, FolderLock, is_removed};
+use crate::replica::folder::{Folder, FolderLock, is_removed, temporary_name};
 use std::io;
 use std::time::{Duration, SystemTime};
 
 /// The file whose lock the leader holds.
-const LEADER: &str = "leader";
+pub(super) const LEADER: &str = "leader";
 
 /// The file whose lock a process holds while it replaces the other one.
-const SUCCESSION: &str = "succession";
+pub(super) const SUCCESSION: &str = "succession";
 
 /// The leadership of a process, which ends when this is dropped.
 #[derive(Debug)]
@@ -43,6 +43,14 @@ impl CacheDirectory {
     /// Returns the time since the leader began to lead. None if that is unknown: there was none, or the clock was set back.
     pub(in crate::replica) fn leads_for(&self) -> Option<Duration> {
         self.folder.open_file(LEADER).ok()??.metadata().ok()?.modified().ok()?.elapsed().ok()
+    }
+
+    /// Returns whether there is space for another record of the newest view.
+    pub(in crate::replica) fn takes_records(&self) -> bool {
+        let (record, name) = (self.head().unwrap_or_default(), temporary_name());
+        let written = self.folder.write(&name, &[&record]);
+        let _ = self.folder.remove(&name);
+        written.is_ok()
     }
 
     /// Takes the leadership from a process that does not poll any more. `is_idle` is checked again, because another process may have done

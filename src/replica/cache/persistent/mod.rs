@@ -11,13 +11,17 @@
 //! | `announcements` | what the processes fetch at the moment |
 //! | `open_file` | a file of slots or announcements |
 //! | `leader` | which process polls for the others |
-//! | `eviction` | keeps the directory within its bound |
+//! | `pause` | what happens after a write has failed |
+//! | `eviction` | keeps the directory within its bound: removes files |
+//! | `punching` | removes single pages from files |
 
 mod announcements;
 mod eviction;
 mod leader;
 mod open_file;
 mod parts;
+mod pause;
+mod punching;
 mod sealed;
 mod slots;
 #[cfg(all(test, unix))]
@@ -33,6 +37,7 @@ use crate::lock::{Mutex, RwLock};
 use crate::replica::cache::{Page, PageKey};
 use crate::replica::folder::{Folder, folder_name};
 use announcements::Announcements;
+use pause::WriteFailure;
 use slots::SlotContent;
 use std::collections::HashMap;
 use std::fmt;
@@ -40,27 +45,15 @@ use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
-use std::time::Duration;
-use tokio::time::Instant;
 
 /// The folder of this version of the format in the cache directory. Other versions have their own.
 const FORMAT: &str = "litestream-vfs-1";
-
-/// How long nothing is written after a write has failed.
-const PAUSE: Duration = Duration::from_secs(60);
 
 /// The record of the newest view.
 const HEAD: &str = "head";
 
 /// The maximum length of that record in bytes.
 const MAX_HEAD: u64 = 16 << 20;
-
-/// Why something could not be written.
-struct WriteFailure {
-    at: Instant,
-    /// With the remedy.
-    cause: String,
-}
 
 /// The part of a cache directory that belongs to one replica.
 pub(in crate::replica) struct CacheDirectory {
@@ -222,44 +215,13 @@ impl CacheDirectory {
     }
 
     /// Writes the record of the newest view. Its first field are the [stems](stem) of the files of the view, one a
-    /// line: they are kept longer than others.
+    /// line: they are kept longer than others. Is tried at once after a failure too, because other processes wait for it.
     pub(in crate::replica) fn set_head(self: &Arc<Self>, record: &SealedFields) {
-        if self.may_write() {
-            let (head, fields) = record.seal();
-            self.after(self.folder.write(HEAD, &[&head, fields]), 0);
-        }
-    }
-
-    /// Whether writing did not fail recently. The disk may have space again.
-    fn may_write(&self) -> bool {
-        if !self.is_paused.load(Ordering::Relaxed) {
-            return true;
-        }
-        let is_over = self.last_failure.lock().as_ref().is_none_or(|failure| failure.at.elapsed() >= PAUSE);
-        if is_over {
-            self.is_paused.store(false, Ordering::Relaxed);
-        }
-        is_over
-    }
-
-    /// Records the result of a write, and begins to evict if the directory has grown beyond its bound.
-    fn after(self: &Arc<Self>, result: io::Result<()>, bytes: usize) {
-        match result {
-            Ok(()) => {
-                // A small file takes a block.
-                self.written.fetch_add(bytes.max(4096) as u64, Ordering::Relaxed);
-                self.evict_if_due();
-            }
-            Err(error) => {
-                let remedy = remedy_unless_files(&error, "free some space, or name another directory in cache_dir");
-                let cause = format!("{error}; {remedy}");
-                let failure = WriteFailure { at: Instant::now(), cause: cause.clone() };
-                let is_first = self.last_failure.lock().replace(failure).is_none();
-                self.is_paused.store(true, Ordering::Relaxed);
-                if is_first {
-                    tracing::warn!("the cache directory cannot be written, so nothing is added to it for now: {cause}");
-                }
-            }
+        let (head, fields) = record.seal();
+        let written = self.folder.write(HEAD, &[&head, fields]);
+        // A failure does not lengthen the pause of the others.
+        if written.is_ok() || self.may_write() {
+            self.after(written, 0);
         }
     }
 }

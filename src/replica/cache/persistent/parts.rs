@@ -44,18 +44,17 @@ impl CacheDirectory {
         (is_same && is_expected).then_some(Chunk { bytes, file_size, version, modified_ms })
     }
 
-    /// Stores a range of a listed file.
+    /// Stores a range of a listed file, unless it is there. A damaged one is replaced.
     pub(in crate::replica) fn keep_part(self: &Arc<Self>, listed: &Listed, range: &Range<u64>, chunk: &Chunk) {
         let Some(seen) = listed.version.as_ref().filter(|_| self.may_write()) else { return };
-        let name = part_name(listed, seen, range);
-        if self.folder.open_file(&name).is_ok_and(|file| file.is_some()) {
+        if self.part(listed, range, Some(&chunk.version)).is_some() {
             return;
         }
         let mut fields = SealedFields::default();
         fields.text(&seen.0).number(listed.size).number(range.start).number(range.end);
         fields.text(&chunk.version.0).number(chunk.file_size).number(chunk.modified_ms as u64).bytes(&chunk.bytes);
         let (head, body) = fields.seal();
-        self.after(self.folder.write(&name, &[&head, body]), body.len());
+        self.after(self.folder.write(&part_name(listed, seen, range), &[&head, body]), body.len());
     }
 
     /// Removes all parts of a file.

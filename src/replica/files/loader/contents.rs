@@ -115,18 +115,24 @@ impl FileLoader {
     }
 
     /// Reads a range of a listed file: of `version` if that is given. If it is not but the listing has a version, fails
-    /// with [`LoadError::Moved`] unless length and modification time are the listed ones.
+    /// with [`LoadError::Moved`] unless length and modification time are the listed ones. What the cache directory has under the listed version
+    /// was compared before it was written.
     async fn fetch_listed(
         &self,
         listed: &Listed,
         range: Range<u64>,
         version: Option<&Version>,
     ) -> Result<Chunk, LoadError> {
-        let chunk = self.fetch(listed, range.clone(), version).await?;
-        let must_compare = version.is_none() && listed.version.is_some();
+        if version.is_some() || listed.version.is_none() {
+            return self.fetch(listed, range, version).await;
+        }
+        if let Some(chunk) = self.kept_part(listed, &range, None) {
+            return Ok(chunk);
+        }
+        let chunk = self.store.read(listed.level, listed.name, range.clone(), None).await?;
         // Reads return the time in whole seconds, listings in smaller units.
         let is_same = chunk.file_size == listed.size && chunk.modified_ms.abs_diff(listed.modified_ms) < 1000;
-        if must_compare && !is_same {
+        if !is_same {
             return Err(LoadError::Moved);
         }
         self.keep(listed, &range, &chunk);

@@ -5,6 +5,7 @@
 //! | `contents` | reads a whole small file, or the head and the tail of a large one |
 //! | `partial_index` | begins to read an index in parts |
 //! | `large_index` | reads an index that is too large to be in memory at once |
+//! | `kept` | ensures that the cache directory has what a new process needs of a file |
 //! | `journalled` | transactions in the journal of this process |
 //! | `known_files` | the files that are in use, by level and name |
 //! | `no_store` | a store that cannot be reached, for reading the cache directory only |
@@ -13,6 +14,7 @@
 mod contents;
 mod error;
 mod journalled;
+mod kept;
 mod known_files;
 mod large_index;
 mod no_store;
@@ -163,7 +165,7 @@ impl FileLoader {
     /// Reads a range of a listed file, of the version `expected` if that is given: from the cache directory, or from the
     /// store.
     async fn fetch(&self, listed: &Listed, range: Range<u64>, expected: Option<&Version>) -> Result<Chunk, LoadError> {
-        if let Some(chunk) = self.directory.as_ref().and_then(|directory| directory.part(listed, &range, expected)) {
+        if let Some(chunk) = self.kept_part(listed, &range, expected) {
             return Ok(chunk);
         }
         let chunk = self.store.read(listed.level, listed.name, range.clone(), expected).await?;
@@ -172,6 +174,11 @@ impl FileLoader {
             self.keep(listed, &range, &chunk);
         }
         Ok(chunk)
+    }
+
+    /// Returns a range of a listed file from the cache directory, see [`CacheDirectory::part`].
+    pub(super) fn kept_part(&self, listed: &Listed, range: &Range<u64>, expected: Option<&Version>) -> Option<Chunk> {
+        self.directory.as_ref()?.part(listed, range, expected)
     }
 
     /// Writes a range of a listed file to the cache directory, if there is one.
@@ -195,15 +202,13 @@ impl FileLoader {
 
     /// Returns a loader that reads the cache directory only. None if there is no directory.
     pub(in crate::replica) fn offline(&self) -> Option<FileLoader> {
-        Some(FileLoader {
-            store: Arc::new(NoStore),
-            sizes: self.sizes,
-            known: self.known.clone(),
-            directory: Some(self.directory.clone()?),
-            versions_differ: AtomicBool::new(false),
-            checked: CheckedFiles::default(),
-            verifies: AtomicBool::new(false),
-        })
+        self.directory.as_ref()?;
+        Some(self.with_store(Arc::new(NoStore), self.known.clone()))
+    }
+
+    /// Returns a loader that reads what the cache directory lacks from this store. Of other files than the `known` ones, it reads everything.
+    fn with_store(&self, store: Arc<dyn Store>, known: Arc<KnownFiles>) -> FileLoader {
+        FileLoader { known, ..FileLoader::new(store, self.sizes, self.directory.clone()) }
     }
 
     fn damaged(&self, listed: &Listed, cause: ltx::LtxError) -> LoadError {

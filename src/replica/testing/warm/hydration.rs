@@ -1,8 +1,16 @@
 //! Hydration of the cache directory.
 
 use super::*;
+use crate::pread::{read_exact_at, write_all_at};
 use crate::replica::HydrationProgress;
+use crate::replica::folder::{FULL, folder_name};
+use std::path::PathBuf;
 use tokio::task::JoinHandle;
+
+/// Returns the folder of the replica in the cache directory.
+fn folder(replica: &SharedReplicaFiles) -> PathBuf {
+    replica.cache.path().join("cache").join("litestream-vfs-1").join(folder_name("warm"))
+}
 
 /// Hydrates as a process does. Returns the task.
 fn hydrate(replica: &Arc<Replica>) -> JoinHandle<()> {
@@ -112,6 +120,97 @@ async fn a_replica_that_was_set_back_is_hydrated_again() {
     let other = replica.open();
     other.open(Target::Latest, SECOND, true).await.expect("a view");
     replica.read(&other, 6).await;
+}
+
+/// The directory could not be written when the newest file was read, and can be now.
+#[tokio::test(start_paused = true)]
+async fn what_was_not_kept_when_it_was_read_is_kept_before_a_state_is_complete() {
+    for (level, end) in [(Level::ZERO, 9), (Level::new(1).expect("a level"), 12)] {
+        let replica = SharedReplicaFiles::up_to(8);
+        let first = replica.opened().await;
+        let full = folder(&replica).join(FULL);
+        std::fs::write(&full, "").expect("a file");
+        replica.write(level, 9, end);
+        first.follower.set_outdated();
+        first.poll(Duration::ZERO).await.expect("a view");
+        std::fs::remove_file(&full).expect("a file");
+        assert!(!after(10 * SECOND, &first).await.0.is_complete, "nothing is written for a minute");
+        tokio::time::sleep(60 * SECOND).await;
+        first.poll(Duration::ZERO).await.expect("the same view");
+        assert!(after(10 * SECOND, &first).await.0.is_complete);
+        replica.store.set_state(FlakyState::Down);
+        let second = replica.open();
+        second.open(Target::Latest, SECOND, true).await.expect("a view");
+        replica.read(&second, end).await;
+    }
+}
+
+/// A process that knows an index reads less of it than a new one.
+#[tokio::test(start_paused = true)]
+async fn headers_and_indexes_that_vanished_are_read_again_as_a_new_process_reads_them() {
+    let in_parts = FetchSizes { partial_index: 1000, index_block: 256, index_sample: 500, ..SMALL };
+    for sizes in [SMALL, in_parts, FetchSizes { index: 1000, ..SMALL }] {
+        let replica = SharedReplicaFiles { sizes, ..SharedReplicaFiles::up_to(8) };
+        let first = replica.opened().await;
+        for entry in std::fs::read_dir(folder(&replica)).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.to_string_lossy().contains(".r-") {
+                std::fs::remove_file(path).expect("a file");
+            }
+        }
+        assert!(after(10 * SECOND, &first).await.0.is_complete);
+        replica.store.set_state(FlakyState::Down);
+        let second = replica.open();
+        second.open(Target::Latest, SECOND, true).await.expect("a view");
+        replica.read(&second, 8).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_another_process_evicts_is_hydrated_again() {
+    let replica = SharedReplicaFiles::up_to(8);
+    let one = replica.opened().await;
+    let task = hydrate(&one);
+    tokio::time::sleep(10 * SECOND).await;
+    assert!(one.hydration.progress().is_complete);
+    replica.directory().evict(1);
+    let mut least = PAGES;
+    for _ in 0..10_000 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        least = least.min(one.hydration.progress().present);
+    }
+    assert!(least < PAGES / 2, "{least} pages");
+    assert!(one.hydration.progress().is_complete);
+    task.abort();
+    replica.store.set_state(FlakyState::Down);
+    let other = replica.open();
+    other.open(Target::Latest, SECOND, true).await.expect("a view");
+    replica.read(&other, 8).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_damaged_page_is_fetched_again() {
+    let replica = SharedReplicaFiles::up_to(8);
+    let first = replica.opened().await;
+    assert!(after(10 * SECOND, &first).await.0.is_complete);
+    drop(first);
+    let entries = std::fs::read_dir(folder(&replica)).expect("a folder").map(|entry| entry.expect("an entry").path());
+    let pages: Vec<PathBuf> = entries.filter(|path| path.to_string_lossy().contains(".p-")).collect();
+    assert_eq!(pages.len(), 1, "{pages:?}");
+    let file = std::fs::OpenOptions::new().read(true).write(true).open(&pages[0]).expect("a file");
+    // A byte of page 100.
+    let (at, mut byte) = (4096 + 99 * 512 + 7, [0]);
+    read_exact_at(&file, &mut byte, at).expect("a byte");
+    write_all_at(&file, &[byte[0] ^ 1], at).expect("a byte");
+    let second = replica.opened().await;
+    replica.store.take_requests();
+    assert!(after(10 * SECOND, &second).await.0.is_complete);
+    let (requests, of_file) = (replica.store.take_requests(), format!("read 9 {}", name(1, 5)));
+    assert!(!requests.is_empty() && requests.iter().all(|request| *request == of_file), "{requests:?}");
+    replica.store.set_state(FlakyState::Down);
+    let third = replica.open();
+    third.open(Target::Latest, SECOND, true).await.expect("a view");
+    replica.read(&third, 8).await;
 }
 
 /// A pause for each newer state would limit a primary that commits every second to one batch of pages a second.

@@ -1,7 +1,19 @@
 //! One follower for the processes that share a cache directory.
 
 use super::*;
+use crate::replica::folder::{FULL, Folder, folder_name};
 use tokio::time::Instant;
+
+/// Opens the replica as several processes do, with this interval.
+async fn opened(replica: &SharedReplicaFiles, count: usize, interval: Duration) -> Vec<Arc<Replica>> {
+    let mut replicas = Vec::new();
+    for _ in 0..count {
+        let opened = replica.opened().await;
+        opened.follower.set_poll_interval(interval);
+        replicas.push(opened);
+    }
+    replicas
+}
 
 /// Polls as the processes of a machine do, one task each.
 fn follow(replicas: &[Arc<Replica>]) -> Vec<tokio::task::AbortHandle> {
@@ -13,13 +25,24 @@ fn txids(replicas: &[Arc<Replica>]) -> Vec<u64> {
     replicas.iter().map(|replica| replica.head().expect("a view").txid().0).collect()
 }
 
+/// Waits until all processes read a transaction. None of them goes back meanwhile.
+async fn all_reach(end: u64, replicas: &[Arc<Replica>]) {
+    let reached = async {
+        let mut before = txids(replicas);
+        while txids(replicas).iter().any(|txid| *txid < end) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            let now = txids(replicas);
+            assert!(before.iter().zip(&now).all(|(before, now)| before <= now), "{before:?}, then {now:?}");
+            before = now;
+        }
+    };
+    tokio::time::timeout(60 * SECOND, reached).await.unwrap_or_else(|_| panic!("{:?}", txids(replicas)));
+}
+
 #[tokio::test(start_paused = true)]
 async fn one_of_many_processes_polls_and_all_follow() {
     let replica = SharedReplicaFiles::up_to(6);
-    let mut replicas = Vec::new();
-    for _ in 0..10 {
-        replicas.push(replica.opened().await);
-    }
+    let replicas = opened(&replica, 10, SECOND).await;
     follow(&replicas);
     tokio::time::sleep(10 * SECOND).await;
     replica.store.take_requests();
@@ -42,7 +65,7 @@ async fn one_of_many_processes_polls_and_all_follow() {
 #[tokio::test(start_paused = true)]
 async fn every_process_notices_that_the_replica_was_set_back() {
     let mut replica = SharedReplicaFiles::up_to(8);
-    let replicas = [replica.opened().await, replica.opened().await, replica.opened().await];
+    let replicas = opened(&replica, 3, SECOND).await;
     follow(&replicas);
     tokio::time::sleep(10 * SECOND).await;
     (7..=8).for_each(|txid| replica.remove(Level::ZERO, txid, txid));
@@ -67,25 +90,8 @@ async fn every_process_notices_that_the_replica_was_set_back() {
 #[tokio::test]
 async fn another_process_takes_over_if_the_leader_ends_or_hangs() {
     let replica = SharedReplicaFiles::up_to(6);
-    let mut replicas = Vec::new();
-    for _ in 0..3 {
-        let opened = replica.opened().await;
-        opened.follower.set_poll_interval(Duration::from_millis(50));
-        replicas.push(opened);
-    }
+    let replicas = opened(&replica, 3, Duration::from_millis(50)).await;
     let tasks = follow(&replicas);
-    let all_reach = async |end: u64, replicas: &[Arc<Replica>]| {
-        let reached = async {
-            let mut before = txids(replicas);
-            while txids(replicas).iter().any(|txid| *txid < end) {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-                let now = txids(replicas);
-                assert!(before.iter().zip(&now).all(|(before, now)| before <= now), "{before:?}, then {now:?}");
-                before = now;
-            }
-        };
-        tokio::time::timeout(60 * SECOND, reached).await.unwrap_or_else(|_| panic!("{:?}", txids(replicas)));
-    };
     replica.write(Level::ZERO, 7, 7);
     all_reach(7, &replicas).await;
     // The leader ends: the system releases its lock.
@@ -108,12 +114,7 @@ async fn another_process_takes_over_if_the_leader_ends_or_hangs() {
 /// Returns how many requests processes that share a directory send while every request fails, and whether all of them report that.
 async fn requests_in_an_outage(count: usize) -> (usize, bool) {
     let replica = SharedReplicaFiles::up_to(6);
-    let mut replicas = Vec::new();
-    for _ in 0..count {
-        let opened = replica.opened().await;
-        opened.follower.set_poll_interval(Duration::from_millis(100));
-        replicas.push(opened);
-    }
+    let replicas = opened(&replica, count, Duration::from_millis(100)).await;
     let tasks = follow(&replicas);
     tokio::time::sleep(SECOND).await;
     replica.store.set_state(FlakyState::Down);
@@ -138,4 +139,49 @@ async fn in_an_outage_the_processes_of_a_machine_take_turns() {
     let ((alone, _), (together, all_report)) = tokio::join!(requests_in_an_outage(1), requests_in_an_outage(20));
     assert!(alone > 0 && all_report, "{alone} requests");
     assert!(together <= alone * 4, "{together} requests of twenty processes, {alone} of one");
+}
+
+/// The record of the leader cannot be written, which says nothing about the store.
+#[tokio::test]
+async fn on_a_full_disk_every_process_follows_by_itself() {
+    let replica = SharedReplicaFiles::up_to(6);
+    let replicas = opened(&replica, 3, Duration::from_millis(20)).await;
+    let tasks = follow(&replicas);
+    tokio::time::sleep(SECOND / 2).await;
+    let cache = Folder::open(&replica.cache.path().join("cache"), "cache_dir").expect("a directory");
+    let folder = cache.folder("litestream-vfs-1").and_then(|format| format.folder(&folder_name("warm")));
+    folder.and_then(|folder| folder.create_file(FULL)).expect("a mark");
+    for end in 7..=8 {
+        replica.write(Level::ZERO, end, end);
+        all_reach(end, &replicas).await;
+        // Leaders would replace each other many times.
+        for _ in 0..100 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            let errors: Vec<_> = replicas.iter().map(|replica| replica.health.last_error()).collect();
+            assert!(!replicas.iter().any(|replica| replica.health.is_failing()), "{errors:?}");
+        }
+    }
+    tasks.iter().for_each(tokio::task::AbortHandle::abort);
+}
+
+/// Such a hole once kept a process from confirming the state that it had taken over, until its own next listing.
+#[tokio::test(start_paused = true)]
+async fn a_hole_that_a_process_has_seen_ends_with_the_newer_state_of_the_leader() {
+    let replica = SharedReplicaFiles::up_to(6);
+    let (leader, other) = (replica.opened().await, replica.opened().await);
+    let mut leadership = None;
+    let follows = leader.follower.follow_leader(&mut leadership).await;
+    assert!(!follows.expect("no other leader") && leadership.is_some());
+    replica.write(Level::ZERO, 8, 8);
+    for _ in 0..2 {
+        other.poll(Duration::ZERO).await.expect("a healthy store");
+        tokio::time::advance(SECOND).await;
+    }
+    other.follower.freshen(Duration::ZERO).await.expect_err("there is a hole");
+    replica.write(Level::ZERO, 7, 7);
+    leader.poll(Duration::ZERO).await.expect("a healthy store");
+    assert!(other.follower.follow_leader(&mut None).await.expect("a leader that polls"));
+    assert_eq!(txids(&[leader, other.clone()]), [8; 2]);
+    tokio::time::advance(SECOND).await;
+    other.follower.freshen(Duration::ZERO).await.expect("the newest state");
 }

@@ -49,11 +49,13 @@ struct SharedReplicaFiles {
     store: Arc<Flaky>,
     cache: TempDir,
     history: u8,
+    sizes: FetchSizes,
 }
 
 impl SharedReplicaFiles {
     fn new() -> SharedReplicaFiles {
-        SharedReplicaFiles { store: Flaky::new(false), cache: tempfile::tempdir().expect("a directory"), history: 0 }
+        let cache = tempfile::tempdir().expect("a directory");
+        SharedReplicaFiles { store: Flaky::new(false), cache, history: 0, sizes: SMALL }
     }
 
     /// A replica with a snapshot of the transactions 1 to 5, and a file of level 0 for each later one up to `end`.
@@ -89,9 +91,13 @@ impl SharedReplicaFiles {
 
     /// Opens the replica as another process does.
     fn open(&self) -> Arc<Replica> {
-        let directory = CacheDirectory::open(&self.cache.path().join("cache"), "warm", 1 << 30).expect("a directory");
         let limits = CacheLimits { memory: 1 << 20, disk: 1 << 30 };
-        Arc::new(Replica::with(self.store.clone(), limits, SECOND, SMALL, Some(Arc::new(directory))))
+        Arc::new(Replica::with(self.store.clone(), limits, SECOND, self.sizes, Some(Arc::new(self.directory()))))
+    }
+
+    /// Opens only the cache directory.
+    fn directory(&self) -> CacheDirectory {
+        CacheDirectory::open(&self.cache.path().join("cache"), "warm", 1 << 30).expect("a directory")
     }
 
     async fn opened(&self) -> Arc<Replica> {
@@ -221,8 +227,6 @@ async fn the_state_of_the_cache_directory_is_served_while_the_store_cannot_be_re
         assert!(second.lag() < Some(120 * SECOND));
         // The record is that of the older state again for the next round.
         replica.store.take_requests();
-        let again = replica.open();
-        drop(again);
         std::fs::remove_dir_all(replica.cache.path().join("cache")).expect("the directory is removed");
         replica.remove(Level::ZERO, 7, 7);
         let first = replica.opened().await;

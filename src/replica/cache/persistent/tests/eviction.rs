@@ -1,0 +1,148 @@
+//! Eviction.
+
+use super::parts::{chunk, listed};
+use super::*;
+use crate::replica::cache::persistent::eviction::FRESH;
+use crate::replica::folder::TEMPORARY;
+use crate::store::Chunk;
+
+/// Writes pages of files at level 9 that end at these transactions, 256 pages each.
+fn fill(directory: &Arc<CacheDirectory>, ends: &[u64]) {
+    for end in ends {
+        let identity = FileIdentity { name: name(*end), ..identity(5) };
+        let _slots = directory.slots(*end as u32, &identity, Box::new(all));
+        put_all(directory, *end as u32, 256);
+    }
+}
+
+/// Writes the record of a newest view with one file, which ends at this transaction.
+fn set_head(directory: &Arc<CacheDirectory>, end: u64) {
+    let mut head = SealedFields::default();
+    head.text(&stem(Level::SNAPSHOT, name(end)));
+    directory.set_head(&head);
+}
+
+#[test]
+fn what_belongs_to_no_newest_view_is_evicted_first_and_then_the_oldest_pages() {
+    let cache = Directory::new();
+    let directory = cache.open();
+    fill(&directory, &[1, 2]);
+    set_head(&directory, 2);
+    // Another version of the format has its own folder.
+    let other = cache.path().join("litestream-vfs-2").join("replica");
+    std::fs::create_dir_all(&other).expect("a folder");
+    std::fs::write(other.join("pages"), vec![1; 1 << 20]).expect("a file");
+    let foreign = cache.dir.path().join("cache").join("mine");
+    std::fs::write(&foreign, vec![1; 1 << 20]).expect("a file");
+    let megabyte = 1 << 20;
+    directory.evict(4 * megabyte);
+    assert_eq!(cache.files(".p-").len(), 2, "there is room for both");
+    assert!(other.join("pages").exists());
+    let later = Duration::from_secs(FRESH + 1);
+    cache.files("").iter().chain([&other.join("pages")]).for_each(|path| age(path, later));
+    directory.evict(megabyte + megabyte / 2);
+    let left = cache.files(".p-");
+    assert!(!other.join("pages").exists());
+    assert!(left.len() == 1 && left[0].to_string_lossy().contains("9-1-2."), "{left:?}");
+    directory.evict(megabyte / 2);
+    assert!(directory.held() <= megabyte / 2, "{}", directory.held());
+    assert_eq!(std::fs::metadata(&foreign).expect("a file").len(), 1 << 20, "other files are not touched");
+}
+
+#[test]
+fn the_oldest_pages_are_punched_out() {
+    let cache = Directory::new();
+    let directory = cache.open();
+    let identity = FileIdentity { name: name(2), ..identity(5) };
+    let _slots = directory.slots(2, &identity, Box::new(all));
+    put_all(&directory, 2, 512);
+    set_head(&directory, 2);
+    // The pages of the first group are a minute older.
+    let file = cache.slot_file();
+    let at = |slot| slot * slots::TRAILER as u64 + 12;
+    let mut written = [0; 4];
+    read_exact_at(&file, &mut written, at(0)).expect("a trailer");
+    let earlier = u32::from_le_bytes(written) - 60;
+    for slot in 0..slots::GROUP {
+        write_all_at(&file, &earlier.to_le_bytes(), at(slot)).expect("a trailer");
+    }
+    let before = file.metadata().expect("metadata").blocks();
+    directory.evict(3 << 19);
+    if cfg!(target_os = "linux") {
+        assert!(file.metadata().expect("metadata").blocks() * 512 + (1 << 20) <= before * 512);
+        assert_eq!((page(&directory, 2, 1), page(&directory, 2, 256)), (None, None));
+        assert_eq!((page(&directory, 2, 257), page(&directory, 2, 512)), (Some(bytes(257)), Some(bytes(512))));
+    }
+}
+
+#[test]
+fn a_sparse_file_of_any_length_does_not_delay_eviction() {
+    let cache = Directory::new();
+    let directory = cache.open();
+    let identity = FileIdentity { name: name(2), ..identity(5) };
+    let _slots = directory.slots(2, &identity, Box::new(all));
+    directory.put(PageKey { file: 2, pgno: 1 }, &bytes(1), StoredForm::Block(70));
+    set_head(&directory, 2);
+    cache.slot_file().set_len(1 << 42).expect("a long file");
+    directory.evict(0);
+    assert_eq!(page(&directory, 2, 1), None);
+}
+
+#[test]
+fn what_is_being_written_is_not_evicted() {
+    let cache = Directory::new();
+    let directory = cache.open();
+    fill(&directory, &[2]);
+    set_head(&directory, 2);
+    let leadership = directory.lead().expect("no other process leads");
+    let in_folder = |name: &str| cache.files("head")[0].with_file_name(name);
+    age(&in_folder("leader"), Duration::from_secs(3600));
+    // The view that the next record names, and files that two processes write. One of them had another time.
+    directory.keep_part(&listed(3, "a"), &(0..u64::from(SIZE)), &chunk("a"));
+    let [written, from_the_future] = ["1", "2"].map(|number| in_folder(&format!("{TEMPORARY}{number}")));
+    for path in [&written, &from_the_future] {
+        std::fs::write(path, bytes(7)).expect("a file");
+    }
+    let file = OpenOptions::new().write(true).open(&from_the_future).expect("a file");
+    file.set_modified(SystemTime::now() + Duration::from_secs(2 * FRESH)).expect("a time");
+    let bound = 1 << 18;
+    directory.evict(bound);
+    assert!(leadership.is_valid() && written.exists() && !from_the_future.exists());
+    assert_eq!(cache.files(".r-").len(), 1);
+    assert!(directory.held() <= bound, "{}", directory.held());
+}
+
+#[test]
+fn replicas_that_nobody_has_read_for_a_day_are_evicted_before_pages_of_others() {
+    let cache = Directory::new();
+    let header = Chunk { bytes: vec![3; 64 << 10].into(), ..chunk("a") };
+    for place in 0..20 {
+        let unused = cache.open_place(&format!("s3://bucket/{place}"));
+        unused.keep_part(&listed(2, "a"), &(0..64 << 10), &header);
+        set_head(&unused, 2);
+        let days = Duration::from_secs(24 * 3600 * (2 + place));
+        cache.files("").iter().filter(|path| is_fresh(path)).for_each(|path| age(path, days));
+    }
+    let live = cache.open();
+    fill(&live, &[2]);
+    set_head(&live, 2);
+    let bound = 2 << 20;
+    live.evict(bound);
+    assert!(live.held() <= bound, "{}", live.held());
+    let left: Vec<PathBuf> = cache.files(".r-");
+    assert!((1..20).contains(&left.len()), "{left:?}");
+    let is_older = |path: &PathBuf| modified(path) < SystemTime::now() - Duration::from_secs(24 * 3600 * 16);
+    assert!(!left.iter().any(is_older), "those that were read last stay");
+    let _slots = live.slots(2, &FileIdentity { name: name(2), ..identity(5) }, Box::new(all));
+    for pgno in 1..=256 {
+        assert_eq!(page(&live, 2, pgno), Some(bytes(pgno)), "page {pgno}");
+    }
+}
+
+fn modified(path: &Path) -> SystemTime {
+    std::fs::metadata(path).and_then(|metadata| metadata.modified()).expect("a time")
+}
+
+fn is_fresh(path: &Path) -> bool {
+    modified(path) > SystemTime::now() - Duration::from_secs(FRESH)
+}
