@@ -2,7 +2,7 @@
 //!
 //! The leader polls the store and writes the record of the newest view after each poll. The other processes read the record instead of
 //! polling. If it is not written for some intervals, one of them becomes the leader. If the store cannot be reached, that happens again and
-//! again: they take turns, so that a leader which alone cannot reach it does not stop the others.
+//! again: they take turns, so that a leader which alone cannot reach it does not stop the others. If no record can be written, each polls.
 
 use crate::error::{Error, ErrorKind};
 use crate::replica::cache::persistent::{CacheDirectory, FieldReader, Leadership};
@@ -32,7 +32,7 @@ fn has_new_leader(directory: &CacheDirectory, patience: Duration) -> bool {
 impl Follower {
     /// Takes over what the leader has found. Returns false if this process must poll itself: it is the leader, or it cannot rely on the
     /// leader. Fails if the leaders have not reached the store. `leadership` is kept by the task that polls.
-    pub(super) async fn follow_leader(&self, leadership: &mut Option<Leadership>) -> Result<bool, Error> {
+    pub(in crate::replica) async fn follow_leader(&self, leadership: &mut Option<Leadership>) -> Result<bool, Error> {
         let Some(directory) = self.files.loader.directory() else { return Ok(false) };
         if leadership.as_ref().is_some_and(Leadership::is_valid) {
             return Ok(false);
@@ -48,6 +48,8 @@ impl Follower {
             Some(record) if record.age() <= patience => Ok(self.adopt(record).await),
             Some(record) if has_new_leader(directory, patience) => match record.age() <= patience * 2 {
                 true => Ok(true),
+                // On a full disk, no leader can say what it has found.
+                false if !directory.takes_records() => Ok(false),
                 false => Err(self.unconfirmed()),
             },
             _ => {
@@ -79,7 +81,7 @@ impl Follower {
     /// Publishes or confirms the view of a record. Returns false if that is not possible.
     async fn adopt(&self, record: ViewRecord) -> bool {
         // A poll of this process is running, for a reader that needs the newest state.
-        let Ok(_running) = self.progress.try_lock() else { return true };
+        let Ok(mut running) = self.progress.try_lock() else { return true };
         let Some(view) = self.head.view().filter(|view| !view.is_spoiled()) else { return false };
         // A process that is ahead finds out itself whether the replica was set back.
         let Some(end) = record.end().filter(|end| *end >= view.txid()) else { return false };
@@ -92,6 +94,7 @@ impl Follower {
                 Ok(Some(next)) => {
                     adopted = Arc::new(next);
                     drop(self.head.publish(Some(&view), adopted.clone()));
+                    running.moved_on();
                 }
                 Ok(None) | Err(_) => return false,
             }

@@ -141,12 +141,14 @@ impl Writer {
     pub(in crate::replica) fn status(&self) -> WriterStatus {
         let journal = self.journal();
         let frozen = journal.as_ref().and_then(|journal| journal.stopped());
+        // Before the own lock: who has that of the journal takes the own one.
+        let journal = journal.map(|journal| journal.status()).unwrap_or_default();
         let state = self.state.lock();
         WriterStatus {
             conflicts: state.conflicts,
             last_conflict: state.last_conflict.clone(),
             stopped: frozen.or_else(|| state.stopped.clone()).as_ref().map(Error::to_string),
-            journal: journal.map(|journal| journal.status()).unwrap_or_default(),
+            journal,
             lease: state.lease.as_ref().and_then(|lease| lease.known()),
             compaction_error: state.compaction_error.clone(),
         }

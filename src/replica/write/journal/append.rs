@@ -34,7 +34,9 @@ impl Writer {
             return Err(stopped.clone());
         }
         let served = self.head.served();
-        let is_attached = open.pending.is_empty() || open.pending.newest.is_some();
+        // What is merged into one file must be one chain of states.
+        let newest = open.pending.newest.as_deref();
+        let is_attached = open.pending.is_empty() || newest.is_some() && is_same_state(served.as_deref(), newest);
         if !is_attached || !is_same_state(served.as_deref(), base) {
             return Err(self.outdated());
         }

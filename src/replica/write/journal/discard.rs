@@ -2,7 +2,7 @@
 
 use super::pending::PendingTransactions;
 use super::storage::JournalStorage;
-use super::{Journal, OpenJournal};
+use super::{Journal, JournalState, OpenJournal};
 use crate::error::{Error, ErrorKind};
 use crate::replica::write::Writer;
 use std::path::PathBuf;
@@ -11,9 +11,12 @@ impl Writer {
     /// Empties a journal that is stopped or damaged, so that transactions can be written again. Its files are renamed. Returns their new
     /// names.
     pub(in crate::replica) fn discard(&self, journal: &Journal) -> Result<Vec<PathBuf>, Error> {
-        let renamed = journal.discard()?;
+        let mut state = journal.state.lock();
+        let renamed = journal.discard(&mut state)?;
+        // Under the lock, as nothing may be appended before the state of the replica is served.
         self.resume();
         self.serve_journalled(None);
+        drop(state);
         journal.changed.send_replace(());
         Ok(renamed)
     }
@@ -35,8 +38,7 @@ impl Writer {
 }
 
 impl Journal {
-    fn discard(&self) -> Result<Vec<PathBuf>, Error> {
-        let mut state = self.state.lock();
+    fn discard(&self, state: &mut JournalState) -> Result<Vec<PathBuf>, Error> {
         if state.is_uploading {
             let text = "the journal is being uploaded, so its transactions may be in the replica soon";
             return Err(Error::new(ErrorKind::Busy, text)
@@ -59,11 +61,19 @@ impl Journal {
                 return Err(state.failure.clone().unwrap_or_else(missing));
             }
         };
-        let renamed = open.storage.discard().map_err(|cause| {
+        let discarded = open.storage.discard().map_err(|cause| {
             let path = open.storage.path().display();
             Error::new(ErrorKind::Config, format!("the journal {path} cannot be emptied: {cause}"))
                 .remedy("open the replica again, and call litestream_discard_journal() again")
-        })?;
+        });
+        let renamed = match discarded {
+            Ok(renamed) => renamed,
+            Err(error) => {
+                // What is served was not given up, so the journal stays stopped.
+                state.open = Some(open).filter(|open| open.stopped.is_some());
+                return Err(error);
+            }
+        };
         open.pending.give_up();
         (open.stopped, state.failure) = (None, None);
         state.open = Some(open);

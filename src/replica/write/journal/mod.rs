@@ -25,6 +25,8 @@ mod pending;
 mod recovery;
 mod storage;
 mod stored;
+#[cfg(test)]
+mod tests;
 mod upload;
 
 pub(in crate::replica::write) use append::is_same_state;

@@ -73,8 +73,10 @@ impl JournalStorage {
     /// Opens the journal for the replica `place` in a directory, and creates it if it does not exist. Fails with [`ErrorKind::Busy`] if
     /// another process uses it.
     pub(super) fn open(directory: &Path, place: &str, steps: JournalSteps) -> Result<JournalStorage, Error> {
-        let (top, name) = (Folder::open(directory, "buffer_path")?, folder_name(place));
+        let name = folder_name(place);
         let path = directory.join(FORMAT).join(&name);
+        let missing = count_missing(directory).map_err(|cause| unusable(&path, &cause))?;
+        let top = Folder::open(directory, "buffer_path")?;
         let folder = top.create_folder(FORMAT).and_then(|format| format.create_folder(&name));
         let folder = folder.map_err(|cause| unusable(&path, &cause))?;
         let Some(lock) = folder.try_lock(LOCK).map_err(|cause| unusable(&path, &cause))? else {
@@ -84,15 +86,26 @@ impl JournalStorage {
             ));
         };
         let storage = JournalStorage { folder, _lock: lock, path, segment: None, steps };
-        top.sync().and_then(|()| storage.remove_temporary()).map_err(|cause| unusable(&storage.path, &cause))?;
+        let prepared = storage.remove_temporary().and_then(|()| storage.sync_folders(missing));
+        prepared.map_err(|cause| unusable(&storage.path, &cause))?;
         Ok(storage)
     }
 
     /// Removes the files that an earlier process has not finished.
     fn remove_temporary(&self) -> io::Result<()> {
         let entries = self.folder.entries()?.into_iter().filter(|entry| entry.name.starts_with(TEMPORARY));
-        entries.into_iter().try_for_each(|entry| self.folder.remove(&entry.name))?;
-        self.folder.sync()
+        entries.into_iter().try_for_each(|entry| self.folder.remove(&entry.name))
+    }
+
+    /// Makes the folders durable that lead to the journal. `created` of them, from `buffer_path` upwards, did not exist.
+    fn sync_folders(&self, created: usize) -> io::Result<()> {
+        // That of the journal, that of the format, `buffer_path`, and what each created one is in.
+        for folder in std::path::absolute(&self.path)?.ancestors().take(3 + created) {
+            File::open(folder)?.sync_all()?;
+            #[cfg(test)]
+            self.steps.0.synced(folder);
+        }
+        Ok(())
     }
 
     /// Returns where the journal is.
@@ -207,6 +220,11 @@ impl JournalStorage {
         named.and_then(|()| self.steps.step()).and_then(|()| self.folder.sync()).map_err(StorageFailure::Unknown)?;
         Ok(file)
     }
+}
+
+/// Returns how many folders have to be created for a path.
+fn count_missing(path: &Path) -> io::Result<usize> {
+    Ok(std::path::absolute(path)?.ancestors().take_while(|folder| !folder.exists()).count())
 }
 
 impl StorageFailure {
