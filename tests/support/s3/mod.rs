@@ -1,21 +1,24 @@
 //! An S3 server in this process over a directory, with HTTP on a local port and checks of the signatures.
 
+mod objects;
+
 use super::keys::KeyRing;
 use async_trait::async_trait;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
+use objects::Objects;
 use reqwest::header::HeaderMap;
 use s3s::access::{S3Access, S3AccessContext};
-use s3s::dto::*;
 use s3s::host::{S3Host, VirtualHost};
 use s3s::service::{S3Service, S3ServiceBuilder};
-use s3s::{S3, S3Error, S3ErrorCode, S3Request, S3Response, S3Result, s3_error};
+use s3s::{S3Error, S3ErrorCode, S3Result, s3_error};
 use s3s_fs::FileSystem;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use std::time::Duration;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 
@@ -107,12 +110,7 @@ impl S3Server {
         let (access_key, secret_key) = ("test-access-key".to_owned(), "test-secret-key".to_owned());
         let log = Arc::<Mutex<Vec<Request>>>::default();
         let files = FileSystem::new(root.path()).expect("a file system");
-        let mut builder = S3ServiceBuilder::new(Objects {
-            files,
-            root: root.path().to_owned(),
-            manner,
-            writing: tokio::sync::Mutex::default(),
-        });
+        let mut builder = S3ServiceBuilder::new(Objects::new(files, root.path(), manner));
         let keys = KeyRing::default();
         keys.admit(&access_key, &secret_key);
         builder.set_auth(keys.clone());
@@ -229,11 +227,11 @@ impl S3Access for Gate {
             self.log.lock().expect("no panic while it was locked").push(request);
         }
         while self.stall.exists() {
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
         if self.manner.is_faulty {
             match chance() {
-                0..5 => tokio::time::sleep(std::time::Duration::from_millis(u64::from(chance()) * 3)).await,
+                0..5 => tokio::time::sleep(Duration::from_millis(u64::from(chance()) * 3)).await,
                 5..8 => return Err(s3_error!(SlowDown)),
                 _ => {}
             }
@@ -254,103 +252,4 @@ impl S3Access for Gate {
         }
         Ok(())
     }
-}
-
-/// A directory as a bucket, with the features of real servers that `s3s-fs` lacks: If-Match, If-None-Match, ETags in listings, and 403 for
-/// missing keys if listings are forbidden.
-#[derive(Debug)]
-struct Objects {
-    files: FileSystem,
-    root: PathBuf,
-    manner: Manner,
-    writing: tokio::sync::Mutex<()>,
-}
-
-impl Objects {
-    async fn tag(&self, of: &S3Request<ListObjectsV2Input>, key: &str) -> S3Result<Option<ETag>> {
-        let request = of.clone().map_input(|input| HeadObjectInput {
-            bucket: input.bucket,
-            key: key.to_owned(),
-            ..HeadObjectInput::default()
-        });
-        match self.files.head_object(request).await {
-            Ok(head) => Ok(head.output.e_tag),
-            Err(error) if *error.code() == S3ErrorCode::NoSuchKey => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-}
-
-macro_rules! objects {
-    ($($operation:ident: $input:ident => $output:ident,)*) => {
-        #[async_trait]
-        impl S3 for Objects {
-            async fn get_object(&self, request: S3Request<GetObjectInput>) -> S3Result<S3Response<GetObjectOutput>> {
-                let condition = request.input.if_match.clone();
-                let response = self.files.get_object(request).await.map_err(|error| match error.code() {
-                    S3ErrorCode::NoSuchKey if self.manner.unlistable => s3_error!(AccessDenied, "Access Denied"),
-                    _ => error,
-                })?;
-                match (condition, &response.output.e_tag) {
-                    (Some(ETagCondition::ETag(wanted)), Some(there)) if !there.strong_cmp(&wanted) => {
-                        Err(s3_error!(PreconditionFailed))
-                    }
-                    _ => Ok(response),
-                }
-            }
-
-            async fn put_object(
-                &self,
-                mut request: S3Request<PutObjectInput>,
-            ) -> S3Result<S3Response<PutObjectOutput>> {
-                if request.input.if_none_match.take().is_none() || self.manner.unconditional {
-                    return self.files.put_object(request).await;
-                }
-                // One write at a time, so that the condition and the write are one step.
-                let _writing = self.writing.lock().await;
-                if self.root.join(&request.input.bucket).join(&request.input.key).exists() {
-                    return Err(s3_error!(PreconditionFailed));
-                }
-                let chance = if self.manner.is_faulty { chance() } else { 100 };
-                match self.files.put_object(request).await {
-                    Ok(_) if self.manner.loses_responses || chance < 5 => Err(s3_error!(InternalError)),
-                    // It was carried out twice.
-                    Ok(_) if chance < 8 => Err(s3_error!(PreconditionFailed)),
-                    stored => stored,
-                }
-            }
-
-            async fn list_objects_v2(
-                &self,
-                request: S3Request<ListObjectsV2Input>,
-            ) -> S3Result<S3Response<ListObjectsV2Output>> {
-                let mut response = self.files.list_objects_v2(request.clone()).await?;
-                let tagged = response.output.contents.iter_mut().flatten().filter(|_| !self.manner.untagged);
-                for object in tagged {
-                    if let Some(key) = &object.key {
-                        object.e_tag = self.tag(&request, key).await?;
-                    }
-                }
-                Ok(response)
-            }
-
-            $(async fn $operation(&self, request: S3Request<$input>) -> S3Result<S3Response<$output>> {
-                self.files.$operation(request).await
-            })*
-        }
-    };
-}
-
-// The operations that Litestream and `object_store` use.
-objects! {
-    abort_multipart_upload: AbortMultipartUploadInput => AbortMultipartUploadOutput,
-    complete_multipart_upload: CompleteMultipartUploadInput => CompleteMultipartUploadOutput,
-    create_multipart_upload: CreateMultipartUploadInput => CreateMultipartUploadOutput,
-    delete_object: DeleteObjectInput => DeleteObjectOutput,
-    delete_objects: DeleteObjectsInput => DeleteObjectsOutput,
-    get_bucket_location: GetBucketLocationInput => GetBucketLocationOutput,
-    head_bucket: HeadBucketInput => HeadBucketOutput,
-    head_object: HeadObjectInput => HeadObjectOutput,
-    list_objects: ListObjectsInput => ListObjectsOutput,
-    upload_part: UploadPartInput => UploadPartOutput,
 }
