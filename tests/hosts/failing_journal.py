@@ -96,8 +96,13 @@ def goes_on_after_the_replica_is_opened_again(writer, disk):
 
 def fails_to_open_while_the_disk_fails(writer, disk):
     acknowledges_nothing_after_a_failed_fsync(writer, disk)
+    # The folder of the journal.
     disk.fail("fsync")
-    writer.reopen()
+    refuses("unable to open database file", writer.reopen)
+    disk.has_failed()
+    # The file of the journal.
+    disk.fail("fsync", 2)
+    writer.open()
     disk.has_failed()
     writer.add(4)
 
