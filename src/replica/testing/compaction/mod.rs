@@ -177,6 +177,21 @@ async fn run_for(world: &mut CompactionWorld, compactor: &Compactor, seconds: u6
 }
 
 #[tokio::test]
+async fn files_that_have_piled_up_are_merged_although_some_requests_fail() {
+    let mut world = CompactionWorld::new(3);
+    (0..300).for_each(|_| world.history.commit());
+    let (compactor, client) = world.compactor(u64::MAX);
+    client.fail_one_read_in(40);
+    for _ in 0..30 {
+        world.files.advance(3 * SECOND);
+        compactor.run_once().await.expect("files are listed");
+    }
+    let merged = world.files.all().into_iter().filter(|file| file.level != Level::ZERO).map(|file| file.name.max);
+    assert_eq!(merged.max(), Some(world.history.newest()));
+    world.check_content();
+}
+
+#[tokio::test]
 async fn levels_fill_at_their_boundaries_and_old_files_are_deleted() {
     let mut world = CompactionWorld::new(1);
     let (compactor, _) = world.compactor(u64::MAX);

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 /// The files, and when each was written.
 #[derive(Debug)]
@@ -62,12 +62,21 @@ impl AgedFiles {
 pub(super) struct MortalClient {
     files: Arc<AgedFiles>,
     state: Mutex<(Random, u64)>,
+    reads: AtomicU64,
+    /// Each read whose number is a multiple of this fails; none if it is 0.
+    failing: AtomicU64,
 }
 
 impl MortalClient {
     /// Creates a client whose request number `life` has an effect, but no response.
     pub fn new(files: &Arc<AgedFiles>, random: Random, life: u64) -> Arc<MortalClient> {
-        Arc::new(MortalClient { files: files.clone(), state: Mutex::new((random, life)) })
+        let (reads, failing) = Default::default();
+        Arc::new(MortalClient { files: files.clone(), state: Mutex::new((random, life)), reads, failing })
+    }
+
+    /// Lets one of so many reads fail.
+    pub fn fail_one_read_in(&self, reads: u64) {
+        self.failing.store(reads, Ordering::Relaxed);
     }
 
     /// Returns whether all its requests got responses.
@@ -113,6 +122,10 @@ impl Store for MortalClient {
         expected: Option<&Version>,
     ) -> Result<Chunk, StoreError> {
         self.begin().await?;
+        let number = self.reads.fetch_add(1, Ordering::Relaxed) + 1;
+        if number.checked_rem(self.failing.load(Ordering::Relaxed)) == Some(0) {
+            return Err(ended());
+        }
         self.end(self.files.memory.read(level, name, range, expected).await)
     }
 

@@ -31,14 +31,18 @@ use crate::time;
 use complete::CompleteFiles;
 use futures_util::future::try_join;
 use merge::MergeError;
-use plan::{MAX_OUTPUT, Merge, MergePlan};
+use plan::{MAX_INPUTS, MAX_OUTPUT, Merge, MergePlan};
 use settings::{boundary, milliseconds};
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// The maximum number of files that a run deletes. The next run deletes more.
 const MAX_DELETIONS: usize = 1000;
+
+/// A merge of so few files is not divided.
+const FEW_INPUTS: usize = 8;
 
 /// What a run did.
 #[derive(Default, Debug)]
@@ -62,6 +66,9 @@ pub struct Compactor {
     /// The snapshot that was refused last. The same one would be refused again.
     refused: Mutex<Option<FileName>>,
     complete: CompleteFiles,
+    /// The maximum number of files that are merged into one: half as many after each failure, and twice as many after each success. Otherwise
+    /// files that have piled up would never be merged if some requests fail.
+    most_inputs: AtomicUsize,
 }
 
 impl Compactor {
@@ -77,7 +84,8 @@ impl Compactor {
         clock: impl Fn() -> i64 + Send + Sync + 'static,
     ) -> Compactor {
         let (listed, refused, complete) = Default::default();
-        Compactor { store, settings, clock: Box::new(clock), listed, refused, complete }
+        let most_inputs = AtomicUsize::new(MAX_INPUTS);
+        Compactor { store, settings, clock: Box::new(clock), listed, refused, complete, most_inputs }
     }
 
     /// Runs at each boundary of level 1 while this writer holds the lease, and passes each result to `report`. Never returns.
@@ -135,10 +143,15 @@ impl Compactor {
             );
             report.failures.push(Error::new(ErrorKind::Exhausted, message).remedy(merge::WITHOUT_LIMITS));
         }
-        let mut failed = None;
-        for merge in &plan.merges {
+        let (mut failed, most) = (None, self.most_inputs.load(Ordering::Relaxed));
+        for merge in plan.merges.iter().flat_map(|merge| merge.divided(most)) {
             // Later files of a level do not overtake those of a merge that failed, which the next run tries again.
-            if failed != Some(merge.level) && !self.merge(merge, report).await {
+            if failed == Some(merge.level) {
+                continue;
+            }
+            let is_done = self.merge(&merge, report).await;
+            self.set_most_inputs(&merge, is_done);
+            if !is_done {
                 failed = Some(merge.level);
             }
         }
@@ -146,6 +159,19 @@ impl Compactor {
         if let Err(error) = self.delete(files, &expired, report).await {
             report.failures.push(error);
         }
+    }
+
+    fn set_most_inputs(&self, merge: &Merge, is_done: bool) {
+        if merge.level == Level::SNAPSHOT {
+            return;
+        }
+        let (inputs, most) = (merge.inputs.len(), self.most_inputs.load(Ordering::Relaxed));
+        let most = match is_done {
+            true => most.max(2 * inputs).min(MAX_INPUTS),
+            false if inputs > FEW_INPUTS => inputs / 2,
+            false => most,
+        };
+        self.most_inputs.store(most, Ordering::Relaxed);
     }
 
     /// Returns false if the next run may succeed.

@@ -32,6 +32,14 @@ impl Merge {
         let max = inputs.last().map_or(min, |file| file.name.max);
         Merge { level, name: FileName { min, max }, inputs }
     }
+
+    /// Divides the merge into several of at most `most` files each. A snapshot cannot be divided.
+    pub(super) fn divided(&self, most: usize) -> Vec<Merge> {
+        if self.level == Level::SNAPSHOT {
+            return vec![self.clone()];
+        }
+        self.inputs.chunks(most).map(|inputs| Merge::of(self.level, inputs.to_vec())).collect()
+    }
 }
 
 /// What is merged now.
