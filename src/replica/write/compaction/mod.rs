@@ -111,16 +111,16 @@ impl Compactor {
     ///
     /// The future may be dropped at any time. What it has not done is done by the next run.
     pub async fn run_once(&self) -> Result<CompactionReport, Error> {
-        let now = (self.clock)();
+        let (now, most_inputs) = ((self.clock)(), self.most_inputs.load(Ordering::Relaxed));
         let all_levels = Some(boundary(now, self.settings.levels[1]));
         let mut report = CompactionReport::default();
         if *self.listed.lock() == all_levels {
             let files = self.list_two_levels().await?;
-            let plan = plan::level_1(&files, later(now, &files), &self.settings);
+            let plan = plan::level_1(&files, later(now, &files), &self.settings, most_inputs);
             self.run(&files, plan, now, &mut report).await;
         } else {
             let files = listing::all(&*self.store).await?;
-            let plan = plan::all(&files, later(now, &files), &self.settings);
+            let plan = plan::all(&files, later(now, &files), &self.settings, most_inputs);
             self.run(&files, plan, now, &mut report).await;
             *self.listed.lock() = all_levels;
         }
@@ -143,14 +143,14 @@ impl Compactor {
             );
             report.failures.push(Error::new(ErrorKind::Exhausted, message).remedy(merge::WITHOUT_LIMITS));
         }
-        let (mut failed, most) = (None, self.most_inputs.load(Ordering::Relaxed));
-        for merge in plan.merges.iter().flat_map(|merge| merge.divided(most)) {
+        let mut failed = None;
+        for merge in &plan.merges {
             // Later files of a level do not overtake those of a merge that failed, which the next run tries again.
             if failed == Some(merge.level) {
                 continue;
             }
-            let is_done = self.merge(&merge, report).await;
-            self.set_most_inputs(&merge, is_done);
+            let is_done = self.merge(merge, report).await;
+            self.set_most_inputs(merge, is_done);
             if !is_done {
                 failed = Some(merge.level);
             }

@@ -32,14 +32,6 @@ impl Merge {
         let max = inputs.last().map_or(min, |file| file.name.max);
         Merge { level, name: FileName { min, max }, inputs }
     }
-
-    /// Divides the merge into several of at most `most` files each. A snapshot cannot be divided.
-    pub(super) fn divided(&self, most: usize) -> Vec<Merge> {
-        if self.level == Level::SNAPSHOT {
-            return vec![self.clone()];
-        }
-        self.inputs.chunks(most).map(|inputs| Merge::of(self.level, inputs.to_vec())).collect()
-    }
 }
 
 /// What is merged now.
@@ -52,7 +44,14 @@ pub(super) struct MergePlan {
 
 /// Plans the compaction of the level below `level` into it. `files` contains both levels. Up to `needed_from`, files that the level left out,
 /// because a merge failed, stay below: a snapshot has their transactions.
-fn compact(files: &[Listed], level: Level, boundary_ms: i64, needed_from: Txid, plan: &mut MergePlan) {
+fn compact(
+    files: &[Listed],
+    level: Level,
+    boundary_ms: i64,
+    needed_from: Txid,
+    most_inputs: usize,
+    plan: &mut MergePlan,
+) {
     let merged = intervals(files.iter().filter(|file| file.level == level).map(|file| file.name).collect());
     let reached = merged.last().map_or(Txid(0), |last| last.max);
     // What is before the first file of the level was merged, and its file deleted.
@@ -66,12 +65,12 @@ fn compact(files: &[Listed], level: Level, boundary_ms: i64, needed_from: Txid, 
     while let Some(next) = sources.iter().filter(|file| file.name.max > from).map(|file| file.name.min).min() {
         let chain = plan::onwards(&sources, from.max(Txid(next.0 - 1)));
         from = chain.last().map_or(Txid(u64::MAX), |last| last.name.max);
-        divide(level, chain, plan);
+        divide(level, chain, most_inputs, plan);
     }
 }
 
 /// Divides a chain of files into merges within the limits.
-fn divide(level: Level, chain: Vec<Listed>, plan: &mut MergePlan) {
+fn divide(level: Level, chain: Vec<Listed>, most_inputs: usize, plan: &mut MergePlan) {
     let (mut inputs, mut bytes) = (Vec::new(), 0);
     let mut end = |inputs: &mut Vec<Listed>| {
         if !inputs.is_empty() {
@@ -85,7 +84,7 @@ fn divide(level: Level, chain: Vec<Listed>, plan: &mut MergePlan) {
             plan.too_large.push(file);
             continue;
         }
-        if bytes + file.size > MAX_OUTPUT || inputs.len() == MAX_INPUTS {
+        if bytes + file.size > MAX_OUTPUT || inputs.len() == most_inputs {
             end(&mut inputs);
             bytes = 0;
         }
@@ -113,21 +112,28 @@ fn snapshot(files: &[Listed], boundary_ms: i64) -> Option<Merge> {
     (files.len() <= MAX_INPUTS).then_some(Merge { level: Level::SNAPSHOT, name, inputs: files })
 }
 
-/// Plans the compaction of level 0. `files` contains levels 0 and 1.
-pub(super) fn level_1(files: &[Listed], now_ms: i64, settings: &CompactionSettings) -> MergePlan {
+/// Plans the compaction of level 0. `files` contains levels 0 and 1. At most `most_inputs` files are merged into one.
+pub(super) fn level_1(files: &[Listed], now_ms: i64, settings: &CompactionSettings, most_inputs: usize) -> MergePlan {
     let mut plan = MergePlan::default();
     // Files that a failed merge has left out are merged when all levels are listed.
-    compact(files, Level::FIRST_COMPACTED, boundary(now_ms, settings.levels[0]), Txid(u64::MAX), &mut plan);
+    compact(
+        files,
+        Level::FIRST_COMPACTED,
+        boundary(now_ms, settings.levels[0]),
+        Txid(u64::MAX),
+        most_inputs,
+        &mut plan,
+    );
     plan
 }
 
-/// Plans all merges. `files` contains all levels.
-pub(super) fn all(files: &[Listed], now_ms: i64, settings: &CompactionSettings) -> MergePlan {
+/// Plans all merges. `files` contains all levels. At most `most_inputs` files are merged into one, except for a snapshot, which needs all of its.
+pub(super) fn all(files: &[Listed], now_ms: i64, settings: &CompactionSettings, most_inputs: usize) -> MergePlan {
     let mut plan = MergePlan::default();
     let snapshots = files.iter().filter(|file| file.level == Level::SNAPSHOT).map(|file| file.name.max);
     let newest_snapshot = snapshots.max().unwrap_or_default();
     for (level, interval) in Level::all().skip(1).zip(settings.levels) {
-        compact(files, level, boundary(now_ms, interval), newest_snapshot, &mut plan);
+        compact(files, level, boundary(now_ms, interval), newest_snapshot, most_inputs, &mut plan);
     }
     plan.merges.extend(snapshot(files, boundary(now_ms, settings.snapshot_interval)));
     plan
@@ -146,15 +152,21 @@ mod tests {
     }
 
     fn planned(files: &[Listed]) -> Vec<(u8, u64, u64, usize)> {
-        names(&all(files, AT, &CompactionSettings::default()).merges)
+        names(&all(files, AT, &CompactionSettings::default(), MAX_INPUTS).merges)
     }
 
     #[test]
     fn a_level_takes_what_was_written_before_its_boundary() {
         let files: Vec<Listed> = (1..=9).map(|txid| listed(0, txid, txid, AT - 5000 + 1000 * txid as i64)).collect();
         assert_eq!(planned(&files), [(1, 1, 4, 4)]);
-        assert_eq!(names(&level_1(&files, AT + 29_999, &CompactionSettings::default()).merges), [(1, 1, 4, 4)]);
-        assert_eq!(names(&level_1(&files, AT + 30_000, &CompactionSettings::default()).merges), [(1, 1, 9, 9)]);
+        assert_eq!(
+            names(&level_1(&files, AT + 29_999, &CompactionSettings::default(), MAX_INPUTS).merges),
+            [(1, 1, 4, 4)]
+        );
+        assert_eq!(
+            names(&level_1(&files, AT + 30_000, &CompactionSettings::default(), MAX_INPUTS).merges),
+            [(1, 1, 9, 9)]
+        );
         let files = [&files[..], &[listed(1, 1, 4, AT + 10)]].concat();
         assert_eq!(planned(&files), []);
         // The times of some stores are unknown.
@@ -176,7 +188,7 @@ mod tests {
         let mut files: Vec<Listed> = (3..=9).map(file).collect();
         files.extend([listed(1, 4, 4, 1), listed(1, 7, 8, 1)]);
         assert_eq!(planned(&files)[..2], [(1, 5, 6, 2), (1, 9, 9, 1)]);
-        assert_eq!(names(&level_1(&files, AT, &CompactionSettings::default()).merges), [(1, 9, 9, 1)]);
+        assert_eq!(names(&level_1(&files, AT, &CompactionSettings::default(), MAX_INPUTS).merges), [(1, 9, 9, 1)]);
         files.push(listed(9, 1, 6, 1));
         assert_eq!(planned(&files)[0], (1, 9, 9, 1));
     }
@@ -186,7 +198,7 @@ mod tests {
     fn overlapping_files_are_merged_without_what_they_contain_twice() {
         let files =
             [listed(1, 5, 7, 1), listed(1, 5, 9, 2), listed(1, 8, 9, 3), listed(1, 9, 12, 4), listed(2, 1, 6, 1)];
-        let plan = all(&files, AT, &CompactionSettings::default());
+        let plan = all(&files, AT, &CompactionSettings::default(), MAX_INPUTS);
         assert_eq!(names(&plan.merges), [(2, 5, 12, 2), (3, 1, 6, 1), (9, 1, 12, 3)]);
     }
 
@@ -197,7 +209,7 @@ mod tests {
         files.truncate(6);
         files[1].size = MAX_OUTPUT;
         files[3].size = MAX_OUTPUT + 1;
-        let plan = all(&files, AT, &CompactionSettings::default());
+        let plan = all(&files, AT, &CompactionSettings::default(), MAX_INPUTS);
         assert_eq!(names(&plan.merges), [(1, 1, 1, 1), (1, 2, 2, 1), (1, 3, 3, 1), (1, 5, 6, 2)]);
         assert_eq!(plan.too_large, [files[3].clone()]);
     }
