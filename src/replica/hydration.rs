@@ -7,7 +7,6 @@ mod state;
 
 pub use state::HydrationProgress;
 
-use crate::error::ErrorKind;
 use crate::lock::Mutex;
 use crate::ltx::FileName;
 use crate::replica::fetch::{FetchError, Fetcher};
@@ -71,11 +70,7 @@ impl From<FetchError> for Hindrance {
 
 impl From<LoadError> for Hindrance {
     fn from(error: LoadError) -> Hindrance {
-        Hindrance::Fetch(match error {
-            LoadError::Moved => FetchError::Moved,
-            LoadError::Other(cause) if cause.kind() == ErrorKind::Damaged => FetchError::Damaged(cause),
-            LoadError::Other(cause) => FetchError::Other(cause),
-        })
+        Hindrance::Fetch(error.into())
     }
 }
 

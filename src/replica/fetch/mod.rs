@@ -35,10 +35,11 @@ mod speculation;
 pub use speculation::Speculation;
 pub(super) use speculation::SpeculationToken;
 
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::lock::Mutex;
 use crate::replica::cache::persistent::CacheDirectory;
 use crate::replica::cache::{CacheLimits, Page, PageCache, PageKey};
+use crate::replica::files::loader::LoadError;
 use crate::replica::view::View;
 use crate::store::Store;
 use in_flight::InFlight;
@@ -86,6 +87,16 @@ pub(super) enum FetchError {
     Spoiled(Error),
     /// Anything else.
     Other(Error),
+}
+
+impl From<LoadError> for FetchError {
+    fn from(error: LoadError) -> FetchError {
+        match error {
+            LoadError::Moved => FetchError::Moved,
+            LoadError::Other(cause) if cause.kind() == ErrorKind::Damaged => FetchError::Damaged(cause),
+            LoadError::Other(cause) => FetchError::Other(cause),
+        }
+    }
 }
 
 impl Fetcher {

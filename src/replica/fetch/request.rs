@@ -16,13 +16,8 @@ use tokio::time::{Instant, sleep};
 impl Fetcher {
     /// Reads a range of a file.
     pub(super) async fn request(&self, file: &LtxFile, range: Range<u64>) -> Result<Bytes, FetchError> {
-        match self.outage.guard(read_hedged(&*self.store, &self.pace, file, range)).await {
-            Ok(chunk) => Ok(chunk.bytes),
-            Err(error) => match error.into() {
-                LoadError::Moved => Err(FetchError::Moved),
-                LoadError::Other(error) => Err(FetchError::Other(error)),
-            },
-        }
+        let read = self.outage.guard(read_hedged(&*self.store, &self.pace, file, range)).await;
+        read.map(|chunk| chunk.bytes).map_err(|error| LoadError::from(error).into())
     }
 }
 
