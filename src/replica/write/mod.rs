@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `overlay` | the pages that a transaction has written |
 //! | `transaction` | makes the file of a transaction from them |
+//! | `author` | who has written the newest transaction, and who writes the next one |
 //! | `commit` | puts the file, until it is known whether it won, and publishes its state |
 //! | `fate` | finds out whether a file that was put has won |
 //! | `base` | finds out whether the replica still has the state before it |
@@ -15,6 +16,7 @@
 //! | `lease` | tells writers in other processes of this one |
 //! | `compaction` | compactions, snapshots and retention, which Litestream's daemon does otherwise |
 
+mod author;
 mod base;
 mod commit;
 pub(in crate::replica) mod compaction;
@@ -30,11 +32,9 @@ pub use overlay::{BasePage, Overlay};
 
 use crate::error::{Error, ErrorKind};
 use crate::lock::Mutex;
-use crate::ltx::{FileName, Level, Txid};
+use crate::ltx::Txid;
 use crate::random;
 use crate::replica::View;
-use crate::replica::files::loader::LoadError;
-use crate::replica::files::ltx_file::LoadedFile;
 use crate::replica::files::{Files, listing};
 use crate::replica::follow::Follower;
 use crate::replica::follow::head::Head;
@@ -43,6 +43,7 @@ use crate::replica::follow::view_loader::ViewLoader;
 use crate::replica::view::Epoch;
 use crate::store::{Store, probe_create};
 use crate::time;
+use author::LastFile;
 use compaction::{CompactionReport, CompactionSettings, Compactor};
 use journal::{Journal, JournalStatus, is_same_state};
 use lease::{Lease, LeaseState};
@@ -50,8 +51,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 use tokio::sync::{OnceCell, watch};
+use transaction::TransactionBase;
 pub(in crate::replica) use transaction::TransactionFile;
-use transaction::{Author, TransactionBase};
 
 /// How long a transaction waits for what an earlier process has left in the journal.
 const PREPARE_LIMIT: Duration = Duration::from_secs(30);
@@ -86,15 +87,6 @@ struct WriterState {
     last_conflict: Option<(String, i64)>,
     compaction_error: Option<String>,
     lease: Option<Arc<Lease>>,
-}
-
-/// The file of the newest transaction at level 0.
-#[derive(Clone, Copy)]
-struct LastFile {
-    /// 0 if there is no such file.
-    checksum: u64,
-    /// 0 if it was not written by this library.
-    node_id: u64,
 }
 
 /// What a process has done as a writer.
@@ -182,17 +174,6 @@ impl Writer {
         Ok(())
     }
 
-    /// Fails if Litestream has written the newest transaction of a state, unless this is a takeover.
-    async fn check_author(&self, base: &View, takeover: bool) -> Result<(), Error> {
-        let last = self.last_file(base).await.map_err(|error| self.files.failure(error))?;
-        if last.node_id == 0 && !takeover {
-            let message = format!("the newest transaction of {} was written by Litestream", self.files.store);
-            return Err(Error::new(ErrorKind::ReadOnly, message)
-                .remedy("stop `litestream replicate` for good, and open the replica once with write_takeover=1"));
-        }
-        Ok(())
-    }
-
     /// Compacts the replica from the first transaction on that this process may write: before it, a daemon may do that. Never returns.
     pub(in crate::replica) async fn compact_forever(self: Arc<Self>, settings: CompactionSettings) {
         // The sender is part of `self`, so it exists.
@@ -221,33 +202,6 @@ impl Writer {
         Error::new(ErrorKind::Conflict, message).remedy("run the transaction again")
     }
 
-    /// Returns the last file at level 0 of a state, if that is known.
-    fn known_last_file(&self, view: &View) -> Option<LastFile> {
-        let tip = view.tip();
-        if tip.level == Level::ZERO {
-            return Some(LastFile { checksum: tip.checksum, node_id: tip.header.node_id });
-        }
-        let (epoch, txid, last) = self.state.lock().last_file?;
-        ((epoch, txid) == (view.epoch(), view.txid())).then_some(last)
-    }
-
-    /// Returns the last file at level 0 of a state. Reads that file if it is not known.
-    async fn last_file(&self, view: &View) -> Result<LastFile, LoadError> {
-        if let Some(known) = self.known_last_file(view) {
-            return Ok(known);
-        }
-        let name = FileName::of(view.txid());
-        let listed = self.files.store.list(Level::ZERO, view.txid()).await?;
-        let mut last = LastFile { checksum: 0, node_id: 0 };
-        if listed.iter().any(|listed| listed.name == name) {
-            let LoadedFile { file, .. } =
-                self.files.loader.load_verified(Level::ZERO, name).await?.ok_or(LoadError::Moved)?;
-            last = LastFile { checksum: file.checksum, node_id: file.header.node_id };
-        }
-        self.state.lock().last_file = Some((view.epoch(), view.txid(), last));
-        Ok(last)
-    }
-
     /// Makes the file of a transaction that began with `base`, after [`Writer::prepare`] has checked that state. `page_1` is that of
     /// `base`, as the replica has it.
     pub(in crate::replica) fn file(
@@ -262,22 +216,6 @@ impl Writer {
     /// As [`Writer::file`], for a transaction that changes nothing.
     pub(in crate::replica) fn unchanged_file(&self, base: &View, page_1: &[u8]) -> Result<TransactionFile, Error> {
         Ok(TransactionFile::unchanged(base, page_1, self.author(Some(base))?))
-    }
-
-    fn author(&self, base: Option<&View>) -> Result<Author, Error> {
-        let previous = match base {
-            Some(base) => {
-                let last = self.known_last_file(base);
-                last.ok_or_else(|| Error::internal("a transaction was not prepared"))?.checksum
-            }
-            None => 0,
-        };
-        Ok(Author { node_id: self.node_id, txid: base.map_or(Txid(1), |base| base.txid().next()), previous })
-    }
-
-    /// Whether this library has written the newest transaction of a state that [`Writer::prepare`] has checked.
-    pub(in crate::replica) fn is_ours(&self, view: &View) -> bool {
-        self.known_last_file(view).is_some_and(|last| last.node_id != 0)
     }
 
     /// Has nothing be written any more, because of what another program has done with the file of a transaction.

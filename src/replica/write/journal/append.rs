@@ -1,9 +1,9 @@
 //! Commits a transaction into the journal.
 
+use super::failure::{StorageFailure, remedy};
 use super::pending::NextPlace;
-use super::storage::StorageFailure;
 use super::{Journal, JournalLimits, JournalState, OpenJournal};
-use crate::error::{Error, ErrorKind, is_limit_on_files, remedy_unless_files};
+use crate::error::{Error, ErrorKind, is_limit_on_files};
 use crate::ltx;
 use crate::replica::files::loader::journalled;
 use crate::replica::files::ltx_file::FileBody;
@@ -128,8 +128,7 @@ fn not_appended(open: &mut OpenJournal, failure: &StorageFailure) -> Error {
     match failure {
         StorageFailure::Unchanged(cause) => {
             let kind = if is_limit_on_files(cause) { ErrorKind::Exhausted } else { ErrorKind::TooLarge };
-            let remedy = remedy_unless_files(cause, "free space on the disk of buffer_path");
-            Error::new(kind, text).remedy(format!("{remedy}; nothing was committed"))
+            Error::new(kind, text).remedy(format!("{}; nothing was committed", remedy(cause)))
         }
         StorageFailure::Unknown(_) => {
             let stopped = Error::new(ErrorKind::ReadOnly, format!("{text}, so it is not used any more")).remedy(

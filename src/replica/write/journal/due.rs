@@ -1,7 +1,7 @@
 //! When a group is uploaded, and who waits for it.
 
+use super::failure::StorageFailure;
 use super::pending::NextPlace;
-use super::storage::StorageFailure;
 use super::upload::UploadFailure;
 use super::{Journal, JournalSettings, JournalState, OpenJournal};
 use crate::error::{Error, ErrorKind, remedy_unless_files};

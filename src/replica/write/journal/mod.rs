@@ -8,6 +8,7 @@
 //! | `format` | the format of a journal |
 //! | `storage` | its files, and their lock |
 //! | `stored` | reads them |
+//! | `failure` | why they cannot be used, and what to do about it |
 //! | `pending` | the transactions that are not uploaded |
 //! | `append` | commits a transaction into the journal |
 //! | `recovery` | opens a journal, and continues with what an earlier process has left |
@@ -20,6 +21,7 @@ mod append;
 pub(in crate::replica) mod crash;
 mod discard;
 mod due;
+mod failure;
 mod format;
 mod pending;
 mod recovery;

@@ -10,8 +10,9 @@
 //! When an upload begins, `upload` is written first, and `journal` removed then. If a process ends in between, the transactions in `journal`
 //! are also in `upload`, and both begin with the same TXID. Views read the transactions from the open file, which stays readable.
 
+use super::failure::{StorageFailure, unusable};
 use super::format::{self, ENTRY_HEAD, HEAD};
-use crate::error::{Error, ErrorKind, remedy_unless_files};
+use crate::error::{Error, ErrorKind};
 use crate::pread;
 use crate::random;
 use crate::replica::folder::{Folder, FolderLock, TEMPORARY, folder_name, temporary_name};
@@ -58,15 +59,6 @@ pub(super) struct Segment {
     pub salt: u64,
     pub entries: u64,
     pub length: u64,
-}
-
-/// Why a change of the files failed.
-#[derive(Debug)]
-pub(super) enum StorageFailure {
-    /// Nothing has changed.
-    Unchanged(io::Error),
-    /// It is unknown what a crash would leave.
-    Unknown(io::Error),
 }
 
 impl JournalStorage {
@@ -225,18 +217,4 @@ impl JournalStorage {
 /// Returns how many folders have to be created for a path.
 fn count_missing(path: &Path) -> io::Result<usize> {
     Ok(std::path::absolute(path)?.ancestors().take_while(|folder| !folder.exists()).count())
-}
-
-impl StorageFailure {
-    pub(super) fn cause(&self) -> &io::Error {
-        match self {
-            StorageFailure::Unchanged(cause) | StorageFailure::Unknown(cause) => cause,
-        }
-    }
-}
-
-/// Returns the error of a journal whose files cannot be opened or created.
-pub(super) fn unusable(path: &Path, cause: &io::Error) -> Error {
-    Error::new(ErrorKind::Config, format!("the journal {} cannot be used: {cause}", path.display()))
-        .remedy(remedy_unless_files(cause, "name a directory that this user can write in buffer_path"))
 }

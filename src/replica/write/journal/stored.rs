@@ -1,7 +1,8 @@
 //! Reads the files of a journal.
 
+use super::failure::unusable;
 use super::format::{self, ENTRY_HEAD, JournalContent};
-use super::storage::{JOURNAL, JournalStorage, Segment, UPLOAD, unusable};
+use super::storage::{JOURNAL, JournalStorage, Segment, UPLOAD};
 use crate::error::{Error, ErrorKind, is_limit_on_files};
 use crate::pread;
 use std::fs::File;
