@@ -8,8 +8,10 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Once;
 use tracing::Level;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt;
 
 /// Starts logging, at the first open in the process, with the settings in the environment. If the host is a Rust program with a global
 /// subscriber, that subscriber stays.
@@ -23,10 +25,17 @@ pub(crate) fn start() {
         let subscriber = fmt::Subscriber::builder().with_max_level(level).with_writer(log);
         // A line that cannot be written is lost: reporting it on stderr would panic if stderr cannot be written either.
         let subscriber = subscriber.with_ansi(false).with_target(false).log_internal_errors(false).finish();
-        if tracing::subscriber::set_global_default(subscriber).is_ok() {
+        if tracing::subscriber::set_global_default(subscriber.with(logged(level))).is_ok() {
             invalid_level.iter().chain(&file_error).for_each(|warning| tracing::warn!("{warning}"));
         }
     });
+}
+
+/// Returns what is logged at a level. Of the libraries below it is logged what helps to find a fault: what fails in them, and is tried again
+/// or reported with its reason here, is no warning to a user.
+fn logged(level: Level) -> Targets {
+    let own = Targets::new().with_target(env!("CARGO_CRATE_NAME"), level);
+    if level >= Level::DEBUG { own.with_default(level) } else { own }
 }
 
 /// Parses the value of `LITESTREAM_LOG_LEVEL`. Returns a warning too if it is invalid.
@@ -126,6 +135,17 @@ mod tests {
     fn an_event_is_one_line_without_control_characters() {
         let line = one_log_line("ERROR a\nb\r\u{1b}[2J\u{2028}c\n".as_bytes());
         assert_eq!(String::from_utf8(line).expect("text"), "ERROR a\u{fffd}b\u{fffd}\u{fffd}[2J\u{fffd}c\n");
+    }
+
+    #[test]
+    fn lines_of_libraries_are_logged_from_debug_on() {
+        for (level, library) in
+            [(Level::ERROR, false), (Level::WARN, false), (Level::INFO, false), (Level::DEBUG, true)]
+        {
+            assert_eq!(logged(level).would_enable("async_nats::connector", &Level::ERROR), library, "{level}");
+            assert!(logged(level).would_enable(module_path!(), &level), "{level}");
+        }
+        assert!(!logged(Level::WARN).would_enable(module_path!(), &Level::INFO));
     }
 
     #[test]

@@ -17,6 +17,8 @@ from host import ARGUMENTS, EXTENSION, connect, equal, load, one
 ACCOUNTS, BALANCE = 50, 1000
 # The first TXID at which the ledger is complete.
 FIRST = 2
+# The bytes with which an attempt fills its row, and after how many attempts they are removed, so that a state stays small for hours.
+FILLER, FILLED = 300, 200
 BUSY, BUSY_SNAPSHOT, UNCONFIRMED = 5, 517, 1034
 
 
@@ -44,7 +46,10 @@ def write(url, number, attempt, path, expected):
             amount = random.randrange(1, 100)
             db.execute("UPDATE account SET balance = balance - ? WHERE id = ?", (amount, source))
             db.execute("UPDATE account SET balance = balance + ? WHERE id = ?", (amount, target))
-            db.execute("INSERT INTO log(writer, attempt, filler) VALUES (?, ?, randomblob(300))", (number, attempt))
+            db.execute("INSERT INTO log(writer, attempt, filler) VALUES (?, ?, randomblob(?))", (number, attempt, FILLER))
+            # Attempts that failed have cleared nothing.
+            old = (number, attempt - FILLED - 20, attempt - FILLED)
+            db.execute("UPDATE log SET filler = x'' WHERE writer = ? AND attempt BETWEEN ? AND ? AND filler <> x''", old)
             db.execute("COMMIT")
             note("committed")
         except expected as error:
