@@ -16,6 +16,7 @@ use crate::replica::prefetch::SharedPrefetch;
 use crate::replica::view::View;
 use std::sync::Arc;
 use std::time::Duration;
+use vanished::Search;
 
 /// Reads pages of views.
 pub(in crate::replica) struct PageReader {
@@ -28,6 +29,8 @@ pub(in crate::replica) struct PageReader {
     follower: Arc<Follower>,
     /// The view that last supplied a page whose own file has vanished.
     fallback: Mutex<Option<Arc<View>>>,
+    /// Locked while the replica is listed for a page.
+    last_search: tokio::sync::Mutex<Option<Search>>,
 }
 
 impl PageReader {
@@ -40,7 +43,8 @@ impl PageReader {
         health: Arc<Health>,
         follower: Arc<Follower>,
     ) -> PageReader {
-        PageReader { files, prefetch, views, histories, head, health, follower, fallback: Mutex::default() }
+        let (fallback, last_search) = Default::default();
+        PageReader { files, prefetch, views, histories, head, health, follower, fallback, last_search }
     }
 
     /// Returns a page of a view from the cache, or fetches it with its neighbours. Returns None if the view does not

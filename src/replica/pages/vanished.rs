@@ -5,53 +5,144 @@ use crate::replica::cache::Page;
 use crate::replica::fetch::FetchError;
 use crate::replica::files::loader::LoadError;
 use crate::replica::files::{STALE_LISTINGS, listing};
+use crate::replica::follow::poll::FAILURE_STAYS;
 use crate::replica::pages::PageReader;
 use crate::replica::view::View;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+use tokio::time::{Instant, timeout};
+
+/// How long a page is searched for in other files.
+const SEARCH_LIMIT: Duration = Duration::from_secs(30);
+
+/// The last search in a listing. A transaction whose files have vanished misses many pages, and all of them would be searched for in vain.
+pub(super) struct Search {
+    /// The view whose page was missing.
+    of: Weak<View>,
+    ended: Instant,
+    /// The views that the listing gives.
+    views: Result<Vec<Arc<View>>, Error>,
+}
+
+impl Search {
+    /// Returns the views that the search has given, if it is new and was for this view.
+    fn views_for(&self, view: &Arc<View>) -> Option<Result<Vec<Arc<View>>, Error>> {
+        let is_new = self.ended.elapsed() < FAILURE_STAYS;
+        (is_new && std::ptr::eq(self.of.as_ptr(), Arc::as_ptr(view))).then(|| self.views.clone())
+    }
+}
+
+/// Whether a page is requested again from its own file, if a listing still shows the file.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum OwnFile {
+    /// It seemed to be missing.
+    Again,
+    /// It is damaged.
+    Excluded,
+}
 
 impl PageReader {
-    /// Returns a page of a view whose file has vanished, from another file that has the same version of the page.
+    /// Returns a page of a view whose file seems to have vanished: from another file that has the same version of the page, or from its own
+    /// file if that is still there.
     pub(super) async fn vanished_page(&self, view: &Arc<View>, pgno: u32) -> Result<Page, Error> {
-        self.page_from_another_file(view, pgno, STALE_LISTINGS).await?.ok_or_else(|| self.too_old(view))
+        let found = self.search(view, pgno, OwnFile::Again).await?;
+        found.ok_or_else(|| self.too_old(view))
     }
 
     /// Returns a page that is damaged in its file, from another file that has the same version of the page.
     pub(super) async fn damaged_page(&self, view: &Arc<View>, pgno: u32, damage: Error) -> Result<Page, Error> {
-        match self.page_from_another_file(view, pgno, 1).await {
+        match self.search(view, pgno, OwnFile::Excluded).await {
             Ok(Some(page)) => Ok(page),
             // The damage is the error to report, even if the search for another file failed.
             Ok(None) | Err(_) => Err(damage),
         }
     }
 
-    /// Returns a page of a view from another file than its own, after up to `listings` new listings.
-    async fn page_from_another_file(
-        &self,
-        view: &Arc<View>,
-        pgno: u32,
-        listings: usize,
-    ) -> Result<Option<Page>, Error> {
+    /// Returns a page of a view from another file than its own, or None if no file has it.
+    async fn search(&self, view: &Arc<View>, pgno: u32, own: OwnFile) -> Result<Option<Page>, Error> {
         // Readers of the newest view should not need this.
         self.follower.set_outdated();
-        let known = [self.head.view(), self.fallback.lock().clone()];
-        for other in known.into_iter().flatten() {
-            if let Some(page) = self.page_from(&other, view, pgno).await? {
-                return Ok(Some(page));
+        let searched = timeout(SEARCH_LIMIT, async {
+            let known = [self.head.view(), self.fallback.lock().clone()];
+            match self.page_from_any(known.into_iter().flatten(), view, pgno).await? {
+                None => self.search_listings(view, pgno, own).await,
+                found => Ok(found),
             }
+        });
+        searched.await.unwrap_or_else(|_| Err(self.search_timed_out(view, pgno)))
+    }
+
+    /// Returns a page from the views of a new listing. One caller lists at a time, and those that wait for it use what it has
+    /// found.
+    async fn search_listings(&self, view: &Arc<View>, pgno: u32, own: OwnFile) -> Result<Option<Page>, Error> {
+        let mut last = self.last_search.lock().await;
+        // Damage is reported only if a new listing shows no way around it.
+        if own == OwnFile::Again
+            && let Some(views) = last.as_ref().and_then(|last| last.views_for(view))
+            && let Some(found) = self.page_from_listed(&views?, view, pgno, own).await?
+        {
+            return Ok(found);
         }
-        for _ in 0..listings {
-            // The newer the newest view is, the more versions of pages it proves to be the same.
-            self.follower.poll(self.follower.poll_interval()).await?;
-            let others = match self.views_from_listing(view).await {
-                Ok(others) => others,
+        let (mut found, mut views) = (Ok(None), Ok(Vec::new()));
+        for _ in 0..STALE_LISTINGS {
+            views = match self.list_again(view).await {
+                // A file of the listing has vanished meanwhile, or is being written.
                 Err(LoadError::Moved) => continue,
-                Err(LoadError::Other(error)) => return Err(error),
+                Err(LoadError::Other(error)) if error.kind() == ErrorKind::Damaged => continue,
+                Err(LoadError::Other(error)) => Err(error),
+                Ok(views) => Ok(views),
             };
-            for other in others {
-                if let Some(page) = self.page_from(&other, view, pgno).await? {
-                    *self.fallback.lock() = Some(other);
-                    return Ok(Some(page));
-                }
+            let Ok(listed) = &views else { break };
+            match self.page_from_listed(listed, view, pgno, own).await {
+                Ok(None) => continue,
+                Ok(Some(page)) => found = Ok(page),
+                Err(error) => found = Err(error),
+            }
+            break;
+        }
+        *last = Some(Search { of: Arc::downgrade(view), ended: Instant::now(), views: views.clone() });
+        views.and(found)
+    }
+
+    /// Returns a page of `view` from the views of a listing, or that no file has it. Returns None if the listing is stale: it shows a file
+    /// that is missing.
+    async fn page_from_listed(
+        &self,
+        listed: &[Arc<View>],
+        view: &Arc<View>,
+        pgno: u32,
+        own: OwnFile,
+    ) -> Result<Option<Option<Page>>, Error> {
+        let found = self.page_from_any(listed.iter().cloned(), view, pgno).await?;
+        let is_listed = || listed.iter().any(|listed| is_in_same_file(listed, view, pgno));
+        if found.is_some() || own == OwnFile::Excluded || !is_listed() {
+            return Ok(Some(found));
+        }
+        match self.prefetch.page(view, pgno).await {
+            Ok(page) => Ok(Some(page)),
+            // A file that is damaged after it was missing is being replaced.
+            Err(FetchError::Moved | FetchError::Damaged(_)) => Ok(None),
+            Err(FetchError::Spoiled(error) | FetchError::Other(error)) => Err(error),
+        }
+    }
+
+    async fn list_again(&self, view: &View) -> Result<Vec<Arc<View>>, LoadError> {
+        // The newer the newest view is, the more versions of pages it proves to be the same.
+        self.follower.poll(self.follower.poll_interval()).await.map_err(LoadError::Other)?;
+        self.views_from_listing(view).await
+    }
+
+    /// Returns a page of `view` from the first of other views that has it.
+    async fn page_from_any(
+        &self,
+        others: impl Iterator<Item = Arc<View>>,
+        view: &View,
+        pgno: u32,
+    ) -> Result<Option<Page>, Error> {
+        for other in others {
+            if let Some(page) = self.page_from(&other, view, pgno).await? {
+                *self.fallback.lock() = Some(other);
+                return Ok(Some(page));
             }
         }
         Ok(None)
@@ -110,6 +201,16 @@ impl PageReader {
         Ok(others)
     }
 
+    fn search_timed_out(&self, view: &View, pgno: u32) -> Error {
+        let store = &self.files.store;
+        let message = format!(
+            "the file of page {pgno} at TXID {} is missing in {store}, and within {SEARCH_LIMIT:?} the store has not shown whether another \
+             one has it",
+            view.txid()
+        );
+        Error::new(ErrorKind::Unreachable, message).remedy("check the network, and run the transaction again")
+    }
+
     fn too_old(&self, view: &View) -> Error {
         let message = format!(
             "the snapshot at TXID {} is too old: {} no longer contains its pages",
@@ -119,4 +220,9 @@ impl PageReader {
         Error::new(ErrorKind::TooOld, message)
             .remedy("end the transaction and start another, or set a longer retention in Litestream")
     }
+}
+
+/// Whether two views have a page in the same version of the same file.
+fn is_in_same_file(one: &View, other: &View, pgno: u32) -> bool {
+    one.file_of(pgno).zip(other.file_of(pgno)).is_some_and(|(one, other)| Arc::ptr_eq(one, other))
 }

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
@@ -37,6 +38,8 @@ pub(in crate::replica) struct Flaky {
     /// Listings contain no versions.
     pub untagged: bool,
     requests: Mutex<Vec<String>>,
+    /// So many reads find no file, although it is there.
+    misses: AtomicU32,
 }
 
 impl Flaky {
@@ -46,6 +49,11 @@ impl Flaky {
 
     pub fn set_state(&self, state: FlakyState) {
         *self.state.lock() = state;
+    }
+
+    /// Has the next `reads` find no file.
+    pub fn miss(&self, reads: u32) {
+        self.misses.store(reads, Ordering::Relaxed);
     }
 
     /// Returns the requests since the last call: `list 0`, `read 0 <name>`.
@@ -92,7 +100,9 @@ impl Store for Flaky {
         range: Range<u64>,
         expected: Option<&Version>,
     ) -> Result<Chunk, StoreError> {
-        if !self.respond(format!("read {level} {name}")).await? {
+        let one_less = |misses: u32| misses.checked_sub(1);
+        let is_there = self.respond(format!("read {level} {name}")).await?;
+        if !is_there || self.misses.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).is_ok() {
             return Err(StoreError::new(StoreErrorKind::NotFound, "memory://flaky", "there is no such file"));
         }
         self.files.read(level, name, range, expected).await
