@@ -10,6 +10,9 @@ use crate::replica::view::View;
 use crate::store::Store;
 use std::sync::Arc;
 
+/// How many files a poll requests by name, one after the other. Further ones are listed and read together, which is faster than any writer.
+const MOST_BY_NAME: usize = 16;
+
 /// What a poll of level 0 found.
 pub(super) enum Newer {
     /// The view with the newer files applied; the same view if there are none.
@@ -29,7 +32,7 @@ impl Follower {
     }
 
     /// Requests the files after the view by name, one after the other, and publishes a view for each, until there is no
-    /// further file. With `check`, also checks the history if there is no newer file.
+    /// further file. After [`MOST_BY_NAME`] files, it lists the others. With `check`, also checks the history if there is no newer file.
     pub(super) async fn request_next(
         &self,
         mut view: Arc<View>,
@@ -37,7 +40,7 @@ impl Follower {
         progress: &mut PollProgress,
     ) -> Result<Newer, LoadError> {
         let mut confirmed = false;
-        loop {
+        for _ in 0..MOST_BY_NAME {
             let next = view.txid().next();
             let loaded = match self.files.loader.load_by_name(Level::ZERO, FileName::of(next)).await {
                 Err(error) if error.is_damage() && self.is_newest(next).await? => {
@@ -74,6 +77,7 @@ impl Follower {
                 None => return Ok(Newer::Unexplained),
             }
         }
+        self.list_level_0(view, progress).await
     }
 
     /// Lists level 0 from the view on and applies the files there, if the view's own newest file is unchanged.
