@@ -6,18 +6,17 @@ use crate::lock::Mutex;
 use crate::ltx::Txid;
 use crate::replica::cache::Page;
 use crate::replica::prefetch::Source;
+use crate::replica::session::opening::open_replica;
 use crate::replica::session::registry::ReplicaHandle;
 use crate::replica::session::status::Status;
+use crate::replica::session::wait::{Interrupted, wait_for_data};
 use crate::replica::{HydrationProgress, Replica, View};
-use crate::runtime::{self, PerProcess, ReadTimeout};
+use crate::runtime::{self, PerProcess};
 use crate::store::Location;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// Returns whether the host wants the running call to stop.
-pub type Interrupted<'a> = &'a dyn Fn() -> bool;
 
 /// One reader of a replica. It reads the newest state, which follows the primary, or a fixed state.
 ///
@@ -160,7 +159,7 @@ impl Connection {
             return Ok(cookie);
         }
         let (replica, view, page_1) = (replica.clone(), view.clone(), page_1.clone());
-        runtime::wait(async move { replica.schemas.read_cookie(&view, &page_1).await }, interrupted)
+        self.block_on(async move { replica.schemas.read_cookie(&view, &page_1).await }, interrupted)
     }
 
     /// Waits until the newest view contains a transaction, and polls in short intervals meanwhile. Returns false if
@@ -247,44 +246,8 @@ impl Connection {
         job: impl Future<Output = Result<T, Error>> + Send + 'static,
         interrupted: Interrupted<'_>,
     ) -> Result<T, Error> {
-        let timed_out = |limit: Duration| {
-            let message = format!("{} has sent nothing for {limit:?}, which is the read_timeout", self.location);
-            Error::new(ErrorKind::Unreachable, message).remedy(
-                "check the endpoint and the network, or allow more with read_timeout or LITESTREAM_READ_TIMEOUT",
-            )
-        };
-        match self.settings.read_timeout {
-            Some(limit) => {
-                let timeout = ReadTimeout { limit, error: &|| timed_out(limit) };
-                runtime::wait_within(Some(timeout), job, interrupted)
-            }
-            None => runtime::wait(job, interrupted),
-        }
+        wait_for_data(&self.location, &self.settings, job, interrupted)
     }
-}
-
-/// Acquires a handle of the replica, and waits for its first view. Also returns the view of `target` if that is a fixed
-/// state.
-fn open_replica(
-    location: &Location,
-    settings: &Settings,
-    target: Target,
-    interrupted: Interrupted<'_>,
-) -> Result<(ReplicaHandle, Option<Arc<View>>), Error> {
-    let handle = ReplicaHandle::acquire(location, settings)?;
-    let (replica, open_timeout, was_idle) = (handle.replica().clone(), settings.open_timeout, handle.was_idle());
-    let (verify, writes) = (settings.verify, settings.writes);
-    let opened = async move {
-        let fixed = replica.open(target, open_timeout, was_idle).await?;
-        if writes {
-            replica.writer.begin().await?;
-        }
-        if verify {
-            replica.follower.verify_head().await?;
-        }
-        Ok(fixed)
-    };
-    Ok((handle, runtime::wait(opened, interrupted)?))
 }
 
 impl fmt::Debug for Connection {

@@ -6,6 +6,7 @@
 //! | `reports` | what else a connection reports: past states, files, differences |
 //! | `status` | the status of a replica |
 //! | `opening` | opens a replica within a time limit |
+//! | `wait` | threads of the host wait for jobs of the runtime |
 //! | `registry` | one replica for all connections with the same URL and credentials |
 //! | `usage` | how often readers found their pages in the cache |
 //! | `memory` | returns free memory to the operating system |
@@ -17,4 +18,5 @@ mod registry;
 mod reports;
 pub(in crate::replica) mod status;
 mod usage;
+pub(in crate::replica) mod wait;
 mod writing;

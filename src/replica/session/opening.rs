@@ -1,11 +1,15 @@
 //! Opens a replica within a time limit.
 
-use crate::config::Target;
+use crate::config::{Settings, Target};
 use crate::error::Error;
 use crate::lock::Mutex;
 use crate::replica::Replica;
 use crate::replica::follow::poll::FAILURE_STAYS;
+use crate::replica::session::registry::ReplicaHandle;
+use crate::replica::session::wait::{Interrupted, wait_for_data};
 use crate::replica::view::View;
+use crate::runtime;
+use crate::store::Location;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
@@ -37,6 +41,35 @@ impl FailedOpen {
     fn record(&self, target: Target, open_timeout: Duration, error: &Error) {
         *self.0.lock() = Some(OpenFailure { at: Instant::now(), target, open_timeout, error: error.clone() });
     }
+}
+
+/// Acquires a handle of the replica, and waits for its first view. Also returns the view of `target` if that is a fixed
+/// state.
+///
+/// The time for it is limited by the settings. What `verify=full` reads before the first page is used can be the whole database: there is a
+/// limit only on the time in which nothing of it arrives.
+pub(super) fn open_replica(
+    location: &Location,
+    settings: &Settings,
+    target: Target,
+    interrupted: Interrupted<'_>,
+) -> Result<(ReplicaHandle, Option<Arc<View>>), Error> {
+    let handle = ReplicaHandle::acquire(location, settings)?;
+    let (replica, open_timeout, was_idle) = (handle.replica().clone(), settings.open_timeout, handle.was_idle());
+    let writes = settings.writes;
+    let opened = async move {
+        let fixed = replica.open(target, open_timeout, was_idle).await?;
+        if writes {
+            replica.writer.begin().await?;
+        }
+        Ok(fixed)
+    };
+    let fixed = runtime::wait(opened, interrupted)?;
+    if settings.verify {
+        let replica = handle.replica().clone();
+        wait_for_data(location, settings, async move { replica.follower.verify_head().await }, interrupted)?;
+    }
+    Ok((handle, fixed))
 }
 
 impl Replica {

@@ -197,7 +197,8 @@ impl SharedReplica {
                 let text = "another connection of this process writes with another sync_interval or buffer_path";
                 return Err(Error::new(ErrorKind::Config, text).remedy("use the same settings for all of them"));
             }
-            None => {}
+            // The replica is opened again.
+            None => self.replica.writer.resume(),
         }
         self.end_journal();
         if let Some(settings) = settings {

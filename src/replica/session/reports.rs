@@ -3,7 +3,8 @@
 use crate::config::Target;
 use crate::error::{Error, ErrorKind};
 use crate::ltx::Txid;
-use crate::replica::session::connection::{Connection, Interrupted};
+use crate::replica::session::connection::Connection;
+use crate::replica::session::wait::Interrupted;
 use crate::replica::{
     Change, FileListing, FileListingRow, HistoryRow, HistoryStep, MomentList, RowChange, RowDiff, RowHistory,
     TablePair, Verification, VerifiedFile, View,

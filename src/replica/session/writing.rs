@@ -2,7 +2,8 @@
 
 use crate::error::{Error, ErrorKind};
 use crate::ltx::Txid;
-use crate::replica::session::connection::{Connection, Interrupted};
+use crate::replica::session::connection::Connection;
+use crate::replica::session::wait::Interrupted;
 use crate::replica::write::{Overlay, WriteLock};
 use crate::replica::{Page, View};
 use crate::runtime;
