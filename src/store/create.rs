@@ -16,7 +16,8 @@ pub enum ObjectName {
     File(Level, FileName),
     /// The lease of a writer. In S3 it is `lock.json`, as in Litestream, which has no leases elsewhere.
     Lease,
-    /// An object of [`probe_create`], by a random number. It is in the directory of level 0, and readers ignore its name.
+    /// An object of [`probe_create`], by a random number. It is in the directory of level 0, and readers ignore its name,
+    /// which comes before those of files: of a process that was killed, it stays, and listings from a file on do not have it.
     Probe(u64),
 }
 
@@ -27,7 +28,7 @@ impl ObjectName {
             ObjectName::File(level, name) => layout.file(level, name),
             ObjectName::Lease if layout == Layout::Hexadecimal => "lock.json".to_owned(),
             ObjectName::Lease => "ltx/lock.json".to_owned(),
-            ObjectName::Probe(number) => format!("{}/probe-{number:016x}", layout.level(Level::ZERO)),
+            ObjectName::Probe(number) => format!("{}/.probe-{number:016x}", layout.level(Level::ZERO)),
         }
     }
 }

@@ -85,7 +85,8 @@ struct WriterState {
     last_file: Option<(Epoch, Txid, LastFile)>,
     conflicts: u64,
     last_conflict: Option<(String, i64)>,
-    compaction_error: Option<String>,
+    /// Why the last run of all levels failed, and then why the last one of the first level did.
+    compaction_errors: [Option<String>; 2],
     lease: Option<Arc<Lease>>,
 }
 
@@ -142,7 +143,7 @@ impl Writer {
             stopped: frozen.or_else(|| state.stopped.clone()).as_ref().map(Error::to_string),
             journal,
             lease: state.lease.as_ref().and_then(|lease| lease.known()),
-            compaction_error: state.compaction_error.clone(),
+            compaction_error: state.compaction_errors.iter().flatten().next().cloned(),
         }
     }
 
@@ -181,20 +182,25 @@ impl Writer {
         let store: Arc<dyn Store> = self.files.store.clone();
         let lease = Arc::new(Lease::new(store.clone(), format!("litestream-vfs {:016x}", self.node_id)));
         self.state.lock().lease = Some(lease.clone());
-        Compactor::new(store, settings).run_forever(&lease, |run| self.record_compaction(run)).await;
+        let compactor = Compactor::new(store, settings);
+        compactor.run_forever(&lease, || !self.is_stopped(), |run| self.record_compaction(run)).await;
     }
 
     fn record_compaction(&self, run: Result<CompactionReport, Error>) {
-        let failure = match run {
-            Ok(report) => report.failures.into_iter().next(),
-            Err(error) => Some(error),
+        let (all_levels, failure) = match run {
+            Ok(report) => (report.all_levels, report.failures.into_iter().next()),
+            Err(error) => (false, Some(error)),
         };
         let failure = failure.map(|error| error.to_string());
-        let mut state = self.state.lock();
-        if let Some(text) = failure.as_ref().filter(|text| state.compaction_error.as_ref() != Some(text)) {
+        let errors = &mut self.state.lock().compaction_errors;
+        if let Some(text) = failure.as_ref().filter(|text| !errors.iter().flatten().any(|known| known == *text)) {
             tracing::warn!("{} is not compacted: {text}", self.files.store);
         }
-        state.compaction_error = failure;
+        // The first level is part of a run of all levels.
+        *errors = match all_levels {
+            true => [failure, None],
+            false => [errors[0].take(), failure],
+        };
     }
 
     fn outdated(&self) -> Error {
@@ -235,7 +241,7 @@ impl Writer {
     }
 
     /// Allows to write again.
-    fn resume(&self) {
+    pub(in crate::replica) fn resume(&self) {
         self.state.lock().stopped = None;
     }
 

@@ -29,7 +29,6 @@ use crate::replica::write::lease::{Lease, LeaseState};
 use crate::store::{Creation, Listed, ObjectName, Store};
 use crate::time;
 use complete::CompleteFiles;
-use futures_util::future::try_join;
 use merge::MergeError;
 use plan::{MAX_INPUTS, MAX_OUTPUT, Merge, MergePlan};
 use settings::{boundary, milliseconds};
@@ -47,6 +46,8 @@ const FEW_INPUTS: usize = 8;
 /// What a run did.
 #[derive(Default, Debug)]
 pub struct CompactionReport {
+    /// Whether all levels were due, and not only the first one.
+    pub all_levels: bool,
     /// The files that were created.
     pub created: Vec<(Level, FileName)>,
     /// The files that were deleted.
@@ -63,8 +64,8 @@ pub struct Compactor {
     clock: Box<dyn Fn() -> i64 + Send + Sync>,
     /// The newest boundary of level 2 at which all levels were listed.
     listed: Mutex<Option<i64>>,
-    /// The snapshot that was refused last. The same one would be refused again.
-    refused: Mutex<Option<FileName>>,
+    /// The snapshot that was refused last, and why. The same one would be refused again.
+    refused: Mutex<Option<(FileName, Error)>>,
     complete: CompleteFiles,
     /// The maximum number of files that are merged into one: half as many after each failure, and twice as many after each success. Otherwise
     /// files that have piled up would never be merged if some requests fail.
@@ -88,13 +89,20 @@ impl Compactor {
         Compactor { store, settings, clock: Box::new(clock), listed, refused, complete, most_inputs }
     }
 
-    /// Runs at each boundary of level 1 while this writer holds the lease, and passes each result to `report`. Never returns.
-    pub async fn run_forever(&self, lease: &Lease, report: impl Fn(Result<CompactionReport, Error>) + Send) {
+    /// Runs at each boundary of level 1 while this writer holds the lease and `may_run`, and passes each result to `report`. Never returns.
+    pub async fn run_forever(
+        &self,
+        lease: &Lease,
+        may_run: impl Fn() -> bool + Send,
+        report: impl Fn(Result<CompactionReport, Error>) + Send,
+    ) {
         loop {
-            match lease.hold().await {
-                Ok(LeaseState::Held) => report(self.run_once().await),
-                Ok(LeaseState::HeldBy { .. }) => {}
-                Err(error) => report(Err(error)),
+            if may_run() {
+                match lease.hold().await {
+                    Ok(LeaseState::Held) => report(self.run_once().await),
+                    Ok(LeaseState::HeldBy { .. }) => {}
+                    Err(error) => report(Err(error)),
+                }
             }
             tokio::time::sleep(self.pause()).await;
         }
@@ -116,22 +124,30 @@ impl Compactor {
         let mut report = CompactionReport::default();
         if *self.listed.lock() == all_levels {
             let files = self.list_two_levels().await?;
-            let plan = plan::level_1(&files, later(now, &files), &self.settings, most_inputs);
+            let plan = plan::level_1(&files, now, &self.settings, most_inputs);
             self.run(&files, plan, now, &mut report).await;
         } else {
-            let files = listing::all(&*self.store).await?;
-            let plan = plan::all(&files, later(now, &files), &self.settings, most_inputs);
+            report.all_levels = true;
+            let files = self.list_all_levels().await?;
+            let plan = plan::all(&files, now, &self.settings, most_inputs);
             self.run(&files, plan, now, &mut report).await;
             *self.listed.lock() = all_levels;
         }
         Ok(report)
     }
 
-    /// Lists levels 0 and 1.
+    /// Lists levels 0 and 1: level 0 first. Once retention has freed a name there, another writer may create it again; then the later listing
+    /// shows a file that contains the transaction.
     async fn list_two_levels(&self) -> Result<Vec<Listed>, Error> {
-        let list = |level| self.store.list(level, Txid(1));
-        let (mut files, others) = try_join(list(Level::FIRST_COMPACTED), list(Level::ZERO)).await?;
-        files.extend(others);
+        let mut files = self.store.list(Level::ZERO, Txid(1)).await?;
+        files.extend(self.store.list(Level::FIRST_COMPACTED, Txid(1)).await?);
+        Ok(files)
+    }
+
+    /// As [`Compactor::list_two_levels`], with all levels.
+    async fn list_all_levels(&self) -> Result<Vec<Listed>, Error> {
+        let mut files = self.store.list(Level::ZERO, Txid(1)).await?;
+        files.extend(listing::compacted(&*self.store).await?);
         Ok(files)
     }
 
@@ -177,7 +193,8 @@ impl Compactor {
     /// Returns false if the next run may succeed.
     async fn merge(&self, merge: &Merge, report: &mut CompactionReport) -> bool {
         let is_snapshot = merge.level == Level::SNAPSHOT;
-        if is_snapshot && *self.refused.lock() == Some(merge.name) {
+        if is_snapshot && let Some((_, error)) = self.refused.lock().as_ref().filter(|(name, _)| *name == merge.name) {
+            report.failures.push(error.clone());
             return true;
         }
         let created = match merge::merge(&*self.store, merge).await {
@@ -185,10 +202,11 @@ impl Compactor {
             Err(MergeError::Moved) => return false,
             Err(MergeError::Refused(error)) => {
                 if is_snapshot {
-                    *self.refused.lock() = Some(merge.name);
+                    *self.refused.lock() = Some((merge.name, error.clone()));
                 }
                 report.failures.push(error);
-                return true;
+                // Fewer files may be within the limits.
+                return is_snapshot || merge.inputs.len() <= FEW_INPUTS;
             }
             Err(MergeError::Failed(error)) => {
                 report.failures.push(error);
@@ -216,11 +234,6 @@ impl Compactor {
         }
         Ok(())
     }
-}
-
-/// Returns the time of this host, or that of the newest file if it is later, because this host's clock may be slow.
-fn later(now: i64, files: &[Listed]) -> i64 {
-    files.iter().map(|file| file.modified_ms).max().unwrap_or_default().max(now)
 }
 
 impl fmt::Debug for Compactor {

@@ -3,12 +3,16 @@
 //! Time is divided into intervals, as in Litestream. A file of level n contains the files of level n - 1 that were written before the
 //! newest boundary of level n's interval and that level n does not contain yet. So compactors that list the same files merge the same ones,
 //! and nothing has to be remembered between two runs.
+//!
+//! In some stores the time of a file is what its writer took for the time, and this host's clock may be wrong as well. So a file whose time is
+//! more than an interval ahead counts as old: otherwise nothing would be merged until that time.
 
 use super::retention::{intervals, is_within};
-use super::settings::{CompactionSettings, boundary};
+use super::settings::{CompactionSettings, boundary, milliseconds};
 use crate::ltx::{FileName, Level, Txid};
 use crate::replica::files::plan::{self, FileChain};
 use crate::store::Listed;
+use std::time::Duration;
 
 /// The maximum number of files that are merged into one.
 pub(super) const MAX_INPUTS: usize = 1000;
@@ -42,12 +46,31 @@ pub(super) struct MergePlan {
     pub too_large: Vec<Listed>,
 }
 
+/// The current interval of a level. Files that were written in it are merged when it is over.
+#[derive(Clone, Copy)]
+struct CurrentInterval {
+    start_ms: i64,
+    length_ms: i64,
+}
+
+impl CurrentInterval {
+    fn at(now_ms: i64, interval: Duration) -> CurrentInterval {
+        CurrentInterval { start_ms: boundary(now_ms, interval), length_ms: milliseconds(interval) }
+    }
+
+    /// Whether the file was written before, as far as its time shows.
+    fn is_over_for(self, file: &Listed) -> bool {
+        let ahead = file.modified_ms.saturating_sub(self.start_ms);
+        ahead < 0 || ahead >= self.length_ms.saturating_mul(2)
+    }
+}
+
 /// Plans the compaction of the level below `level` into it. `files` contains both levels. Up to `needed_from`, files that the level left out,
 /// because a merge failed, stay below: a snapshot has their transactions.
 fn compact(
     files: &[Listed],
     level: Level,
-    boundary_ms: i64,
+    interval: CurrentInterval,
     needed_from: Txid,
     most_inputs: usize,
     plan: &mut MergePlan,
@@ -57,7 +80,7 @@ fn compact(
     // What is before the first file of the level was merged, and its file deleted.
     let mut from = merged.first().map_or(Txid(0), |first| Txid(first.min.0 - 1)).max(needed_from).min(reached);
     let is_source = |file: &&Listed| {
-        let is_below = file.level.number() + 1 == level.number() && file.modified_ms < boundary_ms;
+        let is_below = file.level.number() + 1 == level.number() && interval.is_over_for(file);
         is_below && file.name.max > from && !is_within(&merged, file.name)
     };
     let sources: Vec<Listed> = files.iter().filter(is_source).cloned().collect();
@@ -97,19 +120,20 @@ fn divide(level: Level, chain: Vec<Listed>, most_inputs: usize, plan: &mut Merge
 /// Plans a snapshot of the state at the newest boundary, if the snapshots do not contain that state yet. `files` contains all levels.
 ///
 /// Only states at which a compacted file ends are considered, because few files lead to them. If there are too many files nevertheless, the
-/// snapshot is made after they were compacted.
-fn snapshot(files: &[Listed], boundary_ms: i64) -> Option<Merge> {
+/// snapshot has the state to which the first of them lead.
+fn snapshot(files: &[Listed], interval: CurrentInterval) -> Option<Merge> {
     let end = |is_candidate: &dyn Fn(&Listed) -> bool| {
         files.iter().filter(|file| is_candidate(file)).map(|file| file.name.max).max()
     };
     let is_compacted = |file: &Listed| file.level != Level::ZERO && file.level != Level::SNAPSHOT;
-    let txid = end(&|file| is_compacted(file) && file.modified_ms < boundary_ms)?;
+    let txid = end(&|file| is_compacted(file) && interval.is_over_for(file))?;
     if end(&|file| file.level == Level::SNAPSHOT) >= Some(txid) {
         return None;
     }
-    let FileChain { files } = plan::at(files, txid).ok()?;
-    let name = FileName { min: Txid(1), max: txid };
-    (files.len() <= MAX_INPUTS).then_some(Merge { level: Level::SNAPSHOT, name, inputs: files })
+    let FileChain { mut files } = plan::at(files, txid).ok()?;
+    files.truncate(MAX_INPUTS);
+    let name = FileName { min: Txid(1), max: files.last()?.name.max };
+    Some(Merge { level: Level::SNAPSHOT, name, inputs: files })
 }
 
 /// Plans the compaction of level 0. `files` contains levels 0 and 1. At most `most_inputs` files are merged into one.
@@ -119,7 +143,7 @@ pub(super) fn level_1(files: &[Listed], now_ms: i64, settings: &CompactionSettin
     compact(
         files,
         Level::FIRST_COMPACTED,
-        boundary(now_ms, settings.levels[0]),
+        CurrentInterval::at(now_ms, settings.levels[0]),
         Txid(u64::MAX),
         most_inputs,
         &mut plan,
@@ -133,9 +157,9 @@ pub(super) fn all(files: &[Listed], now_ms: i64, settings: &CompactionSettings, 
     let snapshots = files.iter().filter(|file| file.level == Level::SNAPSHOT).map(|file| file.name.max);
     let newest_snapshot = snapshots.max().unwrap_or_default();
     for (level, interval) in Level::all().skip(1).zip(settings.levels) {
-        compact(files, level, boundary(now_ms, interval), newest_snapshot, most_inputs, &mut plan);
+        compact(files, level, CurrentInterval::at(now_ms, interval), newest_snapshot, most_inputs, &mut plan);
     }
-    plan.merges.extend(snapshot(files, boundary(now_ms, settings.snapshot_interval)));
+    plan.merges.extend(snapshot(files, CurrentInterval::at(now_ms, settings.snapshot_interval)));
     plan
 }
 
@@ -172,6 +196,28 @@ mod tests {
         // The times of some stores are unknown.
         let files = [listed(1, 1, 4, AT - 1), listed(1, 5, 6, 0), listed(2, 1, 2, AT - 90)];
         assert_eq!(planned(&files), [(2, 1, 6, 2), (3, 1, 2, 1), (9, 1, 6, 2)]);
+    }
+
+    /// A writer whose clock was a week ahead has ended. The times of those after it do not go back.
+    #[test]
+    fn files_of_the_future_are_merged() {
+        const WEEK: i64 = 7 * 86_400_000;
+        let files: Vec<Listed> = (1..=9).map(|txid| listed(0, txid, txid, AT + WEEK)).collect();
+        assert_eq!(planned(&files), [(1, 1, 9, 9)]);
+        let files = [listed(1, 1, 4, AT + WEEK), listed(1, 5, 6, AT + WEEK)];
+        assert_eq!(planned(&files), [(2, 1, 6, 2), (9, 1, 6, 2)]);
+        // What was written in this interval, by a clock that is slightly ahead.
+        assert_eq!(planned(&[listed(0, 1, 1, AT + 59_999)]), []);
+    }
+
+    #[test]
+    fn a_snapshot_has_the_first_of_too_many_files() {
+        let files: Vec<Listed> = (1..=1500).map(|txid| listed(1, txid, txid, 1)).collect();
+        let plan = all(&files, AT, &CompactionSettings::default(), MAX_INPUTS);
+        assert_eq!(names(&plan.merges).last(), Some(&(9, 1, 1000, 1000)));
+        let files = [&files[..], &[listed(9, 1, 1000, AT)]].concat();
+        let plan = all(&files, AT, &CompactionSettings::default(), MAX_INPUTS);
+        assert_eq!(names(&plan.merges).last(), Some(&(9, 1, 1500, 501)));
     }
 
     #[test]
@@ -217,7 +263,10 @@ mod tests {
     #[test]
     fn a_snapshot_is_made_of_the_newest_compacted_state_of_the_day_before() {
         let files = [listed(9, 1, 3, 1), listed(1, 2, 6, 2), listed(1, 7, 9, AT - 1), listed(1, 10, 12, AT)];
-        let snapshot = |files: &[Listed], at| snapshot(files, at).map(|merge| names(&[merge])[0]);
+        let snapshot = |files: &[Listed], start_ms| {
+            let interval = CurrentInterval { start_ms, length_ms: AT };
+            snapshot(files, interval).map(|merge| names(&[merge])[0])
+        };
         assert_eq!(snapshot(&files, AT), Some((9, 1, 9, 3)));
         assert_eq!(snapshot(&files, 3), Some((9, 1, 6, 2)));
         assert_eq!(snapshot(&files, 2), None);
