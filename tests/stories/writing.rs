@@ -282,6 +282,11 @@ fn a_file_that_another_program_replaced_stops_the_writer() {
     );
     assert_eq!(destination.txids().last(), Some(&Txid(2)), "nothing was written after it");
     assert!(first.exists());
+    drop(conn);
+    let conn = open(&destination, &[("max_staleness", "1ms")]);
+    conn.execute_batch("INSERT INTO t VALUES (3)").expect("the replica was opened again");
+    let sum: i64 = conn.query_row("SELECT sum(a) FROM t", [], |row| row.get(0)).expect("a row");
+    assert_eq!(sum, 7 + 3);
 }
 
 #[test]

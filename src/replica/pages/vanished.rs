@@ -34,7 +34,7 @@ impl Search {
 
 /// Whether a page is requested again from its own file, if a listing still shows the file.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum OwnFile {
+enum OwnSource {
     /// It seemed to be missing.
     Again,
     /// It is damaged.
@@ -45,13 +45,13 @@ impl PageReader {
     /// Returns a page of a view whose file seems to have vanished: from another file that has the same version of the page, or from its own
     /// file if that is still there.
     pub(super) async fn vanished_page(&self, view: &Arc<View>, pgno: u32) -> Result<Page, Error> {
-        let found = self.search(view, pgno, OwnFile::Again).await?;
+        let found = self.search(view, pgno, OwnSource::Again).await?;
         found.ok_or_else(|| self.too_old(view))
     }
 
     /// Returns a page that is damaged in its file, from another file that has the same version of the page.
     pub(super) async fn damaged_page(&self, view: &Arc<View>, pgno: u32, damage: Error) -> Result<Page, Error> {
-        match self.search(view, pgno, OwnFile::Excluded).await {
+        match self.search(view, pgno, OwnSource::Excluded).await {
             Ok(Some(page)) => Ok(page),
             // The damage is the error to report, even if the search for another file failed.
             Ok(None) | Err(_) => Err(damage),
@@ -59,7 +59,7 @@ impl PageReader {
     }
 
     /// Returns a page of a view from another file than its own, or None if no file has it.
-    async fn search(&self, view: &Arc<View>, pgno: u32, own: OwnFile) -> Result<Option<Page>, Error> {
+    async fn search(&self, view: &Arc<View>, pgno: u32, own: OwnSource) -> Result<Option<Page>, Error> {
         // Readers of the newest view should not need this.
         self.follower.set_outdated();
         let searched = timeout(SEARCH_LIMIT, async {
@@ -74,10 +74,10 @@ impl PageReader {
 
     /// Returns a page from the views of a new listing. One caller lists at a time, and those that wait for it use what it has
     /// found.
-    async fn search_listings(&self, view: &Arc<View>, pgno: u32, own: OwnFile) -> Result<Option<Page>, Error> {
+    async fn search_listings(&self, view: &Arc<View>, pgno: u32, own: OwnSource) -> Result<Option<Page>, Error> {
         let mut last = self.last_search.lock().await;
         // Damage is reported only if a new listing shows no way around it.
-        if own == OwnFile::Again
+        if own == OwnSource::Again
             && let Some(views) = last.as_ref().and_then(|last| last.views_for(view))
             && let Some(found) = self.page_from_listed(&views?, view, pgno, own).await?
         {
@@ -111,11 +111,11 @@ impl PageReader {
         listed: &[Arc<View>],
         view: &Arc<View>,
         pgno: u32,
-        own: OwnFile,
+        own: OwnSource,
     ) -> Result<Option<Option<Page>>, Error> {
         let found = self.page_from_any(listed.iter().cloned(), view, pgno).await?;
         let is_listed = || listed.iter().any(|listed| is_in_same_file(listed, view, pgno));
-        if found.is_some() || own == OwnFile::Excluded || !is_listed() {
+        if found.is_some() || own == OwnSource::Excluded || !is_listed() {
             return Ok(Some(found));
         }
         match self.prefetch.page(view, pgno).await {

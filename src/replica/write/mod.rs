@@ -240,9 +240,11 @@ impl Writer {
         self.state.lock().stopped.is_some()
     }
 
-    /// Allows to write again.
+    /// Allows to write again, after the next poll has listed what another program did.
     pub(in crate::replica) fn resume(&self) {
-        self.state.lock().stopped = None;
+        if self.state.lock().stopped.take().is_some() {
+            self.follower.set_outdated();
+        }
     }
 
     /// Returns the journal, if the connections of this process write with one.

@@ -3,14 +3,15 @@
 //! A seed determines everything.
 
 mod history;
+mod late;
 mod store;
 
-use crate::ltx::{Encoder, FileName, Form, Header, Level, Txid, verify};
+use crate::ltx::{FileName, Level, Txid, verify};
 use crate::replica::testing::simulation::random::Random;
 use crate::replica::{CompactionReport, CompactionSettings, Compactor};
 use crate::store::Listed;
 use futures_util::future::join_all;
-use history::{PAGE_SIZE, WrittenHistory};
+use history::WrittenHistory;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -270,31 +271,4 @@ async fn a_damaged_file_is_reported_and_nothing_is_deleted_for_it() {
     let report = compactor.run_once().await.expect("files are listed");
     assert_eq!(names(&world.files.all(), 0).len(), 5);
     assert!(report.deleted.is_empty() && report.failures.len() >= 2, "{report:?}");
-}
-
-/// A writer that was suspended for longer than the retention has created a file under an old name. Later files with every page replace it.
-#[tokio::test]
-async fn a_file_that_is_not_part_of_the_history_is_not_merged() {
-    let mut refused = 0;
-    for seed in 0..20 {
-        let mut world = CompactionWorld::new(seed);
-        let (compactor, _) = world.compactor(u64::MAX);
-        (0..5).for_each(|_| world.history.commit());
-        let name = FileName::of(Txid(4));
-        let right = world.files.memory.get(Level::ZERO, name).expect("a file").to_vec();
-        let mut late = Encoder::new(Header { node_id: 8, ..verify(&right).expect("a file").header }, Form::Block);
-        late.page(1, &[1; PAGE_SIZE]);
-        world.files.insert(Level::ZERO, name, late.finish());
-        world.files.advance(100 * SECOND);
-        let report = compactor.run_once().await.expect("files are listed");
-        assert!(report.deleted.is_empty() && report.failures.len() <= 1, "{report:?}");
-        refused += u32::from(report.created.is_empty());
-        world.files.insert(Level::ZERO, name, right);
-        world.files.advance(100 * SECOND);
-        compactor.run_once().await.expect("files are listed");
-        let files = world.files.all();
-        assert_eq!(names(&files, 1), [FileName { min: Txid(1), max: Txid(5) }]);
-        world.history.check(&files, Txid(5));
-    }
-    assert!(refused > 5, "{refused} of 20");
 }

@@ -65,13 +65,22 @@ pub(super) struct MortalClient {
     reads: AtomicU64,
     /// Each read whose number is a multiple of this fails; none if it is 0.
     failing: AtomicU64,
+    /// What other clients do after the next listing.
+    meanwhile: Mutex<Option<Meanwhile>>,
 }
+
+type Meanwhile = Box<dyn FnOnce() + Send>;
 
 impl MortalClient {
     /// Creates a client whose request number `life` has an effect, but no response.
     pub fn new(files: &Arc<AgedFiles>, random: Random, life: u64) -> Arc<MortalClient> {
-        let (reads, failing) = Default::default();
-        Arc::new(MortalClient { files: files.clone(), state: Mutex::new((random, life)), reads, failing })
+        let (reads, failing, meanwhile) = Default::default();
+        Arc::new(MortalClient { files: files.clone(), state: Mutex::new((random, life)), reads, failing, meanwhile })
+    }
+
+    /// Lets other clients do something after the next listing.
+    pub fn after_the_next_listing(&self, meanwhile: impl FnOnce() + Send + 'static) {
+        *self.meanwhile.lock() = Some(Box::new(meanwhile));
     }
 
     /// Lets one of so many reads fail.
@@ -111,6 +120,9 @@ impl Store for MortalClient {
         let mut files = self.files.memory.list(level, from).await?;
         let written = self.files.written.lock().clone();
         files.iter_mut().for_each(|file| file.modified_ms = written[&(level, file.name)]);
+        if let Some(meanwhile) = self.meanwhile.lock().take() {
+            meanwhile();
+        }
         self.end(Ok(files))
     }
 
