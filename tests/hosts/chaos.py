@@ -105,6 +105,7 @@ def look(db):
     equal(one(db, "SELECT sum(balance) FROM account"), ACCOUNTS * BALANCE)
     logged = collections.defaultdict(dict)
     for writer, attempt, length in db.execute("SELECT writer, attempt, length(filler) FROM log"):
+        assert attempt > 0 and attempt not in logged[writer], (writer, attempt)
         logged[writer][attempt] = length
     found = {writer: max(attempts) for writer, attempts in logged.items()}
     for writer, attempts in logged.items():

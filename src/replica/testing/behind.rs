@@ -5,7 +5,7 @@ use crate::ltx::{FileName, Level, Txid};
 use crate::replica::testing::flaky::{Flaky, ROUND_TRIP};
 use crate::replica::testing::noisy::{self, content_at};
 use crate::replica::testing::one_page;
-use crate::replica::{CacheLimits, Replica};
+use crate::replica::{CacheLimits, Replica, View};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
@@ -46,13 +46,19 @@ async fn a_poll_ends_although_there_is_always_a_newer_file() {
 
 const SNAPSHOT: (Level, FileName) = (Level::SNAPSHOT, FileName { min: Txid(1), max: Txid(1) });
 
-#[tokio::test(start_paused = true)]
-async fn a_page_whose_file_only_seemed_to_be_missing_is_read() {
+/// Returns a store with a snapshot, a replica that reads it, and its view.
+async fn of_a_snapshot() -> (Arc<Flaky>, Arc<Replica>, Arc<View>) {
     let store = Flaky::new(false);
     store.files.insert(SNAPSHOT.0, SNAPSHOT.1, noisy::file(SNAPSHOT.1));
     let replica = replica(&store);
     replica.poll(Duration::ZERO).await.expect("a view");
     let view = replica.head().expect("a view");
+    (store, replica, view)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_page_whose_file_only_seemed_to_be_missing_is_read() {
+    let (store, replica, view) = of_a_snapshot().await;
     for pgno in [1, 700, 1400] {
         for misses in [1, 2] {
             store.miss(misses);
@@ -65,11 +71,7 @@ async fn a_page_whose_file_only_seemed_to_be_missing_is_read() {
 /// A check of the database goes on after each error.
 #[tokio::test(start_paused = true)]
 async fn pages_that_no_file_has_any_more_are_searched_for_once_a_second() {
-    let store = Flaky::new(false);
-    store.files.insert(SNAPSHOT.0, SNAPSHOT.1, noisy::file(SNAPSHOT.1));
-    let replica = replica(&store);
-    replica.poll(Duration::ZERO).await.expect("a view");
-    let view = replica.head().expect("a view");
+    let (store, replica, view) = of_a_snapshot().await;
     let newer = FileName { min: Txid(1), max: Txid(2) };
     store.files.insert(Level::SNAPSHOT, newer, noisy::file(newer));
     store.files.remove(SNAPSHOT.0, SNAPSHOT.1);
