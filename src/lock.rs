@@ -14,7 +14,7 @@ use shuttle::sync as platform;
 use std::fmt;
 #[cfg(not(shuttle))]
 use std::sync as platform;
-use std::sync::PoisonError;
+use std::sync::{PoisonError, TryLockError};
 
 pub(crate) use platform::MutexGuard;
 use platform::{RwLockReadGuard, RwLockWriteGuard};
@@ -31,6 +31,15 @@ impl<T> Mutex<T> {
     /// Acquires the lock.
     pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Acquires the lock if nobody has it.
+    pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+        match self.0.try_lock() {
+            Ok(guard) => Some(guard),
+            Err(TryLockError::Poisoned(error)) => Some(error.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
     }
 }
 
@@ -81,6 +90,7 @@ mod tests {
         };
         assert!(catch_unwind(AssertUnwindSafe(panic_under_locks)).is_err());
         assert_eq!((*mutex.lock(), *lock.read()), (2, 2));
+        assert_eq!(mutex.try_lock().map(|value| *value), Some(2));
         assert_eq!(*lock.write(), 2);
     }
 }

@@ -12,7 +12,7 @@ use std::io;
 use std::panic::catch_unwind;
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::time::{Duration, Instant};
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, Handle, Runtime, RuntimeFlavor};
 
 static RUNTIME: PerProcess<Runtime> = PerProcess::new();
 
@@ -64,6 +64,15 @@ fn start_error(cause: io::Error) -> Error {
 /// Starts a background task.
 pub(crate) fn spawn(task: impl Future<Output = ()> + Send + 'static) -> Result<tokio::task::AbortHandle, Error> {
     Ok(runtime()?.spawn(task).abort_handle())
+}
+
+/// Makes a call in an asynchronous task that may wait for a disk. The other tasks go on in another thread meanwhile, except in a runtime of
+/// one thread, as tests have.
+pub(crate) fn block_in_place<T>(call: impl FnOnce() -> T) -> T {
+    match Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
+        Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(call),
+        _ => call(),
+    }
 }
 
 /// The interval at which a waiting thread of the host checks whether it was interrupted.

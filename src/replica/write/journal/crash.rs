@@ -1,4 +1,5 @@
-//! Lets a test end the use of a journal before any step, as if the process were killed there, and shows what was made durable.
+//! Lets a test end the use of a journal before any step, as if the process were killed there, or lets its disk hang, and shows what was made
+//! durable.
 
 use crate::lock::Mutex;
 use std::io;
@@ -11,6 +12,8 @@ pub(in crate::replica) struct CrashPoint {
     /// How many more steps are made. Without a number, all.
     left: Option<Arc<AtomicI64>>,
     synced: Arc<Mutex<Vec<PathBuf>>>,
+    /// No step is made while this is locked.
+    gate: Arc<Mutex<()>>,
 }
 
 impl CrashPoint {
@@ -23,7 +26,13 @@ impl CrashPoint {
         self.left.as_ref().is_some_and(|left| left.load(Ordering::Relaxed) < 0)
     }
 
+    /// Returns the lock that lets the disk hang.
+    pub(super) fn gate(&self) -> Arc<Mutex<()>> {
+        self.gate.clone()
+    }
+
     pub(super) fn step(&self) -> io::Result<()> {
+        drop(self.gate.lock());
         match &self.left {
             Some(left) if left.fetch_sub(1, Ordering::Relaxed) <= 0 => {
                 left.store(-1, Ordering::Relaxed);

@@ -30,7 +30,7 @@ impl Journal {
         let mut changes = self.changed.subscribe();
         loop {
             let due = {
-                let state = self.state.lock();
+                let state = self.state_in_task();
                 state.due(&self.settings).map(|due| if state.is_wanted() { due } else { due.max(not_before) })
             };
             match due {
@@ -50,7 +50,7 @@ impl Journal {
     /// Has everything be uploaded at once that is in the journal now. Returns the number of the last transaction; None if there is none.
     /// Fails if the journal cannot be read.
     pub(super) fn want(&self) -> Result<Option<u64>, Error> {
-        let mut state = self.state.lock();
+        let mut state = self.state_in_task();
         let Some(open) = &state.open else {
             // What another process has in its journal is its own.
             let damage = state.failure.clone().filter(|failure| failure.kind() != ErrorKind::Busy);
@@ -71,7 +71,7 @@ impl Journal {
         let mut changes = self.changed.subscribe();
         loop {
             {
-                let state = self.state.lock();
+                let state = self.state_in_task();
                 match &state.open {
                     None => return Ok(()),
                     Some(open) if open.pending.uploaded >= wanted => return Ok(()),
@@ -84,7 +84,7 @@ impl Journal {
     }
 
     pub(super) fn fail(&self, error: Error) {
-        let mut state = self.state.lock();
+        let mut state = self.state_in_task();
         if state.failure.is_none() {
             tracing::warn!("the journal is not uploaded yet: {error}");
         }
@@ -95,7 +95,7 @@ impl Journal {
 
     /// Returns the error of a caller that has waited for the upload.
     pub(super) fn not_uploaded(&self, limit: Duration) -> Error {
-        let state = self.state.lock();
+        let state = self.state_in_task();
         let (what, path) = state
             .open
             .as_ref()

@@ -35,7 +35,8 @@ pub(in crate::replica::write) use append::is_same_state;
 
 use crate::config::Settings;
 use crate::error::Error;
-use crate::lock::Mutex;
+use crate::lock::{Mutex, MutexGuard};
+use crate::runtime;
 use crate::store::Location;
 use pending::PendingTransactions;
 use std::path::PathBuf;
@@ -134,6 +135,11 @@ impl Journal {
     /// Whether commits go to the journal.
     pub(in crate::replica) fn takes_commits(&self) -> bool {
         !self.settings.interval.is_zero()
+    }
+
+    /// Returns the state in an asynchronous task. A commit has it while it waits for the disk.
+    fn state_in_task(&self) -> MutexGuard<'_, JournalState> {
+        self.state.try_lock().unwrap_or_else(|| runtime::block_in_place(|| self.state.lock()))
     }
 
     pub(super) fn status(&self) -> JournalStatus {

@@ -15,6 +15,7 @@ use crate::replica::follow::view_loader::JournalledCounter;
 use crate::replica::view::View;
 use crate::replica::write::Writer;
 use crate::replica::write::transaction::TransactionFile;
+use crate::runtime;
 use bytes::Bytes;
 use std::path::Path;
 use std::sync::Arc;
@@ -41,7 +42,7 @@ impl Writer {
     /// Opens the journal if it is not open, and serves the state after its transactions. Waits at most `limit` if that takes an upload. Fails
     /// if nothing can be written: with [`ErrorKind::Busy`] if another process has the journal.
     pub(in crate::replica) async fn recover(&self, journal: &Journal, limit: Duration) -> Result<(), Error> {
-        journal.open()?;
+        runtime::block_in_place(|| journal.open())?;
         if self.attach(journal).await? {
             return Ok(());
         }
@@ -62,7 +63,7 @@ impl Writer {
         if !self.comes_after(first, head.as_deref()).await? {
             return Ok(false);
         }
-        let mut state = journal.state.lock();
+        let mut state = journal.state_in_task();
         let Some(open) = state.open.as_mut() else { return Ok(false) };
         if open.pending.newest.is_some() || open.pending.first_place() != Some(first) {
             return Ok(open.pending.newest.is_some());
@@ -120,7 +121,7 @@ impl Journal {
     /// Returns the place of the first transaction, if it is not known yet after which state of the replica that is. Fails if the journal is
     /// stopped or not open.
     fn unattached(&self) -> Result<Option<NextPlace>, Error> {
-        let state = self.state.lock();
+        let state = self.state_in_task();
         let open = state.open.as_ref().ok_or_else(|| Error::internal("a journal is not open"))?;
         match &open.stopped {
             Some(stopped) => Err(stopped.clone()),

@@ -1,5 +1,6 @@
 //! What follows a transaction in the journal, and what is durable before the first.
 
+use super::crash::CrashPoint;
 use super::storage::{JournalSteps, JournalStorage};
 use super::{Journal, JournalLimits, JournalSettings};
 use crate::error::{Error, ErrorKind};
@@ -8,9 +9,12 @@ use crate::replica::{CacheLimits, Replica, View};
 use crate::store::Memory;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
 use tempfile::TempDir;
+use tokio::runtime::Builder;
+use tokio::time::sleep;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -23,6 +27,10 @@ struct JournallingProcess {
 
 impl JournallingProcess {
     fn start() -> JournallingProcess {
+        JournallingProcess::with(CrashPoint::default())
+    }
+
+    fn with(steps: CrashPoint) -> JournallingProcess {
         let dir = tempfile::tempdir().expect("a directory");
         let settings = JournalSettings {
             directory: dir.path().join("journals"),
@@ -31,7 +39,7 @@ impl JournallingProcess {
             limits: JournalLimits::default(),
         };
         let replica = Replica::new(Arc::new(Memory::new()), CacheLimits { memory: 1 << 20, disk: 0 }, SECOND);
-        let journal = Arc::new(Journal::new(settings));
+        let journal = Arc::new(Journal::with_crash_point(settings, steps));
         replica.writer.set_journal(Some(journal.clone()));
         JournallingProcess { replica, journal, _dir: dir }
     }
@@ -63,6 +71,35 @@ async fn no_transaction_follows_one_in_the_journal_whose_state_it_has_not_read()
     let error = process.commit_first().expect_err("a transaction in the journal is newer");
     assert_eq!(error.kind(), ErrorKind::Conflict);
     assert_eq!(process.replica.writer.status().journal.transactions, 1);
+}
+
+/// The threads of the runtime are two.
+#[test]
+fn journals_whose_disks_hang_delay_no_other_replica() {
+    let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("threads");
+    let steps = CrashPoint::default();
+    let processes: [_; 2] = std::array::from_fn(|_| JournallingProcess::with(steps.clone()));
+    processes.iter().for_each(|process| runtime.block_on(process.prepare()));
+    let gate = steps.gate();
+    let hangs = gate.lock();
+    thread::scope(|scope| {
+        for process in &processes {
+            let JournallingProcess { replica, journal, .. } = process;
+            scope.spawn(|| process.commit_first().expect("it is in the journal when the disk works again"));
+            while journal.state.try_lock().is_some() {
+                thread::yield_now();
+            }
+            runtime.spawn(replica.writer.clone().upload_forever(journal.clone()));
+        }
+        let (sender, receiver) = channel();
+        runtime.spawn(async move {
+            sleep(SECOND / 10).await;
+            sender.send(()).expect("the test waits");
+        });
+        let other = receiver.recv_timeout(30 * SECOND);
+        drop(hangs);
+        other.expect("another task runs");
+    });
 }
 
 #[tokio::test]

@@ -17,6 +17,7 @@ use crate::replica::write::Writer;
 use crate::replica::write::commit::PAUSES;
 use crate::replica::write::fate::{Fate, PutTries};
 use crate::replica::write::transaction::TransactionFile;
+use crate::runtime;
 use crate::store::{Listed, probe_create};
 use crate::time::Stamp;
 use std::sync::Arc;
@@ -41,9 +42,9 @@ impl Writer {
         let mut not_before = Instant::now();
         loop {
             journal.wait_until_due(not_before).await;
-            journal.state.lock().is_uploading = true;
+            journal.state_in_task().is_uploading = true;
             let uploaded = self.upload(&journal).await;
-            journal.state.lock().is_uploading = false;
+            journal.state_in_task().is_uploading = false;
             match uploaded {
                 Ok(()) => pause = PAUSES.0,
                 Err(UploadFailure::Temporary(error)) => {
@@ -68,7 +69,7 @@ impl Writer {
     }
 
     async fn upload(&self, journal: &Journal) -> Result<(), UploadFailure> {
-        let Some((file, place)) = journal.seal()? else { return Ok(()) };
+        let Some((file, place)) = runtime::block_in_place(|| journal.seal())? else { return Ok(()) };
         let temporary = UploadFailure::Temporary;
         self.probed
             .get_or_try_init(|| probe_create(&*self.files.store))
@@ -159,7 +160,7 @@ impl Writer {
                 self.catch_up(txid).await;
                 return Err(temporary(self.not_caught_up()));
             }
-            let mut state = journal.state.lock();
+            let mut state = journal.state_in_task();
             let Some(open) = state.open.as_mut() else { return Ok(()) };
             let Some(sealed) = &open.pending.sealed else { return Ok(()) };
             let next = match &head {
@@ -175,7 +176,7 @@ impl Writer {
             self.head.confirm(confirmed);
             before.into_iter().for_each(|before| self.histories.epochs.forget(before.epoch()));
             open.pending.end_upload(newest);
-            if let Err(error) = open.storage.uploaded() {
+            if let Err(error) = runtime::block_in_place(|| open.storage.uploaded()) {
                 tracing::warn!("TXID {txid} is uploaded, but cannot be removed from the journal: {error}");
             }
             state.failure = None;
@@ -206,7 +207,7 @@ impl Writer {
     /// replica is served.
     async fn freeze(&self, journal: &Journal, cause: Error) {
         let txid = {
-            let mut state = journal.state.lock();
+            let mut state = journal.state_in_task();
             let Some(open) = state.open.as_mut() else { return };
             let text = format!(
                 "{cause}: {} transactions are only in the journal {}, and are not uploaded",
