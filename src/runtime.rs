@@ -10,9 +10,11 @@ use crate::progress::Progress;
 use std::future::Future;
 use std::io;
 use std::panic::catch_unwind;
+use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::time::{Duration, Instant};
 use tokio::runtime::{Builder, Handle, Runtime, RuntimeFlavor};
+use tokio::sync::oneshot;
 
 static RUNTIME: PerProcess<Runtime> = PerProcess::new();
 
@@ -66,12 +68,24 @@ pub(crate) fn spawn(task: impl Future<Output = ()> + Send + 'static) -> Result<t
     Ok(runtime()?.spawn(task).abort_handle())
 }
 
-/// Makes a call in an asynchronous task that may wait for a disk. The other tasks go on in another thread meanwhile, except in a runtime of
-/// one thread, as tests have.
-pub(crate) fn block_in_place<T>(call: impl FnOnce() -> T) -> T {
-    match Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
-        Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(call),
-        _ => call(),
+/// Makes a call that may wait for a disk, on a thread of its own, so that other tasks go on. If no thread can be started, they wait, as they do
+/// in a runtime of one thread, which tests have. Fails if the call panics.
+pub(crate) async fn on_own_thread<T: Send + 'static>(call: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
+    if Handle::current().runtime_flavor() != RuntimeFlavor::MultiThread {
+        return Ok(call());
+    }
+    let (sender, receiver) = oneshot::channel();
+    let call = Arc::new(Mutex::new(Some(call)));
+    let of_thread = call.clone();
+    let thread = std::thread::Builder::new().name("litestream-vfs".to_owned()).spawn(move || {
+        let call = of_thread.lock().take();
+        // Sending fails if the task has ended.
+        let _ = sender.send(call.map(|call| call()));
+    });
+    let left = if thread.is_err() { call.lock().take() } else { None };
+    match left {
+        Some(call) => Ok(call()),
+        None => receiver.await.ok().flatten().ok_or_else(|| Error::internal("a call ended without a result")),
     }
 }
 

@@ -29,10 +29,10 @@ pub(in crate::replica) async fn newest(
     }
 }
 
-/// Lists all files.
+/// Lists all files: those of level 0 first. What is compacted and deleted meanwhile is in the later listings.
 pub(in crate::replica) async fn all(store: &dyn Store) -> Result<Vec<Listed>, store::StoreError> {
-    let mut files = compacted(store).await?;
-    files.extend(store.list(Level::ZERO, Txid(1)).await?);
+    let mut files = store.list(Level::ZERO, Txid(1)).await?;
+    files.extend(compacted(store).await?);
     Ok(files)
 }
 

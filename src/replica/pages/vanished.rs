@@ -41,6 +41,15 @@ enum OwnSource {
     Excluded,
 }
 
+/// What the search for a page in other views has found.
+enum Sought {
+    Found(Page),
+    /// No view has the same version of the page.
+    Nowhere,
+    /// A view has it, in a file that is no longer there as it was listed.
+    Moved,
+}
+
 impl PageReader {
     /// Returns a page of a view whose file seems to have vanished: from another file that has the same version of the page, or from its own
     /// file if that is still there.
@@ -65,8 +74,8 @@ impl PageReader {
         let searched = timeout(SEARCH_LIMIT, async {
             let known = [self.head.view(), self.fallback.lock().clone()];
             match self.page_from_any(known.into_iter().flatten(), view, pgno).await? {
-                None => self.search_listings(view, pgno, own).await,
-                found => Ok(found),
+                Sought::Found(page) => Ok(Some(page)),
+                Sought::Nowhere | Sought::Moved => self.search_listings(view, pgno, own).await,
             }
         });
         searched.await.unwrap_or_else(|_| Err(self.search_timed_out(view, pgno)))
@@ -105,7 +114,7 @@ impl PageReader {
     }
 
     /// Returns a page of `view` from the views of a listing, or that no file has it. Returns None if the listing is stale: it shows a file
-    /// that is missing.
+    /// that is missing or was replaced.
     async fn page_from_listed(
         &self,
         listed: &[Arc<View>],
@@ -113,10 +122,12 @@ impl PageReader {
         pgno: u32,
         own: OwnSource,
     ) -> Result<Option<Option<Page>>, Error> {
-        let found = self.page_from_any(listed.iter().cloned(), view, pgno).await?;
         let is_listed = || listed.iter().any(|listed| is_in_same_file(listed, view, pgno));
-        if found.is_some() || own == OwnSource::Excluded || !is_listed() {
-            return Ok(Some(found));
+        match self.page_from_any(listed.iter().cloned(), view, pgno).await? {
+            Sought::Found(page) => return Ok(Some(Some(page))),
+            Sought::Moved => return Ok(None),
+            Sought::Nowhere if own == OwnSource::Excluded || !is_listed() => return Ok(Some(None)),
+            Sought::Nowhere => {}
         }
         match self.prefetch.page(view, pgno).await {
             Ok(page) => Ok(Some(page)),
@@ -138,24 +149,30 @@ impl PageReader {
         others: impl Iterator<Item = Arc<View>>,
         view: &View,
         pgno: u32,
-    ) -> Result<Option<Page>, Error> {
+    ) -> Result<Sought, Error> {
+        let mut sought = Sought::Nowhere;
         for other in others {
-            if let Some(page) = self.page_from(&other, view, pgno).await? {
-                *self.fallback.lock() = Some(other);
-                return Ok(Some(page));
+            match self.page_from(&other, view, pgno).await? {
+                Sought::Nowhere => {}
+                Sought::Moved => sought = Sought::Moved,
+                found => {
+                    *self.fallback.lock() = Some(other);
+                    return Ok(found);
+                }
             }
         }
-        Ok(None)
+        Ok(sought)
     }
 
     /// Returns the page from another view, if that has the same version of it in a file that exists.
-    async fn page_from(&self, other: &Arc<View>, view: &View, pgno: u32) -> Result<Option<Page>, Error> {
+    async fn page_from(&self, other: &Arc<View>, view: &View, pgno: u32) -> Result<Sought, Error> {
         if !self.is_same_version(other, view, pgno) {
-            return Ok(None);
+            return Ok(Sought::Nowhere);
         }
         match self.prefetch.page(other, pgno).await {
-            Ok(page) => Ok(page),
-            Err(FetchError::Moved | FetchError::Damaged(_) | FetchError::Spoiled(_)) => Ok(None),
+            Ok(page) => Ok(page.map_or(Sought::Nowhere, Sought::Found)),
+            Err(FetchError::Moved) => Ok(Sought::Moved),
+            Err(FetchError::Damaged(_) | FetchError::Spoiled(_)) => Ok(Sought::Nowhere),
             Err(FetchError::Other(error)) => Err(error),
         }
     }

@@ -8,6 +8,7 @@
 //! | `opening` | opens a replica within a time limit |
 //! | `wait` | threads of the host wait for jobs of the runtime |
 //! | `registry` | one replica for all connections with the same URL and credentials |
+//! | `shared` | such a replica, and what its readers want of it |
 //! | `usage` | how often readers found their pages in the cache |
 //! | `memory` | returns free memory to the operating system |
 
@@ -16,6 +17,7 @@ pub(in crate::replica) mod memory;
 pub(in crate::replica) mod opening;
 mod registry;
 mod reports;
+mod shared;
 pub(in crate::replica) mod status;
 mod usage;
 pub(in crate::replica) mod wait;

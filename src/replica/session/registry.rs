@@ -5,67 +5,39 @@
 //! and close it again.
 
 use crate::config::Settings;
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::lock::Mutex;
+use crate::replica::Replica;
 use crate::replica::cache::persistent::CacheDirectory;
 use crate::replica::files::ltx_file::FetchSizes;
 use crate::replica::prefetch::Prefetcher;
 use crate::replica::session::memory;
+use crate::replica::session::shared::{SharedReplica, cache_limits};
 use crate::replica::session::usage::{CacheUsage, Readers};
 use crate::replica::session::writing::FLUSH_LIMIT;
-use crate::replica::write::compaction::CompactionSettings;
-use crate::replica::write::journal::{Journal, JournalSettings};
-use crate::replica::{CacheLimits, Replica};
+use crate::replica::write::journal::JournalSettings;
 use crate::runtime::{self, PerProcess};
 use crate::store::{Location, LocationKey};
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::task::AbortHandle;
 
 /// How long a replica stays idle before it is removed.
 const IDLE_TIME: Duration = Duration::from_secs(60);
 
+/// The maximum number of idle replicas. With more, those are removed that have been idle for longest.
+const MOST_IDLE: usize = 1000;
+
 /// Connections with equal keys share a replica.
 type ReplicaKey = (LocationKey, Option<PathBuf>);
 
-static REPLICAS: PerProcess<Mutex<HashMap<ReplicaKey, SharedReplica>>> = PerProcess::new();
+type Replicas = HashMap<ReplicaKey, SharedReplica>;
 
-fn replicas() -> &'static Mutex<HashMap<ReplicaKey, SharedReplica>> {
+static REPLICAS: PerProcess<Mutex<Replicas>> = PerProcess::new();
+
+fn replicas() -> &'static Mutex<Replicas> {
     REPLICAS.get_or_init(Mutex::default)
-}
-
-/// A replica and its readers.
-struct SharedReplica {
-    replica: Arc<Replica>,
-    readers: Vec<ReaderSettings>,
-    /// The cache usage of the readers that have closed.
-    closed: Readers,
-    /// The task that polls. None while the replica is idle.
-    polling: Option<AbortHandle>,
-    /// The task that hydrates, if a reader wants that.
-    hydrating: Option<AbortHandle>,
-    /// The task that compacts, if a reader writes.
-    compacting: Option<AbortHandle>,
-    /// The task that uploads the journal, if readers write with one.
-    uploading: Option<AbortHandle>,
-    /// The task that removes the replica after it was idle long enough. None while it has readers.
-    removing: Option<AbortHandle>,
-    /// Increases when a reader opens and when the replica becomes idle. An idle timer that finds another value than
-    /// its own does not remove the replica.
-    sequence: u64,
-}
-
-/// The settings of one reader. The replica uses the most demanding of all readers.
-struct ReaderSettings {
-    id: u64,
-    poll_interval: Duration,
-    cache: CacheLimits,
-    verify: bool,
-    /// If it writes, how the journal is used.
-    writes: Option<Option<JournalSettings>>,
-    usage: Arc<CacheUsage>,
 }
 
 /// A reader's reference to a replica. The replica is polled while there is at least one.
@@ -99,19 +71,7 @@ impl ReplicaHandle {
             shared.use_journal(journal.as_ref())?;
         }
         let (reader, usage) = shared.add_reader(settings, writes);
-        let was_idle = shared.polling.is_none();
-        if was_idle {
-            shared.polling = Some(runtime::spawn(shared.replica.follower.clone().poll_forever())?);
-        }
-        if settings.hydrates && key.1.is_some() && shared.hydrating.is_none() {
-            shared.hydrating = Some(runtime::spawn(shared.replica.hydration.clone().run_forever())?);
-        }
-        if settings.writes
-            && shared.compacting.is_none()
-            && let Some(compaction) = CompactionSettings::of(settings)
-        {
-            shared.compacting = Some(runtime::spawn(shared.replica.writer.clone().compact_forever(compaction))?);
-        }
+        let was_idle = shared.start_tasks(settings, key.1.is_some())?;
         let (replica, prefetcher) = (shared.replica.clone(), Arc::new(Prefetcher::new()));
         Ok(ReplicaHandle { key, reader, replica, usage, prefetcher, was_idle })
     }
@@ -142,22 +102,11 @@ impl ReplicaHandle {
 impl Drop for ReplicaHandle {
     fn drop(&mut self) {
         self.end_writing();
-        let mut replicas = replicas().lock();
-        let Some(shared) = replicas.get_mut(&self.key) else { return };
-        shared.readers.retain(|reader| reader.id != self.reader);
-        shared.closed.add(&self.usage);
-        if !shared.readers.is_empty() {
-            return shared.apply_settings();
-        }
-        for task in [shared.polling.take(), shared.hydrating.take(), shared.compacting.take()].into_iter().flatten() {
-            task.abort();
-        }
-        shared.sequence += 1;
-        let timer = remove_when_idle(self.key.clone(), shared.sequence);
-        match runtime::spawn(timer) {
-            Ok(timer) => shared.removing = Some(timer),
-            // If the timer cannot run, the replica is removed now.
-            Err(_) => drop(replicas.remove(&self.key)),
+        // Pages are freed after the lock was released.
+        if let Some(removed) = self.end_reading() {
+            drop(removed);
+            // If the timer cannot run, the memory is returned later.
+            let _ = runtime::spawn(memory::release_free());
         }
     }
 }
@@ -165,10 +114,7 @@ impl Drop for ReplicaHandle {
 impl ReplicaHandle {
     /// Has the reader no longer count as one that writes. The last one waits until the journal is uploaded, and ends its use.
     fn end_writing(&self) {
-        let was_last = replicas().lock().get_mut(&self.key).is_some_and(|shared| {
-            let own = shared.readers.iter_mut().find(|reader| reader.id == self.reader);
-            own.is_some_and(|own| own.writes.take().is_some()) && !shared.has_writers()
-        });
+        let was_last = replicas().lock().get_mut(&self.key).is_some_and(|shared| shared.end_writing(self.reader));
         if !was_last {
             return;
         }
@@ -178,99 +124,37 @@ impl ReplicaHandle {
         if let Err(error) = runtime::wait(flush, &|| false) {
             tracing::warn!("the last connection that writes is closed: {error}");
         }
-        let mut replicas = replicas().lock();
-        let Some(shared) = replicas.get_mut(&self.key) else { return };
         // A connection may have been opened meanwhile.
-        if !shared.has_writers() {
-            shared.end_journal();
+        if let Some(shared) = replicas().lock().get_mut(&self.key) {
+            shared.end_unused_journal();
         }
+    }
+
+    /// Has the reader no longer count, and the replica be idle if it was the last one. Returns a replica that is removed.
+    fn end_reading(&self) -> Option<SharedReplica> {
+        let mut replicas = replicas().lock();
+        let shared = replicas.get_mut(&self.key)?;
+        shared.end_reading(self.reader, &self.usage);
+        if shared.has_readers() {
+            return None;
+        }
+        match runtime::spawn(remove_when_idle(self.key.clone(), shared.begin_idling())) {
+            Ok(timer) => shared.removing = Some(timer),
+            // If the timer cannot run, the replica is removed now.
+            Err(_) => return replicas.remove(&self.key),
+        }
+        remove_longest_idle(&mut replicas)
     }
 }
 
-impl SharedReplica {
-    /// Has the readers that write use a journal, or none. Fails if there are others that use another one.
-    fn use_journal(&mut self, settings: Option<&JournalSettings>) -> Result<(), Error> {
-        let mut others = self.readers.iter().filter_map(|reader| reader.writes.as_ref());
-        match others.next() {
-            Some(other) if other.as_ref() == settings => return Ok(()),
-            Some(_) => {
-                let text = "another connection of this process writes with another sync_interval or buffer_path";
-                return Err(Error::new(ErrorKind::Config, text).remedy("use the same settings for all of them"));
-            }
-            // The replica is opened again.
-            None => self.replica.writer.resume(),
-        }
-        self.end_journal();
-        if let Some(settings) = settings {
-            let journal = Arc::new(Journal::new(settings.clone()));
-            self.uploading = Some(runtime::spawn(self.replica.writer.clone().upload_forever(journal.clone()))?);
-            self.replica.writer.set_journal(Some(journal));
-        }
-        Ok(())
+/// Removes the replica that has been idle for longest if there are more than [`MOST_IDLE`].
+fn remove_longest_idle(replicas: &mut Replicas) -> Option<SharedReplica> {
+    let idle = || replicas.iter().filter_map(|(key, shared)| Some((shared.idle_since?, key)));
+    if idle().count() <= MOST_IDLE {
+        return None;
     }
-
-    fn has_writers(&self) -> bool {
-        self.readers.iter().any(|reader| reader.writes.is_some())
-    }
-
-    fn end_journal(&mut self) {
-        self.uploading.take().into_iter().for_each(|task| task.abort());
-        self.replica.writer.set_journal(None);
-    }
-
-    fn new(replica: Replica) -> SharedReplica {
-        SharedReplica {
-            replica: Arc::new(replica),
-            readers: Vec::new(),
-            closed: Readers::default(),
-            polling: None,
-            hydrating: None,
-            compacting: None,
-            uploading: None,
-            removing: None,
-            sequence: 0,
-        }
-    }
-
-    /// Adds a reader. Returns its id and its counters.
-    fn add_reader(&mut self, settings: &Settings, writes: Option<Option<JournalSettings>>) -> (u64, Arc<CacheUsage>) {
-        self.sequence += 1;
-        // Thousands of connections may be opened and closed before it ends by itself.
-        self.removing.take().into_iter().for_each(|timer| timer.abort());
-        let (id, usage) = (self.sequence, Arc::new(CacheUsage::default()));
-        self.readers.push(ReaderSettings {
-            id,
-            poll_interval: settings.poll_interval,
-            cache: cache_limits(settings),
-            verify: settings.verify,
-            writes,
-            usage: usage.clone(),
-        });
-        self.apply_settings();
-        (id, usage)
-    }
-
-    /// Sets the shortest poll interval and the largest cache limits of all readers, and verifies if one of them does.
-    fn apply_settings(&self) {
-        let interval = self.readers.iter().map(|reader| reader.poll_interval).min().unwrap_or(Duration::MAX);
-        self.replica.follower.set_poll_interval(interval);
-        self.replica.files.loader.verify(self.readers.iter().any(|reader| reader.verify));
-        if let Some(limits) = self.readers.iter().map(|reader| reader.cache).reduce(CacheLimits::max)
-            && limits != self.replica.head.limits()
-        {
-            self.replica.head.set_limits(limits);
-        }
-    }
-
-    fn totals(&self) -> Readers {
-        let mut totals = Readers { connections: self.readers.len(), ..self.closed };
-        self.readers.iter().for_each(|reader| totals.add(&reader.usage));
-        totals
-    }
-}
-
-fn cache_limits(settings: &Settings) -> CacheLimits {
-    CacheLimits { memory: settings.cache_size, disk: settings.disk_cache_size }
+    let (_, longest) = idle().min_by_key(|(since, _)| *since)?;
+    replicas.remove(&longest.clone())
 }
 
 /// Removes a replica after [`IDLE_TIME`], unless a reader was added in the meantime.
@@ -285,5 +169,30 @@ async fn remove_when_idle(key: ReplicaKey, sequence: u64) {
         // The pages are freed after the lock was released.
         drop(removed);
         memory::release_free().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::replica::CacheLimits;
+    use crate::store::Memory;
+    use std::time::Instant;
+
+    #[test]
+    fn the_replicas_that_are_idle_for_longest_are_removed() {
+        let now = Instant::now();
+        let replica = |number: u64| {
+            let location = Location::parse(&format!("file:///tenants/{number}")).expect("a location");
+            let limits = CacheLimits { memory: 1 << 20, disk: 0 };
+            let replica = Replica::new(Arc::new(Memory::new()), limits, Duration::from_secs(1));
+            let mut shared = SharedReplica::new(replica);
+            // The third one is in use.
+            shared.idle_since = Some(now + Duration::from_secs(number)).filter(|_| number != 3);
+            ((location.key().clone(), None), shared)
+        };
+        let mut replicas: Replicas = (1..=MOST_IDLE as u64 + 3).map(replica).collect();
+        let mut removed = || remove_longest_idle(&mut replicas)?.idle_since.map(|since| (since - now).as_secs());
+        assert_eq!([removed(), removed(), removed()], [Some(1), Some(2), None]);
     }
 }

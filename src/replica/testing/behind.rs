@@ -68,6 +68,32 @@ async fn a_page_whose_file_only_seemed_to_be_missing_is_read() {
     }
 }
 
+/// Litestream sets the time of a file after it has renamed it.
+#[tokio::test(start_paused = true)]
+async fn a_page_is_read_from_a_file_that_is_changed_while_it_is_found() {
+    let mut last = 0;
+    for reads in 0..12 {
+        let store = Flaky::new(false);
+        let second = FileName::of(Txid(2));
+        store.files.insert(SNAPSHOT.0, SNAPSHOT.1, noisy::file(SNAPSHOT.1));
+        store.files.insert(Level::ZERO, second, noisy::file(second));
+        let replica = replica(&store);
+        replica.poll(Duration::ZERO).await.expect("a view");
+        let view = replica.head().expect("a view");
+        let newer = FileName { min: Txid(1), max: Txid(2) };
+        store.files.insert(Level::SNAPSHOT, newer, noisy::file(newer));
+        store.files.remove(SNAPSHOT.0, SNAPSHOT.1);
+        store.take_requests();
+        store.rewrite_after(reads);
+        let page = replica.pages.page(&view, 701).await;
+        let page = page.unwrap_or_else(|error| panic!("after {reads} reads: {error}")).expect("a page of the view");
+        assert_eq!(*page, *content_at(701, 2), "after {reads} reads");
+        let log = store.take_requests();
+        last = log.iter().filter(|request| request.starts_with("read")).count();
+    }
+    assert!(last < 12, "{last} reads");
+}
+
 /// A check of the database goes on after each error.
 #[tokio::test(start_paused = true)]
 async fn pages_that_no_file_has_any_more_are_searched_for_once_a_second() {

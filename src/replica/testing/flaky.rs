@@ -40,6 +40,8 @@ pub(in crate::replica) struct Flaky {
     requests: Mutex<Vec<String>>,
     /// So many reads find no file, although it is there.
     misses: AtomicU32,
+    /// After so many reads, the files are written again, as by a program that sets their times.
+    until_rewritten: AtomicU32,
 }
 
 impl Flaky {
@@ -54,6 +56,19 @@ impl Flaky {
     /// Has the next `reads` find no file.
     pub fn miss(&self, reads: u32) {
         self.misses.store(reads, Ordering::Relaxed);
+    }
+
+    /// Has all files be written again after so many reads.
+    pub fn rewrite_after(&self, reads: u32) {
+        self.until_rewritten.store(reads + 1, Ordering::Relaxed);
+    }
+
+    async fn rewrite(&self) {
+        for level in Level::all() {
+            for Listed { name, .. } in self.files.list(level, Txid(1)).await.expect("files in memory") {
+                self.files.insert(level, name, self.files.get(level, name).expect("a listed file"));
+            }
+        }
     }
 
     /// Returns the requests since the last call: `list 0`, `read 0 <name>`.
@@ -104,6 +119,9 @@ impl Store for Flaky {
         let is_there = self.respond(format!("read {level} {name}")).await?;
         if !is_there || self.misses.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).is_ok() {
             return Err(StoreError::new(StoreErrorKind::NotFound, "memory://flaky", "there is no such file"));
+        }
+        if self.until_rewritten.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less) == Ok(1) {
+            self.rewrite().await;
         }
         self.files.read(level, name, range, expected).await
     }

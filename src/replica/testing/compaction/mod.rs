@@ -2,6 +2,7 @@
 //!
 //! A seed determines everything.
 
+mod damaged;
 mod history;
 mod late;
 mod store;
@@ -48,6 +49,16 @@ impl CompactionWorld {
         let client = MortalClient::new(&self.files, self.random.fork(), life);
         let files = self.files.clone();
         (Compactor::with_clock(client.clone(), settings(), move || files.now()), client)
+    }
+
+    /// Flips a bit of a file. Returns its bytes before.
+    fn damage(&self, level: Level, name: FileName) -> Vec<u8> {
+        let bytes = self.files.memory.get(level, name).expect("a file").to_vec();
+        let mut damaged = bytes.clone();
+        let last = bytes.len() - 1;
+        damaged[last] ^= 1;
+        self.files.memory.insert(level, name, damaged);
+        bytes
     }
 
     /// Returns the transactions that can be restored.
@@ -252,14 +263,10 @@ async fn a_damaged_file_is_reported_and_nothing_is_deleted_for_it() {
     let mut world = CompactionWorld::new(5);
     let (compactor, _) = world.compactor(u64::MAX);
     (0..5).for_each(|_| world.history.commit());
-    let files = world.files.all();
-    let mut bytes = world.files.memory.get(Level::ZERO, files[4].name).expect("a file").to_vec();
-    let at = bytes.len() - 1;
-    bytes[at] ^= 1;
-    world.files.insert(Level::ZERO, files[4].name, bytes);
+    world.damage(Level::ZERO, FileName::of(Txid(5)));
     world.files.advance(100 * SECOND);
     let report = compactor.run_once().await.expect("files are listed");
-    assert_eq!(world.files.all().len(), 5);
+    assert_eq!(names(&world.files.all(), 0).len(), 5);
     let [failure] = &report.failures[..] else { panic!("{report:?}") };
     assert!(failure.to_string().contains("is damaged: "), "{failure}");
 

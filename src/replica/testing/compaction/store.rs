@@ -1,7 +1,7 @@
 //! A store in memory that knows when its files were written, and whose clients can stop at any request.
 
 use crate::lock::Mutex;
-use crate::ltx::{FileName, Level, Txid};
+use crate::ltx::{FileName, Level, Txid, verify};
 use crate::replica::testing::simulation::random::Random;
 use crate::store::{Chunk, Creation, Listed, Memory, ObjectName, Store, StoreError, StoreErrorKind, Version};
 use async_trait::async_trait;
@@ -145,7 +145,7 @@ impl Store for MortalClient {
         self.begin().await?;
         let ObjectName::File(level, name) = object else { panic!("a compactor creates only files") };
         if let Some(existing) = self.files.memory.get(level, name) {
-            assert_eq!(existing, bytes, "two compactors write the same bytes");
+            assert!(existing == bytes || verify(&existing).is_err(), "two compactors write the same bytes");
         } else {
             self.files.insert(level, name, bytes.to_vec());
             return self.end(Ok(Creation::Created));

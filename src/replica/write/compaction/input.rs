@@ -122,8 +122,8 @@ pub(super) struct MergeInput<'a> {
 }
 
 impl MergeInput<'_> {
-    pub(super) fn name(&self) -> FileName {
-        self.file.name
+    pub(super) fn identity(&self) -> (Level, FileName) {
+        (self.file.level, self.file.name)
     }
 
     /// Returns whether the writer of the file has read `before` as the file of the transaction before. None if that is unknown.

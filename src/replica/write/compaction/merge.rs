@@ -6,9 +6,9 @@
 use super::input::{MergeInput, OpenedInput};
 use super::plan::{MAX_OUTPUT, Merge};
 use crate::error::{Error, ErrorKind};
-use crate::ltx::{Encoder, Form, Header, IndexEntry, Level};
+use crate::ltx::{Encoder, FileName, Form, Header, IndexEntry, Level};
 use crate::replica::files::loader::{LoadError, display_name};
-use crate::store::Store;
+use crate::store::{Listed, Store};
 use bytes::Bytes;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use std::cmp::Reverse;
@@ -36,20 +36,22 @@ pub(super) enum MergeError {
     Moved,
     /// These files cannot be merged, also not later.
     Refused(Error),
+    /// An input is damaged, as far as the bytes show that the store has sent.
+    Damaged((Level, FileName), Error),
     /// Any other failure, which may not occur again.
     Failed(Error),
 }
 
-impl From<LoadError> for MergeError {
-    fn from(error: LoadError) -> MergeError {
+impl MergeError {
+    /// Returns the failure to read an input.
+    fn of_input(level: Level, name: FileName, error: LoadError) -> MergeError {
         match error {
             LoadError::Moved => MergeError::Moved,
+            LoadError::Other(error) if error.kind() == ErrorKind::Damaged => MergeError::Damaged((level, name), error),
             LoadError::Other(error) => MergeError::Failed(error),
         }
     }
-}
 
-impl MergeError {
     fn refused(store: &dyn Store, merge: &Merge, cause: &str) -> MergeError {
         let file = display_name(store, merge.level, merge.name);
         let error = Error::new(ErrorKind::Exhausted, format!("the file {file} is not written: {cause}"));
@@ -76,7 +78,7 @@ pub(super) async fn merge(store: &dyn Store, merge: &Merge) -> Result<Bytes, Mer
         return Err(refused("its inputs have several page sizes".to_owned()));
     }
     // Another compactor was faster, and a suspended writer has created a file under a name that is free again; or a file is damaged.
-    let late = inputs.windows(2).find(|pair| pair[1].follows(&pair[0]) == Some(false)).map(|pair| pair[0].name());
+    let late = inputs.windows(2).find(|pair| pair[1].follows(&pair[0]) == Some(false)).map(|pair| pair[0].identity().1);
     let plain = Header::plain(newest.page_size, newest.commit, merge.name);
     let header = Header { timestamp_ms: newest.timestamp_ms, ..plain };
     let sources = newest_pages(inputs.iter().map(|input| (input.header.commit, &input.entries[..])));
@@ -103,15 +105,23 @@ pub(super) async fn merge(store: &dyn Store, merge: &Merge) -> Result<Bytes, Mer
 /// Reads the headers and the indexes of the inputs.
 async fn read_indexes<'a>(store: &'a dyn Store, merge: &Merge) -> Result<Vec<MergeInput<'a>>, MergeError> {
     let piece = PIECE.min(BUFFERS / merge.inputs.len().max(1) as u64);
-    let opened = merge.inputs.iter().map(|listed| OpenedInput::open(store, listed, piece)).collect::<Vec<_>>();
+    let open = async |listed: &Listed| {
+        let opened = OpenedInput::open(store, listed, piece).await;
+        opened.map_err(|error| MergeError::of_input(listed.level, listed.name, error))
+    };
+    let opened = merge.inputs.iter().map(open).collect::<Vec<_>>();
     let opened: Vec<OpenedInput<'_>> = stream::iter(opened).buffered(IN_FLIGHT).try_collect().await?;
     let length = opened.iter().map(OpenedInput::index_length).fold(0, u64::saturating_add);
     if length > MAX_INDEXES {
         let cause = format!("the indexes of its inputs have {length} bytes, and at most {MAX_INDEXES} are supported");
         return Err(MergeError::refused(store, merge, &cause));
     }
-    let inputs = opened.into_iter().map(OpenedInput::read_index).collect::<Vec<_>>();
-    Ok(stream::iter(inputs).buffered(IN_FLIGHT).try_collect().await?)
+    let read = async |(listed, input): (&Listed, OpenedInput<'a>)| {
+        let read = input.read_index().await;
+        read.map_err(|error| MergeError::of_input(listed.level, listed.name, error))
+    };
+    let inputs = merge.inputs.iter().zip(opened).map(read).collect::<Vec<_>>();
+    stream::iter(inputs).buffered(IN_FLIGHT).try_collect().await
 }
 
 /// Returns the newest version of each page, in ascending order of page numbers. `inputs` are the size of the database after each file, and
@@ -148,15 +158,18 @@ async fn write_pages(
     mut inputs: Vec<MergeInput<'_>>,
     sources: &[PageSource],
     encoder: &mut Encoder,
-) -> Result<(), LoadError> {
+) -> Result<(), MergeError> {
     let mut page = inputs.first().map_or(Vec::new(), |input| vec![0; input.header.page_size.get() as usize]);
     for source in sources {
         let input = &mut inputs[source.input as usize];
-        let frame = input.read_until(source.entry as usize, &mut page).await?;
+        let (level, name) = input.identity();
+        let frame = input.read_until(source.entry as usize, &mut page).await;
+        let frame = frame.map_err(|error| MergeError::of_input(level, name, error))?;
         encoder.copy(source.pgno, &frame, &page);
     }
     for input in inputs {
-        input.finish(&mut page).await?;
+        let (level, name) = input.identity();
+        input.finish(&mut page).await.map_err(|error| MergeError::of_input(level, name, error))?;
     }
     Ok(())
 }

@@ -25,12 +25,19 @@ impl Journal {
         Ok(open.pending.sealed.as_ref().map(|sealed| (sealed.file.clone(), sealed.place)))
     }
 
+    /// Removes the file of the group that was uploaded from the disk.
+    pub(super) fn remove_uploaded(&self) -> Result<(), Error> {
+        let state = self.state.lock();
+        let Some(open) = &state.open else { return Ok(()) };
+        open.storage.uploaded().map_err(|cause| Error::new(ErrorKind::ReadOnly, cause.to_string()))
+    }
+
     /// Waits until a group has to be uploaded.
     pub(super) async fn wait_until_due(&self, not_before: Instant) {
         let mut changes = self.changed.subscribe();
         loop {
             let due = {
-                let state = self.state_in_task();
+                let state = self.state_in_task().await;
                 state.due(&self.settings).map(|due| if state.is_wanted() { due } else { due.max(not_before) })
             };
             match due {
@@ -49,8 +56,8 @@ impl Journal {
 
     /// Has everything be uploaded at once that is in the journal now. Returns the number of the last transaction; None if there is none.
     /// Fails if the journal cannot be read.
-    pub(super) fn want(&self) -> Result<Option<u64>, Error> {
-        let mut state = self.state_in_task();
+    pub(super) async fn want(&self) -> Result<Option<u64>, Error> {
+        let mut state = self.state_in_task().await;
         let Some(open) = &state.open else {
             // What another process has in its journal is its own.
             let damage = state.failure.clone().filter(|failure| failure.kind() != ErrorKind::Busy);
@@ -71,7 +78,7 @@ impl Journal {
         let mut changes = self.changed.subscribe();
         loop {
             {
-                let state = self.state_in_task();
+                let state = self.state_in_task().await;
                 match &state.open {
                     None => return Ok(()),
                     Some(open) if open.pending.uploaded >= wanted => return Ok(()),
@@ -83,8 +90,8 @@ impl Journal {
         }
     }
 
-    pub(super) fn fail(&self, error: Error) {
-        let mut state = self.state_in_task();
+    pub(super) async fn fail(&self, error: Error) {
+        let mut state = self.state_in_task().await;
         if state.failure.is_none() {
             tracing::warn!("the journal is not uploaded yet: {error}");
         }
@@ -94,8 +101,8 @@ impl Journal {
     }
 
     /// Returns the error of a caller that has waited for the upload.
-    pub(super) fn not_uploaded(&self, limit: Duration) -> Error {
-        let state = self.state_in_task();
+    pub(super) async fn not_uploaded(&self, limit: Duration) -> Error {
+        let state = self.state_in_task().await;
         let (what, path) = state
             .open
             .as_ref()

@@ -40,9 +40,11 @@ use crate::runtime;
 use crate::store::Location;
 use pending::PendingTransactions;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 use storage::{JournalSteps, JournalStorage};
 use tokio::sync::watch;
+use tokio::time::sleep;
 
 /// How the journal of a replica is used.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -137,9 +139,24 @@ impl Journal {
         !self.settings.interval.is_zero()
     }
 
-    /// Returns the state in an asynchronous task. A commit has it while it waits for the disk.
-    fn state_in_task(&self) -> MutexGuard<'_, JournalState> {
-        self.state.try_lock().unwrap_or_else(|| runtime::block_in_place(|| self.state.lock()))
+    /// Takes a step that waits for the disk, on a thread of its own.
+    async fn on_disk<T: Send + 'static>(
+        self: &Arc<Self>,
+        step: impl FnOnce(&Journal) -> T + Send + 'static,
+    ) -> Result<T, Error> {
+        let journal = self.clone();
+        runtime::on_own_thread(move || step(&journal)).await
+    }
+
+    /// Returns the state in an asynchronous task. Whoever has it may be waiting for the disk.
+    async fn state_in_task(&self) -> MutexGuard<'_, JournalState> {
+        const PAUSE: Duration = Duration::from_millis(2);
+        loop {
+            if let Some(state) = self.state.try_lock() {
+                return state;
+            }
+            sleep(PAUSE).await;
+        }
     }
 
     pub(super) fn status(&self) -> JournalStatus {

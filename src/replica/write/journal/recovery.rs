@@ -15,7 +15,6 @@ use crate::replica::follow::view_loader::JournalledCounter;
 use crate::replica::view::View;
 use crate::replica::write::Writer;
 use crate::replica::write::transaction::TransactionFile;
-use crate::runtime;
 use bytes::Bytes;
 use std::path::Path;
 use std::sync::Arc;
@@ -41,8 +40,8 @@ impl Writer {
 
     /// Opens the journal if it is not open, and serves the state after its transactions. Waits at most `limit` if that takes an upload. Fails
     /// if nothing can be written: with [`ErrorKind::Busy`] if another process has the journal.
-    pub(in crate::replica) async fn recover(&self, journal: &Journal, limit: Duration) -> Result<(), Error> {
-        runtime::block_in_place(|| journal.open())?;
+    pub(in crate::replica) async fn recover(&self, journal: &Arc<Journal>, limit: Duration) -> Result<(), Error> {
+        journal.on_disk(Journal::open).await??;
         if self.attach(journal).await? {
             return Ok(());
         }
@@ -58,12 +57,12 @@ impl Writer {
     /// Serves the state after the transactions of the journal, if they come after the newest state of the replica. Returns whether the state
     /// after them is served, or there are none.
     async fn attach(&self, journal: &Journal) -> Result<bool, Error> {
-        let Some(first) = journal.unattached()? else { return Ok(true) };
+        let Some(first) = journal.unattached().await? else { return Ok(true) };
         let head = self.head.view();
         if !self.comes_after(first, head.as_deref()).await? {
             return Ok(false);
         }
-        let mut state = journal.state_in_task();
+        let mut state = journal.state_in_task().await;
         let Some(open) = state.open.as_mut() else { return Ok(false) };
         if open.pending.newest.is_some() || open.pending.first_place() != Some(first) {
             return Ok(open.pending.newest.is_some());
@@ -120,8 +119,8 @@ impl Journal {
 
     /// Returns the place of the first transaction, if it is not known yet after which state of the replica that is. Fails if the journal is
     /// stopped or not open.
-    fn unattached(&self) -> Result<Option<NextPlace>, Error> {
-        let state = self.state_in_task();
+    async fn unattached(&self) -> Result<Option<NextPlace>, Error> {
+        let state = self.state_in_task().await;
         let open = state.open.as_ref().ok_or_else(|| Error::internal("a journal is not open"))?;
         match &open.stopped {
             Some(stopped) => Err(stopped.clone()),

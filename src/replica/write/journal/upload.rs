@@ -5,7 +5,7 @@
 //! it gets the number of the same state before it, so that SQLite keeps its cache and a transaction that has begun can go on.
 
 use super::pending::{NextPlace, SealedGroup};
-use super::{Journal, OpenJournal};
+use super::{Journal, JournalState, OpenJournal};
 use crate::error::{Error, ErrorKind};
 use crate::ltx::Txid;
 use crate::replica::files::listing;
@@ -17,7 +17,6 @@ use crate::replica::write::Writer;
 use crate::replica::write::commit::PAUSES;
 use crate::replica::write::fate::{Fate, PutTries};
 use crate::replica::write::transaction::TransactionFile;
-use crate::runtime;
 use crate::store::{Listed, probe_create};
 use crate::time::Stamp;
 use std::sync::Arc;
@@ -42,13 +41,13 @@ impl Writer {
         let mut not_before = Instant::now();
         loop {
             journal.wait_until_due(not_before).await;
-            journal.state_in_task().is_uploading = true;
+            journal.state_in_task().await.is_uploading = true;
             let uploaded = self.upload(&journal).await;
-            journal.state_in_task().is_uploading = false;
+            journal.state_in_task().await.is_uploading = false;
             match uploaded {
                 Ok(()) => pause = PAUSES.0,
                 Err(UploadFailure::Temporary(error)) => {
-                    journal.fail(error);
+                    journal.fail(error).await;
                     not_before = Instant::now() + pause;
                     pause = (pause * 2).min(LONGEST_PAUSE);
                 }
@@ -59,17 +58,19 @@ impl Writer {
 
     /// Waits until everything that is in the journal now is uploaded. Fails after `limit`.
     pub(in crate::replica) async fn flush(&self, journal: &Journal, limit: Duration) -> Result<(), Error> {
-        let Some(wanted) = journal.want()? else { return Ok(()) };
+        let Some(wanted) = journal.want().await? else { return Ok(()) };
         let uploaded = timeout(limit, journal.wait_for(wanted)).await;
         match uploaded {
             Ok(Ok(())) => Ok(()),
             Ok(Err(stopped)) => Err(stopped),
-            Err(_) => Err(journal.not_uploaded(limit)),
+            Err(_) => Err(journal.not_uploaded(limit).await),
         }
     }
 
-    async fn upload(&self, journal: &Journal) -> Result<(), UploadFailure> {
-        let Some((file, place)) = runtime::block_in_place(|| journal.seal())? else { return Ok(()) };
+    async fn upload(&self, journal: &Arc<Journal>) -> Result<(), UploadFailure> {
+        let Some((file, place)) = journal.on_disk(Journal::seal).await.map_err(UploadFailure::Temporary)?? else {
+            return Ok(());
+        };
         let temporary = UploadFailure::Temporary;
         self.probed
             .get_or_try_init(|| probe_create(&*self.files.store))
@@ -143,7 +144,7 @@ impl Writer {
     /// Publishes the state after the group that was uploaded, and removes it from the journal.
     async fn settle(
         &self,
-        journal: &Journal,
+        journal: &Arc<Journal>,
         base: Option<&View>,
         file: &TransactionFile,
         listed: &Listed,
@@ -160,30 +161,43 @@ impl Writer {
                 self.catch_up(txid).await;
                 return Err(temporary(self.not_caught_up()));
             }
-            let mut state = journal.state_in_task();
-            let Some(open) = state.open.as_mut() else { return Ok(()) };
-            let Some(sealed) = &open.pending.sealed else { return Ok(()) };
-            let next = match &head {
-                Some(head) if head.txid() > txid => Some(head.clone()),
-                head => self.uploaded_state(head.as_deref(), &own, sealed),
-            };
-            let next = next.ok_or_else(|| temporary(Error::internal("an uploaded transaction lacks a page")))?;
-            let before = open.pending.newest.clone();
-            let newest = self.rebased(open, &next);
-            if !self.head.publish_uploaded(head.as_ref(), next, newest.clone()) {
-                continue;
+            let mut state = journal.state_in_task().await;
+            if self.publish_uploaded(&mut state, head.as_ref(), &own, confirmed).map_err(temporary)? {
+                break;
             }
-            self.head.confirm(confirmed);
-            before.into_iter().for_each(|before| self.histories.epochs.forget(before.epoch()));
-            open.pending.end_upload(newest);
-            if let Err(error) = runtime::block_in_place(|| open.storage.uploaded()) {
-                tracing::warn!("TXID {txid} is uploaded, but cannot be removed from the journal: {error}");
-            }
-            state.failure = None;
-            drop(state);
-            journal.changed.send_replace(());
-            return Ok(());
         }
+        if let Err(error) = journal.on_disk(Journal::remove_uploaded).await.and_then(|removed| removed) {
+            tracing::warn!("TXID {txid} is uploaded, but cannot be removed from the journal: {error}");
+        }
+        journal.changed.send_replace(());
+        Ok(())
+    }
+
+    /// Publishes the state after `head` and the group, whose file is `own`. Returns false if `head` is no longer the newest state.
+    fn publish_uploaded(
+        &self,
+        state: &mut JournalState,
+        head: Option<&Arc<View>>,
+        own: &LoadedFile,
+        confirmed: Stamp,
+    ) -> Result<bool, Error> {
+        let Some(open) = state.open.as_mut() else { return Ok(true) };
+        let Some(sealed) = &open.pending.sealed else { return Ok(true) };
+        let next = match head {
+            Some(head) if head.txid() > sealed.file.name.max => Some(head.clone()),
+            head => self.uploaded_state(head.map(Arc::as_ref), own, sealed),
+        };
+        let next = next.ok_or_else(|| Error::internal("an uploaded transaction lacks a page"))?;
+        let before = open.pending.newest.clone();
+        let newest = self.rebased(open, &next);
+        if !self.head.publish_uploaded(head, next, newest.clone()) {
+            return Ok(false);
+        }
+        self.head.confirm(confirmed);
+        before.into_iter().for_each(|before| self.histories.epochs.forget(before.epoch()));
+        open.pending.end_upload(newest);
+        state.failure = None;
+        Ok(true)
     }
 
     fn uploaded_state(&self, head: Option<&View>, own: &LoadedFile, sealed: &SealedGroup) -> Option<Arc<View>> {
@@ -207,7 +221,7 @@ impl Writer {
     /// replica is served.
     async fn freeze(&self, journal: &Journal, cause: Error) {
         let txid = {
-            let mut state = journal.state_in_task();
+            let mut state = journal.state_in_task().await;
             let Some(open) = state.open.as_mut() else { return };
             let text = format!(
                 "{cause}: {} transactions are only in the journal {}, and are not uploaded",
