@@ -2,6 +2,10 @@
 
 use crate::error::ErrorKind;
 use crate::ltx::{FileName, Level, Txid};
+#[cfg(unix)]
+use crate::replica::cache::persistent::CacheDirectory;
+#[cfg(unix)]
+use crate::replica::files::ltx_file::FetchSizes;
 use crate::replica::prefetch::Prefetcher;
 use crate::replica::testing::noisy::{Noisy, PAGES, content_at, file, frame, literal};
 use crate::replica::{CacheLimits, Replica, View};
@@ -200,6 +204,26 @@ async fn an_implausible_page_is_requested_a_second_time() {
     settle().await;
     assert_eq!(read(&replica, &view, 1..=PAGES).await, ALL_RIGHT);
     assert!(view.files().all(|file| file.integrity.is_verified()));
+}
+
+#[cfg(unix)]
+#[tokio::test(start_paused = true)]
+async fn an_implausible_page_is_hydrated_from_a_second_response() {
+    let (store, directory) = (Arc::new(Noisy::default()), tempfile::tempdir().expect("a directory"));
+    store.insert(SNAPSHOT, name(1, 1));
+    let cache = CacheDirectory::open(&directory.path().join("cache"), "damaged", 1 << 30).expect("a directory");
+    let (limits, second) = (CacheLimits { memory: 1 << 20, disk: 1 << 30 }, Duration::from_secs(1));
+    let replica = Replica::with(store.clone(), limits, second, FetchSizes::USUAL, Some(Arc::new(cache)));
+    let replica = Arc::new(replica);
+    let view = poll(&replica).await.expect("a view");
+    let (bytes, content) = (file(name(1, 1)), content_at(700, 1));
+    let at = frame(name(1, 1), 700).find(|at| bytes[*at..].starts_with(&content[..8])).expect("literals");
+    store.flip(name(1, 1), at + 1, 1);
+    let task = tokio::spawn(replica.hydration.clone().run_forever());
+    settle().await;
+    task.abort();
+    assert!(store.has_flipped() && replica.hydration.progress().is_complete);
+    assert_eq!(read(&replica, &view, 1..=PAGES).await, ALL_RIGHT);
 }
 
 /// The index of a file is read together with the pages before it.

@@ -1,5 +1,6 @@
 //! Tests of a replica as a whole, and what they share.
 
+mod authors;
 mod behind;
 mod budgets;
 mod compaction;

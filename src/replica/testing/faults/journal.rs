@@ -1,17 +1,19 @@
 //! A journal whose uploads meet faults: its limits, and what a flush returns that does not succeed.
 
 use crate::error::{Error, ErrorKind};
+use crate::ltx::{FileName, Level, Txid};
 use crate::replica::Replica;
 use crate::replica::testing::faults::fault::Fault;
 use crate::replica::testing::faults::operations::{FaultWorld, Operation, SECOND};
 use crate::replica::testing::faults::sample::{NEWEST, SAMPLE};
 use crate::replica::testing::faults::store::FaultPlan;
 use crate::replica::write::journal::{Journal, JournalLimits, JournalSettings};
+use crate::store::Store;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 /// How long a flush waits, as that of a connection.
 const FLUSH_LIMIT: Duration = Duration::from_secs(30);
@@ -122,6 +124,36 @@ fn a_full_journal_refuses_transactions_until_it_is_uploaded() {
             world.commit_and_flush().await.expect("commits go on");
             assert_eq!(world.check_commits().await, 1 + 5 * round, "what was acknowledged is there, and nothing else");
         }
+    });
+}
+
+/// Returns the TXIDs at level 0.
+async fn written(world: &FaultWorld) -> Vec<Txid> {
+    let files = world.store.files.list(Level::ZERO, Txid(1)).await.expect("files in memory");
+    files.into_iter().map(|file| file.name.max).collect()
+}
+
+#[test]
+fn a_journal_is_frozen_if_the_state_that_it_follows_was_deleted() {
+    run(async {
+        let mut world = FaultWorld::with_journal(JournalLimits::default()).await;
+        world.commit().await.expect("it is in the journal");
+        let before = written(&world).await;
+        let last = *before.last().expect("a file");
+        assert!(world.store.files.remove(Level::ZERO, FileName::of(last)));
+        let mut flushed = Ok(());
+        for _ in 0..5 {
+            sleep(60 * SECOND).await;
+            flushed = world.flush(FLUSH_LIMIT).await;
+        }
+        let text = flushed.expect_err("its state was deleted").to_string();
+        assert!(text.contains("1 transactions are only in the journal"), "{text}");
+        assert!(text.contains(&format!("TXID {last}")) || text.contains(&format!("TXID {}", last.next())), "{text}");
+        assert_eq!(written(&world).await, before[..before.len() - 1], "nothing follows it");
+        let journal = &world.journal.as_ref().expect("a journal").journal;
+        assert_eq!(world.replica.writer.discard(journal).expect("it is frozen").len(), 1);
+        world.commit_and_flush().await.expect("commits go on");
+        assert_eq!(written(&world).await, before);
     });
 }
 

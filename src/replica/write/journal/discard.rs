@@ -24,8 +24,11 @@ impl Writer {
     /// Ends the use of a journal. What is not uploaded stays there, for the next process.
     pub(in crate::replica) fn close(&self, journal: &Journal) {
         let mut state = journal.state.lock();
-        let Some(open) = state.open.take() else { return };
+        let Some(mut open) = state.open.take() else { return };
         state.is_closed = true;
+        if let Err(error) = open.remove_uploaded() {
+            tracing::warn!("{error}");
+        }
         if !open.pending.is_empty() {
             tracing::warn!(
                 "{} transactions stay in the journal {}; the next process that writes with it uploads them",
@@ -54,7 +57,7 @@ impl Journal {
             Some(open) => open,
             None if is_damaged => {
                 let storage = JournalStorage::open(&self.settings.directory, &self.settings.place, self.steps.clone())?;
-                OpenJournal { storage, pending: PendingTransactions::default(), stopped: None }
+                OpenJournal { storage, pending: PendingTransactions::default(), is_upload_left: false, stopped: None }
             }
             None => {
                 let missing = || Error::new(ErrorKind::Config, "no journal is open");

@@ -27,9 +27,7 @@ impl Journal {
 
     /// Removes the file of the group that was uploaded from the disk.
     pub(super) fn remove_uploaded(&self) -> Result<(), Error> {
-        let state = self.state.lock();
-        let Some(open) = &state.open else { return Ok(()) };
-        open.storage.uploaded().map_err(|cause| Error::new(ErrorKind::ReadOnly, cause.to_string()))
+        self.state.lock().open.as_mut().map_or(Ok(()), OpenJournal::remove_uploaded)
     }
 
     /// Waits until a group has to be uploaded.
@@ -133,6 +131,18 @@ impl JournalState {
 }
 
 impl OpenJournal {
+    /// Removes the file of the last upload, if it is still there.
+    pub(super) fn remove_uploaded(&mut self) -> Result<(), Error> {
+        if std::mem::take(&mut self.is_upload_left) {
+            let removed = self.storage.uploaded();
+            return removed.map_err(|cause| {
+                let path = self.storage.path().display();
+                Error::new(ErrorKind::ReadOnly, format!("what was uploaded cannot be removed from {path}: {cause}"))
+            });
+        }
+        Ok(())
+    }
+
     /// Returns the failure of an upload that could not begin. Stops the journal if it is unknown what is in it.
     fn not_sealed(&mut self, failure: &StorageFailure) -> UploadFailure {
         let text = format!("the journal {} cannot be written: {}", self.storage.path().display(), failure.cause());

@@ -106,6 +106,8 @@ struct JournalState {
 struct OpenJournal {
     storage: JournalStorage,
     pending: PendingTransactions,
+    /// Whether the file of the last upload is still on the disk, although it is in the replica.
+    is_upload_left: bool,
     /// Why nothing is appended or uploaded any more.
     stopped: Option<Error>,
 }

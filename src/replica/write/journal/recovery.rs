@@ -41,7 +41,9 @@ impl Writer {
     /// Opens the journal if it is not open, and serves the state after its transactions. Waits at most `limit` if that takes an upload. Fails
     /// if nothing can be written: with [`ErrorKind::Busy`] if another process has the journal.
     pub(in crate::replica) async fn recover(&self, journal: &Arc<Journal>, limit: Duration) -> Result<(), Error> {
-        journal.on_disk(Journal::open).await??;
+        if journal.state_in_task().await.open.is_none() {
+            journal.on_disk(Journal::open).await??;
+        }
         if self.attach(journal).await? {
             return Ok(());
         }
@@ -139,7 +141,7 @@ impl OpenJournal {
         if has_sealed {
             storage.drop_sealed().map_err(|error| damaged(&error))?;
         }
-        Ok(OpenJournal { storage, pending, stopped: None })
+        Ok(OpenJournal { storage, pending, is_upload_left: false, stopped: None })
     }
 }
 

@@ -1,7 +1,7 @@
 //! What follows a transaction in the journal, and what is durable before the first.
 
 use super::crash::CrashPoint;
-use super::storage::{JournalSteps, JournalStorage};
+use super::storage::{JOURNAL, JournalSteps, JournalStorage};
 use super::{Journal, JournalLimits, JournalSettings};
 use crate::error::{Error, ErrorKind};
 use crate::replica::write::Overlay;
@@ -124,6 +124,50 @@ async fn what_a_journal_had_is_no_longer_served_when_it_takes_transactions_again
         next.join().expect("the state for the next transaction")
     });
     assert!(served.is_none(), "{:?}", served.map(|view| view.txid()));
+}
+
+/// Returns why a journal is not discarded.
+fn refusal(process: &JournallingProcess) -> (ErrorKind, String) {
+    let error = process.replica.writer.discard(&process.journal).expect_err("nothing to give up");
+    (error.kind(), error.to_string())
+}
+
+#[tokio::test]
+async fn only_what_cannot_be_uploaded_is_discarded() {
+    let process = JournallingProcess::start();
+    let (kind, text) = refusal(&process);
+    assert!(kind == ErrorKind::Config && text == "no journal is open", "{text}");
+    process.prepare().await;
+    process.commit_first().expect("it is in the journal");
+    let (kind, text) = refusal(&process);
+    assert!(kind == ErrorKind::Config && text.ends_with("upload it with litestream_flush()"), "{text}");
+    process.journal.state.lock().is_uploading = true;
+    let (kind, text) = refusal(&process);
+    assert!(kind == ErrorKind::Busy && text.contains("may be in the replica soon"), "{text}");
+    assert_eq!(process.replica.writer.status().journal.transactions, 1);
+}
+
+#[tokio::test]
+async fn a_damaged_journal_is_discarded_and_transactions_are_committed_again() {
+    let mut process = JournallingProcess::start();
+    process.prepare().await;
+    process.commit_first().expect("it is in the journal");
+    let path = process.replica.writer.status().journal.path.expect("an open journal");
+    process.replica.writer.set_journal(None);
+    std::fs::write(Path::new(&path).join(JOURNAL), [7; 300]).expect("a file");
+    process.journal = Arc::new(Journal::new(process.journal.settings.clone()));
+    process.replica.writer.set_journal(Some(process.journal.clone()));
+    let error = process.replica.writer.prepare(None, false).await.expect_err("it is damaged");
+    assert!(
+        error.kind() == ErrorKind::Damaged && error.to_string().contains("litestream_discard_journal()"),
+        "{error}"
+    );
+    let renamed = process.replica.writer.discard(&process.journal).expect("it is renamed");
+    let [renamed] = &renamed[..] else { panic!("{renamed:?}") };
+    assert_eq!(std::fs::read(renamed).expect("a file"), [7; 300]);
+    process.prepare().await;
+    process.commit_first().expect("it is in the journal");
+    assert_eq!(process.replica.writer.status().journal.transactions, 1);
 }
 
 /// Opens a journal, and appends a transaction. Returns the folders that were made durable before that.

@@ -167,7 +167,7 @@ impl Writer {
             }
         }
         if let Err(error) = journal.on_disk(Journal::remove_uploaded).await.and_then(|removed| removed) {
-            tracing::warn!("TXID {txid} is uploaded, but cannot be removed from the journal: {error}");
+            tracing::warn!("{error}");
         }
         journal.changed.send_replace(());
         Ok(())
@@ -196,6 +196,7 @@ impl Writer {
         self.head.confirm(confirmed);
         before.into_iter().for_each(|before| self.histories.epochs.forget(before.epoch()));
         open.pending.end_upload(newest);
+        open.is_upload_left = true;
         state.failure = None;
         Ok(true)
     }
