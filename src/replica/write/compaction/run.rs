@@ -52,16 +52,18 @@ impl Compactor {
                 false => plan::level_1(&files, now, &self.settings, most_inputs),
             };
             let found = self.merge_all(&plan, &mut report).await;
-            let is_last = found.is_empty() || damaged.len() >= MOST_DAMAGED;
-            damaged.extend(found);
-            if is_last {
-                self.report_too_large(&plan, &mut report);
-                let expired = retention::expired(&files, now, &self.settings);
-                if let Err(error) = self.delete(&files, &expired, &mut report).await {
-                    report.failures.push(error);
-                }
-                break;
+            if !found.is_empty() && damaged.len() < MOST_DAMAGED {
+                damaged.extend(found);
+                continue;
             }
+            self.report_too_large(&plan, &mut report);
+            // What only a damaged file contains besides is not deleted.
+            files.retain(|file| !found.contains(&(file.level, file.name)));
+            let expired = retention::expired(&files, now, &self.settings);
+            if let Err(error) = self.delete(&files, &expired, &mut report).await {
+                report.failures.push(error);
+            }
+            break;
         }
         if all_levels {
             *self.listed.lock() = this_boundary;
