@@ -56,6 +56,18 @@ async fn paths_are_absolute_or_relative_to_the_start_of_the_session() {
 }
 
 #[tokio::test]
+async fn a_replica_of_litestream_0_3_is_recognized() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let server = OpenSsh::start(dir.path());
+    let store = store_of(&server, "app");
+    assert!(!store.holds_older_format().await.expect("a missing directory"));
+    std::fs::create_dir(dir.path().join("app")).expect("a directory is made");
+    assert!(!store.holds_older_format().await.expect("an empty directory"));
+    std::fs::create_dir(dir.path().join("app/generations")).expect("a directory is made");
+    assert!(store.holds_older_format().await.expect("its directory"));
+}
+
+#[tokio::test]
 async fn links_are_followed_and_a_long_listing_is_complete() {
     let dir = tempfile::tempdir().expect("a directory");
     let server = OpenSsh::start(dir.path());
