@@ -2,7 +2,7 @@
 //!
 //! A replica is polled while it has readers. After the last reader has closed, it is idle: it sends no requests, and
 //! keeps its view and its cache for [`IDLE_TIME`], because many applications open a connection for each piece of work
-//! and close it again.
+//! and close it again. At most [`MOST_IDLE`] replicas are kept so.
 
 use crate::config::Settings;
 use crate::error::Error;
@@ -154,7 +154,9 @@ fn remove_longest_idle(replicas: &mut Replicas) -> Option<SharedReplica> {
         return None;
     }
     let (_, longest) = idle().min_by_key(|(since, _)| *since)?;
-    replicas.remove(&longest.clone())
+    let removed = replicas.remove(&longest.clone())?;
+    removed.removing.iter().for_each(|timer| timer.abort());
+    Some(removed)
 }
 
 /// Removes a replica after [`IDLE_TIME`], unless a reader was added in the meantime.
@@ -194,5 +196,10 @@ mod tests {
         let mut replicas: Replicas = (1..=MOST_IDLE as u64 + 3).map(replica).collect();
         let mut removed = || remove_longest_idle(&mut replicas)?.idle_since.map(|since| (since - now).as_secs());
         assert_eq!([removed(), removed(), removed()], [Some(1), Some(2), None]);
+        // A timer of one that was removed never takes another one for it.
+        let mut numbers: Vec<u64> = replicas.values_mut().map(SharedReplica::begin_idling).collect();
+        numbers.sort_unstable();
+        numbers.dedup();
+        assert_eq!(numbers.len(), replicas.len());
     }
 }

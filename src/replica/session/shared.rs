@@ -8,6 +8,7 @@ use crate::replica::write::journal::{Journal, JournalSettings};
 use crate::replica::{CacheLimits, Replica};
 use crate::runtime;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::task::AbortHandle;
 
@@ -29,9 +30,15 @@ pub(super) struct SharedReplica {
     pub(super) removing: Option<AbortHandle>,
     /// Since when the replica is idle.
     pub(super) idle_since: Option<Instant>,
-    /// Increases when a reader opens and when the replica becomes idle. An idle timer that finds another value than
-    /// its own does not remove the replica.
+    /// Another number when a reader opens and when the replica becomes idle. An idle timer that finds another one than its own does not remove
+    /// the replica.
     pub(super) sequence: u64,
+}
+
+/// Returns a number that no reader and no timer of this process has had: a replica can be removed and opened again.
+fn next_number() -> u64 {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    LAST.fetch_add(1, Ordering::Relaxed) + 1
 }
 
 /// The settings of one reader. The replica uses the most demanding of all readers.
@@ -67,7 +74,7 @@ impl SharedReplica {
         settings: &Settings,
         writes: Option<Option<JournalSettings>>,
     ) -> (u64, Arc<CacheUsage>) {
-        self.sequence += 1;
+        self.sequence = next_number();
         // Thousands of connections may be opened and closed before it ends by itself.
         self.removing.take().into_iter().for_each(|timer| timer.abort());
         self.idle_since = None;
@@ -155,7 +162,7 @@ impl SharedReplica {
         let tasks = [self.polling.take(), self.hydrating.take(), self.compacting.take()];
         tasks.into_iter().flatten().for_each(|task| task.abort());
         self.idle_since = Some(Instant::now());
-        self.sequence += 1;
+        self.sequence = next_number();
         self.sequence
     }
 

@@ -25,6 +25,28 @@ async fn a_snapshot_is_made_of_other_files_if_compacted_ones_are_damaged() {
     assert!(failures > 0, "a file with every page has always replaced the damaged ones");
 }
 
+/// The ends of the damaged file are as they should be, so it looks complete.
+#[tokio::test]
+async fn what_only_a_damaged_file_contains_besides_is_not_deleted() {
+    let mut noticed = 0;
+    for seed in 0..20 {
+        let mut world = CompactionWorld::new(seed);
+        let (compactor, _) = world.compactor(u64::MAX);
+        run_for(&mut world, &compactor, 3).await;
+        let name = FileName { min: Txid(1), max: Txid(3) };
+        world.damage(Level::FIRST_COMPACTED, name);
+        let reports = run_for(&mut world, &compactor, 60).await;
+        // A file with every page can have replaced it before anybody has read it.
+        let is_noticed = reports.iter().any(|report| !report.failures.is_empty());
+        noticed += u32::from(is_noticed);
+        let kept = names(&world.files.all(), 0).iter().filter(|kept| kept.max <= name.max).count();
+        assert_eq!(kept, if is_noticed { 3 } else { 0 });
+        let last = reports.last().expect("a run");
+        assert_eq!(!last.failures.is_empty(), is_noticed, "it is reported as long as it is there");
+    }
+    assert!(noticed > 3, "{noticed} of 20");
+}
+
 /// The bytes were damaged in transit, or the disk was repaired.
 #[tokio::test]
 async fn a_file_that_was_damaged_for_a_time_is_merged_later() {

@@ -7,12 +7,14 @@
 //! | `retention` | which files are deleted; a pure function of a listing |
 //! | `input`, `merge` | merges files into one |
 //! | `run` | does what is due |
+//! | `damage` | the damaged files, around which the others are compacted |
 //! | `complete` | whether the files that replace deleted ones are complete |
 //!
 //! Every file is created only if its name is free, and a file is deleted only if a listing shows files that replace it. So a run can stop
 //! after any request, and several compactors can run at once: at worst they do the same work twice.
 
 mod complete;
+mod damage;
 mod input;
 pub(in crate::replica::write) mod merge;
 mod plan;
@@ -29,6 +31,7 @@ use crate::replica::write::lease::{Lease, LeaseState};
 use crate::store::Store;
 use crate::time;
 use complete::CompleteFiles;
+use damage::DamagedFiles;
 use plan::MAX_INPUTS;
 use settings::{boundary, milliseconds};
 use std::fmt;
@@ -60,8 +63,9 @@ pub struct Compactor {
     /// The snapshot that was refused last, and why. The same one would be refused again.
     refused: Mutex<Option<(FileName, Error)>>,
     complete: CompleteFiles,
-    /// The maximum number of files that are merged into one: half as many after each failure, and twice as many after each success. Otherwise
-    /// files that have piled up would never be merged if some requests fail.
+    damaged: DamagedFiles,
+    /// The maximum number of files that are merged into one: half as many after each failed request, and twice as many after each success.
+    /// Otherwise files that have piled up would never be merged if some requests fail.
     most_inputs: AtomicUsize,
 }
 
@@ -77,9 +81,9 @@ impl Compactor {
         settings: CompactionSettings,
         clock: impl Fn() -> i64 + Send + Sync + 'static,
     ) -> Compactor {
-        let (listed, refused, complete) = Default::default();
+        let (listed, refused, complete, damaged) = Default::default();
         let most_inputs = AtomicUsize::new(MAX_INPUTS);
-        Compactor { store, settings, clock: Box::new(clock), listed, refused, complete, most_inputs }
+        Compactor { store, settings, clock: Box::new(clock), listed, refused, complete, damaged, most_inputs }
     }
 
     /// Runs at each boundary of level 1 while this writer holds the lease and `may_run`, and passes each result to `report`. Never returns.

@@ -9,7 +9,6 @@ use crate::ltx::{FileName, Level, Txid};
 use crate::replica::files::listing;
 use crate::replica::files::loader::display_name;
 use crate::store::{Creation, Listed, ObjectName, StoreError};
-use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
 /// The maximum number of files that a run deletes. The next run deletes more.
@@ -18,8 +17,8 @@ const MAX_DELETIONS: usize = 1000;
 /// A merge of so few files is not divided.
 const FEW_INPUTS: usize = 8;
 
-/// A run plans again without the damaged files that it has found, until it has found so many.
-const MOST_DAMAGED: usize = 4;
+/// A run plans again without the damaged files that it has found, until it has planned so often.
+const MOST_PASSES: u32 = 5;
 
 /// What became of a merge.
 #[derive(PartialEq, Eq)]
@@ -28,7 +27,7 @@ enum Merged {
     /// The next run may succeed.
     Failed,
     /// A file is damaged.
-    Damaged((Level, FileName)),
+    Damaged(Level, FileName),
 }
 
 impl Compactor {
@@ -40,25 +39,27 @@ impl Compactor {
         let this_boundary = Some(boundary(now, self.settings.levels[1]));
         let all_levels = *self.listed.lock() != this_boundary;
         let mut report = CompactionReport { all_levels, ..CompactionReport::default() };
-        let mut damaged = BTreeSet::new();
-        loop {
+        for pass in 1.. {
             let listed = if all_levels { listing::all(&*self.store).await } else { self.list_two_levels().await };
             let mut files = listed?;
-            // Others may have the same transactions. The next run tries it again, because the bytes may have been damaged in transit.
-            files.retain(|file| !damaged.contains(&(file.level, file.name)));
+            if all_levels && pass == 1 {
+                self.damaged.read_again(&*self.store, &files).await;
+            }
+            // Other files may have the same transactions.
+            let damage = self.damaged.leave_out(&mut files);
             let most_inputs = self.most_inputs.load(Ordering::Relaxed);
             let plan = match all_levels {
                 true => plan::all(&files, now, &self.settings, most_inputs),
                 false => plan::level_1(&files, now, &self.settings, most_inputs),
             };
-            let found = self.merge_all(&plan, &mut report).await;
-            if !found.is_empty() && damaged.len() < MOST_DAMAGED {
-                damaged.extend(found);
+            let has_damaged = self.merge_all(&plan, &files, &mut report).await;
+            if has_damaged && pass < MOST_PASSES {
                 continue;
             }
+            report.failures.extend(damage);
             self.report_too_large(&plan, &mut report);
             // What only a damaged file contains besides is not deleted.
-            files.retain(|file| !found.contains(&(file.level, file.name)));
+            report.failures.extend(self.damaged.leave_out(&mut files));
             let expired = retention::expired(&files, now, &self.settings);
             if let Err(error) = self.delete(&files, &expired, &mut report).await {
                 report.failures.push(error);
@@ -89,9 +90,9 @@ impl Compactor {
         }
     }
 
-    /// Returns the damaged files that were found.
-    async fn merge_all(&self, plan: &MergePlan, report: &mut CompactionReport) -> Vec<(Level, FileName)> {
-        let (mut damaged, mut unfinished) = (Vec::new(), None);
+    /// Returns whether damaged files were found.
+    async fn merge_all(&self, plan: &MergePlan, files: &[Listed], report: &mut CompactionReport) -> bool {
+        let (mut has_damaged, mut unfinished) = (false, None);
         for merge in &plan.merges {
             // Later files of a level do not overtake those of a merge that failed, which the next run tries again.
             if unfinished == Some(merge.level) {
@@ -102,11 +103,13 @@ impl Compactor {
             if merged != Merged::Done {
                 unfinished = Some(merge.level);
             }
-            if let Merged::Damaged(file) = merged {
-                damaged.push(file);
+            if let Merged::Damaged(level, name) = merged
+                && let Some(file) = files.iter().find(|file| (file.level, file.name) == (level, name))
+            {
+                has_damaged |= self.damaged.add(&*self.store, file).await;
             }
         }
-        damaged
+        has_damaged
     }
 
     fn set_most_inputs(&self, merge: &Merge, merged: &Merged) {
@@ -117,7 +120,7 @@ impl Compactor {
         let most = match merged {
             Merged::Done => most.max(2 * inputs).min(MAX_INPUTS),
             Merged::Failed if inputs > FEW_INPUTS => inputs / 2,
-            Merged::Failed | Merged::Damaged(_) => most,
+            Merged::Failed | Merged::Damaged(..) => most,
         };
         self.most_inputs.store(most, Ordering::Relaxed);
     }
@@ -139,10 +142,8 @@ impl Compactor {
                 // Fewer files may be within the limits.
                 return if is_snapshot || merge.inputs.len() <= FEW_INPUTS { Merged::Done } else { Merged::Failed };
             }
-            Err(MergeError::Damaged(file, error)) => {
-                report.failures.push(error);
-                return Merged::Damaged(file);
-            }
+            // It is reported if it is damaged as well when it is read again.
+            Err(MergeError::Damaged(level, name)) => return Merged::Damaged(level, name),
             Err(MergeError::Failed(error)) => {
                 report.failures.push(error);
                 return Merged::Failed;

@@ -69,6 +69,8 @@ impl Writer {
         let counter = file.counter.map_or(JournalledCounter::New, JournalledCounter::Written);
         let built = self.views.with_journalled(base.map(Arc::as_ref), std::slice::from_ref(&loaded), epoch, counter);
         let view = Arc::new(built.ok_or_else(|| Error::internal("a transaction does not have every page"))?);
+        // A journal never follows an upload that is in the replica: others may have gone on after that.
+        open.remove_uploaded()?;
         open.storage.append(&file.bytes).map_err(|failure| not_appended(open, &failure))?;
         open.pending.push(place, loaded, Some(view.clone()));
         self.serve_journalled(Some(view.clone()));

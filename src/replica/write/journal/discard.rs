@@ -24,8 +24,8 @@ impl Writer {
     /// Ends the use of a journal. What is not uploaded stays there, for the next process.
     pub(in crate::replica) fn close(&self, journal: &Journal) {
         let mut state = journal.state.lock();
-        let Some(mut open) = state.open.take() else { return };
         state.is_closed = true;
+        let Some(mut open) = state.open.take() else { return };
         if let Err(error) = open.remove_uploaded() {
             tracing::warn!("{error}");
         }
@@ -37,6 +37,8 @@ impl Writer {
             );
         }
         self.serve_journalled(None);
+        drop(state);
+        journal.changed.send_replace(());
     }
 }
 
@@ -78,6 +80,7 @@ impl Journal {
             }
         };
         open.pending.give_up();
+        open.is_upload_left = false;
         (open.stopped, state.failure) = (None, None);
         state.open = Some(open);
         Ok(renamed)

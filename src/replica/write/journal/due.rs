@@ -17,6 +17,7 @@ impl Journal {
         if open.pending.sealed.is_none() {
             let merged = open.pending.merge().map_err(UploadFailure::Final)?;
             let Some(file) = merged else { return Ok(None) };
+            open.remove_uploaded().map_err(UploadFailure::Temporary)?;
             if let Err(failure) = open.storage.seal(&file.bytes) {
                 return Err(open.not_sealed(&failure));
             }
@@ -133,12 +134,13 @@ impl JournalState {
 impl OpenJournal {
     /// Removes the file of the last upload, if it is still there.
     pub(super) fn remove_uploaded(&mut self) -> Result<(), Error> {
-        if std::mem::take(&mut self.is_upload_left) {
-            let removed = self.storage.uploaded();
-            return removed.map_err(|cause| {
-                let path = self.storage.path().display();
-                Error::new(ErrorKind::ReadOnly, format!("what was uploaded cannot be removed from {path}: {cause}"))
-            });
+        if self.is_upload_left {
+            self.storage.uploaded().map_err(|cause| {
+                let text =
+                    format!("what was uploaded cannot be removed from {}: {cause}", self.storage.path().display());
+                Error::new(ErrorKind::ReadOnly, text).remedy("check the disk of buffer_path")
+            })?;
+            self.is_upload_left = false;
         }
         Ok(())
     }

@@ -44,7 +44,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use storage::{JournalSteps, JournalStorage};
 use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::time::timeout;
 
 /// How the journal of a replica is used.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -153,11 +153,16 @@ impl Journal {
     /// Returns the state in an asynchronous task. Whoever has it may be waiting for the disk.
     async fn state_in_task(&self) -> MutexGuard<'_, JournalState> {
         const PAUSE: Duration = Duration::from_millis(2);
+        if let Some(state) = self.state.try_lock() {
+            return state;
+        }
+        // A commit notifies when it has ended. So a task gets the lock between two of them.
+        let mut changes = self.changed.subscribe();
         loop {
             if let Some(state) = self.state.try_lock() {
                 return state;
             }
-            sleep(PAUSE).await;
+            let _ = timeout(PAUSE, changes.changed()).await;
         }
     }
 
