@@ -1,6 +1,6 @@
 //! The damaged files of a replica, around which the others are compacted.
 
-use super::merge;
+use super::merge::{self, MergeError};
 use crate::error::Error;
 use crate::lock::Mutex;
 use crate::ltx::{FileName, Level};
@@ -16,18 +16,24 @@ pub(super) struct DamagedFiles {
 impl DamagedFiles {
     /// Adds a file if it is damaged as well when it is read again: bytes can be damaged in transit. Returns whether it was added.
     pub(super) async fn add(&self, store: &dyn Store, file: &Listed) -> bool {
-        let Some(error) = merge::damage(store, file).await else { return false };
-        self.known.lock().insert((file.level, file.name), (file.version.clone(), error));
+        let Err(MergeError::Damaged(level, name, error)) = merge::verify(store, file).await else { return false };
+        self.known.lock().insert((level, name), (file.version.clone(), error));
         true
     }
 
-    /// Reads the files again.
+    /// Reads the files again that are still there. `files` contains all levels.
     pub(super) async fn read_again(&self, store: &dyn Store, files: &[Listed]) {
-        for file in files.iter().filter(|file| self.contains(file)) {
-            if merge::damage(store, file).await.is_none() {
-                self.known.lock().remove(&(file.level, file.name));
+        let known = self.known.lock().clone();
+        let is_known =
+            |file: &&Listed| known.get(&(file.level, file.name)).is_some_and(|known| known.0 == file.version);
+        let mut damaged = BTreeMap::new();
+        for file in files.iter().filter(is_known) {
+            if merge::verify(store, file).await.is_err() {
+                let key = (file.level, file.name);
+                damaged.extend(known.get(&key).map(|before| (key, before.clone())));
             }
         }
+        *self.known.lock() = damaged;
     }
 
     /// Removes them from a listing of some levels, and returns what is wrong with them.
@@ -38,9 +44,5 @@ impl DamagedFiles {
         let mut found = Vec::new();
         files.retain(|file| errors(file).map(|(_, error)| found.push(error)).is_none());
         found
-    }
-
-    fn contains(&self, file: &Listed) -> bool {
-        self.known.lock().contains_key(&(file.level, file.name))
     }
 }

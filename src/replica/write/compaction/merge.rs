@@ -37,7 +37,7 @@ pub(super) enum MergeError {
     /// These files cannot be merged, also not later.
     Refused(Error),
     /// An input is damaged, as far as the bytes show that the store has sent.
-    Damaged(Level, FileName),
+    Damaged(Level, FileName, Error),
     /// Any other failure, which may not occur again.
     Failed(Error),
 }
@@ -47,7 +47,7 @@ impl MergeError {
     fn of_input(level: Level, name: FileName, error: LoadError) -> MergeError {
         match error {
             LoadError::Moved => MergeError::Moved,
-            LoadError::Other(error) if error.kind() == ErrorKind::Damaged => MergeError::Damaged(level, name),
+            LoadError::Other(error) if error.kind() == ErrorKind::Damaged => MergeError::Damaged(level, name, error),
             LoadError::Other(error) => MergeError::Failed(error),
         }
     }
@@ -102,17 +102,14 @@ pub(super) async fn merge(store: &dyn Store, merge: &Merge) -> Result<Bytes, Mer
     Ok(encoder.finish().into())
 }
 
-/// Reads a whole file. Returns what is wrong with its bytes.
-pub(super) async fn damage(store: &dyn Store, listed: &Listed) -> Option<Error> {
+/// Reads and verifies a whole file.
+pub(super) async fn verify(store: &dyn Store, listed: &Listed) -> Result<(), MergeError> {
     let read = async {
         let input = OpenedInput::open(store, listed, PIECE).await?.read_index().await?;
         let mut page = vec![0; input.header.page_size.get() as usize];
         input.finish(&mut page).await
     };
-    match read.await {
-        Err(LoadError::Other(error)) if error.kind() == ErrorKind::Damaged => Some(error),
-        _ => None,
-    }
+    read.await.map_err(|error| MergeError::of_input(listed.level, listed.name, error))
 }
 
 /// Reads the headers and the indexes of the inputs.

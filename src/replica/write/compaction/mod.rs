@@ -32,7 +32,7 @@ use crate::store::Store;
 use crate::time;
 use complete::CompleteFiles;
 use damage::DamagedFiles;
-use plan::MAX_INPUTS;
+use plan::{MAX_INPUTS, Merge};
 use settings::{boundary, milliseconds};
 use std::fmt;
 use std::sync::Arc;
@@ -61,7 +61,7 @@ pub struct Compactor {
     /// The newest boundary of level 2 at which all levels were listed.
     listed: Mutex<Option<i64>>,
     /// The snapshot that was refused last, and why. The same one would be refused again.
-    refused: Mutex<Option<(FileName, Error)>>,
+    refused: Mutex<Option<(Merge, Error)>>,
     complete: CompleteFiles,
     damaged: DamagedFiles,
     /// The maximum number of files that are merged into one: half as many after each failed request, and twice as many after each success.

@@ -5,7 +5,7 @@ use super::plan::{MAX_INPUTS, MAX_OUTPUT, Merge, MergePlan};
 use super::settings::boundary;
 use super::{CompactionReport, Compactor, merge, plan, retention};
 use crate::error::{Error, ErrorKind};
-use crate::ltx::{FileName, Level, Txid};
+use crate::ltx::{Level, Txid};
 use crate::replica::files::listing;
 use crate::replica::files::loader::display_name;
 use crate::store::{Creation, Listed, ObjectName, StoreError};
@@ -21,13 +21,13 @@ const FEW_INPUTS: usize = 8;
 const MOST_PASSES: u32 = 5;
 
 /// What became of a merge.
-#[derive(PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Merged {
     Done,
     /// The next run may succeed.
     Failed,
-    /// A file is damaged.
-    Damaged(Level, FileName),
+    /// A file is damaged, and is left out from now on.
+    Damaged,
 }
 
 impl Compactor {
@@ -56,10 +56,11 @@ impl Compactor {
             if has_damaged && pass < MOST_PASSES {
                 continue;
             }
-            report.failures.extend(damage);
-            self.report_too_large(&plan, &mut report);
             // What only a damaged file contains besides is not deleted.
-            report.failures.extend(self.damaged.leave_out(&mut files));
+            let damage = damage.into_iter().chain(self.damaged.leave_out(&mut files));
+            // First, because it can be why others were refused.
+            report.failures.splice(0..0, damage);
+            self.report_too_large(&plan, &mut report);
             let expired = retention::expired(&files, now, &self.settings);
             if let Err(error) = self.delete(&files, &expired, &mut report).await {
                 report.failures.push(error);
@@ -98,21 +99,17 @@ impl Compactor {
             if unfinished == Some(merge.level) {
                 continue;
             }
-            let merged = self.merge(merge, report).await;
-            self.set_most_inputs(merge, &merged);
+            let merged = self.merge(merge, files, report).await;
+            self.set_most_inputs(merge, merged);
+            has_damaged |= merged == Merged::Damaged;
             if merged != Merged::Done {
                 unfinished = Some(merge.level);
-            }
-            if let Merged::Damaged(level, name) = merged
-                && let Some(file) = files.iter().find(|file| (file.level, file.name) == (level, name))
-            {
-                has_damaged |= self.damaged.add(&*self.store, file).await;
             }
         }
         has_damaged
     }
 
-    fn set_most_inputs(&self, merge: &Merge, merged: &Merged) {
+    fn set_most_inputs(&self, merge: &Merge, merged: Merged) {
         if merge.level == Level::SNAPSHOT {
             return;
         }
@@ -120,14 +117,14 @@ impl Compactor {
         let most = match merged {
             Merged::Done => most.max(2 * inputs).min(MAX_INPUTS),
             Merged::Failed if inputs > FEW_INPUTS => inputs / 2,
-            Merged::Failed | Merged::Damaged(..) => most,
+            Merged::Failed | Merged::Damaged => most,
         };
         self.most_inputs.store(most, Ordering::Relaxed);
     }
 
-    async fn merge(&self, merge: &Merge, report: &mut CompactionReport) -> Merged {
+    async fn merge(&self, merge: &Merge, files: &[Listed], report: &mut CompactionReport) -> Merged {
         let is_snapshot = merge.level == Level::SNAPSHOT;
-        if is_snapshot && let Some((_, error)) = self.refused.lock().as_ref().filter(|(name, _)| *name == merge.name) {
+        if is_snapshot && let Some((_, error)) = self.refused.lock().as_ref().filter(|(refused, _)| refused == merge) {
             report.failures.push(error.clone());
             return Merged::Done;
         }
@@ -136,14 +133,22 @@ impl Compactor {
             Err(MergeError::Moved) => return Merged::Failed,
             Err(MergeError::Refused(error)) => {
                 if is_snapshot {
-                    *self.refused.lock() = Some((merge.name, error.clone()));
+                    *self.refused.lock() = Some((merge.clone(), error.clone()));
                 }
                 report.failures.push(error);
                 // Fewer files may be within the limits.
                 return if is_snapshot || merge.inputs.len() <= FEW_INPUTS { Merged::Done } else { Merged::Failed };
             }
-            // It is reported if it is damaged as well when it is read again.
-            Err(MergeError::Damaged(level, name)) => return Merged::Damaged(level, name),
+            Err(MergeError::Damaged(level, name, error)) => {
+                let damaged = files.iter().find(|file| (file.level, file.name) == (level, name));
+                if let Some(damaged) = damaged
+                    && self.damaged.add(&*self.store, damaged).await
+                {
+                    return Merged::Damaged;
+                }
+                report.failures.push(error);
+                return Merged::Failed;
+            }
             Err(MergeError::Failed(error)) => {
                 report.failures.push(error);
                 return Merged::Failed;
