@@ -10,14 +10,21 @@ use std::collections::BTreeMap;
 /// The files that were damaged when they were last read. They are read again in each run of all levels.
 #[derive(Default)]
 pub(super) struct DamagedFiles {
-    known: Mutex<BTreeMap<(Level, FileName), (Option<Version>, Error)>>,
+    known: Mutex<BTreeMap<(Level, FileName), KnownDamage>>,
+}
+
+/// What is wrong with a version of a file.
+#[derive(Clone)]
+struct KnownDamage {
+    version: Option<Version>,
+    error: Error,
 }
 
 impl DamagedFiles {
     /// Adds a file if it is damaged as well when it is read again: bytes can be damaged in transit. Returns whether it was added.
     pub(super) async fn add(&self, store: &dyn Store, file: &Listed) -> bool {
         let Err(MergeError::Damaged(level, name, error)) = merge::verify(store, file).await else { return false };
-        self.known.lock().insert((level, name), (file.version.clone(), error));
+        self.known.lock().insert((level, name), KnownDamage { version: file.version.clone(), error });
         true
     }
 
@@ -25,7 +32,7 @@ impl DamagedFiles {
     pub(super) async fn read_again(&self, store: &dyn Store, files: &[Listed]) {
         let known = self.known.lock().clone();
         let is_known =
-            |file: &&Listed| known.get(&(file.level, file.name)).is_some_and(|known| known.0 == file.version);
+            |file: &&Listed| known.get(&(file.level, file.name)).is_some_and(|known| known.version == file.version);
         let mut damaged = BTreeMap::new();
         for file in files.iter().filter(is_known) {
             if merge::verify(store, file).await.is_err() {
@@ -38,11 +45,11 @@ impl DamagedFiles {
 
     /// Removes them from a listing of some levels, and returns what is wrong with them.
     pub(super) fn leave_out(&self, files: &mut Vec<Listed>) -> Vec<Error> {
-        let errors = |file: &Listed| {
-            self.known.lock().get(&(file.level, file.name)).filter(|(version, _)| *version == file.version).cloned()
-        };
+        let known = self.known.lock();
+        let damage_of =
+            |file: &Listed| known.get(&(file.level, file.name)).filter(|known| known.version == file.version);
         let mut found = Vec::new();
-        files.retain(|file| errors(file).map(|(_, error)| found.push(error)).is_none());
+        files.retain(|file| damage_of(file).map(|damage| found.push(damage.error.clone())).is_none());
         found
     }
 }
