@@ -41,12 +41,12 @@ enum OwnSource {
     Excluded,
 }
 
-/// What the search for a page in other views has found.
+/// What a search for a page in some views has found.
 enum Sought {
     Found(Page),
     /// No view has the same version of the page.
     Nowhere,
-    /// A view has it, in a file that is no longer there as it was listed.
+    /// A view has it, in a file that is no longer there as it was listed: the listing is stale.
     Moved,
 }
 
@@ -88,9 +88,12 @@ impl PageReader {
         // Damage is reported only if a new listing shows no way around it.
         if own == OwnSource::Again
             && let Some(views) = last.as_ref().and_then(|last| last.views_for(view))
-            && let Some(found) = self.page_from_listed(&views?, view, pgno, own).await?
         {
-            return Ok(found);
+            match self.page_from_listed(&views?, view, pgno, own).await? {
+                Sought::Found(page) => return Ok(Some(page)),
+                Sought::Nowhere => return Ok(None),
+                Sought::Moved => {}
+            }
         }
         let (mut found, mut views) = (Ok(None), Ok(Vec::new()));
         for _ in 0..STALE_LISTINGS {
@@ -103,8 +106,9 @@ impl PageReader {
             };
             let Ok(listed) = &views else { break };
             match self.page_from_listed(listed, view, pgno, own).await {
-                Ok(None) => continue,
-                Ok(Some(page)) => found = Ok(page),
+                Ok(Sought::Moved) => continue,
+                Ok(Sought::Found(page)) => found = Ok(Some(page)),
+                Ok(Sought::Nowhere) => {}
                 Err(error) => found = Err(error),
             }
             break;
@@ -113,26 +117,23 @@ impl PageReader {
         views.and(found)
     }
 
-    /// Returns a page of `view` from the views of a listing, or that no file has it. Returns None if the listing is stale: it shows a file
-    /// that is missing or was replaced.
+    /// Returns a page of `view` from the views of a listing, or from its own file if that is listed.
     async fn page_from_listed(
         &self,
         listed: &[Arc<View>],
         view: &Arc<View>,
         pgno: u32,
         own: OwnSource,
-    ) -> Result<Option<Option<Page>>, Error> {
+    ) -> Result<Sought, Error> {
         let is_listed = || listed.iter().any(|listed| is_in_same_file(listed, view, pgno));
         match self.page_from_any(listed.iter().cloned(), view, pgno).await? {
-            Sought::Found(page) => return Ok(Some(Some(page))),
-            Sought::Moved => return Ok(None),
-            Sought::Nowhere if own == OwnSource::Excluded || !is_listed() => return Ok(Some(None)),
-            Sought::Nowhere => {}
+            Sought::Nowhere if own == OwnSource::Again && is_listed() => {}
+            sought => return Ok(sought),
         }
         match self.prefetch.page(view, pgno).await {
-            Ok(page) => Ok(Some(page)),
+            Ok(page) => Ok(page.map_or(Sought::Nowhere, Sought::Found)),
             // A file that is damaged after it was missing is being replaced.
-            Err(FetchError::Moved | FetchError::Damaged(_)) => Ok(None),
+            Err(FetchError::Moved | FetchError::Damaged(_)) => Ok(Sought::Moved),
             Err(FetchError::Spoiled(error) | FetchError::Other(error)) => Err(error),
         }
     }

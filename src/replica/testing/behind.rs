@@ -88,8 +88,7 @@ async fn a_page_is_read_from_a_file_that_is_changed_while_it_is_found() {
         let page = replica.pages.page(&view, 701).await;
         let page = page.unwrap_or_else(|error| panic!("after {reads} reads: {error}")).expect("a page of the view");
         assert_eq!(*page, *content_at(701, 2), "after {reads} reads");
-        let log = store.take_requests();
-        last = log.iter().filter(|request| request.starts_with("read")).count();
+        last = store.take_requests().iter().filter(|request| request.starts_with("read")).count();
     }
     assert!(last < 12, "{last} reads");
 }

@@ -83,7 +83,8 @@ impl WebStore {
         if let Ok(lock) = timeout_at(until, acquired).await {
             return lock;
         }
-        let seconds = start.elapsed().as_secs_f64().ceil() as u64;
+        // What was allowed: on a busy machine, the wait ends later.
+        let seconds = until.saturating_duration_since(start).as_secs_f64().ceil() as u64;
         match is_held.into_inner() {
             true => Err(WebError::Locked(path.to_owned(), seconds)),
             false => Err(WebError::NoResponse(format!("no response to LOCK within {seconds} seconds"))),

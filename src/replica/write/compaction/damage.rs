@@ -10,8 +10,10 @@ use std::collections::BTreeMap;
 /// The files that were damaged when they were last read. They are read again in each run of all levels.
 #[derive(Default)]
 pub(super) struct DamagedFiles {
-    known: Mutex<BTreeMap<(Level, FileName), KnownDamage>>,
+    known: Mutex<KnownDamages>,
 }
+
+type KnownDamages = BTreeMap<(Level, FileName), KnownDamage>;
 
 /// What is wrong with a version of a file.
 #[derive(Clone)]
@@ -31,13 +33,12 @@ impl DamagedFiles {
     /// Reads the files again that are still there. `files` contains all levels.
     pub(super) async fn read_again(&self, store: &dyn Store, files: &[Listed]) {
         let known = self.known.lock().clone();
-        let is_known =
-            |file: &&Listed| known.get(&(file.level, file.name)).is_some_and(|known| known.version == file.version);
         let mut damaged = BTreeMap::new();
-        for file in files.iter().filter(is_known) {
-            if merge::verify(store, file).await.is_err() {
-                let key = (file.level, file.name);
-                damaged.extend(known.get(&key).map(|before| (key, before.clone())));
+        for file in files {
+            if let Some(damage) = damage_of(&known, file)
+                && merge::verify(store, file).await.is_err()
+            {
+                damaged.insert((file.level, file.name), damage.clone());
             }
         }
         *self.known.lock() = damaged;
@@ -46,10 +47,13 @@ impl DamagedFiles {
     /// Removes them from a listing of some levels, and returns what is wrong with them.
     pub(super) fn leave_out(&self, files: &mut Vec<Listed>) -> Vec<Error> {
         let known = self.known.lock();
-        let damage_of =
-            |file: &Listed| known.get(&(file.level, file.name)).filter(|known| known.version == file.version);
         let mut found = Vec::new();
-        files.retain(|file| damage_of(file).map(|damage| found.push(damage.error.clone())).is_none());
+        files.retain(|file| damage_of(&known, file).map(|damage| found.push(damage.error.clone())).is_none());
         found
     }
+}
+
+/// Returns what is wrong with a file, if that version of it is known.
+fn damage_of<'a>(known: &'a KnownDamages, file: &Listed) -> Option<&'a KnownDamage> {
+    known.get(&(file.level, file.name)).filter(|damage| damage.version == file.version)
 }

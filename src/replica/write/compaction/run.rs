@@ -52,7 +52,7 @@ impl Compactor {
                 true => plan::all(&files, now, &self.settings, most_inputs),
                 false => plan::level_1(&files, now, &self.settings, most_inputs),
             };
-            let has_damaged = self.merge_all(&plan, &files, &mut report).await;
+            let has_damaged = self.merge_all(&plan, &mut report).await;
             if has_damaged && pass < MOST_PASSES {
                 continue;
             }
@@ -92,14 +92,14 @@ impl Compactor {
     }
 
     /// Returns whether damaged files were found.
-    async fn merge_all(&self, plan: &MergePlan, files: &[Listed], report: &mut CompactionReport) -> bool {
+    async fn merge_all(&self, plan: &MergePlan, report: &mut CompactionReport) -> bool {
         let (mut has_damaged, mut unfinished) = (false, None);
         for merge in &plan.merges {
             // Later files of a level do not overtake those of a merge that failed, which the next run tries again.
             if unfinished == Some(merge.level) {
                 continue;
             }
-            let merged = self.merge(merge, files, report).await;
+            let merged = self.merge(merge, report).await;
             self.set_most_inputs(merge, merged);
             has_damaged |= merged == Merged::Damaged;
             if merged != Merged::Done {
@@ -122,7 +122,7 @@ impl Compactor {
         self.most_inputs.store(most, Ordering::Relaxed);
     }
 
-    async fn merge(&self, merge: &Merge, files: &[Listed], report: &mut CompactionReport) -> Merged {
+    async fn merge(&self, merge: &Merge, report: &mut CompactionReport) -> Merged {
         let is_snapshot = merge.level == Level::SNAPSHOT;
         if is_snapshot && let Some((_, error)) = self.refused.lock().as_ref().filter(|(refused, _)| refused == merge) {
             report.failures.push(error.clone());
@@ -140,7 +140,7 @@ impl Compactor {
                 return if is_snapshot || merge.inputs.len() <= FEW_INPUTS { Merged::Done } else { Merged::Failed };
             }
             Err(MergeError::Damaged(level, name, error)) => {
-                let damaged = files.iter().find(|file| (file.level, file.name) == (level, name));
+                let damaged = merge.inputs.iter().find(|file| (file.level, file.name) == (level, name));
                 if let Some(damaged) = damaged
                     && self.damaged.add(&*self.store, damaged).await
                 {
