@@ -7,7 +7,7 @@ use crate::error::{Error, ErrorKind};
 use crate::ltx::Txid;
 use crate::time::{self, Moment};
 use setting::Setting;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use values::{boolean, bytes, compaction, duration, positive_duration, verification};
 
@@ -134,6 +134,11 @@ impl Settings {
     /// An empty value counts as missing.
     pub fn read(parameter: impl Fn(&str) -> Option<String>) -> Result<Settings, Error> {
         Settings::resolve(&parameter, &in_environment)
+    }
+
+    /// Returns the directory that keeps what was fetched. None if there is none, or no room in it.
+    pub fn cache_directory(&self) -> Option<&Path> {
+        self.cache_dir.as_deref().filter(|_| self.disk_cache_size > 0)
     }
 
     fn resolve(

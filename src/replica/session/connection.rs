@@ -52,7 +52,7 @@ impl Connection {
         let without_wait = Settings { open_timeout: Duration::ZERO, ..settings.clone() };
         match open_replica(location, &without_wait, settings.target, interrupted) {
             Err(error) if error.kind() == ErrorKind::Empty && settings.target == Target::Latest => {
-                let handle = ReplicaHandle::acquire(location, settings)?;
+                let handle = ReplicaHandle::acquire(location, settings, interrupted)?;
                 let writer = handle.replica().writer.clone();
                 runtime::wait(async move { writer.begin().await }, interrupted)?;
                 Ok(Connection::new(settings, location, handle, None))
@@ -210,7 +210,7 @@ impl Connection {
 
     /// Returns the directory that hydration fills. None if the settings do not ask for hydration.
     pub fn hydration_directory(&self) -> Option<&Path> {
-        self.settings.cache_dir.as_deref().filter(|_| self.settings.hydrates && self.settings.disk_cache_size > 0)
+        self.settings.cache_directory().filter(|_| self.settings.hydrates)
     }
 
     /// Returns the progress of hydration. None if the settings do not ask for it.

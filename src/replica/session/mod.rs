@@ -8,17 +8,21 @@
 //! | `opening` | opens a replica within a time limit |
 //! | `wait` | threads of the host wait for jobs of the runtime |
 //! | `registry` | one replica for all connections with the same URL and credentials |
-//! | `shared` | such a replica, and what its readers want of it |
+//! | `shared` | such a replica: the first reader connects, and its journal is used by all |
+//! | `readers` | its readers, and the tasks that run for them |
 //! | `usage` | how often readers found their pages in the cache |
 //! | `memory` | returns free memory to the operating system |
 
 pub(in crate::replica) mod connection;
 pub(in crate::replica) mod memory;
 pub(in crate::replica) mod opening;
+mod readers;
 mod registry;
 mod reports;
 mod shared;
 pub(in crate::replica) mod status;
+#[cfg(test)]
+mod tests;
 mod usage;
 pub(in crate::replica) mod wait;
 mod writing;

@@ -17,6 +17,11 @@ use tokio::time::{Instant, timeout};
 /// How long an open may take if it does not wait for a first backup.
 const NO_WAIT: Duration = Duration::from_secs(10);
 
+/// Returns how long an open may wait for a disk, and then for the store.
+pub(super) fn open_limit(open_timeout: Duration) -> Duration {
+    if open_timeout.is_zero() { NO_WAIT } else { open_timeout }
+}
+
 /// The last open that failed.
 #[derive(Default)]
 pub(in crate::replica) struct FailedOpen(Mutex<Option<OpenFailure>>);
@@ -54,7 +59,7 @@ pub(super) fn open_replica(
     target: Target,
     interrupted: Interrupted<'_>,
 ) -> Result<(ReplicaHandle, Option<Arc<View>>), Error> {
-    let handle = ReplicaHandle::acquire(location, settings)?;
+    let handle = ReplicaHandle::acquire(location, settings, interrupted)?;
     let (replica, open_timeout, was_idle) = (handle.replica().clone(), settings.open_timeout, handle.was_idle());
     let writes = settings.writes;
     let opened = async move {
@@ -89,7 +94,7 @@ impl Replica {
         if let Some(error) = self.failed_open.find(target, open_timeout).filter(|_| !has_view) {
             return Err(error);
         }
-        let limit = if open_timeout.is_zero() { NO_WAIT } else { open_timeout };
+        let limit = open_limit(open_timeout);
         let mut why_empty = None;
         let opened = timeout(limit, async {
             self.follower.wait_for_view(open_timeout, was_idle, &mut why_empty).await?;

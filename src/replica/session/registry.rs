@@ -8,18 +8,15 @@ use crate::config::Settings;
 use crate::error::Error;
 use crate::lock::Mutex;
 use crate::replica::Replica;
-use crate::replica::cache::persistent::CacheDirectory;
-use crate::replica::files::ltx_file::FetchSizes;
 use crate::replica::prefetch::Prefetcher;
 use crate::replica::session::memory;
-use crate::replica::session::shared::{SharedReplica, cache_limits};
-use crate::replica::session::usage::{CacheUsage, Readers};
-use crate::replica::session::writing::FLUSH_LIMIT;
-use crate::replica::write::journal::JournalSettings;
+use crate::replica::session::shared::{ReaderWishes, SharedReplica, connect};
+use crate::replica::session::usage::{CacheUsage, ReaderTotals};
+use crate::replica::session::wait::Interrupted;
 use crate::runtime::{self, PerProcess};
 use crate::store::{Location, LocationKey};
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,8 +29,9 @@ const MOST_IDLE: usize = 1000;
 /// Connections with equal keys share a replica.
 type ReplicaKey = (LocationKey, Option<PathBuf>);
 
-type Replicas = HashMap<ReplicaKey, SharedReplica>;
+type Replicas = HashMap<ReplicaKey, Arc<SharedReplica>>;
 
+/// Whoever has the lock waits for nothing: all opens of the process need it.
 static REPLICAS: PerProcess<Mutex<Replicas>> = PerProcess::new();
 
 fn replicas() -> &'static Mutex<Replicas> {
@@ -41,39 +39,32 @@ fn replicas() -> &'static Mutex<Replicas> {
 }
 
 /// A reader's reference to a replica. The replica is polled while there is at least one.
-#[derive(Debug)]
 pub(super) struct ReplicaHandle {
-    key: ReplicaKey,
-    reader: u64,
+    registration: Registration,
     replica: Arc<Replica>,
-    usage: Arc<CacheUsage>,
     prefetcher: Arc<Prefetcher>,
     was_idle: bool,
 }
 
 impl ReplicaHandle {
     /// Adds a reader to the replica at a location. Connects to the store if this process does not have the replica yet.
-    pub(super) fn acquire(location: &Location, settings: &Settings) -> Result<ReplicaHandle, Error> {
-        // Without room on disk, nothing can be kept there.
-        let path = settings.cache_dir.clone().filter(|_| settings.disk_cache_size > 0);
-        let key = (location.key().clone(), path);
-        let mut replicas = replicas().lock();
-        if !replicas.contains_key(&key) {
-            let open = |path| CacheDirectory::open(path, location.place(), settings.disk_cache_size).map(Arc::new);
-            let directory = key.1.as_deref().map(open).transpose()?;
-            let (store, limits) = (location.connect()?, cache_limits(settings));
-            let replica = Replica::with(store, limits, settings.poll_interval, FetchSizes::USUAL, directory);
-            replicas.insert(key.clone(), SharedReplica::new(replica));
-        }
-        let Some(shared) = replicas.get_mut(&key) else { return Err(Error::internal("a replica vanished")) };
-        let writes = settings.writes.then(|| JournalSettings::of(settings, location));
-        if let Some(journal) = &writes {
-            shared.use_journal(journal.as_ref())?;
-        }
-        let (reader, usage) = shared.add_reader(settings, writes);
-        let was_idle = shared.start_tasks(settings, key.1.is_some())?;
-        let (replica, prefetcher) = (shared.replica.clone(), Arc::new(Prefetcher::new()));
-        Ok(ReplicaHandle { key, reader, replica, usage, prefetcher, was_idle })
+    ///
+    /// Waits for disks, no longer than for an open.
+    pub(super) fn acquire(
+        location: &Location,
+        settings: &Settings,
+        interrupted: Interrupted<'_>,
+    ) -> Result<ReplicaHandle, Error> {
+        let key = (location.key().clone(), settings.cache_directory().map(Path::to_owned));
+        let registration = Registration::add(key, settings);
+        let wishes = ReaderWishes::of(registration.reader, location, settings);
+        let connect = {
+            let (location, settings) = (location.clone(), settings.clone());
+            move || connect(&location, &settings)
+        };
+        let replica = registration.shared.join(wishes, connect, interrupted)?;
+        let was_idle = registration.shared.readers().start_tasks(&replica, settings)?;
+        Ok(ReplicaHandle { registration, replica, prefetcher: Arc::new(Prefetcher::new()), was_idle })
     }
 
     /// Whether the replica had no other reader when this handle was acquired.
@@ -90,20 +81,57 @@ impl ReplicaHandle {
     }
 
     pub(super) fn usage(&self) -> &CacheUsage {
-        &self.usage
+        &self.registration.usage
     }
 
     /// The totals of all readers of the replica, including this one.
-    pub(super) fn readers(&self) -> Readers {
-        replicas().lock().get(&self.key).map_or_else(Readers::default, SharedReplica::totals)
+    pub(super) fn readers(&self) -> ReaderTotals {
+        self.registration.shared.readers().totals()
     }
 }
 
-impl Drop for ReplicaHandle {
+/// A reader that counts as one of its replica, from before it connects until it is dropped.
+struct Registration {
+    key: ReplicaKey,
+    shared: Arc<SharedReplica>,
+    reader: u64,
+    usage: Arc<CacheUsage>,
+}
+
+impl Registration {
+    fn add(key: ReplicaKey, settings: &Settings) -> Registration {
+        let mut replicas = replicas().lock();
+        let shared = replicas.entry(key.clone()).or_default().clone();
+        let (reader, usage) = shared.readers().add(settings);
+        shared.apply_settings();
+        Registration { key, shared, reader, usage }
+    }
+
+    /// Has the reader no longer count, and the replica be idle if it was the last one. Returns a replica that is removed.
+    fn end(&self) -> Option<Arc<SharedReplica>> {
+        let mut replicas = replicas().lock();
+        let mut readers = self.shared.readers();
+        readers.remove(self.reader, &self.usage);
+        if !readers.is_empty() {
+            drop(readers);
+            self.shared.apply_settings();
+            return None;
+        }
+        match runtime::spawn(remove_when_idle(self.key.clone(), readers.begin_idling())) {
+            Ok(timer) => readers.set_idle_timer(timer),
+            // If the timer cannot run, the replica is removed now.
+            Err(_) => return replicas.remove(&self.key),
+        }
+        drop(readers);
+        remove_longest_idle(&mut replicas)
+    }
+}
+
+impl Drop for Registration {
     fn drop(&mut self) {
-        self.end_writing();
+        self.shared.end_writing(self.reader);
         // Pages are freed after the lock was released.
-        if let Some(removed) = self.end_reading() {
+        if let Some(removed) = self.end() {
             drop(removed);
             // If the timer cannot run, the memory is returned later.
             let _ = runtime::spawn(memory::release_free());
@@ -111,61 +139,29 @@ impl Drop for ReplicaHandle {
     }
 }
 
-impl ReplicaHandle {
-    /// Has the reader no longer count as one that writes. The last one waits until the journal is uploaded, and ends its use.
-    fn end_writing(&self) {
-        let was_last = replicas().lock().get_mut(&self.key).is_some_and(|shared| shared.end_writing(self.reader));
-        if !was_last {
-            return;
-        }
-        let Some(journal) = self.replica.writer.journal() else { return };
-        let writer = self.replica.writer.clone();
-        let flush = async move { writer.flush(&journal, FLUSH_LIMIT).await };
-        if let Err(error) = runtime::wait(flush, &|| false) {
-            tracing::warn!("the last connection that writes is closed: {error}");
-        }
-        // A connection may have been opened meanwhile.
-        if let Some(shared) = replicas().lock().get_mut(&self.key) {
-            shared.end_unused_journal();
-        }
-    }
-
-    /// Has the reader no longer count, and the replica be idle if it was the last one. Returns a replica that is removed.
-    fn end_reading(&self) -> Option<SharedReplica> {
-        let mut replicas = replicas().lock();
-        let shared = replicas.get_mut(&self.key)?;
-        shared.end_reading(self.reader, &self.usage);
-        if shared.has_readers() {
-            return None;
-        }
-        match runtime::spawn(remove_when_idle(self.key.clone(), shared.begin_idling())) {
-            Ok(timer) => shared.removing = Some(timer),
-            // If the timer cannot run, the replica is removed now.
-            Err(_) => return replicas.remove(&self.key),
-        }
-        remove_longest_idle(&mut replicas)
-    }
-}
-
 /// Removes the replica that has been idle for longest if there are more than [`MOST_IDLE`].
-fn remove_longest_idle(replicas: &mut Replicas) -> Option<SharedReplica> {
-    let idle = || replicas.iter().filter_map(|(key, shared)| Some((shared.idle_since?, key)));
+fn remove_longest_idle(replicas: &mut Replicas) -> Option<Arc<SharedReplica>> {
+    let idle = || replicas.iter().filter_map(|(key, shared)| Some((shared.readers().idle_since()?, key)));
     if idle().count() <= MOST_IDLE {
         return None;
     }
     let (_, longest) = idle().min_by_key(|(since, _)| *since)?;
     let removed = replicas.remove(&longest.clone())?;
-    removed.removing.iter().for_each(|timer| timer.abort());
+    removed.readers().stop_idle_timer();
     Some(removed)
 }
 
 /// Removes a replica after [`IDLE_TIME`], unless a reader was added in the meantime.
-async fn remove_when_idle(key: ReplicaKey, sequence: u64) {
-    tokio::time::sleep(IDLE_TIME).await;
-    let removed = {
+async fn remove_when_idle(key: ReplicaKey, number: u64) {
+    let removed = loop {
+        tokio::time::sleep(IDLE_TIME).await;
         let mut replicas = replicas().lock();
-        let is_idle = replicas.get(&key).is_some_and(|shared| shared.sequence == sequence);
-        if is_idle { replicas.remove(&key) } else { None }
+        match replicas.get(&key) {
+            Some(shared) if !shared.readers().are_idle(number) => return,
+            // If it were removed, the next reader would wait for the same disk with another thread.
+            Some(shared) if shared.is_busy() => {}
+            _ => break replicas.remove(&key),
+        }
     };
     if removed.is_some() {
         // The pages are freed after the lock was released.
@@ -177,27 +173,25 @@ async fn remove_when_idle(key: ReplicaKey, sequence: u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::replica::CacheLimits;
-    use crate::store::Memory;
-    use std::time::Instant;
 
     #[test]
     fn the_replicas_that_are_idle_for_longest_are_removed() {
-        let now = Instant::now();
         let replica = |number: u64| {
             let location = Location::parse(&format!("file:///tenants/{number}")).expect("a location");
-            let limits = CacheLimits { memory: 1 << 20, disk: 0 };
-            let replica = Replica::new(Arc::new(Memory::new()), limits, Duration::from_secs(1));
-            let mut shared = SharedReplica::new(replica);
+            let shared = Arc::<SharedReplica>::default();
             // The third one is in use.
-            shared.idle_since = Some(now + Duration::from_secs(number)).filter(|_| number != 3);
+            if number != 3 {
+                shared.readers().begin_idling();
+            }
             ((location.key().clone(), None), shared)
         };
-        let mut replicas: Replicas = (1..=MOST_IDLE as u64 + 3).map(replica).collect();
-        let mut removed = || remove_longest_idle(&mut replicas)?.idle_since.map(|since| (since - now).as_secs());
-        assert_eq!([removed(), removed(), removed()], [Some(1), Some(2), None]);
+        let all: Vec<_> = (1..=MOST_IDLE as u64 + 3).map(replica).collect();
+        let mut replicas: Replicas = all.iter().cloned().collect();
+        let mut removed = || remove_longest_idle(&mut replicas).map(|removed| removed.readers().idle_since());
+        let since = |index: usize| Some(all[index].1.readers().idle_since());
+        assert_eq!([removed(), removed(), removed()], [since(0), since(1), None]);
         // A timer of one that was removed never takes another one for it.
-        let mut numbers: Vec<u64> = replicas.values_mut().map(SharedReplica::begin_idling).collect();
+        let mut numbers: Vec<u64> = replicas.values().map(|shared| shared.readers().begin_idling()).collect();
         numbers.sort_unstable();
         numbers.dedup();
         assert_eq!(numbers.len(), replicas.len());

@@ -1,198 +1,183 @@
-//! A replica of this process, and what its readers want of it.
+//! A replica of this process, which its readers share.
 
 use crate::config::Settings;
 use crate::error::{Error, ErrorKind};
-use crate::replica::session::usage::{CacheUsage, Readers};
-use crate::replica::write::compaction::CompactionSettings;
+use crate::lock::{Mutex, MutexGuard};
+use crate::replica::Replica;
+use crate::replica::cache::persistent::CacheDirectory;
+use crate::replica::files::ltx_file::FetchSizes;
+use crate::replica::session::opening::open_limit;
+use crate::replica::session::readers::{Readers, cache_limits};
+use crate::replica::session::wait::Interrupted;
+use crate::replica::session::writing::FLUSH_LIMIT;
 use crate::replica::write::journal::{Journal, JournalSettings};
-use crate::replica::{CacheLimits, Replica};
 use crate::runtime;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use crate::store::Location;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 use tokio::task::AbortHandle;
+use tokio::time::timeout;
 
 /// A replica and its readers.
+#[derive(Default)]
 pub(super) struct SharedReplica {
-    pub(super) replica: Arc<Replica>,
-    readers: Vec<ReaderSettings>,
-    /// The cache usage of the readers that have closed.
-    closed: Readers,
-    /// The task that polls. None while the replica is idle.
-    polling: Option<AbortHandle>,
-    /// The task that hydrates, if a reader wants that.
-    hydrating: Option<AbortHandle>,
-    /// The task that compacts, if a reader writes.
-    compacting: Option<AbortHandle>,
+    /// None until a reader has connected to the store.
+    replica: OnceLock<Arc<Replica>>,
+    readers: Mutex<Readers>,
+    /// Whoever has it connects, or changes whether there is a journal. That can wait for a disk, so nobody else waits for it without a limit.
+    turn: Arc<tokio::sync::Mutex<Turn>>,
+}
+
+/// What only the owner of the turn changes.
+#[derive(Default)]
+pub(super) struct Turn {
     /// The task that uploads the journal, if readers write with one.
     uploading: Option<AbortHandle>,
-    /// The task that removes the replica after it was idle long enough. None while it has readers.
-    pub(super) removing: Option<AbortHandle>,
-    /// Since when the replica is idle.
-    pub(super) idle_since: Option<Instant>,
-    /// Another number when a reader opens and when the replica becomes idle. An idle timer that finds another one than its own does not remove
-    /// the replica.
-    pub(super) sequence: u64,
 }
 
-/// Returns a number that no reader and no timer of this process has had: a replica can be removed and opened again.
-fn next_number() -> u64 {
-    static LAST: AtomicU64 = AtomicU64::new(0);
-    LAST.fetch_add(1, Ordering::Relaxed) + 1
+/// What a reader wants of a replica that it has been added to.
+pub(super) struct ReaderWishes {
+    pub id: u64,
+    /// If it writes, with which journal.
+    pub writes: Option<Option<JournalSettings>>,
+    /// How long it waits.
+    pub limit: Duration,
 }
 
-/// The settings of one reader. The replica uses the most demanding of all readers.
-struct ReaderSettings {
-    id: u64,
-    poll_interval: Duration,
-    cache: CacheLimits,
-    verify: bool,
-    /// If it writes, how the journal is used.
-    writes: Option<Option<JournalSettings>>,
-    usage: Arc<CacheUsage>,
+impl ReaderWishes {
+    pub(super) fn of(id: u64, location: &Location, settings: &Settings) -> ReaderWishes {
+        let writes = settings.writes.then(|| JournalSettings::of(settings, location));
+        ReaderWishes { id, writes, limit: open_limit(settings.open_timeout) }
+    }
 }
 
 impl SharedReplica {
-    pub(super) fn new(replica: Replica) -> SharedReplica {
-        SharedReplica {
-            replica: Arc::new(replica),
-            readers: Vec::new(),
-            closed: Readers::default(),
-            polling: None,
-            hydrating: None,
-            compacting: None,
-            uploading: None,
-            removing: None,
-            idle_since: None,
-            sequence: 0,
-        }
+    /// Returns the readers. Whoever has them waits for nothing.
+    pub(super) fn readers(&self) -> MutexGuard<'_, Readers> {
+        self.readers.lock()
     }
 
-    /// Adds a reader. Returns its id and its counters.
-    pub(super) fn add_reader(
-        &mut self,
-        settings: &Settings,
-        writes: Option<Option<JournalSettings>>,
-    ) -> (u64, Arc<CacheUsage>) {
-        self.sequence = next_number();
-        // Thousands of connections may be opened and closed before it ends by itself.
-        self.removing.take().into_iter().for_each(|timer| timer.abort());
-        self.idle_since = None;
-        let (id, usage) = (self.sequence, Arc::new(CacheUsage::default()));
-        self.readers.push(ReaderSettings {
-            id,
-            poll_interval: settings.poll_interval,
-            cache: cache_limits(settings),
-            verify: settings.verify,
-            writes,
-            usage: usage.clone(),
-        });
-        self.apply_settings();
-        (id, usage)
+    /// Whether a reader connects, or did so when it gave up and has not come to an end yet.
+    pub(super) fn is_busy(&self) -> bool {
+        self.turn.try_lock().is_err()
     }
 
-    /// Starts the tasks that a reader wants. Returns whether the replica was idle.
-    pub(super) fn start_tasks(&mut self, settings: &Settings, has_directory: bool) -> Result<bool, Error> {
-        let (replica, was_idle) = (&self.replica, self.polling.is_none());
-        if was_idle {
-            self.polling = Some(runtime::spawn(replica.follower.clone().poll_forever())?);
-        }
-        if settings.hydrates && has_directory && self.hydrating.is_none() {
-            self.hydrating = Some(runtime::spawn(replica.hydration.clone().run_forever())?);
-        }
-        if settings.writes
-            && self.compacting.is_none()
-            && let Some(compaction) = CompactionSettings::of(settings)
+    /// Has the readers' settings apply from now on.
+    pub(super) fn apply_settings(&self) {
+        self.replica.get().into_iter().for_each(|replica| self.readers().apply_settings(replica));
+    }
+
+    /// Returns the replica for a reader, and has the reader write if it wants that. The first reader calls `connect`. Waits for it, and for the
+    /// disk of a journal, no longer than the reader wants.
+    pub(super) fn join(
+        self: &Arc<Self>,
+        wishes: ReaderWishes,
+        connect: impl FnOnce() -> Result<Replica, Error> + Send + 'static,
+        interrupted: Interrupted<'_>,
+    ) -> Result<Arc<Replica>, Error> {
+        if let Some(replica) = self.replica.get()
+            && self.join_writers(&wishes)?
         {
-            self.compacting = Some(runtime::spawn(replica.writer.clone().compact_forever(compaction))?);
+            return Ok(replica.clone());
         }
-        Ok(was_idle)
+        let (shared, limit) = (self.clone(), wishes.limit);
+        let job = async move {
+            let mut turn = shared.turn.clone().lock_owned().await;
+            // The thread has the turn until its end, also if this job is given up. So one thread waits for a disk that hangs, not one for each
+            // reader.
+            runtime::on_own_thread(move || shared.take_turn(&mut turn, &wishes, connect)).await?
+        };
+        let job = async move { timeout(limit, job).await.unwrap_or_else(|_| Err(disk_hangs(limit))) };
+        runtime::wait(job, interrupted)
     }
 
-    /// Has the readers that write use a journal, or none. Fails if there are others that use another one.
-    pub(super) fn use_journal(&mut self, settings: Option<&JournalSettings>) -> Result<(), Error> {
-        let mut others = self.readers.iter().filter_map(|reader| reader.writes.as_ref());
-        match others.next() {
-            Some(other) if other.as_ref() == settings => return Ok(()),
-            Some(_) => {
-                let text = "another connection of this process writes with another sync_interval or buffer_path";
-                return Err(Error::new(ErrorKind::Config, text).remedy("use the same settings for all of them"));
+    fn take_turn(
+        &self,
+        turn: &mut Turn,
+        wishes: &ReaderWishes,
+        connect: impl FnOnce() -> Result<Replica, Error>,
+    ) -> Result<Arc<Replica>, Error> {
+        let replica = match self.replica.get() {
+            Some(replica) => replica,
+            None => {
+                let connected = Arc::new(connect()?);
+                self.replica.get_or_init(|| connected)
             }
+        };
+        self.apply_settings();
+        if let Some(journal) = &wishes.writes
+            && !self.join_writers(wishes)?
+        {
             // The replica is opened again.
-            None => self.replica.writer.resume(),
+            replica.writer.resume();
+            turn.use_journal(replica, journal.as_ref())?;
+            self.readers().set_writes(wishes.id, journal.as_ref());
+            // The reader may have given up.
+            self.end_unused_journal(turn)?;
         }
-        self.end_journal();
-        if let Some(settings) = settings {
-            let journal = Arc::new(Journal::new(settings.clone()));
-            self.uploading = Some(runtime::spawn(self.replica.writer.clone().upload_forever(journal.clone()))?);
-            self.replica.writer.set_journal(Some(journal));
-        }
-        Ok(())
+        Ok(replica.clone())
     }
 
-    /// Has a reader no longer count as one that writes. Returns whether it was the last one.
-    pub(super) fn end_writing(&mut self, id: u64) -> bool {
-        let own = self.readers.iter_mut().find(|reader| reader.id == id);
-        own.is_some_and(|own| own.writes.take().is_some()) && !self.has_writers()
+    /// Has a reader write as others do, if it wants to write. Returns false if it would be the first one.
+    fn join_writers(&self, wishes: &ReaderWishes) -> Result<bool, Error> {
+        match &wishes.writes {
+            Some(journal) => self.readers().join_writers(wishes.id, journal.as_ref()),
+            None => Ok(true),
+        }
+    }
+
+    /// Has a reader no longer count as one that writes. The last one waits until the journal is uploaded, and ends its use. Waits for a disk no
+    /// longer than [`FLUSH_LIMIT`].
+    pub(super) fn end_writing(self: &Arc<Self>, id: u64) {
+        let was_last = self.readers().end_writing(id);
+        let Some(replica) = self.replica.get().filter(|_| was_last) else { return };
+        let Some(journal) = replica.writer.journal() else { return };
+        let (writer, shared) = (replica.writer.clone(), self.clone());
+        let flush = async move { writer.flush(&journal, FLUSH_LIMIT).await };
+        let end = async move {
+            let mut turn = shared.turn.clone().lock_owned().await;
+            runtime::on_own_thread(move || shared.end_unused_journal(&mut turn)).await?
+        };
+        let end = async move { timeout(FLUSH_LIMIT, end).await.unwrap_or_else(|_| Err(disk_hangs(FLUSH_LIMIT))) };
+        for error in
+            [runtime::wait(flush, &|| false), runtime::wait(end, &|| false)].into_iter().filter_map(Result::err)
+        {
+            tracing::warn!("the last connection that writes is closed: {error}");
+        }
     }
 
     /// Ends the use of the journal, if no reader writes.
-    pub(super) fn end_unused_journal(&mut self) {
-        if !self.has_writers() {
-            self.end_journal();
+    fn end_unused_journal(&self, turn: &mut Turn) -> Result<(), Error> {
+        match self.replica.get() {
+            Some(replica) if !self.readers().have_writers() => turn.use_journal(replica, None),
+            _ => Ok(()),
         }
-    }
-
-    fn end_journal(&mut self) {
-        self.uploading.take().into_iter().for_each(|task| task.abort());
-        self.replica.writer.set_journal(None);
-    }
-
-    /// Removes a reader.
-    pub(super) fn end_reading(&mut self, id: u64, usage: &CacheUsage) {
-        self.readers.retain(|reader| reader.id != id);
-        self.closed.add(usage);
-        if self.has_readers() {
-            self.apply_settings();
-        }
-    }
-
-    /// Ends the tasks after the last reader has closed. Returns the number that the replica has until it is used again.
-    pub(super) fn begin_idling(&mut self) -> u64 {
-        let tasks = [self.polling.take(), self.hydrating.take(), self.compacting.take()];
-        tasks.into_iter().flatten().for_each(|task| task.abort());
-        self.idle_since = Some(Instant::now());
-        self.sequence = next_number();
-        self.sequence
-    }
-
-    pub(super) fn has_readers(&self) -> bool {
-        !self.readers.is_empty()
-    }
-
-    fn has_writers(&self) -> bool {
-        self.readers.iter().any(|reader| reader.writes.is_some())
-    }
-
-    /// Sets the shortest poll interval and the largest cache limits of all readers, and verifies if one of them does.
-    fn apply_settings(&self) {
-        let interval = self.readers.iter().map(|reader| reader.poll_interval).min().unwrap_or(Duration::MAX);
-        self.replica.follower.set_poll_interval(interval);
-        self.replica.files.loader.verify(self.readers.iter().any(|reader| reader.verify));
-        if let Some(limits) = self.readers.iter().map(|reader| reader.cache).reduce(CacheLimits::max)
-            && limits != self.replica.head.limits()
-        {
-            self.replica.head.set_limits(limits);
-        }
-    }
-
-    pub(super) fn totals(&self) -> Readers {
-        let mut totals = Readers { connections: self.readers.len(), ..self.closed };
-        self.readers.iter().for_each(|reader| totals.add(&reader.usage));
-        totals
     }
 }
 
-pub(super) fn cache_limits(settings: &Settings) -> CacheLimits {
-    CacheLimits { memory: settings.cache_size, disk: settings.disk_cache_size }
+impl Turn {
+    /// Has a replica be written with a journal, or with none, instead of the one before.
+    fn use_journal(&mut self, replica: &Replica, settings: Option<&JournalSettings>) -> Result<(), Error> {
+        self.uploading.take().into_iter().for_each(|task| task.abort());
+        replica.writer.set_journal(None);
+        if let Some(settings) = settings {
+            let journal = Arc::new(Journal::new(settings.clone()));
+            self.uploading = Some(runtime::spawn(replica.writer.clone().upload_forever(journal.clone()))?);
+            replica.writer.set_journal(Some(journal));
+        }
+        Ok(())
+    }
+}
+
+/// Creates the store and opens the cache directory. Sends no request.
+pub(super) fn connect(location: &Location, settings: &Settings) -> Result<Replica, Error> {
+    let open = |path| CacheDirectory::open(path, location.place(), settings.disk_cache_size).map(Arc::new);
+    let directory = settings.cache_directory().map(open).transpose()?;
+    let (store, limits) = (location.connect()?, cache_limits(settings));
+    Ok(Replica::with(store, limits, settings.poll_interval, FetchSizes::USUAL, directory))
+}
+
+fn disk_hangs(limit: Duration) -> Error {
+    let message = format!("a disk has not responded for {limit:?}");
+    Error::new(ErrorKind::Unreachable, message).remedy("check the disks of cache_dir and buffer_path")
 }

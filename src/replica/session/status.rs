@@ -2,7 +2,7 @@
 
 use crate::ltx::Txid;
 use crate::replica::fetch::Speculation;
-use crate::replica::session::usage::Readers;
+use crate::replica::session::usage::ReaderTotals;
 use crate::replica::{CacheLimits, Replica, View, WriterStatus};
 use crate::store::Counts;
 use crate::time;
@@ -43,7 +43,7 @@ pub struct Status {
 
 impl Status {
     /// Returns the current status. Does no I/O.
-    pub(super) fn of(replica: &Replica, readers: Readers) -> Status {
+    pub(super) fn of(replica: &Replica, readers: ReaderTotals) -> Status {
         let head = replica.head.view();
         let cached = replica.fetcher.cache().held();
         Status {

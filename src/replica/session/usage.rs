@@ -23,14 +23,14 @@ impl CacheUsage {
 
 /// The totals of all readers of a replica, including those that have closed.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Readers {
-    /// Readers that are open.
+pub(super) struct ReaderTotals {
+    /// ReaderTotals that are open.
     pub connections: usize,
     pub hits: u64,
     pub misses: u64,
 }
 
-impl Readers {
+impl ReaderTotals {
     pub(super) fn add(&mut self, usage: &CacheUsage) {
         self.hits += usage.hits.load(Ordering::Relaxed);
         self.misses += usage.misses.load(Ordering::Relaxed);

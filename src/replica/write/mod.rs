@@ -132,10 +132,8 @@ impl Writer {
     }
 
     pub(in crate::replica) fn status(&self) -> WriterStatus {
-        let journal = self.journal();
-        let frozen = journal.as_ref().and_then(|journal| journal.stopped());
         // Before the own lock: who has that of the journal takes the own one.
-        let journal = journal.map(|journal| journal.status()).unwrap_or_default();
+        let (journal, frozen) = self.journal().map(|journal| journal.status()).unwrap_or_default();
         let state = self.state.lock();
         WriterStatus {
             conflicts: state.conflicts,
@@ -254,9 +252,9 @@ impl Writer {
 
     /// Sets the journal that the connections of this process write with, or ends its use.
     pub(in crate::replica) fn set_journal(&self, journal: Option<Arc<Journal>>) {
-        if let Some(before) = std::mem::replace(&mut *self.journal.lock(), journal) {
-            self.close(&before);
-        }
+        let before = std::mem::replace(&mut *self.journal.lock(), journal);
+        // This can wait for a disk.
+        before.into_iter().for_each(|before| self.close(&before));
     }
 
     fn record_conflict(&self, error: &Error) {

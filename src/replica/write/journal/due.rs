@@ -1,13 +1,13 @@
 //! When a group is uploaded, and who waits for it.
 
-use super::failure::StorageFailure;
+use super::failure::{StorageFailure, hangs};
 use super::pending::NextPlace;
 use super::upload::UploadFailure;
 use super::{Journal, JournalSettings, JournalState, OpenJournal};
 use crate::error::{Error, ErrorKind, remedy_unless_files};
 use crate::replica::write::transaction::TransactionFile;
 use std::time::Duration;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 
 impl Journal {
     /// Begins the upload of the next group, if none is going on. Returns the file to upload; None if there is none.
@@ -53,9 +53,17 @@ impl Journal {
         }
     }
 
+    /// Has everything be uploaded at once that is in the journal now, and waits until it is. Fails if the journal is stopped.
+    pub(super) async fn wait_until_uploaded(&self) -> Result<(), Error> {
+        match self.want().await? {
+            Some(wanted) => self.wait_for(wanted).await,
+            None => Ok(()),
+        }
+    }
+
     /// Has everything be uploaded at once that is in the journal now. Returns the number of the last transaction; None if there is none.
     /// Fails if the journal cannot be read.
-    pub(super) async fn want(&self) -> Result<Option<u64>, Error> {
+    async fn want(&self) -> Result<Option<u64>, Error> {
         let mut state = self.state_in_task().await;
         let Some(open) = &state.open else {
             // What another process has in its journal is its own.
@@ -73,7 +81,7 @@ impl Journal {
     }
 
     /// Waits until a transaction is uploaded. Fails if the journal is stopped.
-    pub(super) async fn wait_for(&self, wanted: u64) -> Result<(), Error> {
+    async fn wait_for(&self, wanted: u64) -> Result<(), Error> {
         let mut changes = self.changed.subscribe();
         loop {
             {
@@ -99,9 +107,11 @@ impl Journal {
         state.wanted = 0;
     }
 
-    /// Returns the error of a caller that has waited for the upload.
+    /// Returns the error of a caller that has waited for the upload, or for the disk.
     pub(super) async fn not_uploaded(&self, limit: Duration) -> Error {
-        let state = self.state_in_task().await;
+        let Ok(state) = timeout(Duration::from_secs(1), self.state_in_task()).await else {
+            return hangs(&self.settings.directory, limit);
+        };
         let (what, path) = state
             .open
             .as_ref()

@@ -3,6 +3,7 @@
 use crate::error::{Error, ErrorKind, remedy_unless_files};
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
 /// Why a change of the files failed.
 #[derive(Debug)]
@@ -25,6 +26,15 @@ impl StorageFailure {
 pub(super) fn unusable(path: &Path, cause: &io::Error) -> Error {
     Error::new(ErrorKind::Config, format!("the journal {} cannot be used: {cause}", path.display()))
         .remedy(remedy(cause))
+}
+
+/// Returns the error of a journal whose disk has not responded for a time.
+pub(super) fn hangs(path: &Path, limit: Duration) -> Error {
+    Error::new(
+        ErrorKind::Unreachable,
+        format!("the disk of the journal {} has not responded for {limit:?}", path.display()),
+    )
+    .remedy("check the disk of buffer_path")
 }
 
 /// Returns what to do about a call of the system that failed for a file of a journal.

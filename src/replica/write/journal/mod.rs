@@ -41,10 +41,14 @@ use crate::store::Location;
 use pending::PendingTransactions;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 use storage::{JournalSteps, JournalStorage};
 use tokio::sync::watch;
 use tokio::time::timeout;
+
+/// How long whoever waits for the state does so before it tries again.
+const PAUSE: Duration = Duration::from_millis(2);
 
 /// How the journal of a replica is used.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -152,7 +156,6 @@ impl Journal {
 
     /// Returns the state in an asynchronous task. Whoever has it may be waiting for the disk.
     async fn state_in_task(&self) -> MutexGuard<'_, JournalState> {
-        const PAUSE: Duration = Duration::from_millis(2);
         if let Some(state) = self.state.try_lock() {
             return state;
         }
@@ -166,22 +169,33 @@ impl Journal {
         }
     }
 
-    pub(super) fn status(&self) -> JournalStatus {
-        let state = self.state.lock();
-        let failure = state.failure.as_ref().map(Error::to_string);
-        match &state.open {
-            Some(open) => JournalStatus {
-                path: Some(open.storage.path().display().to_string()),
-                transactions: open.pending.count(),
-                bytes: open.pending.bytes(),
-                failure,
-            },
-            None => JournalStatus { failure, ..JournalStatus::default() },
+    /// Returns the state outside of a task. None if whoever has it waits for the disk for longer than `limit`.
+    fn state_within(&self, limit: Duration) -> Option<MutexGuard<'_, JournalState>> {
+        let begun = Instant::now();
+        loop {
+            let state = self.state.try_lock();
+            if state.is_some() || begun.elapsed() >= limit {
+                return state;
+            }
+            thread::sleep(PAUSE);
         }
     }
 
-    /// Why nothing is written any more.
-    pub(super) fn stopped(&self) -> Option<Error> {
-        self.state.lock().open.as_ref()?.stopped.clone()
+    /// Returns what the journal holds, and why nothing is written any more. Waits a second at most for the disk.
+    pub(super) fn status(&self) -> (JournalStatus, Option<Error>) {
+        const LIMIT: Duration = Duration::from_secs(1);
+        let Some(state) = self.state_within(LIMIT) else {
+            let failure = Some(failure::hangs(&self.settings.directory, LIMIT).to_string());
+            return (JournalStatus { failure, ..JournalStatus::default() }, None);
+        };
+        let failure = state.failure.as_ref().map(Error::to_string);
+        let Some(open) = &state.open else { return (JournalStatus { failure, ..JournalStatus::default() }, None) };
+        let status = JournalStatus {
+            path: Some(open.storage.path().display().to_string()),
+            transactions: open.pending.count(),
+            bytes: open.pending.bytes(),
+            failure,
+        };
+        (status, open.stopped.clone())
     }
 }

@@ -19,6 +19,7 @@ use bytes::Bytes;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::timeout;
 
 /// How long an open waits for the upload of what an earlier process has left.
 const OPEN_LIMIT: Duration = Duration::from_secs(10);
@@ -38,16 +39,23 @@ impl Writer {
         }
     }
 
-    /// Opens the journal if it is not open, and serves the state after its transactions. Waits at most `limit` if that takes an upload. Fails
-    /// if nothing can be written: with [`ErrorKind::Busy`] if another process has the journal.
+    /// Opens the journal if it is not open, and serves the state after its transactions. Waits at most `limit`, also if that takes an upload.
+    /// Fails if nothing can be written: with [`ErrorKind::Busy`] if another process has the journal.
     pub(in crate::replica) async fn recover(&self, journal: &Arc<Journal>, limit: Duration) -> Result<(), Error> {
+        match timeout(limit, self.continue_with(journal)).await {
+            Ok(recovered) => recovered,
+            Err(_) => Err(journal.not_uploaded(limit).await),
+        }
+    }
+
+    async fn continue_with(&self, journal: &Arc<Journal>) -> Result<(), Error> {
         if journal.state_in_task().await.open.is_none() {
             journal.on_disk(Journal::open).await??;
         }
         if self.attach(journal).await? {
             return Ok(());
         }
-        let uploaded = self.flush(journal, limit).await;
+        let uploaded = journal.wait_until_uploaded().await;
         match self.attach(journal).await? {
             true => Ok(()),
             false => {

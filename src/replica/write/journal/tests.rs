@@ -97,8 +97,20 @@ fn journals_whose_disks_hang_delay_no_other_replica() {
             sender.send(()).expect("the test waits");
         });
         let other = receiver.recv_timeout(30 * SECOND);
+        let JournallingProcess { replica, journal, .. } = &processes[0];
+        let flushed = runtime.block_on(replica.writer.flush(journal, SECOND / 5));
+        let recovered = runtime.block_on(replica.writer.recover(journal, SECOND / 5));
+        let status = replica.writer.status().journal;
         drop(hangs);
         other.expect("another task runs");
+        let text = |limit: &str| {
+            let path = journal.settings.directory.display();
+            format!("the disk of the journal {path} has not responded for {limit}; check the disk of buffer_path")
+        };
+        for waited in [flushed, recovered] {
+            assert_eq!(waited.expect_err("it hangs").to_string(), text("200ms"));
+        }
+        assert_eq!(status.failure, Some(text("1s")));
     });
 }
 
@@ -114,7 +126,7 @@ async fn what_a_journal_had_is_no_longer_served_when_it_takes_transactions_again
         let between = replica.writer.state.lock();
         scope.spawn(|| replica.writer.discard(journal).expect("it is stopped"));
         let next = scope.spawn(|| {
-            while journal.stopped().is_some() {
+            while journal.status().1.is_some() {
                 thread::yield_now();
             }
             replica.head()

@@ -58,11 +58,8 @@ impl Writer {
 
     /// Waits until everything that is in the journal now is uploaded. Fails after `limit`.
     pub(in crate::replica) async fn flush(&self, journal: &Journal, limit: Duration) -> Result<(), Error> {
-        let Some(wanted) = journal.want().await? else { return Ok(()) };
-        let uploaded = timeout(limit, journal.wait_for(wanted)).await;
-        match uploaded {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(stopped)) => Err(stopped),
+        match timeout(limit, journal.wait_until_uploaded()).await {
+            Ok(uploaded) => uploaded,
             Err(_) => Err(journal.not_uploaded(limit).await),
         }
     }
