@@ -40,7 +40,7 @@ fn replicas() -> &'static Mutex<Replicas> {
 
 /// A reader's reference to a replica. The replica is polled while there is at least one.
 pub(super) struct ReplicaHandle {
-    registration: Registration,
+    reader: RegisteredReader,
     replica: Arc<Replica>,
     prefetcher: Arc<Prefetcher>,
     was_idle: bool,
@@ -56,15 +56,15 @@ impl ReplicaHandle {
         interrupted: Interrupted<'_>,
     ) -> Result<ReplicaHandle, Error> {
         let key = (location.key().clone(), settings.cache_directory().map(Path::to_owned));
-        let registration = Registration::add(key, settings);
-        let wishes = ReaderWishes::of(registration.reader, location, settings);
+        let reader = RegisteredReader::add(key, settings);
+        let wishes = ReaderWishes::of(reader.id, location, settings);
         let connect = {
             let (location, settings) = (location.clone(), settings.clone());
             move || connect(&location, &settings)
         };
-        let replica = registration.shared.join(wishes, connect, interrupted)?;
-        let was_idle = registration.shared.readers().start_tasks(&replica, settings)?;
-        Ok(ReplicaHandle { registration, replica, prefetcher: Arc::new(Prefetcher::new()), was_idle })
+        let replica = reader.shared.join(wishes, connect, interrupted)?;
+        let was_idle = reader.shared.readers().start_tasks(&replica, settings)?;
+        Ok(ReplicaHandle { reader, replica, prefetcher: Arc::new(Prefetcher::new()), was_idle })
     }
 
     /// Whether the replica had no other reader when this handle was acquired.
@@ -81,37 +81,37 @@ impl ReplicaHandle {
     }
 
     pub(super) fn usage(&self) -> &CacheUsage {
-        &self.registration.usage
+        &self.reader.usage
     }
 
     /// The totals of all readers of the replica, including this one.
     pub(super) fn readers(&self) -> ReaderTotals {
-        self.registration.shared.readers().totals()
+        self.reader.shared.readers().totals()
     }
 }
 
 /// A reader that counts as one of its replica, from before it connects until it is dropped.
-struct Registration {
+struct RegisteredReader {
     key: ReplicaKey,
     shared: Arc<SharedReplica>,
-    reader: u64,
+    id: u64,
     usage: Arc<CacheUsage>,
 }
 
-impl Registration {
-    fn add(key: ReplicaKey, settings: &Settings) -> Registration {
+impl RegisteredReader {
+    fn add(key: ReplicaKey, settings: &Settings) -> RegisteredReader {
         let mut replicas = replicas().lock();
         let shared = replicas.entry(key.clone()).or_default().clone();
-        let (reader, usage) = shared.readers().add(settings);
+        let (id, usage) = shared.readers().add(settings);
         shared.apply_settings();
-        Registration { key, shared, reader, usage }
+        RegisteredReader { key, shared, id, usage }
     }
 
     /// Has the reader no longer count, and the replica be idle if it was the last one. Returns a replica that is removed.
     fn end(&self) -> Option<Arc<SharedReplica>> {
         let mut replicas = replicas().lock();
         let mut readers = self.shared.readers();
-        readers.remove(self.reader, &self.usage);
+        readers.remove(self.id, &self.usage);
         if !readers.is_empty() {
             drop(readers);
             self.shared.apply_settings();
@@ -127,9 +127,9 @@ impl Registration {
     }
 }
 
-impl Drop for Registration {
+impl Drop for RegisteredReader {
     fn drop(&mut self) {
-        self.shared.end_writing(self.reader);
+        self.shared.end_writing(self.id);
         // Pages are freed after the lock was released.
         if let Some(removed) = self.end() {
             drop(removed);

@@ -68,10 +68,13 @@ fn seconds() -> i64 {
 }
 
 impl CacheDirectory {
-    /// Evicts in the background if enough was written since the last time.
+    /// Evicts in the background if enough was written since the last time, or if the directory was too large before.
     pub(super) fn evict_if_due(self: &Arc<Self>) {
         let bound = self.bound.load(Ordering::Relaxed);
-        if self.written.load(Ordering::Relaxed) <= bound / STEP || self.is_evicting.swap(true, Ordering::Relaxed) {
+        // Many processes are too short to write enough.
+        let is_due = self.written.load(Ordering::Relaxed) > bound / STEP
+            || (!self.has_evicted.load(Ordering::Relaxed) && self.held() > bound);
+        if !is_due || self.is_evicting.swap(true, Ordering::Relaxed) {
             return;
         }
         let directory = self.clone();
@@ -88,6 +91,7 @@ impl CacheDirectory {
     /// Evicts until the directory is smaller than `bound`, unless another process is doing that.
     pub(in crate::replica) fn evict(&self, bound: u64) {
         self.written.store(0, Ordering::Relaxed);
+        self.has_evicted.store(true, Ordering::Relaxed);
         let evicted = self.root.folder(FORMAT).and_then(|format| {
             let Some(lock) = format.try_lock(LOCK)? else { return Ok(size(&self.root)) };
             let contents = Contents::read(&self.root);

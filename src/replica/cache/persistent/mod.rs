@@ -70,6 +70,8 @@ pub(in crate::replica) struct CacheDirectory {
     measured: AtomicU64,
     written: AtomicU64,
     is_evicting: AtomicBool,
+    /// Whether this process has evicted, or left that to another one.
+    has_evicted: AtomicBool,
     is_paused: AtomicBool,
     last_failure: Mutex<Option<WriteFailure>>,
 }
@@ -96,6 +98,7 @@ impl CacheDirectory {
             measured: AtomicU64::new(0),
             written: AtomicU64::new(0),
             is_evicting: AtomicBool::new(false),
+            has_evicted: AtomicBool::new(false),
             is_paused: AtomicBool::new(false),
             last_failure: Mutex::default(),
         };

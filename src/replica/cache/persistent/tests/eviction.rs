@@ -139,6 +139,20 @@ fn replicas_that_nobody_has_read_for_a_day_are_evicted_before_pages_of_others() 
     }
 }
 
+/// None of them writes so much that it measures the directory.
+#[test]
+fn many_short_processes_keep_the_directory_within_its_bound() {
+    let (cache, bound, pages) = (Directory::new(), 2 << 20, 4);
+    let open = || Arc::new(CacheDirectory::open(&cache.path(), "s3://bucket/app", bound).expect("a cache directory"));
+    for end in 1..=200 {
+        let directory = open();
+        let _slots = directory.slots(end, &FileIdentity { name: name(u64::from(end)), ..identity(5) }, Box::new(all));
+        put_all(&directory, end, pages);
+        cache.files("").iter().filter(|path| is_fresh(path)).for_each(|path| age(path, Duration::from_secs(FRESH + 1)));
+    }
+    assert!(open().held() <= bound, "{}", open().held());
+}
+
 fn modified(path: &Path) -> SystemTime {
     std::fs::metadata(path).and_then(|metadata| metadata.modified()).expect("a time")
 }
