@@ -1,11 +1,14 @@
 //! System calls that may block for a long time, such as those on a network file system whose server is unreachable.
 //!
-//! They run on separate threads, at most [`THREADS`] per store, so that a store that hangs delays neither timers nor other stores.
+//! They run on separate threads, at most [`THREADS`] per store, so that a store that hangs delays neither timers nor other stores, and at most
+//! [`ALL_THREADS`] per process, so that the runtime has others left to look up hosts.
 //! Each call has a deadline, which extends while the call makes progress. A call that has exceeded its deadline occupies its thread
 //! until the system returns. While all threads of a store are occupied this way, further calls fail immediately.
 
 use super::{StoreError, StoreErrorKind, timeouts};
 use crate::lock::Mutex;
+use crate::process::PerProcess;
+use futures_util::future::try_join;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -15,10 +18,17 @@ use tokio::time::{Instant, timeout};
 /// The maximum number of threads per store.
 const THREADS: usize = 8;
 
+/// The maximum number of threads of all stores. The runtime has 512.
+const ALL_THREADS: usize = 256;
+
+static ALL: PerProcess<Arc<Semaphore>> = PerProcess::new();
+
 /// The threads of one store.
 #[derive(Debug)]
 pub(super) struct Blocking {
     permits: Arc<Semaphore>,
+    /// Those of all stores.
+    all: Arc<Semaphore>,
     running: Arc<Mutex<Vec<Arc<Call>>>>,
     /// How long a call may take, without the time for its bytes.
     timeout: Duration,
@@ -32,20 +42,20 @@ pub(super) struct Call {
     start: Instant,
     timeout: Duration,
     has_started: AtomicBool,
-    /// When the call last made progress, in milliseconds since its start.
-    last_progress: AtomicU64,
+    /// What the call has read so far, beyond what was expected.
+    bytes: AtomicU64,
 }
 
 impl Call {
-    /// Extends the deadline. The call does this after each part of its work.
-    pub fn progressed(&self) {
-        self.last_progress.store(self.start.elapsed().as_millis() as u64, Ordering::Relaxed);
+    /// Extends the deadline for so many bytes. The call does this after each part of its work.
+    pub fn extend(&self, bytes: u64) {
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
     /// Returns the time until the deadline.
     fn remaining(&self) -> Duration {
-        let last_progress = Duration::from_millis(self.last_progress.load(Ordering::Relaxed));
-        last_progress.saturating_add(self.timeout).saturating_sub(self.start.elapsed())
+        let transfer = timeouts::transfer(self.bytes.load(Ordering::Relaxed));
+        self.timeout.saturating_add(transfer).saturating_sub(self.start.elapsed())
     }
 }
 
@@ -63,11 +73,12 @@ impl Drop for RunningCall {
 
 impl Blocking {
     pub fn new() -> Blocking {
-        Blocking::with_timeouts(timeouts::deadline(0), Duration::from_secs(1))
+        let all = ALL.get_or_init(|| Arc::new(Semaphore::new(ALL_THREADS))).clone();
+        Blocking::with(all, timeouts::deadline(0), Duration::from_secs(1))
     }
 
-    fn with_timeouts(timeout: Duration, short_timeout: Duration) -> Blocking {
-        Blocking { permits: Arc::new(Semaphore::new(THREADS)), running: Arc::default(), timeout, short_timeout }
+    fn with(all: Arc<Semaphore>, timeout: Duration, short_timeout: Duration) -> Blocking {
+        Blocking { permits: Arc::new(Semaphore::new(THREADS)), all, running: Arc::default(), timeout, short_timeout }
     }
 
     /// Runs `body`, which reads about `bytes` bytes, on a thread that may block. `url` is the masked URL for errors.
@@ -86,15 +97,14 @@ impl Blocking {
         }
         let limit = if overdue > 0 { self.short_timeout } else { self.timeout };
         let late = || failed(format!("the file system has not responded for {limit:?}"));
-        let permit = match self.permits.clone().try_acquire_owned() {
-            Ok(permit) => Ok(permit),
-            Err(_) => timeout(limit, self.permits.clone().acquire_owned()).await.map_err(|_| late())?,
-        };
+        let permits = try_join(self.permits.clone().acquire_owned(), self.all.clone().acquire_owned());
+        // Acquiring fails only if a semaphore is closed, and they never are.
+        let permits = timeout(limit, permits).await.map_err(|_| late())?;
         let call = self.begin(limit.saturating_add(timeouts::transfer(bytes)));
         let running = RunningCall { running: self.running.clone(), call: call.clone() };
         let mut task = tokio::task::spawn_blocking(move || {
             // Dropped in the opposite order: the call leaves the list before another call gets its permit.
-            let _permit = permit;
+            let _permits = permits;
             let running = running;
             running.call.has_started.store(true, Ordering::Relaxed);
             body(&running.call)
@@ -114,12 +124,8 @@ impl Blocking {
     }
 
     fn begin(&self, timeout: Duration) -> Arc<Call> {
-        let call = Call {
-            start: Instant::now(),
-            timeout,
-            has_started: AtomicBool::new(false),
-            last_progress: AtomicU64::new(0),
-        };
+        let call =
+            Call { start: Instant::now(), timeout, has_started: AtomicBool::new(false), bytes: AtomicU64::new(0) };
         let call = Arc::new(call);
         self.running.lock().push(call.clone());
         call
@@ -141,7 +147,7 @@ mod tests {
     const TIMEOUT: Duration = Duration::from_millis(200);
 
     fn with_short_timeouts() -> Blocking {
-        Blocking::with_timeouts(TIMEOUT, Duration::from_millis(20))
+        Blocking::with(Arc::new(Semaphore::new(THREADS)), TIMEOUT, Duration::from_millis(20))
     }
 
     /// Runs a call that hangs until `hang` is closed, and lets the timeout elapse once it has started. Returns the error.
@@ -182,22 +188,37 @@ mod tests {
         assert_eq!(blocking.run("url", 0, |_| 7).await.ok(), Some(7));
     }
 
+    /// The runtime looks up the hosts of other stores on the threads that are left.
+    #[tokio::test(start_paused = true)]
+    async fn stores_that_hang_leave_threads_to_the_runtime() {
+        let all = Arc::new(Semaphore::new(THREADS + 1));
+        let stores: [_; 2] = std::array::from_fn(|_| Blocking::with(all.clone(), TIMEOUT, Duration::from_millis(20)));
+        let (_releases, hangs): (Vec<_>, Vec<_>) = (0..=THREADS).map(|_| mpsc::channel::<()>()).unzip();
+        for (number, hangs) in hangs.into_iter().enumerate() {
+            hang(&stores[number / THREADS], hangs).await;
+        }
+        let (refused, ()) = tokio::join!(stores[1].run("url", 0, |_| ()), advance(TIMEOUT));
+        let error = refused.expect_err("no thread is left");
+        assert_eq!(error.to_string(), "url: the file system has not responded for 20ms");
+    }
+
     #[tokio::test(start_paused = true)]
     async fn the_deadline_extends_while_a_call_makes_progress() {
         let (blocking, (step, steps)) = (with_short_timeouts(), mpsc::channel::<oneshot::Sender<()>>());
         let body = move |call: &Call| {
             for done in steps {
-                call.progressed();
+                // A second each.
+                call.extend(128 * 1024);
                 done.send(()).expect("the test waits");
             }
             7
         };
         let progress = async move {
             for _ in 0..10 {
-                advance(TIMEOUT * 3 / 4).await;
                 let (done, is_done) = oneshot::channel();
                 step.send(done).expect("the call runs");
                 is_done.await.expect("the call runs");
+                advance(Duration::from_secs(1)).await;
             }
         };
         let (result, ()) = tokio::join!(blocking.run("url", 0, body), progress);

@@ -30,7 +30,6 @@ pub(super) fn too_many_names() -> String {
 }
 
 /// Fails if a listing has more than [`MOST_NAMES`] names.
-#[cfg(any(feature = "http", feature = "nats", feature = "sftp"))]
 pub(super) fn check_names(count: usize) -> Result<(), String> {
     if count > MOST_NAMES { Err(too_many_names()) } else { Ok(()) }
 }

@@ -1,6 +1,6 @@
 //! A test server that sends prepared responses, including those that a correct server never sends.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -34,16 +34,25 @@ impl Canned {
             for stream in listener.incoming() {
                 let mut stream = stream.expect("a connection");
                 let number = count.fetch_add(1, Ordering::Relaxed);
-                let request = BufReader::new(stream.try_clone().expect("a socket"));
-                let mut lines = request.lines().map_while(Result::ok).fuse();
-                log.lock().expect("no panic").extend(lines.next());
-                lines.find(|line| line.is_empty());
+                receive(&stream, |line| log.lock().expect("no panic").push(line));
                 // A client may close the connection before the whole response is written.
                 let _ = write(number, &mut stream);
             }
         });
         Canned { endpoint, answered, requests }
     }
+}
+
+/// Receives a request with its body, and passes its first line on.
+fn receive(stream: &TcpStream, first: impl FnOnce(String)) {
+    let mut request = BufReader::new(stream.try_clone().expect("a socket"));
+    let mut lines = request.by_ref().lines().map_while(Result::ok).fuse();
+    lines.next().map(first);
+    let headers = lines.take_while(|line| !line.is_empty());
+    let lengths =
+        headers.filter_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse::<u64>().ok());
+    let length = lengths.sum();
+    let _ = std::io::copy(&mut request.take(length), &mut std::io::sink());
 }
 
 /// Returns a response.

@@ -4,7 +4,7 @@
 //! a process that reads a thousand replicas of a bucket needs no more connections than one that reads a few.
 
 use super::redirects::Redirects;
-use super::timeouts::{CONNECT_TIMEOUT, IDLE_TIMEOUT};
+use super::timeouts::CONNECT_TIMEOUT;
 use super::tls::Trust;
 use crate::lock::Mutex;
 use crate::process::PerProcess;
@@ -121,7 +121,7 @@ impl Clients {
         }
     }
 
-    /// Builds a client. It does not decompress bodies, uses the proxies in the environment, and speaks HTTP/1.1, because parallel
+    /// Builds a client. It waits without a limit: the caller uses [`unless_silent`](super::timeouts::unless_silent). It does not decompress bodies, uses the proxies in the environment, and speaks HTTP/1.1, because parallel
     /// reads are faster over separate connections.
     fn build(&self, connect_timeout: Duration, max_idle: usize) -> Result<Client, reqwest::Error> {
         let header =
@@ -131,7 +131,6 @@ impl Clients {
             .default_headers(HeaderMap::from_iter(header))
             .tls_backend_preconfigured(self.tls.clone())
             .connect_timeout(connect_timeout)
-            .read_timeout(IDLE_TIMEOUT)
             .pool_max_idle_per_host(max_idle)
             .pool_idle_timeout(IDLE_FOR)
             .http1_only()

@@ -4,12 +4,13 @@ use std::future::Future;
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 
 /// The timeout for connecting, which takes up to three round trips.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long a server may send nothing before the connection is considered lost. A slow body may take longer in total.
+/// How long a server may send nothing before the connection is considered lost. A slow body may take longer in total, and so may the response to
+/// a long request (see [`unless_silent`]).
 pub(super) const IDLE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long a request may take including its retries, without the time for its bytes.
@@ -34,6 +35,15 @@ pub(super) fn transfer(bytes: u64) -> Duration {
 /// Returns how long one try of a request for so many bytes may take.
 pub(super) fn one_try(bytes: u64) -> Duration {
     ONE_TRY.saturating_add(transfer(bytes))
+}
+
+/// Waits for what a server sends next, after a request with a body of `sent` bytes. Fails if it sends nothing for [`IDLE_TIMEOUT`] and the time
+/// for those bytes.
+///
+/// The client's own timeout does not count what is sent.
+pub(super) async fn unless_silent<T>(sent: u64, next: impl Future<Output = T>) -> Result<T, String> {
+    let limit = IDLE_TIMEOUT.saturating_add(transfer(sent));
+    timeout(limit, next).await.map_err(|_| format!("nothing was received for {} seconds", limit.as_secs()))
 }
 
 /// The deadline of a response whose length is not known in advance. It extends with every byte received.

@@ -4,7 +4,7 @@ use crate::stories::conformance::{Writer, at, check, complaint, content, name, n
 use crate::stories::creation;
 use crate::stories::fork::forks;
 use crate::support::litestream::Destination;
-use crate::support::lossy::LossyProxy;
+use crate::support::lossy::{LossyProxy, start_gap};
 use crate::support::nats::{Nats, PASSWORD, with_password};
 use crate::support::programs::{program, run};
 use crate::support::written;
@@ -61,6 +61,19 @@ async fn an_object_of_jetstream_exists_after_the_response_to_its_creation_was_lo
     let proxy = LossyProxy::start(server.port, "HPUB $O.app.M.");
     let through = at(&format!("nats://replica:p%40ss%2Fword@127.0.0.1:{}/app", proxy.port), nothing);
     creation::check_lost_response(&*through, || proxy.has_lost(), &*store_of(&server, "app")).await;
+}
+
+/// The client connects again by itself, and the server sends only what it has not sent before.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_lost_with_a_connection_is_not_missing_in_an_object() {
+    let server = Nats::start(&with_password());
+    let objects = Objects(server.bucket("app").await, 16 * 1024);
+    let whole = content(8_000_000, 3);
+    objects.put(Level::SNAPSHOT, &name(1, 9).to_string(), &whole).await;
+    let port = start_gap(server.port, 1 << 20..5 << 18);
+    let store = at(&format!("nats://replica:p%40ss%2Fword@127.0.0.1:{port}/app"), nothing);
+    let chunk = store.read(Level::SNAPSHOT, name(1, 9), 0..8_000_000, None).await.expect("a file");
+    assert!(chunk.bytes == whole, "{} bytes", chunk.bytes.len());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -72,6 +72,35 @@ impl LossyConnection {
     }
 }
 
+/// Starts a proxy before a local server. On the first connection, bytes of this part of the responses are lost, and then the connection. Returns
+/// its port.
+pub fn start_gap(server: u16, lost: std::ops::Range<usize>) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = listener.local_addr().expect("an address").port();
+    std::thread::spawn(move || {
+        for (number, client) in listener.incoming().map_while(Result::ok).enumerate() {
+            let Ok(server) = TcpStream::connect(("127.0.0.1", server)) else { continue };
+            let (from, to) = (client.try_clone().expect("a socket"), server.try_clone().expect("a socket"));
+            std::thread::spawn(move || copy(from, to, |_| true));
+            let lost = if number == 0 { lost.clone() } else { usize::MAX..usize::MAX };
+            std::thread::spawn(move || lose(server, client, lost));
+        }
+    });
+    port
+}
+
+/// Copies bytes until the end. Some are not passed, and end the connections.
+fn lose(mut from: TcpStream, mut to: TcpStream, lost: std::ops::Range<usize>) {
+    let (mut buffer, mut passed) = (vec![0; 16 * 1024], 0);
+    while let Ok(length @ 1..) = from.read(&mut buffer) {
+        passed += length;
+        if passed >= lost.end || passed < lost.start && to.write_all(&buffer[..length]).is_err() {
+            break;
+        }
+    }
+    let _ = (from.shutdown(Shutdown::Both), to.shutdown(Shutdown::Both));
+}
+
 fn forward(client: TcpStream, server: TcpStream, part: &'static str, has_lost: Arc<AtomicBool>) {
     let requested = Arc::new(LossyConnection::new(part, |_| Vec::new(), has_lost));
     let responded = requested.clone();

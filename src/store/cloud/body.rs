@@ -1,6 +1,7 @@
 //! Bodies of responses, and the headers that describe them.
 
 use super::error::CloudErrorKind;
+use crate::store::timeouts::unless_silent;
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use object_store::client::HttpResponseBody;
@@ -25,14 +26,17 @@ pub(super) async fn collect(body: HttpResponseBody, headers: &HeaderMap, most: u
     }
     let mut received = BytesMut::with_capacity(announced.unwrap_or(0) as usize);
     let mut stream = body.bytes_stream();
-    while let Some(chunk) = stream.next().await {
-        match chunk {
-            Ok(chunk) if (received.len() + chunk.len()) as u64 > most => return Err(too_long()),
-            Ok(chunk) => received.extend_from_slice(&chunk),
-            Err(error) => return Err(InterruptedBody { received, kind: CloudErrorKind::unreachable(&error) }),
+    loop {
+        match unless_silent(0, stream.next()).await {
+            Ok(Some(Ok(chunk))) if (received.len() + chunk.len()) as u64 > most => return Err(too_long()),
+            Ok(Some(Ok(chunk))) => received.extend_from_slice(&chunk),
+            Ok(Some(Err(error))) => {
+                return Err(InterruptedBody { received, kind: CloudErrorKind::unreachable(&error) });
+            }
+            Err(silence) => return Err(InterruptedBody { received, kind: CloudErrorKind::silent(silence) }),
+            Ok(None) => return Ok(received.freeze()),
         }
     }
-    Ok(received.freeze())
 }
 
 /// Returns the error for a response with a successful status that is invalid.

@@ -160,6 +160,11 @@ impl CloudErrorKind {
         let connected = error.kind() != HttpErrorKind::Connect;
         CloudErrorKind::Unreachable { connected, cause: short(&root.to_string()) }
     }
+
+    /// The server has sent nothing for too long.
+    pub fn silent(cause: String) -> CloudErrorKind {
+        CloudErrorKind::Unreachable { connected: true, cause }
+    }
 }
 
 fn without_credentials(hint: &str, cause: &str) -> String {

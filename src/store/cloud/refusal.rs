@@ -2,6 +2,7 @@
 
 use crate::store::error::short;
 use crate::store::redirects::destination;
+use crate::store::timeouts::unless_silent;
 use crate::store::tries::{is_transient, retry_after};
 use crate::store::{StoreError, StoreErrorKind};
 use futures_util::StreamExt;
@@ -137,7 +138,7 @@ async fn read_beginning(body: HttpResponseBody) -> String {
     const ENOUGH: usize = 16 * 1024;
     let mut stream = body.bytes_stream();
     let mut bytes = Vec::new();
-    while let Some(Ok(chunk)) = stream.next().await {
+    while let Ok(Some(Ok(chunk))) = unless_silent(0, stream.next()).await {
         bytes.extend_from_slice(&chunk);
         if bytes.len() >= ENOUGH {
             break;

@@ -10,6 +10,7 @@ use super::error::{CloudError, CloudErrorKind};
 use super::refusal::{CloudRefusal, element};
 use crate::store::bounds::{LONGEST_OTHER, LONGEST_PAGE};
 use crate::store::http::{ClientPurpose, Clients};
+use crate::store::timeouts::unless_silent;
 use async_trait::async_trait;
 use bytes::Bytes;
 use object_store::client::{
@@ -58,7 +59,9 @@ impl Transport {
         let client = self.clients.client(purpose);
         let client = client.map_err(|error| CloudErrorKind::InvalidResponse(error.to_string()))?;
         let _permit = self.clients.permit().await;
-        match HttpClient::new(client).execute(request).await {
+        let length = request.body().content_length() as u64;
+        let response = unless_silent(length, HttpClient::new(client).execute(request)).await;
+        match response.map_err(CloudErrorKind::silent)? {
             Ok(response) if response.status().is_success() => wanted.read(response).await,
             Ok(response) => {
                 Err(CloudErrorKind::Refused(CloudRefusal::read(&wanted.url, wanted.is_of_bucket, response).await))

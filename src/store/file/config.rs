@@ -3,6 +3,7 @@
 use crate::store::url::{clean, cut};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use std::env;
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// The directories that a `file` URL may refer to, most likely first.
@@ -43,10 +44,18 @@ impl FileConfig {
         &self.candidates
     }
 
-    /// Returns the first of them that exists, or else the first.
+    /// Returns the first of them that exists, or else the first. Asks the system.
     pub(super) fn directory(&self) -> &Path {
-        let found = if self.candidates.len() > 1 { self.candidates.iter().find(|path| path.is_dir()) } else { None };
+        let found = if self.candidates.len() > 1 { self.candidates.iter().find(|path| may_be(path)) } else { None };
         found.unwrap_or(&self.candidates[0])
+    }
+}
+
+/// Whether a path is a directory, or could be one if the system returned no error.
+fn may_be(path: &Path) -> bool {
+    match path.metadata() {
+        Ok(metadata) => metadata.is_dir(),
+        Err(error) => !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory),
     }
 }
 

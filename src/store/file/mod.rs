@@ -124,15 +124,17 @@ impl Store for FileStore {
 
     async fn create(&self, object: ObjectName, bytes: Bytes) -> Result<Creation, StoreError> {
         let path = object.path(Layout::Decimal);
-        let (file, length) = (self.config.directory().join(&path), bytes.len() as u64);
-        let created = self.blocking.run(&self.shown, length, move |_| write::create(&file, &bytes)).await?;
+        let (config, file, length) = (self.config.clone(), path.clone(), bytes.len() as u64);
+        let create = move |_: &Call| write::create(&config.directory().join(file), &bytes);
+        let created = self.blocking.run(&self.shown, length, create).await?;
         created.map_err(|error| self.write_error(&path, error))
     }
 
     async fn delete(&self, object: ObjectName) -> Result<(), StoreError> {
         let path = object.path(Layout::Decimal);
-        let file = self.config.directory().join(&path);
-        let deleted = self.blocking.run(&self.shown, 0, move |_| write::delete(&file)).await?;
+        let (config, file) = (self.config.clone(), path.clone());
+        let delete = move |_: &Call| write::delete(&config.directory().join(file));
+        let deleted = self.blocking.run(&self.shown, 0, delete).await?;
         deleted.map_err(|error| self.write_error(&path, error))
     }
 
@@ -145,6 +147,7 @@ impl Store for FileStore {
 #[cfg(all(test, unix))]
 mod tests {
     use super::*;
+    use crate::store::bounds::MOST_NAMES;
     use std::fs;
 
     #[tokio::test]
@@ -169,6 +172,18 @@ mod tests {
             let error = store.read(Level::ZERO, name(txid), 0..9, None).await.expect_err("no file");
             assert_eq!(error.kind(), StoreErrorKind::NotFound, "{error}");
         }
+    }
+
+    #[tokio::test]
+    async fn listings_are_limited_in_names() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let level = dir.path().join("ltx/0");
+        fs::create_dir_all(&level).expect("a level");
+        (0..=MOST_NAMES).for_each(|number| drop(fs::File::create(level.join(number.to_string())).expect("a file")));
+        let config = FileConfig::parse(&format!("//{}", dir.path().display())).expect("a configuration");
+        let store = FileStore::new("file:///replica".into(), config);
+        let error = store.list(Level::ZERO, Txid(1)).await.expect_err("too many names");
+        assert!(error.to_string().contains("more than 16000 names"), "{error}");
     }
 
     /// Small files of level 0 are read with a long range and then kept in memory.

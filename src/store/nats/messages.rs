@@ -22,6 +22,8 @@ pub(super) struct ReceivedMessage {
 pub(super) struct Messages {
     /// Number of messages at the beginning; approximate if the stream changes meanwhile.
     pub count: u64,
+    /// The number that the consumer gives to the next message.
+    next: u64,
     stream: pull::Stream,
     _consumer: ConsumerGuard,
 }
@@ -56,12 +58,13 @@ impl Messages {
         let guard = ConsumerGuard { stream: stream.clone(), name };
         let stream = consumer.stream().max_messages_per_batch(batch).expires(IDLE_TIMEOUT * 2).messages().await;
         let stream = stream.map_err(|error| NatsError::no_response(&error))?;
-        Ok(Messages { count, stream, _consumer: guard })
+        Ok(Messages { count, next: 1, stream, _consumer: guard })
     }
 
     /// Receives the next message. Returns None if no message arrived for a second, which does not mean that none is left: servers
     /// miscount the remaining messages while others write, and older servers (2.9) send none of the earlier messages once
-    /// anything in the stream was purged.
+    /// anything in the stream was purged. Also returns None if messages were lost: the server does not send again what it sent before the
+    /// client connected again.
     pub async fn next(&mut self) -> Result<Option<ReceivedMessage>, NatsError> {
         const LONGEST_SILENCE: Duration = Duration::from_secs(1);
         let message = match timeout(LONGEST_SILENCE, self.stream.next()).await {
@@ -71,6 +74,10 @@ impl Messages {
             Ok(None) => return Err(NatsError::new(StoreErrorKind::Unreachable, "the server stopped sending messages")),
         };
         let info = message.info().map_err(|_| NatsError::invalid_response("a message without a sequence number"))?;
+        if info.consumer_sequence != self.next {
+            return Ok(None);
+        }
+        self.next += 1;
         Ok(Some(ReceivedMessage { sequence: info.stream_sequence, bytes: message.payload.clone() }))
     }
 

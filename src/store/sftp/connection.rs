@@ -66,6 +66,9 @@ async fn connect(config: &SftpConfig) -> Result<Handle<HostKeyVerifier>, SftpErr
         preferred: russh::Preferred { key: verifier.preferred_algorithms(), ..russh::Preferred::default() },
         keepalive_interval: Some(PROBE_AFTER),
         keepalive_max: 1,
+        // Nothing else ends a connection whose server is silent in the key exchange: it has a task of its own, which ignores that it is not
+        // waited for any more. Not shorter than it takes to send what was buffered.
+        inactivity_timeout: Some(PROBE_AFTER * 4),
         nodelay: true,
         ..client::Config::default()
     };

@@ -122,3 +122,22 @@ async fn a_handle_whose_caller_no_longer_waits_is_closed() {
         assert_eq!((packet_type, rest), (CLOSE, string(b"h")), "waits until the response: {waits_until_the_response}");
     }
 }
+
+/// A connection has a task of its own, which goes on when nobody waits for it any more.
+#[tokio::test]
+async fn connections_end_whose_server_is_silent_in_the_key_exchange() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let port = listener.local_addr().expect("an address").port();
+    let url = format!("sftp://me:hush@127.0.0.1:{port}/app?insecure-host-key=true");
+    let location = crate::store::Location::parse_with(&url, |_| None).expect("a location");
+    let ended = async {
+        let (mut stream, _) = listener.accept().await.expect("a client");
+        stream.write_all(b"SSH-2.0-x\r\n").await.expect("a client");
+        stream.read_to_end(&mut Vec::new()).await
+    };
+    let store = location.connect().expect("a store");
+    let reads = store.list(crate::ltx::Level::ZERO, crate::ltx::Txid(1));
+    let (error, ended) = join(reads, timeout(Duration::from_secs(60), ended)).await;
+    assert_eq!(error.expect_err("no response").kind(), StoreErrorKind::Unreachable);
+    assert!(ended.is_ok(), "the connection is still there");
+}

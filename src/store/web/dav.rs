@@ -5,6 +5,7 @@ use super::error::WebError;
 use super::request::NO_DATE;
 use super::response::{ResponseLength, WebResponse, parse_date};
 use crate::ltx::{FileName, Level, Txid};
+use crate::store::bounds::check_names;
 use crate::store::paths::Layout;
 use crate::store::{Listed, etag};
 use percent_encoding::percent_decode_str;
@@ -26,7 +27,7 @@ impl WebStore {
         };
         let parse = |response: WebResponse, _| {
             let resources = parse_multistatus(&String::from_utf8_lossy(&response.body));
-            resources.ok_or_else(|| WebError::InvalidResponse("no WebDAV listing".to_owned()))
+            resources.unwrap_or_else(|| Err("no WebDAV listing".to_owned())).map_err(WebError::InvalidResponse)
         };
         let resources = self.send(ResponseLength::Listing, request, parse).await?;
         if resources.iter().any(|resource| !resource.is_directory && resource.etag.is_empty()) {
@@ -81,8 +82,8 @@ impl Resource {
     }
 }
 
-/// Parses the body of a response with status 207. Returns None if it is no complete `multistatus` element.
-fn parse_multistatus(body: &str) -> Option<Vec<Resource>> {
+/// Parses the body of a response with status 207. Returns None if it is no complete `multistatus` element. Fails if it has too many names.
+fn parse_multistatus(body: &str) -> Option<Result<Vec<Resource>, String>> {
     let mut reader = Reader::from_str(body);
     let (mut found, mut current, mut element) = (Vec::new(), Resource::default(), Vec::new());
     let mut is_complete = false;
@@ -116,12 +117,17 @@ fn parse_multistatus(body: &str) -> Option<Vec<Resource>> {
                 element.clear();
                 match end.local_name().as_ref().to_ascii_lowercase().as_slice() {
                     b"multistatus" => is_complete = true,
-                    b"response" => found.push(std::mem::take(&mut current)),
+                    b"response" => {
+                        found.push(std::mem::take(&mut current));
+                        if let Err(too_many) = check_names(found.len()) {
+                            return Some(Err(too_many));
+                        }
+                    }
                     _ => {}
                 }
             }
             // The parser does not report elements that are still open.
-            Event::Eof => return is_complete.then_some(found),
+            Event::Eof => return is_complete.then_some(Ok(found)),
             _ => {}
         }
     }
@@ -140,7 +146,7 @@ mod tests {
             <lp1:prop><lp1:resourcetype/><lp1:getcontentlength>7</lp1:getcontentlength><lp1:getetag>&quot;a&#38;b&quot;</lp1:getetag>
             <lp1:getlastmodified>Sat, 21 Nov 2026 12:00:00 GMT</lp1:getlastmodified></lp1:prop></lp1:propstat></lp1:response>
             </D:multistatus>"#;
-        let resources = parse_multistatus(body).expect("a multistatus");
+        let resources = parse_multistatus(body).expect("a multistatus").expect("few names");
         let listed: Vec<Listed> =
             resources.iter().filter_map(|resource| resource.listed(Level::ZERO, Txid(0))).collect();
         assert_eq!((resources.len(), listed.len()), (2, 1));

@@ -10,6 +10,7 @@ use super::index::{CONCURRENT_REQUESTS, existing, is_sign_in};
 use super::request::NO_DATE;
 use super::response::{ResponseLength, WebResponse};
 use crate::ltx::{FileName, Level, Txid};
+use crate::store::bounds::check_names;
 use crate::store::paths::Layout;
 use crate::store::{Listed, Version, etag};
 use reqwest::header::CACHE_CONTROL;
@@ -32,6 +33,7 @@ impl WebStore {
         let request = |client: &Client| self.request(client, Method::GET, PATH).header(CACHE_CONTROL, "no-cache");
         let parse = |response: WebResponse, _| {
             let text = String::from_utf8_lossy(&response.body);
+            check_names(text.lines().count()).map_err(WebError::InvalidResponse)?;
             match Manifest::parse(&text) {
                 None if is_required || is_sign_in(&text) => {
                     Err(WebError::InvalidResponse(format!("{PATH} is no list of files")))

@@ -39,7 +39,6 @@ impl WebStore {
             return self.read_nothing(path, &url, expected).await;
         }
         let last = end - 1;
-        let request = |client: &Client| self.range_request(client, path, range.start, last, expected);
         let expects_etag = expected.is_some_and(|version| etag::if_match(version).is_some());
         let parse = |response: WebResponse, is_fresh: bool| {
             if expects_etag && !is_fresh && !response.headers.contains_key(ETAG) {
@@ -49,7 +48,17 @@ impl WebStore {
             let modified_ms = parse_date(header(&response.headers, LAST_MODIFIED));
             Ok(Chunk { bytes, file_size, version: self.version(&response.headers, file_size), modified_ms })
         };
-        let chunk = match self.send(ResponseLength::Range(last - range.start + 1), request, parse).await {
+        let read = async |condition: Option<&Version>| {
+            let request =
+                |client: &Client| self.range_request(client, path, range.start, last, expected.is_none(), condition);
+            self.send(ResponseLength::Range(last - range.start + 1), request, parse).await
+        };
+        let chunk = match read(expected).await {
+            // A condition never applies to a weak ETag, which some servers have for every file. The response shows the version then.
+            Err(WebError::Status(StatusCode::PRECONDITION_FAILED, _)) => read(None).await,
+            chunk => chunk,
+        };
+        let chunk = match chunk {
             Ok(chunk) => chunk,
             Err(WebError::Status(StatusCode::RANGE_NOT_SATISFIABLE, _)) => {
                 return self.read_nothing(path, &url, expected).await;
@@ -66,14 +75,15 @@ impl WebStore {
         path: &str,
         start: u64,
         last: u64,
-        expected: Option<&Version>,
+        is_first: bool,
+        condition: Option<&Version>,
     ) -> RequestBuilder {
         let request = self.request(client, Method::GET, path).header(RANGE, format!("bytes={start}-{last}"));
         // A cached response may serve a read of an expected version. Any other read must not get the cached absence of a file that was
         // written since, and a read of only the first byte checks whether the file is unchanged.
-        let must_be_current = expected.is_none() || last == 0;
+        let must_be_current = is_first || last == 0;
         let request = if must_be_current { request.header(CACHE_CONTROL, "no-cache") } else { request };
-        match expected.and_then(etag::if_match) {
+        match condition.and_then(etag::if_match) {
             Some(etag) => request.header(IF_MATCH, etag),
             None => request,
         }
@@ -81,7 +91,7 @@ impl WebStore {
 
     /// Returns length and version of a file by a read of its first byte.
     pub(super) async fn read_length(&self, path: &str) -> Result<(u64, Version), WebError> {
-        let request = |client: &Client| self.range_request(client, path, 0, 0, None);
+        let request = |client: &Client| self.range_request(client, path, 0, 0, true, None);
         let parse = |response: WebResponse, _| {
             let (_, size) = range_of(&response, &(0..1)).map_err(WebError::InvalidResponse)?;
             Ok((size, self.version(&response.headers, size)))

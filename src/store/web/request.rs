@@ -6,7 +6,7 @@ use super::header::header;
 use super::response::{ResponseLength, WebResponse, read_body};
 use crate::store::http::ClientPurpose;
 use crate::store::redirects::destination;
-use crate::store::timeouts::{Allowance, one_try};
+use crate::store::timeouts::{Allowance, one_try, unless_silent};
 use crate::store::tries::{Stop, Tries};
 use crate::store::{Version, etag};
 use reqwest::header::{CACHE_CONTROL, CONTENT_LENGTH, ETAG, HeaderMap, LAST_MODIFIED};
@@ -75,7 +75,8 @@ impl WebStore {
     ) -> Result<WebResponse, WebError> {
         let response = async {
             let _permit = self.clients.permit().await;
-            let mut response = request.send().await.map_err(|error| WebError::no_response(&error))?;
+            let response = unless_silent(length.sent(), request.send()).await.map_err(WebError::NoResponse)?;
+            let mut response = response.map_err(|error| WebError::no_response(&error))?;
             let (status, headers) = (response.status(), response.headers().clone());
             if status.is_redirection()
                 && let Some(server) = destination(response.url().as_str(), &headers)

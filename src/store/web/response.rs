@@ -4,7 +4,7 @@ use super::error::WebError;
 use super::header::header;
 use crate::store::bounds::{LONGEST_LISTING, LONGEST_OTHER};
 use crate::store::error::short;
-use crate::store::timeouts::Allowance;
+use crate::store::timeouts::{Allowance, unless_silent};
 use bytes::{Bytes, BytesMut};
 use reqwest::header::{CONTENT_RANGE, HeaderMap};
 use reqwest::{Response, StatusCode};
@@ -45,6 +45,11 @@ impl ResponseLength {
         }
     }
 
+    /// Returns the length of the request's body in bytes.
+    pub fn sent(self) -> u64 {
+        if let ResponseLength::Change(length) = self { length } else { 0 }
+    }
+
     /// Returns the length in bytes that is known before the response, of its body or of the request's; 0 for a listing.
     pub fn known(self) -> u64 {
         match self {
@@ -73,14 +78,15 @@ pub(super) async fn read_body(
         return Err(too_long());
     }
     let mut body = BytesMut::with_capacity(announced.min(LONGEST_WHOLE_FILE) as usize);
-    while let Some(chunk) = response.chunk().await.map_err(|error| WebError::no_response(&error))? {
+    loop {
+        let chunk = unless_silent(0, response.chunk()).await.map_err(WebError::NoResponse)?;
+        let Some(chunk) = chunk.map_err(|error| WebError::no_response(&error))? else { return Ok(body.freeze()) };
         allowance.extend(chunk.len() as u64);
         if (body.len() + chunk.len()) as u64 > limit {
             return Err(too_long());
         }
         body.extend_from_slice(&chunk);
     }
-    Ok(body.freeze())
 }
 
 /// Returns the bytes of the requested range, whether the response contains only them or the whole file, and the length of the file.

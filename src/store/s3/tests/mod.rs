@@ -6,7 +6,7 @@ mod ranges;
 
 use crate::ltx::{FileName, Level, Txid};
 use crate::store::canned::{Canned, answer, endless, part, trickle};
-use crate::store::{Listed, Location, Store, StoreError, StoreErrorKind};
+use crate::store::{Creation, Listed, Location, ObjectName, Store, StoreError, StoreErrorKind};
 use bytes::Bytes;
 use std::ffi::OsString;
 use std::io::Write;
@@ -34,6 +34,18 @@ impl Canned {
 }
 
 const SLOW_DOWN: &str = "<Error><Code>SlowDown</Code><Message>Please reduce\n your request rate.</Message></Error>";
+
+/// It takes a second for each 128 KiB at most, and the server may need as long as for any response.
+#[tokio::test]
+async fn an_upload_may_take_longer_than_a_server_may_be_silent() {
+    let server = Canned::start_with(|_, stream| {
+        std::thread::sleep(std::time::Duration::from_secs(6));
+        stream.write_all(answer("200 OK", "etag: \"a\"\r\n", "").as_bytes())
+    });
+    let object = ObjectName::File(Level::ZERO, FileName::of(Txid(1)));
+    let created = server.store().create(object, vec![7; 1 << 20].into()).await.expect("a slow response");
+    assert_eq!((created, server.answered.load(Ordering::Relaxed)), (Creation::Created, 1));
+}
 
 #[tokio::test]
 async fn a_request_to_a_busy_server_is_retried() {

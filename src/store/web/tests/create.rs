@@ -22,9 +22,27 @@ fn dav(respond: impl Fn(&str, usize) -> Option<String> + Send + 'static) -> Cann
 }
 
 async fn create(server: &Canned) -> Result<Creation, StoreError> {
+    create_with(server, "file".into()).await
+}
+
+async fn create_with(server: &Canned, bytes: Bytes) -> Result<Creation, StoreError> {
     let url = format!("{}/app", server.endpoint.replace("http", "webdav"));
     let store = Location::parse_with(&url, |_| None).expect("a location").connect().expect("a store");
-    store.create(ObjectName::File(Level::ZERO, FileName::of(Txid(1))), "file".into()).await
+    store.create(ObjectName::File(Level::ZERO, FileName::of(Txid(1))), bytes).await
+}
+
+#[tokio::test]
+async fn an_upload_may_take_longer_than_a_server_may_be_silent() {
+    let server = dav(|line, _| {
+        if line.starts_with("PUT ") {
+            std::thread::sleep(std::time::Duration::from_secs(6));
+        }
+        None
+    });
+    let created = create_with(&server, vec![7; 1 << 20].into()).await.expect("a slow response");
+    let lines = server.take_lines();
+    let puts = lines.iter().filter(|line| line.starts_with("PUT ")).count();
+    assert_eq!((created, puts), (Creation::Created, 1), "{lines:?}");
 }
 
 /// Each try wrote a draft, and each draft was once deleted by requests that took as long again.

@@ -91,6 +91,32 @@ async fn a_read_that_contradicts_a_listing_corrects_the_next_one() {
     assert_eq!(server.take_lines().len(), 4, "the read, the page, the first and the last file");
 }
 
+/// `If-Match` never applies to a weak ETag.
+#[tokio::test]
+async fn a_file_with_a_weak_etag_is_read() {
+    for (tag, expected) in [("a", Ok(Version("a".into()))), ("b", Err(StoreErrorKind::Changed))] {
+        let weak = part("0-0/7", "x").replace("\"a\"", &format!("W/\"{tag}\""));
+        let server = Canned::start(vec![answer("412 Precondition Failed", "", ""), weak]);
+        assert_eq!(read_first(&*server.web_store(), 1, Some("a")).await, expected);
+        assert_eq!(server.answered.load(Ordering::Relaxed), 2);
+    }
+}
+
+#[tokio::test]
+async fn listings_are_limited_in_names() {
+    let names = crate::store::bounds::MOST_NAMES + 1;
+    let manifest = with_manifest(vec![answer("200 OK", "", &"0/0 7 a\n".repeat(names))]);
+    let error = manifest.web_store().list(Level::ZERO, Txid(1)).await.expect_err("too many names");
+    assert!(error.kind() == StoreErrorKind::Protocol && error.to_string().contains("more than 16000 names"), "{error}");
+    let responses = "<response></response>".repeat(names);
+    let body = format!("<?xml version=\"1.0\"?><multistatus>{responses}</multistatus>");
+    let server = Canned::start(vec![answer("207 Multi-Status", "", &body)]);
+    let url = format!("{}/app", server.endpoint.replace("http", "webdav"));
+    let store = Location::parse_with(&url, |_| None).expect("a location").connect().expect("a store");
+    let error = store.list(Level::ZERO, Txid(1)).await.expect_err("too many names");
+    assert!(error.kind() == StoreErrorKind::Protocol && error.to_string().contains("more than 16000 names"), "{error}");
+}
+
 #[tokio::test]
 async fn a_file_without_a_length_is_listed_and_a_directory_is_not() {
     let [whole, empty, directory] = [1, 2, 3].map(|txid| FileName::of(Txid(txid)));
