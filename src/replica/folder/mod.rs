@@ -44,6 +44,12 @@ pub(in crate::replica) const TEMPORARY: &str = "t-";
 #[cfg(test)]
 pub(in crate::replica) const FULL: &str = "full";
 
+#[cfg(test)]
+thread_local! {
+    /// Whether this thread can punch holes, for tests.
+    pub(in crate::replica) static CAN_PUNCH: std::cell::Cell<bool> = const { std::cell::Cell::new(true) };
+}
+
 /// Returns a name that no other writer uses. It is random: processes of two containers can have the same number.
 pub(in crate::replica) fn temporary_name() -> String {
     format!("{TEMPORARY}{:016x}", random::number())
@@ -115,6 +121,17 @@ pub(in crate::replica) fn allocated(metadata: &std::fs::Metadata) -> u64 {
     return metadata.len();
 }
 
+/// Returns the size of the blocks in which the space of a file is allocated and freed, in bytes.
+pub(in crate::replica) fn block_size(metadata: &std::fs::Metadata) -> u64 {
+    #[cfg(unix)]
+    return std::os::unix::fs::MetadataExt::blksize(metadata).max(1);
+    #[cfg(not(unix))]
+    {
+        let _ = metadata;
+        1
+    }
+}
+
 /// Returns the offset of the next byte of a file from `offset` on that is not in a hole. None if there is none.
 pub(in crate::replica) fn next_data(file: &File, offset: u64) -> Option<u64> {
     #[cfg(target_os = "linux")]
@@ -127,8 +144,12 @@ pub(in crate::replica) fn next_data(file: &File, offset: u64) -> Option<u64> {
     return file.metadata().is_ok_and(|metadata| offset < metadata.len()).then_some(offset);
 }
 
-/// Frees the disk space of a part of a file, which reads as zeros afterwards. Fails if the system cannot do that.
+/// Frees the disk space of the whole blocks in a part of a file, which reads as zeros afterwards. Fails if the system cannot do that.
 pub(in crate::replica) fn punch_hole(file: &File, range: std::ops::Range<u64>) -> io::Result<()> {
+    #[cfg(test)]
+    if !CAN_PUNCH.get() {
+        return Err(io::ErrorKind::Unsupported.into());
+    }
     #[cfg(target_os = "linux")]
     {
         use rustix::fs::FallocateFlags;

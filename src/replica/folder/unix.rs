@@ -71,6 +71,15 @@ impl Folder {
         }
     }
 
+    /// Opens a folder in this one. Returns None if there is none, something else than a folder, or one that may not be used.
+    pub(in crate::replica) fn find_folder(&self, name: &str) -> io::Result<Option<Folder>> {
+        match rustix::fs::openat(&self.fd, name, FOLDER, Mode::empty()) {
+            Ok(fd) => Ok(objection(&rustix::fs::fstat(&fd)?).is_none().then_some(Folder { fd })),
+            Err(Errno::NOENT | Errno::LOOP | Errno::NOTDIR | Errno::ACCESS) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Opens a file. Returns None if there is none, or something else than a file.
     pub(in crate::replica) fn open_file(&self, name: &str) -> io::Result<Option<File>> {
         match rustix::fs::openat(&self.fd, name, FILE, Mode::empty()) {

@@ -28,6 +28,10 @@ impl Folder {
         unsupported()
     }
 
+    pub(in crate::replica) fn find_folder(&self, _: &str) -> io::Result<Option<Folder>> {
+        unsupported()
+    }
+
     pub(in crate::replica) fn open_file(&self, _: &str) -> io::Result<Option<File>> {
         unsupported()
     }

@@ -12,10 +12,12 @@
 //! | `open_file` | a file of slots or announcements |
 //! | `leader` | which process polls for the others |
 //! | `pause` | what happens after a write has failed |
+//! | `contents` | which files the directory has, their size, and who needs them |
 //! | `eviction` | keeps the directory within its bound: removes files |
 //! | `punching` | removes single pages from files |
 
 mod announcements;
+mod contents;
 mod eviction;
 mod leader;
 mod open_file;
@@ -45,6 +47,7 @@ use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
+use std::time::Instant;
 
 /// The folder of this version of the format in the cache directory. Other versions have their own.
 const FORMAT: &str = "litestream-vfs-1";
@@ -72,6 +75,8 @@ pub(in crate::replica) struct CacheDirectory {
     is_evicting: AtomicBool,
     /// Whether this process has evicted, or left that to another one.
     has_evicted: AtomicBool,
+    /// Since when other processes have had the lock of eviction whenever this one tried to take it.
+    refused_since: Mutex<Option<Instant>>,
     is_paused: AtomicBool,
     last_failure: Mutex<Option<WriteFailure>>,
 }
@@ -99,10 +104,15 @@ impl CacheDirectory {
             written: AtomicU64::new(0),
             is_evicting: AtomicBool::new(false),
             has_evicted: AtomicBool::new(false),
+            refused_since: Mutex::default(),
             is_paused: AtomicBool::new(false),
             last_failure: Mutex::default(),
         };
-        directory.measured.store(eviction::size(&directory.root), Ordering::Relaxed);
+        match contents::size(&directory.root) {
+            Ok(size) => directory.measured.store(size, Ordering::Relaxed),
+            // It is measured again when something is evicted.
+            Err(error) => tracing::debug!("cannot measure the cache directory: {error}"),
+        }
         Ok(directory)
     }
 

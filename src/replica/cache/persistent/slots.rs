@@ -168,6 +168,14 @@ impl SlotFile {
         trailer.is_ok_and(|trailer| !trailer.is_empty())
     }
 
+    /// Returns whether a slot was filled with another page than this one. Does not read the page there, which may be damaged.
+    pub(in crate::replica) fn has_other(&self, pgno: u32, page: &[u8]) -> bool {
+        let trailer = self.file.get().and_then(|file| self.trailer(&file, pgno));
+        trailer.is_ok_and(|trailer| {
+            !trailer.is_empty() && self.check(trailer.form().sum(pgno, page), pgno, page) != trailer.check
+        })
+    }
+
     /// Reads a page. `make` creates it from a function that writes its bytes. Returns None if the slot has no page.
     pub(super) fn read<P: std::ops::Deref<Target = [u8]>>(
         &self,
@@ -211,7 +219,7 @@ impl SlotFile {
     }
 
     /// Removes all pages.
-    pub(super) fn clear(&self) {
+    pub(in crate::replica) fn clear(&self) {
         self.file.remove();
     }
 }

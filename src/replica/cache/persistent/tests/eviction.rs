@@ -2,12 +2,16 @@
 
 use super::parts::{chunk, listed};
 use super::*;
-use crate::replica::cache::persistent::eviction::FRESH;
+use crate::replica::cache::persistent::contents::Contents;
+use crate::replica::cache::persistent::eviction::{EvictionMark, FRESH, LOCK, PATIENCE};
 use crate::replica::folder::TEMPORARY;
 use crate::store::Chunk;
 
+/// The size on disk of a file of 256 pages.
+pub(super) const FILLED: u64 = (1 << 20) + 4096;
+
 /// Writes pages of files at level 9 that end at these transactions, 256 pages each.
-fn fill(directory: &Arc<CacheDirectory>, ends: &[u64]) {
+pub(super) fn fill(directory: &Arc<CacheDirectory>, ends: &[u64]) {
     for end in ends {
         let identity = FileIdentity { name: name(*end), ..identity(5) };
         let _slots = directory.slots(*end as u32, &identity, Box::new(all));
@@ -15,10 +19,10 @@ fn fill(directory: &Arc<CacheDirectory>, ends: &[u64]) {
     }
 }
 
-/// Writes the record of a newest view with one file, which ends at this transaction.
-fn set_head(directory: &Arc<CacheDirectory>, end: u64) {
-    let mut head = SealedFields::default();
-    head.text(&stem(Level::SNAPSHOT, name(end)));
+/// Writes the record of a newest view with files that end at these transactions.
+pub(super) fn set_head(directory: &Arc<CacheDirectory>, ends: &[u64]) {
+    let (mut head, stems) = (SealedFields::default(), ends.iter().map(|end| stem(Level::SNAPSHOT, name(*end))));
+    head.text(&stems.collect::<Vec<String>>().join("\n"));
     directory.set_head(&head);
 }
 
@@ -27,7 +31,7 @@ fn what_belongs_to_no_newest_view_is_evicted_first_and_then_the_oldest_pages() {
     let cache = Directory::new();
     let directory = cache.open();
     fill(&directory, &[1, 2]);
-    set_head(&directory, 2);
+    set_head(&directory, &[2]);
     // Another version of the format has its own folder.
     let other = cache.path().join("litestream-vfs-2").join("replica");
     std::fs::create_dir_all(&other).expect("a folder");
@@ -50,39 +54,13 @@ fn what_belongs_to_no_newest_view_is_evicted_first_and_then_the_oldest_pages() {
 }
 
 #[test]
-fn the_oldest_pages_are_punched_out() {
-    let cache = Directory::new();
-    let directory = cache.open();
-    let identity = FileIdentity { name: name(2), ..identity(5) };
-    let _slots = directory.slots(2, &identity, Box::new(all));
-    put_all(&directory, 2, 512);
-    set_head(&directory, 2);
-    // The pages of the first group are a minute older.
-    let file = cache.slot_file();
-    let at = |slot| slot * slots::TRAILER as u64 + 12;
-    let mut written = [0; 4];
-    read_exact_at(&file, &mut written, at(0)).expect("a trailer");
-    let earlier = u32::from_le_bytes(written) - 60;
-    for slot in 0..slots::GROUP {
-        write_all_at(&file, &earlier.to_le_bytes(), at(slot)).expect("a trailer");
-    }
-    let before = file.metadata().expect("metadata").blocks();
-    directory.evict(3 << 19);
-    if cfg!(target_os = "linux") {
-        assert!(file.metadata().expect("metadata").blocks() * 512 + (1 << 20) <= before * 512);
-        assert_eq!((page(&directory, 2, 1), page(&directory, 2, 256)), (None, None));
-        assert_eq!((page(&directory, 2, 257), page(&directory, 2, 512)), (Some(bytes(257)), Some(bytes(512))));
-    }
-}
-
-#[test]
 fn a_sparse_file_of_any_length_does_not_delay_eviction() {
     let cache = Directory::new();
     let directory = cache.open();
     let identity = FileIdentity { name: name(2), ..identity(5) };
     let _slots = directory.slots(2, &identity, Box::new(all));
     directory.put(PageKey { file: 2, pgno: 1 }, &bytes(1), StoredForm::Block(70));
-    set_head(&directory, 2);
+    set_head(&directory, &[2]);
     cache.slot_file().set_len(1 << 42).expect("a long file");
     directory.evict(0);
     assert_eq!(page(&directory, 2, 1), None);
@@ -93,7 +71,7 @@ fn what_is_being_written_is_not_evicted() {
     let cache = Directory::new();
     let directory = cache.open();
     fill(&directory, &[2]);
-    set_head(&directory, 2);
+    set_head(&directory, &[2]);
     let leadership = directory.lead().expect("no other process leads");
     let in_folder = |name: &str| cache.files("head")[0].with_file_name(name);
     age(&in_folder("leader"), Duration::from_secs(3600));
@@ -119,13 +97,13 @@ fn replicas_that_nobody_has_read_for_a_day_are_evicted_before_pages_of_others() 
     for place in 0..20 {
         let unused = cache.open_place(&format!("s3://bucket/{place}"));
         unused.keep_part(&listed(2, "a"), &(0..64 << 10), &header);
-        set_head(&unused, 2);
+        set_head(&unused, &[2]);
         let days = Duration::from_secs(24 * 3600 * (2 + place));
         cache.files("").iter().filter(|path| is_fresh(path)).for_each(|path| age(path, days));
     }
     let live = cache.open();
     fill(&live, &[2]);
-    set_head(&live, 2);
+    set_head(&live, &[2]);
     let bound = 2 << 20;
     live.evict(bound);
     assert!(live.held() <= bound, "{}", live.held());
@@ -151,6 +129,85 @@ fn many_short_processes_keep_the_directory_within_its_bound() {
         cache.files("").iter().filter(|path| is_fresh(path)).for_each(|path| age(path, Duration::from_secs(FRESH + 1)));
     }
     assert!(open().held() <= bound, "{}", open().held());
+}
+
+/// Makes all files of the replicas ones that nobody is writing.
+pub(super) fn age_all(cache: &Directory) {
+    cache.files("").iter().for_each(|path| age(path, Duration::from_secs(FRESH + 1)));
+}
+
+#[test]
+fn other_processes_are_told_before_the_first_removal_and_after_the_last_one() {
+    // The file is removed if the record does not name it, and pages are punched out if it does.
+    for named in [1, 2] {
+        let cache = Directory::new();
+        let directory = cache.open();
+        fill(&directory, &[2]);
+        set_head(&directory, &[named]);
+        age_all(&cache);
+        directory.evict(LARGE);
+        let lock = cache.path().join(FORMAT).join(LOCK);
+        #[cfg(target_os = "linux")]
+        {
+            use std::os::unix::fs::OpenOptionsExt;
+            // The time of a file that is open like this cannot be set.
+            let unwritable = OpenOptions::new().read(true).custom_flags(libc::O_PATH).open(&lock).expect("a file");
+            let contents = Contents::read(&directory.root, EvictionMark::new(&unwritable)).expect("the contents");
+            assert!(contents.shrink(1 << 18).is_err());
+            let _slots = directory.slots(2, &FileIdentity { name: name(2), ..identity(5) }, Box::new(all));
+            assert!((1..=256).all(|pgno| page(&directory, 2, pgno) == Some(bytes(pgno))));
+        }
+        age(&lock, Duration::from_secs(3600));
+        let (before, now) = (directory.last_eviction(), SystemTime::now());
+        directory.evict(LARGE);
+        assert_eq!(directory.last_eviction(), before, "there is room");
+        directory.evict(1 << 18);
+        let told = directory.last_eviction().expect("something was evicted");
+        assert!(told >= now + Duration::from_secs(1), "the second time is at least a second later than the first");
+    }
+}
+
+#[test]
+fn what_another_process_has_removed_is_not_removed_twice() {
+    let cache = Directory::new();
+    let directory = cache.open();
+    fill(&directory, &[1, 2]);
+    age_all(&cache);
+    let files = cache.files("9-1-1.");
+    age(&files[0], Duration::from_secs(3600));
+    let lock = File::create(cache.dir.path().join("lock")).expect("a file");
+    let contents = Contents::read(&directory.root, EvictionMark::new(&lock)).expect("the contents");
+    assert_eq!(contents.size, 2 * FILLED);
+    std::fs::remove_file(&files[0]).expect("a file");
+    assert_eq!(contents.shrink(2 * FILLED - 1).expect("it can be evicted"), FILLED);
+    assert_eq!(cache.files("9-1-2.").len(), 1);
+}
+
+#[test]
+fn a_process_that_hangs_while_it_evicts_does_not_keep_others_from_it() {
+    let cache = Directory::new();
+    let directory = cache.open();
+    fill(&directory, &[1]);
+    age_all(&cache);
+    let format = directory.root.folder(FORMAT).expect("a folder");
+    let of_other = format.try_lock(LOCK).expect("the lock can be tried").expect("it is free");
+    let (bound, second) = (1 << 19, Duration::from_secs(1));
+    let evict = |bound: u64, refused_for: Option<Duration>| {
+        let since = |time| std::time::Instant::now().checked_sub(time).expect("the clock is older");
+        *directory.refused_since.lock() = refused_for.map(since);
+        directory.evict(bound);
+        (cache.files(".p-").len(), directory.held())
+    };
+    assert_eq!(evict(bound, None), (1, FILLED));
+    assert_eq!(evict(bound, Some(PATIENCE - 30 * second)), (1, FILLED));
+    assert_eq!(evict(LARGE, Some(PATIENCE + second)), (1, FILLED), "there is room");
+    let before = directory.last_eviction();
+    assert_eq!(evict(bound, Some(PATIENCE + second)), (0, 0));
+    assert_ne!(directory.last_eviction(), before);
+    assert!(directory.refused_since.lock().is_some());
+    drop(of_other);
+    directory.evict(bound);
+    assert!(directory.refused_since.lock().is_none());
 }
 
 fn modified(path: &Path) -> SystemTime {

@@ -1,8 +1,10 @@
 //! The cache directory as processes use it.
 
 mod eviction;
+mod limits;
 mod parts;
 mod protection;
+mod punching;
 
 use super::pause::PAUSE;
 use super::*;

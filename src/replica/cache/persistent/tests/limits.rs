@@ -1,0 +1,91 @@
+//! Processes that can open few files or start no threads.
+
+use super::eviction::{FILLED, age_all, fill};
+use super::parts::{chunk, listed};
+use super::*;
+use crate::replica::cache::persistent::eviction::{RunningEviction, target};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::Command;
+use std::thread::Builder;
+
+/// The variable of a process that may have few files open.
+const FEW_FILES: &str = "LITESTREAM_VFS_TEST_FEW_FILES";
+
+#[test]
+fn many_replicas_are_measured_and_evicted_with_few_open_files() {
+    if std::env::var_os(FEW_FILES).is_some() {
+        return measure_and_evict_many();
+    }
+    let name = "replica::cache::persistent::tests::limits::many_replicas_are_measured_and_evicted_with_few_open_files";
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -n 64; exec \"$@\"", "sh"]).arg(std::env::current_exe().expect("its own path"));
+    let output = command.args(["--exact", name]).env(FEW_FILES, "1").output().expect("a shell");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && text.contains("1 passed"), "{text}");
+}
+
+fn measure_and_evict_many() {
+    let (cache, replicas) = (Directory::new(), 100);
+    for place in 0..replicas {
+        let directory = cache.open_place(&format!("s3://bucket/{place}"));
+        directory.keep_part(&listed(2, "a"), &(0..u64::from(SIZE)), &chunk("a"));
+    }
+    let sizes = || cache.files("").into_iter().map(|path| path.metadata().expect("metadata").blocks() * 512);
+    let (directory, size) = (cache.open(), sizes().sum::<u64>());
+    assert_eq!((directory.held(), sizes().count()), (size, replicas));
+    // Without a descriptor for each step, the last size counts.
+    for free in 0..8 {
+        let mut taken: Vec<File> = std::iter::from_fn(|| File::open("/dev/null").ok()).collect();
+        taken.truncate(taken.len() - free);
+        directory.evict(LARGE);
+        drop(taken);
+        assert_eq!(directory.held(), size, "{free} descriptors");
+    }
+    age_all(&cache);
+    directory.evict(size / 2);
+    let left = target(size / 2) / (size / replicas as u64);
+    assert_eq!((sizes().count() as u64, directory.held()), (left, sizes().sum()));
+}
+
+#[test]
+fn a_process_without_another_thread_evicts_on_its_own_one() {
+    let cache = Directory::new();
+    let directory = cache.open();
+    fill(&directory, &[1]);
+    age_all(&cache);
+    assert_eq!(directory.held(), 1 << 20);
+    directory.is_evicting.store(true, Ordering::Relaxed);
+    // No system has so much memory for a thread.
+    directory.evict_on(Builder::new().stack_size(1 << (usize::BITS - 2)), FILLED / 2);
+    assert_eq!((cache.files("").len(), directory.held()), (0, 0));
+    assert!(!directory.is_evicting.load(Ordering::Relaxed));
+}
+
+#[test]
+fn threads_of_the_runtime_do_not_evict() {
+    let cache = Directory::new();
+    let directory = cache.open();
+    fill(&directory, &[1]);
+    age_all(&cache);
+    directory.resize(FILLED / 2);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().expect("a runtime");
+    let of_runtime = runtime.enter();
+    directory.evict_if_due();
+    drop(of_runtime);
+    let started = Instant::now();
+    while directory.is_evicting.load(Ordering::Relaxed) && started.elapsed() < Duration::from_secs(60) {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert_eq!((cache.files("").len(), directory.held()), (0, 0));
+}
+
+#[test]
+fn after_a_panic_the_next_eviction_can_begin() {
+    let is_evicting = AtomicBool::new(true);
+    let panic = || {
+        let _running = RunningEviction(&is_evicting);
+        panic!("on purpose");
+    };
+    assert!(catch_unwind(AssertUnwindSafe(panic)).is_err());
+    assert!(!is_evicting.load(Ordering::Relaxed));
+}
