@@ -17,7 +17,7 @@ use crate::replica::follow::Follower;
 use crate::replica::follow::head::Head;
 use crate::replica::view::View;
 use futures_util::{StreamExt, stream};
-use state::HydrationState;
+use state::{FilesOfHistory, HydrationState};
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -38,7 +38,7 @@ const BATCH: usize = 256;
 /// How many batches are fetched at the same time: while the pages of one are decoded, another is in flight.
 const CONCURRENT_BATCHES: usize = 2;
 
-/// How long pages of a state are fetched while there is a newer one. To look for what the newer one lacks takes time too.
+/// How long pages of a state are fetched while there is a newer one, or other files of it. To look for what those lack takes time too.
 const STAY: Duration = Duration::from_secs(30);
 
 /// Fetches the newest state of a replica into its cache directory.
@@ -100,13 +100,14 @@ impl Hydration {
         let mut pause = PAUSE;
         loop {
             let last_eviction = self.last_eviction();
+            // Before the directory is looked through: what is evicted meanwhile has to be looked for again.
             self.state.lock().forget_evicted(last_eviction);
             let Some(view) = self.head.view().filter(|view| !self.state.lock().has_hydrated(view)) else {
                 // Ends early when there is a newer state.
                 let _ = timeout(PAUSE, self.head.subscribe().changed()).await;
                 continue;
             };
-            match self.hydrate(&view, last_eviction).await {
+            match self.hydrate(&view).await {
                 // There may be a newer state.
                 Ok(()) => pause = PAUSE,
                 Err(hindrance) => {
@@ -123,16 +124,15 @@ impl Hydration {
         self.fetcher.cache().directory()?.last_eviction()
     }
 
-    /// Fetches what is missing of a view. Ends before that if there has been a newer view for some time. `last_eviction` is that before what
-    /// is there was looked for.
-    async fn hydrate(&self, view: &Arc<View>, last_eviction: Option<SystemTime>) -> Result<(), Hindrance> {
-        let missing = self.missing(view).await;
+    /// Fetches what is missing of a view. Ends before that if there has been a view of other files for some time.
+    async fn hydrate(&self, view: &Arc<View>) -> Result<(), Hindrance> {
+        let (files, missing) = (FilesOfHistory::of(view), self.missing(view).await);
         let started = Instant::now();
         let batches: Vec<_> = missing.chunks(BATCH).map(|pages| self.fetch(view, pages)).collect();
         let mut fetched = stream::iter(batches).buffered(CONCURRENT_BATCHES);
         while let Some(batch) = fetched.next().await {
             batch?;
-            let is_outdated = || self.head.view().is_some_and(|head| head.counter() != view.counter());
+            let is_outdated = || self.head.view().is_some_and(|head| !files.include(&head));
             if started.elapsed() > STAY && is_outdated() {
                 return Ok(());
             }
@@ -145,7 +145,7 @@ impl Hydration {
             return Err(Hindrance::Unreadable(left.len()));
         }
         self.keep_parts(view).await?;
-        self.state.lock().complete(view, last_eviction);
+        self.state.lock().complete(files);
         Ok(())
     }
 

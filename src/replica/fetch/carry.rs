@@ -2,6 +2,9 @@
 //!
 //! A compaction or a snapshot contains pages that have not changed. Once a view reads them from there, they would have to
 //! be fetched again, although the view before it proves that they are the same.
+//!
+//! A page may be of a file that nobody has verified, and wrong. It does not count for the checksum of the later file, and is compared with the
+//! page there when that file is verified.
 
 use crate::replica::cache::PageKey;
 use crate::replica::fetch::Fetcher;

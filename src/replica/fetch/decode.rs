@@ -1,8 +1,8 @@
 //! Decodes the pages of a response into the cache, and adds them to the checksum of their file.
 
 use crate::ltx::{self, LtxError, PageFault, PageSum};
-use crate::replica::cache::Page;
 use crate::replica::cache::persistent::StoredForm;
+use crate::replica::cache::{Page, PageKey};
 use crate::replica::dbformat;
 use crate::replica::fetch::in_flight::FetchedPage;
 use crate::replica::fetch::run::{FetchRun, FrameRange};
@@ -43,10 +43,14 @@ impl Fetcher {
         Err(request::spoiled(&*self.store, file, cause))
     }
 
-    /// Fetches the few pages of a file that no reader needed, so that its checksum can be compared.
+    /// Fetches the few pages of a file that no reader needed or that were carried over to it, so that its checksum can be compared.
     async fn fetch_rest(self: Arc<Self>, file: Arc<LtxFile>) {
         let _permit = self.speculative_permits.acquire().await;
-        match whole::complete(&*self.store, &file).await {
+        let contradicts = |pgno: u32, page: &[u8]| {
+            let cached = self.cache.peek(PageKey { file: file.number, pgno });
+            cached.is_some_and(|cached| *cached != *page)
+        };
+        match whole::complete(&*self.store, &file, contradicts).await {
             Ok(IntegrityVerdict::Spoiled(_)) => self.cache.forget(file.number),
             Ok(IntegrityVerdict::Sound | IntegrityVerdict::NearlyWhole) => {}
             Err(error) if error.is_damage() => file.integrity.doubt(),

@@ -1,6 +1,7 @@
 //! Reads a whole file to verify it, in pieces, so that a file of any size takes only a few megabytes of memory.
 
 use crate::ltx::{self, END_OF_PAGES, Header, IndexEntry, IndexReader, OutlineReader, PageSum, PagesInOrder};
+use crate::replica::cache::persistent::SlotFile;
 use crate::replica::files::integrity::IntegrityVerdict;
 use crate::replica::files::loader::LoadError;
 use crate::replica::files::ltx_file::LtxFile;
@@ -20,6 +21,9 @@ const TAIL_SIZE: u64 = 24;
 
 /// Verifies a whole file in the store: its header, index, pages and checksum. Reports damage only if a second read
 /// finds it too, because bytes can be corrupted in transit.
+///
+/// If the cache directory has another version of a page of a file that is right, all pages of the file are removed there. It was carried over
+/// from a damaged file.
 pub(in crate::replica) async fn check(store: &dyn Store, file: &LtxFile) -> Result<(), LoadError> {
     let checked = match WholeReader::new(store, file).check().await {
         Err(WholeReadError::Damage(_)) => WholeReader::new(store, file).check().await,
@@ -35,9 +39,14 @@ pub(in crate::replica) async fn check(store: &dyn Store, file: &LtxFile) -> Resu
     checked.map_err(|failure| failure.into_load_error(store, file))
 }
 
-/// Fetches the pages of a file that have not been fetched yet and adds them to its sum.
-pub(in crate::replica) async fn complete(store: &dyn Store, file: &LtxFile) -> Result<IntegrityVerdict, LoadError> {
-    let completed = WholeReader::new(store, file).complete().await;
+/// Fetches the pages of a file that have not been fetched yet and adds them to its sum. `contradicts` returns whether the cache has another
+/// version of a page: one that was carried over from a damaged file, or this file is damaged. Then the file is spoiled.
+pub(in crate::replica) async fn complete(
+    store: &dyn Store,
+    file: &LtxFile,
+    contradicts: impl Fn(u32, &[u8]) -> bool + Send + Sync,
+) -> Result<IntegrityVerdict, LoadError> {
+    let completed = WholeReader::new(store, file).complete(contradicts).await;
     completed.map_err(|failure| failure.into_load_error(store, file))
 }
 
@@ -113,11 +122,11 @@ impl<'a> WholeReader<'a> {
         Ok(Some((bytes, entries)))
     }
 
-    /// Fetches and decodes the pages of some entries and passes the sum of each to `each`.
+    /// Fetches and decodes the pages of some entries and passes each with its sum to `each`.
     async fn read_pages(
         &self,
         entries: &[IndexEntry],
-        mut each: impl FnMut(u32, PageSum) + Send,
+        mut each: impl FnMut(u32, &[u8], PageSum) + Send,
     ) -> Result<(), WholeReadError> {
         let mut page = vec![0; self.file.header.page_size.get() as usize];
         let pieces = entries.chunk_by(|one, other| one.range().end == other.offset && !is_piece_boundary(one, other));
@@ -131,7 +140,8 @@ impl<'a> WholeReader<'a> {
             for entry in piece {
                 let start = (entry.offset - piece[0].offset) as usize;
                 let frame = bytes.get(start..start + entry.size as usize).unwrap_or_default();
-                each(entry.pgno, ltx::decode_and_sum(frame, entry.pgno, &mut page)?);
+                let sum = ltx::decode_and_sum(frame, entry.pgno, &mut page)?;
+                each(entry.pgno, &page, sum);
             }
         }
         Ok(())
@@ -147,6 +157,7 @@ impl<'a> WholeReader<'a> {
         let index_start = self.unread_index.start;
         let mut outline = OutlineReader::new(&header)?;
         let (mut pages, mut end) = (PagesInOrder::default(), Header::SIZE as u64);
+        let (slots, mut has_other_page) = (self.file.slots.as_deref(), false);
         while let Some((bytes, entries)) = self.next_entries().await? {
             outline.index(&bytes, &entries);
             for entry in &entries {
@@ -155,31 +166,50 @@ impl<'a> WholeReader<'a> {
                 }
                 end = entry.range().end;
             }
-            self.read_pages(&entries, |_, sum| pages.add(sum)).await?;
+            let each = |pgno, page: &[u8], sum| {
+                pages.add(sum);
+                has_other_page |= slots.is_some_and(|slots| slots.has_other(pgno, page));
+            };
+            self.read_pages(&entries, each).await?;
         }
         let after_pages = end..(end + END_OF_PAGES.len() as u64);
         if after_pages.end != index_start || self.read(after_pages).await? != END_OF_PAGES.as_slice() {
             return Err(ltx::LtxError::Gap(end).into());
         }
         self.index.finish()?;
-        Ok(pages.check(&outline.finish(&self.tail)?)?)
+        pages.check(&outline.finish(&self.tail)?)?;
+        slots.filter(|_| has_other_page).into_iter().for_each(SlotFile::clear);
+        Ok(())
     }
 
     /// Fetches the pages that have not been fetched yet and adds them to the sum of the file.
-    async fn complete(mut self) -> Result<IntegrityVerdict, WholeReadError> {
+    async fn complete(
+        mut self,
+        contradicts: impl Fn(u32, &[u8]) -> bool + Send + Sync,
+    ) -> Result<IntegrityVerdict, WholeReadError> {
+        let integrity = &self.file.integrity;
         self.begin().await?;
         // Only the sum of the index is taken from it, which does not include the header.
         let mut outline = OutlineReader::new(&self.file.header.encode())?;
         while let Some((bytes, mut entries)) = self.next_entries().await? {
             outline.index(&bytes, &[]);
-            entries.retain(|entry| !self.file.integrity.has(entry.pgno));
-            let mut sums = Vec::with_capacity(entries.len());
-            self.read_pages(&entries, |pgno, sum| sums.push((pgno, sum))).await?;
-            if let spoiled @ IntegrityVerdict::Spoiled(_) = self.file.integrity.add(&sums) {
+            entries.retain(|entry| !integrity.has(entry.pgno));
+            let (mut sums, mut other) = (Vec::with_capacity(entries.len()), None);
+            let each = |pgno, page: &[u8], sum| {
+                sums.push((pgno, sum));
+                other = other.or(contradicts(pgno, page).then_some(pgno));
+            };
+            self.read_pages(&entries, each).await?;
+            if let Some(pgno) = other {
+                // The wrong page may have been read, so the transaction must fail, as with a checksum that does not match.
+                let cause = integrity.spoil(ltx::LtxError::PageDiffers(pgno));
+                return Ok(IntegrityVerdict::Spoiled(cause.clone()));
+            }
+            if let spoiled @ IntegrityVerdict::Spoiled(_) = integrity.add(&sums) {
                 return Ok(spoiled);
             }
         }
-        Ok(self.file.integrity.set_index(outline.finish(&self.tail)?.index()))
+        Ok(integrity.set_index(outline.finish(&self.tail)?.index()))
     }
 }
 

@@ -28,36 +28,39 @@ impl HydrationProgress {
 pub(super) struct HydrationState {
     pub total: u32,
     pub present: u32,
-    /// The newest state that is complete.
-    hydrated: Option<HydratedView>,
+    /// The files of the newest state that is complete.
+    hydrated: Option<FilesOfHistory>,
     /// The files whose pages were read from the directory when they were looked for first.
     read: Option<FilesOfHistory>,
+    /// When something was evicted last before the directory was looked through.
+    last_eviction: Option<SystemTime>,
     /// Failures since the last page was fetched.
     pub failures: u32,
     /// Why hydration does not go on.
     pub obstacle: Option<String>,
 }
 
-/// A view of which everything is in the directory.
-struct HydratedView {
-    counter: u32,
-    files: FilesOfHistory,
-    /// When something was evicted last before the directory was looked through. What is evicted later can be of this view.
-    last_eviction: Option<SystemTime>,
-}
-
 /// Numbers of files of a view. Later states of its history need no other pages of them, but a replica that was set back can.
-struct FilesOfHistory {
+pub(super) struct FilesOfHistory {
     epoch: Epoch,
     numbers: Arc<HashSet<u32>>,
 }
 
 impl FilesOfHistory {
+    /// Returns the files of a view.
+    pub fn of(view: &View) -> FilesOfHistory {
+        FilesOfHistory::except(view, &HashSet::new())
+    }
+
     /// Returns the files of a view, except some.
-    fn of(view: &View, except: &HashSet<u32>) -> FilesOfHistory {
-        let numbers = view.files().chain([view.tip()]).map(|file| file.number);
-        let numbers = Arc::new(numbers.filter(|file| !except.contains(file)).collect());
-        FilesOfHistory { epoch: view.epoch(), numbers }
+    fn except(view: &View, except: &HashSet<u32>) -> FilesOfHistory {
+        let numbers = numbers(view).filter(|file| !except.contains(file));
+        FilesOfHistory { epoch: view.epoch(), numbers: Arc::new(numbers.collect()) }
+    }
+
+    /// Returns whether a view has no other files. The same state can be in other files later: its counter says nothing about them.
+    pub fn include(&self, view: &View) -> bool {
+        self.epoch == view.epoch() && numbers(view).all(|file| self.numbers.contains(&file))
     }
 
     /// Returns those of which no other pages are needed in a view than before.
@@ -66,14 +69,19 @@ impl FilesOfHistory {
     }
 }
 
+/// Returns the numbers of the files from which a new process builds a view.
+fn numbers(view: &View) -> impl Iterator<Item = u32> {
+    view.files().chain([view.tip()]).map(|file| file.number)
+}
+
 impl HydrationState {
     pub fn has_hydrated(&self, view: &View) -> bool {
-        self.hydrated.as_ref().is_some_and(|hydrated| hydrated.counter == view.counter())
+        self.hydrated.as_ref().is_some_and(|hydrated| hydrated.include(view))
     }
 
     /// Returns the files of which the directory has everything that a view needs.
     pub fn complete_files(&self, view: &View) -> Arc<HashSet<u32>> {
-        self.hydrated.as_ref().map(|hydrated| hydrated.files.known_in(view)).unwrap_or_default()
+        self.hydrated.as_ref().map(|hydrated| hydrated.known_in(view)).unwrap_or_default()
     }
 
     /// Returns those, and the files whose pages were read when they were looked for.
@@ -82,9 +90,12 @@ impl HydrationState {
         (self.complete_files(view), read)
     }
 
-    /// Forgets which state is complete if something was evicted after it was looked through.
+    /// Forgets what was found in the directory if something was evicted after that. Pages may be missing, and a trailer that was written
+    /// while its page was evicted has outlived it, so that the pages have to be read again.
     pub fn forget_evicted(&mut self, last_eviction: Option<SystemTime>) {
-        self.hydrated.take_if(|hydrated| hydrated.last_eviction != last_eviction);
+        if self.last_eviction != last_eviction {
+            (self.hydrated, self.read, self.last_eviction) = (None, None, last_eviction);
+        }
     }
 
     /// Records that at least this many pages of a state are there.
@@ -95,13 +106,12 @@ impl HydrationState {
     /// Records how many pages of a view are missing. Those of `damaged` files have to be read again.
     pub fn looked(&mut self, view: &View, missing: u32, damaged: &HashSet<u32>) {
         (self.total, self.present) = (view.commit(), view.commit() - missing);
-        self.read = Some(FilesOfHistory::of(view, damaged));
+        self.read = Some(FilesOfHistory::except(view, damaged));
     }
 
-    /// Records that everything of a view is there.
-    pub fn complete(&mut self, view: &View, last_eviction: Option<SystemTime>) {
-        let files = FilesOfHistory::of(view, &HashSet::new());
-        self.hydrated = Some(HydratedView { counter: view.counter(), files, last_eviction });
+    /// Records that everything of a view with these files is there.
+    pub fn complete(&mut self, files: FilesOfHistory) {
+        self.hydrated = Some(files);
         (self.failures, self.obstacle) = (0, None);
     }
 

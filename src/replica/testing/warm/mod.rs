@@ -1,5 +1,6 @@
 //! What a process finds in the cache directory that another one has filled.
 
+mod damage;
 mod hydration;
 mod leader;
 
