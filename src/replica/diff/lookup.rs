@@ -15,7 +15,8 @@ use std::cmp::Ordering;
 pub(super) struct FoundRow {
     /// The cell. None if the state does not have the row.
     pub cell: Option<OwnedCell>,
-    /// No state from this transaction to that of the state has another version of the row, or lacks it.
+    /// No state from this transaction to that of the state has another version of the row, or lacks it, as long as the
+    /// b-tree is that of the table.
     pub unchanged_since: Txid,
 }
 
@@ -38,7 +39,7 @@ impl TableTree<'_> {
                 LookupStep::Child(child) => pgno = child,
                 LookupStep::Absent => return Ok(FoundRow { cell: None, unchanged_since: path_since }),
                 LookupStep::Found(cell) => {
-                    // The page was part of the table at every state since it was written.
+                    // The page was part of the b-tree at every state since it was written.
                     let chain = self.trees.overflow_chain(&cell).await?;
                     let since = chain.iter().map(|(pgno, _)| self.written(*pgno)).fold(written, Txid::max);
                     return Ok(FoundRow { cell: Some(cell), unchanged_since: since });

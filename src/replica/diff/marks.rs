@@ -9,7 +9,7 @@ use crate::replica::dbformat::cells;
 use crate::replica::diff::layout::{RowKey, TableLayout};
 use crate::replica::diff::page_set::PageSet;
 use crate::replica::diff::sources::TableTree;
-use crate::replica::diff::trees::{MAX_DEPTH, OwnedCell, TreeReader, not_in_tree};
+use crate::replica::diff::trees::{MAX_DEPTH, OwnedCell, PayloadRoom, TreeReader, not_in_tree};
 use std::collections::BTreeMap;
 
 /// A page that may be part of a b-tree.
@@ -21,12 +21,14 @@ pub(super) struct MarkTarget {
 }
 
 impl TreeReader<'_> {
-    /// Returns a page as a target. None if it is not one of a table with this layout, or if it is empty.
+    /// Returns a page as a target. None if it is not one of a table with this layout, or if it is empty. `room` is that of
+    /// the keys on overflow pages.
     pub(super) async fn mark_target(
         &self,
         pgno: u32,
         page: &[u8],
         layout: &TableLayout,
+        room: &mut PayloadRoom,
     ) -> Result<Option<MarkTarget>, Error> {
         if btree::is_of_table(page, pgno) == layout.key.is_some() {
             return Ok(None);
@@ -35,7 +37,14 @@ impl TreeReader<'_> {
             btree::rowid_bounds(page, pgno).and_then(|bounds| bounds.first().copied()).map(RowKey::Rowid)
         } else {
             match cells::each(page, pgno, self.usable, self.view.commit()).next().flatten() {
-                Some(cell) => self.key(cell.rowid, &cell.into(), layout).await?,
+                Some(cell) => {
+                    let (rowid, cell) = (cell.rowid, OwnedCell::from(cell));
+                    let key = self.key(rowid, &cell, layout).await?;
+                    if self.key_overflows(&cell, layout) {
+                        room.take(cell.length, pgno)?;
+                    }
+                    key
+                }
                 None => None,
             }
         };

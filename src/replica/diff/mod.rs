@@ -17,7 +17,10 @@
 //! | `layout` | how records are read as rows |
 //! | `rows` | compares the rows of a table in the order of their keys |
 //! | `lookup` | finds one row in a state |
-//! | `history` | the versions of one row |
+//! | `history` | the search for the versions of one row: what it is of, and how far it is |
+//! | `visits` | visits states for these versions |
+//! | `unvisited` | the states that are still to be visited |
+//! | `schema_cookies` | whether states have the same schema |
 //! | `search` | starts the comparison of a table: finds the pages with rows that can differ |
 
 mod history;
@@ -27,10 +30,13 @@ mod marks;
 mod owners;
 mod page_set;
 mod rows;
+mod schema_cookies;
 mod search;
 mod sources;
 mod table;
 mod trees;
+mod unvisited;
+mod visits;
 mod written;
 
 pub use history::{HistoryStep, RowHistory, RowVersion};
@@ -39,17 +45,18 @@ pub use rows::{RowChange, RowDiff};
 pub use table::{TablePair, TableState};
 
 use crate::error::Error;
-use crate::ltx::Level;
+use crate::ltx::{Level, Txid};
 use crate::replica::cache::Page;
 use crate::replica::files::loader::LoadError;
 use crate::replica::files::{Files, listing, plan};
 use crate::replica::pages::PageReader;
 use crate::replica::time_travel::TimeTravel;
 use crate::replica::view::{View, build};
-use crate::store::Store;
+use crate::store::{Listed, Store};
 use owners::{PageOwner, PageOwners};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// A part of the database that differs between two states.
@@ -130,19 +137,20 @@ impl Diff {
         Ok(differing)
     }
 
-    /// Returns the pages that were written between two states of one history. Returns None if the remaining files do
-    /// not cover exactly the transactions between them.
+    /// Returns the pages that were written between two states of one history, and maybe others: the files can begin
+    /// before the older state or end after the newer one if none fit exactly. Returns None if the remaining files do not
+    /// cover the transactions between the states, apart from those that contain every page.
     async fn written_between(&self, older: &View, newer: &View) -> Result<Option<BTreeSet<u32>>, Error> {
         if older.epoch() != newer.epoch() {
             return Ok(None);
         }
         let mut listed = listing::compacted(&*self.files.store).await?;
         listed.extend(self.files.store.list_range(Level::ZERO, older.txid().next()..newer.txid().next()).await?);
-        listed.retain(|file| file.name.min > older.txid() && file.name.max <= newer.txid());
-        let steps = plan::onwards(&listed, older.txid());
-        if steps.last().map_or(older.txid(), |last| last.name.max) != newer.txid() {
-            return Ok(None);
-        }
+        listed.retain(|file| file.name.min > Txid(1));
+        let fitting = listed.iter().filter(|file| file.name.min > older.txid() && file.name.max <= newer.txid());
+        let between = older.txid()..newer.txid();
+        let steps = covering(&fitting.cloned().collect::<Vec<_>>(), &between).or_else(|| covering(&listed, &between));
+        let Some(steps) = steps else { return Ok(None) };
         match build::read_all(&self.files.loader, &steps).await {
             // The index of a very large file is not read for this.
             Ok(loaded) if loaded.iter().any(|loaded| loaded.deferred_index.is_some()) => Ok(None),
@@ -154,6 +162,13 @@ impl Diff {
             Err(LoadError::Other(error)) => Err(error),
         }
     }
+}
+
+/// Returns the files that lead from one state to another, or further. None if they have a hole.
+fn covering(files: &[Listed], between: &Range<Txid>) -> Option<Vec<Listed>> {
+    let steps = plan::onwards(files, between.start);
+    let reached = steps.last().map_or(between.start, |last| last.name.max);
+    (reached >= between.end).then_some(steps)
 }
 
 fn is_same(one: &Option<Page>, other: &Option<Page>) -> bool {

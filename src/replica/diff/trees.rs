@@ -145,13 +145,17 @@ impl<'a> TreeReader<'a> {
         cell: &OwnedCell,
         layout: &TableLayout,
     ) -> Result<Option<RowKey>, Error> {
-        let key = layout.row_key(rowid, || record::first_values(&cell.local, self.encoding));
-        if key.is_some() || cell.overflow.is_none() || layout.key.is_none() {
-            return Ok(key);
+        if !self.key_overflows(cell, layout) {
+            return Ok(layout.row_key(rowid, || record::first_values(&cell.local, self.encoding)));
         }
-        // The key continues on overflow pages.
         let payload = self.payload(cell).await?;
         Ok(layout.row_key(rowid, || record::first_values(&payload, self.encoding)))
+    }
+
+    /// Returns whether the key of a row continues on overflow pages.
+    pub(super) fn key_overflows(&self, cell: &OwnedCell, layout: &TableLayout) -> bool {
+        let local = || record::first_values(&cell.local, self.encoding);
+        layout.key.is_some() && cell.overflow.is_some() && layout.row_key(None, local).is_none()
     }
 
     /// Returns the room that the payloads of different cells have.

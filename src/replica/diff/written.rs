@@ -29,7 +29,7 @@ impl WrittenPages {
         written: &[u32],
         layout: &TableLayout,
     ) -> Result<WrittenPages, Error> {
-        let mut pages = WrittenPages::default();
+        let (mut pages, mut room) = (WrittenPages::default(), newer.room());
         let existing: Vec<u32> = written.iter().copied().filter(|pgno| *pgno <= newer.view.commit()).collect();
         for batch in existing.chunks(newer.batch()) {
             for (pgno, page) in batch.iter().zip(newer.reader.pages(newer.view, batch).await?) {
@@ -38,7 +38,7 @@ impl WrittenPages {
                     pages.others.push(*pgno);
                 } else {
                     pages.nodes.push(*pgno);
-                    pages.targets.extend(newer.mark_target(*pgno, page, layout).await?);
+                    pages.targets.extend(newer.mark_target(*pgno, page, layout, &mut room).await?);
                 }
             }
         }
@@ -121,7 +121,7 @@ impl TableTree<'_> {
         pages.sort_by_key(|pgno| pgno.abs_diff(nearest));
         let mut found = PageSet::default();
         for is_last in [false, true] {
-            let mut has_others = false;
+            let (mut has_others, mut room) = (false, self.trees.room());
             for batch in pages.chunks(self.trees.batch()) {
                 if overwritten.is_empty() {
                     return Ok(found);
@@ -136,7 +136,9 @@ impl TableTree<'_> {
                             has_others = true;
                             continue;
                         }
-                        for (overflow, _) in self.trees.overflow_chain(&cell).await? {
+                        let chain = self.trees.overflow_chain(&cell).await?;
+                        room.take((chain.len() * self.trees.usable) as u64, *pgno)?;
+                        for (overflow, _) in chain {
                             if overwritten.remove(&overflow) {
                                 found.insert(*pgno);
                             }

@@ -54,3 +54,24 @@ async fn a_schema_whose_pages_form_a_cycle_is_damaged() {
     };
     assert_eq!(diff(&mut database, damage).await, ErrorKind::Damaged);
 }
+
+/// Each row claims to be longer than the database, and all of them continue on one overflow page, which continues on itself.
+/// The row of an overflow page that was overwritten is searched for in all of them.
+#[tokio::test(start_paused = true)]
+async fn rows_whose_overflow_pages_are_one_cycle_are_damaged() {
+    // The lengths of these rows, 20,447 bytes, and of those that they claim, 2^21 - 1 bytes, have three bytes. With both, the
+    // first 127 bytes of a row are in the leaf.
+    const CLAIM: [u8; 3] = [0xff, 0xff, 0x7f];
+    const LOCAL: usize = 3 + 1 + 127;
+    let mut database = ModelDatabase::new(512, "CREATE TABLE t (id INTEGER PRIMARY KEY, value BLOB)");
+    database.run_for_each(20, 20_442, "INSERT INTO t VALUES (?1, ?2)");
+    let (nodes, all) = (database.scan("t", false), database.scan_with_values("t"));
+    let overflow: Vec<u32> = all.into_iter().filter(|pgno| !nodes.contains(pgno)).collect();
+    assert_eq!(overflow.len(), 20 * 40);
+    let (cycle, overwritten) = (overflow[0], overflow[overflow.len() - 1]);
+    let paths = database.paths("t");
+    assert!(paths.iter().all(|path| path.len() == 2), "the root is no leaf");
+    paths.iter().for_each(|path| database.redirect_rows(path[1], &CLAIM, LOCAL, cycle));
+    database.patch(cycle, |page| page[..4].copy_from_slice(&cycle.to_be_bytes()));
+    assert_eq!(diff(&mut database, |database| database.overwrite(overwritten, 0xab)).await, ErrorKind::Damaged);
+}

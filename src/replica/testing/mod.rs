@@ -18,6 +18,7 @@ mod noisy;
 pub(in crate::replica) mod one_page;
 mod outage;
 mod partial_index;
+mod row_history;
 mod simulation;
 #[cfg(unix)]
 mod warm;

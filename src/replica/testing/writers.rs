@@ -4,6 +4,7 @@
 //! Each transaction appends an entry to a log in the database. In the end, the log has each entry whose commit succeeded, once and in order,
 //! and none whose commit failed, except where it was reported as unknown.
 
+mod clock;
 mod gone;
 mod journal;
 mod store;

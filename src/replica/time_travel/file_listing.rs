@@ -2,8 +2,9 @@
 
 use crate::error::Error;
 use crate::ltx::{Level, Txid};
+use crate::replica::files::loader::LoadError;
 use crate::replica::time_travel::TimeTravel;
-use crate::replica::time_travel::headers::existing_headers;
+use crate::replica::time_travel::headers::existing;
 use crate::store::{Listed, Store};
 use futures_util::future::FutureExt;
 
@@ -13,7 +14,7 @@ pub struct FileListingRow {
     /// Its level, its transactions and its length.
     pub file: Listed,
     /// When its last transaction was written, in milliseconds since 1970. For a snapshot, when the snapshot was made.
-    /// None if times were not requested.
+    /// None if times were not requested, or if the header of the file is damaged.
     pub time_ms: Option<i64>,
 }
 
@@ -52,15 +53,22 @@ impl TimeTravel {
             if !listing.times {
                 return Ok(batch.into_iter().map(|file| FileListingRow { file, time_ms: None }).collect());
             }
-            let headers = existing_headers(batch.iter().map(|file| self.header(file).boxed()).collect()).await?;
-            let rows = batch.into_iter().zip(headers);
-            let rows: Vec<FileListingRow> = rows
-                .filter_map(|(file, header)| Some(FileListingRow { file, time_ms: Some(header?.time_ms) }))
-                .collect();
+            let times = existing(batch.iter().map(|file| self.file_time(file).boxed()).collect()).await?;
+            let rows = batch.into_iter().zip(times);
+            let rows: Vec<FileListingRow> =
+                rows.filter_map(|(file, time_ms)| Some(FileListingRow { file, time_ms: time_ms? })).collect();
             // All files of the batch may have been deleted since they were listed.
             if !rows.is_empty() {
                 return Ok(rows);
             }
+        }
+    }
+
+    /// Returns the time in the header of a file. None if that is damaged.
+    async fn file_time(&self, file: &Listed) -> Result<Option<i64>, LoadError> {
+        match self.header(file).await {
+            Err(error) if error.is_damage() => Ok(None),
+            header => Ok(Some(header?.time_ms)),
         }
     }
 }

@@ -3,6 +3,7 @@
 use crate::error::Error;
 use crate::lock::Mutex;
 use crate::ltx::{FileName, Level};
+use crate::replica::files::damage::Damage;
 use crate::replica::files::loader::LoadError;
 use crate::replica::time_travel::TimeTravel;
 use crate::replica::time_travel::reachable::ReachableState;
@@ -61,7 +62,7 @@ impl TimeTravel {
     }
 
     /// Returns the header with the earliest time among the files that end at a state. Ignores files that have vanished
-    /// or are damaged if another can be read.
+    /// or are damaged if another can be read. Fails with damage only if no other failure hides an undamaged file.
     pub(super) async fn state_header(&self, state: &ReachableState) -> Result<HeaderSummary, LoadError> {
         let mut files = state.files.clone();
         if files.iter().all(|file| file.level == Level::SNAPSHOT) {
@@ -76,29 +77,42 @@ impl TimeTravel {
             earliest = match (earliest, header) {
                 (Ok(one), Ok(other)) => Ok(if other.time_ms < one.time_ms { other } else { one }),
                 (Ok(one), Err(_)) => Ok(one),
-                (Err(LoadError::Other(error)), Err(_)) => Err(LoadError::Other(error)),
-                (Err(_), header) => header,
+                (Err(_), Ok(other)) => Ok(other),
+                (Err(one), Err(other)) => Err(if weight(&other) > weight(&one) { other } else { one }),
             };
         }
         earliest
     }
 
-    /// Returns the headers of states, in the order of `states`.
+    /// Returns the headers of states in the order of `states`, or the damage of a file of the state if it has none that
+    /// can be read.
     pub(super) async fn state_headers(
         &self,
         states: impl IntoIterator<Item = &ReachableState>,
-    ) -> Result<Vec<HeaderSummary>, LoadError> {
-        let reads: Vec<_> = states.into_iter().map(|state| self.state_header(state).boxed()).collect();
+    ) -> Result<Vec<Result<HeaderSummary, Damage>>, LoadError> {
+        let reads: Vec<_> = states.into_iter().map(|state| self.header_or_damage(state).boxed()).collect();
         stream::iter(reads).buffered(IN_FLIGHT).try_collect().await
+    }
+
+    /// Returns the header of a state, or the damage of its file of the highest level.
+    async fn header_or_damage(&self, state: &ReachableState) -> Result<Result<HeaderSummary, Damage>, LoadError> {
+        match (self.state_header(state).await, state.files.last()) {
+            (Err(error), Some(file)) => Damage::of(file, error).map(Err),
+            (header, _) => header.map(Ok),
+        }
     }
 }
 
-/// Awaits `reads` and returns the headers in the same order, with None for files that have vanished.
-pub(super) async fn existing_headers(
-    reads: Vec<BoxFuture<'_, Result<HeaderSummary, LoadError>>>,
-) -> Result<Vec<Option<HeaderSummary>>, Error> {
-    let if_exists = |header| match header {
-        Ok(header) => Ok(Some(header)),
+/// Orders failures: damage says more than that a file has vanished, and less than that the store did not answer.
+fn weight(error: &LoadError) -> (bool, bool) {
+    (error.cause().is_some(), !error.is_damage())
+}
+
+/// Awaits `reads` and returns their results in the same order, with None for files that have vanished or are damaged.
+pub(super) async fn existing<T>(reads: Vec<BoxFuture<'_, Result<T, LoadError>>>) -> Result<Vec<Option<T>>, Error> {
+    let if_exists = |read: Result<T, LoadError>| match read {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if error.is_damage() => Ok(None),
         Err(LoadError::Moved) => Ok(None),
         Err(LoadError::Other(error)) => Err(error),
     };

@@ -5,7 +5,7 @@ use crate::ltx::{Level, Txid};
 use crate::replica::files::loader::LoadError;
 use crate::replica::files::{StaleListings, listing};
 use crate::replica::time_travel::TimeTravel;
-use crate::replica::time_travel::headers::existing_headers;
+use crate::replica::time_travel::headers::existing;
 use crate::replica::time_travel::reachable::ReachableState;
 use crate::store::{Listed, Store};
 use futures_util::future::FutureExt;
@@ -72,7 +72,7 @@ impl TimeTravel {
             let batch = history.pending.split_off(rest);
             history.batch = (history.batch * 2).min(MAX_BATCH);
             let rows = self.rows(&batch).await?;
-            // All files of the batch may have been deleted since they were listed.
+            // All files of the batch may be damaged, or have been deleted since they were listed.
             if !rows.is_empty() {
                 return Ok(rows);
             }
@@ -119,10 +119,11 @@ impl TimeTravel {
         Ok(!self.files.store.list_range(Level::ZERO, txid..txid.next()).await?.is_empty())
     }
 
-    /// Reads the headers of states in ascending order, and returns their rows in descending order.
+    /// Reads the headers of states in ascending order, and returns their rows in descending order. A state whose file is
+    /// damaged has none.
     async fn rows(&self, states: &[ReachableState]) -> Result<Vec<HistoryRow>, LoadError> {
         let mut rows = Vec::with_capacity(states.len());
-        let headers = existing_headers(states.iter().map(|state| self.state_header(state).boxed()).collect()).await;
+        let headers = existing(states.iter().map(|state| self.state_header(state).boxed()).collect()).await;
         let headers = headers.map_err(LoadError::Other)?;
         for (state, header) in states.iter().zip(headers).rev() {
             let finest = &state.files[0];

@@ -88,18 +88,20 @@ impl TimeTravel {
             self.keep(&view);
             return Ok(Some(view));
         }
-        let deleted = || {
-            let message =
-                format!("files of the requested state were deleted from {} while they were read", self.files.store);
-            Error::new(ErrorKind::TooOld, message).remedy("try again")
-        };
         let mut listings = StaleListings::default();
         loop {
             let resolved = self.resolve(target, listings.is_first()).await;
-            if let Some(resolved) = listings.settle(resolved, deleted) {
+            if let Some(resolved) = listings.settle(resolved, || self.deleted()) {
                 return resolved.map(Some);
             }
         }
+    }
+
+    /// The error if the files of a state were deleted since they were listed.
+    fn deleted(&self) -> Error {
+        let message =
+            format!("files of the requested state were deleted from {} while they were read", self.files.store);
+        Error::new(ErrorKind::TooOld, message).remedy("try again")
     }
 
     /// Polls, and returns the newest view. If the poll fails, this is the view that following readers see.

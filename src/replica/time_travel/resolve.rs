@@ -3,6 +3,7 @@
 use crate::config::Target;
 use crate::error::{Error, ErrorKind};
 use crate::ltx::{Level, Txid};
+use crate::replica::files::damage::{Damage, first_error};
 use crate::replica::files::listing;
 use crate::replica::files::loader::LoadError;
 use crate::replica::time_travel::TimeTravel;
@@ -18,6 +19,8 @@ struct ResolvedTarget {
     txid: Txid,
     /// The part of a listing that is needed to build its view.
     files: Vec<Listed>,
+    /// The state before, if only the newest file of level 0 leads to the transaction: it may not be complete yet.
+    before: Option<Txid>,
     /// Whether the target cannot mean a later transaction, not even one that is still to be written.
     is_final: bool,
 }
@@ -30,7 +33,7 @@ impl TimeTravel {
         let compacted = listing::compacted(&*self.files.store).await?;
         let coarse = self.states_in(compacted.clone(), Txid(0), Txid(u64::MAX)).await?;
         let resolved = match target {
-            Target::Time(ms) => self.resolve_time(ms, compacted, &coarse).await?,
+            Target::Time(ms) => self.resolve_time(ms, compacted, coarse).await?,
             Target::Txid(txid) => self.resolve_txid(txid, compacted, &coarse).await?,
             Target::Latest | Target::Now => {
                 return Err(LoadError::Other(Error::internal("the newest state is not found by a search")));
@@ -39,7 +42,10 @@ impl TimeTravel {
         if is_first && !resolved.is_final && self.head.view().is_some_and(|head| resolved.txid < head.txid()) {
             return Err(LoadError::Moved);
         }
-        let view = self.view_at(resolved.txid, &resolved.files).await?;
+        let view = match (self.view_at(resolved.txid, &resolved.files).await, resolved.before) {
+            (Err(error), Some(before)) if error.is_damage() => self.view_at(before, &resolved.files).await?,
+            (view, _) => view?,
+        };
         if let (Target::Time(ms), true) = (target, resolved.is_final) {
             self.recent.record_found(view.epoch(), ms, resolved.txid);
         }
@@ -47,27 +53,38 @@ impl TimeTravel {
     }
 
     /// Finds the last state at or before a time: first among the coarse states, then between two of them.
+    ///
+    /// A damaged file is like a missing one, but if the time may be that of its state, the result is the damage. The
+    /// newest file of level 0 may be incomplete, so its damage is none: the state before it is the newest one.
     async fn resolve_time(
         &self,
         ms: i64,
         compacted: Vec<Listed>,
-        coarse: &[ReachableState],
+        mut coarse: Vec<ReachableState>,
     ) -> Result<ResolvedTarget, LoadError> {
-        let until = self.count_until(coarse, ms).await?;
+        // Damaged coarse states are found again among those between two others.
+        let (until, _) = self.count_until(&mut coarse, ms).await?;
         let floor = until.checked_sub(1).map_or(Txid(0), |last| coarse[last].txid);
         let ceiling = coarse.get(until).map_or(Txid(u64::MAX), |later| later.txid);
         // The range includes the file at the floor, because that has the exact time of its transaction.
         let fine = self.list_level_0(floor..ceiling).await?;
-        let files = compacted.iter().chain(&fine).cloned().collect();
-        let states = self.states_in(files, floor, ceiling).await?;
-        let count = self.count_until(&states, ms).await?;
-        let txid = count.checked_sub(1).map_or(floor, |last| states[last].txid);
+        let files: Vec<Listed> = compacted.iter().chain(&fine).cloned().collect();
+        let newest = files.iter().map(|file| file.name.max).max();
+        let is_newest_sync = |file: &Listed| file.level == Level::ZERO && Some(file.name.max) == newest;
+        let mut states = self.states_in(files, floor, ceiling).await?;
+        let (count, mut damaged) = self.count_until(&mut states, ms).await?;
+        let last_of = |count: usize| count.checked_sub(1).map_or(floor, |last| states[last].txid);
+        let (txid, later) = (last_of(count), states.get(count).map_or(ceiling, |later| later.txid));
+        damaged.retain(|Damage { file, .. }| (txid..later).contains(&file.name.max) && !is_newest_sync(file));
+        first_error(&damaged).map_or(Ok(()), Err)?;
         if txid == Txid(0) {
             let first = states.first().or(coarse.first());
             return Err(LoadError::Other(self.before_first_error(ms, first).await?));
         }
+        let incomplete = count.checked_sub(1).filter(|last| states[*last].files.last().is_some_and(is_newest_sync));
+        let before = incomplete.map(last_of).filter(|before| *before > Txid(0));
         let is_final = count < states.len() || until < coarse.len();
-        Ok(ResolvedTarget { txid, files: self.with_head(compacted, fine).await?, is_final })
+        Ok(ResolvedTarget { txid, files: self.with_head(compacted, fine).await?, before, is_final })
     }
 
     /// Lists the part of level 0 that is needed for the state at a transaction.
@@ -80,7 +97,7 @@ impl TimeTravel {
         let until = coarse.partition_point(|state| state.txid <= txid);
         let floor = until.checked_sub(1).map_or(Txid(0), |last| coarse[last].txid);
         let fine = self.list_level_0(floor..txid.next()).await?;
-        Ok(ResolvedTarget { txid, files: self.with_head(compacted, fine).await?, is_final: true })
+        Ok(ResolvedTarget { txid, files: self.with_head(compacted, fine).await?, before: None, is_final: true })
     }
 
     async fn list_level_0(&self, range: Range<Txid>) -> Result<Vec<Listed>, store::StoreError> {

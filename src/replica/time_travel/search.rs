@@ -11,21 +11,41 @@
 //! that Litestream wrote, these are the times in the headers and lead directly to the right state, even if only one
 //! state is later. Elsewhere (the clock of an object store, a copied replica) they cost two more headers in a round.
 
+use crate::replica::files::damage::Damage;
 use crate::replica::files::loader::LoadError;
 use crate::replica::time_travel::TimeTravel;
+use crate::replica::time_travel::headers::HeaderSummary;
 use crate::replica::time_travel::reachable::ReachableState;
 
 /// Headers read in a round, in addition to those that modification times suggest.
 const PROBES: usize = 15;
 
 impl TimeTravel {
-    /// Returns how many of `states`, which are in ascending order, are at or before a time.
-    pub(super) async fn count_until(&self, states: &[ReachableState], ms: i64) -> Result<usize, LoadError> {
-        let hint = count_by_modification(states, ms);
-        let (mut low, mut high) = (0, states.len());
+    /// Returns how many of `states`, which are in ascending order, are at or before a time. Removes the states of which no
+    /// header can be read because of damage, and returns that damage.
+    ///
+    /// In the end the headers of the last state that counts and of the next one have been read, so that no damaged state
+    /// remains between them.
+    pub(super) async fn count_until(
+        &self,
+        states: &mut Vec<ReachableState>,
+        ms: i64,
+    ) -> Result<(usize, Vec<Damage>), LoadError> {
+        let (mut low, mut high, mut damaged) = (0, states.len(), Vec::new());
+        let mut hint = count_by_modification(states, ms);
         while low < high {
-            let probes = probes(low, high, hint);
-            let headers = self.state_headers(probes.iter().map(|index| &states[*index])).await?;
+            let (probes, mut found) = (probes(low, high, hint), Vec::new());
+            let read = self.state_headers(probes.iter().map(|index| &states[*index])).await?;
+            let headers = read.into_iter().filter_map(|header| header.map_err(|damage| found.push(damage)).ok());
+            let headers: Vec<HeaderSummary> = headers.collect();
+            if !found.is_empty() {
+                // The round is repeated without them. The headers of the others are cached.
+                states.retain(|state| found.iter().all(|damage| damage.file.name.max != state.txid));
+                high -= found.len();
+                hint = count_by_modification(states, ms);
+                damaged.append(&mut found);
+                continue;
+            }
             let later = headers.iter().position(|header| header.time_ms > ms);
             let before = later.unwrap_or(probes.len());
             if let Some(later) = later {
@@ -35,7 +55,7 @@ impl TimeTravel {
                 low = probes[last] + 1;
             }
         }
-        Ok(low)
+        Ok((low, damaged))
     }
 }
 

@@ -50,10 +50,14 @@ impl TimeTravel {
         }
     }
 
-    /// Returns when the transaction of a state was written, in milliseconds since 1970.
+    /// Returns when the transaction of a state was written, in milliseconds since 1970. Fails with
+    /// [`ErrorKind::TooOld`] if its files were deleted.
     pub(in crate::replica) async fn state_time(&self, state: &ReachableState) -> Result<i64, Error> {
-        let header = self.state_header(state).await.map_err(|error| self.files.failure(error))?;
-        Ok(header.time_ms)
+        match self.state_header(state).await {
+            Ok(header) => Ok(header.time_ms),
+            Err(LoadError::Moved) => Err(self.deleted()),
+            Err(LoadError::Other(error)) => Err(error),
+        }
     }
 
     /// Returns the states after `base` and before `end` that files lead to, in ascending order, provided that the state

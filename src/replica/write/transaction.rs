@@ -78,10 +78,11 @@ impl TransactionFile {
 }
 
 impl Author {
-    /// Returns the header of a transaction after a state; None for a new database.
+    /// Returns the header of a transaction after a state; None for a new database. Its time is later than that of the state, whatever the
+    /// clock shows: the time of each state has to lead to it.
     fn header(self, base: Option<&View>, page_size: PageSize, commit: u32) -> Header {
         Header {
-            timestamp_ms: base.map_or(0, View::time_ms).max(time::now_ms()),
+            timestamp_ms: base.map_or(0, |base| base.time_ms().saturating_add(1)).max(time::now_ms()),
             wal_offset: WAL_HEADER,
             node_id: self.node_id,
             previous: self.previous,

@@ -74,19 +74,35 @@ impl ModelDatabase {
         crate::pread::write_all_at(&file, &vec![byte; self.page_size], at).expect("a page is written");
     }
 
-    /// Makes all children of an interior page one page, without SQLite's knowledge.
-    pub(in crate::replica) fn redirect(&self, pgno: u32, child: u32) {
+    /// Changes the bytes of a page without SQLite's knowledge.
+    pub(in crate::replica) fn patch(&self, pgno: u32, change: impl FnOnce(&mut [u8])) {
         let (file, start) = (self.file(), (pgno - 1) as usize * self.page_size);
         let mut bytes = std::fs::read(&file).expect("a database");
-        let page = &mut bytes[start..start + self.page_size];
-        let header = if pgno == 1 { 100 } else { 0 };
-        let number = |page: &[u8], at: usize| usize::from(u16::from_be_bytes([page[at], page[at + 1]]));
-        assert!([2, 5].contains(&page[header]), "page {pgno} is no interior page");
-        let cells = (0..number(page, header + 3)).map(|cell| number(page, header + 12 + 2 * cell)).collect::<Vec<_>>();
-        for at in cells.into_iter().chain([header + 8]) {
-            page[at..at + 4].copy_from_slice(&child.to_be_bytes());
-        }
+        change(&mut bytes[start..start + self.page_size]);
         std::fs::write(&file, bytes).expect("a database");
+    }
+
+    /// Makes all children of an interior page one page, without SQLite's knowledge.
+    pub(in crate::replica) fn redirect(&self, pgno: u32, child: u32) {
+        let header = if pgno == 1 { 100 } else { 0 };
+        self.patch(pgno, |page| {
+            assert!([2, 5].contains(&page[header]), "page {pgno} is no interior page");
+            let cells = cells(page, header, 12);
+            for at in cells.into_iter().chain([header + 8]) {
+                page[at..at + 4].copy_from_slice(&child.to_be_bytes());
+            }
+        });
+    }
+
+    /// Has each row of a leaf begin with these bytes and continue on an overflow page, without SQLite's knowledge. `local`
+    /// is how many bytes of a row are in the leaf, with its length and its rowid.
+    pub(in crate::replica) fn redirect_rows(&self, leaf: u32, start: &[u8], local: usize, overflow: u32) {
+        self.patch(leaf, |page| {
+            for at in cells(page, 0, 8) {
+                page[at..at + start.len()].copy_from_slice(start);
+                page[at + local..at + local + 4].copy_from_slice(&overflow.to_be_bytes());
+            }
+        });
     }
 
     fn pages(&self) -> Vec<Vec<u8>> {
@@ -109,8 +125,20 @@ impl ModelDatabase {
 
     /// Writes the pages that changed since the last call to a file of level 1.
     pub(in crate::replica) fn changes(&mut self, far: &Far) {
+        self.changes_since(far, self.txid.next());
+    }
+
+    /// As [`ModelDatabase::changes`], to a file that begins with an earlier transaction.
+    pub(in crate::replica) fn changes_since(&mut self, far: &Far, first: Txid) {
         self.txid = self.txid.next();
-        self.write(far, Level::new(1).expect("a level"), self.txid);
+        self.write(far, Level::FIRST_COMPACTED, first);
+    }
+
+    /// Writes every page of the last transaction to a file of level 1, as if the transactions from `first` on had written
+    /// them.
+    pub(in crate::replica) fn compact(&mut self, far: &Far, first: Txid) {
+        self.replicated.clear();
+        self.write(far, Level::FIRST_COMPACTED, first);
     }
 
     /// Writes the pages that changed since the last call to a file of level 0, as copied from the write-ahead log.
@@ -202,4 +230,10 @@ impl ModelDatabase {
         let rows = statement.query_map([name], |row| row.get(0)).expect("rows");
         rows.map(|row| row.expect("a row")).collect()
     }
+}
+
+/// Returns where the cells of a page are, whose header begins at an offset and has this size.
+fn cells(page: &[u8], header: usize, size: usize) -> Vec<usize> {
+    let number = |at: usize| usize::from(u16::from_be_bytes([page[at], page[at + 1]]));
+    (0..number(header + 3)).map(|cell| number(header + size + 2 * cell)).collect()
 }

@@ -31,6 +31,11 @@ impl Far {
         self.files.insert(level, name, file);
     }
 
+    /// Deletes a file.
+    pub(in crate::replica) fn remove(&self, level: Level, name: FileName) {
+        assert!(self.files.remove(level, name), "there is no file {name} at level {level}");
+    }
+
     /// Lets `count` requests get stuck, after `first` others.
     pub(in crate::replica) fn stick(&self, first: u64, count: u64) {
         *self.stuck.lock() = (first, count);

@@ -28,9 +28,14 @@ fn cost_of_diff(database: &mut ModelDatabase, sql: &str, table: &str, layout: Ta
     database.snapshot(&far);
     database.run(sql);
     database.changes(&far);
+    cost_of_last(database, &far, table, layout)
+}
+
+/// Compares a table before and after the last transaction.
+fn cost_of_last(database: &ModelDatabase, far: &Arc<Far>, table: &str, layout: TableLayout) -> (usize, Cost) {
     let mut result = None;
     with_model_clock(async {
-        let reader = ModelReader::open_with(&far, CacheLimits { memory: LARGE, disk: 0 }, database).await;
+        let reader = ModelReader::open_with(far, CacheLimits { memory: LARGE, disk: 0 }, database).await;
         let (replica, newer) = (&reader.replica, reader.view.clone());
         let before = Txid(newer.txid().0 - 1);
         let older = replica.view_of(Target::Txid(before)).await.expect("a view").expect("a past state");
@@ -59,6 +64,23 @@ fn one_changed_row_of_a_million_takes_a_few_pages() {
     let (rows, cost) = cost_of_million("UPDATE big SET value = X'01' WHERE id = 500000", "big");
     assert_eq!(rows, 1);
     assert!(cost.requests <= 12 && cost.bytes <= MB && cost.time <= 12 * LATENCY, "{cost:?}");
+}
+
+/// Both states are those of snapshots. The older one is within a file of level 1, which shows what was written.
+#[test]
+fn one_changed_row_takes_a_few_pages_if_no_file_begins_after_the_older_state() {
+    let far = Arc::new(Far::default());
+    let mut database = ModelDatabase::new(4096, "CREATE TABLE big (id INTEGER PRIMARY KEY, value BLOB)");
+    database.run_for_each(100_000, 50, "INSERT INTO big VALUES (?1, ?2)");
+    (0..2).for_each(|_| database.snapshot(&far));
+    database.run("UPDATE big SET value = X'01' WHERE id = 50000");
+    let first = database.txid();
+    database.changes_since(&far, first);
+    database.snapshot_again(&far);
+    let (rows, cost) = cost_of_last(&database, &far, "big", key_and_value());
+    assert_eq!(rows, 1);
+    // The table has 7 MB in each of the two snapshots.
+    assert!(cost.requests <= 20 && cost.bytes <= 3 * MB && cost.time <= 20 * LATENCY, "{cost:?}");
 }
 
 #[test]

@@ -116,6 +116,13 @@ impl DatedReplica {
         self.put(level, min, max, ms, ms);
     }
 
+    /// Cuts off a file after some bytes.
+    pub(super) fn cut(&self, level: u8, min: u64, max: u64, length: usize) {
+        let (level, name) = (Level::new(level).expect("a level"), FileName { min: Txid(min), max: Txid(max) });
+        let whole = self.store.files.get(level, name).expect("a file");
+        self.store.files.insert(level, name, whole.slice(..length));
+    }
+
     /// A replica with all files of level 0, files of levels 1 and 2 that each join 16 files of the level below, and a
     /// snapshot.
     pub(super) fn healthy(transactions: u64) -> DatedReplica {

@@ -1,6 +1,7 @@
 //! Tests on a replica in memory with known times.
 
 mod clocks;
+mod damaged;
 mod dated_replica;
 mod history;
 mod targets;
