@@ -15,6 +15,7 @@ use super::{open, vfs};
 use crate::config;
 use crate::last_error;
 use std::ffi::{c_char, c_int};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The signature of an extension's entry point.
 type EntryPoint = unsafe extern "C" fn(*mut Sqlite3, *mut *mut c_char, *const Routines) -> c_int;
@@ -28,7 +29,8 @@ type AutoExtension = unsafe extern "C" fn();
 /// effect.
 ///
 /// # Errors
-/// SQLite is older than 3.31, is built without what the VFS needs, or has no memory left. The reason is in SQLite's error log.
+/// SQLite is older than 3.31, is built without what the VFS needs, has no memory left, or has a VFS of the same name of another extension. The
+/// reason is in SQLite's error log. Other databases can be opened afterwards.
 ///
 /// ```
 /// litestream_vfs::register()?;
@@ -39,6 +41,7 @@ type AutoExtension = unsafe extern "C" fn();
 pub fn register() -> Result<(), RegisterError> {
     unsafe extern "C" {
         fn sqlite3_auto_extension(entry: AutoExtension) -> c_int;
+        fn sqlite3_cancel_auto_extension(entry: AutoExtension) -> c_int;
         fn sqlite3_open(filename: *const c_char, db: *mut *mut Sqlite3) -> c_int;
         fn sqlite3_close(db: *mut Sqlite3) -> c_int;
     }
@@ -52,6 +55,13 @@ pub fn register() -> Result<(), RegisterError> {
         unsafe {
             code = sqlite3_open(c":memory:".as_ptr(), &mut db);
             sqlite3_close(db);
+        }
+        if code == 0 && !is_registered() {
+            code = SQLITE_ERROR;
+        }
+        if code != 0 {
+            // SAFETY: as for the registration. Otherwise no connection could be opened any more.
+            unsafe { sqlite3_cancel_auto_extension(as_auto_extension(connection_opened)) };
         }
     }
     if code == 0 { Ok(()) } else { Err(RegisterError { code }) }
@@ -70,6 +80,14 @@ impl RegisterError {
         self.code
     }
 }
+
+/// Whether the entry point has registered the VFS in any library of this process.
+#[doc(hidden)]
+pub fn is_registered() -> bool {
+    IS_REGISTERED.load(Ordering::Relaxed)
+}
+
+static IS_REGISTERED: AtomicBool = AtomicBool::new(false);
 
 /// Converts an entry point to the type that `sqlite3_auto_extension` takes.
 #[doc(hidden)]
@@ -143,6 +161,7 @@ pub unsafe fn load(default: DefaultVfs, db: *mut Sqlite3, error: *mut *mut c_cha
 /// `db` is null or an open connection of the library of `api`.
 unsafe fn prepare(api: Api, db: *mut Sqlite3) -> Result<&'static Registration, String> {
     let registration = vfs::find_or_register(api)?;
+    IS_REGISTERED.store(true, Ordering::Relaxed);
     if !db.is_null() {
         // SAFETY: `db` is not null, so it is an open connection of this library.
         let created = unsafe {

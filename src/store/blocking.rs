@@ -8,7 +8,6 @@
 use super::{StoreError, StoreErrorKind, timeouts};
 use crate::lock::Mutex;
 use crate::process::PerProcess;
-use futures_util::future::try_join;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -97,7 +96,8 @@ impl Blocking {
         }
         let limit = if overdue > 0 { self.short_timeout } else { self.timeout };
         let late = || failed(format!("the file system has not responded for {limit:?}"));
-        let permits = try_join(self.permits.clone().acquire_owned(), self.all.clone().acquire_owned());
+        // One after the other: who waits for its own store keeps no thread from others.
+        let permits = async { (self.permits.clone().acquire_owned().await, self.all.clone().acquire_owned().await) };
         // Acquiring fails only if a semaphore is closed, and they never are.
         let permits = timeout(limit, permits).await.map_err(|_| late())?;
         let call = self.begin(limit.saturating_add(timeouts::transfer(bytes)));

@@ -1,6 +1,7 @@
 """Names of replicas, opened without URIs through the default VFS."""
 
 import os
+import shutil
 import sqlite3
 from urllib.parse import quote
 
@@ -39,6 +40,16 @@ for name, orders in NAMES.items():
         equal(one(connection, "PRAGMA integrity_check"), "ok")
         refuses(READ_ONLY, connection.execute, "DELETE FROM orders")
         connection.close()
+# The flags of SQLite do not show what the text of a name asks for.
+for mode, refuse in (("rwc", False), ("ro", True)):
+    replica = quote(f"file://{directory}/written", safe="")
+    written = sqlite3.connect(f"file:app.db?vfs=litestream&replica_url={replica}&write_enabled=1&mode={mode}")
+    if refuse:
+        refuses(READ_ONLY, written.execute, "INSERT INTO t VALUES (1)")
+    else:
+        written.execute("CREATE TABLE t(a)")
+    written.close()
+shutil.rmtree("written")
 # A URI whose VFS is the default one.
 equal(one(sqlite3.connect(f"file:x?replica_url={encoded}", uri=True), "SELECT count(*) FROM orders"), 632)
 # The environment names the replica of an empty URL, and of no other name.

@@ -245,6 +245,9 @@ fn a_replica_of_litestream_is_taken_over_and_given_back() {
     let conn = open(&destination, &[("write_takeover", "1")]);
     assert_eq!(destination.txids().len(), before + 1, "a transaction that changes nothing");
     conn.execute_batch("INSERT INTO t(b) VALUES ('ours')").expect("it is ours now");
+    // Nothing is to be done any more, and a past state cannot be written.
+    let past = open(&destination, &[("write_takeover", "1"), ("txid", "0000000000000001")]);
+    assert_eq!((txid(&past), destination.txids().len()), (Txid(1), before + 2));
     // Once taken over, it needs no setting.
     open(&destination, &[]).execute_batch("INSERT INTO t(b) VALUES ('more')").expect("it is ours");
     assert_restored_alike(&destination, dir.path());
@@ -259,6 +262,39 @@ fn a_replica_of_litestream_is_taken_over_and_given_back() {
     assert_eq!(number(&reader, &format!("SELECT litestream_wait({}, 60)", newest.0)), 1);
     assert_eq!(text(&reader, "SELECT group_concat(b) FROM t"), "local,ours,more,back");
     primary.stop();
+    // Data never follows a transaction of Litestream directly, also on a connection that has taken the replica over before.
+    assert_eq!(number(&conn, &format!("SELECT litestream_wait({}, 60)", newest.0)), 1);
+    let before = destination.txids().len();
+    assert_eq!(refusal(&conn, "INSERT INTO t(b) VALUES ('again')").0, rusqlite::ffi::SQLITE_BUSY_SNAPSHOT);
+    assert_eq!(destination.txids().len(), before + 1, "a transaction that changes nothing");
+    conn.execute_batch("INSERT INTO t(b) VALUES ('again')").expect("it is ours again");
+    assert_eq!(text(&conn, "SELECT group_concat(b) FROM t"), "local,ours,more,back,again");
+}
+
+/// SQLite does not write the pages back that were free before.
+#[test]
+fn a_rollback_that_has_used_free_pages_publishes_nothing() {
+    let (_dir, destination) = replica();
+    let conn = open(&destination, &[("compaction", "off")]);
+    conn.execute_batch(
+        "CREATE TABLE t(a INTEGER PRIMARY KEY, b); CREATE TABLE u(b);
+         INSERT INTO t(b) WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 200)
+            SELECT randomblob(6000) FROM n;
+         INSERT INTO u SELECT b FROM t; DELETE FROM u;
+         PRAGMA cache_size = 10; PRAGMA locking_mode = EXCLUSIVE; UPDATE t SET b = zeroblob(6000) WHERE a = 1",
+    )
+    .expect("free pages");
+    let written = || (txid(&conn), destination.txids().len(), number(&conn, "SELECT sum(length(b)) FROM t"));
+    let before = written();
+    for rows in [20, 50, 80, 110, 140, 170, 200] {
+        let insert = format!("INSERT INTO u SELECT randomblob(6000) FROM t LIMIT {rows}");
+        conn.execute_batch(&format!("BEGIN; UPDATE t SET b = randomblob(6001) WHERE a > 36; {insert}; ROLLBACK"))
+            .expect("a rollback");
+        assert_eq!(written(), before, "{rows} rows");
+    }
+    // A commit that uses them is one.
+    conn.execute_batch("INSERT INTO u SELECT randomblob(6000) FROM t").expect("a commit");
+    assert_eq!((txid(&conn).0, text(&conn, "PRAGMA integrity_check").as_str()), (before.0.0 + 1, "ok"));
 }
 
 #[test]

@@ -11,7 +11,7 @@ const MAX_TRUNKS: usize = 1024;
 
 /// The free pages that are known, one bit each.
 #[derive(Default)]
-pub(in crate::replica) struct FreeList {
+pub struct FreeList {
     /// The version of page 1 that the list starts at.
     page_1: Option<PageKey>,
     commit: u32,
@@ -23,10 +23,14 @@ pub(in crate::replica) struct FreeList {
 }
 
 impl FreeList {
-    /// Creates an empty set for the freelist that starts at a page 1.
+    /// Creates an empty set for the freelist that starts at a version of page 1.
     pub(in crate::replica) fn begin(key: PageKey, page_1: &[u8], commit: u32) -> FreeList {
-        let next = btree::first_trunk(page_1, commit);
-        FreeList { page_1: Some(key), commit, next, ..FreeList::default() }
+        FreeList { page_1: Some(key), ..FreeList::of(page_1, commit) }
+    }
+
+    /// Creates an empty set for the freelist that starts at a page 1.
+    pub(in crate::replica) fn of(page_1: &[u8], commit: u32) -> FreeList {
+        FreeList { commit, next: btree::first_trunk(page_1, commit), ..FreeList::default() }
     }
 
     /// Returns whether the list starts at this version of page 1.
@@ -58,7 +62,7 @@ impl FreeList {
     }
 
     /// Returns whether a page is known to be free.
-    pub(in crate::replica) fn contains(&self, pgno: u32) -> bool {
+    pub fn contains(&self, pgno: u32) -> bool {
         self.bits.get(pgno as usize / 64).is_some_and(|word| word >> (pgno % 64) & 1 == 1)
     }
 }

@@ -35,7 +35,7 @@ mod schedule;
 pub(in crate::replica) mod verification;
 pub(in crate::replica) mod view_loader;
 mod waiters;
-mod waiting;
+pub(in crate::replica) mod waiting;
 
 use crate::error::Error;
 use crate::lock::Mutex;

@@ -10,15 +10,37 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 /// Pause between two polls of a replica that has no backup yet.
 const FIRST_BACKUP: Duration = Duration::from_millis(250);
 
-/// How long an open without a time limit waits for the replica if the cache directory has a state; otherwise it is half
-/// of the limit.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long an open may take if it does not wait for a first backup.
+const NO_WAIT: Duration = Duration::from_secs(10);
+
+/// How long an open may take.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(in crate::replica) struct OpenTime {
+    /// How long it waits for the store.
+    pub limit: Duration,
+    /// How long it waits for a first backup if the replica is empty.
+    pub backup: Duration,
+}
+
+impl From<Duration> for OpenTime {
+    /// `open_timeout` is that of the settings: with 0, an open does not wait for a first backup.
+    fn from(open_timeout: Duration) -> OpenTime {
+        OpenTime { limit: if open_timeout.is_zero() { NO_WAIT } else { open_timeout }, backup: open_timeout }
+    }
+}
+
+impl OpenTime {
+    /// Whether an open that may take this long would also have waited for as long as `other` asks for.
+    pub(in crate::replica) fn includes(self, other: OpenTime) -> bool {
+        self.limit >= other.limit && self.backup >= other.backup
+    }
+}
 
 impl Follower {
     /// Waits for a view. Sets `why_empty` to the reason why there is none yet, once the store has returned a listing.
     pub(in crate::replica) async fn wait_for_view(
         self: &Arc<Self>,
-        open_timeout: Duration,
+        time: OpenTime,
         was_idle: bool,
         why_empty: &mut Option<Error>,
     ) -> Result<(), Error> {
@@ -30,7 +52,8 @@ impl Follower {
             return Ok(());
         }
         let started = Instant::now();
-        let patience = if open_timeout.is_zero() { PATIENCE } else { open_timeout / 2 };
+        // If the cache directory has a state, it is served after this.
+        let patience = time.limit / 2;
         loop {
             let polled = if self.resumed().await.is_some() {
                 let polled = timeout(patience, self.poll(FIRST_BACKUP)).await;
@@ -49,11 +72,11 @@ impl Follower {
                 Some(why) => why,
                 None => self.files.why_empty().await,
             };
-            if started.elapsed() >= open_timeout {
+            if started.elapsed() >= time.backup {
                 return Err(why);
             }
             *why_empty = Some(why);
-            sleep(FIRST_BACKUP.min(open_timeout - started.elapsed())).await;
+            sleep(FIRST_BACKUP.min(time.backup - started.elapsed())).await;
         }
     }
 

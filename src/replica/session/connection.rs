@@ -5,13 +5,15 @@ use crate::error::{Error, ErrorKind};
 use crate::lock::Mutex;
 use crate::ltx::Txid;
 use crate::replica::cache::Page;
+use crate::replica::follow::waiting::OpenTime;
 use crate::replica::prefetch::Source;
 use crate::replica::session::opening::open_replica;
 use crate::replica::session::registry::ReplicaHandle;
 use crate::replica::session::status::Status;
-use crate::replica::session::wait::{Interrupted, wait_for_data};
+use crate::replica::session::wait::{Interrupted, SLACK, wait_at_most, wait_for_data};
+use crate::replica::write::journal::OPEN_LIMIT;
 use crate::replica::{HydrationProgress, Replica, View};
-use crate::runtime::{self, PerProcess};
+use crate::runtime::PerProcess;
 use crate::store::Location;
 use std::fmt;
 use std::path::Path;
@@ -38,7 +40,8 @@ impl Connection {
     /// [`Unreachable`](crate::error::ErrorKind::Unreachable) if the store has not responded by then. Fails immediately
     /// if the store cannot be reached, rejects the credentials, or does not have the requested state.
     pub fn open(settings: &Settings, location: &Location, interrupted: Interrupted<'_>) -> Result<Connection, Error> {
-        let (handle, fixed) = open_replica(location, settings, settings.target, interrupted)?;
+        let time = settings.open_timeout.into();
+        let (handle, fixed) = open_replica(location, settings, settings.target, time, interrupted)?;
         Ok(Connection::new(settings, location, handle, fixed))
     }
 
@@ -49,12 +52,12 @@ impl Connection {
         location: &Location,
         interrupted: Interrupted<'_>,
     ) -> Result<Connection, Error> {
-        let without_wait = Settings { open_timeout: Duration::ZERO, ..settings.clone() };
-        match open_replica(location, &without_wait, settings.target, interrupted) {
+        let without_wait = OpenTime { backup: Duration::ZERO, ..settings.open_timeout.into() };
+        match open_replica(location, settings, settings.target, without_wait, interrupted) {
             Err(error) if error.kind() == ErrorKind::Empty && settings.target == Target::Latest => {
                 let handle = ReplicaHandle::acquire(location, settings, interrupted)?;
                 let writer = handle.replica().writer.clone();
-                runtime::wait(async move { writer.begin().await }, interrupted)?;
+                wait_at_most(OPEN_LIMIT + SLACK, async move { writer.begin().await }, interrupted)?;
                 Ok(Connection::new(settings, location, handle, None))
             }
             opened => opened.map(|(handle, fixed)| Connection::new(settings, location, handle, fixed)),
@@ -72,7 +75,8 @@ impl Connection {
 
     /// Returns the handle of this process. Does I/O only in the child of a fork, which opens the replica again.
     pub(super) fn handle(&self, interrupted: Interrupted<'_>) -> Result<&ReplicaHandle, Error> {
-        let open = || open_replica(&self.location, &self.settings, Target::Latest, interrupted);
+        let time = self.settings.open_timeout.into();
+        let open = || open_replica(&self.location, &self.settings, Target::Latest, time, interrupted);
         self.handle.get_or_try_init(|| open().map(|(handle, _)| handle))
     }
 
@@ -170,7 +174,8 @@ impl Connection {
             return Err(error.remedy("return to the newest state with litestream_set_time('LATEST')"));
         }
         let replica = self.handle(interrupted)?.replica().clone();
-        runtime::wait(async move { Ok(replica.follower.wait_for(txid, timeout).await) }, interrupted)
+        let waited = async move { Ok(replica.follower.wait_for(txid, timeout).await) };
+        wait_at_most(timeout.saturating_add(SLACK), waited, interrupted)
     }
 
     /// Returns the status of the replica. Sends no request. Returns None only in the child of a fork that cannot open

@@ -1,14 +1,14 @@
 //! A replica of this process, which its readers share.
 
 use crate::config::Settings;
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::lock::{Mutex, MutexGuard};
 use crate::replica::Replica;
 use crate::replica::cache::persistent::CacheDirectory;
 use crate::replica::files::ltx_file::FetchSizes;
-use crate::replica::session::opening::open_limit;
+use crate::replica::follow::waiting::OpenTime;
 use crate::replica::session::readers::{Readers, cache_limits};
-use crate::replica::session::wait::Interrupted;
+use crate::replica::session::wait::{Interrupted, SLACK, wait_at_most};
 use crate::replica::session::writing::FLUSH_LIMIT;
 use crate::replica::write::journal::{Journal, JournalSettings};
 use crate::runtime;
@@ -16,7 +16,6 @@ use crate::store::Location;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::task::AbortHandle;
-use tokio::time::timeout;
 
 /// A replica and its readers.
 #[derive(Default)]
@@ -47,7 +46,7 @@ pub(super) struct ReaderWishes {
 impl ReaderWishes {
     pub(super) fn of(id: u64, location: &Location, settings: &Settings) -> ReaderWishes {
         let writes = settings.writes.then(|| JournalSettings::of(settings, location));
-        ReaderWishes { id, writes, limit: open_limit(settings.open_timeout) }
+        ReaderWishes { id, writes, limit: OpenTime::from(settings.open_timeout).limit }
     }
 }
 
@@ -87,8 +86,7 @@ impl SharedReplica {
             // reader.
             runtime::on_own_thread(move || shared.take_turn(&mut turn, &wishes, connect)).await?
         };
-        let job = async move { timeout(limit, job).await.unwrap_or_else(|_| Err(disk_hangs(limit))) };
-        runtime::wait(job, interrupted)
+        wait_at_most(limit, job, interrupted)
     }
 
     fn take_turn(
@@ -138,10 +136,9 @@ impl SharedReplica {
             let mut turn = shared.turn.clone().lock_owned().await;
             runtime::on_own_thread(move || shared.end_unused_journal(&mut turn)).await?
         };
-        let end = async move { timeout(FLUSH_LIMIT, end).await.unwrap_or_else(|_| Err(disk_hangs(FLUSH_LIMIT))) };
-        for error in
-            [runtime::wait(flush, &|| false), runtime::wait(end, &|| false)].into_iter().filter_map(Result::err)
-        {
+        let flushed = wait_at_most(FLUSH_LIMIT + SLACK, flush, &|| false);
+        let ended = wait_at_most(FLUSH_LIMIT, end, &|| false);
+        for error in [flushed, ended].into_iter().filter_map(Result::err) {
             tracing::warn!("the last connection that writes is closed: {error}");
         }
     }
@@ -175,9 +172,4 @@ pub(super) fn connect(location: &Location, settings: &Settings) -> Result<Replic
     let directory = settings.cache_directory().map(open).transpose()?;
     let (store, limits) = (location.connect()?, cache_limits(settings));
     Ok(Replica::with(store, limits, settings.poll_interval, FetchSizes::USUAL, directory))
-}
-
-fn disk_hangs(limit: Duration) -> Error {
-    let message = format!("a disk has not responded for {limit:?}");
-    Error::new(ErrorKind::Unreachable, message).remedy("check the disks of cache_dir and buffer_path")
 }

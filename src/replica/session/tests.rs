@@ -36,14 +36,14 @@ fn wishes(limit: Duration) -> ReaderWishes {
 fn a_disk_that_hangs_delays_no_other_replica_and_keeps_one_thread() {
     let (shared, calls) = (Arc::<SharedReplica>::default(), Arc::<AtomicUsize>::default());
     let (works, disk) = channel();
-    let error = shared.join(wishes(SECOND / 5), hanging(disk, &calls), &|| false).err().expect("it hangs");
+    let error = shared.join(wishes(SECOND / 5), hanging(disk, &calls), &|| false).expect_err("it hangs");
     assert_eq!(
         (error.kind(), error.to_string().as_str()),
         (ErrorKind::Unreachable, "a disk has not responded for 200ms; check the disks of cache_dir and buffer_path")
     );
     // The next readers wait for the call of the first one, and can be interrupted.
     let (_works, disk) = channel();
-    let error = shared.join(wishes(60 * SECOND), hanging(disk, &calls), &|| true).err().expect("it is interrupted");
+    let error = shared.join(wishes(60 * SECOND), hanging(disk, &calls), &|| true).expect_err("it is interrupted");
     assert_eq!(error.kind(), ErrorKind::Interrupted);
     assert!(shared.is_busy() && calls.load(Ordering::Relaxed) == 1);
     // Meanwhile, others are opened.
@@ -63,7 +63,7 @@ fn a_disk_that_hangs_delays_no_other_replica_and_keeps_one_thread() {
 fn after_a_reader_that_cannot_connect_the_next_one_does() {
     let shared = Arc::<SharedReplica>::default();
     let refused = || Err(Error::new(ErrorKind::Config, "refused"));
-    let error = shared.join(wishes(60 * SECOND), refused, &|| false).err().expect("it is refused");
+    let error = shared.join(wishes(60 * SECOND), refused, &|| false).expect_err("it is refused");
     assert_eq!(error.to_string(), "refused");
     shared.join(wishes(60 * SECOND), || Ok(connected()), &|| false).expect("the next reader connects");
 }

@@ -2,8 +2,9 @@
 
 use crate::error::{Error, ErrorKind};
 use crate::ltx::Txid;
+use crate::replica::dbformat::freelist::FreeList;
 use crate::replica::session::connection::Connection;
-use crate::replica::session::wait::Interrupted;
+use crate::replica::session::wait::{Interrupted, SLACK, wait_at_most};
 use crate::replica::write::{Overlay, WriteLock};
 use crate::replica::{Page, View};
 use crate::runtime;
@@ -18,16 +19,34 @@ impl Connection {
     /// Begins a transaction that writes after the state `base`; None if the replica is empty.
     ///
     /// Fails with [`ErrorKind::Busy`] if another connection of the process is writing, with [`ErrorKind::Conflict`] if `base` is not the
-    /// newest state, and with [`ErrorKind::ReadOnly`] if nothing may be written.
+    /// newest state, and with [`ErrorKind::ReadOnly`] if nothing may be written. If Litestream has written `base` and the settings ask for a
+    /// takeover, it is made, and the transaction has to be run again after it.
     pub fn begin_write(&self, base: Option<&Arc<View>>, interrupted: Interrupted<'_>) -> Result<WriteLock, Error> {
+        if let Some(base) = base
+            && self.settings().write_takeover
+            && !self.is_fixed()
+            && !self.is_ours(base, interrupted)?
+        {
+            self.take_over(interrupted)?;
+            return Err(self.handle(interrupted)?.replica().writer.outdated());
+        }
+        self.begin(base, false, interrupted)
+    }
+
+    fn begin(
+        &self,
+        base: Option<&Arc<View>>,
+        is_takeover: bool,
+        interrupted: Interrupted<'_>,
+    ) -> Result<WriteLock, Error> {
         if self.is_fixed() {
             let text = "this connection reads a fixed state, which cannot be written";
             return Err(Error::new(ErrorKind::ReadOnly, text)
                 .remedy("return to the newest state with litestream_set_time('LATEST')"));
         }
         let lock = self.handle(interrupted)?.replica().writer.lock()?;
-        let (base, takeover) = (base.cloned(), self.settings().write_takeover);
-        self.run(interrupted, async move |replica| replica.writer.prepare(base.as_deref(), takeover).await)?;
+        let base = base.cloned();
+        self.run(interrupted, async move |replica| replica.writer.prepare(base.as_deref(), is_takeover).await)?;
         Ok(lock)
     }
 
@@ -54,24 +73,35 @@ impl Connection {
     }
 
     /// Begins to write after a transaction of Litestream, by a transaction that changes nothing: so a daemon that is still running is found
-    /// by its next transaction, before data is written. Does nothing if the newest transaction was written by this library.
+    /// by its next transaction, before data is written. Does nothing if the newest transaction was written by this library, or if the
+    /// connection reads a fixed state.
     pub fn take_over(&self, interrupted: Interrupted<'_>) -> Result<(), Error> {
+        if self.is_fixed() {
+            return Ok(());
+        }
         let view = match self.view(interrupted) {
             Err(error) if error.kind() == ErrorKind::Empty => return Ok(()),
             view => view?,
         };
-        let lock = match self.begin_write(Some(&view), interrupted) {
+        if self.is_ours(&view, interrupted)? {
+            return Ok(());
+        }
+        let lock = match self.begin(Some(&view), true, interrupted) {
             // Another connection of the process is writing, or another process has just begun.
             Err(error) if [ErrorKind::Busy, ErrorKind::Conflict].contains(&error.kind()) => return Ok(()),
             lock => lock?,
         };
         let replica = self.handle(interrupted)?.replica().clone();
-        if !replica.writer.is_ours(&view) {
-            let file = replica.writer.unchanged_file(&view, &self.first_page(&view)?)?;
-            runtime::wait(async move { replica.writer.put(Some(&view), file).await }, &|| false)?;
-        }
+        let file = replica.writer.unchanged_file(&view, &self.first_page(&view)?)?;
+        runtime::wait(async move { replica.writer.put(Some(&view), file).await }, &|| false)?;
         drop(lock);
         Ok(())
+    }
+
+    /// Whether this library has written the newest transaction of a state.
+    fn is_ours(&self, view: &Arc<View>, interrupted: Interrupted<'_>) -> Result<bool, Error> {
+        let view = view.clone();
+        self.run(interrupted, async move |replica| replica.writer.is_ours(&view).await)
     }
 
     /// Waits until the transactions of the process are in the replica. Returns the TXID of the newest state there; None if there is none.
@@ -85,7 +115,7 @@ impl Connection {
             }
             Ok(replica.head.view().map(|view| view.txid()))
         };
-        runtime::wait(job, interrupted)
+        wait_at_most(FLUSH_LIMIT + SLACK, job, interrupted)
     }
 
     /// Gives up the transactions of a journal that cannot be uploaded. Returns the new names of its files.
@@ -96,6 +126,16 @@ impl Connection {
             None => Err(Error::new(ErrorKind::Config, "this database was not opened with a journal")
                 .remedy("open it with write_enabled=1 and the buffer_path of the journal")),
         }
+    }
+
+    /// Returns the free pages of a state, as far as their list is not longer than a million.
+    pub fn free_pages(&self, view: &Arc<View>, interrupted: Interrupted<'_>) -> Result<FreeList, Error> {
+        let mut free = FreeList::of(&self.first_page(view)?, view.commit());
+        while let Some(trunk) = free.next_trunk() {
+            let Some(page) = self.page(view, trunk, interrupted)? else { break };
+            free.take(&page);
+        }
+        Ok(free)
     }
 
     fn first_page(&self, view: &Arc<View>) -> Result<Page, Error> {

@@ -40,6 +40,6 @@ async fn the_author_of_a_compacted_transaction_is_read_from_its_own_file() {
         let prepared = replica.writer.prepare(Some(&view), takeover).await;
         let expected = if is_refused { Err(ErrorKind::ReadOnly) } else { Ok(()) };
         assert_eq!(prepared.map_err(|error| error.kind()), expected, "{author:?}, {takeover}");
-        assert_eq!(replica.writer.is_ours(&view), author == BY_ANOTHER_WRITER);
+        assert_eq!(replica.writer.is_ours(&view).await.expect("it is known"), author == BY_ANOTHER_WRITER);
     }
 }

@@ -3,6 +3,7 @@
 use crate::config::Target;
 use crate::error::ErrorKind;
 use crate::ltx::{Level, Txid};
+use crate::replica::follow::waiting::OpenTime;
 use crate::replica::testing::flaky::{DEADLINE, Flaky, FlakyState};
 use crate::replica::testing::one_page::{file, name};
 use crate::replica::{CacheLimits, Replica};
@@ -41,6 +42,24 @@ async fn open(replica: &Arc<Replica>, count: usize, open_timeout: Duration) -> V
         (started.elapsed(), opened.err().map(|error| error.to_string()))
     }))
     .await
+}
+
+/// A replica that is opened for writing may be empty.
+#[tokio::test(start_paused = true)]
+async fn an_open_that_waits_for_no_backup_has_the_same_limit() {
+    let (store, replica) = replica(3);
+    store.set_state(FlakyState::Hanging);
+    for seconds in [1, 40] {
+        let (started, limit) = (Instant::now(), seconds * SECOND);
+        let time = OpenTime { backup: Duration::ZERO, ..limit.into() };
+        let error = replica.open(Target::Latest, time, false).await.expect_err("it hangs");
+        let took = started.elapsed();
+        assert!(
+            error.kind() == ErrorKind::Unreachable && took >= limit.min(DEADLINE) && took <= limit,
+            "{took:?}: {error}"
+        );
+        sleep(2 * SECOND).await;
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -23,8 +23,7 @@ pub(super) struct LastFile {
 impl Writer {
     /// Fails if Litestream has written the newest transaction of a state, unless this is a takeover.
     pub(super) async fn check_author(&self, base: &View, takeover: bool) -> Result<(), Error> {
-        let last = self.last_file(base).await.map_err(|error| self.files.failure(error))?;
-        if last.node_id == 0 && !takeover {
+        if !self.is_ours(base).await? && !takeover {
             let message = format!("the newest transaction of {} was written by Litestream", self.files.store);
             return Err(Error::new(ErrorKind::ReadOnly, message)
                 .remedy("stop `litestream replicate` for good, and open the replica once with write_takeover=1"));
@@ -70,8 +69,9 @@ impl Writer {
         Ok(Author { node_id: self.node_id, txid: base.map_or(Txid(1), |base| base.txid().next()), previous })
     }
 
-    /// Whether this library has written the newest transaction of a state that [`Writer::prepare`] has checked.
-    pub(in crate::replica) fn is_ours(&self, view: &View) -> bool {
-        self.known_last_file(view).is_some_and(|last| last.node_id != 0)
+    /// Whether this library has written the newest transaction of a state.
+    pub(in crate::replica) async fn is_ours(&self, view: &View) -> Result<bool, Error> {
+        let last = self.last_file(view).await.map_err(|error| self.files.failure(error))?;
+        Ok(last.node_id != 0)
     }
 }

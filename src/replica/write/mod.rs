@@ -201,7 +201,8 @@ impl Writer {
         };
     }
 
-    fn outdated(&self) -> Error {
+    /// The error of a transaction that began with another state than the newest.
+    pub(in crate::replica) fn outdated(&self) -> Error {
         let message = format!("the replica {} has a newer state than this transaction", self.files.store);
         Error::new(ErrorKind::Conflict, message).remedy("run the transaction again")
     }

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 /// A statement that does nothing but make steps.
 #[derive(Clone, Copy)]
-struct Steps {
+pub(super) struct Steps {
     sql: &'static CStr,
     /// The number of rows for one check: about 20,000 steps.
     rows: u32,
@@ -60,26 +60,24 @@ pub struct InterruptCheck {
 
 /// How an [`InterruptCheck`] checks. In any case it first calls `sqlite3_is_interrupted`.
 #[derive(Default)]
-enum CheckMethod {
+pub(super) enum CheckMethod {
     /// By a statement that is not prepared yet.
     Unprepared,
     /// By a statement.
     Statement(Prepared, Steps),
-    /// By the compiler, because no statement can be prepared.
+    /// By the compiler, because no statement can be prepared, or none may run while SQLite begins or has a write transaction. It only finds
+    /// `sqlite3_interrupt`.
     Compiler,
-    /// By nothing else.
+    /// By nothing else, because several connections share the file.
     #[default]
     None,
 }
 
 impl InterruptCheck {
-    /// `may_run` must be false if several connections share the file, and while SQLite begins a write transaction on it.
-    ///
     /// # Safety
     /// `db` is null or a connection that is calling a method of one of its files, so that it is open and this thread holds its mutex. The
     /// check is dropped before the method returns.
-    pub unsafe fn new(api: Api, db: *mut Sqlite3, may_run: bool) -> InterruptCheck {
-        let method = if may_run { CheckMethod::Unprepared } else { CheckMethod::None };
+    pub(super) unsafe fn new(api: Api, db: *mut Sqlite3, method: CheckMethod) -> InterruptCheck {
         InterruptCheck { api, db, method: Cell::new(method) }
     }
 

@@ -14,7 +14,8 @@
 //! | `no_attach` | files that forbid SQL to attach replicas |
 //!
 //! SQLite lets only one thread at a time call the methods of a file, but an operation that runs SQL on the connection calls them again. So
-//! the state is in cells, and none of them stays borrowed during a call of anything else.
+//! the state is in cells, and none of them stays borrowed during a call of anything else. The exception is `SQLITE_FCNTL_PDB`: when a
+//! connection joins a shared cache, SQLite sends it while another thread may be in a method of the file.
 
 mod interrupt;
 pub mod methods;
@@ -41,11 +42,12 @@ use crate::config::Settings;
 use crate::error::Error;
 use crate::replica::Connection;
 use crate::store::Location;
-use interrupt::InterruptCheck;
+use interrupt::{CheckMethod, InterruptCheck};
 use shown::ShownHeader;
 use snapshot::Snapshot;
 use std::cell::{Cell, RefCell};
 use std::ptr;
+use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 use write::WriteTransaction;
 
 /// An open replica file.
@@ -55,9 +57,9 @@ pub struct DbFile {
     connection: Connection,
     /// The address at which SQLite keeps the connection that uses the file. Null before SQLite has passed it. With a shared cache, the
     /// connection at this address changes from call to call.
-    db: Cell<*const *mut Sqlite3>,
+    db: AtomicPtr<*mut Sqlite3>,
     /// Whether several connections use the file through a shared cache.
-    is_shared: Cell<bool>,
+    is_shared: AtomicBool,
     /// The state that the read transaction sees.
     pinned: RefCell<Option<Snapshot>>,
     /// Whether SQLite may write to the file.
@@ -110,8 +112,8 @@ impl DbFile {
         Ok(DbFile {
             api,
             connection,
-            db: Cell::new(ptr::null()),
-            is_shared: Cell::new(false),
+            db: AtomicPtr::new(ptr::null_mut()),
+            is_shared: AtomicBool::new(false),
             pinned: RefCell::new(pinned),
             writes,
             writes_disabled: Cell::new(false),
@@ -135,8 +137,8 @@ impl DbFile {
     /// # Safety
     /// `db` is null or the argument of `SQLITE_FCNTL_PDB` for this file, so that it stays valid until the file is closed.
     pub unsafe fn set_db(&self, db: *const *mut Sqlite3) {
-        if !self.db.replace(db).is_null() {
-            self.is_shared.set(true);
+        if !self.db.swap(db.cast_mut(), Ordering::AcqRel).is_null() {
+            self.is_shared.store(true, Ordering::Release);
         }
     }
 
@@ -162,26 +164,27 @@ impl DbFile {
     fn db(&self) -> *mut Sqlite3 {
         // SAFETY: the address is null or valid until the file is closed, by the contract of `set_db`. SQLite changes the connection there only
         // between calls of this file's methods.
-        unsafe { self.db.get().as_ref() }.copied().unwrap_or(ptr::null_mut())
+        unsafe { self.db.load(Ordering::Acquire).as_ref() }.copied().unwrap_or(ptr::null_mut())
     }
 
     /// Returns a check for the current call, whether the application interrupted it.
     fn interrupt_check(&self) -> InterruptCheck {
         // A busy cell is that of a write transaction.
         let is_writing = !self.writing.try_borrow().is_ok_and(|writing| writing.is_none());
-        self.new_check(!self.is_shared.get() && !is_writing)
+        self.new_check(if is_writing { CheckMethod::Compiler } else { CheckMethod::Unprepared })
     }
 
     /// As [`DbFile::interrupt_check`], but runs no statement, so that it only finds `sqlite3_interrupt`. For the methods of a writer: the
     /// connection may not have read its schema, for example during a backup into this file. To run a statement, SQLite would read it, and
     /// end the transaction that it is about to begin.
     fn passive_interrupt_check(&self) -> InterruptCheck {
-        self.new_check(false)
+        self.new_check(CheckMethod::Compiler)
     }
 
-    fn new_check(&self, may_run: bool) -> InterruptCheck {
+    fn new_check(&self, method: CheckMethod) -> InterruptCheck {
+        let method = if self.is_shared.load(Ordering::Acquire) { CheckMethod::None } else { method };
         // SAFETY: `db` is null or the connection that is calling a method of this file, and the callers drop the check before the method
         // returns.
-        unsafe { InterruptCheck::new(self.api, self.db(), may_run) }
+        unsafe { InterruptCheck::new(self.api, self.db(), method) }
     }
 }

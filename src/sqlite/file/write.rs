@@ -6,7 +6,8 @@
 //!
 //! SQLite also sends `SQLITE_FCNTL_SYNC` after it has written the pages of before to roll back. So a transaction is committed only if it has a
 //! new change counter: SQLite counts whenever it writes page 1 to commit. From the second transaction on under `locking_mode=EXCLUSIVE` it writes
-//! page 1 only if that has changed, so without it the pages are compared.
+//! page 1 only if that has changed, so without it the pages are compared. SQLite does not restore free pages that a transaction has used. But a
+//! commit that uses one changes page 1.
 
 use super::DbFile;
 use super::page1::{COUNTER, ROLLBACK, SCHEMA_COOKIE, VERSIONS};
@@ -116,7 +117,12 @@ impl DbFile {
         // A backup copies the versions of its source, which are not shown. With those of a WAL in its cache, SQLite would not read the file again.
         let is_cached_as_shown = transaction.bytes(VERSIONS)?.is_none_or(|versions| versions == ROLLBACK);
         transaction.overlay.began_with_cookie(self.shown.cookie());
-        let view = self.connection.commit(&transaction.lock, snapshot.view().cloned(), &transaction.overlay)?;
+        let view = self.connection.commit(&transaction.lock, snapshot.view().cloned(), &transaction.overlay);
+        // SQLite keeps the lock under `locking_mode=EXCLUSIVE`, and so the state that the transaction began with.
+        let view = view.map_err(|error| match transaction.has_committed && error.kind() == ErrorKind::Conflict {
+            true => error.remedy("set PRAGMA locking_mode=NORMAL, read a row, and run the transaction again"),
+            false => error,
+        })?;
         transaction.has_committed = true;
         self.shown.has_committed(counter, cookie, view.as_deref().filter(|_| is_cached_as_shown));
         match view {
@@ -142,17 +148,25 @@ impl DbFile {
         }
     }
 
-    /// Whether any page of an overlay differs from the state below it.
+    /// Whether any page of an overlay that is in use differs from the state below it.
     fn differs(&self, overlay: &Overlay, snapshot: &Snapshot) -> Result<bool, Error> {
         if overlay.size() != snapshot.size() {
             return Ok(true);
         }
         let Some(view) = snapshot.view() else { return Ok(!overlay.is_empty(0)) };
+        let mut free = None;
         let [mut now, mut before] = [(); 2].map(|()| vec![0; view.page_size() as usize]);
         for pgno in overlay.numbers() {
             overlay.read(pgno, 0, &mut now)?;
             self.read_base(snapshot, pgno, 0, &mut before)?;
-            if now != before {
+            if now == before {
+                continue;
+            }
+            if free.is_none() {
+                let check = self.interrupt_check();
+                free = Some(self.connection.free_pages(view, &|| check.interrupted())?);
+            }
+            if !free.as_ref().is_some_and(|free| free.contains(pgno)) {
                 return Ok(true);
             }
         }

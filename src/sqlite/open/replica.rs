@@ -41,7 +41,9 @@ pub unsafe fn read_name(
 ) -> Result<(OpenedName, Option<AccessCondition>), Error> {
     // SAFETY: SQLite passed `name` to `xOpen` for a main database file, by the contract of this function.
     let parameter = |key: &str| unsafe { names::parameter(registration, name, key) };
-    let read = Settings::read(parameter).and_then(|settings| {
+    let read = Settings::read(parameter).and_then(|mut settings| {
+        // SQLite has not parsed a name that contains a URI, so its flags do not show this.
+        settings.writes &= parameter("mode").as_deref() != Some("ro");
         let location = Location::parse(&settings.replica_url)?;
         let [url, cache_dir, hydration_path, buffer_path] =
             ["replica_url", "cache_dir", "hydration_path", "buffer_path"]

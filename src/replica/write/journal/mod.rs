@@ -32,6 +32,7 @@ mod tests;
 mod upload;
 
 pub(in crate::replica::write) use append::is_same_state;
+pub(in crate::replica) use recovery::OPEN_LIMIT;
 
 use crate::config::Settings;
 use crate::error::Error;

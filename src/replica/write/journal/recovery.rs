@@ -22,7 +22,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 /// How long an open waits for the upload of what an earlier process has left.
-const OPEN_LIMIT: Duration = Duration::from_secs(10);
+pub(in crate::replica) const OPEN_LIMIT: Duration = Duration::from_secs(10);
 
 impl Writer {
     /// Continues with the journal of this process when a connection is opened. That it cannot be used is an error only of the settings; what
