@@ -265,7 +265,9 @@ fn a_replica_of_litestream_is_taken_over_and_given_back() {
     // Data never follows a transaction of Litestream directly, also on a connection that has taken the replica over before.
     assert_eq!(number(&conn, &format!("SELECT litestream_wait({}, 60)", newest.0)), 1);
     let before = destination.txids().len();
-    assert_eq!(refusal(&conn, "INSERT INTO t(b) VALUES ('again')").0, rusqlite::ffi::SQLITE_BUSY_SNAPSHOT);
+    let late = "BEGIN; SELECT count(*) FROM t; INSERT INTO t(b) VALUES ('late')";
+    assert_eq!(refusal(&conn, late).0, rusqlite::ffi::SQLITE_BUSY_SNAPSHOT);
+    conn.execute_batch("ROLLBACK").expect("nothing was written");
     assert_eq!(destination.txids().len(), before + 1, "a transaction that changes nothing");
     conn.execute_batch("INSERT INTO t(b) VALUES ('again')").expect("it is ours again");
     assert_eq!(text(&conn, "SELECT group_concat(b) FROM t"), "local,ours,more,back,again");

@@ -19,14 +19,14 @@ fn found(txid: u64, value: &str, op: Option<&'static str>) -> Found {
 }
 
 /// A replica, and the search for the versions of the row 1 of the table `t`.
-struct Search {
+struct HistorySearch {
     replica: Arc<Replica>,
     history: RowHistory,
 }
 
-impl Search {
+impl HistorySearch {
     /// Begins with a state. None for the newest one.
-    async fn begin(far: &Arc<Far>, txid: Option<u64>) -> Search {
+    async fn begin(far: &Arc<Far>, txid: Option<u64>) -> HistorySearch {
         let replica = Replica::new(far.clone(), CacheLimits { memory: 64 << 20, disk: 0 }, Duration::from_secs(1));
         let replica = Arc::new(replica);
         replica.poll(Duration::ZERO).await.expect("a view");
@@ -36,7 +36,7 @@ impl Search {
         };
         let pair = replica.diff.table("t", view.clone(), view).await.expect("a table");
         let history = RowHistory::new(pair, key_and_value(), vec![StoredValue::Integer(1)]).expect("a row");
-        Search { replica, history }
+        HistorySearch { replica, history }
     }
 
     /// Returns the next version. Each definition of the table is accepted.
@@ -90,7 +90,7 @@ fn delete_compacted(far: &Far) {
 async fn states_that_are_deleted_while_they_are_visited_are_left_out() {
     let far = Arc::new(Far::default());
     updates(&far, 60);
-    let mut search = Search::begin(&far, None).await;
+    let mut search = HistorySearch::begin(&far, None).await;
     let update = |txid: u64| found(txid, &(txid - 1).to_string(), Some("update"));
     for txid in (52..=61).rev() {
         assert_eq!(search.next().await, Some(update(txid)));
@@ -107,7 +107,7 @@ async fn states_that_are_deleted_while_they_are_visited_are_left_out() {
 async fn the_search_begins_with_the_state_of_the_connection() {
     let far = Arc::new(Far::default());
     updates(&far, 60);
-    let mut search = Search::begin(&far, Some(20)).await;
+    let mut search = HistorySearch::begin(&far, Some(20)).await;
     delete_compacted(&far);
     assert_eq!(search.rest().await, [found(20, "19", Some("update")), found(1, "0", None)]);
 }
@@ -131,12 +131,12 @@ async fn the_versions_before_a_table_was_exchanged_are_those_of_the_other_table(
     sync(&mut database, &far, "UPDATE t SET value = 'old2'");
     sync(&mut database, &far, SWAP);
     let expected = [found(4, "new", Some("update")), found(3, "old2", Some("update")), found(1, "old", None)];
-    assert_eq!(Search::begin(&far, None).await.rest().await, expected);
+    assert_eq!(HistorySearch::begin(&far, None).await.rest().await, expected);
     // The schema stays the same after it.
     for number in 0..8 {
         sync(&mut database, &far, &format!("INSERT INTO t_old VALUES (100 + {number}, 'another')"));
     }
-    assert_eq!(Search::begin(&far, None).await.rest().await, expected);
+    assert_eq!(HistorySearch::begin(&far, None).await.rest().await, expected);
 }
 
 /// As above, if no state is before that in which the page of the row was written. The other table may lack the row.
@@ -153,6 +153,6 @@ async fn the_oldest_state_is_one_of_another_table() {
         sync(&mut database, &far, SWAP);
         let newest = if has_row { found(3, "new", Some("update")) } else { (3, None, Some("delete")) };
         let expected = [newest, found(2, "old2", Some("update")), found(1, "old", None)];
-        assert_eq!(Search::begin(&far, None).await.rest().await, expected);
+        assert_eq!(HistorySearch::begin(&far, None).await.rest().await, expected);
     }
 }

@@ -1,11 +1,12 @@
 //! Which files a cache directory has, their size, and who needs them.
 
 use super::announcements::FETCHING;
-use super::eviction::{EvictionMark, FRESH, seconds};
+use super::eviction_mark::EvictionMark;
 use super::leader::{LEADER, SUCCESSION};
 use super::sealed::FieldReader;
 use super::{HEAD, MAX_HEAD};
 use crate::replica::folder::{Folder, FolderEntry};
+use crate::time;
 use std::collections::HashSet;
 use std::io;
 
@@ -18,6 +19,15 @@ const OF_PROCESSES: [&str; 4] = [HEAD, LEADER, SUCCESSION, FETCHING];
 /// How long the newest view of a replica is kept like those that are read, after the last write for that replica, in seconds. Who reads it writes
 /// its record every few seconds.
 const IN_USE: i64 = 24 * 60 * 60;
+
+/// What was written no further from now than this, in seconds, is not removed: a record of the newest view may not name it yet, or it is being
+/// written. A time in the future counts no longer, because a clock may have been set back.
+pub(super) const FRESH: u64 = 120;
+
+/// Returns the time in seconds since 1970.
+pub(super) fn seconds() -> i64 {
+    time::now_ms() / 1000
+}
 
 /// The folder of a replica. It is open only while it is used: there can be more of them than files that a process may have open.
 struct ReplicaFolder {

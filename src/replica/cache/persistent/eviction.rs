@@ -4,10 +4,10 @@
 //! and then the oldest pages of what is left. What has just been written stays: no view names it yet, or it is not complete. One process at a
 //! time does this; readers take no lock and see a miss at worst.
 
-use super::contents::{self, CachedFile, Contents, NeededBy};
+use super::contents::{self, CachedFile, Contents, NeededBy, seconds};
+use super::eviction_mark::EvictionMark;
 use super::{CacheDirectory, FORMAT};
 use crate::replica::folder::TEMPORARY;
-use crate::time;
 use std::fs::File;
 use std::io;
 use std::sync::Arc;
@@ -38,57 +38,12 @@ pub(super) fn target(bound: u64) -> u64 {
 /// level 0, which are soon deleted from the replica too.
 const LEFTOVER: i64 = 600;
 
-/// What was written no further from now than this, in seconds, is not removed: a record of the newest view may not name it yet, or it is being
-/// written. A time in the future counts no longer, because a clock may have been set back.
-pub(super) const FRESH: u64 = 120;
-
-/// Returns the time in seconds since 1970.
-pub(super) fn seconds() -> i64 {
-    time::now_ms() / 1000
-}
-
 /// An eviction of this process. When this is dropped, also by a panic, the next one can begin.
 pub(super) struct RunningEviction<'a>(pub &'a AtomicBool);
 
 impl Drop for RunningEviction<'_> {
     fn drop(&mut self) {
         self.0.store(false, Ordering::Relaxed);
-    }
-}
-
-/// The time of the file `lock`, by which other processes notice that their pages may be gone.
-///
-/// It is set before the first removal, because an evictor can be killed at any time, and again after the last one: who looked between has to look
-/// again.
-pub(super) struct EvictionMark<'a> {
-    lock: &'a File,
-    begun: Option<SystemTime>,
-}
-
-impl<'a> EvictionMark<'a> {
-    pub(super) fn new(lock: &'a File) -> EvictionMark<'a> {
-        EvictionMark { lock, begun: None }
-    }
-
-    /// Must be called before something is removed.
-    pub(super) fn begin(&mut self) -> io::Result<()> {
-        if self.begun.is_none() {
-            let now = SystemTime::now();
-            self.lock.set_modified(now)?;
-            self.begun = Some(now);
-        }
-        Ok(())
-    }
-}
-
-impl Drop for EvictionMark<'_> {
-    fn drop(&mut self) {
-        let Some(begun) = self.begun else { return };
-        // Some file systems keep only the seconds of a time.
-        let end = SystemTime::now().max(begun + Duration::from_secs(1));
-        if let Err(error) = self.lock.set_modified(end) {
-            tracing::debug!("other processes do not notice an eviction from the cache directory: {error}");
-        }
     }
 }
 

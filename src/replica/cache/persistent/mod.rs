@@ -14,11 +14,13 @@
 //! | `pause` | what happens after a write has failed |
 //! | `contents` | which files the directory has, their size, and who needs them |
 //! | `eviction` | keeps the directory within its bound: removes files |
+//! | `eviction_mark` | tells other processes of that |
 //! | `punching` | removes single pages from files |
 
 mod announcements;
 mod contents;
 mod eviction;
+mod eviction_mark;
 mod leader;
 mod open_file;
 mod parts;

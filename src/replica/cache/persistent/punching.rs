@@ -1,7 +1,7 @@
 //! Evicts single pages: the oldest ones are punched out of their files.
 
-use super::contents::{CachedFile, Contents, NeededBy};
-use super::eviction::{seconds, target};
+use super::contents::{CachedFile, Contents, NeededBy, seconds};
+use super::eviction::target;
 use super::slots::{SlotTrailer, TRAILER, TRAILERS, group_size};
 use crate::pread::{read_exact_at, write_all_at};
 use crate::replica::folder;

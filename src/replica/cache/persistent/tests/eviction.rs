@@ -3,7 +3,9 @@
 use super::parts::{chunk, listed};
 use super::*;
 use crate::replica::cache::persistent::contents::Contents;
-use crate::replica::cache::persistent::eviction::{EvictionMark, FRESH, LOCK, PATIENCE};
+use crate::replica::cache::persistent::contents::FRESH;
+use crate::replica::cache::persistent::eviction::{LOCK, PATIENCE};
+use crate::replica::cache::persistent::eviction_mark::EvictionMark;
 use crate::replica::folder::TEMPORARY;
 use crate::store::Chunk;
 

@@ -2,7 +2,7 @@
 
 use super::eviction::{FILLED, fill, set_head};
 use super::*;
-use crate::replica::cache::persistent::eviction::FRESH;
+use crate::replica::cache::persistent::contents::FRESH;
 use crate::replica::folder::CAN_PUNCH;
 
 /// Makes pages in the first group ones that were written a minute earlier.
