@@ -43,18 +43,22 @@ pub(super) struct Call {
     has_started: AtomicBool,
     /// What the call has read so far, beyond what was expected.
     bytes: AtomicU64,
+    /// When it last did, in milliseconds since its start.
+    last_progress: AtomicU64,
 }
 
 impl Call {
     /// Extends the deadline for so many bytes. The call does this after each part of its work.
     pub fn extend(&self, bytes: u64) {
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.last_progress.store(self.start.elapsed().as_millis() as u64, Ordering::Relaxed);
     }
 
-    /// Returns the time until the deadline.
+    /// Returns the time until the deadline. Before that, the call may not pause for longer than the timeout.
     fn remaining(&self) -> Duration {
         let transfer = timeouts::transfer(self.bytes.load(Ordering::Relaxed));
-        self.timeout.saturating_add(transfer).saturating_sub(self.start.elapsed())
+        let last_progress = Duration::from_millis(self.last_progress.load(Ordering::Relaxed));
+        self.timeout.saturating_add(transfer.min(last_progress)).saturating_sub(self.start.elapsed())
     }
 }
 
@@ -124,8 +128,13 @@ impl Blocking {
     }
 
     fn begin(&self, timeout: Duration) -> Arc<Call> {
-        let call =
-            Call { start: Instant::now(), timeout, has_started: AtomicBool::new(false), bytes: AtomicU64::new(0) };
+        let call = Call {
+            start: Instant::now(),
+            timeout,
+            has_started: AtomicBool::new(false),
+            bytes: AtomicU64::new(0),
+            last_progress: AtomicU64::new(0),
+        };
         let call = Arc::new(call);
         self.running.lock().push(call.clone());
         call
@@ -204,25 +213,27 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_deadline_extends_while_a_call_makes_progress() {
-        let (blocking, (step, steps)) = (with_short_timeouts(), mpsc::channel::<oneshot::Sender<()>>());
-        let body = move |call: &Call| {
-            for done in steps {
-                // A second each.
-                call.extend(128 * 1024);
-                done.send(()).expect("the test waits");
-            }
-            7
-        };
-        let progress = async move {
-            for _ in 0..10 {
-                let (done, is_done) = oneshot::channel();
-                step.send(done).expect("the call runs");
-                is_done.await.expect("the call runs");
-                advance(Duration::from_secs(1)).await;
-            }
-        };
-        let (result, ()) = tokio::join!(blocking.run("url", 0, body), progress);
-        assert_eq!(result.ok(), Some(7));
+        // A second for each step, and none.
+        for (bytes, expected) in [(128 * 1024, Some(7)), (1, None)] {
+            let (blocking, (step, steps)) = (with_short_timeouts(), mpsc::channel::<oneshot::Sender<()>>());
+            let body = move |call: &Call| {
+                for done in steps {
+                    call.extend(bytes);
+                    done.send(()).expect("the test waits");
+                }
+                7
+            };
+            let progress = async move {
+                for _ in 0..10 {
+                    advance(TIMEOUT * 3 / 4).await;
+                    let (done, is_done) = oneshot::channel();
+                    step.send(done).expect("the call runs");
+                    is_done.await.expect("the call runs");
+                }
+            };
+            let (result, ()) = tokio::join!(blocking.run("url", 0, body), progress);
+            assert_eq!(result.ok(), expected, "{bytes} bytes");
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -154,6 +154,8 @@ impl Diff {
         match build::read_all(&self.files.loader, &steps).await {
             // The index of a very large file is not read for this.
             Ok(loaded) if loaded.iter().any(|loaded| loaded.deferred_index.is_some()) => Ok(None),
+            // A file that ends later lacks the pages that the database has lost since.
+            Ok(loaded) if loaded.last().is_some_and(|last| last.file.header.commit < newer.commit()) => Ok(None),
             Ok(loaded) => {
                 let entries = loaded.iter().flat_map(|loaded| &loaded.entries);
                 Ok(Some(entries.map(|entry| entry.pgno).collect()))
@@ -166,9 +168,12 @@ impl Diff {
 
 /// Returns the files that lead from one state to another, or further. None if they have a hole.
 fn covering(files: &[Listed], between: &Range<Txid>) -> Option<Vec<Listed>> {
-    let steps = plan::onwards(files, between.start);
-    let reached = steps.last().map_or(between.start, |last| last.name.max);
-    (reached >= between.end).then_some(steps)
+    let mut steps = plan::onwards(files, between.start);
+    if between.start < between.end {
+        let last = steps.iter().position(|step| step.name.max >= between.end)?;
+        steps.truncate(last + 1);
+    }
+    Some(steps)
 }
 
 fn is_same(one: &Option<Page>, other: &Option<Page>) -> bool {

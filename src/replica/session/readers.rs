@@ -45,6 +45,8 @@ struct Reader {
     verify: bool,
     /// If it writes, how the journal is used.
     writes: Option<Option<JournalSettings>>,
+    /// Whether it closes, so that it does not begin to write any more.
+    is_closing: bool,
     usage: Arc<CacheUsage>,
 }
 
@@ -67,6 +69,7 @@ impl Readers {
             cache: cache_limits(settings),
             verify: settings.verify,
             writes: None,
+            is_closing: false,
             usage: usage.clone(),
         });
         (id, usage)
@@ -97,15 +100,17 @@ impl Readers {
         }
     }
 
-    /// Has a reader write. Does nothing if it has closed.
+    /// Has a reader write. Does nothing if it closes or has closed.
     pub(super) fn set_writes(&mut self, id: u64, journal: Option<&JournalSettings>) {
-        self.open.iter_mut().filter(|reader| reader.id == id).for_each(|own| own.writes = Some(journal.cloned()));
+        let own = self.open.iter_mut().find(|reader| reader.id == id && !reader.is_closing);
+        own.into_iter().for_each(|own| own.writes = Some(journal.cloned()));
     }
 
-    /// Has a reader no longer count as one that writes. Returns whether it was the last one.
+    /// Has a reader that closes no longer count as one that writes. Returns whether it was the last one.
     pub(super) fn end_writing(&mut self, id: u64) -> bool {
-        let own = self.open.iter_mut().find(|reader| reader.id == id);
-        own.is_some_and(|own| own.writes.take().is_some()) && !self.have_writers()
+        let Some(own) = self.open.iter_mut().find(|reader| reader.id == id) else { return false };
+        own.is_closing = true;
+        own.writes.take().is_some() && !self.have_writers()
     }
 
     pub(super) fn have_writers(&self) -> bool {

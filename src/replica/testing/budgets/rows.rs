@@ -33,12 +33,18 @@ fn cost_of_diff(database: &mut ModelDatabase, sql: &str, table: &str, layout: Ta
 
 /// Compares a table before and after the last transaction.
 fn cost_of_last(database: &ModelDatabase, far: &Arc<Far>, table: &str, layout: TableLayout) -> (usize, Cost) {
+    cost_at(database, far, table, layout, database.txid())
+}
+
+/// As [`cost_of_last`], for the states at a transaction and before it.
+fn cost_at(database: &ModelDatabase, far: &Arc<Far>, table: &str, layout: TableLayout, txid: Txid) -> (usize, Cost) {
     let mut result = None;
     with_model_clock(async {
         let reader = ModelReader::open_with(far, CacheLimits { memory: LARGE, disk: 0 }, database).await;
-        let (replica, newer) = (&reader.replica, reader.view.clone());
-        let before = Txid(newer.txid().0 - 1);
-        let older = replica.view_of(Target::Txid(before)).await.expect("a view").expect("a past state");
+        let replica = &reader.replica;
+        let view = async |txid| replica.view_of(Target::Txid(txid)).await.expect("a view").expect("a past state");
+        let newer = if txid == reader.view.txid() { reader.view.clone() } else { view(txid).await };
+        let older = view(Txid(txid.0 - 1)).await;
         let (counts, started) = (replica.files.store.counts(), Instant::now());
         let pair = replica.diff.table(table, older, newer).await.expect("a table");
         let (mut diff, mut rows) = (RowDiff::new(pair, layout), 0);
@@ -81,6 +87,20 @@ fn one_changed_row_takes_a_few_pages_if_no_file_begins_after_the_older_state() {
     assert_eq!(rows, 1);
     // The table has 7 MB in each of the two snapshots.
     assert!(cost.requests <= 20 && cost.bytes <= 3 * MB && cost.time <= 20 * LATENCY, "{cost:?}");
+}
+
+/// A file that leads further lacks the pages that the database has lost since.
+#[test]
+fn changes_are_found_in_pages_that_the_database_has_lost_later() {
+    let far = Arc::new(Far::default());
+    let mut database = ModelDatabase::new(4096, "CREATE TABLE big (id INTEGER PRIMARY KEY, value BLOB)");
+    database.run_for_each(10_000, 50, "INSERT INTO big VALUES (?1, ?2)");
+    (0..2).for_each(|_| database.snapshot(&far));
+    database.run("UPDATE big SET value = X'01' WHERE id = 9999");
+    database.snapshot(&far);
+    database.run("DELETE FROM big WHERE id > 100; VACUUM");
+    database.changes_since(&far, Txid(2));
+    assert_eq!(cost_at(&database, &far, "big", key_and_value(), Txid(3)).0, 1);
 }
 
 #[test]
