@@ -49,8 +49,13 @@ impl WebStore {
             Ok(Chunk { bytes, file_size, version: self.version(&response.headers, file_size), modified_ms })
         };
         let read = async |condition: Option<&Version>| {
-            let request =
-                |client: &Client| self.range_request(client, path, range.start, last, expected.is_none(), condition);
+            let request = |client: &Client| {
+                let request = self.range_request(client, path, range.start, last, expected.is_none());
+                match condition.and_then(etag::if_match) {
+                    Some(etag) => request.header(IF_MATCH, etag),
+                    None => request,
+                }
+            };
             self.send(ResponseLength::Range(last - range.start + 1), request, parse).await
         };
         let chunk = match read(expected).await {
@@ -69,29 +74,18 @@ impl WebStore {
         Ok(chunk)
     }
 
-    fn range_request(
-        &self,
-        client: &Client,
-        path: &str,
-        start: u64,
-        last: u64,
-        is_first: bool,
-        condition: Option<&Version>,
-    ) -> RequestBuilder {
+    /// `is_first` says whether no version of the file is known.
+    fn range_request(&self, client: &Client, path: &str, start: u64, last: u64, is_first: bool) -> RequestBuilder {
         let request = self.request(client, Method::GET, path).header(RANGE, format!("bytes={start}-{last}"));
         // A cached response may serve a read of an expected version. Any other read must not get the cached absence of a file that was
         // written since, and a read of only the first byte checks whether the file is unchanged.
         let must_be_current = is_first || last == 0;
-        let request = if must_be_current { request.header(CACHE_CONTROL, "no-cache") } else { request };
-        match condition.and_then(etag::if_match) {
-            Some(etag) => request.header(IF_MATCH, etag),
-            None => request,
-        }
+        if must_be_current { request.header(CACHE_CONTROL, "no-cache") } else { request }
     }
 
     /// Returns length and version of a file by a read of its first byte.
     pub(super) async fn read_length(&self, path: &str) -> Result<(u64, Version), WebError> {
-        let request = |client: &Client| self.range_request(client, path, 0, 0, true, None);
+        let request = |client: &Client| self.range_request(client, path, 0, 0, true);
         let parse = |response: WebResponse, _| {
             let (_, size) = range_of(&response, &(0..1)).map_err(WebError::InvalidResponse)?;
             Ok((size, self.version(&response.headers, size)))

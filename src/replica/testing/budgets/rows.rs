@@ -72,13 +72,19 @@ fn one_changed_row_of_a_million_takes_a_few_pages() {
     assert!(cost.requests <= 12 && cost.bytes <= MB && cost.time <= 12 * LATENCY, "{cost:?}");
 }
 
+/// Returns a replica with two snapshots of a table with so many rows.
+fn two_snapshots(rows: u32) -> (Arc<Far>, ModelDatabase) {
+    let far = Arc::new(Far::default());
+    let mut database = ModelDatabase::new(4096, "CREATE TABLE big (id INTEGER PRIMARY KEY, value BLOB)");
+    database.run_for_each(rows, 50, "INSERT INTO big VALUES (?1, ?2)");
+    (0..2).for_each(|_| database.snapshot(&far));
+    (far, database)
+}
+
 /// Both states are those of snapshots. The older one is within a file of level 1, which shows what was written.
 #[test]
 fn one_changed_row_takes_a_few_pages_if_no_file_begins_after_the_older_state() {
-    let far = Arc::new(Far::default());
-    let mut database = ModelDatabase::new(4096, "CREATE TABLE big (id INTEGER PRIMARY KEY, value BLOB)");
-    database.run_for_each(100_000, 50, "INSERT INTO big VALUES (?1, ?2)");
-    (0..2).for_each(|_| database.snapshot(&far));
+    let (far, mut database) = two_snapshots(100_000);
     database.run("UPDATE big SET value = X'01' WHERE id = 50000");
     let first = database.txid();
     database.changes_since(&far, first);
@@ -92,10 +98,7 @@ fn one_changed_row_takes_a_few_pages_if_no_file_begins_after_the_older_state() {
 /// A file that leads further lacks the pages that the database has lost since.
 #[test]
 fn changes_are_found_in_pages_that_the_database_has_lost_later() {
-    let far = Arc::new(Far::default());
-    let mut database = ModelDatabase::new(4096, "CREATE TABLE big (id INTEGER PRIMARY KEY, value BLOB)");
-    database.run_for_each(10_000, 50, "INSERT INTO big VALUES (?1, ?2)");
-    (0..2).for_each(|_| database.snapshot(&far));
+    let (far, mut database) = two_snapshots(10_000);
     database.run("UPDATE big SET value = X'01' WHERE id = 9999");
     database.snapshot(&far);
     database.run("DELETE FROM big WHERE id > 100; VACUUM");

@@ -28,10 +28,7 @@ async fn is_hydrated_from_the_snapshot(replica: &SharedReplicaFiles, one: &Arc<R
     assert!(after(10 * SECOND, one).await.0.is_complete);
     let (requests, of_file) = (replica.store.take_requests(), format!("read 9 {}", name(1, 5)));
     assert!(!requests.is_empty() && requests.iter().all(|request| *request == of_file), "{requests:?}");
-    replica.store.set_state(FlakyState::Down);
-    let other = replica.open();
-    other.open(Target::Latest, SECOND, true).await.expect("a view");
-    replica.read(&other, 8).await;
+    replica.is_read_without_the_store(8).await;
 }
 
 #[tokio::test(start_paused = true)]

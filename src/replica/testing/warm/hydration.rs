@@ -125,10 +125,7 @@ async fn a_state_whose_files_were_exchanged_is_hydrated_again() {
     assert_eq!((progress.is_complete, progress.present, obstacle.as_str()), (true, PAGES, ""));
     let (requests, of_file) = (replica.store.take_requests(), format!("read 1 {}", name(6, 200)));
     assert!(!requests.is_empty() && requests.iter().all(|request| *request == of_file), "{requests:?}");
-    replica.store.set_state(FlakyState::Down);
-    let other = replica.open();
-    other.open(Target::Latest, SECOND, true).await.expect("a view");
-    replica.read(&other, 200).await;
+    replica.is_read_without_the_store(200).await;
 }
 
 /// The earlier state needs pages of the snapshot that the later one had replaced.
@@ -143,10 +140,7 @@ async fn a_replica_that_was_set_back_is_hydrated_again() {
         tokio::time::sleep(SECOND).await;
     }
     assert!(after(10 * SECOND, &one).await.0.is_complete);
-    replica.store.set_state(FlakyState::Down);
-    let other = replica.open();
-    other.open(Target::Latest, SECOND, true).await.expect("a view");
-    replica.read(&other, 6).await;
+    replica.is_read_without_the_store(6).await;
 }
 
 /// The directory could not be written when the newest file was read, and can be now.
@@ -165,10 +159,7 @@ async fn what_was_not_kept_when_it_was_read_is_kept_before_a_state_is_complete()
         tokio::time::sleep(60 * SECOND).await;
         first.poll(Duration::ZERO).await.expect("the same view");
         assert!(after(10 * SECOND, &first).await.0.is_complete);
-        replica.store.set_state(FlakyState::Down);
-        let second = replica.open();
-        second.open(Target::Latest, SECOND, true).await.expect("a view");
-        replica.read(&second, end).await;
+        replica.is_read_without_the_store(end).await;
     }
 }
 
@@ -186,10 +177,7 @@ async fn headers_and_indexes_that_vanished_are_read_again_as_a_new_process_reads
             }
         }
         assert!(after(10 * SECOND, &first).await.0.is_complete);
-        replica.store.set_state(FlakyState::Down);
-        let second = replica.open();
-        second.open(Target::Latest, SECOND, true).await.expect("a view");
-        replica.read(&second, 8).await;
+        replica.is_read_without_the_store(8).await;
     }
 }
 
@@ -209,10 +197,7 @@ async fn what_another_process_evicts_is_hydrated_again() {
     assert!(least < PAGES / 2, "{least} pages");
     assert!(one.hydration.progress().is_complete);
     task.abort();
-    replica.store.set_state(FlakyState::Down);
-    let other = replica.open();
-    other.open(Target::Latest, SECOND, true).await.expect("a view");
-    replica.read(&other, 8).await;
+    replica.is_read_without_the_store(8).await;
 }
 
 /// A pause for each newer state would limit a primary that commits every second to one batch of pages a second.

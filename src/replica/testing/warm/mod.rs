@@ -107,6 +107,14 @@ impl SharedReplicaFiles {
         replica
     }
 
+    /// Checks that another process opens the state of `txid` and reads every page of it while the store cannot be reached.
+    async fn is_read_without_the_store(&self, txid: u64) {
+        self.store.set_state(FlakyState::Down);
+        let other = self.open();
+        other.open(Target::Latest, SECOND, true).await.expect("a view");
+        self.read(&other, txid).await;
+    }
+
     /// Reads every page of the newest view, which must be that of `txid`. Returns the requests since the last call.
     async fn read(&self, replica: &Arc<Replica>, txid: u64) -> Vec<String> {
         let view = replica.head().expect("a view");

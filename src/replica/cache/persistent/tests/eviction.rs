@@ -138,6 +138,15 @@ pub(super) fn age_all(cache: &Directory) {
     cache.files("").iter().for_each(|path| age(path, Duration::from_secs(FRESH + 1)));
 }
 
+/// Returns a directory with one file of pages, which is not fresh, and a handle to it.
+pub(super) fn with_an_old_file() -> (Directory, Arc<CacheDirectory>) {
+    let cache = Directory::new();
+    let directory = cache.open();
+    fill(&directory, &[1]);
+    age_all(&cache);
+    (cache, directory)
+}
+
 #[test]
 fn other_processes_are_told_before_the_first_removal_and_after_the_last_one() {
     // The file is removed if the record does not name it, and pages are punched out if it does.
@@ -187,10 +196,7 @@ fn what_another_process_has_removed_is_not_removed_twice() {
 
 #[test]
 fn a_process_that_hangs_while_it_evicts_does_not_keep_others_from_it() {
-    let cache = Directory::new();
-    let directory = cache.open();
-    fill(&directory, &[1]);
-    age_all(&cache);
+    let (cache, directory) = with_an_old_file();
     let format = directory.root.folder(FORMAT).expect("a folder");
     let of_other = format.try_lock(LOCK).expect("the lock can be tried").expect("it is free");
     let (bound, second) = (1 << 19, Duration::from_secs(1));

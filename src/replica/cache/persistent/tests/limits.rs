@@ -1,6 +1,6 @@
 //! Processes that can open few files or start no threads.
 
-use super::eviction::{FILLED, age_all, fill};
+use super::eviction::{FILLED, age_all, with_an_old_file};
 use super::parts::{chunk, listed};
 use super::*;
 use crate::replica::cache::persistent::eviction::{RunningEviction, target};
@@ -49,10 +49,7 @@ fn measure_and_evict_many() {
 
 #[test]
 fn a_process_without_another_thread_evicts_on_its_own_one() {
-    let cache = Directory::new();
-    let directory = cache.open();
-    fill(&directory, &[1]);
-    age_all(&cache);
+    let (cache, directory) = with_an_old_file();
     assert_eq!(directory.held(), 1 << 20);
     directory.is_evicting.store(true, Ordering::Relaxed);
     // No system has so much memory for a thread.
@@ -63,10 +60,7 @@ fn a_process_without_another_thread_evicts_on_its_own_one() {
 
 #[test]
 fn threads_of_the_runtime_do_not_evict() {
-    let cache = Directory::new();
-    let directory = cache.open();
-    fill(&directory, &[1]);
-    age_all(&cache);
+    let (cache, directory) = with_an_old_file();
     directory.resize(FILLED / 2);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().expect("a runtime");
     let of_runtime = runtime.enter();
