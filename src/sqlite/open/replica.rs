@@ -80,10 +80,8 @@ pub unsafe fn open(
     let journal_names = JournalNames::insert(journal, wal, writes);
     let settings = Settings { writes, ..opened_name.settings.clone() };
     // Newer versions of SQLite pass the flags of a read-only file with `immutable`.
-    let would_write = unlocked == Some(c"immutable")
-        && opened_name.settings.writes
-        && parameter("write_enabled").is_some()
-        && parameter("mode").as_deref() != Some("ro");
+    let would_write =
+        unlocked == Some(c"immutable") && opened_name.settings.writes && parameter("write_enabled").is_some();
     let opened = match unlocked.filter(|_| writes || would_write) {
         Some(unlocked) => Err(unlocked_writer(&unlocked.to_string_lossy(), &opened_name.location)),
         None => DbFile::open(api, &settings, &opened_name.location, access, journal_names),
