@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,12 @@ def test_the_configurations_are_valid(path: Path, tmp_path: Path, new_site: Any,
     for block in Document(path, tmp_path).blocks("yaml"):
         site = new_site(**yaml.safe_load(block.text)["plugins"]["datasette-litestream-vfs"])
         assert config.replicas(site.datasette)["shop"].url == "s3://bucket/app"
+
+
+def test_the_plugin_needs_a_library_as_new_as_itself() -> None:
+    version = metadata.version("datasette-litestream-vfs")
+    assert metadata.requires("datasette-litestream-vfs") == ["datasette>=0.65", f"litestream-vfs-rs>={version}"]
+    assert f'\nversion = "{version}"\n' in (ROOT / "Cargo.toml").read_text()
 
 
 def test_every_setting_is_in_the_guide() -> None:

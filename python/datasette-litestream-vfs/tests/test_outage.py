@@ -8,8 +8,9 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+import yaml
 from datasette.utils import StartupError
-from datasette_litestream_vfs import database
+from datasette_litestream_vfs import connection, database
 from testing.stalling import StallingServer
 from testing.waiting import wait_until
 
@@ -115,6 +116,39 @@ def test_a_replica_that_returns_is_read(new_site: Callable[..., Any], server: An
 def test_a_wrong_configuration_is_an_error_at_start(new_site: Callable[..., Any], databases: Any, message: str) -> None:
     with pytest.raises(StartupError, match=message):
         new_site(databases)
+
+
+@pytest.mark.parametrize("written", ["0000000000000016", "22", "yes"])
+def test_a_txid_without_quotes_is_an_error_at_start(new_site: Callable[..., Any], shop: Any, written: str) -> None:
+    with pytest.raises(StartupError, match="write the `txid` of the database 'shop' in quotes"):
+        new_site(yaml.safe_load(f"shop: {{url: '{shop.url}', txid: {written}}}"))
+
+
+def test_a_txid_in_quotes_is_served(new_site: Callable[..., Any], shop: Any) -> None:
+    site = new_site(yaml.safe_load(f"shop: {{url: '{shop.url}', txid: '{shop.then.txid}'}}"))
+    assert site.sql("shop", "select count(*) as n from orders") == [{"n": 40}]
+
+
+def test_an_error_that_is_not_of_the_replica_has_no_reason_of_another_one(shop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(connection.sqlite3.OperationalError, match="no backup is found"):
+        connection.connect(f"{shop.url}-missing", open_timeout=0)
+
+    def fails(*_: Any, **__: Any) -> None:
+        raise connection.sqlite3.OperationalError("disk I/O error")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(connection.sqlite3, "connect", fails)
+        patched.setattr(connection, "last_error", lambda: "no backup is found")
+        with pytest.raises(connection.sqlite3.OperationalError, match=r"^disk I/O error$"):
+            connection.connect(shop.url)
+
+
+def test_a_python_without_extension_loading_needs_the_module_that_datasette_uses(monkeypatch: pytest.MonkeyPatch, shop: Any) -> None:
+    connection._load.cache_clear()
+    with monkeypatch.context() as patched:
+        patched.setattr(connection.sqlite3, "Connection", object)
+        with pytest.raises(connection.sqlite3.NotSupportedError, match="install pysqlite3, which Datasette uses if it is there"):
+            connection.connect(shop.url)
 
 
 def _rows_or_none(site: Any) -> Any:

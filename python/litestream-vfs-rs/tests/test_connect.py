@@ -102,6 +102,18 @@ def test_the_settings_are_those_of_the_documentation() -> None:
     assert documented == {"replica_url", "time", "txid"} | set(Settings.__annotations__) - set(WriteSettings.__annotations__)
 
 
+def test_a_setting_that_is_none_is_left_out(shop: str, tmp_path: Path) -> None:
+    with_none = litestream_vfs_rs.uri(shop, **dict.fromkeys(Settings.__annotations__), time=None, txid=None)  # type: ignore[arg-type]
+    assert with_none == litestream_vfs_rs.uri(shop)
+    db = connect(shop, **dict.fromkeys(Settings.__annotations__), isolation_level=None)  # type: ignore[arg-type]
+    assert db.isolation_level is None
+    db.close()
+    cached = connect(f"file://{SAMPLE}", cache_dir=tmp_path / "pages")
+    assert cached.execute("SELECT count(*) FROM orders").fetchone() == (632,)
+    cached.close()
+    assert (tmp_path / "pages").is_dir()
+
+
 def test_the_arguments_of_sqlite3_are_passed_on(shop: str) -> None:
     class Mine(sqlite3.Connection):
         pass

@@ -6,6 +6,7 @@ import shutil
 import sqlite3
 import threading
 from pathlib import Path
+from typing import Any
 
 import litestream_vfs_rs
 import pytest
@@ -36,6 +37,27 @@ def test_an_open_error_has_the_reason_and_its_cause(shop: str) -> None:
 def test_reasons(shop: str, url: str, options: dict[str, object], reason: str) -> None:
     with pytest.raises(OpenError, match=reason):
         connect(url, **options)  # type: ignore[arg-type]
+
+
+def test_a_damaged_replica_has_the_reason(tmp_path: Path) -> None:
+    shutil.copytree(SAMPLE, tmp_path / "replica")
+    for file in (tmp_path / "replica").rglob("*.ltx"):
+        file.write_bytes(b"damaged".ljust(file.stat().st_size, b"."))
+    with pytest.raises(OpenError, match=f"file://{tmp_path}/replica") as raised:
+        connect(f"file://{tmp_path}/replica")
+    assert str(raised.value.__cause__) == "database disk image is malformed"
+
+
+def test_an_error_that_is_not_of_the_replica_has_no_reason_of_another_one(shop: str) -> None:
+    class Failing(sqlite3.Connection):
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options)
+            self.execute("SELECT missing")
+
+    with pytest.raises(OpenError, match="no backup is found"):
+        connect("s3://bucket/nothing", open_timeout="0")
+    with pytest.raises(OpenError, match=r"^no such column: missing$"):
+        connect(shop, factory=Failing)
 
 
 def test_a_secret_is_not_shown(s3: S3Server) -> None:

@@ -94,5 +94,7 @@ with create_engine("litestream+sqlite:///" + URL).connect() as connection:
 """
     ended = python(code, shop)
     assert ended.stdout == "pysqlite3.dbapi2 632\n", ended.stderr
-    refused = python(code, shop, "pysqlite3")
-    assert "NotSupportedError: the module sqlite3 of" in refused.stderr
+    for missing in (["pysqlite3"], ["pysqlite3", "apsw"]):
+        refused = python(code, shop, *missing)
+        assert "NotSupportedError: the module sqlite3 of" in refused.stderr
+        assert "install pysqlite3, or use a Python that can load extensions" in refused.stderr

@@ -155,6 +155,52 @@ def test_run_transaction_repeats_conflicts_only(url: str) -> None:
     other.close()
 
 
+@pytest.mark.parametrize("ends", ["executescript", "commit", "with", "rollback"])
+def test_a_function_that_ends_the_transaction_is_not_run_again(url: str, ends: str) -> None:
+    db = writable(url)
+    db.execute("CREATE TABLE t (x)")
+    runs: list[int] = []
+
+    def write(db: sqlite3.Connection) -> None:
+        runs.append(1)
+        if ends == "executescript":
+            db.executescript("INSERT INTO t VALUES (1); SELECT 1")
+            return
+        db.execute("INSERT INTO t VALUES (1)")
+        if ends == "with":
+            with db:
+                pass
+        else:
+            getattr(db, ends)()
+
+    with pytest.raises(RuntimeError, match=r"must not commit, roll back, or call executescript\(\)"):
+        run_transaction(db, write)
+    assert (len(runs), db.in_transaction) == (1, False)
+    assert db.execute("SELECT x FROM t").fetchall() == ([] if ends == "rollback" else [(1,)])
+    db.close()
+
+
+def test_a_conflict_after_a_commit_of_the_function_is_not_run_again(url: str) -> None:
+    db = writable(url)
+    db.execute("CREATE TABLE t (x)")
+    runs: list[str] = []
+
+    def conflicts(db: sqlite3.Connection, *commits: str) -> None:
+        runs.append("run")
+        for statement in ("INSERT INTO t VALUES (1)", *commits):
+            db.execute(statement)
+        if runs.count("run") == 1:
+            raise sqlite3.OperationalError("database is locked")
+
+    with pytest.raises(sqlite3.OperationalError, match="database is locked"):
+        run_transaction(db, lambda db: conflicts(db, "COMMIT", "BEGIN"))
+    assert (runs, db.in_transaction, db.execute("SELECT x FROM t").fetchall()) == (["run"], False, [(1,)])
+    runs.clear()
+    run_transaction(db, conflicts)
+    assert (len(runs), db.execute("SELECT x FROM t").fetchall()) == (2, [(1,), (1,)])
+    db.close()
+
+
 def test_a_commit_to_several_databases_is_not_repeated(tmp_path: Path) -> None:
     urls = {name: f"file://{tmp_path}/{name}" for name in ("main", "second")}
     for each in urls.values():
@@ -209,7 +255,9 @@ def test_a_replica_of_litestream_is_taken_over(new_primary: Callable[..., Primar
         assert copy.execute("SELECT x FROM t").fetchall() == [(1,)]
 
 
-@pytest.mark.parametrize(("value", "readonly"), [(True, False), ("on", False), ("1", False), (False, True), ("OFF", True), ("0", True)])
+@pytest.mark.parametrize(
+    ("value", "readonly"), [(True, False), ("on", False), ("1", False), (False, True), ("OFF", True), ("0", True), (None, True)]
+)
 def test_only_write_enabled_makes_a_uri_writable(value: object, readonly: bool) -> None:
     made = litestream_vfs_rs.uri("s3://bucket/app", write_enabled=value, compaction=False)  # type: ignore[typeddict-item]
     assert ("mode=ro" in made) is readonly

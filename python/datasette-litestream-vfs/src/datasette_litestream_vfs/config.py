@@ -67,6 +67,9 @@ def _replica(name: str, config: Any) -> Replica:
         raise StartupError(f"{PLUGIN}: the database {name!r} needs a `url`, the URL of its replica")
     settings = dict(config)
     own = {key: settings.pop(key, None) for key in ("time", "txid", "allow_time_travel")}
+    if own["txid"] is not None and not isinstance(own["txid"], str):
+        # A number that begins with a zero is octal in YAML.
+        raise StartupError(f"{PLUGIN}: write the `txid` of the database {name!r} in quotes, as 16 hexadecimal digits")
     url = settings.pop("url")
     for key in settings:
         if key not in SETTINGS:
@@ -82,4 +85,3 @@ def _time(value: Any) -> Moment:
     if isinstance(value, datetime.date):
         return value.isoformat()
     return value
-

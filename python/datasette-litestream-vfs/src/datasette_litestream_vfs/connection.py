@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 from contextlib import closing
 from typing import Any, Optional
 
@@ -11,6 +12,8 @@ from datasette.utils.sqlite import sqlite3
 
 # This table reads every file of the replica, and keeps nothing of it in the cache.
 EXPENSIVE = "litestream_verify"
+# The errors of SQLite whose reason is the last error of the library. That of any other error can be an old one, of another replica.
+OF_OPENING = ("unable to open database file", "database disk image is malformed", "automatic extension loading failed")
 
 
 def connect(url: str, **options: Any) -> sqlite3.Connection:
@@ -20,9 +23,14 @@ def connect(url: str, **options: Any) -> sqlite3.Connection:
     try:
         connection = sqlite3.connect(name, uri=True, check_same_thread=False)
     except sqlite3.Error as error:
-        raise type(error)(last_error() or str(error)) from error
+        raise type(error)(_reason(error)) from error
     connection.set_authorizer(_authorize)
     return connection
+
+
+def _reason(error: sqlite3.Error) -> str:
+    text = str(error)
+    return (last_error() if text.startswith(OF_OPENING) else None) or text
 
 
 def last_error() -> Optional[str]:
@@ -33,6 +41,11 @@ def last_error() -> Optional[str]:
 
 @functools.lru_cache(maxsize=None)
 def _load() -> None:
+    if not hasattr(sqlite3.Connection, "enable_load_extension"):
+        raise sqlite3.NotSupportedError(
+            f"the module sqlite3 of {sys.executable} is built without extension loading: install pysqlite3, which Datasette uses if it is "
+            "there, or use a Python that can load extensions, such as Debian's or Homebrew's"
+        )
     with closing(sqlite3.connect(":memory:")) as connection:
         litestream_vfs_rs.load(connection)
 

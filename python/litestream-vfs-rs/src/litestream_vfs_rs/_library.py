@@ -7,11 +7,14 @@ import os
 import sqlite3
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 _SUFFIXES = {"darwin": ".dylib", "win32": ".dll"}
 _INSTEAD = ("pysqlite3", "apsw")
+#: Those with the interface of `sqlite3`.
+_DBAPI_INSTEAD = ("pysqlite3",)
 
 
 def loadable_path() -> str:
@@ -53,34 +56,31 @@ def load(connection: Any, path: str | None = None, *, default: bool = False) -> 
         connection.enable_load_extension(False)
 
 
-def unavailable() -> sqlite3.NotSupportedError:
-    """Returns the error for a Python that cannot load extensions."""
+def unavailable(instead: Sequence[str] = _INSTEAD) -> sqlite3.NotSupportedError:
+    """Returns the error for a Python that cannot load extensions. Any of the modules `instead` helps."""
     return sqlite3.NotSupportedError(
-        f"the module sqlite3 of {sys.executable} is built without extension loading: install pysqlite3 or apsw, "
+        f"the module sqlite3 of {sys.executable} is built without extension loading: install {' or '.join(instead)}, "
         "or use a Python that can load extensions, such as Debian's or Homebrew's"
     )
 
 
 def dbapi() -> Any:
     """Returns `sqlite3`, or `pysqlite3` if only that can load extensions."""
-    module = usable()
-    if module.__name__ == "apsw":
-        raise unavailable()
-    return module
+    return usable(_DBAPI_INSTEAD)
 
 
-def usable() -> Any:
-    """Returns the first module of `sqlite3`, `pysqlite3` and `apsw` that can load extensions."""
+def usable(instead: Sequence[str] = _INSTEAD) -> Any:
+    """Returns `sqlite3`, or the first of the modules `instead` if only that can load extensions."""
     if _can_load(sqlite3):
         return sqlite3
-    for name in _INSTEAD:
+    for name in instead:
         try:
             module = importlib.import_module(name)
         except ImportError:
             continue
         if _can_load(module):
             return module
-    raise unavailable()
+    raise unavailable(instead)
 
 
 def _can_load(module: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from datetime import datetime, timedelta, timezone
 from typing import Literal, TypedDict, Union
@@ -17,7 +18,7 @@ class WriteSettings(TypedDict, total=False):
     write_enabled: Switch
     write_takeover: Switch
     sync_interval: Duration
-    buffer_path: str
+    buffer_path: str | os.PathLike[str]
     compaction: Switch | Duration
     l0_retention: Duration
     snapshot_interval: Duration
@@ -34,9 +35,9 @@ class Settings(WriteSettings, total=False):
     poll_interval: Duration
     cache_size: Size
     disk_cache_size: Size
-    cache_dir: str
+    cache_dir: str | os.PathLike[str]
     hydration_enabled: Switch
-    hydration_path: str
+    hydration_path: str | os.PathLike[str]
     time_travel: Switch
     max_staleness: Duration
     open_timeout: Duration
@@ -95,7 +96,8 @@ def unknown(name: str, names: frozenset[str]) -> TypeError:
 
 def writes(settings: Settings) -> bool:
     """Whether these settings open a replica for writing."""
-    return text("write_enabled", settings.get("write_enabled", False)).lower() not in {"off", "0", "false", "no"}
+    value = settings.get("write_enabled")
+    return value is not None and text("write_enabled", value).lower() not in {"off", "0", "false", "no"}
 
 
 def text(name: str, value: object) -> str:
@@ -106,7 +108,7 @@ def text(name: str, value: object) -> str:
         value = value.total_seconds()
     if name in DURATIONS and isinstance(value, (int, float)):
         return f"{value:.9f}s"
-    return str(value)
+    return os.fsdecode(value) if isinstance(value, os.PathLike) else str(value)
 
 
 def moment(time: datetime | str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 import time
+from contextlib import suppress
 from typing import Any, Callable, TypeVar
 
 Connection = TypeVar("Connection")
@@ -12,6 +13,8 @@ Result = TypeVar("Result")
 
 #: How often a transaction is run before its conflict is an error.
 TRIES = 10
+#: The savepoint that a transaction has until somebody else ends it.
+SAVEPOINT = "litestream_run"
 #: The longest pause in seconds before a second run, and before any run.
 FIRST_PAUSE, LONGEST_PAUSE = 0.02, 1.0
 
@@ -30,6 +33,9 @@ def run_transaction(db: Connection, function: Callable[[Connection], Result], *,
     Everything that `function` does besides the database is done again as well. Any other error, and the conflict of the last try, is raised
     after a rollback. A commit whose outcome is unknown is such an error, and so is a conflict of a commit to several attached databases, of
     which some may have committed. So nothing is ever committed twice. The connection must have no open transaction.
+
+    `function` must not end the transaction, as `commit()`, `rollback()`, `executescript()` and ``with db:`` do. This is a `RuntimeError`.
+    What was committed stays, and is not run again.
     """
     return retried(lambda run: _run_once(db, function, run), tries)
 
@@ -79,7 +85,17 @@ def _is_stale(error: BaseException) -> bool:
 def _run_once(db: Any, function: Callable[[Any], Result], run: Run) -> Result:
     db.execute("BEGIN IMMEDIATE")
     try:
-        result = function(db)
+        db.execute(f"SAVEPOINT {SAVEPOINT}")
+        try:
+            result = function(db)
+        except Exception:
+            # Whatever has ended the transaction may have committed it.
+            run.final = True
+            with suppress(Exception):
+                db.execute(f"ROLLBACK TO {SAVEPOINT}")
+                run.final = False
+            raise
+        _release(db, run)
         run.commits(db)
         db.execute("COMMIT")
     except BaseException:
@@ -88,6 +104,16 @@ def _run_once(db: Any, function: Callable[[Any], Result], run: Run) -> Result:
             db.execute("ROLLBACK")
         raise
     return result
+
+
+def _release(db: Any, run: Run) -> None:
+    try:
+        db.execute(f"RELEASE {SAVEPOINT}")
+    except Exception as error:
+        if "no such savepoint" not in str(error):
+            raise
+        run.final = True
+        raise RuntimeError("the function must not commit, roll back, or call executescript(): what it has committed stays") from error
 
 
 def _writable(db: Any) -> list[str]:

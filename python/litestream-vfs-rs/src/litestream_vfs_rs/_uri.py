@@ -25,7 +25,8 @@ def uri(
 ) -> str:
     """Returns the URI with which `sqlite3.connect(…, uri=True)` or `ATTACH` opens the replica.
 
-    The arguments are those of `connect`. All values are percent-encoded. Without `write_enabled`, the database is read-only.
+    The arguments are those of `connect`, and one that is None is left out. All values are percent-encoded. Without `write_enabled`, the
+    database is read-only.
 
     >>> import litestream_vfs_rs
     >>> litestream_vfs_rs.uri("s3://bucket/app", time="1 hour ago", cache_size="256MB")
@@ -40,6 +41,7 @@ def uri(
     for name, value in settings.items():
         if name not in SETTINGS:
             raise unknown(name, SETTINGS)
-        parameters[name] = text(name, value)
+        if value is not None:
+            parameters[name] = text(name, value)
     query = "&".join(f"{name}={quote(value, safe=':/@,')}" for name, value in parameters.items())
     return f"file:{NAME}?{query}"

@@ -35,7 +35,7 @@ django.setup()
 from django.conf import settings  # noqa: E402
 from django.core.management import call_command  # noqa: E402
 from django.db import connections  # noqa: E402
-from shop.models import Customer, Order  # noqa: E402
+from shop.models import Customer, Label, Order  # noqa: E402
 
 from litestream_vfs_rs.django import probes, wait_for  # noqa: E402
 
@@ -59,8 +59,8 @@ def site(running: Primary, monkeypatch: pytest.MonkeyPatch) -> Iterator[Primary]
     """The primary of the site, without orders. The replicas have its state, and get a new one only in `sync`."""
     # However slow this machine is, the router reads from replicas.
     monkeypatch.setattr(probes, "FIRST", LIMIT)
-    Order.objects.using("default").all().delete()
-    Customer.objects.using("default").all().delete()
+    for model in (Label, Order, Customer):
+        model.objects.using("default").all().delete()
     txid = running.sync()
     for alias in REPLICAS:
         assert wait_for(alias, txid)
@@ -100,10 +100,10 @@ def unpolled(site: Primary, add_replica: Callable[..., str], tmp_path: Path) -> 
 def manage(site: Primary) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Runs `manage.py`."""
 
-    def run(*arguments: str, stdin: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
+    def run(*arguments: str, stdin: str = "", cwd: Path = PROJECT, **environment: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "manage.py", *arguments],
-            cwd=PROJECT,
+            [sys.executable, str(PROJECT / "manage.py"), *arguments],
+            cwd=cwd,
             input=stdin,
             env={**os.environ, "PYTHONWARNINGS": "error", **environment},
             capture_output=True,

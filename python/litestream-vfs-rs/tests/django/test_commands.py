@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Callable
+from pathlib import Path
 
+import django
+import pytest
 from shop.models import Customer, Order
 from testing import Primary
 
@@ -79,11 +82,23 @@ def test_migrate_and_makemigrations(site: Primary, manage: Manage) -> None:
 def test_the_tests_of_a_site_do_not_use_its_replicas(site: Primary, manage: Manage) -> None:
     Order.objects.create(status="in production")
     site.sync()
-    for arguments in (["--parallel", "1"], ["--parallel", "2"], ["--parallel", "1", "shop.tests.WithPrimary"]):
-        ended = manage("test", *arguments)
+    for arguments in (["shop"], ["shop.tests.WithPrimary"]):
+        ended = manage("test", "--parallel", "1", *arguments)
         assert ended.returncode == 0, ended.stderr
         assert "\nOK\n" in ended.stderr
-        assert f"Ran {2 if len(arguments) == 3 else 4} tests" in ended.stderr
+        assert f"Ran {5 if arguments == ['shop'] else 2} tests" in ended.stderr
+
+
+@pytest.mark.parametrize("start_method", ["fork", "spawn", *(["forkserver"] if django.VERSION >= (6, 1) else [])])
+def test_the_tests_of_a_site_run_in_parallel(site: Primary, manage: Manage, tmp_path: Path, start_method: str) -> None:
+    Order.objects.create(status="in production")
+    site.sync()
+    # Django writes the databases of spawned processes to the working directory.
+    ended = manage("test", "--parallel", "2", "shop", cwd=tmp_path, SITE_START_METHOD=start_method)
+    assert ended.returncode == 0, ended.stderr
+    assert "\nOK\n" in ended.stderr
+    assert "Ran 5 tests" in ended.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_replica_without_a_mirror_is_a_test_database_of_its_own(site: Primary, manage: Manage) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -12,10 +13,12 @@ from typing import Any
 
 import pytest
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 from django.test import override_settings
 from testing import Primary
 
 from litestream_vfs_rs import loadable_path
+from litestream_vfs_rs.django import get_vfs_databases
 from litestream_vfs_rs.django.checks import check_settings
 
 URLS = {"prod_replica": "s3://mybucket/db.sqlite3", "analytics_replica": "s3://analytics/db.sqlite3"}
@@ -84,13 +87,55 @@ def test_checks_name_what_is_wrong_with_the_settings() -> None:
     for name in ("forward_timeout_seconds", "forward_wait_seconds"):
         assert problems(LITESTREAM={"vfs": vfs, name: None}) == [("litestream_vfs.E001", f'LITESTREAM["{name}"] is None: use a number of seconds')]
     assert problems(LITESTREAM={"vfs": ["s3://mybucket/db.sqlite3"]}) == [
-        ("litestream_vfs.E001", 'LITESTREAM["vfs"] is [\'s3://mybucket/db.sqlite3\']: use a dictionary')
+        ("litestream_vfs.E001", 'LITESTREAM["vfs"] is of type list: use a dictionary')
     ]
     assert problems(LITESTREAM={"vfs": {**vfs, "forgotten": "s3://mybucket/db.sqlite3"}}) == [
         ("litestream_vfs.W001", 'LITESTREAM["vfs"] has replicas that are no databases: forgotten.')
     ]
     ((identity, _),) = problems(MIDDLEWARE=list(reversed(settings.MIDDLEWARE)))
     assert identity == "litestream_vfs.W002"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "shown"),
+    [
+        ("prod_replica", None, "None"),
+        ("prod_replica", "", "''"),
+        ("prod_replica", b"nats://app:pa55word@host/bucket", "of type bytes"),
+        ("prod_replica", {"url": "nats://app:pa55word@host/bucket"}, "of type dict"),
+        ("max_lag_second", 5, "5"),
+    ],
+)
+def test_what_is_neither_a_url_nor_a_known_number_is_an_error(name: str, value: Any, shown: str) -> None:
+    litestream = {"vfs": {**settings.LITESTREAM["vfs"], name: value}}
+    message = f'LITESTREAM["vfs"]["{name}"] is {shown}: use the URL of a replica; only max_lag_seconds and wait_seconds are numbers'
+    with pytest.raises(ImproperlyConfigured, match=f"^{re.escape(message)}$"):
+        get_vfs_databases(litestream)
+    assert problems(LITESTREAM=litestream) == [("litestream_vfs.E001", message)]
+
+
+def test_a_setting_of_the_wrong_kind_is_an_error_without_its_secret() -> None:
+    for litestream, message in (
+        ({"vfs": None}, 'LITESTREAM["vfs"] is None: use a dictionary'),
+        ({"vfs": "nats://app:pa55word@host/bucket"}, 'LITESTREAM["vfs"] is \'nats://app:***@host/bucket\': use a dictionary'),
+        (["nats://app:pa55word@host/bucket"], "LITESTREAM is of type list: use a dictionary"),
+    ):
+        with pytest.raises(ImproperlyConfigured, match=f"^{re.escape(message)}$"):
+            get_vfs_databases(litestream)  # type: ignore[arg-type]
+    wrong = {"vfs": {"wait_seconds": "nats://app:pa55word@host/bucket"}}
+    ((_, message),) = problems(LITESTREAM=wrong)
+    assert message == 'LITESTREAM["vfs"]["wait_seconds"] is \'nats://app:***@host/bucket\': use a number of seconds'
+
+
+def test_a_check_warns_of_a_secret_in_a_url_without_showing_it(add_replica: Callable[..., str]) -> None:
+    add_replica("with_secret", "nats://app:pa55word@host:4222/bucket")
+    add_replica("without_secret", "sftp://app@host/replica?insecure-host-key=true")
+    (found,) = check_settings()
+    assert (found.id, "pa55word" in str(found)) == ("litestream_vfs.W003", False)
+    assert "'with_secret'" in found.msg and "nats://app:***@host:4222/bucket" in found.msg
+    documented = (Path(__file__).resolve().parents[4] / "docs/backends.md").read_text(encoding="utf-8")
+    variables = re.findall(r"LITESTREAM_\w+_PASSWORD", found.hint or "")
+    assert set(variables) == set(re.findall(r"LITESTREAM_\w+_PASSWORD", documented))
 
 
 def test_the_library_can_be_another_file(site: Primary, tmp_path: Path, manage: Callable[..., Any]) -> None:

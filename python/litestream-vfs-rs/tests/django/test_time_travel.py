@@ -162,6 +162,17 @@ def test_async_code_can_use_it_concurrently(site: Primary) -> None:
     assert asyncio.run(all_at_once()) == expected
 
 
+def test_async_code_can_read_rows_one_after_the_other(site: Primary) -> None:
+    (first,) = write(site, "first")
+
+    async def read() -> tuple[list[str], bool]:
+        with time_travel("prod_replica", first) as past:
+            found = [order.status async for order in Order.objects.using(past).aiterator()]
+        return found, hasattr(connections._connections, past)
+
+    assert asyncio.run(read()) == (["first"], False)
+
+
 def test_what_belongs_to_an_object_of_the_past_is_read_from_the_past(site: Primary) -> None:
     customer = Customer.objects.create(name="before")
     Order.objects.create(customer=customer)

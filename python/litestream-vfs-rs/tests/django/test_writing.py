@@ -23,6 +23,7 @@ from django.views import View
 from shop.models import Customer, Order
 from testing import Primary, S3Server, restored
 from testing.serving import get, serving
+from testing.waiting import LIMIT
 
 import litestream_vfs_rs
 from litestream_vfs_rs.django import LitestreamError, primary_txid, retry_on_conflict, time_travel
@@ -212,6 +213,18 @@ def test_transactions_of_one_process_wait_for_each_other(site: Primary, add_repl
     with ThreadPoolExecutor(4) as threads:
         list(threads.map(count, range(20)))
     assert Customer.objects.using(alias).get().name == "20"
+
+
+def test_workers_write_a_journal_that_was_read_before_the_fork(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    options = {"timeout": 2, "sync_interval": "100ms", "buffer_path": f"{tmp_path}/journals"}
+    monkeypatch.setenv("DJANGO_SETTINGS_MODULE", "project.writing")
+    monkeypatch.setenv("SITE_WRITTEN", f"file://{tmp_path}/replica")
+    monkeypatch.setenv("SITE_OPTIONS", json.dumps(options))
+    command = [sys.executable, "-W", "error", "manage.py", "migrate", "--verbosity", "0"]
+    subprocess.run(command, cwd=PROJECT, check=True, timeout=LIMIT)
+    gunicorn = ["gunicorn", "--bind", "127.0.0.1:0", "--workers", "1", "--preload", "project.preloaded_writing"]
+    with serving(PROJECT, tmp_path / "log", *gunicorn) as site:
+        assert get(f"{site}/orders/", {"status": "written"})["statuses"] == ["written"]
 
 
 def test_other_errors_are_raised_at_once(written: str) -> None:

@@ -8,6 +8,7 @@ from .conf import get_vfs_databases
 from .conflicts import retry_on_conflict
 from .control import LitestreamError
 from .db.routers import LitestreamRouter
+from .probes import close_replicas
 from .status import get_vfs_status
 from .travel import time_travel
 from .tokens import primary_txid, read_after, wait_for
@@ -15,6 +16,7 @@ from .tokens import primary_txid, read_after, wait_for
 __all__ = [
     "LitestreamError",
     "LitestreamRouter",
+    "close_replicas",
     "get_vfs_databases",
     "get_vfs_status",
     "primary_txid",

@@ -9,9 +9,12 @@ from django.core.checks import CheckMessage, Error, Warning
 from django.core.exceptions import ImproperlyConfigured
 
 from . import conf
-from .replicas import is_writable
+from .masked import MASK, masked
+from .replicas import is_fixed, is_replica, is_writable
 
 TXID = "litestream_vfs_rs.django.middleware.TxidMiddleware"
+#: Where the backends that have a password in their URL find it otherwise.
+VARIABLES = ", ".join(f"LITESTREAM_{scheme}_PASSWORD" for scheme in ("NATS", "SFTP", "WEBDAV", "HTTP"))
 SESSION = "django.contrib.sessions.middleware.SessionMiddleware"
 
 
@@ -34,12 +37,21 @@ def check_settings(**_: Any) -> list[CheckMessage]:
             )
         )
     for alias, database in settings.DATABASES.items():
-        if is_writable(database) and database["OPTIONS"].keys() & {"time", "txid"}:
+        if is_writable(database) and is_fixed(database):
             found.append(
                 Error(
                     f"The database {alias!r} is opened for writing at a past state, which cannot be written.",
                     hint="Remove write_enabled, or time and txid, from its OPTIONS.",
                     id="litestream_vfs.E002",
+                )
+            )
+        url = str(database["NAME"])
+        if is_replica(database) and masked(url) != url:
+            found.append(
+                Warning(
+                    f"The URL of the database {alias!r} has what may be a secret, in place of each {MASK}: {masked(url)}.",
+                    hint=f"Django shows NAME in its error mails. Remove it from the URL, and set it in the environment: {VARIABLES}.",
+                    id="litestream_vfs.W003",
                 )
             )
     middleware = settings.MIDDLEWARE

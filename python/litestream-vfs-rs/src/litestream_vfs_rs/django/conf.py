@@ -10,13 +10,18 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DEFAULT_DB_ALIAS
 
+from .masked import masked
+
 ENGINE = "litestream_vfs_rs.django.db.backend"
 PRIMARY = DEFAULT_DB_ALIAS
 MAX_LAG = 60.0
 WAIT = 0.1
+VFS = 'LITESTREAM["vfs"]'
 SOCKET = "/var/run/litestream.sock"
 FORWARD_TIMEOUT = 30.0
 FORWARD_WAIT = 5.0
+#: The settings of `LITESTREAM["vfs"]`. Everything else in it is a replica.
+NUMBERS = ("max_lag_seconds", "wait_seconds")
 
 
 def get_vfs_databases(litestream: Mapping[str, Any] | None = None) -> dict[str, dict[str, Any]]:
@@ -28,10 +33,16 @@ def get_vfs_databases(litestream: Mapping[str, Any] | None = None) -> dict[str, 
     if litestream is None:
         litestream = _litestream(sys._getframe(1).f_globals)
     return {
-        alias: {"ENGINE": ENGINE, "NAME": url, "TEST": {"MIRROR": PRIMARY}}
-        for alias, url in litestream.get("vfs", {}).items()
-        if isinstance(url, str)
+        alias: {"ENGINE": ENGINE, "NAME": _url(alias, url), "TEST": {"MIRROR": PRIMARY}}
+        for alias, url in _vfs(_mapping("LITESTREAM", litestream)).items()
+        if alias not in NUMBERS
     }
+
+
+def _url(alias: str, value: Any) -> str:
+    if isinstance(value, str) and value:
+        return value
+    raise ImproperlyConfigured(f'{VFS}["{alias}"] is {_shown(value)}: use the URL of a replica; only {" and ".join(NUMBERS)} are numbers')
 
 
 def _litestream(caller: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -42,7 +53,8 @@ def _litestream(caller: Mapping[str, Any]) -> Mapping[str, Any]:
             f"get_vfs_databases() finds no LITESTREAM in {caller.get('__name__')}: assign LITESTREAM before DATABASES, "
             "or pass it as the argument"
         )
-    return _mapping("LITESTREAM", caller["LITESTREAM"])
+    litestream: Mapping[str, Any] = caller["LITESTREAM"]
+    return litestream
 
 
 def max_lag() -> float:
@@ -88,17 +100,28 @@ def _settings() -> Mapping[str, Any]:
 
 
 def _number(name: str, default: float) -> float:
-    return _seconds('LITESTREAM["vfs"]', _mapping('LITESTREAM["vfs"]', _settings().get("vfs", {})), name, default)
+    return _seconds(VFS, _vfs(_settings()), name, default)
+
+
+def _vfs(litestream: Mapping[str, Any]) -> Mapping[str, Any]:
+    return _mapping(VFS, litestream.get("vfs", {}))
 
 
 def _seconds(where: str, mapping: Mapping[str, Any], name: str, default: float) -> float:
     value = mapping.get(name, default)
     if isinstance(value, bool) or not isinstance(value, (int, float)) or value < 0:
-        raise ImproperlyConfigured(f'{where}["{name}"] is {value!r}: use a number of seconds')
+        raise ImproperlyConfigured(f'{where}["{name}"] is {_shown(value)}: use a number of seconds')
     return value
 
 
 def _mapping(name: str, value: Any) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
-        raise ImproperlyConfigured(f"{name} is {value!r}: use a dictionary")
+        raise ImproperlyConfigured(f"{name} is {_shown(value)}: use a dictionary")
     return value
+
+
+def _shown(value: Any) -> str:
+    """Returns a value as an error shows it: without what may be a secret of a URL."""
+    if isinstance(value, str):
+        return repr(masked(value))
+    return repr(value) if value is None or isinstance(value, (bool, int, float)) else f"of type {type(value).__name__}"

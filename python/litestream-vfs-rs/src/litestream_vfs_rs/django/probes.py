@@ -15,8 +15,10 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
+from django.db import connections
+
 from . import library
-from .replicas import database, replica_uri
+from .replicas import database, is_replica, replica_uri
 
 #: How long the first read of a process waits for its replicas.
 FIRST = 1.0
@@ -148,6 +150,17 @@ def close_all() -> None:
     """Forgets all probes, and closes their connections."""
     while _probes:
         _probes.popitem()[1].close()
+
+
+def close_replicas() -> None:
+    """Closes what this process keeps open of replicas, and the connections of this thread to them. The next query opens them again.
+
+    A process that has read a replica with a journal calls it before it forks, because the journal belongs to the process that has it open.
+    """
+    for connection in connections.all(initialized_only=True):
+        if is_replica(connection.settings_dict):
+            connection.close()
+    close_all()
 
 
 def _after_fork() -> None:

@@ -70,7 +70,8 @@ def _watch(*, connection: Any, **_: Any) -> None:
         return
     # On a node that only reads, a write fails, or is forwarded.
     if not is_read_only(connection.settings_dict):
-        connection.execute_wrappers.append(_notice)
+        # A block of `execute_wrapper()`, which may open the connection, removes the last one at its end.
+        connection.execute_wrappers.insert(0, _notice)
 
 
 def _notice(execute: Callable[..., Any], sql: str, params: Any, many: bool, context: dict[str, Any]) -> Any:

@@ -14,8 +14,12 @@ from litestream_vfs_rs._options import SETTINGS, WriteSettings, writes
 
 from . import conf
 
+#: The options that select a past state.
+MOMENT = frozenset({"time", "txid"})
 #: The options of a database that belong to the replica. The others are arguments of `sqlite3.connect`.
-OPTIONS = SETTINGS | {"time", "txid"}
+OPTIONS = SETTINGS | MOMENT
+#: Marks the entry of a replica that is read, and is replaced because tests run.
+READ_ONLY = "LITESTREAM_READ_ONLY"
 
 
 def is_replica(database: Mapping[str, Any]) -> bool:
@@ -33,6 +37,16 @@ def is_read_only(database: Mapping[str, Any]) -> bool:
     return is_replica(database) and not is_writable(database)
 
 
+def is_fixed(database: Mapping[str, Any]) -> bool:
+    """Whether this entry of `DATABASES` is a replica at a past state."""
+    return is_replica(database) and any(database.get("OPTIONS", {}).get(name) is not None for name in MOMENT)
+
+
+def takes_writes(database: Mapping[str, Any]) -> bool:
+    """Whether what is read from this entry of `DATABASES` can be written there. In a test, this is as without the test."""
+    return not (is_read_only(database) or is_fixed(database) or database.get(READ_ONLY))
+
+
 def aliases() -> list[str]:
     """The aliases of all replicas in `DATABASES`."""
     return [alias for alias, database in connections.settings.items() if is_replica(database)]
@@ -44,8 +58,7 @@ def following() -> list[str]:
 
 
 def _follows(alias: str, database: Mapping[str, Any]) -> bool:
-    at_moment = database["OPTIONS"].keys() & {"time", "txid"}
-    return not at_moment and (alias == conf.PRIMARY or not is_writable(database))
+    return not is_fixed(database) and (alias == conf.PRIMARY or not is_writable(database))
 
 
 def database(alias: str) -> Mapping[str, Any]:
@@ -60,7 +73,7 @@ def database(alias: str) -> Mapping[str, Any]:
 
 def replica_uri(database: Mapping[str, Any], **moment: Any) -> str:
     """Returns the URI with which SQLite opens the replica, at another moment than that of its options if one is given: for reading then."""
-    left_out = {"time", "txid", *WriteSettings.__annotations__} if moment else set()
+    left_out = {*MOMENT, *WriteSettings.__annotations__} if moment else set()
     options = {name: value for name, value in database["OPTIONS"].items() if name in OPTIONS - left_out}
     return uri(str(database["NAME"]), **options, **moment)
 

@@ -45,8 +45,11 @@ def time_travel(alias: str, when: Moment, tz: tzinfo | str | None = None) -> Ite
         del _scopes[temporary]
         scope.close()
         if hasattr(connections._connections, temporary):
-            connections[temporary].close()
+            wrapper = connections[temporary]
             del connections[temporary]
+            # That of an event loop has no connection, and cannot be closed there.
+            if wrapper.connection is not None:
+                wrapper.close()
 
 
 class _Scope:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 from django.db import connections
 
 from .. import conf, probes, reader
-from ..replicas import following, in_tests, is_read_only, is_test_mirror
+from ..replicas import following, in_tests, is_read_only, is_test_mirror, takes_writes
 from ..travel import is_temporary
 from ..tokens import reaches
 
@@ -19,8 +19,11 @@ from ..tokens import reaches
 class LitestreamRouter:
     """Reads from a random replica, writes to the primary.
 
-    A replica is used if its lag is at most `LITESTREAM["vfs"]["max_lag_seconds"]`. If there is none, the primary is read. What belongs to
-    an object is read from the database of the object. To use only some replicas, override `replicas`.
+    A replica is used if its lag is at most `LITESTREAM["vfs"]["max_lag_seconds"]`. If there is none, the primary is read. To use only some
+    replicas, override `replicas`.
+
+    What belongs to an object is read from the database of the object, unless that is one of `replicas` which cannot be used now. An object
+    of a database that is no replica of the primary, but can be written, is written there.
     """
 
     def replicas(self) -> list[str]:
@@ -32,19 +35,22 @@ class LitestreamRouter:
         return [alias for alias in aliases if not is_test_mirror(alias)] if in_tests() else aliases
 
     def db_for_read(self, model: Any, **hints: Any) -> str:
-        origin: str | None = getattr(getattr(hints.get("instance"), "_state", None), "db", None)
-        if origin is not None and (origin == conf.PRIMARY or is_temporary(origin)):
+        origin = _origin(hints)
+        usable = self._usable()
+        # Only what follows the primary can be replaced by it, or by another replica.
+        if origin is not None and (origin == conf.PRIMARY or origin not in usable):
             return origin
         who = reader.current()
         if reader.has_uncommitted() or (who is not None and (who.wrote or who.pinned)):
             return conf.PRIMARY
-        candidates = probes.healthy(self._usable(), conf.max_lag())
+        candidates = probes.healthy(usable, conf.max_lag())
         if who is not None and who.txid is not None:
             candidates = _with_transaction(who, who.txid, candidates)
         return origin if origin in candidates else random.choice(candidates or [conf.PRIMARY])
 
     def db_for_write(self, model: Any, **hints: Any) -> str:
-        return conf.PRIMARY
+        origin = _origin(hints)
+        return origin if origin is not None and not is_temporary(origin) and takes_writes(connections.settings[origin]) else conf.PRIMARY
 
     def allow_relation(self, obj1: Any, obj2: Any, **hints: Any) -> bool:
         return True
@@ -54,6 +60,12 @@ class LitestreamRouter:
             return True
         database = connections.settings[db]
         return False if is_read_only(database) and not _dumping.get() else None
+
+
+def _origin(hints: Mapping[str, Any]) -> str | None:
+    """Returns the alias of the database from which the object of these hints is."""
+    origin: str | None = getattr(getattr(hints.get("instance"), "_state", None), "db", None)
+    return origin
 
 
 _dumping: ContextVar[bool] = ContextVar("litestream_dumping", default=False)

@@ -1,5 +1,6 @@
 """The same site without a local database: its only database is a replica that it writes."""
 
+import json
 import os
 
 from project.settings import *  # noqa: F403
@@ -9,7 +10,7 @@ DATABASES = {
     "default": {
         "ENGINE": "litestream_vfs_rs.django.db.backend",
         "NAME": os.environ["SITE_WRITTEN"],
-        "OPTIONS": {"write_enabled": True, "timeout": 30},
+        "OPTIONS": {"write_enabled": True, "timeout": 30, **json.loads(os.environ.get("SITE_OPTIONS", "{}"))},
     }
 }
 DATABASE_ROUTERS = []

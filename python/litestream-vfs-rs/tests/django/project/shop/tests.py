@@ -1,6 +1,6 @@
 """Tests for `manage.py test`: of a site that has replicas, and knows nothing of them."""
 
-from django.db import connections
+from django.db import connections, router
 from django.test import TestCase, TransactionTestCase
 
 from litestream_vfs_rs.django import get_vfs_status, primary_txid, read_after, time_travel, wait_for
@@ -26,6 +26,12 @@ class WithReplicas(TransactionTestCase):
         Order.objects.create(status="test")
         self.assertEqual([order.status for order in Order.objects.using("prod_replica")], ["test"])
         self.assertEqual(connections["prod_replica"].settings_dict["NAME"], connections["default"].settings_dict["NAME"])
+
+    def test_what_is_read_from_a_replica_is_written_to_the_primary(self):
+        for alias in connections:
+            order = Order.objects.using(alias).create(status="test")
+            self.assertEqual(router.db_for_write(Order, instance=order), "default")
+            self.assertEqual(router.db_for_read(Order, instance=order), alias)
 
     def test_what_needs_a_replica_reads_the_test_database(self):
         Order.objects.create(status="test")

@@ -22,4 +22,12 @@ class Migration(migrations.Migration):
                 ("customer", models.ForeignKey(null=True, on_delete=django.db.models.deletion.CASCADE, to="shop.customer")),
             ],
         ),
+        migrations.CreateModel(
+            name="Label",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("text", models.CharField(max_length=20)),
+                ("orders", models.ManyToManyField(to="shop.order")),
+            ],
+        ),
     ]
