@@ -5,16 +5,19 @@ const { ReplicaError, Reasons, lastError } = require('./lib/reasons')
 const { isWritable, replicaName, split } = require('./lib/settings')
 const { isConflict, runTransaction } = require('./lib/transactions')
 
-// The reasons of each host, whose connection has loaded the extension on this thread.
+// The reasons of each host by its native binding, which contains SQLite. Their connections have loaded the extension on this thread.
 const loaded = new WeakMap()
 
-function reasonsOf(Database, host) {
-    let reasons = loaded.get(Database)
+function reasonsOf(Database, host, options) {
+    if (!loaded.has(Database)) loaded.set(Database, new Map())
+    const byBinding = loaded.get(Database)
+    const loading = host.loading(options)
+    let reasons = byBinding.get(loading.nativeBinding)
     if (!reasons) {
-        const loader = new Database(':memory:', host.loading)
+        const loader = new Database(':memory:', loading)
         loadInto(loader, getLoadablePath(), host.defaultVfs)
         reasons = new Reasons(loader)
-        loaded.set(Database, reasons)
+        byBinding.set(loading.nativeBinding, reasons)
     }
     return reasons
 }
@@ -39,7 +42,7 @@ function open(Database, url, options = {}) {
     const [parameters, hostOptions] = split(options)
     const writable = isWritable(parameters)
     const name = host.name(url, parameters)
-    const reasons = reasonsOf(Database, host)
+    const reasons = reasonsOf(Database, host, hostOptions)
     let db
     try {
         db = new Database(name, { ...hostOptions, ...host.mode(writable) })

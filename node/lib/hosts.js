@@ -16,7 +16,7 @@ const HOSTS = [
         matches: (prototype) => 'Deno' in globalThis && isNodeSqlite(prototype),
         name: pathOf,
         defaultVfs: true,
-        loading: { allowExtension: true },
+        loading: () => ({ allowExtension: true }),
         mode: (writable) => ({ readOnly: !writable })
     },
     {
@@ -24,7 +24,7 @@ const HOSTS = [
         matches: isNodeSqlite,
         name: uriOf,
         defaultVfs: false,
-        loading: { allowExtension: true },
+        loading: () => ({ allowExtension: true }),
         mode: (writable) => ({ readOnly: !writable })
     },
     {
@@ -32,15 +32,15 @@ const HOSTS = [
         matches: hasMethod('query'),
         name: uriOf,
         defaultVfs: true,
-        loading: {},
+        loading: () => ({}),
         mode: (writable) => (writable ? { readonly: false, readwrite: true, create: true } : { readonly: true })
     },
     {
-        // better-sqlite3, and its forks with the same interface.
+        // better-sqlite3, and its forks with the same interface. An entry point for one platform refuses the option.
         matches: hasMethod('unsafeMode'),
         name: uriOf,
         defaultVfs: true,
-        loading: {},
+        loading: ({ nativeBinding }) => (nativeBinding == null ? {} : { nativeBinding }),
         mode: (writable) => ({ readonly: !writable })
     }
 ]

@@ -8,6 +8,9 @@ const TRIES = 10
 const FIRST_PAUSE = 20
 const LONGEST_PAUSE = 1000
 
+// Is gone if the function has ended the transaction.
+const SAVEPOINT = 'litestream_run'
+
 /**
  * Whether another writer was first, so that the transaction can be run again from its beginning. Nothing was committed, except if the commit
  * was one to several attached databases: then some of them may have committed.
@@ -23,11 +26,12 @@ function isConflict(error) {
  */
 function runTransaction(db, transaction, { tries = TRIES } = {}) {
     for (let number = 1; ; number++) {
-        const progress = { commits: false }
+        const progress = { commits: false, ended: false }
         try {
             return runOnce(db, transaction, progress)
         } catch (error) {
-            if (number >= tries || !isConflict(error) || (progress.commits && writesSeveral(db))) throw error
+            // Whatever has ended the transaction may have committed it.
+            if (number >= tries || !isConflict(error) || progress.ended || (progress.commits && writesSeveral(db))) throw error
         }
         pause(Math.random() * Math.min(FIRST_PAUSE * 2 ** (number - 1), LONGEST_PAUSE))
     }
@@ -41,22 +45,46 @@ function writesSeveral(db) {
 function runOnce(db, transaction, progress) {
     db.exec('BEGIN IMMEDIATE')
     try {
-        const result = transaction(db)
-        if (typeof result?.then === 'function') throw new TypeError('the function of a transaction returned a promise: use no async function')
+        db.exec(`SAVEPOINT ${SAVEPOINT}`)
+        const result = callFunction(db, transaction, progress)
+        release(db, progress)
         progress.commits = true
         db.exec('COMMIT')
         return result
     } catch (error) {
-        rollBack(db)
+        // After some errors, SQLite has already rolled back.
+        succeeds(db, 'ROLLBACK')
         throw error
     }
 }
 
-function rollBack(db) {
+function callFunction(db, transaction, progress) {
     try {
-        db.exec('ROLLBACK')
+        const result = transaction(db)
+        if (typeof result?.then === 'function') throw new TypeError('the function of a transaction returned a promise: use no async function')
+        return result
+    } catch (error) {
+        progress.ended = !succeeds(db, `ROLLBACK TO ${SAVEPOINT}`)
+        throw error
+    }
+}
+
+function release(db, progress) {
+    try {
+        db.exec(`RELEASE ${SAVEPOINT}`)
+    } catch (error) {
+        if (!error.message.includes('no such savepoint')) throw error
+        progress.ended = true
+        throw new Error('the function of a transaction must not commit or roll back: what it has committed stays', { cause: error })
+    }
+}
+
+function succeeds(db, statement) {
+    try {
+        db.exec(statement)
+        return true
     } catch {
-        // After some errors, SQLite has already rolled back.
+        return false
     }
 }
 

@@ -52,6 +52,7 @@ for (const runtime of RUNTIMES) {
         for (const [program, what] of Object.entries(programs)) {
             test(what, () => run(runtime, program, given()))
         }
+        if (runtime.betterSqlite3) test('opens with the native binding that the options name', () => run(runtime, 'bindings.mjs', given()))
         test('reads the URL from the environment', () =>
             run(runtime, 'environment.mjs', { ...given(), url: undefined }, { LITESTREAM_REPLICA_URL: primary.url }))
         test('follows the primary', async () => {

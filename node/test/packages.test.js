@@ -43,6 +43,8 @@ test('each release archive becomes a package for its platform', () => {
         assert.deepStrictEqual(files, expected.sort())
         assert.strictEqual(read(file), release)
         assert.deepStrictEqual([manifest.version, manifest.os, manifest.cpu, manifest.libc], [VERSION, [os], [cpu], libc && [libc]])
+        // Yarn puts the library into a directory, from which it can be loaded.
+        assert.strictEqual(manifest.preferUnplugged, true)
     }
 
     const { files, manifest } = contents(directory, 'litestream-vfs-rs')

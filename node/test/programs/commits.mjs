@@ -40,6 +40,22 @@ for (const [index, way] of ways.entries()) {
     assert.strictEqual(thrown(() => way(create(`own-${index}`), raise)), own)
     db.close()
 }
+// A function that commits is not run again, whatever it fails with.
+{
+    const db = create('ended')
+    let runs = 0
+    const commits = (error) => () => {
+        runs += 1
+        db.exec('INSERT INTO t VALUES (1); COMMIT')
+        if (error) throw error
+    }
+    assert.match(thrown(() => runTransaction(db, commits())).message, /must not commit/)
+    const conflict = new Error('database is locked')
+    assert.strictEqual(thrown(() => runTransaction(db, commits(conflict))), conflict)
+    assert.deepStrictEqual([runs, db.prepare('SELECT count(*) AS count FROM t').get().count], [2, 2])
+    db.close()
+}
+
 if (ways.length > 1) {
     const db = create('interface')
     const insert = db.transaction(function (value) {
