@@ -13,5 +13,7 @@ Gem::Specification.new do |spec|
   spec.metadata = { "rubygems_mfa_required" => "true" }
   spec.files = Dir["lib/*", "LICENSE-*", "THIRD-PARTY-LICENSES.txt", "README.md"]
   spec.required_ruby_version = ">= 3.1"
+  # Older versions take the gem for musl to be one for every Linux, and prefer it.
+  spec.required_rubygems_version = ">= 3.3.22" if spec.platform.to_s.end_with?("musl")
   spec.add_dependency "sqlite3", ">= 1.4.2", "< 3"
 end

@@ -20,8 +20,10 @@ module LitestreamVfsRs
   # The longest pause in seconds before a second run, and before any run.
   FIRST_PAUSE = 0.02
   LONGEST_PAUSE = 1.0
+  # Is gone if the block of a transaction has ended it.
+  SAVEPOINT = "litestream_run"
   LIBRARIES = %w[so dylib dll].map { |suffix| File.expand_path("litestream-vfs.#{suffix}", __dir__) }.freeze
-  private_constant :SETTINGS, :LIBRARIES, :TRIES, :FIRST_PAUSE, :LONGEST_PAUSE
+  private_constant :SETTINGS, :LIBRARIES, :TRIES, :FIRST_PAUSE, :LONGEST_PAUSE, :SAVEPOINT
 
   @mutex = Mutex.new
   @loaded = false
@@ -123,10 +125,13 @@ module LitestreamVfsRs
       database.execute("BEGIN IMMEDIATE")
       ended = false
       begin
+        database.execute("SAVEPOINT #{SAVEPOINT}")
         result = yield database
         ended = true
         result
       rescue Exception
+        # Whatever has ended the transaction may have committed it.
+        run.final = true unless undone?(database)
         roll_back(database)
         raise
       ensure
@@ -152,12 +157,31 @@ module LitestreamVfsRs
     def timeouts_throw? = defined?(Timeout::VERSION) && Gem::Version.new(Timeout::VERSION) < Gem::Version.new("0.4")
 
     def commit(database, run)
+      release(database, run)
       database.execute("COMMIT")
     rescue SQLite3::Exception
       roll_back(database)
       # SQLite commits to one database after the other.
       run.final = writable_files(database) > 1
       raise
+    end
+
+    def release(database, run)
+      database.execute("RELEASE #{SAVEPOINT}")
+    rescue SQLite3::SQLException => e
+      raise unless e.message.include?("no such savepoint")
+
+      run.final = true
+      roll_back(database)
+      raise Error, "the block of a transaction must not commit or roll back: what it has committed stays"
+    end
+
+    # Undoes what a block has done. Returns false if the block has ended the transaction.
+    def undone?(database)
+      database.execute("ROLLBACK TO #{SAVEPOINT}")
+      true
+    rescue SQLite3::Exception
+      false
     end
 
     # After some errors, SQLite has already rolled back.

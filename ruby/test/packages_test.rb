@@ -33,10 +33,17 @@ class PackagesTest < Minitest::Test
           gem.extract_files("files")
           assert_equal VERSION, gem.spec.version.to_s
           assert_includes gem.contents, "THIRD-PARTY-LICENSES.txt"
+          assert_old_rubygems_takes_it_unless_it_is_for_musl gem.spec
           File.read("files/#{gem.contents.find { |file| file.start_with?("lib/litestream-vfs.") }}")
         end
         assert_equal RELEASES.map { |platform| platform["release"] }.sort, libraries.sort
       end
     end
+  end
+
+  # Debian 12's RubyGems, with glibc, takes a gem for musl to be one for every Linux.
+  def assert_old_rubygems_takes_it_unless_it_is_for_musl(spec)
+    old, new = %w[3.3.15 3.3.22].map { |version| spec.required_rubygems_version.satisfied_by?(Gem::Version.new(version)) }
+    assert_equal [!spec.platform.to_s.end_with?("musl"), true], [old, new], spec.full_name
   end
 end

@@ -72,6 +72,23 @@ class WriteTest < Minitest::Test
     end
     assert_equal [1, 1], [runs, one(db, "SELECT count(*) FROM t")]
     assert_equal 7, LitestreamVfsRs.run_transaction(db) { 7 }
+
+    runs = 0
+    ended = assert_raises(LitestreamVfsRs::Error) do
+      LitestreamVfsRs.run_transaction(db) do
+        runs += 1
+        db.execute_batch("INSERT INTO t VALUES (4); COMMIT")
+      end
+    end
+    assert_includes ended.message, "must not commit"
+    assert_raises(SQLite3::BusyException) do
+      LitestreamVfsRs.run_transaction(db) do
+        runs += 1
+        db.execute_batch("INSERT INTO t VALUES (5); COMMIT")
+        raise SQLite3::BusyException, "database is locked"
+      end
+    end
+    assert_equal [2, 3], [runs, one(db, "SELECT count(*) FROM t")]
   end
 
   # Leaves a transaction with `return`.
