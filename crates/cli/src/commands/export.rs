@@ -16,14 +16,15 @@ use tempfile::TempPath;
 
 pub fn run(args: &Export) -> Result<(), Failure> {
     let file = args.file.as_path();
-    refuse_existing(args)?;
+    let target = file_to_write(args)?;
     let connection = replica::open_and_stay(&args.replica, &args.moment)?;
     let _interruptible = Interruptible::new(&connection);
-    let partial = create_partial(file).map_err(|error| cannot_write(file, &error))?;
+    let partial = create_partial(&target).map_err(|error| cannot_write(file, &error))?;
     copy(&connection, &partial)?;
     interrupt::check()?;
-    refuse_existing(args)?;
-    finish(partial, args).map_err(|error| cannot_write(file, &error))?;
+    // It may exist by now.
+    file_to_write(args)?;
+    finish(partial, &target, args.force).map_err(|error| cannot_write(file, &error))?;
     let state = "SELECT 'TXID ' || litestream_txid() || ', ' || litestream_time()";
     let state: String = connection.query_row(state, [], |row| row.get(0))?;
     let bytes = fs::metadata(file).map_or(0, |metadata| metadata.len());
@@ -35,17 +36,27 @@ fn cannot_write(file: &Path, error: &io::Error) -> Failure {
     Failure::Reason(format!("cannot write {}: {error}", file.display()))
 }
 
-/// Fails if the file exists and is not to be replaced, or if a journal of an earlier database with its name does.
-fn refuse_existing(args: &Export) -> Result<(), Failure> {
-    if !args.force && fs::symlink_metadata(&args.file).is_ok() {
-        return Err(exists(&args.file));
-    }
-    let journals = ["-wal", "-journal"].map(|suffix| with_suffix(&args.file, suffix));
+/// Returns the file to write: that of the arguments, or the one to which it is a symbolic link. The link itself stays.
+///
+/// Fails if the file exists and is not to be replaced or cannot be, or if a journal of an earlier database with its name exists.
+fn file_to_write(args: &Export) -> Result<PathBuf, Failure> {
+    let file = args.file.as_path();
+    let target = match (fs::symlink_metadata(file), fs::metadata(file)) {
+        (Ok(_), _) if !args.force => return Err(exists(file)),
+        (_, Ok(metadata)) if !metadata.is_file() => {
+            return Err(Failure::Reason(format!("{} is not a regular file", file.display())));
+        }
+        (Ok(metadata), _) if metadata.is_symlink() => {
+            fs::canonicalize(file).map_err(|error| cannot_write(file, &error))?
+        }
+        _ => file.to_owned(),
+    };
+    let journals = ["-wal", "-journal"].map(|suffix| with_suffix(&target, suffix));
     match journals.iter().find(|journal| fs::symlink_metadata(journal).is_ok()) {
-        None => Ok(()),
+        None => Ok(target),
         Some(journal) => {
-            let (journal, file) = (journal.display(), args.file.display());
-            Err(Failure::Reason(format!("{journal} exists, and SQLite would apply it to {file}; delete it first")))
+            let (journal, target) = (journal.display(), target.display());
+            Err(Failure::Reason(format!("{journal} exists, and SQLite would apply it to {target}; delete it first")))
         }
     }
 }
@@ -110,12 +121,34 @@ fn show_size(file: &Path, bar: &ProgressBar, is_done: &mpsc::Receiver<()>) {
 }
 
 /// Gives the file its name, after its content is on the disk.
-fn finish(partial: TempPath, args: &Export) -> io::Result<()> {
+fn finish(partial: TempPath, file: &Path, replace: bool) -> io::Result<()> {
     File::options().write(true).open(&partial)?.sync_all()?;
-    let persisted = if args.force { partial.persist(&args.file) } else { partial.persist_noclobber(&args.file) };
+    // Opened first, because a failure says that there is no file. Windows cannot open a directory.
+    let parent = if cfg!(unix) { Some(File::open(directory(file))?) } else { None };
+    let persisted = if replace { partial.persist(file) } else { partial.persist_noclobber(file) };
     persisted.map_err(|error| error.error)?;
-    // The name is in the directory. Windows cannot open one.
-    #[cfg(unix)]
-    File::open(directory(&args.file))?.sync_all()?;
-    Ok(())
+    // The name is in the directory.
+    parent.map_or(Ok(()), |parent| where_possible(parent.sync_all()))
+}
+
+/// Leaves out the errors of file systems that cannot sync a directory.
+fn where_possible(synced: io::Result<()>) -> io::Result<()> {
+    match synced {
+        Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => Ok(()),
+        synced => synced,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_directory_that_cannot_be_synced_is_not_synced() {
+        for kind in [io::ErrorKind::InvalidInput, io::ErrorKind::Unsupported] {
+            assert!(where_possible(Err(kind.into())).is_ok());
+        }
+        assert!(where_possible(Ok(())).is_ok());
+        assert!(where_possible(Err(io::ErrorKind::StorageFull.into())).is_err());
+    }
 }

@@ -92,14 +92,27 @@ impl Output {
             return Ok(());
         }
         let mut rows = self.rows(&names)?;
-        while let Some(row) = found.next()? {
-            interrupt::check()?;
-            let values = (0..names.len()).map(|at| row.get_ref(at)).collect::<Result<Vec<_>, _>>()?;
-            rows.row(&values)?;
-        }
-        rows.end()?;
+        let mut has_rows = false;
+        let mut print_all = || -> Result<(), Failure> {
+            while let Some(row) = found.next()? {
+                interrupt::check()?;
+                let values = (0..names.len()).map(|at| row.get_ref(at)).collect::<Result<Vec<_>, _>>()?;
+                rows.row(&values)?;
+                has_rows = true;
+            }
+            Ok(())
+        };
+        let outcome = print_all();
+        // The rows before a failure are printed as well. A table without rows is not.
+        let written = match outcome {
+            Ok(()) => rows.end(),
+            Err(_) if has_rows => rows.flush(),
+            Err(_) => Ok(()),
+        };
         drop(rows);
-        Ok(self.sink.finish()?)
+        let written = written.and_then(|()| self.sink.finish());
+        outcome?;
+        Ok(written?)
     }
 
     /// Prints rows that were read before.

@@ -3,8 +3,9 @@
 use crate::support::programs::{Ended, run, wait_until};
 use crate::support::replica::{Replica, dump};
 use crate::support::store::Store;
-use crate::support::{LIMIT, ended, failure, query};
+use crate::support::{LIMIT, ended, failure, interruptible, query, send};
 use std::fs;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt, symlink};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -75,6 +76,44 @@ fn an_existing_file_is_replaced_only_with_force() {
 }
 
 #[test]
+fn force_replaces_no_device_no_pipe_and_no_directory() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = |name: &str| dir.path().join(name).to_str().expect("text").to_owned();
+    let (pipe, link) = (path("pipe"), path("link"));
+    assert!(Command::new("mkfifo").arg(&pipe).status().expect("mkfifo starts").success());
+    symlink("pipe", &link).expect("a link");
+    for file in [&pipe, &link, "/dev/null", &path("")] {
+        // Not even the replica is opened.
+        let reason = failure(&["export", "file:///nonexistent", file, "--force"], 1);
+        assert_eq!(reason, format!("error: {file} is not a regular file\n"));
+    }
+    assert!(fs::metadata(&pipe).expect("it is there").file_type().is_fifo());
+}
+
+#[test]
+fn force_replaces_the_file_that_a_link_names() {
+    let replica = Replica::new("CREATE TABLE t (x); INSERT INTO t VALUES (1)");
+    fs::create_dir(replica.path("target")).expect("a directory");
+    let (file, link) = (replica.argument("target/copy.db"), replica.argument("link.db"));
+    symlink("target/copy.db", &link).expect("a link");
+    // The link names no file yet.
+    let reason = failure(&["export", &replica.url, &link, "--force"], 1);
+    assert!(reason.starts_with(&format!("error: cannot write {link}: ")), "{reason}");
+    fs::write(&file, "mine").expect("a file is written");
+    assert_eq!(failure(&["export", &replica.url, &link], 1), format!("error: {link} exists; --force replaces it\n"));
+    // SQLite looks for the journal next to the file, too.
+    let journal = format!("{file}-journal");
+    fs::write(&journal, "of another database").expect("a file is written");
+    let reason = failure(&["export", &replica.url, &link, "--force"], 1);
+    assert!(reason.contains(&format!("{journal} exists, and SQLite would apply it")), "{reason}");
+    fs::remove_file(&journal).expect("it is there");
+    export(&[&replica.url, &link, "--force"]);
+    assert_eq!(fs::read_link(&link).expect("a link"), Path::new("target/copy.db"));
+    assert_eq!(names(&replica.path("target")), ["copy.db"]);
+    assert!(dump(Path::new(&file)).contains(&"INSERT INTO t VALUES(1);".to_owned()));
+}
+
+#[test]
 fn a_journal_of_an_earlier_database_is_not_applied_to_an_export() {
     let replica = Replica::new("CREATE TABLE t (x)");
     for suffix in ["-wal", "-journal"] {
@@ -101,10 +140,30 @@ fn a_failed_export_leaves_nothing() {
     assert!(missing.contains("missing/copy.db"), "{missing}");
 }
 
+#[test]
+fn a_directory_that_cannot_be_opened_is_noticed_before_the_file_has_its_name() {
+    let replica = Replica::new("CREATE TABLE t (x)");
+    let target = replica.path("target");
+    let allow = |mode| fs::set_permissions(&target, fs::Permissions::from_mode(mode)).expect("permissions are set");
+    fs::create_dir(&target).expect("a directory");
+    allow(0o300);
+    let mut export = query(&["export", &replica.url, &replica.argument("target/copy.db")]);
+    if target.read_dir().is_ok() {
+        // Root may open every directory.
+        let mut limited = Command::new("setpriv");
+        limited.arg("--bounding-set=-dac_override,-dac_read_search").arg(export.get_program()).args(export.get_args());
+        export = limited;
+    }
+    let ended = run(&mut export, LIMIT);
+    allow(0o700);
+    assert_eq!((ended.status.code(), names(&target)), (Some(1), Vec::new()), "{ended:?}");
+    assert!(ended.stderr.starts_with("error: cannot write ") && ended.stderr.contains("copy.db: "), "{ended:?}");
+}
+
 /// Starts an export that waits for the store.
 fn stalled(replica: &Replica, store: &Store) -> Child {
     fs::create_dir(replica.path("target")).expect("a directory");
-    let mut export = query(&["export", &store.url(), &replica.argument("target/copy.db")]);
+    let mut export = interruptible(&["export", &store.url(), &replica.argument("target/copy.db")]);
     let child = store.credentials(&mut export).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it starts");
     store.wait_until_stalled();
     wait_until("the export has a partial file", || !names(&replica.path("target")).is_empty());
@@ -132,8 +191,7 @@ fn an_interrupted_export_deletes_its_partial_file() {
     for signal in ["-INT", "-TERM"] {
         let store = Store::start(&replica.path("replica"), 1 << 20);
         let child = stalled(&replica, &store);
-        let sent = Command::new("kill").arg(signal).arg(child.id().to_string()).status().expect("kill starts");
-        assert!(sent.success());
+        send(signal, &child);
         let ended = child.wait_with_output().expect("a child can be waited for");
         assert_eq!(ended.status.code(), Some(130), "{ended:?}");
         assert_eq!(String::from_utf8_lossy(&ended.stderr), "error: interrupted\n");

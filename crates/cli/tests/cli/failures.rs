@@ -27,6 +27,20 @@ fn wrong_sql_is_explained_after_the_rows_before_it() {
 }
 
 #[test]
+fn the_rows_before_a_failure_are_printed() {
+    let sql = "SELECT 1 AS one UNION ALL SELECT abs(-9223372036854775808)";
+    for (format, rows) in
+        [("table", "one\n---\n  1\n"), ("csv", "one\n1\n"), ("json", "[{\"one\":1}"), ("jsonl", "{\"one\":1}\n")]
+    {
+        let ended = ended(&["sql", &sample(), sql, "--format", format]);
+        assert_eq!((ended.status.code(), ended.stdout.as_str()), (Some(1), rows), "{format}: {ended:?}");
+        assert_eq!(ended.stderr, "error: integer overflow\n");
+    }
+    // Without a row, there is no table.
+    assert_eq!(failure(&["sql", &sample(), "SELECT abs(-9223372036854775808)"], 1), "error: integer overflow\n");
+}
+
+#[test]
 fn a_replica_is_not_written_whatever_the_environment_says() {
     let dir = tempfile::tempdir().expect("a directory");
     let url = format!("file://{}/replica", dir.path().display());

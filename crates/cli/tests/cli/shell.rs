@@ -1,7 +1,7 @@
 //! The shell in a terminal.
 
 use crate::support::replica::Replica;
-use crate::support::{LIMIT, earlier, query, sample};
+use crate::support::{LIMIT, earlier, interruptible, sample};
 use rexpect::session::{PtySession, spawn_command};
 use std::fs;
 use std::path::Path;
@@ -15,7 +15,7 @@ const UP: &str = "\x1b[A";
 
 /// Starts the shell, and waits for its prompt.
 fn start(url: &str, history: &Path) -> PtySession {
-    let mut command = query(&["shell", url]);
+    let mut command = interruptible(&["shell", url]);
     command.env("LITESTREAM_QUERY_HISTORY", history).env("TERM", "xterm");
     let mut shell = spawn_command(command, u64::try_from(LIMIT.as_millis()).ok()).expect("it starts");
     shell.exp_string(PROMPT).expect("a prompt");

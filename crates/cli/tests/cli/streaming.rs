@@ -2,7 +2,7 @@
 
 use crate::support::replica::Replica;
 use crate::support::store::Store;
-use crate::support::{query, sample};
+use crate::support::{interruptible, query, sample, send};
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, Stdio};
 
@@ -52,12 +52,11 @@ fn the_first_rows_appear_before_the_last_page_is_fetched() {
 fn an_interrupt_ends_a_statement_that_waits() {
     let replica = Replica::big();
     let store = Store::start(&replica.path("replica"), 1 << 20);
-    let mut command = query(&["sql", &store.url(), "SELECT sum(length(text)) FROM big"]);
+    let mut command = interruptible(&["sql", &store.url(), "SELECT sum(length(text)) FROM big"]);
     let child =
         store.credentials(&mut command).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
     store.wait_until_stalled();
-    let sent = Command::new("kill").arg("-INT").arg(child.id().to_string()).status().expect("kill starts");
-    assert!(sent.success());
+    send("-INT", &child);
     let ended = child.wait_with_output().expect("a child can be waited for");
     assert_eq!((ended.status.code(), ended.stdout.as_slice()), (Some(130), &b""[..]), "{ended:?}");
     assert_eq!(String::from_utf8_lossy(&ended.stderr), "error: interrupted\n");
