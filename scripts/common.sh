@@ -14,8 +14,13 @@ apt_install() {
     local as=()
     [ "$(id -u)" = 0 ] || { have sudo && sudo -n true 2>/dev/null && as=(sudo) || return 1; }
     say "apt-get install $*"
-    ${as[@]+"${as[@]}"} apt-get update -qq >/dev/null &&
-        ${as[@]+"${as[@]}"} env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install -y -qq --no-install-recommends "$@" >/dev/null
+    mkdir -p "$target"
+    # Scripts run side by side, and apt-get does not wait for another update.
+    (
+        flock 9
+        ${as[@]+"${as[@]}"} apt-get update -qq >/dev/null &&
+            ${as[@]+"${as[@]}"} env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install -y -qq --no-install-recommends "$@" >/dev/null
+    ) 9>"$target/apt.lock"
 }
 
 # Prints the first Python whose sqlite3 module can load extensions (many builds of Python cannot).
@@ -28,6 +33,24 @@ loading_python() {
         fi
     done
     return 1
+}
+
+# As `loading_python`. Installs it if there is none, and says so if that fails.
+need_loading_python() {
+    loading_python || { apt_install python3 python3-venv && loading_python; } || {
+        echo "$0 needs a Python 3 whose sqlite3 module has enable_load_extension, such as Debian's or Homebrew's" >&2
+        return 1
+    }
+}
+
+# python_identity PYTHON: prints its version and place. An environment works only with the Python that made it, and a cache of CI keeps
+# environments of another image.
+python_identity() { "$1" -c 'import sys; print(sys.version, sys.base_prefix)'; }
+
+# python_environment PYTHON DIRECTORY: makes an empty Python environment there.
+python_environment() {
+    # Debian's Python makes environments with pip only if python3-venv is installed.
+    "$1" -m venv --clear "$2" >/dev/null 2>&1 || { apt_install python3-venv && "$1" -m venv --clear "$2"; }
 }
 
 # Prints the path of the library to test: the one that LITESTREAM_VFS_LIBRARY names, or that of `cargo build --release`.
