@@ -10,9 +10,12 @@ use crate::support::programs::{program, run};
 use crate::support::written;
 use async_nats::jetstream::object_store::{ObjectMetadata, ObjectStore};
 use async_trait::async_trait;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE;
+use bytes::Bytes;
 use futures_util::future::join_all;
 use litestream_vfs::ltx::{FileName, Level, Txid};
-use litestream_vfs::store::{Store, StoreErrorKind};
+use litestream_vfs::store::{Creation, ObjectName, Store, StoreErrorKind, probe_create};
 use std::ffi::OsString;
 use std::process::Command;
 use std::sync::Arc;
@@ -61,6 +64,89 @@ async fn an_object_of_jetstream_exists_after_the_response_to_its_creation_was_lo
     let proxy = LossyProxy::start(server.port, "HPUB $O.app.M.");
     let through = at(&format!("nats://replica:p%40ss%2Fword@127.0.0.1:{}/app", proxy.port), nothing);
     creation::check_lost_response(&*through, || proxy.has_lost(), &*store_of(&server, "app")).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deletion_is_complete_after_its_response_was_lost() {
+    let server = Nats::start(&with_password());
+    server.bucket("app").await;
+    let proxy = LossyProxy::start(server.port, "STREAM.PURGE.OBJ_app");
+    let through = at(&format!("nats://replica:p%40ss%2Fword@127.0.0.1:{}/app", proxy.port), nothing);
+    let file = ObjectName::File(Level::ZERO, name(1, 1));
+    through.create(file, content(1000, 1).into()).await.expect("it can be written");
+    through.delete(file).await.expect("it is deleted");
+    assert!(proxy.has_lost());
+    assert_eq!(left(&server).await, (0, 0));
+    assert_eq!(names(&*store_of(&server, "app"), Level::ZERO, 0).await, []);
+}
+
+/// Returns the number of messages and of subjects in the stream of the bucket `app`.
+async fn left(server: &Nats) -> (u64, u64) {
+    let stream = async_nats::jetstream::new(server.client().await).get_stream("OBJ_app").await.expect("a stream");
+    let state = &stream.cached_info().state;
+    (state.messages, state.subjects_count)
+}
+
+/// So any number of objects can be written to a bucket over time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deleted_object_leaves_nothing_in_a_bucket_and_in_no_listing() {
+    const ROUND: u64 = 100;
+    let server = Nats::start(&with_password());
+    let bucket = server.bucket("app").await;
+    let (writer, reader) = (store_of(&server, "app"), store_of(&server, "app"));
+    // Bytes of objects that were never completed.
+    let context = async_nats::jetstream::new(server.client().await);
+    for number in 0..5 {
+        let sent = context.publish(format!("$O.app.C.unfinished{number}"), "bytes".into()).await.expect("a message");
+        sent.await.expect("the stream has it");
+    }
+    let file = |txid| ObjectName::File(Level::ZERO, name(txid, txid));
+    for round in 0..5 {
+        let txids = round * ROUND + 1..=(round + 1) * ROUND;
+        let created = txids.clone().map(|txid| writer.create(file(txid), Bytes::from_static(b"file")));
+        assert!(join_all(created).await.into_iter().all(|created| created.expect("a response") == Creation::Created));
+        let all: Vec<FileName> = txids.clone().map(|txid| name(txid, txid)).collect();
+        assert_eq!(names(&*reader, Level::ZERO, 0).await, all);
+
+        writer.delete(file(*txids.start())).await.expect("it is deleted");
+        assert_eq!(names(&*reader, Level::ZERO, 0).await, all[1..], "one deletion");
+        for deleted in join_all(txids.map(|txid| writer.delete(file(txid)))).await {
+            deleted.expect("it is deleted, or was before");
+        }
+        assert_eq!(names(&*reader, Level::ZERO, 0).await, []);
+        assert_eq!(left(&server).await, (5, 5));
+    }
+    creation::has_one_winner(&writer, Level::ZERO).await;
+    assert_eq!(names(&*reader, Level::ZERO, 0).await, [name(1, 1), name(2, 2), name(3, 3)], "names of deleted objects");
+    assert_eq!(names(&*store_of(&server, "app"), Level::ZERO, 0).await, [name(1, 1), name(2, 2), name(3, 3)]);
+    bucket.info(format!("ltx/0/{}", name(9, 9))).await.expect_err("a deleted object");
+    bucket.info(format!("ltx/0/{}", name(3, 3))).await.expect("an object");
+}
+
+/// As Litestream leaves it after some days.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bucket_with_the_markers_of_many_deleted_objects_is_listed() {
+    const DELETED: u64 = 3000;
+    let server = Nats::start(&with_password());
+    let objects = Objects(server.bucket("app").await, 1000);
+    let context = async_nats::jetstream::new(server.client().await);
+    let mut sent = Vec::new();
+    for txid in 1..=DELETED {
+        let path = format!("ltx/0/{}", name(txid, txid));
+        let marker =
+            format!(r#"{{"name":"{path}","bucket":"app","nuid":"x{txid}","size":0,"chunks":0,"deleted":true}}"#);
+        let subject = format!("$O.app.M.{}", URL_SAFE.encode(&path));
+        sent.push(context.publish(subject, marker.into()).await.expect("a message").into_future());
+    }
+    join_all(sent).await.into_iter().for_each(|sent| drop(sent.expect("the stream has it")));
+    let (last, next) = (name(DELETED + 1, DELETED + 1), name(DELETED + 2, DELETED + 2));
+    objects.put(Level::ZERO, &last.to_string(), b"file").await;
+    let store = store_of(&server, "app");
+    assert_eq!(names(&*store, Level::ZERO, 0).await, [last]);
+    store.create(ObjectName::File(Level::ZERO, next), Bytes::from_static(b"file")).await.expect("it can be written");
+    store.delete(ObjectName::File(Level::ZERO, last)).await.expect("it is deleted");
+    assert_eq!(names(&*store, Level::ZERO, 0).await, [next]);
+    assert_eq!(names(&*store_of(&server, "app"), Level::ZERO, 0).await, [next]);
 }
 
 /// The client connects again by itself, and the server sends only what it has not sent before.
@@ -289,7 +375,7 @@ async fn failed_authentication_and_missing_buckets_are_reported() {
     assert!(text.starts_with("nats://127.0.0.1:1/app: cannot connect to 127.0.0.1:1: "), "{text}");
 }
 
-/// Users with the permissions that reading needs, and users who lack one of them.
+/// Users with the permissions that reading and writing need, and users who lack one of them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_documented_permissions_suffice_and_a_missing_one_is_named() {
     let needed = [
@@ -310,6 +396,7 @@ async fn the_documented_permissions_suffice_and_a_missing_one_is_named() {
         user("reader", &needed),
         user("stranger", &needed[1..]),
         user("blind", &[needed[0], needed[1], needed[2], needed[4]]),
+        user("writer", &[&needed[..], &["$O.app.C.>", "$O.app.M.>", "$JS.API.STREAM.PURGE.OBJ_app"]].concat()),
     ];
     let server = Nats::start(&format!("authorization {{ users: [ {} ] }}", users.join(", ")));
     let objects = Objects(server.bucket("app").await, 1000);
@@ -319,6 +406,7 @@ async fn the_documented_permissions_suffice_and_a_missing_one_is_named() {
     assert_eq!(names(&*store, Level::ZERO, 0).await, [name(1, 1)]);
     let chunk = store.read(Level::ZERO, name(1, 1), 10..4000, None).await.expect("a file");
     assert!(chunk.bytes == content(5000, 1)[10..4000]);
+    probe_create(&*at(&url("writer"), nothing)).await.expect("objects are created and deleted");
     for (user, subject) in [("stranger", "STREAM.INFO.OBJ_app"), ("blind", "CONSUMER.CREATE.OBJ_app")] {
         let (kind, text) = complaint(&url(user), nothing).await;
         assert_eq!(kind, StoreErrorKind::Denied, "{text}");

@@ -2,22 +2,38 @@
 //!
 //! The last message of the subject `$O.<bucket>.M.<name>` contains the metadata of an object. The messages of the subject
 //! `$O.<bucket>.C.<id>`, where the metadata contains the id, are its bytes. This follows NATS's own clients. Litestream writes a
-//! message for each buffer that it happens to flush, so a message can be as short as four bytes.
+//! message for each buffer that it happens to flush, so a message can be as short as four bytes. When it deletes an object, it replaces the
+//! metadata by a marker, which stays.
 
 use super::connection::NatsConnection;
 use super::error::NatsError;
 use super::messages::Messages;
 use super::object::NatsObject;
 use crate::store::StoreErrorKind;
-use crate::store::bounds::{MOST_NAMES, check_names};
+use crate::store::bounds::MOST_NAMES;
 use async_nats::jetstream::message::StreamMessage;
 use async_nats::jetstream::stream::{
     DirectGetErrorKind, Info, InfoError, LastRawMessageError, LastRawMessageErrorKind,
 };
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE;
-use futures_util::{StreamExt, TryStreamExt};
-use std::collections::HashSet;
+use futures_util::{Stream, StreamExt, TryStreamExt};
+use std::future::ready;
+
+/// The most objects whose metadata is accepted from a server, deleted ones included: the markers of about a hundred days with a deletion per
+/// second. Their names are not kept, see [`SubjectSet`](super::subjects::SubjectSet).
+const MOST_SUBJECTS: usize = 8 * MOST_NAMES;
+
+/// Fails if a bucket has the metadata of more than [`MOST_SUBJECTS`] objects.
+pub(super) fn check_subjects(count: usize) -> Result<(), NatsError> {
+    if count <= MOST_SUBJECTS {
+        return Ok(());
+    }
+    let cause = format!(
+        "the bucket has the metadata of more than {MOST_SUBJECTS} objects, most of them deleted; move the replica to a new bucket"
+    );
+    Err(NatsError::new(StoreErrorKind::Protocol, cause))
+}
 
 impl NatsConnection {
     pub fn bucket(&self) -> &str {
@@ -99,14 +115,14 @@ impl NatsConnection {
         }
     }
 
-    /// Returns the metadata subjects of all objects. One request per hundred thousand subjects.
-    pub async fn metadata_subjects(&self) -> Result<HashSet<String>, NatsError> {
+    /// Returns the number of all subjects of the stream, and the metadata subjects of all objects. One request per hundred thousand subjects.
+    /// Each request skips those before, so a subject is left out if one before it is purged meanwhile.
+    pub async fn metadata_subjects(&self) -> Result<(u64, impl Stream<Item = Result<String, NatsError>>), NatsError> {
         let failed = |error: InfoError| NatsError::from_cause(&error, self.bucket());
         let subjects = self.stream.info_with_subjects(self.all_metadata()).await.map_err(failed)?;
-        // One more than the limit is enough to see that there are too many.
-        let subjects = subjects.map_ok(|(subject, _)| subject).take(MOST_NAMES + 1);
-        let subjects: HashSet<String> = subjects.try_collect().await.map_err(failed)?;
-        check_names(subjects.len()).map(|()| subjects).map_err(|what| NatsError::invalid_response(&what))
+        let count = subjects.info.state.subjects_count;
+        let subjects = subjects.map_ok(|(subject, _)| subject).map_err(failed).enumerate();
+        Ok((count, subjects.then(|(before, subject)| ready(check_subjects(before + 1).and(subject)))))
     }
 
     /// Receives the metadata messages from `sequence` on.

@@ -1,9 +1,10 @@
 //! A connection to a server, and the stream of the bucket.
 
 use super::config::{NatsConfig, NatsCredentials};
-use super::error::{NatsError, root_cause};
+use super::error::NatsError;
 use super::options::connect_options;
 use crate::store::StoreErrorKind;
+use crate::store::error::root_cause;
 use crate::store::reconnect::StoreConnection;
 use crate::store::timeouts::{CONNECT_TIMEOUT, IDLE_TIMEOUT};
 use async_nats::connection::State;

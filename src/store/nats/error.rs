@@ -1,6 +1,6 @@
 //! Failures of requests to a NATS server.
 
-use crate::store::error::short;
+use crate::store::error::{root_cause, short};
 use crate::store::{StoreError, StoreErrorKind};
 use async_nats::jetstream;
 use async_nats::jetstream::ErrorCode;
@@ -100,9 +100,4 @@ fn causes<'a>(error: Cause<'a>) -> impl Iterator<Item = Cause<'a>> {
         (*error).source()
     }
     std::iter::successors(Some(error), source)
-}
-
-/// Returns the message of the innermost source of an error.
-pub(super) fn root_cause(error: Cause<'_>) -> String {
-    short(&causes(error).last().unwrap_or(error).to_string())
 }

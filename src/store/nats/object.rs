@@ -15,7 +15,7 @@ pub(in crate::store) struct NatsObject {
     pub size: u64,
     /// Number of messages that contain the object's bytes.
     pub pieces: u64,
-    /// The metadata of a deleted object stays in the stream forever.
+    /// Whether this is the marker that Litestream leaves when it deletes an object.
     pub is_deleted: bool,
     /// When Litestream wrote the object, in milliseconds since 1970; 0 if unknown.
     pub modified_ms: i64,

@@ -3,6 +3,13 @@
 //! The bytes of an object are published first, under a subject of their own. The metadata follows, on condition that the last message of
 //! its subject is still the one that was read before: none, or that of a deleted object. So an object exists completely or not at all,
 //! and of several writers one creates it.
+//!
+//! A deletion purges both and leaves no message. NATS's own clients leave one, so that there is one for each object that ever existed.
+//! Creation is exact without it. The server numbers the messages of a stream, and a number is not used again after a purge. Once the
+//! metadata of an object is message n, it is the last of its subject until it is purged or replaced. So the condition of a second creator, no
+//! message or a marker, is false until the object is deleted. A message that arrives late can create an object after a deletion, as in
+//! every other store, but not a second one. In a cluster, servers up to version 2.9.20 check
+//! the number of a marker only before they order the messages, so over a marker two creators could succeed.
 
 use super::connection::NatsConnection;
 use super::error::NatsError;
@@ -22,6 +29,16 @@ use std::collections::VecDeque;
 /// The length of a message with bytes of an object, as in NATS's own clients.
 const PIECE_LENGTH: usize = 128 * 1024;
 
+/// What the deletion of an object purges.
+pub(super) struct Deletion {
+    /// The subject of the metadata.
+    subject: String,
+    /// The last message with the metadata when the deletion began.
+    last: u64,
+    /// The subject of the object's bytes, if it is known.
+    pieces: Option<String>,
+}
+
 impl NatsConnection {
     /// Creates an object as [`Store::create`](crate::store::Store::create) specifies.
     pub async fn create(&self, name: &str, bytes: &Bytes) -> Result<Creation, NatsError> {
@@ -32,6 +49,11 @@ impl NatsConnection {
         let pieces = self.pieces_subject(&id);
         let created = match self.publish_pieces(&pieces, bytes).await {
             Ok(count) => self.publish_metadata(&subject, last, self.metadata_of(name, &id, bytes, count)).await,
+            // Nothing refers to the pieces. A server that does not respond keeps them.
+            Err(error) if !error.is_unreachable() => {
+                let _ = self.purge(&pieces).await;
+                Err(error)
+            }
             Err(error) => Err(error),
         };
         // If the response to the metadata was lost, the object may exist.
@@ -41,19 +63,33 @@ impl NatsConnection {
         created
     }
 
-    /// Deletes an object, or does nothing if it does not exist.
-    pub async fn delete(&self, name: &str) -> Result<(), NatsError> {
-        let object = match self.object(name).await {
-            Err(error) if error.is_not_found() => return Ok(()),
-            object => object?,
-        };
-        let metadata = json!({
-            "name": name, "bucket": self.bucket(), "nuid": object.id, "size": 0, "chunks": 0, "deleted": true,
-            "mtime": now(),
-        });
-        let message = PublishMessage::build().header("Nats-Rollup", "sub").payload(metadata.to_string().into());
-        self.publish(self.metadata_subject(name), message).await.map_err(|error| self.publish_error(&error))?;
-        self.purge(&self.pieces_subject(&object.id)).await
+    /// Returns what the deletion of an object has to purge, or None if it does not exist. One request.
+    ///
+    /// The marker of an object that Litestream has deleted stays: a creator may have read it and expect it.
+    pub async fn deletion(&self, name: &str) -> Result<Option<Deletion>, NatsError> {
+        let subject = self.metadata_subject(name);
+        let Some(message) = self.last_message(&subject).await? else { return Ok(None) };
+        let object = NatsObject::parse(&message.payload);
+        if object.as_ref().is_some_and(|object| object.is_deleted) {
+            return Ok(None);
+        }
+        // Another id than those of all clients could be a pattern that matches the bytes of other objects.
+        let is_id = |id: &String| !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        let pieces = object.map(|object| object.id).filter(is_id).map(|id| self.pieces_subject(&id));
+        Ok(Some(Deletion { subject, last: message.sequence, pieces }))
+    }
+
+    /// Purges the metadata of an object, then its bytes: without metadata it does not exist.
+    ///
+    /// May be repeated, and keeps an object that was created under the same name since, because its metadata is a later message.
+    pub async fn purge_deleted(&self, deletion: &Deletion) -> Result<(), NatsError> {
+        let before = deletion.last.saturating_add(1);
+        let purged = self.stream.purge().filter(&deletion.subject).sequence(before).await;
+        purged.map_err(|error| NatsError::from_cause(&error, self.bucket()))?;
+        match &deletion.pieces {
+            Some(pieces) => self.purge(pieces).await,
+            None => Ok(()),
+        }
     }
 
     /// Returns the sequence number of the last message with the metadata of an object that does not exist, 0 if there is none. Returns None

@@ -1,8 +1,9 @@
 //! What becomes of a client whose server goes away.
 
-use super::*;
+use super::config_of;
+use crate::store::nats::connection::NatsConnection;
 use crate::store::reconnect::StoreConnection;
-use config::NatsCredentials;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
@@ -52,15 +53,7 @@ async fn a_client_that_lost_its_server_tries_each_server_once() {
     let host = listener.local_addr().expect("an address").to_string();
     let accepted = Arc::new(AtomicUsize::new(0));
     tokio::spawn(accept(listener, accepted.clone()));
-    let servers = vec![host.clone(), host];
-    let config = NatsConfig {
-        servers,
-        bucket: "app".to_owned(),
-        credentials: NatsCredentials::None,
-        tls: false,
-        authorities: Vec::new(),
-        certificate: None,
-    };
+    let config = config_of(vec![host.clone(), host]);
     let connection = NatsConnection::open(&config).await.expect("the second server responds");
     while !connection.has_ended() {
         sleep(Duration::from_millis(1)).await;
