@@ -3,6 +3,10 @@
 //! A transaction that was acknowledged is in the replica in the end, once and in order, and one that failed is not. If another writer was
 //! first, a journal is frozen, and only what was known to be uploaded has to be there.
 
+#[cfg(unix)]
+mod disk;
+mod last_entry;
+
 use super::{CachedPages, Hostile, append, entries, open, retain};
 use crate::error::ErrorKind;
 use crate::replica::Replica;
@@ -10,7 +14,8 @@ use crate::replica::testing::simulation::Random;
 use crate::replica::write::journal::crash::CrashPoint;
 use crate::replica::write::journal::{Journal, JournalLimits, JournalSettings};
 use crate::store::Memory;
-use std::path::Path;
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -18,6 +23,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
 const LIVES: u32 = 8;
+const LIMIT: Duration = Duration::from_secs(600);
 
 /// A process that writes with a journal.
 struct Process {
@@ -43,6 +49,13 @@ impl Process {
         Process { replica, journal, uploading, end }
     }
 
+    /// Starts a process that uploads nothing.
+    fn start_idle(store: &Arc<Hostile>, directory: &Path) -> Process {
+        let process = Process::start(store, directory, None);
+        process.uploading.abort();
+        process
+    }
+
     async fn flush(&self, limit: Duration) -> bool {
         let writer = &self.replica.writer;
         writer.recover(&self.journal, limit).await.is_ok() && writer.flush(&self.journal, limit).await.is_ok()
@@ -57,6 +70,33 @@ impl Process {
         assert!(self.uploading.await.is_err_and(|error| error.is_cancelled()), "the upload task has failed");
         assert_eq!(Arc::strong_count(&self.replica), 1);
     }
+}
+
+/// Returns a store of no files whose requests all succeed.
+fn calm_store() -> Arc<Hostile> {
+    Arc::new(Hostile::new(Arc::default(), Arc::new(AtomicBool::new(true)), Random::new(1)))
+}
+
+/// Adds these attempts to a journal, of which nothing is uploaded. Returns where it is.
+async fn leave(store: &Arc<Hostile>, directory: &Path, attempts: RangeInclusive<u32>) -> PathBuf {
+    let process = Process::start_idle(store, directory);
+    process.replica.writer.recover(&process.journal, LIMIT).await.expect("the journal can be used");
+    let mut cached = CachedPages::default();
+    for attempt in attempts {
+        append(&process.replica, &mut cached, 0, attempt).await.expect("it is in the journal");
+    }
+    let path = process.replica.writer.status().journal.path.expect("an open journal");
+    process.kill().await;
+    path.into()
+}
+
+/// Uploads a journal, and returns the attempts that are in the replica then.
+async fn uploaded(store: &Arc<Hostile>, directory: &Path) -> Vec<u32> {
+    let process = Process::start(store, directory, None);
+    assert!(process.flush(LIMIT).await, "{:?}", process.replica.writer.status());
+    let found = entries(&process.replica).await;
+    process.kill().await;
+    found.into_iter().map(|(_, attempt)| attempt).collect()
 }
 
 /// The attempts of a writer.

@@ -15,8 +15,7 @@ impl Journal {
         let mut state = self.state.lock();
         let Some(open) = state.open.as_mut().filter(|open| open.stopped.is_none()) else { return Ok(None) };
         if open.pending.sealed.is_none() {
-            let merged = open.pending.merge().map_err(UploadFailure::Final)?;
-            let Some(file) = merged else { return Ok(None) };
+            let Some(file) = open.pending.merge(&open.storage)? else { return Ok(None) };
             open.remove_uploaded().map_err(UploadFailure::Temporary)?;
             if let Err(failure) = open.storage.seal(&file.bytes) {
                 return Err(open.not_sealed(&failure));

@@ -1,6 +1,6 @@
 //! Why the files of a journal cannot be used, and what to do about it.
 
-use crate::error::{Error, ErrorKind, remedy_unless_files};
+use crate::error::{Error, ErrorKind, is_limit_on_files, remedy_unless_files};
 use std::io;
 use std::path::Path;
 use std::time::Duration;
@@ -20,12 +20,42 @@ impl StorageFailure {
             StorageFailure::Unchanged(cause) | StorageFailure::Unknown(cause) => cause,
         }
     }
+
+    pub(super) fn into_cause(self) -> io::Error {
+        match self {
+            StorageFailure::Unchanged(cause) | StorageFailure::Unknown(cause) => cause,
+        }
+    }
 }
 
 /// Returns the error of a journal whose files cannot be opened or created.
 pub(super) fn unusable(path: &Path, cause: &io::Error) -> Error {
     Error::new(ErrorKind::Config, format!("the journal {} cannot be used: {cause}", path.display()))
         .remedy(remedy(cause))
+}
+
+/// Returns the error of a file of a journal that cannot be read, although nothing shows that it is damaged: its transactions are never given
+/// up for that, and who uses the journal next tries again.
+pub(super) fn not_read(file: &Path, cause: &io::Error) -> Error {
+    out_of_reach(file, "read", cause)
+}
+
+/// As [`not_read`], if what is needed before the journal can be used cannot be written.
+pub(super) fn not_written(file: &Path, cause: &io::Error) -> Error {
+    out_of_reach(file, "written", cause)
+}
+
+fn out_of_reach(file: &Path, what: &str, cause: &io::Error) -> Error {
+    // Reading goes on without the journal. Without descriptors it does not.
+    let kind = if is_limit_on_files(cause) { ErrorKind::Config } else { ErrorKind::ReadOnly };
+    let remedy = match cause.kind() {
+        // Another directory would not have the transactions.
+        io::ErrorKind::PermissionDenied => "let this user read and write it and its folder",
+        io::ErrorKind::ReadOnlyFilesystem => "let its file system be written again",
+        _ => remedy(cause),
+    };
+    Error::new(kind, format!("the file {} of the journal cannot be {what}: {cause}", file.display()))
+        .remedy(format!("{remedy}; its transactions stay there, and the next try continues with them"))
 }
 
 /// Returns the error of a journal whose disk has not responded for a time.
@@ -73,6 +103,25 @@ mod tests {
                 text.starts_with("the journal /j cannot be used: ") && text.ends_with(&format!("; {remedy}")),
                 "{text}"
             );
+        }
+    }
+
+    /// No error of the system is a reason to give up transactions, or to look for them somewhere else.
+    #[cfg(unix)]
+    #[test]
+    fn a_file_that_cannot_be_read_keeps_its_transactions() {
+        for (code, remedy) in [
+            (libc::EACCES, "let this user read and write it and its folder"),
+            (libc::EROFS, "let its file system be written again"),
+            (libc::EMFILE, "raise the limit on open files (ulimit -n)"),
+            (libc::EIO, "check the disk of buffer_path"),
+            (libc::ESTALE, "check the disk of buffer_path"),
+        ] {
+            let error = not_read(Path::new("/j/journal"), &io::Error::from_raw_os_error(code));
+            let text = error.to_string();
+            assert_ne!(error.kind(), ErrorKind::Damaged);
+            assert!(text.starts_with("the file /j/journal of the journal cannot be read: "), "{text}");
+            assert!(text.contains(&format!("; {remedy}; its transactions stay there")), "{text}");
         }
     }
 }

@@ -6,8 +6,8 @@
 //! | entry | the salt (8), the number of the entry (8), the length of the file (8), the checksum of these (8), the file of the transaction, its checksum (8) |
 //!
 //! Numbers are little-endian. Entries are numbered from 1 on. An entry is written and made durable before the next one, so only the last can
-//! be incomplete without damage: its transaction was not acknowledged. If anything follows an entry that is wrong, the entry was complete
-//! once, and the journal is damaged.
+//! be incomplete without damage: its transaction was not acknowledged. If another entry follows one that is wrong, the wrong one was complete
+//! once, and the journal is damaged. A wrong last entry can be both, unless it is shorter than its head says ([`JournalRest`]).
 
 use crate::ltx::page_checksum;
 use std::ops::Range;
@@ -37,6 +37,19 @@ pub(super) struct JournalContent {
     pub files: Vec<Range<usize>>,
     /// The end of the last complete entry.
     pub end: usize,
+}
+
+/// What follows the last complete entry of a journal.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum JournalRest {
+    Nothing,
+    /// A part of an entry. A transaction is acknowledged after an `fsync` of the whole entry, which makes its length durable too, so this one
+    /// was not. Or only zeros, as a crash leaves if the system has written the length first: nothing of any transaction is in them.
+    Torn,
+    /// Bytes that do not begin with the head of the next entry. They can be one that was acknowledged and whose head has changed.
+    Unknown,
+    /// An entry of which everything is there and something is wrong. It can have been acknowledged, or its bytes were not written in a crash.
+    Whole,
 }
 
 /// Returns the head of a journal.
@@ -75,6 +88,29 @@ pub(super) fn read(journal: &[u8]) -> Result<JournalContent, JournalDamage> {
             None => return Ok(content),
         }
     }
+}
+
+/// Returns what follows the last complete entry. `content` is that of the journal.
+pub(super) fn rest(journal: &[u8], content: &JournalContent) -> JournalRest {
+    let (rest, number) = (&journal[content.end..], content.files.len() as u64 + 1);
+    match rest {
+        [] => JournalRest::Nothing,
+        _ if rest.len() < ENTRY_HEAD + ENTRY_TAIL || rest.iter().all(|byte| *byte == 0) => JournalRest::Torn,
+        _ => match entry_length(rest, content.salt, number) {
+            None => JournalRest::Unknown,
+            Some(length) if (rest.len() as u64) < length => JournalRest::Torn,
+            Some(_) => JournalRest::Whole,
+        },
+    }
+}
+
+/// Returns the length of the entry with this number, as its head says, which is not wrong.
+fn entry_length(entry: &[u8], salt: u64, number: u64) -> Option<u64> {
+    let is_head = number_at(entry, 0) == Some(salt)
+        && number_at(entry, 8) == Some(number)
+        && number_at(entry, 24) == Some(page_checksum(0, &entry[..24]));
+    let length = number_at(entry, 16).filter(|_| is_head)?;
+    Some(length.saturating_add((ENTRY_HEAD + ENTRY_TAIL) as u64))
 }
 
 /// Returns the file of a complete entry with this number.
@@ -160,5 +196,27 @@ mod tests {
         let mut holey = whole.clone();
         holey[two + ENTRY_HEAD..].fill(0);
         assert_eq!(read_files(&holey), Ok(FILES[..2].to_vec()));
+        assert_eq!(rest_of(&holey), JournalRest::Whole);
+    }
+
+    fn rest_of(journal: &[u8]) -> JournalRest {
+        rest(journal, &read(journal).expect("no damage"))
+    }
+
+    /// What is cut off without a copy is a part of an entry, or zeros.
+    #[test]
+    fn a_wrong_last_entry_is_not_taken_for_a_part_of_one() {
+        let (whole, two) = (journal(&FILES), journal(&FILES[..2]).len());
+        assert_eq!([rest_of(&whole), rest_of(&whole[..two])], [JournalRest::Nothing; 2]);
+        for length in two + 1..whole.len() {
+            assert_eq!(rest_of(&whole[..length]), JournalRest::Torn, "{length} bytes");
+        }
+        assert_eq!(rest_of(&[&whole[..two], &[0; 5000]].concat()), JournalRest::Torn);
+        for (at, bit) in (two..whole.len()).flat_map(|at| (0..8).map(move |bit| (at, bit))) {
+            let mut changed = whole.clone();
+            changed[at] ^= 1 << bit;
+            let expected = if at < two + ENTRY_HEAD { JournalRest::Unknown } else { JournalRest::Whole };
+            assert_eq!(rest_of(&changed), expected, "byte {at}");
+        }
     }
 }

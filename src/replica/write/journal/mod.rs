@@ -8,6 +8,7 @@
 //! | `format` | the format of a journal |
 //! | `storage` | its files, and their lock |
 //! | `stored` | reads them |
+//! | `rest` | keeps what follows the last transaction that can be read |
 //! | `failure` | why they cannot be used, and what to do about it |
 //! | `pending` | the transactions that are not uploaded |
 //! | `append` | commits a transaction into the journal |
@@ -25,6 +26,7 @@ mod failure;
 mod format;
 mod pending;
 mod recovery;
+mod rest;
 mod storage;
 mod stored;
 #[cfg(test)]

@@ -4,6 +4,9 @@
 //! group have consecutive numbers, because only a file of TXID 1 contains every page; in the replica the group has the first of them.
 
 use super::JournalLimits;
+use super::failure::not_read;
+use super::storage::{JOURNAL, JournalStorage};
+use super::upload::UploadFailure;
 use crate::error::{Error, ErrorKind};
 use crate::ltx::{Encoder, FileName, Form, Header, Txid, decode_page};
 use crate::replica::files::ltx_file::LoadedFile;
@@ -12,6 +15,7 @@ use crate::replica::write::compaction::merge::newest_pages;
 use crate::replica::write::fate::checksum;
 use crate::replica::write::transaction::TransactionFile;
 use bytes::Bytes;
+use std::io;
 use std::sync::Arc;
 use tokio::time::Instant;
 
@@ -112,12 +116,12 @@ impl PendingTransactions {
         self.appended += 1;
     }
 
-    /// Returns the file that has all transactions of the group that is uploaded next.
-    pub(super) fn merge(&self) -> Result<Option<TransactionFile>, Error> {
+    /// Returns the file that has all transactions of the group that is uploaded next. They are read from the journal.
+    pub(super) fn merge(&self, storage: &JournalStorage) -> Result<Option<TransactionFile>, UploadFailure> {
         let (Some(place), Some(last)) = (self.place, self.group.last()) else { return Ok(None) };
         let header = Header { min_txid: place.txid, max_txid: place.txid, ..last.file.header };
         let name = FileName::of(place.txid);
-        Ok(Some(TransactionFile { name, bytes: merge(&self.group, header)?, counter: None }))
+        Ok(Some(TransactionFile { name, bytes: merge(storage, &self.group, header)?, counter: None }))
     }
 
     /// Moves that group to the one that is being uploaded. `file` is the result of [`PendingTransactions::merge`].
@@ -148,22 +152,32 @@ fn without_parts(mut transaction: LoadedFile) -> LoadedFile {
 }
 
 /// Returns a file with the newest version of each page.
-fn merge(transactions: &[LoadedFile], header: Header) -> Result<Bytes, Error> {
+fn merge(storage: &JournalStorage, transactions: &[LoadedFile], header: Header) -> Result<Bytes, UploadFailure> {
     let inputs = transactions.iter().map(|transaction| (transaction.file.header.commit, &transaction.entries[..]));
     let mut encoder = Encoder::new(header, Form::Block);
     let mut page = vec![0; header.page_size.get() as usize];
     for source in newest_pages(inputs) {
         let transaction = &transactions[source.input as usize];
-        let range = transaction.entries[source.entry as usize].range();
-        let body = transaction.file.body.as_ref().ok_or_else(|| Error::internal("a transaction has no bytes"))?;
-        let frame = body.read(range).map_err(|cause| unreadable(&cause))?;
-        decode_page(&frame, source.pgno, &mut page).map_err(|cause| unreadable(&cause))?;
+        let frame = read_frame(storage, transaction, source.entry as usize)?;
+        decode_page(&frame, source.pgno, &mut page).map_err(|cause| UploadFailure::Final(damaged(&cause)))?;
         encoder.copy(source.pgno, &frame, &page);
     }
     Ok(encoder.finish().into())
 }
 
-fn unreadable(cause: &dyn std::fmt::Display) -> Error {
+/// Reads a page of a transaction again. A disk that fails may do so for a time, and the bytes that it has are not known to be wrong.
+fn read_frame(storage: &JournalStorage, transaction: &LoadedFile, entry: usize) -> Result<Bytes, UploadFailure> {
+    let missing = || UploadFailure::Final(Error::internal("a transaction has no bytes"));
+    let body = transaction.file.body.as_ref().ok_or_else(missing)?;
+    let read = storage.steps.read().and_then(|()| body.read(transaction.entries[entry].range()));
+    read.map_err(|cause| match cause.kind() {
+        io::ErrorKind::UnexpectedEof => UploadFailure::Final(damaged(&cause)),
+        _ => UploadFailure::Temporary(not_read(&storage.path().join(JOURNAL), &cause)),
+    })
+}
+
+/// Returns the error of a journal that had these transactions, and has them no more.
+fn damaged(cause: &dyn std::fmt::Display) -> Error {
     Error::new(ErrorKind::Damaged, format!("the journal cannot be read again: {cause}"))
         .remedy("open the replica again, which checks the journal")
 }

@@ -3,8 +3,9 @@
 //! Its transactions come after a state of the replica. If that still is the newest, this process serves the state after them at once, and
 //! uploads them as its own. Otherwise the upload finds out whether they are in the replica already, or whether another writer was first.
 
+use super::failure::not_written;
 use super::pending::{NextPlace, PendingTransactions};
-use super::storage::{JournalSteps, JournalStorage};
+use super::storage::{JOURNAL, JournalSteps, JournalStorage};
 use super::stored::{StoredJournal, damaged};
 use super::{Journal, OpenJournal};
 use crate::error::{Error, ErrorKind};
@@ -110,7 +111,7 @@ impl Writer {
 }
 
 impl Journal {
-    /// Opens the journal, if it is not open. Fails if another process has it, if it is damaged, and if it was closed.
+    /// Opens the journal, if it is not open. Fails if another process has it, if it is damaged, if its disk fails, and if it was closed.
     pub(super) fn open(&self) -> Result<(), Error> {
         let mut state = self.state.lock();
         if state.open.is_some() {
@@ -143,11 +144,10 @@ impl OpenJournal {
     fn open(directory: &Path, place: &str, steps: JournalSteps) -> Result<OpenJournal, Error> {
         let mut storage = JournalStorage::open(directory, place, steps)?;
         let stored = storage.read()?;
-        let path = storage.path().display().to_string();
-        let damaged = |cause: &dyn std::fmt::Display| damaged(format!("the journal {path} is damaged: {cause}"));
-        let (pending, has_sealed) = pending(stored).map_err(|cause| damaged(&cause))?;
+        let (pending, has_sealed) = pending(stored)
+            .map_err(|cause| damaged(format!("the journal {} is damaged: {cause}", storage.path().display())))?;
         if has_sealed {
-            storage.drop_sealed().map_err(|error| damaged(&error))?;
+            storage.drop_sealed().map_err(|cause| not_written(&storage.path().join(JOURNAL), &cause))?;
         }
         Ok(OpenJournal { storage, pending, is_upload_left: false, stopped: None })
     }

@@ -5,7 +5,7 @@
 //! | `lock` | its lock is that of the process that uses the journal |
 //! | `journal` | the transactions since the last upload began |
 //! | `upload` | the file that is being put into the replica, made of the journal before |
-//! | `discarded-…` | what was discarded |
+//! | `discarded-…` | what was discarded, and with the ending `tail` what followed the last complete entry of a journal |
 //!
 //! When an upload begins, `upload` is written first, and `journal` removed then. If a process ends in between, the transactions in `journal`
 //! are also in `upload`, and both begin with the same TXID. Views read the transactions from the open file, which stays readable.
@@ -25,6 +25,7 @@ use std::sync::Arc;
 const LOCK: &str = "lock";
 pub(super) const JOURNAL: &str = "journal";
 pub(super) const UPLOAD: &str = "upload";
+pub(super) const DISCARDED: &str = "discarded-";
 
 /// The folder of this version of the format in `buffer_path`.
 const FORMAT: &str = "litestream-vfs-journal-1";
@@ -48,6 +49,13 @@ impl JournalSteps {
     pub(super) fn step(&self) -> io::Result<()> {
         #[cfg(test)]
         self.0.step()?;
+        Ok(())
+    }
+
+    /// Fails if a test lets a read fail here.
+    pub(super) fn read(&self) -> io::Result<()> {
+        #[cfg(test)]
+        self.0.read()?;
         Ok(())
     }
 }
@@ -169,10 +177,10 @@ impl JournalStorage {
 
     /// Renames the files, so that the journal is empty. Returns the new names.
     pub(super) fn discard(&mut self) -> io::Result<Vec<PathBuf>> {
-        let stamp = format!("{}-{:08x}", time::now_ms(), random::number() as u32);
+        let stamp = stamp();
         let mut names = Vec::new();
         for (name, ending) in [(UPLOAD, "ltx"), (JOURNAL, "journal")] {
-            let discarded = format!("discarded-{stamp}.{ending}");
+            let discarded = format!("{DISCARDED}{stamp}.{ending}");
             match self.folder.rename(name, &discarded) {
                 Ok(()) => names.push(self.path.join(discarded)),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -195,7 +203,7 @@ impl JournalStorage {
     }
 
     /// Writes a whole file, durably, and then gives it its name.
-    fn place(&self, name: &str, bytes: &[u8]) -> Result<File, StorageFailure> {
+    pub(super) fn place(&self, name: &str, bytes: &[u8]) -> Result<File, StorageFailure> {
         let temporary = temporary_name();
         let steps = &self.steps;
         let written = steps.step().and_then(|()| self.folder.create_file(&temporary)).and_then(|file| {
@@ -212,6 +220,11 @@ impl JournalStorage {
         named.and_then(|()| self.steps.step()).and_then(|()| self.folder.sync()).map_err(StorageFailure::Unknown)?;
         Ok(file)
     }
+}
+
+/// Returns a part of the names of files that are discarded now, which no other ones have. Later ones come later in the alphabet.
+pub(super) fn stamp() -> String {
+    format!("{}-{:08x}", time::now_ms(), random::number() as u32)
 }
 
 /// Returns how many folders have to be created for a path.

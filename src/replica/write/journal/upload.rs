@@ -218,6 +218,7 @@ impl Writer {
     /// Has nothing be written any more, because the transactions of the journal cannot be uploaded. They stay there, and the state of the
     /// replica is served.
     async fn freeze(&self, journal: &Journal, cause: Error) {
+        let is_conflict = cause.kind() != ErrorKind::Damaged;
         let txid = {
             let mut state = journal.state_in_task().await;
             let Some(open) = state.open.as_mut() else { return };
@@ -230,7 +231,9 @@ impl Writer {
                 "read the data again, give up these transactions with litestream_discard_journal(), and repeat what is missing",
             );
             tracing::error!("{error}");
-            self.record_conflict(&error);
+            if is_conflict {
+                self.record_conflict(&error);
+            }
             state.failure = Some(error.clone());
             let Some(open) = state.open.as_mut() else { return };
             open.stopped = Some(error);
