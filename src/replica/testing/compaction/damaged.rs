@@ -3,7 +3,7 @@
 use super::*;
 
 /// The files of level 0 are still there.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_snapshot_is_made_of_other_files_if_compacted_ones_are_damaged() {
     let mut failures = 0;
     for seed in 0..20 {
@@ -26,7 +26,7 @@ async fn a_snapshot_is_made_of_other_files_if_compacted_ones_are_damaged() {
 }
 
 /// The ends of the damaged file are as they should be, so it looks complete.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn what_only_a_damaged_file_contains_besides_is_not_deleted() {
     let mut noticed = 0;
     for seed in 0..20 {
@@ -48,7 +48,7 @@ async fn what_only_a_damaged_file_contains_besides_is_not_deleted() {
 }
 
 /// The bytes were damaged in transit, or the disk was repaired.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_file_that_was_damaged_for_a_time_is_merged_later() {
     let mut noticed = 0;
     for seed in 0..20 {
@@ -57,7 +57,7 @@ async fn a_file_that_was_damaged_for_a_time_is_merged_later() {
         (0..9).for_each(|_| world.history.commit());
         let name = FileName::of(Txid(5));
         let bytes = world.damage(Level::ZERO, name);
-        world.files.advance(3 * SECOND);
+        world.files.advance(3 * SECOND).await;
         let report = compactor.run_once().await.expect("files are listed");
         let name_of = |min, max| FileName { min: Txid(min), max: Txid(max) };
         if !report.failures.is_empty() {

@@ -2,21 +2,25 @@
 //!
 //! A seed determines everything.
 
+mod client;
+mod clocks;
 mod damaged;
 mod history;
 mod late;
 mod store;
+mod suspended;
 
 use crate::ltx::{FileName, Level, Txid, verify};
 use crate::replica::testing::simulation::random::Random;
 use crate::replica::{CompactionReport, CompactionSettings, Compactor};
 use crate::store::Listed;
+use client::MortalClient;
 use futures_util::future::join_all;
 use history::WrittenHistory;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
-use store::{AgedFiles, MortalClient};
+use store::AgedFiles;
 
 const SECOND: i64 = 1000;
 
@@ -48,7 +52,7 @@ impl CompactionWorld {
     fn compactor(&mut self, life: u64) -> (Compactor, Arc<MortalClient>) {
         let client = MortalClient::new(&self.files, self.random.fork(), life);
         let files = self.files.clone();
-        (Compactor::with_clock(client.clone(), settings(), move || files.now()), client)
+        (Compactor::with_clock(client.clone(), settings(), move || files.clock()), client)
     }
 
     /// Flips a bit of a file. Returns its bytes before.
@@ -101,7 +105,7 @@ fn names(files: &[Listed], level: u8) -> Vec<FileName> {
 }
 
 /// Compactors run alone or at the same time, and end at random requests, while a writer commits.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn every_state_stays_as_it_was_written() {
     for seed in 0..40 {
         println!("seed {seed}");
@@ -110,7 +114,7 @@ async fn every_state_stays_as_it_was_written() {
         let mut before = world.restorable();
         let mut compactors = Vec::new();
         for _ in 0..120 {
-            world.files.advance(world.random.below(6) as i64 * SECOND / 2);
+            world.files.advance(world.random.below(6) as i64 * SECOND / 2).await;
             (0..world.random.below(4)).for_each(|_| world.history.commit());
             before.extend(world.restorable());
             compactors.retain(|(_, client): &(Compactor, Arc<MortalClient>)| client.is_alive());
@@ -133,7 +137,7 @@ async fn overdue() -> CompactionWorld {
     run_for(&mut world, &compactor, 400).await;
     for _ in 0..50 {
         world.history.commit();
-        world.files.advance(SECOND);
+        world.files.advance(SECOND).await;
     }
     world
 }
@@ -151,7 +155,7 @@ async fn finish(world: &mut CompactionWorld) -> Vec<(Level, FileName)> {
 }
 
 /// A run is stopped after each of its requests in turn. The next run completes it.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_run_can_stop_after_any_request() {
     let expected = finish(&mut overdue().await).await;
     for life in 1.. {
@@ -180,7 +184,7 @@ async fn run_for(world: &mut CompactionWorld, compactor: &Compactor, seconds: u6
     let mut reports = Vec::new();
     for second in 0..seconds {
         world.history.commit();
-        world.files.advance(SECOND);
+        world.files.advance(SECOND).await;
         if second % 3 == 2 {
             reports.push(compactor.run_once().await.expect("files are listed"));
         }
@@ -188,14 +192,14 @@ async fn run_for(world: &mut CompactionWorld, compactor: &Compactor, seconds: u6
     reports
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn files_that_have_piled_up_are_merged_although_some_requests_fail() {
     let mut world = CompactionWorld::new(3);
     (0..300).for_each(|_| world.history.commit());
     let (compactor, client) = world.compactor(u64::MAX);
     client.fail_one_read_in(40);
     for _ in 0..30 {
-        world.files.advance(3 * SECOND);
+        world.files.advance(3 * SECOND).await;
         compactor.run_once().await.expect("files are listed");
     }
     let merged = world.files.all().into_iter().filter(|file| file.level != Level::ZERO).map(|file| file.name.max);
@@ -203,7 +207,7 @@ async fn files_that_have_piled_up_are_merged_although_some_requests_fail() {
     world.check_content();
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn levels_fill_at_their_boundaries_and_old_files_are_deleted() {
     let mut world = CompactionWorld::new(1);
     let (compactor, _) = world.compactor(u64::MAX);
@@ -231,7 +235,7 @@ async fn levels_fill_at_their_boundaries_and_old_files_are_deleted() {
 
     // Everything is compacted once the writer rests. The newest file of each level stays.
     for _ in 0..200 {
-        world.files.advance(3 * SECOND);
+        world.files.advance(3 * SECOND).await;
         compactor.run_once().await.expect("files are listed");
     }
     let (files, newest) = (world.files.all(), world.history.newest());
@@ -241,7 +245,7 @@ async fn levels_fill_at_their_boundaries_and_old_files_are_deleted() {
 }
 
 /// The header of a compacted file is as Litestream's.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_merged_file_has_the_time_of_its_newest_input() {
     let mut world = CompactionWorld::new(3);
     let (compactor, _) = world.compactor(u64::MAX);
@@ -258,13 +262,13 @@ async fn a_merged_file_has_the_time_of_its_newest_input() {
 }
 
 /// A damaged file is never merged, and what it belongs to is not deleted.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_damaged_file_is_reported_and_nothing_is_deleted_for_it() {
     let mut world = CompactionWorld::new(5);
     let (compactor, _) = world.compactor(u64::MAX);
     (0..5).for_each(|_| world.history.commit());
     world.damage(Level::ZERO, FileName::of(Txid(5)));
-    world.files.advance(100 * SECOND);
+    world.files.advance(100 * SECOND).await;
     let report = compactor.run_once().await.expect("files are listed");
     assert_eq!(names(&world.files.all(), 0).len(), 5);
     let [failure] = &report.failures[..] else { panic!("{report:?}") };
@@ -274,7 +278,7 @@ async fn a_damaged_file_is_reported_and_nothing_is_deleted_for_it() {
     let name = FileName { min: Txid(1), max: Txid(2) };
     let level = Level::new(1).expect("a level");
     world.files.insert(level, name, vec![0; 300]);
-    world.files.advance(100 * SECOND);
+    world.files.advance(100 * SECOND).await;
     let report = compactor.run_once().await.expect("files are listed");
     assert_eq!(names(&world.files.all(), 0).len(), 5);
     assert!(report.deleted.is_empty() && report.failures.len() >= 2, "{report:?}");

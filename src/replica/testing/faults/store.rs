@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use std::fmt;
 use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::time::sleep;
 
 /// A kind of request.
@@ -35,6 +36,8 @@ pub(super) struct FaultPlan {
 #[derive(Default, Debug)]
 pub(super) struct Faulty {
     pub files: Memory,
+    /// Whether listings show that all files are old. Otherwise their times are unknown.
+    pub shows_times: AtomicBool,
     state: Mutex<FaultyState>,
 }
 
@@ -135,6 +138,8 @@ impl Store for Faulty {
     async fn list(&self, level: Level, from: Txid) -> Result<Vec<Listed>, StoreError> {
         let list = |fault: Option<Fault>| async move {
             let mut files = self.files.list(level, from).await?;
+            let modified_ms = i64::from(self.shows_times.load(Ordering::Relaxed));
+            files.iter_mut().for_each(|file| file.modified_ms = modified_ms);
             fault.into_iter().for_each(|fault| change_listing(&mut files, fault));
             Ok(files)
         };

@@ -10,6 +10,7 @@ use crate::replica::write::Overlay;
 use crate::replica::{CacheLimits, CompactionSettings, Compactor, Replica};
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// The page that commits write. Attempt *n* changes the *n*th byte from its end.
@@ -103,6 +104,7 @@ async fn change(replica: &Arc<Replica>, attempt: usize) -> Result<(), Error> {
 /// Does all compactions that are due. All files are old.
 pub(super) async fn compact(store: &Arc<Faulty>) -> Result<(), Error> {
     let now = 1_700_006_400_000;
+    store.shows_times.store(true, Ordering::Relaxed);
     let report = Compactor::with_clock(store.clone(), CompactionSettings::default(), move || now).run_once().await?;
     report.failures.into_iter().next().map_or(Ok(()), Err)
 }

@@ -4,8 +4,8 @@
 
 use crate::error::Error;
 use crate::lock::Mutex;
-use crate::ltx::{self, FileName, Header, Level, LtxError, Trailer};
-use crate::replica::files::loader::display_name;
+use crate::ltx::{self, AFTER_INDEX, FileName, Header, Level, LtxError, Trailer};
+use crate::replica::files::loader::{display_name, named_header};
 use crate::store::{Listed, Store, Version};
 use std::collections::BTreeMap;
 
@@ -46,13 +46,9 @@ async fn check_ends(store: &dyn Store, file: &Listed) -> Result<(), Error> {
     let shown = || display_name(store, file.level, file.name);
     let read = |range| store.read(file.level, file.name, range, None);
     let first = read(0..Header::SIZE as u64).await?;
-    let header = Header::parse(&first.bytes).map_err(|cause| Error::damaged(shown(), cause))?;
-    let in_header = header.name();
-    if in_header != file.name {
-        return Err(Error::misnamed(shown(), in_header));
-    }
+    named_header(store, file, &first.bytes)?;
     let size = first.file_size;
-    let tail = read(size.saturating_sub(8 + Trailer::SIZE as u64)..size).await?.bytes;
+    let tail = read(size.saturating_sub(AFTER_INDEX as u64)..size).await?.bytes;
     let index = ltx::index_range(size, &tail).map_err(|cause| Error::damaged(shown(), cause))?;
     // The index ends with a 0, and the checksum of the file has its highest bit set.
     let last = read(index.end - 1..index.end).await?.bytes;

@@ -1,15 +1,12 @@
 //! A file that is merged.
 
-use crate::error::Error;
+use super::created::FileChecksum;
 use crate::ltx::{self, END_OF_PAGES, FileName, Header, IndexEntry, IndexReader, LtxError, Outline, OutlineReader};
-use crate::ltx::{Level, PagesInOrder, Trailer};
-use crate::replica::files::loader::{LoadError, display_name};
+use crate::ltx::{AFTER_INDEX, Level, PagesInOrder, Trailer};
+use crate::replica::files::loader::{LoadError, named_header};
 use crate::store::{Listed, Store, Version};
 use bytes::Bytes;
 use std::ops::Range;
-
-/// Bytes after the index: its size, and the trailer.
-const TAIL_SIZE: u64 = 8 + Trailer::SIZE as u64;
 
 /// Bytes of the index per request.
 const INDEX_PIECE: u64 = 1 << 20;
@@ -65,13 +62,9 @@ impl<'a> OpenedInput<'a> {
         let (buffer, size) = (first.bytes, first.file_size);
         let mut file = InputFile { store, level, name, version: first.version, piece, buffer, start: 0 };
         let head = *file.buffer.first_chunk().ok_or_else(|| file.damaged(LtxError::TooShort(size)))?;
-        let header = Header::parse(&head).map_err(|cause| file.damaged(cause))?;
-        let in_header = header.name();
-        if in_header != name {
-            return Err(LoadError::Other(Error::misnamed(display_name(store, level, name), in_header)));
-        }
+        let header = named_header(store, listed, &head).map_err(LoadError::Other)?;
         let first = (file.buffer.clone(), file.start);
-        let tail = file.bytes(size.saturating_sub(TAIL_SIZE)..size, size).await?;
+        let tail = file.bytes(size.saturating_sub(AFTER_INDEX as u64)..size, size).await?;
         // The pages follow the header.
         (file.buffer, file.start) = first;
         let index = ltx::index_range(size, &tail).map_err(|cause| file.damaged(cause))?;
@@ -124,6 +117,11 @@ pub(super) struct MergeInput<'a> {
 impl MergeInput<'_> {
     pub(super) fn identity(&self) -> (Level, FileName) {
         (self.file.level, self.file.name)
+    }
+
+    pub(super) fn checksum(&self) -> FileChecksum {
+        let (level, name) = self.identity();
+        FileChecksum { level, name, checksum: self.checksum }
     }
 
     /// Returns whether the writer of the file has read `before` as the file of the transaction before. None if that is unknown.

@@ -3,6 +3,7 @@
 //! The new file has the newest version of each page, without those that a later commit cut off. Its bytes depend only on the inputs, so two
 //! compactors that merge the same files create the same file.
 
+use super::created::FileChecksum;
 use super::input::{MergeInput, OpenedInput};
 use super::plan::{MAX_OUTPUT, Merge};
 use crate::error::{Error, ErrorKind};
@@ -66,8 +67,15 @@ pub(in crate::replica::write) struct PageSource {
     pub entry: u32,
 }
 
-/// Returns the bytes of the merged file.
-pub(super) async fn merge(store: &dyn Store, merge: &Merge) -> Result<Bytes, MergeError> {
+/// A merged file.
+pub(super) struct MergedFile {
+    pub bytes: Bytes,
+    /// What it was merged of.
+    pub inputs: Vec<FileChecksum>,
+}
+
+/// Merges files, and verifies all of them.
+pub(super) async fn merge(store: &dyn Store, merge: &Merge) -> Result<MergedFile, MergeError> {
     let refused = |cause: String| MergeError::refused(store, merge, &cause);
     let mut inputs = read_indexes(store, merge).await?;
     // A file with every page replaces all before it, also if they have another page size.
@@ -91,6 +99,7 @@ pub(super) async fn merge(store: &dyn Store, merge: &Merge) -> Result<Bytes, Mer
     if size > MAX_OUTPUT {
         return Err(refused(format!("it would have {size} bytes, and at most {MAX_OUTPUT} are supported")));
     }
+    let checksums = inputs.iter().map(MergeInput::checksum).collect();
     let mut encoder = Encoder::new(header, Form::Block);
     encoder.reserve(size as usize);
     write_pages(inputs, &sources, &mut encoder).await?;
@@ -99,7 +108,7 @@ pub(super) async fn merge(store: &dyn Store, merge: &Merge) -> Result<Bytes, Mer
             format!("the file {} is not the one that the next file follows", display_name(store, Level::ZERO, late));
         return Err(MergeError::Failed(Error::new(ErrorKind::Damaged, message)));
     }
-    Ok(encoder.finish().into())
+    Ok(MergedFile { bytes: encoder.finish().into(), inputs: checksums })
 }
 
 /// Reads and verifies a whole file.

@@ -3,24 +3,32 @@
 //! | module | contents |
 //! |---|---|
 //! | `settings` | the intervals and retentions |
-//! | `plan` | which files are merged; a pure function of a listing |
-//! | `retention` | which files are deleted; a pure function of a listing |
+//! | `plan` | which files are merged; a pure function of a listing and of the times of its files |
+//! | `retention` | which files are deleted; a pure function of a listing and of the ages of its files |
 //! | `input`, `merge` | merges files into one |
-//! | `run` | does what is due |
+//! | `run`, `merges` | does what is due |
+//! | `ages` | how old the files are, at least |
+//! | `witness` | whether the replica is still the one that was listed |
+//! | `created` | takes back a file that was created when it was another one |
 //! | `damage` | the damaged files, around which the others are compacted |
 //! | `complete` | whether the files that replace deleted ones are complete |
 //!
 //! Every file is created only if its name is free, and a file is deleted only if a listing shows files that replace it. So a run can stop
-//! after any request, and several compactors can run at once: at worst they do the same work twice.
+//! after any request, and several compactors can run at once: at worst they do the same work twice. If the replica was deleted or set back
+//! after the listing, nothing is deleted, and what was created is deleted again.
 
+mod ages;
 mod complete;
+mod created;
 mod damage;
 mod input;
 pub(in crate::replica::write) mod merge;
+mod merges;
 mod plan;
 mod retention;
 mod run;
 mod settings;
+mod witness;
 
 pub use settings::CompactionSettings;
 
@@ -29,11 +37,12 @@ use crate::lock::Mutex;
 use crate::ltx::{FileName, Level};
 use crate::replica::write::lease::{Lease, LeaseState};
 use crate::store::Store;
-use crate::time;
+use crate::time::{self, milliseconds};
+use ages::FileAges;
 use complete::CompleteFiles;
 use damage::DamagedFiles;
 use plan::{MAX_INPUTS, Merge};
-use settings::{boundary, milliseconds};
+use settings::boundary;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -62,6 +71,7 @@ pub struct Compactor {
     listed: Mutex<Option<i64>>,
     /// The snapshot that was refused last, and why. The same one would be refused again.
     refused: Mutex<Option<(Merge, Error)>>,
+    ages: FileAges,
     complete: CompleteFiles,
     damaged: DamagedFiles,
     /// The maximum number of files that are merged into one: half as many after each failed request, and twice as many after each success.
@@ -81,9 +91,9 @@ impl Compactor {
         settings: CompactionSettings,
         clock: impl Fn() -> i64 + Send + Sync + 'static,
     ) -> Compactor {
-        let (listed, refused, complete, damaged) = Default::default();
+        let (listed, refused, ages, complete, damaged) = Default::default();
         let most_inputs = AtomicUsize::new(MAX_INPUTS);
-        Compactor { store, settings, clock: Box::new(clock), listed, refused, complete, damaged, most_inputs }
+        Compactor { store, settings, clock: Box::new(clock), listed, refused, ages, complete, damaged, most_inputs }
     }
 
     /// Runs at each boundary of level 1 while this writer holds the lease and `may_run`, and passes each result to `report`. Never returns.

@@ -1,4 +1,4 @@
-//! Decides which files are deleted. A pure function of a listing.
+//! Decides which files are deleted. A pure function of a listing, and of how old the files are at least.
 //!
 //! Two kinds of files are deleted, once they are older than the retention of level 0. The newest file of a level is never deleted, because
 //! the next compaction starts after it.
@@ -6,7 +6,7 @@
 //! - Files of level 0 that files of levels 1 to 8 contain.
 //! - Files that end before the newest snapshot that is older than the retention of snapshots. So every later state can be restored.
 
-use super::settings::{CompactionSettings, milliseconds};
+use super::settings::CompactionSettings;
 use crate::ltx::{FileName, Level, Txid};
 use crate::store::Listed;
 use std::cmp::Reverse;
@@ -14,9 +14,14 @@ use std::time::Duration;
 
 /// Returns the files to delete, in the order in which they are to be deleted: later ends first.
 ///
-/// The files that lead to a state end at or before it. So in this order, each remaining state can be restored after each deletion.
-pub(super) fn expired(files: &[Listed], now_ms: i64, settings: &CompactionSettings) -> Vec<Listed> {
-    let is_older = |file: &Listed, age: Duration| file.modified_ms <= now_ms.saturating_sub(milliseconds(age));
+/// The files that lead to a state end at or before it. So in this order, each remaining state can be restored after each deletion. `age`
+/// returns how old a file is, at least.
+pub(super) fn expired(
+    files: &[Listed],
+    age: impl Fn(&Listed) -> Duration,
+    settings: &CompactionSettings,
+) -> Vec<Listed> {
+    let is_older = |file: &Listed, other: Duration| age(file) >= other;
     let base = files
         .iter()
         .filter(|file| file.level == Level::SNAPSHOT && is_older(file, settings.snapshot_retention))
@@ -89,8 +94,12 @@ mod tests {
     const MINUTE: i64 = 60_000;
     const DAY: i64 = 24 * 60 * MINUTE;
 
+    fn age(file: &Listed) -> Duration {
+        Duration::from_millis((NOW - file.modified_ms) as u64)
+    }
+
     fn expired_of(files: &[Listed]) -> Vec<(u8, u64, u64)> {
-        let expired = expired(files, NOW, &CompactionSettings::default());
+        let expired = expired(files, age, &CompactionSettings::default());
         expired.iter().map(|file| (file.level.number(), file.name.min.0, file.name.max.0)).collect()
     }
 
@@ -108,7 +117,7 @@ mod tests {
         files.push(listed(1, 4, 5, NOW));
         assert_eq!(expired_of(&files), [(0, 4, 4), (0, 3, 3), (0, 2, 2), (0, 1, 1)]);
         let never = CompactionSettings { l0_retention: Duration::ZERO, ..CompactionSettings::default() };
-        assert_eq!(expired(&files, NOW, &never), []);
+        assert_eq!(expired(&files, age, &never), []);
     }
 
     #[test]

@@ -1,34 +1,25 @@
 //! Does what is due: merges files, and deletes those that are no longer needed.
 
-use super::merge::MergeError;
-use super::plan::{MAX_INPUTS, MAX_OUTPUT, Merge, MergePlan};
+use super::created::CreatedFile;
+use super::merges::Merged;
+use super::plan::{MAX_OUTPUT, MergePlan};
 use super::settings::boundary;
+use super::witness::{Sight, Witness};
 use super::{CompactionReport, Compactor, merge, plan, retention};
 use crate::error::{Error, ErrorKind};
 use crate::ltx::{Level, Txid};
 use crate::replica::files::listing;
 use crate::replica::files::loader::display_name;
-use crate::store::{Creation, Listed, ObjectName, StoreError};
+use crate::store::{Listed, ObjectName, StoreError};
+use crate::time::Stamp;
 use std::sync::atomic::Ordering;
+use tokio::time::Instant;
 
 /// The maximum number of files that a run deletes. The next run deletes more.
 const MAX_DELETIONS: usize = 1000;
 
-/// A merge of so few files is not divided.
-const FEW_INPUTS: usize = 8;
-
 /// A run plans again without the damaged files that it has found, until it has planned so often.
 const MOST_PASSES: u32 = 5;
-
-/// What became of a merge.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Merged {
-    Done,
-    /// The next run may succeed.
-    Failed,
-    /// A file is damaged, and is left out from now on.
-    Damaged,
-}
 
 impl Compactor {
     /// Does everything that is due. Fails if the files cannot be listed; other failures are in the report.
@@ -39,38 +30,63 @@ impl Compactor {
         let this_boundary = Some(boundary(now, self.settings.levels[1]));
         let all_levels = *self.listed.lock() != this_boundary;
         let mut report = CompactionReport { all_levels, ..CompactionReport::default() };
-        for pass in 1.. {
-            let listed = if all_levels { listing::all(&*self.store).await } else { self.list_two_levels().await };
-            let mut files = listed?;
-            if all_levels && pass == 1 {
-                self.damaged.read_again(&*self.store, &files).await;
-            }
-            // Other files may have the same transactions.
-            let damage = self.damaged.leave_out(&mut files);
-            let most_inputs = self.most_inputs.load(Ordering::Relaxed);
-            let plan = match all_levels {
-                true => plan::all(&files, now, &self.settings, most_inputs),
-                false => plan::level_1(&files, now, &self.settings, most_inputs),
-            };
-            let has_damaged = self.merge_all(&plan, &mut report).await;
-            if has_damaged && pass < MOST_PASSES {
-                continue;
-            }
-            // What only a damaged file contains besides is not deleted.
-            let damage = damage.into_iter().chain(self.damaged.leave_out(&mut files));
-            // First, because it can be why others were refused.
-            report.failures.splice(0..0, damage);
-            self.report_too_large(&plan, &mut report);
-            let expired = retention::expired(&files, now, &self.settings);
-            if let Err(error) = self.delete(&files, &expired, &mut report).await {
-                report.failures.push(error);
-            }
-            break;
+        let mut pass = 1;
+        while self.run_pass(pass, now, &mut report).await? {
+            pass += 1;
         }
         if all_levels {
             *self.listed.lock() = this_boundary;
         }
         Ok(report)
+    }
+
+    /// Lists the files and does everything that is due. Returns true if damaged files were found first, without which there is more to do.
+    async fn run_pass(&self, pass: u32, now: i64, report: &mut CompactionReport) -> Result<bool, Error> {
+        let (mut files, mut witness) = self.list(report.all_levels, now).await?;
+        if report.all_levels && pass == 1 {
+            self.damaged.read_again(&*self.store, &files).await;
+        }
+        // Other files may have the same transactions.
+        let damage = self.damaged.leave_out(&mut files);
+        let plan = self.plan(&files, report.all_levels, now);
+        let mut created = Vec::new();
+        let merged = self.merge_all(&plan, &mut witness, &mut created, report).await;
+        if merged == Merged::Damaged && pass < MOST_PASSES {
+            self.confirm(&created, &mut witness, report).await;
+            return Ok(true);
+        }
+        // What only a damaged file contains besides is not deleted.
+        let damage = damage.into_iter().chain(self.damaged.leave_out(&mut files));
+        // First, because it can be why others were refused.
+        report.failures.splice(0..0, damage);
+        self.report_too_large(&plan, report);
+        let expired = if merged == Merged::Outdated { Vec::new() } else { self.expired(&files, report).await };
+        let has_changes = !created.is_empty() || !expired.is_empty();
+        if has_changes && self.confirm(&created, &mut witness, report).await {
+            self.delete(&expired, &mut witness, report).await;
+        }
+        Ok(false)
+    }
+
+    /// Lists all levels, or only levels 0 and 1. Returns the witness of the listing as well.
+    async fn list(&self, all_levels: bool, now: i64) -> Result<(Vec<Listed>, Witness), StoreError> {
+        let (began, stamp) = (Instant::now(), Stamp::now());
+        let files = match all_levels {
+            true => listing::all(&*self.store).await?,
+            false => self.list_two_levels().await?,
+        };
+        let levels: Vec<Level> = Level::all().filter(|level| all_levels || *level <= Level::FIRST_COMPACTED).collect();
+        self.ages.observe(&files, &levels, began, now);
+        let witness = Witness::new(&files, stamp);
+        Ok((files, witness))
+    }
+
+    fn plan(&self, files: &[Listed], all_levels: bool, now: i64) -> MergePlan {
+        let (settings, most_inputs) = (&self.settings, self.most_inputs.load(Ordering::Relaxed));
+        match all_levels {
+            true => plan::all(files, now, &|file| self.ages.written_ms(file, now), settings, most_inputs),
+            false => plan::level_1(files, now, settings, most_inputs),
+        }
     }
 
     /// Lists levels 0 and 1: level 0 first. Once retention has freed a name there, another writer may create it again; then the later listing
@@ -91,88 +107,50 @@ impl Compactor {
         }
     }
 
-    /// Returns whether damaged files were found.
-    async fn merge_all(&self, plan: &MergePlan, report: &mut CompactionReport) -> bool {
-        let (mut has_damaged, mut unfinished) = (false, None);
-        for merge in &plan.merges {
-            // Later files of a level do not overtake those of a merge that failed, which the next run tries again.
-            if unfinished == Some(merge.level) {
-                continue;
-            }
-            let merged = self.merge(merge, report).await;
-            self.set_most_inputs(merge, merged);
-            has_damaged |= merged == Merged::Damaged;
-            if merged != Merged::Done {
-                unfinished = Some(merge.level);
+    /// Looks whether the replica is still the one that was listed, and returns whether it is. If it is another one, takes back what was
+    /// created.
+    async fn confirm(&self, created: &[CreatedFile], witness: &mut Witness, report: &mut CompactionReport) -> bool {
+        let sight = witness.look(&*self.store).await;
+        if matches!(sight, Ok(Sight::Another)) {
+            for file in created {
+                match file.take_back(&*self.store).await {
+                    Ok(true) => report.created.retain(|created| *created != file.identity()),
+                    Ok(false) => {}
+                    Err(error) => report.failures.push(error.into()),
+                }
             }
         }
-        has_damaged
+        is_same(sight, report)
     }
 
-    fn set_most_inputs(&self, merge: &Merge, merged: Merged) {
-        if merge.level == Level::SNAPSHOT {
-            return;
-        }
-        let (inputs, most) = (merge.inputs.len(), self.most_inputs.load(Ordering::Relaxed));
-        let most = match merged {
-            Merged::Done => most.max(2 * inputs).min(MAX_INPUTS),
-            Merged::Failed if inputs > FEW_INPUTS => inputs / 2,
-            Merged::Failed | Merged::Damaged => most,
-        };
-        self.most_inputs.store(most, Ordering::Relaxed);
-    }
-
-    async fn merge(&self, merge: &Merge, report: &mut CompactionReport) -> Merged {
-        let is_snapshot = merge.level == Level::SNAPSHOT;
-        if is_snapshot && let Some((_, error)) = self.refused.lock().as_ref().filter(|(refused, _)| refused == merge) {
-            report.failures.push(error.clone());
-            return Merged::Done;
-        }
-        let created = match merge::merge(&*self.store, merge).await {
-            Ok(bytes) => self.store.create(ObjectName::File(merge.level, merge.name), bytes).await,
-            Err(MergeError::Moved) => return Merged::Failed,
-            Err(MergeError::Refused(error)) => {
-                if is_snapshot {
-                    *self.refused.lock() = Some((merge.clone(), error.clone()));
-                }
-                report.failures.push(error);
-                // Fewer files may be within the limits.
-                return if is_snapshot || merge.inputs.len() <= FEW_INPUTS { Merged::Done } else { Merged::Failed };
-            }
-            Err(MergeError::Damaged(level, name, error)) => {
-                let damaged = merge.inputs.iter().find(|file| (file.level, file.name) == (level, name));
-                if let Some(damaged) = damaged
-                    && self.damaged.add(&*self.store, damaged).await
-                {
-                    return Merged::Damaged;
-                }
-                report.failures.push(error);
-                return Merged::Failed;
-            }
-            Err(MergeError::Failed(error)) => {
-                report.failures.push(error);
-                return Merged::Failed;
-            }
-        };
-        match created {
-            Ok(Creation::Created) => report.created.push((merge.level, merge.name)),
-            // Another compactor created it.
-            Ok(Creation::Exists) => {}
+    /// Returns the files that are no longer needed, if those that replace them are complete.
+    async fn expired(&self, files: &[Listed], report: &mut CompactionReport) -> Vec<Listed> {
+        let mut expired = retention::expired(files, |file| self.ages.age(file), &self.settings);
+        expired.truncate(MAX_DELETIONS);
+        match self.complete.check(&*self.store, files, &expired).await {
+            Ok(()) => expired,
             Err(error) => {
-                report.failures.push(error.into());
-                return Merged::Failed;
+                report.failures.push(error);
+                Vec::new()
             }
         }
-        Merged::Done
     }
 
-    async fn delete(&self, files: &[Listed], expired: &[Listed], report: &mut CompactionReport) -> Result<(), Error> {
-        let expired = &expired[..expired.len().min(MAX_DELETIONS)];
-        self.complete.check(&*self.store, files, expired).await?;
+    /// Deletes files, as long as the replica is known to be the one that was listed.
+    async fn delete(&self, expired: &[Listed], witness: &mut Witness, report: &mut CompactionReport) {
         for Listed { level, name, .. } in expired {
-            self.store.delete(ObjectName::File(*level, *name)).await?;
-            report.deleted.push((*level, *name));
+            if !is_same(witness.look_if_old(&*self.store).await, report) {
+                return;
+            }
+            match self.store.delete(ObjectName::File(*level, *name)).await {
+                Ok(()) => report.deleted.push((*level, *name)),
+                Err(error) => return report.failures.push(error.into()),
+            }
         }
-        Ok(())
     }
+}
+
+/// Whether a witness shows that the replica is still the one that was listed. If not, the next run lists it anew.
+pub(super) fn is_same(sight: Result<Sight, StoreError>, report: &mut CompactionReport) -> bool {
+    sight.map_err(|error| report.failures.push(error.into())).is_ok_and(|sight| sight == Sight::Same)
 }

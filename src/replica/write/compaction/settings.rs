@@ -1,6 +1,7 @@
 //! When files are merged, and how long they are kept.
 
 use crate::config::{Compaction, Settings};
+use crate::time::milliseconds;
 use std::time::Duration;
 
 /// The intervals of compactions and snapshots, and how long files are kept. The defaults are Litestream's.
@@ -45,11 +46,6 @@ impl Default for CompactionSettings {
             l0_retention: 5 * MINUTE,
         }
     }
-}
-
-/// Returns a duration in milliseconds.
-pub(super) fn milliseconds(duration: Duration) -> i64 {
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// Returns the newest multiple of an interval that is not after `now_ms`, in milliseconds since 1970.
