@@ -7,6 +7,7 @@ use crate::support::pages::{assert_same_bytes, assert_whole};
 use crate::support::s3::{Manner, S3Server};
 use litestream_vfs::ltx::Txid;
 use rusqlite::{Connection, Error, ErrorCode};
+use std::fs;
 use std::path::Path;
 use tempfile::TempDir;
 
@@ -376,6 +377,28 @@ fn locks_savepoints_and_modes_behave_as_in_a_file() {
     one.execute_batch("PRAGMA locking_mode = NORMAL; SELECT 1 FROM t").expect("the lock is given back");
     two.execute_batch("INSERT INTO t(b) VALUES (9)").expect("written");
     assert_eq!(text(&one, "PRAGMA integrity_check"), "ok");
+    assert_restored_alike(&destination, dir.path());
+}
+
+/// Without a journal SQLite does not write the old pages back, and under `locking_mode=EXCLUSIVE` it keeps the lock.
+#[test]
+fn a_refused_commit_is_no_part_of_the_next_one_without_a_journal() {
+    let (dir, destination) = replica();
+    let conn = open(&destination, &[]);
+    conn.execute_batch("CREATE TABLE t(a); PRAGMA journal_mode = OFF; PRAGMA locking_mode = EXCLUSIVE")
+        .expect("written");
+    conn.execute_batch("INSERT INTO t VALUES (1)").expect("written");
+    let level = dir.path().join("replica/ltx/0");
+    let away = level.with_file_name("away");
+    fs::rename(&level, &away).expect("the level");
+    fs::write(&level, "").expect("a file instead of the directory");
+    conn.execute_batch("INSERT INTO t SELECT randomblob(3000) FROM (VALUES (1), (2), (3))")
+        .expect_err("nothing can be created");
+    fs::remove_file(&level).and_then(|()| fs::rename(&away, &level)).expect("the level");
+    conn.execute_batch("INSERT INTO t VALUES (2)").expect("written");
+    assert_eq!(text(&conn, "SELECT group_concat(a) FROM t"), "1,2");
+    assert_eq!(text(&conn, "PRAGMA integrity_check"), "ok");
+    drop(conn);
     assert_restored_alike(&destination, dir.path());
 }
 

@@ -2,6 +2,9 @@
 //!
 //! A file is created after the newest one that a process knows. If another program has replaced that one, or has deleted the replica or set it
 //! back meanwhile, the transaction would be part of no state that anybody reads.
+//!
+//! The file of the base alone does not show this: it may have been created while the files before it were deleted, by this process or by another
+//! writer. So the one before it must be there as well. The commit that created the base has looked for all others in the same way.
 
 use crate::ltx::{FileName, Level, Txid};
 use crate::replica::View;
@@ -9,6 +12,7 @@ use crate::replica::files::loader::LoadError;
 use crate::replica::write::Writer;
 use crate::replica::write::transaction::TransactionFile;
 use crate::store::{Listed, Store, StoreErrorKind};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::sleep;
 
@@ -23,48 +27,59 @@ pub(super) enum BaseFile {
     Compacted { with_own: bool },
     /// Another program has replaced it.
     Replaced,
-    /// Another program has deleted it: the replica, or its last states.
-    Gone,
+    /// Another program has deleted it, or the one before it, which ends with this transaction: the replica, or its last states.
+    Gone(Txid),
     /// As `Gone`, and another writer has built on the new transaction meanwhile.
-    GoneAndContinued,
+    GoneAndContinued(Txid),
 }
 
 impl Writer {
-    /// Finds out what became of the file of the base, from a listing that shows the new file, and none after it.
+    /// Finds out what became of the file of the base, from a listing from [`first_needed`] on that shows the new file, and none after it.
     pub(super) async fn base_file(
         &self,
         base: &View,
         file: &TransactionFile,
         listed: &[Listed],
     ) -> Result<BaseFile, LoadError> {
-        if shows(listed, base.txid()) {
-            let is_replaced = self.is_replaced(base, listed).await?;
-            return Ok(if is_replaced { BaseFile::Replaced } else { BaseFile::Same });
+        if !shows(listed, base.txid()) {
+            return self.missing_file(base.txid(), base, file).await;
         }
+        if self.is_replaced(base, listed).await? {
+            return Ok(BaseFile::Replaced);
+        }
+        match first_needed(base) {
+            before if shows(listed, before) => Ok(BaseFile::Same),
+            before => self.missing_file(before, base, file).await,
+        }
+    }
+
+    /// As [`Writer::base_file`], if a listing does not show the file that ends with the transaction `missing`.
+    async fn missing_file(&self, missing: Txid, base: &View, file: &TransactionFile) -> Result<BaseFile, LoadError> {
         // One wrong response must not have a file deleted on which another writer builds.
         for pause in PAUSES.map(Some).into_iter().chain([None]) {
             let compacted = self.compacted().await?;
-            if contain(&compacted, base.txid()) {
-                return Ok(BaseFile::Compacted { with_own: contain(&compacted, file.name.max) });
+            if contain(&compacted, missing) {
+                let with_own = contain(&compacted, file.name.max);
+                return Ok(if missing == base.txid() { BaseFile::Compacted { with_own } } else { BaseFile::Same });
             }
-            let listed = self.list_from(base.txid()).await?;
+            let listed = self.list_from(missing).await?;
             if !is_newest(&listed, file.name) {
-                return Ok(BaseFile::GoneAndContinued);
+                return Ok(BaseFile::GoneAndContinued(missing));
             }
-            let is_without = shows(&listed, file.name.max) && !shows(&listed, base.txid());
-            if !is_without || !self.is_missing(name_at_level_0(base)).await {
+            let is_without = shows(&listed, file.name.max) && !shows(&listed, missing);
+            if !is_without || !self.is_missing(FileName::of(missing)).await {
                 return Err(self.contradiction(file));
             }
             if let Some(pause) = pause {
                 sleep(pause).await;
             }
         }
-        Ok(BaseFile::Gone)
+        Ok(BaseFile::Gone(missing))
     }
 
     /// Whether the file of the base's transaction at level 0 is another one than when the transaction began.
     async fn is_replaced(&self, base: &View, listed: &[Listed]) -> Result<bool, LoadError> {
-        let (tip, name) = (base.tip(), name_at_level_0(base));
+        let (tip, name) = (base.tip(), FileName::of(base.txid()));
         let Some(now) = listed.iter().find(|listed| listed.name == name) else { return Ok(false) };
         if (tip.level, tip.name) != (Level::ZERO, name) {
             // The base was built from a compacted file.
@@ -86,8 +101,11 @@ impl Writer {
     }
 }
 
-fn name_at_level_0(view: &View) -> FileName {
-    FileName::of(view.txid())
+/// Returns the transaction of the first file that must be there: the one before the base, or that of the base if its file has every page.
+pub(super) fn first_needed(base: &View) -> Txid {
+    let tip = base.tip();
+    let has_every_page = tip.name.min == Txid(1) || base.files().all(|file| Arc::ptr_eq(file, tip));
+    if has_every_page { base.txid() } else { Txid(base.txid().0 - 1) }
 }
 
 /// Whether a listing shows a file that ends with a transaction.

@@ -16,7 +16,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 
-/// How long a commit tries to get its file confirmed by the store.
+/// How long a commit tries to get its file confirmed by the store. No new try begins after it, but a try may take as long as its bytes need
+/// (`deadline` in `store/timeouts.rs`).
 const DEADLINE: Duration = Duration::from_secs(30);
 
 /// The pauses between tries: the first, and the longest.
@@ -118,10 +119,13 @@ impl Writer {
 
     /// Polls until the newest view includes a transaction.
     pub(super) async fn catch_up(&self, txid: Txid) {
+        let is_behind = || self.head.view().is_none_or(|view| view.txid() < txid);
         let polls = async {
-            while self.head.view().is_none_or(|view| view.txid() < txid) {
+            while is_behind() {
                 if let Err(error) = self.follower.poll(Duration::ZERO).await {
                     tracing::debug!("the state of the other writer cannot be read yet: {error}");
+                }
+                if is_behind() {
                     sleep(PAUSES.0).await;
                 }
             }

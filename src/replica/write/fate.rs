@@ -13,7 +13,7 @@ use crate::replica::View;
 use crate::replica::files::listing;
 use crate::replica::files::loader::LoadError;
 use crate::replica::write::Writer;
-use crate::replica::write::base::{BaseFile, contain, is_newest, shows};
+use crate::replica::write::base::{BaseFile, contain, first_needed, is_newest, shows};
 use crate::replica::write::transaction::TransactionFile;
 use crate::store::{Creation, Listed, ObjectName, Store, StoreError};
 use crate::time::Stamp;
@@ -84,20 +84,20 @@ impl Writer {
         {
             return Ok(fate);
         }
-        let listed = self.list_from(base.map_or(file.name.min, View::txid)).await?;
+        let listed = self.list_from(base.map_or(file.name.min, first_needed)).await?;
         if let Some(base) = base.filter(|_| is_newest(&listed, file.name) && shows(&listed, file.name.max)) {
-            let (cause, may_delete) = match self.base_file(base, file, &listed).await? {
+            let (txid, cause, may_delete) = match self.base_file(base, file, &listed).await? {
                 BaseFile::Compacted { with_own: true } => return Ok(Fate::Vanished),
                 BaseFile::Same | BaseFile::Compacted { with_own: false } => {
                     return self.fate_by_listing(file, tries, listed).await;
                 }
-                BaseFile::Replaced => ("was replaced", true),
-                BaseFile::Gone => ("was deleted", true),
-                BaseFile::GoneAndContinued => ("was deleted", false),
+                BaseFile::Replaced => (base.txid(), "was replaced", true),
+                BaseFile::Gone(txid) => (txid, "was deleted", true),
+                BaseFile::GoneAndContinued(txid) => (txid, "was deleted", false),
             };
             let is_deleted = may_delete && self.withdraw(file.name).await;
             tries.may_exist = !is_deleted || may_have_existed;
-            return Err(LoadError::Other(self.stop(base.txid(), cause)));
+            return Err(LoadError::Other(self.stop(txid, cause)));
         }
         self.fate_by_listing(file, tries, listed).await
     }

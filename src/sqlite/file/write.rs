@@ -10,9 +10,10 @@
 //! commit that uses one changes page 1.
 
 use super::DbFile;
-use super::page1::{COUNTER, ROLLBACK, SCHEMA_COOKIE, VERSIONS};
+use super::page1::ROLLBACK;
 use super::snapshot::Snapshot;
 use crate::error::{Error, ErrorKind};
+use crate::replica::header::{COUNTER, SCHEMA_COOKIE, VERSIONS};
 use crate::replica::{Overlay, WriteLock};
 
 /// A write transaction, or several under `locking_mode=EXCLUSIVE`.
@@ -119,9 +120,13 @@ impl DbFile {
         transaction.overlay.began_with_cookie(self.shown.cookie());
         let view = self.connection.commit(&transaction.lock, snapshot.view().cloned(), &transaction.overlay);
         // SQLite keeps the lock under `locking_mode=EXCLUSIVE`, and so the state that the transaction began with.
-        let view = view.map_err(|error| match transaction.has_committed && error.kind() == ErrorKind::Conflict {
-            true => error.remedy("set PRAGMA locking_mode=NORMAL, read a row, and run the transaction again"),
-            false => error,
+        let view = view.map_err(|error| {
+            // Without a journal SQLite does not write the old pages back, and with `locking_mode=EXCLUSIVE` it keeps the lock.
+            transaction.overlay = snapshot.overlay();
+            match transaction.has_committed && error.kind() == ErrorKind::Conflict {
+                true => error.remedy("set PRAGMA locking_mode=NORMAL, read a row, and run the transaction again"),
+                false => error,
+            }
         })?;
         transaction.has_committed = true;
         self.shown.has_committed(counter, cookie, view.as_deref().filter(|_| is_cached_as_shown));

@@ -38,3 +38,56 @@ async fn nothing_is_committed_to_a_replica_that_was_deleted() {
 async fn nothing_is_committed_to_a_replica_that_was_set_back() {
     delete_after(2).await;
 }
+
+/// So many transactions that the last one has not changed every page. A file with every page is a state of its own.
+const MANY: u32 = PER_PAGE + 1;
+
+/// Two writers, of which each would build on what the other one creates while the states before it are deleted.
+#[tokio::test(start_paused = true)]
+async fn two_writers_commit_nothing_to_a_replica_that_was_deleted() {
+    let (files, calm) = (Arc::new(Memory::new()), Arc::new(AtomicBool::new(true)));
+    let store = Arc::new(Hostile::new(files.clone(), calm, Random::new(1)));
+    let (one, other) = (open(&store), open(&store));
+    let mut cached = [CachedPages::default(), CachedPages::default()];
+    for attempt in 1..=MANY {
+        append(&one, &mut cached[0], 1, attempt).await.expect("a commit");
+    }
+    other.poll(Duration::ZERO).await.expect("the newest state");
+    let all = files.list(Level::ZERO, Txid(1)).await.expect("a listing");
+    all.iter().for_each(|file| assert!(files.remove(Level::ZERO, file.name)));
+    let [cached_by_one, cached_by_other] = &mut cached;
+    let append_to_other = async {
+        // The first writer has created its next file, and looks for the one before it.
+        sleep(Duration::from_millis(50)).await;
+        let first = append(&other, cached_by_other, 2, 1).await;
+        let second = append(&other, cached_by_other, 2, 2).await;
+        [first, second].map(|result| result.expect_err("its base is gone").kind())
+    };
+    let (of_one, of_other) = tokio::join!(append(&one, cached_by_one, 1, MANY + 1), append_to_other);
+    // Its file stays, because another one follows it.
+    assert_eq!(of_one.expect_err("its base is gone").kind(), ErrorKind::Unconfirmed);
+    let again = append(&one, &mut CachedPages::default(), 1, MANY + 2).await;
+    assert_eq!(again.expect_err("its base is gone").kind(), ErrorKind::ReadOnly);
+    assert_eq!(of_other, [ErrorKind::Conflict, ErrorKind::ReadOnly]);
+}
+
+/// A deletion that takes time, as of a directory: the files of level 0 go first.
+#[tokio::test(start_paused = true)]
+async fn nothing_more_is_committed_once_a_replica_is_deleted_level_by_level() {
+    let (files, calm) = (Arc::new(Memory::new()), Arc::new(AtomicBool::new(true)));
+    let store = Arc::new(Hostile::new(files.clone(), calm, Random::new(1)));
+    let (replica, mut cached) = (open(&store), CachedPages::default());
+    for attempt in 1..=MANY {
+        append(&replica, &mut cached, 1, attempt).await.expect("a commit");
+    }
+    let (last, level_1) = (Txid(MANY.into()), Level::new(1).expect("a level"));
+    let compacted = FileName { min: Txid(1), max: last };
+    files.insert(level_1, compacted, state(&files, last).await.expect("a state"));
+    let all = files.list(Level::ZERO, Txid(1)).await.expect("a listing");
+    all.iter().for_each(|file| assert!(files.remove(Level::ZERO, file.name)));
+    append(&replica, &mut cached, 1, MANY + 1).await.expect("its base is compacted");
+    assert!(files.remove(level_1, compacted));
+    let error = append(&replica, &mut cached, 1, MANY + 2).await.expect_err("the state before its base is gone");
+    assert_eq!(error.kind(), ErrorKind::ReadOnly, "{error}");
+    assert!(error.to_string().contains(&format!("the file of TXID {last}")), "{error}");
+}
