@@ -5,7 +5,7 @@
 
 use super::file::FileConfig;
 use super::parameters::Parameters;
-use super::url::{self, UrlParts};
+use super::url::{self, UrlParts, split_port};
 use super::{s3, schemes};
 use std::path::PathBuf;
 
@@ -137,9 +137,9 @@ fn hosts(scheme: &str, host: &str) -> Vec<String> {
         "nats" => "4222",
         _ => return vec![host.to_owned()],
     };
-    let with_port = |host: &str| match host.rsplit_once(':') {
-        Some((_, digits)) if !digits.contains(']') => host.to_ascii_lowercase(),
-        _ => format!("{}:{port}", host.to_ascii_lowercase()),
+    let with_port = |host: &str| match split_port(host) {
+        (_, Some(_)) => host.to_ascii_lowercase(),
+        (name, None) => format!("{}:{port}", name.to_ascii_lowercase()),
     };
     host.split(',').map(with_port).collect()
 }

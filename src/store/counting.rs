@@ -147,16 +147,22 @@ impl Store for Counting {
 
     async fn read_object(&self, object: ObjectName) -> Result<Option<Bytes>, StoreError> {
         self.reads.fetch_add(1, Ordering::Relaxed);
-        self.inner.read_object(object).await
+        let bytes = self.inner.read_object(object).await?;
+        progress::arrived();
+        Ok(bytes)
     }
 
     async fn delete(&self, object: ObjectName) -> Result<(), StoreError> {
         self.writes.fetch_add(1, Ordering::Relaxed);
-        self.inner.delete(object).await
+        self.inner.delete(object).await?;
+        progress::arrived();
+        Ok(())
     }
 
     async fn holds_older_format(&self) -> Result<bool, StoreError> {
         self.lists.fetch_add(1, Ordering::Relaxed);
-        self.inner.holds_older_format().await
+        let holds = self.inner.holds_older_format().await?;
+        progress::arrived();
+        Ok(holds)
     }
 }

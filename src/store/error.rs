@@ -97,3 +97,12 @@ pub(super) fn short(text: &str) -> String {
     let line = line.trim_end_matches('.');
     line.chars().take(LONGEST).collect()
 }
+
+/// Returns the message of the innermost source of an error, shortened.
+pub(super) fn root_cause(error: &(dyn StdError + 'static)) -> String {
+    let mut root = error;
+    while let Some(source) = root.source() {
+        root = source;
+    }
+    short(&root.to_string())
+}

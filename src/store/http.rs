@@ -12,6 +12,7 @@ use reqwest::Client;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use std::collections::HashMap;
 use std::fmt;
+use std::ops::Range;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -121,8 +122,10 @@ impl Clients {
         }
     }
 
-    /// Builds a client. It waits without a limit: the caller uses [`unless_silent`](super::timeouts::unless_silent). It does not decompress bodies, uses the proxies in the environment, and speaks HTTP/1.1, because parallel
-    /// reads are faster over separate connections.
+    /// Builds a client. It does not decompress bodies, uses the proxies in the environment, and speaks HTTP/1.1, because parallel reads
+    /// are faster over separate connections.
+    ///
+    /// The client waits for a response without a limit: callers use [`unless_silent`](super::timeouts::unless_silent).
     fn build(&self, connect_timeout: Duration, max_idle: usize) -> Result<Client, reqwest::Error> {
         let header =
             self.key.header.map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
@@ -133,7 +136,6 @@ impl Clients {
             .connect_timeout(connect_timeout)
             .pool_max_idle_per_host(max_idle)
             .pool_idle_timeout(IDLE_FOR)
-            .http1_only()
             .redirect(self.key.redirects.policy())
             .referer(false)
             .no_gzip()
@@ -142,6 +144,14 @@ impl Clients {
             .no_deflate()
             .build()
     }
+}
+
+/// Parses a `Content-Range` header. Returns the range and the length of the whole object.
+pub(super) fn parse_content_range(header: &str) -> Option<(Range<u64>, u64)> {
+    let (part, size) = header.trim().strip_prefix("bytes ")?.split_once('/')?;
+    let (start, last) = part.split_once('-')?;
+    let (start, end) = (start.parse().ok()?, last.parse::<u64>().ok()?.checked_add(1)?);
+    (start < end).then_some((start..end, size.parse().ok()?))
 }
 
 #[cfg(test)]

@@ -95,8 +95,7 @@ impl Tries {
 
 /// Shortens a pause by up to a quarter, so that requests that failed together are not repeated together.
 fn jittered(pause: Duration) -> Duration {
-    let random = random::number() as f64 / u64::MAX as f64;
-    pause.mul_f64(1.0 - random / 4.0)
+    pause.mul_f64(1.0 - random::fraction() / 4.0)
 }
 
 /// Parses a `Retry-After` header: seconds, or a time by the server's clock, whose current time is in the header `date`.

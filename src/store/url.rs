@@ -138,10 +138,18 @@ pub(super) fn endpoint(text: &str) -> Result<String, String> {
     }
 }
 
+/// Splits a host into its name and its port. A colon inside the brackets of an IPv6 address does not separate a port.
+pub(super) fn split_port(host: &str) -> (&str, Option<&str>) {
+    match host.rsplit_once(':') {
+        Some((name, port)) if !port.contains(']') => (name, Some(port)),
+        _ => (host, None),
+    }
+}
+
 /// Returns whether a host is this machine or belongs to a private network. The host may be followed by a port and a path.
 pub(super) fn is_local(host: &str) -> bool {
     let host = host.split('/').next().unwrap_or_default();
-    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+    let (name, _) = split_port(host);
     let is_private = match name.trim_matches(['[', ']']).parse() {
         Ok(std::net::IpAddr::V4(ip)) => ip.is_loopback() || ip.is_private(),
         Ok(std::net::IpAddr::V6(ip)) => ip.is_loopback() || ip.is_unique_local(),
@@ -199,6 +207,7 @@ mod tests {
             ("192.168.7.1", "http://192.168.7.1"),
             ("minio.local:9000", "http://minio.local:9000"),
             ("[::1]:9000", "http://[::1]:9000"),
+            ("[::1]", "http://[::1]"),
             ("s3.example.com", "https://s3.example.com"),
             ("10.example.com", "https://10.example.com"),
             ("127.0.0.1.example.com", "https://127.0.0.1.example.com"),

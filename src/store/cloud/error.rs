@@ -1,7 +1,7 @@
 //! The failures of requests to a bucket.
 
 use super::refusal::{CloudOperation, CloudRefusal};
-use crate::store::error::short;
+use crate::store::error::{root_cause, short};
 use crate::store::tries::{Stop, Trouble};
 use crate::store::{StoreError, StoreErrorKind};
 use object_store::client::{HttpError, HttpErrorKind};
@@ -152,13 +152,8 @@ impl StdError for CloudError {}
 
 impl CloudErrorKind {
     /// Creates the kind for a response that is missing or incomplete.
-    pub fn unreachable(error: &HttpError) -> CloudErrorKind {
-        let mut root: &dyn StdError = error;
-        while let Some(source) = root.source() {
-            root = source;
-        }
-        let connected = error.kind() != HttpErrorKind::Connect;
-        CloudErrorKind::Unreachable { connected, cause: short(&root.to_string()) }
+    pub fn unreachable(error: &reqwest::Error) -> CloudErrorKind {
+        CloudErrorKind::Unreachable { connected: !error.is_connect(), cause: root_cause(error) }
     }
 
     /// The server has sent nothing for too long.

@@ -5,8 +5,7 @@ use crate::store::redirects::destination;
 use crate::store::timeouts::unless_silent;
 use crate::store::tries::{is_transient, retry_after};
 use crate::store::{StoreError, StoreErrorKind};
-use futures_util::StreamExt;
-use object_store::client::{HttpResponse, HttpResponseBody};
+use reqwest::Response;
 use reqwest::header::{DATE, RETRY_AFTER};
 use std::time::Duration;
 
@@ -39,7 +38,7 @@ impl CloudRefusal {
     ///
     /// Only the error code and the message are taken from the body: from XML for a bucket, and from JSON for a server that issues
     /// credentials.
-    pub async fn read(requested: &str, is_of_bucket: bool, response: HttpResponse) -> CloudRefusal {
+    pub async fn read(requested: &str, is_of_bucket: bool, mut response: Response) -> CloudRefusal {
         let status = response.status();
         let destination = status.is_redirection().then(|| destination(requested, response.headers())).flatten();
         let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
@@ -47,7 +46,7 @@ impl CloudRefusal {
         // Azure sends the code in this header if the response has no body.
         let code = header("x-ms-error-code").map(str::to_owned);
         let retry_after = header(RETRY_AFTER.as_str()).and_then(|value| retry_after(value, header(DATE.as_str())));
-        let body = read_beginning(response.into_body()).await;
+        let body = read_beginning(&mut response).await;
         let is_error = body.contains("<Error");
         let element = |name: &str| element(&body, name).filter(|_| is_error).map(short);
         CloudRefusal {
@@ -134,11 +133,10 @@ pub(in crate::store) fn is_region(text: &str) -> bool {
 }
 
 /// Reads the beginning of a body, which is enough for an error.
-async fn read_beginning(body: HttpResponseBody) -> String {
+async fn read_beginning(response: &mut Response) -> String {
     const ENOUGH: usize = 16 * 1024;
-    let mut stream = body.bytes_stream();
     let mut bytes = Vec::new();
-    while let Ok(Some(Ok(chunk))) = unless_silent(0, stream.next()).await {
+    while let Ok(Ok(Some(chunk))) = unless_silent(0, response.chunk()).await {
         bytes.extend_from_slice(&chunk);
         if bytes.len() >= ENOUGH {
             break;

@@ -4,21 +4,21 @@
 //! what was requested, and each failure becomes a [`CloudError`], which [`CloudError::from_source`] extracts later.
 
 use super::attempt::Attempt;
-use super::body::{collect, invalid, parse_content_range, parse_range, text};
+use super::body::{collect, invalid, parse_range, text};
 use super::checksum;
 use super::error::{CloudError, CloudErrorKind};
 use super::refusal::{CloudRefusal, element};
 use crate::store::bounds::{LONGEST_OTHER, LONGEST_PAGE};
-use crate::store::http::{ClientPurpose, Clients};
+use crate::store::http::{ClientPurpose, Clients, parse_content_range};
 use crate::store::timeouts::unless_silent;
 use async_trait::async_trait;
 use bytes::Bytes;
 use object_store::client::{
-    HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpResponseBody, HttpService,
+    HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpService,
 };
 use object_store::{ClientConfigKey, ClientOptions};
-use reqwest::StatusCode;
-use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderMap, IF_MATCH, RANGE};
+use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, ETAG, IF_MATCH, RANGE};
+use reqwest::{Body, Request, Response, StatusCode};
 use std::ops::Range;
 use std::sync::Arc;
 use url::Url;
@@ -60,7 +60,8 @@ impl Transport {
         let client = client.map_err(|error| CloudErrorKind::InvalidResponse(error.to_string()))?;
         let _permit = self.clients.permit().await;
         let length = request.body().content_length() as u64;
-        let response = unless_silent(length, HttpClient::new(client).execute(request)).await;
+        let request = convert(request, &wanted.url)?;
+        let response = unless_silent(length, client.execute(request)).await;
         match response.map_err(CloudErrorKind::silent)? {
             Ok(response) if response.status().is_success() => wanted.read(response).await,
             Ok(response) => {
@@ -123,38 +124,34 @@ impl WantedBody {
     }
 
     /// Reads the whole body. Fails if it cannot be the requested one.
-    async fn read(&self, response: HttpResponse) -> Result<HttpResponse, CloudErrorKind> {
-        let (mut parts, body) = response.into_parts();
+    async fn read(&self, mut response: Response) -> Result<HttpResponse, CloudErrorKind> {
+        let status = response.status();
         let bytes = match &self.kind {
             BodyKind::Nothing => Bytes::new(),
-            BodyKind::Other => {
-                collect(body, &parts.headers, LONGEST_OTHER).await.map_err(|interrupted| interrupted.kind)?
-            }
+            BodyKind::Other => collect(&mut response, LONGEST_OTHER).await.map_err(|interrupted| interrupted.kind)?,
             BodyKind::Listing => {
-                let bytes =
-                    collect(body, &parts.headers, LONGEST_PAGE).await.map_err(|interrupted| interrupted.kind)?;
+                let bytes = collect(&mut response, LONGEST_PAGE).await.map_err(|interrupted| interrupted.kind)?;
                 check_listing(&bytes)?;
                 bytes
             }
             // `object_store` reports the error. The connection is closed because the body is not read.
-            BodyKind::Part(_) if parts.status != StatusCode::PARTIAL_CONTENT => Bytes::new(),
+            BodyKind::Part(_) if status != StatusCode::PARTIAL_CONTENT => Bytes::new(),
             BodyKind::Part(range) => {
-                let bytes = self.read_part(range, &parts.headers, body).await?;
+                let bytes = self.read_part(range, &mut response).await?;
                 // `object_store` requires it, but a chunked response has none.
-                parts.headers.entry(CONTENT_LENGTH).or_insert(bytes.len().into());
+                response.headers_mut().entry(CONTENT_LENGTH).or_insert(bytes.len().into());
                 bytes
             }
         };
-        Ok(HttpResponse::from_parts(parts, bytes.into()))
+        let mut converted = HttpResponse::new(bytes.into());
+        *converted.status_mut() = status;
+        *converted.headers_mut() = std::mem::take(response.headers_mut());
+        Ok(converted)
     }
 
     /// Reads and checks a range of a file.
-    async fn read_part(
-        &self,
-        requested: &Range<u64>,
-        headers: &HeaderMap,
-        body: HttpResponseBody,
-    ) -> Result<Bytes, CloudErrorKind> {
+    async fn read_part(&self, requested: &Range<u64>, response: &mut Response) -> Result<Bytes, CloudErrorKind> {
+        let headers = &response.headers().clone();
         let tag = text(headers, ETAG.as_str()).next();
         self.check_tag(tag)?;
         // If it is invalid, `object_store` reports the error.
@@ -162,7 +159,7 @@ impl WantedBody {
         let sent = sent.filter(|(sent, _)| sent.start == requested.start && sent.end <= requested.end);
         let announced = sent.as_ref().map(|(sent, _)| sent.end - sent.start);
         let is_whole = |received: &[u8]| announced.is_some_and(|announced| received.len() as u64 >= announced);
-        let bytes = match collect(body, headers, requested.end - requested.start).await {
+        let bytes = match collect(response, requested.end - requested.start).await {
             Ok(bytes) => bytes,
             // Only what marks the end of the body is missing.
             Err(interrupted) if is_whole(&interrupted.received) => interrupted.received.freeze(),
@@ -196,6 +193,16 @@ impl WantedBody {
             _ => Ok(()),
         }
     }
+}
+
+/// Converts a request of `object_store`. `url` is that of the request.
+fn convert(request: HttpRequest, url: &str) -> Result<Request, CloudErrorKind> {
+    let url = Url::parse(url).map_err(|error| invalid(&format!("no request can be sent to this URL: {error}")))?;
+    let (parts, body) = request.into_parts();
+    let mut converted = Request::new(parts.method, url);
+    *converted.headers_mut() = parts.headers;
+    *converted.body_mut() = Some(Body::wrap(body));
+    Ok(converted)
 }
 
 fn host_and_port(url: &str) -> Option<(String, u16)> {

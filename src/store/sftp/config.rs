@@ -3,7 +3,7 @@
 use super::host_key::{self, HostTrust};
 use crate::store::environment::{Environment, Secret};
 use crate::store::parameters::Parameters;
-use crate::store::url::{UrlParts, UserInfo};
+use crate::store::url::{UrlParts, UserInfo, split_port};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -104,11 +104,7 @@ impl SftpConfig {
 const SYSTEM_KNOWN_HOSTS: &str = "/etc/ssh/ssh_known_hosts";
 
 fn host_and_port(text: &str) -> Result<(String, u16), String> {
-    let (host, port) = match text.rsplit_once(':') {
-        // A colon inside the brackets of an IPv6 address does not separate a port.
-        Some((host, port)) if !port.contains(']') => (host, Some(port)),
-        _ => (text, None),
-    };
+    let (host, port) = split_port(text);
     let port = port.map_or(Ok(22), str::parse).map_err(|_| "the port is not a number from 1 to 65535".to_owned())?;
     match host.trim_start_matches('[').trim_end_matches(']') {
         "" => Err("the URL has no host; write sftp://user@host/path".to_owned()),

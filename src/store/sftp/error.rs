@@ -49,10 +49,10 @@ impl SftpError {
         let error = match code {
             END => SftpError { is_end: true, ..SftpError::invalid_response("an unexpected end of file") },
             NO_SUCH_FILE => SftpError::new(StoreErrorKind::NotFound, "the file does not exist"),
-            PERMISSION_DENIED => SftpError::new(StoreErrorKind::Denied, "the user has no permission to read it"),
+            PERMISSION_DENIED => SftpError::new(StoreErrorKind::Denied, "the user has no permission for it"),
             FAILURE => SftpError::new(
                 StoreErrorKind::Unreachable,
-                format!("the server currently cannot read it (status {FAILURE}, {message})"),
+                format!("the server currently refuses it (status {FAILURE}, {message})"),
             ),
             _ => SftpError::new(
                 StoreErrorKind::Protocol,

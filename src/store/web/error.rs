@@ -1,13 +1,12 @@
 //! Failures of requests to a web server.
 
 use super::header::header;
-use crate::store::error::short;
+use crate::store::error::root_cause;
 use crate::store::redirects::MOST_REDIRECTS;
 use crate::store::tries::{Trouble, is_transient, retry_after};
 use crate::store::{StoreError, StoreErrorKind};
 use reqwest::header::{DATE, RETRY_AFTER};
 use reqwest::{Response, StatusCode};
-use std::error::Error as StdError;
 use std::time::Duration;
 
 /// The reason why a request failed.
@@ -38,11 +37,7 @@ pub(super) enum WebError {
 impl WebError {
     /// Returns the failure of a request without a complete response.
     pub fn no_response(error: &reqwest::Error) -> WebError {
-        let mut root: &dyn StdError = error;
-        while let Some(source) = root.source() {
-            root = source;
-        }
-        WebError::NoResponse(short(&root.to_string()))
+        WebError::NoResponse(root_cause(error))
     }
 
     /// Returns the failure that the status of a response means.

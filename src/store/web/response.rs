@@ -4,6 +4,7 @@ use super::error::WebError;
 use super::header::header;
 use crate::store::bounds::{LONGEST_LISTING, LONGEST_OTHER};
 use crate::store::error::short;
+use crate::store::http::parse_content_range;
 use crate::store::timeouts::{Allowance, unless_silent};
 use bytes::{Bytes, BytesMut};
 use reqwest::header::{CONTENT_RANGE, HeaderMap};
@@ -99,20 +100,12 @@ pub(super) fn range_of(response: &WebResponse, range: &Range<u64>) -> Result<(By
     }
     let content_range = header(&response.headers, CONTENT_RANGE).unwrap_or_default();
     let invalid = || format!("another range than the requested one ({})", short(content_range));
-    let (start, last, size) = parse_content_range(content_range).ok_or_else(invalid)?;
-    let is_complete = start == range.start && last.checked_add(1) == Some(range.end.min(size));
-    match is_complete && body.len() as u64 == last - start + 1 {
+    let (sent, size) = parse_content_range(content_range).ok_or_else(invalid)?;
+    let is_complete = sent == (range.start..range.end.min(size));
+    match is_complete && body.len() as u64 == sent.end - sent.start {
         true => Ok((body.clone(), size)),
         false => Err(invalid()),
     }
-}
-
-/// Parses the value of `Content-Range`: the first and the last byte of the range, and the length of the file.
-fn parse_content_range(value: &str) -> Option<(u64, u64, u64)> {
-    let (range, size) = value.strip_prefix("bytes ")?.split_once('/')?;
-    let (start, last) = range.split_once('-')?;
-    let (start, last) = (start.parse().ok()?, last.parse().ok()?);
-    (start <= last).then_some((start, last, size.parse().ok()?))
 }
 
 /// Parses a date of HTTP. Returns milliseconds since 1970, or 0 if it is absent or invalid.
