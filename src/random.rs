@@ -18,3 +18,8 @@ pub(crate) fn number() -> u64 {
         }
     }
 }
+
+/// Returns a random number from 0 to 1, for pauses.
+pub(crate) fn fraction() -> f64 {
+    number() as f64 / u64::MAX as f64
+}

@@ -9,7 +9,8 @@ use crate::time::{self, Moment};
 use setting::Setting;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use values::{boolean, bytes, compaction, duration, positive_duration, verification};
+pub(crate) use values::boolean;
+use values::{bytes, compaction, duration, positive_duration, verification};
 
 /// The state of the database that a connection reads.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -27,6 +27,7 @@ pub use encoder::Encoder;
 pub use error::{LtxError, PageFault};
 pub use frame::{Form, decode_and_sum, decode_page, page_sum};
 pub use header::Header;
+pub(crate) use index::AFTER_INDEX;
 pub use index::{EntryBounds, IndexEntry, IndexMark, IndexPart, IndexReader, SnapshotIndex, index_range, parse_index};
 pub use name::{FileName, Level};
 pub use outline::{IndexSum, Outline, OutlineReader};

@@ -5,7 +5,7 @@
 //! | module | contents |
 //! |---|---|
 //! | `folder` | folders on disk that only this user can change, for the cache directory and the journals |
-//! | `dbformat` | the SQLite file format: b-trees, free pages, records |
+//! | `dbformat` | the SQLite file format: the header, b-trees, free pages, records |
 //! | `cache` | pages in memory and in a temporary file |
 //! | `files` | lists the files of a replica, plans which make a state, reads their headers and indexes, checks their bytes |
 //! | `view` | a view: which file holds each page of one state of the database |
@@ -43,6 +43,7 @@ mod write;
 pub use cache::{CacheLimits, Page};
 #[doc(hidden)]
 pub use dbformat::fuzzing;
+pub(crate) use dbformat::header;
 pub use dbformat::record::StoredValue;
 pub use diff::{Affinity, Change, Collation, HistoryStep, KeyColumn, RowChange, RowDiff, RowHistory, RowVersion};
 pub use diff::{TableColumn, TableLayout, TablePair, TableState};

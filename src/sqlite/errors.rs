@@ -61,10 +61,10 @@ pub fn log_error(api: Api, code: c_int, line: &str) {
     api.log(code, line);
 }
 
-/// An error of a pragma, a function or a table, which SQLite passes to the application as text.
+/// A result code of SQLite, and the text for it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SqlError {
-    /// `SQLITE_ERROR`, or `SQLITE_INTERRUPT` if the host interrupted the call.
+    /// The result code. For an error of a pragma, a function or a table, `SQLITE_ERROR`, or `SQLITE_INTERRUPT` if the host interrupted the call.
     pub code: c_int,
     /// The error message.
     pub text: String,

@@ -8,15 +8,20 @@ pub fn guard<T>(callback: &str, on_panic: T, body: impl FnOnce() -> T) -> T {
     match catch_unwind(AssertUnwindSafe(body)) {
         Ok(result) => result,
         Err(panic) => {
-            // Writing the log can panic too. So can dropping the payload of a panic, which is therefore leaked.
-            let _ = catch_unwind(AssertUnwindSafe(|| {
-                tracing::error!("{callback} panicked, which is a bug in litestream-vfs: {}", text_of(&*panic));
-            }))
-            .map_err(std::mem::forget);
-            std::mem::forget(panic);
+            log_panic(callback, panic);
             on_panic
         }
     }
+}
+
+/// Logs a panic. Writing the log can panic too. So can dropping the payload of a panic, which is therefore leaked.
+#[cold]
+fn log_panic(callback: &str, panic: Box<dyn Any + Send>) {
+    let _ = catch_unwind(AssertUnwindSafe(|| {
+        tracing::error!("{callback} panicked, which is a bug in litestream-vfs: {}", text_of(&*panic));
+    }))
+    .map_err(std::mem::forget);
+    std::mem::forget(panic);
 }
 
 fn text_of(panic: &(dyn Any + Send)) -> &str {

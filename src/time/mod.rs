@@ -22,6 +22,7 @@ pub use parse::parse;
 pub(crate) use stamp::Stamp;
 
 use chrono::{DateTime, SecondsFormat, Utc};
+use std::time::Duration;
 
 /// A point in time, as a user selects it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -35,10 +36,16 @@ pub enum Moment {
     At(i64),
 }
 
-/// Formats a time as RFC 3339 in UTC with milliseconds. A time outside the calendar becomes its first or last time.
+/// Formats a time as RFC 3339 in UTC with milliseconds. A time outside the calendar becomes 1970 or
+/// its last time.
 pub fn format(ms: i64) -> String {
     let edge = if ms < 0 { DateTime::UNIX_EPOCH } else { DateTime::<Utc>::MAX_UTC };
     DateTime::from_timestamp_millis(ms).unwrap_or(edge).to_rfc3339_opts(SecondsFormat::Millis, true)
+}
+
+/// Returns a duration in milliseconds.
+pub(crate) fn milliseconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// Returns the time of the host's clock, in milliseconds since 1970.

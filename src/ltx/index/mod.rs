@@ -1,9 +1,11 @@
 //! The page index: the position of each page in the file.
 
+mod bounds;
 mod snapshot;
 mod varint;
 
-pub use snapshot::{EntryBounds, IndexMark, IndexPart, SnapshotIndex};
+pub use bounds::EntryBounds;
+pub use snapshot::{IndexMark, IndexPart, SnapshotIndex};
 
 use super::page_header::{END_OF_PAGES, PAGE_HEADER};
 use super::{Header, LtxError, Trailer};
@@ -11,7 +13,7 @@ use std::ops::Range;
 use varint::{put_number, take_number};
 
 /// Length in bytes of the part after the index: the length of the index, and the trailer.
-pub(super) const AFTER_INDEX: usize = 8 + Trailer::SIZE;
+pub(crate) const AFTER_INDEX: usize = 8 + Trailer::SIZE;
 
 /// The position of a page in a file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

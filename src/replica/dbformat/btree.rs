@@ -3,6 +3,8 @@
 //! A b-tree page begins with its type (on page 1 after the 100 bytes of the database header). Overflow and trunk pages
 //! begin with the number of another page, whose first byte is 0 in every database of less than 2^24 pages.
 
+use crate::replica::dbformat::header;
+
 /// Types of b-tree pages, in the first byte of their header.
 pub(super) const INDEX_INTERIOR: u8 = 2;
 pub(super) const TABLE_INTERIOR: u8 = 5;
@@ -12,12 +14,6 @@ pub(super) const TABLE_LEAF: u8 = 13;
 /// Size in bytes of the header of an interior page. The header of a leaf has no rightmost child.
 pub(super) const INTERIOR_HEADER: usize = 12;
 pub(super) const LEAF_HEADER: usize = 8;
-
-/// Offset in page 1 of the number of the first trunk page of the freelist.
-const FIRST_TRUNK: usize = 32;
-
-/// Size in bytes of the database header.
-pub(in crate::replica) const DATABASE_HEADER: usize = 100;
 
 /// The kind of a page, as far as its content alone shows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -43,7 +39,7 @@ pub(in crate::replica) fn kind(page: &[u8], pgno: u32) -> PageKind {
 /// Returns the offset of the b-tree header in a page.
 #[inline]
 pub(super) fn header_offset(pgno: u32) -> usize {
-    if pgno == 1 { DATABASE_HEADER } else { 0 }
+    if pgno == 1 { header::SIZE } else { 0 }
 }
 
 /// Reads a big-endian number at an offset.
@@ -122,7 +118,7 @@ pub(super) fn varint(bytes: &[u8]) -> Option<(u64, usize)> {
 
 /// Returns the first trunk page of the freelist, or None if the freelist is empty.
 pub(in crate::replica) fn first_trunk(page_1: &[u8], commit: u32) -> Option<u32> {
-    pgno_at(page_1, FIRST_TRUNK, commit)
+    pgno_at(page_1, header::FIRST_TRUNK, commit)
 }
 
 /// Returns the next trunk page of the freelist after a trunk page, and the free pages that this one lists.

@@ -4,12 +4,7 @@ use crate::replica::dbformat::btree::{
     self, INDEX_INTERIOR, INDEX_LEAF, INTERIOR_HEADER, LEAF_HEADER, PageKind, TABLE_LEAF, header_offset, local_size,
     pgno_at, u16_at, varint,
 };
-
-/// Offset in page 1 of the number of bytes that are reserved at the end of each page.
-const RESERVED: usize = 20;
-
-/// The smallest number of usable bytes per page that SQLite allows.
-pub(in crate::replica) const MIN_USABLE: usize = 480;
+use crate::replica::dbformat::header;
 
 /// The maximum length of a row or a value in bytes (`SQLITE_MAX_LENGTH`).
 const MAX_LENGTH: u64 = 0x7fff_ffff;
@@ -65,8 +60,7 @@ pub(in crate::replica) fn each(
 /// Returns the first overflow page of each cell of a leaf that has one, in key order. `page_1` contains the number of
 /// bytes that are reserved in each page.
 pub(in crate::replica) fn overflows(page: &[u8], pgno: u32, page_1: &[u8], commit: u32) -> Vec<u32> {
-    let reserved = page_1.get(RESERVED).map_or(0, |reserved| usize::from(*reserved));
-    match page.len().checked_sub(reserved).filter(|usable| *usable >= MIN_USABLE) {
+    match header::usable(page_1) {
         Some(usable) if btree::kind(page, pgno) == PageKind::Leaf => {
             each(page, pgno, usable, commit).filter_map(|cell| cell?.overflow).collect()
         }

@@ -5,17 +5,18 @@
 
 use crate::replica::cache::PageKey;
 use crate::replica::dbformat::btree;
+use crate::replica::dbformat::page_set::PageSet;
 
 /// Upper bound of the number of trunk pages that are read. With 4 KiB pages, a trunk page lists about a thousand pages.
 const MAX_TRUNKS: usize = 1024;
 
-/// The free pages that are known, one bit each.
+/// The free pages that are known.
 #[derive(Default)]
 pub struct FreeList {
     /// The version of page 1 that the list starts at.
     page_1: Option<PageKey>,
     commit: u32,
-    bits: Vec<u64>,
+    pages: PageSet,
     /// How many trunk pages have been read.
     trunks: usize,
     /// The next trunk page.
@@ -48,21 +49,13 @@ impl FreeList {
     pub(in crate::replica) fn take(&mut self, page: &[u8]) {
         let Some(trunk) = self.next else { return };
         let (next, listed) = btree::trunk(page, self.commit);
-        listed.chain([trunk]).for_each(|pgno| self.insert(pgno));
+        self.pages.extend(listed.chain([trunk]));
         self.trunks += 1;
         self.next = next;
     }
 
-    fn insert(&mut self, pgno: u32) {
-        let word = pgno as usize / 64;
-        if self.bits.len() <= word {
-            self.bits.resize(word + 1, 0);
-        }
-        self.bits[word] |= 1 << (pgno % 64);
-    }
-
     /// Returns whether a page is known to be free.
     pub fn contains(&self, pgno: u32) -> bool {
-        self.bits.get(pgno as usize / 64).is_some_and(|word| word >> (pgno % 64) & 1 == 1)
+        self.pages.contains(pgno)
     }
 }

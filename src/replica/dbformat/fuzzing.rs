@@ -1,7 +1,7 @@
 //! Parsers that only the fuzz targets call directly.
 
 use crate::replica::dbformat::record::TextEncoding;
-use crate::replica::dbformat::{btree, cells, is_plausible, record};
+use crate::replica::dbformat::{btree, cells, header, is_plausible, record};
 
 /// Parses a page of a database of `commit` pages, each with `reserved` bytes at its end that SQLite does not use.
 pub fn page(page: &[u8], pgno: u32, reserved: usize, commit: u32) {
@@ -11,7 +11,7 @@ pub fn page(page: &[u8], pgno: u32, reserved: usize, commit: u32) {
     }
     btree::rowid_bounds(page, pgno);
     btree::trunk(page, commit).1.for_each(|free| assert!((2..=commit).contains(&free), "page {free} of {commit}"));
-    let Some(usable) = page.len().checked_sub(reserved).filter(|usable| *usable >= cells::MIN_USABLE) else { return };
+    let Some(usable) = page.len().checked_sub(reserved).filter(|usable| *usable >= header::MIN_USABLE) else { return };
     let mut left = page.len();
     for cell in cells::each(page, pgno, usable, commit).flatten() {
         left = left.checked_sub(cell.local.len()).expect("cells do not overlap");

@@ -2,13 +2,13 @@
 
 /// A set of page numbers, one bit each.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub(super) struct PageSet {
+pub(in crate::replica) struct PageSet {
     bits: Vec<u64>,
 }
 
 impl PageSet {
     /// Adds a page. Returns false if the set has it already.
-    pub(super) fn insert(&mut self, pgno: u32) -> bool {
+    pub(in crate::replica) fn insert(&mut self, pgno: u32) -> bool {
         let word = pgno as usize / 64;
         if self.bits.len() <= word {
             self.bits.resize(word + 1, 0);
@@ -18,17 +18,17 @@ impl PageSet {
         self.bits[word] != before
     }
 
-    pub(super) fn contains(&self, pgno: u32) -> bool {
+    pub(in crate::replica) fn contains(&self, pgno: u32) -> bool {
         self.bits.get(pgno as usize / 64).is_some_and(|word| word >> (pgno % 64) & 1 == 1)
     }
 
     /// Adds the pages of another set.
-    pub(super) fn merge(&mut self, other: &PageSet) {
+    pub(in crate::replica) fn merge(&mut self, other: &PageSet) {
         self.bits.resize(self.bits.len().max(other.bits.len()), 0);
         self.bits.iter_mut().zip(&other.bits).for_each(|(word, more)| *word |= more);
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::replica) fn is_empty(&self) -> bool {
         self.bits.iter().all(|word| *word == 0)
     }
 }

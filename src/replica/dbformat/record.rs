@@ -1,9 +1,7 @@
 //! Records: the values of a row.
 
 use crate::replica::dbformat::btree::{u32_at, varint};
-
-/// Offset in page 1 of the text encoding.
-const TEXT_ENCODING: usize = 56;
+use crate::replica::dbformat::header;
 
 /// The largest number of columns that a table can have.
 const MAX_COLUMNS: usize = 32767;
@@ -30,7 +28,7 @@ pub(in crate::replica) enum TextEncoding {
 impl TextEncoding {
     /// Returns the encoding in the header of a database.
     pub(in crate::replica) fn of(page_1: &[u8]) -> TextEncoding {
-        match u32_at(page_1, TEXT_ENCODING) {
+        match u32_at(page_1, header::TEXT_ENCODING) {
             Some(2) => TextEncoding::Utf16le,
             Some(3) => TextEncoding::Utf16be,
             _ => TextEncoding::Utf8,

@@ -9,7 +9,7 @@ use crate::replica::view::View;
 use std::sync::Arc;
 
 /// A version of a row.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, Debug)]
 pub struct RowVersion {
     /// The first available state with this version, and its time in milliseconds since 1970.
     pub txid: Txid,
@@ -21,7 +21,7 @@ pub struct RowVersion {
 }
 
 /// How far the versions of a row have been searched.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct RowHistory {
     pub(super) table: String,
     pub(super) layout: TableLayout,
@@ -37,7 +37,7 @@ pub struct RowHistory {
 }
 
 /// The result of a step of the search.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, Debug)]
 pub enum HistoryStep {
     /// A version.
     Version(RowVersion),
@@ -76,16 +76,6 @@ impl RowHistory {
         self.definitions.push(sql);
     }
 }
-
-/// Two searches are equal if they are of the same row and equally far.
-impl PartialEq for RowHistory {
-    fn eq(&self, other: &RowHistory) -> bool {
-        (&self.table, &self.key, &self.version) == (&other.table, &other.key, &other.version)
-            && self.states == other.states
-    }
-}
-
-impl Eq for RowHistory {}
 
 impl RowVersion {
     /// Returns the version with what was done to the row, given whether the row existed before.

@@ -4,7 +4,7 @@ use crate::replica::dbformat::record::{StoredValue, TextEncoding};
 use std::cmp::Ordering;
 
 /// The columns of a table that are stored, and its key.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, Debug)]
 pub struct TableLayout {
     /// The stored columns, in the order of the table. Virtual generated columns are not stored.
     pub columns: Vec<TableColumn>,
@@ -17,7 +17,7 @@ pub struct TableLayout {
 }
 
 /// A stored column.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, Debug)]
 pub struct TableColumn {
     pub name: String,
     /// Which value of the record is that of the column. None if the column is the rowid.
@@ -59,7 +59,7 @@ pub enum Collation {
 }
 
 /// The key of a row.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum RowKey {
     Rowid(i64),
     /// The values of the primary key.

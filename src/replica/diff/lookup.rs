@@ -11,7 +11,7 @@ use crate::replica::diff::trees::{MAX_DEPTH, OwnedCell, not_in_tree};
 use std::cmp::Ordering;
 
 /// A row in a state, or that there is none.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct FoundRow {
     /// The cell. None if the state does not have the row.
     pub cell: Option<OwnedCell>,

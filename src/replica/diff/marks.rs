@@ -6,14 +6,14 @@
 use crate::error::Error;
 use crate::replica::dbformat::btree::{self, PageKind};
 use crate::replica::dbformat::cells;
+use crate::replica::dbformat::page_set::PageSet;
 use crate::replica::diff::layout::{RowKey, TableLayout};
-use crate::replica::diff::page_set::PageSet;
 use crate::replica::diff::sources::TableTree;
 use crate::replica::diff::trees::{MAX_DEPTH, OwnedCell, PayloadRoom, TreeReader, not_in_tree};
 use std::collections::BTreeMap;
 
 /// A page that may be part of a b-tree.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct MarkTarget {
     pub pgno: u32,
     /// A key in the page, or in the pages below it.

@@ -13,7 +13,6 @@
 //! | `written` | what the pages that were written between the states contain |
 //! | `sources` | the pages of a table whose rows can differ |
 //! | `marks` | the interior pages below which pages were written |
-//! | `page_set` | sets of page numbers |
 //! | `layout` | how records are read as rows |
 //! | `rows` | compares the rows of a table in the order of their keys |
 //! | `lookup` | finds one row in a state |
@@ -28,7 +27,6 @@ mod layout;
 mod lookup;
 mod marks;
 mod owners;
-mod page_set;
 mod rows;
 mod schema_cookies;
 mod search;

@@ -8,9 +8,9 @@
 
 use crate::error::Error;
 use crate::replica::dbformat::btree;
+use crate::replica::dbformat::page_set::PageSet;
 use crate::replica::dbformat::record::SchemaRow;
 use crate::replica::diff::Change;
-use crate::replica::diff::page_set::PageSet;
 use crate::replica::diff::trees::{Tree, TreeReader};
 use crate::replica::pages::PageReader;
 use crate::replica::view::View;

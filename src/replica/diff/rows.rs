@@ -20,7 +20,7 @@ const MAX_ROWS: usize = 256;
 const MAX_BYTES: usize = 1 << 20;
 
 /// A row that differs between two states.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, Debug)]
 pub struct RowChange {
     /// The rowid, or the values of the primary key of a table WITHOUT ROWID.
     pub key: Vec<StoredValue>,
@@ -42,7 +42,7 @@ impl RowChange {
 }
 
 /// A comparison of the rows of a table, and how far it is.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct RowDiff {
     pub(super) pair: TablePair,
     pub(super) layout: TableLayout,
@@ -50,7 +50,7 @@ pub struct RowDiff {
     pub(super) progress: Option<DiffProgress>,
 }
 
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Debug)]
 pub(super) struct DiffProgress {
     streams: [RowStream; 2],
     /// Whether values whose cells are equal can differ, because an overflow page may have been overwritten.
@@ -58,7 +58,7 @@ pub(super) struct DiffProgress {
 }
 
 /// The rows of one state that can differ from the other.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Debug)]
 struct RowStream {
     /// The parts of the table, in the reverse order of their keys.
     sources: Vec<RowSource>,
@@ -66,20 +66,11 @@ struct RowStream {
 }
 
 /// A row as it is stored.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Debug)]
 pub(super) struct RawRow {
     pub key: RowKey,
     pub cell: OwnedCell,
 }
-
-/// Two comparisons are equal if they are of the same states and equally far.
-impl PartialEq for RowDiff {
-    fn eq(&self, other: &RowDiff) -> bool {
-        self.pair == other.pair && self.layout == other.layout && self.progress == other.progress
-    }
-}
-
-impl Eq for RowDiff {}
 
 impl RowDiff {
     /// Starts a comparison. The layout is that of the state with more columns.

@@ -3,6 +3,7 @@
 use crate::error::Error;
 use crate::ltx::{Header, decode_page};
 use crate::replica::dbformat::btree::u32_at;
+use crate::replica::dbformat::header;
 use crate::replica::diff::Diff;
 use crate::replica::diff::trees::TreeReader;
 use crate::replica::files::loader::LoadError;
@@ -10,9 +11,6 @@ use crate::replica::time_travel::ReachableState;
 use crate::replica::view::View;
 use crate::store::Store;
 use std::sync::Arc;
-
-/// Offset of the schema cookie in page 1.
-const SCHEMA_COOKIE: usize = 40;
 
 /// In a file, the number, the flags and the size of a page are before its content.
 const FRAME_HEAD: usize = 10;
@@ -54,7 +52,7 @@ impl Diff {
 }
 
 fn cookie_in(page_1: &[u8]) -> u32 {
-    u32_at(page_1, SCHEMA_COOKIE).unwrap_or(0)
+    u32_at(page_1, header::SCHEMA_COOKIE).unwrap_or(0)
 }
 
 /// Returns page 1 from the start of a file, if the file begins with it.

@@ -1,9 +1,9 @@
 //! Finds the pages of a table whose rows are compared.
 
 use crate::error::Error;
+use crate::replica::dbformat::page_set::PageSet;
 use crate::replica::diff::Diff;
 use crate::replica::diff::layout::TableLayout;
-use crate::replica::diff::page_set::PageSet;
 use crate::replica::diff::rows::{DiffProgress, RowChange, RowDiff};
 use crate::replica::diff::sources::{RowSource, TableTree, differing_sources};
 use crate::replica::diff::table::{TablePair, TableState};

@@ -11,11 +11,11 @@
 
 use crate::error::Error;
 use crate::replica::dbformat::btree::{self, PageKind};
-use crate::replica::diff::page_set::PageSet;
+use crate::replica::dbformat::page_set::PageSet;
 use crate::replica::diff::trees::{MAX_DEPTH, TreeReader, not_in_tree};
 
 /// A part of a b-tree that contains rows.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) enum RowSource {
     /// All cells of a page, which is a leaf at the end of the search.
     Page(u32),

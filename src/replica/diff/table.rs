@@ -2,9 +2,9 @@
 
 use crate::error::{Error, ErrorKind};
 use crate::ltx::Txid;
+use crate::replica::dbformat::page_set::PageSet;
 use crate::replica::dbformat::record::SchemaRow;
 use crate::replica::diff::Diff;
-use crate::replica::diff::page_set::PageSet;
 use crate::replica::diff::trees::TreeReader;
 use crate::replica::view::View;
 use std::sync::Arc;
@@ -27,17 +27,11 @@ pub struct TableState {
 }
 
 /// A table in two states, the older one first.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, Debug)]
 pub struct TablePair {
     /// The name as the newer state has it.
     pub name: String,
     pub states: [TableState; 2],
-}
-
-impl PartialEq for TableState {
-    fn eq(&self, other: &TableState) -> bool {
-        Arc::ptr_eq(&self.view, &other.view) && (&self.sql, self.root) == (&other.sql, other.root)
-    }
 }
 
 impl Diff {

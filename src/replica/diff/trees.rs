@@ -4,20 +4,14 @@ use crate::error::{Error, ErrorKind};
 use crate::replica::cache::Page;
 use crate::replica::dbformat::btree::PageKind;
 use crate::replica::dbformat::cells::BtreeCell;
+use crate::replica::dbformat::page_set::PageSet;
 use crate::replica::dbformat::record::{SchemaRow, TextEncoding};
-use crate::replica::dbformat::{btree, cells, record};
+use crate::replica::dbformat::{btree, cells, header, record};
 use crate::replica::diff::batch;
 use crate::replica::diff::layout::{RowKey, TableLayout};
-use crate::replica::diff::page_set::PageSet;
 use crate::replica::pages::PageReader;
 use crate::replica::view::View;
 use std::sync::Arc;
-
-/// Offset in page 1 of the number of bytes that are reserved at the end of each page.
-const RESERVED: usize = 20;
-
-/// Offset in page 1 of the largest root page. It is zero in a database without pointer maps.
-const LARGEST_ROOT: usize = 52;
 
 /// More levels than a b-tree can have.
 pub(super) const MAX_DEPTH: usize = 32;
@@ -69,10 +63,7 @@ impl<'a> TreeReader<'a> {
     pub(super) async fn new(reader: &'a PageReader, view: &'a Arc<View>) -> Result<TreeReader<'a>, Error> {
         let page_1 = reader.pages(view, &[1]).await?.into_iter().next().flatten();
         let page_1 = page_1.ok_or_else(|| Error::internal("a database has no page 1"))?;
-        let usable = page_1.len() - usize::from(page_1[RESERVED]);
-        if usable < cells::MIN_USABLE {
-            return Err(not_in_tree(1));
-        }
+        let usable = header::usable(&page_1).ok_or_else(|| not_in_tree(1))?;
         let encoding = TextEncoding::of(&page_1);
         Ok(TreeReader { reader, view, page_1, usable, encoding })
     }
@@ -80,7 +71,7 @@ impl<'a> TreeReader<'a> {
     /// Returns the pointer maps. The first is page 2. Each has five bytes for every page after it, up to the next
     /// pointer map.
     pub(super) fn pointer_maps(&self) -> Vec<u32> {
-        if self.page_1[LARGEST_ROOT..LARGEST_ROOT + 4] == [0; 4] {
+        if self.page_1[header::LARGEST_ROOT..header::LARGEST_ROOT + 4] == [0; 4] {
             return Vec::new();
         }
         let (lock_page, step) = (self.view.lock_page(), self.usable / 5 + 1);

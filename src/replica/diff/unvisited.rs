@@ -4,7 +4,7 @@ use crate::ltx::Txid;
 use crate::replica::time_travel::ReachableState;
 
 /// The states that have not been visited, in ascending order.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Debug, Default)]
 pub(super) struct UnvisitedStates {
     /// If there is a doubt, the last ones are skipped states.
     states: Vec<ReachableState>,
@@ -13,7 +13,7 @@ pub(super) struct UnvisitedStates {
 
 /// States were skipped because no page of a row was written at them. They have the same row if they have the same schema:
 /// otherwise the table may have been another one.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, Debug)]
 struct SchemaDoubt {
     /// The first skipped state. The last one has the schema for sure.
     since: Txid,

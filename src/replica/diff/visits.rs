@@ -170,10 +170,10 @@ impl Diff {
         if !history.definitions.contains(&table.sql) {
             return Ok(Err(HistoryStep::Definition { sql: table.sql, time_ms: table.view.time_ms() }));
         }
-        let reader = StateReader { trees: TreeReader::new(&self.pages, &table.view).await?, layout: &history.layout };
         let tree = TableTree { trees: TreeReader::new(&self.pages, &table.view).await?, root: table.root };
         let FoundRow { cell, unchanged_since } = tree.find(&history.key, &history.layout).await?;
         let raw = cell.map(|cell| RawRow { key: history.key.clone(), cell });
+        let reader = StateReader { trees: tree.trees, layout: &history.layout };
         Ok(Ok(VisitedRow { row: reader.values(raw.as_ref()).await?, unchanged_since, schema_since }))
     }
 }

@@ -1,12 +1,11 @@
 //! What the pages that were written between two states contain.
 
 use crate::error::Error;
-use crate::replica::cache::PageKey;
 use crate::replica::dbformat::btree::{self, PageKind};
 use crate::replica::dbformat::freelist::FreeList;
+use crate::replica::dbformat::page_set::PageSet;
 use crate::replica::diff::layout::TableLayout;
 use crate::replica::diff::marks::MarkTarget;
-use crate::replica::diff::page_set::PageSet;
 use crate::replica::diff::sources::TableTree;
 use crate::replica::diff::trees::TreeReader;
 use std::collections::BTreeSet;
@@ -96,9 +95,7 @@ impl TreeReader<'_> {
         for pgno in self.pointer_maps() {
             pages.remove(&pgno);
         }
-        let number = self.view.file_of(1).map(|file| file.number);
-        let Some(file) = number else { return Ok(()) };
-        let mut free = FreeList::begin(PageKey { file, pgno: 1 }, &self.page_1, self.view.commit());
+        let mut free = FreeList::of(&self.page_1, self.view.commit());
         while let Some(trunk) = free.next_trunk() {
             let Some(page) = self.page(trunk).await? else { break };
             free.take(&page);

@@ -53,7 +53,7 @@ impl Fetcher {
                 result => return result.map(Some),
             }
         }
-        Err(FetchError::Other(Error::internal("a page was not received in six attempts")))
+        Err(FetchError::Other(Error::internal(&format!("a page was not received in {MAX_ATTEMPTS} attempts"))))
     }
 
     /// Finds a page in the result of a request.

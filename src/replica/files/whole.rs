@@ -1,6 +1,8 @@
 //! Reads a whole file to verify it, in pieces, so that a file of any size takes only a few megabytes of memory.
 
-use crate::ltx::{self, END_OF_PAGES, Header, IndexEntry, IndexReader, OutlineReader, PageSum, PagesInOrder};
+use crate::ltx::{
+    self, AFTER_INDEX, END_OF_PAGES, Header, IndexEntry, IndexReader, OutlineReader, PageSum, PagesInOrder,
+};
 use crate::replica::cache::persistent::SlotFile;
 use crate::replica::files::integrity::IntegrityVerdict;
 use crate::replica::files::loader::LoadError;
@@ -15,9 +17,6 @@ const PIECE_SIZE: u64 = 1 << 20;
 
 /// Requests in flight at once.
 const IN_FLIGHT: usize = 4;
-
-/// Bytes after the index: its size (8 bytes) and the trailer (16 bytes).
-const TAIL_SIZE: u64 = 24;
 
 /// Verifies a whole file in the store: its header, index, pages and checksum. Reports damage only if a second read
 /// finds it too, because bytes can be corrupted in transit.
@@ -87,7 +86,7 @@ struct WholeReader<'a> {
     /// The part of the index that has not been read.
     unread_index: Range<u64>,
     index: IndexReader,
-    /// The last [`TAIL_SIZE`] bytes of the file.
+    /// The last [`AFTER_INDEX`] bytes of the file.
     tail: Bytes,
 }
 
@@ -104,7 +103,7 @@ impl<'a> WholeReader<'a> {
     /// Reads the tail and finds the index.
     async fn begin(&mut self) -> Result<(), WholeReadError> {
         let size = self.file.size;
-        self.tail = self.read(size.saturating_sub(TAIL_SIZE)..size).await?;
+        self.tail = self.read(size.saturating_sub(AFTER_INDEX as u64)..size).await?;
         self.unread_index = ltx::index_range(size, &self.tail)?;
         self.index = IndexReader::new(&self.file.header, self.unread_index.start);
         Ok(())

@@ -20,6 +20,7 @@
 //! | `head` | the newest view |
 //! | `health` | whether the replica can be followed, and why not |
 //! | `waiting` | what opens, readers with `max_staleness` and `litestream_wait` wait for |
+//! | `waiters` | waits for a transaction, by one task for all callers |
 //! | `verification` | reads the files of a view completely |
 
 pub(in crate::replica) mod head;

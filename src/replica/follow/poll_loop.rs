@@ -43,6 +43,5 @@ impl Follower {
 /// Changes an interval at random by up to a tenth, so that processes that started together do not keep polling at the
 /// same times.
 fn jittered(interval: Duration) -> Duration {
-    let random = random::number() as f64 / u64::MAX as f64;
-    interval.mul_f64(0.9 + random / 5.0)
+    interval.mul_f64(0.9 + random::fraction() / 5.0)
 }

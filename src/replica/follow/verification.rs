@@ -25,7 +25,7 @@ pub struct VerifiedFile {
 }
 
 /// The progress of reading the files of a view.
-#[derive(Clone, Default, Debug)]
+#[derive(Default, Debug)]
 pub struct Verification {
     /// Whether the files are read, or only listed.
     reads: bool,
@@ -40,17 +40,6 @@ impl Verification {
         Verification { reads, is_started: false, pending: Vec::new() }
     }
 }
-
-impl PartialEq for Verification {
-    fn eq(&self, other: &Verification) -> bool {
-        let same = |(one, other): (&Arc<LtxFile>, &Arc<LtxFile>)| Arc::ptr_eq(one, other);
-        (self.reads, self.is_started) == (other.reads, other.is_started)
-            && self.pending.len() == other.pending.len()
-            && self.pending.iter().zip(&other.pending).all(same)
-    }
-}
-
-impl Eq for Verification {}
 
 impl Follower {
     /// Reads the next file that contains pages of a view, level by level from 0. Returns no row after the last.

@@ -72,11 +72,12 @@ impl Follower {
                 Some(why) => why,
                 None => self.files.why_empty().await,
             };
-            if started.elapsed() >= time.backup {
+            let left = time.backup.saturating_sub(started.elapsed());
+            if left.is_zero() {
                 return Err(why);
             }
             *why_empty = Some(why);
-            sleep(FIRST_BACKUP.min(time.backup - started.elapsed())).await;
+            sleep(FIRST_BACKUP.min(left)).await;
         }
     }
 

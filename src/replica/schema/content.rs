@@ -1,18 +1,12 @@
 //! The content of a schema: the records of the table whose root is page 1.
 
 use crate::replica::dbformat::btree::PageKind;
-use crate::replica::dbformat::{btree, cells};
+use crate::replica::dbformat::{btree, cells, header};
 use std::collections::HashSet;
 use std::mem;
 
 /// A schema that takes more bytes than this is not read.
 const MAX_BYTES: usize = 64 << 20;
-
-/// The smallest usable page size that SQLite allows: the page size minus the reserved bytes.
-const MIN_USABLE: usize = 480;
-
-/// Offset in page 1 of the number of bytes that are reserved at the end of each page.
-const RESERVED: usize = 20;
 
 /// What SQLite reads when it reads the schema.
 #[derive(Debug, Default)]
@@ -67,10 +61,9 @@ impl SchemaChain {
 impl SchemaParser {
     /// Returns None if page 1 is not that of a database.
     pub(super) fn new(page_1: &[u8], commit: u32) -> Option<SchemaParser> {
-        let usable = page_1.len().checked_sub((*page_1.get(RESERVED)?).into())?;
-        (usable >= MIN_USABLE).then(|| SchemaParser {
+        Some(SchemaParser {
             commit,
-            usable,
+            usable: header::usable(page_1)?,
             max_pages: MAX_BYTES / page_1.len(),
             seen: HashSet::new(),
             schema: SchemaContent::default(),

@@ -27,7 +27,7 @@ use crate::error::Error;
 use crate::lock::Mutex;
 use crate::process;
 use crate::replica::cache::Page;
-use crate::replica::dbformat::btree;
+use crate::replica::dbformat::{btree, header};
 use crate::replica::follow::history::Histories;
 use crate::replica::pages::PageReader;
 use crate::replica::view::View;
@@ -39,12 +39,13 @@ use known::{KnownSchema, KnownSchemas};
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Offset of the cookie in page 1.
-const COOKIE: usize = 40;
-
-/// The fields of page 1 that SQLite reads together with the schema: the page size, the bytes reserved in each page, and
-/// from offset 44 the schema format, the default cache size, the largest root page and the text encoding.
-const FIELDS: [Range<usize>; 3] = [16..18, 20..21, 44..60];
+/// The fields of page 1 that SQLite reads together with the schema. The last range includes the default cache size and
+/// the largest root page.
+const FIELDS: [Range<usize>; 3] = [
+    header::PAGE_SIZE..header::PAGE_SIZE + 2,
+    header::RESERVED..header::RESERVED + 1,
+    header::SCHEMA_FORMAT..header::TEXT_ENCODING + 4,
+];
 
 /// The schemas of a replica that were read, and their cookies.
 pub(super) struct Schemas {
@@ -104,15 +105,17 @@ impl Schemas {
     /// Returns the cookie for a schema. If the schema is damaged or too large to be read, returns a cookie that is
     /// never used again.
     fn cookie_for(&self, page_1: &[u8], schema: Option<&SchemaContent>) -> u32 {
-        let (Some(schema), Some(primarys)) = (schema, btree::u32_at(page_1, COOKIE)) else { return cookies::unique() };
+        let (Some(schema), Some(primarys)) = (schema, btree::u32_at(page_1, header::SCHEMA_COOKIE)) else {
+            return cookies::unique();
+        };
         let digest = self.keys.digest(fields(page_1).chain(schema.records.iter().map(Vec::as_slice)));
         self.state.lock().cookies.assign(primarys, digest)
     }
 
     /// Returns a digest of the part of the schema that page 1 contains, and of the primary's cookie.
     fn digest_of_page_1(&self, page_1: &[u8]) -> Digest {
-        let cookie = page_1.get(COOKIE..COOKIE + 4);
-        let tree = page_1.get(btree::DATABASE_HEADER..);
+        let cookie = page_1.get(header::SCHEMA_COOKIE..header::SCHEMA_COOKIE + 4);
+        let tree = page_1.get(header::SIZE..);
         self.keys.digest(fields(page_1).chain(cookie).chain(tree))
     }
 }

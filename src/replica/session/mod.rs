@@ -3,6 +3,7 @@
 //! | module | contents |
 //! |---|---|
 //! | `connection` | a connection: reads pages of the newest state or of a fixed one |
+//! | `writing` | writes through a connection |
 //! | `reports` | what else a connection reports: past states, files, differences |
 //! | `status` | the status of a replica |
 //! | `opening` | opens a replica within a time limit |

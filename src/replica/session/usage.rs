@@ -24,7 +24,7 @@ impl CacheUsage {
 /// The totals of all readers of a replica, including those that have closed.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct ReaderTotals {
-    /// ReaderTotals that are open.
+    /// Connections that are open.
     pub connections: usize,
     pub hits: u64,
     pub misses: u64,

@@ -53,9 +53,10 @@ impl Connection {
     /// Commits the pages of a transaction that holds `lock` and began with `base`. Returns the view of its state, which every connection of
     /// the process reads from now on; None if only the next poll can build it.
     ///
-    /// Blocks until the store has confirmed the transaction, 30 s at most, or until it is durable in the journal. Cannot be interrupted. Fails
-    /// with [`ErrorKind::Conflict`] if another writer was first; then nothing is in the replica. Fails with [`ErrorKind::Unconfirmed`] if that
-    /// is unknown, and with [`ErrorKind::ReadOnly`] in the child of a fork if the transaction is its parent's.
+    /// Blocks until the store has confirmed the transaction, or until it is durable in the journal. No new try begins after 30 s, but a try may
+    /// take as long as its bytes need. Cannot be interrupted. Fails with [`ErrorKind::Conflict`] if another writer was first; then nothing is in
+    /// the replica. Fails with [`ErrorKind::Unconfirmed`] if that is unknown, and with [`ErrorKind::ReadOnly`] in the child of a fork if the
+    /// transaction is its parent's.
     pub fn commit(
         &self,
         lock: &WriteLock,

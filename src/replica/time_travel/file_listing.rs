@@ -19,7 +19,7 @@ pub struct FileListingRow {
 }
 
 /// How far the files of a replica have been listed.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct FileListing {
     /// Whether headers are read for the times of files.
     times: bool,

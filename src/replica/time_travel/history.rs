@@ -26,7 +26,7 @@ pub struct HistoryRow {
 }
 
 /// How far the states of a replica have been listed.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct MomentList {
     /// The files of levels 1 to 9. None before they are listed.
     compacted: Option<Vec<Listed>>,

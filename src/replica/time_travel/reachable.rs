@@ -5,7 +5,7 @@ use crate::store::Listed;
 use std::collections::BTreeSet;
 
 /// An available state: a transaction, and the files that end at it.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, Debug)]
 pub(in crate::replica) struct ReachableState {
     /// The transaction.
     pub txid: Txid,

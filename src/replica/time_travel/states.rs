@@ -72,21 +72,27 @@ impl TimeTravel {
         files.retain(|file| file.name.min < end);
         let mut complete = BTreeSet::new();
         for file in first_after_holes(&files, base) {
-            match self.files.loader.read(file).await {
-                Ok(mut loaded) => {
-                    let mut builder = ViewBuilder::default();
-                    apply(&self.files.loader, &mut builder, &mut loaded).await?;
-                    if builder.is_complete() {
-                        complete.insert(file.name.min);
-                    }
-                }
-                Err(LoadError::Moved) => return Err(LoadError::Moved),
-                Err(LoadError::Other(error)) => {
-                    tracing::debug!("the first file after a hole cannot be read, so no states begin there: {error}");
-                }
+            if self.has_every_page(file).await? {
+                complete.insert(file.name.min);
             }
         }
         files.retain(|file| file.name.max < end);
         Ok(reachable(files, base, &complete))
+    }
+
+    /// Whether a file contains every page of its state. No state begins with one that is damaged.
+    async fn has_every_page(&self, file: &Listed) -> Result<bool, LoadError> {
+        let read = async {
+            let mut builder = ViewBuilder::default();
+            apply(&self.files.loader, &mut builder, &mut self.files.loader.read(file).await?).await?;
+            Ok::<_, LoadError>(builder.is_complete())
+        };
+        match read.await {
+            Err(error) if error.is_damage() => {
+                tracing::debug!("no states begin with {}, which is damaged", file.name);
+                Ok(false)
+            }
+            result => result,
+        }
     }
 }

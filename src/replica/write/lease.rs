@@ -11,7 +11,7 @@
 use crate::error::{Error, ErrorKind};
 use crate::lock::Mutex;
 use crate::store::{Creation, ObjectName, Store};
-use crate::time::{self, Stamp};
+use crate::time::{self, Stamp, milliseconds};
 use bytes::Bytes;
 use chrono::DateTime;
 use serde_json::{Value, json};
@@ -174,10 +174,6 @@ impl Lease {
         let invalid = || Error::new(ErrorKind::Config, message()).remedy("delete it if no program uses it");
         LeaseRecord::parse(&bytes).map(Some).ok_or_else(invalid)
     }
-}
-
-fn milliseconds(duration: Duration) -> i64 {
-    duration.as_millis() as i64
 }
 
 impl fmt::Debug for Lease {

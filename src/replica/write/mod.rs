@@ -11,6 +11,7 @@
 //! | `commit` | puts the file, until it is known whether it won, and publishes its state |
 //! | `fate` | finds out whether a file that was put has won |
 //! | `base` | finds out whether the replica still has the state before it |
+//! | `status` | what was done, and whether nothing may be written any more |
 //! | `lock` | one writer at a time in this process |
 //! | `journal` | commits that are uploaded later |
 //! | `lease` | tells writers in other processes of this one |
@@ -25,10 +26,12 @@ pub(in crate::replica) mod journal;
 pub(in crate::replica) mod lease;
 mod lock;
 mod overlay;
+mod status;
 mod transaction;
 
 pub use lock::WriteLock;
 pub use overlay::{BasePage, Overlay};
+pub use status::WriterStatus;
 
 use crate::error::{Error, ErrorKind};
 use crate::lock::Mutex;
@@ -42,11 +45,10 @@ use crate::replica::follow::history::Histories;
 use crate::replica::follow::view_loader::ViewLoader;
 use crate::replica::view::Epoch;
 use crate::store::{Store, probe_create};
-use crate::time;
 use author::LastFile;
-use compaction::{CompactionReport, CompactionSettings, Compactor};
-use journal::{Journal, JournalStatus, is_same_state};
-use lease::{Lease, LeaseState};
+use compaction::{CompactionSettings, Compactor};
+use journal::{Journal, is_same_state};
+use lease::Lease;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -90,23 +92,6 @@ struct WriterState {
     lease: Option<Arc<Lease>>,
 }
 
-/// What a process has done as a writer.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct WriterStatus {
-    /// Transactions that were rolled back because another writer was first.
-    pub conflicts: u64,
-    /// The last of them, and when it happened, in milliseconds since 1970.
-    pub last_conflict: Option<(String, i64)>,
-    /// Why nothing is written any more.
-    pub stopped: Option<String>,
-    /// The transactions that are not uploaded.
-    pub journal: JournalStatus,
-    /// Who compacts the replica, as far as this process knows.
-    pub lease: Option<LeaseState>,
-    /// Why the last compaction failed.
-    pub compaction_error: Option<String>,
-}
-
 impl Writer {
     pub(in crate::replica) fn new(
         files: Arc<Files>,
@@ -128,20 +113,6 @@ impl Writer {
             has_begun: watch::Sender::new(false),
             journal: Mutex::default(),
             state: Mutex::default(),
-        }
-    }
-
-    pub(in crate::replica) fn status(&self) -> WriterStatus {
-        // Before the own lock: who has that of the journal takes the own one.
-        let (journal, frozen) = self.journal().map(|journal| journal.status()).unwrap_or_default();
-        let state = self.state.lock();
-        WriterStatus {
-            conflicts: state.conflicts,
-            last_conflict: state.last_conflict.clone(),
-            stopped: frozen.or_else(|| state.stopped.clone()).as_ref().map(Error::to_string),
-            journal,
-            lease: state.lease.as_ref().and_then(|lease| lease.known()),
-            compaction_error: state.compaction_errors.iter().flatten().next().cloned(),
         }
     }
 
@@ -184,23 +155,6 @@ impl Writer {
         compactor.run_forever(&lease, || !self.is_stopped(), |run| self.record_compaction(run)).await;
     }
 
-    fn record_compaction(&self, run: Result<CompactionReport, Error>) {
-        let (all_levels, failure) = match run {
-            Ok(report) => (report.all_levels, report.failures.into_iter().next()),
-            Err(error) => (false, Some(error)),
-        };
-        let failure = failure.map(|error| error.to_string());
-        let errors = &mut self.state.lock().compaction_errors;
-        if let Some(text) = failure.as_ref().filter(|text| !errors.iter().flatten().any(|known| known == *text)) {
-            tracing::warn!("{} is not compacted: {text}", self.files.store);
-        }
-        // The first level is part of a run of all levels.
-        *errors = match all_levels {
-            true => [failure, None],
-            false => [errors[0].take(), failure],
-        };
-    }
-
     /// The error of a transaction that began with another state than the newest.
     pub(in crate::replica) fn outdated(&self) -> Error {
         let message = format!("the replica {} has a newer state than this transaction", self.files.store);
@@ -223,29 +177,6 @@ impl Writer {
         Ok(TransactionFile::unchanged(base, page_1, self.author(Some(base))?))
     }
 
-    /// Has nothing be written any more, because of what another program has done with the file of a transaction.
-    fn stop(&self, txid: Txid, what: &str) -> Error {
-        let message = format!(
-            "the file of TXID {txid} in {} {what} by another program, so this process writes nothing any more",
-            self.files.store
-        );
-        let error = Error::new(ErrorKind::ReadOnly, message)
-            .remedy("stop the other program, which may be `litestream replicate`, and open the replica again");
-        self.state.lock().stopped.get_or_insert(error).clone()
-    }
-
-    /// Whether nothing may be written any more.
-    fn is_stopped(&self) -> bool {
-        self.state.lock().stopped.is_some()
-    }
-
-    /// Allows to write again, after the next poll has listed what another program did.
-    pub(in crate::replica) fn resume(&self) {
-        if self.state.lock().stopped.take().is_some() {
-            self.follower.set_outdated();
-        }
-    }
-
     /// Returns the journal, if the connections of this process write with one.
     pub(in crate::replica) fn journal(&self) -> Option<Arc<Journal>> {
         self.journal.lock().clone()
@@ -256,11 +187,5 @@ impl Writer {
         let before = std::mem::replace(&mut *self.journal.lock(), journal);
         // This can wait for a disk.
         before.into_iter().for_each(|before| self.close(&before));
-    }
-
-    fn record_conflict(&self, error: &Error) {
-        let mut state = self.state.lock();
-        state.conflicts += 1;
-        state.last_conflict = Some((error.to_string(), time::now_ms()));
     }
 }

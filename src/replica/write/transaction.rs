@@ -7,18 +7,10 @@ use crate::error::{Error, ErrorKind};
 use crate::ltx::{Encoder, FileName, Form, Header, PageSize, Txid};
 use crate::replica::View;
 use crate::replica::dbformat::btree::u32_at;
+use crate::replica::dbformat::header::{COMMIT, COUNTER, PAGE_SIZE, SCHEMA_COOKIE, VALID_FOR, VERSIONS};
 use crate::replica::write::overlay::Overlay;
 use crate::time;
 use bytes::Bytes;
-use std::ops::Range;
-
-/// Offsets in page 1: the versions of the format, the change counter, the size in pages, the schema cookie, and the change counter for which
-/// the size is valid.
-const VERSIONS: Range<usize> = 18..20;
-const COUNTER: usize = 24;
-const COMMIT: usize = 28;
-const SCHEMA_COOKIE: usize = 40;
-const VALID_FOR: usize = 92;
 
 /// The offset that a file has in a write-ahead log without frames. With it, `litestream replicate` goes on with a restored copy by a snapshot;
 /// with 0 it fails.
@@ -129,7 +121,7 @@ fn page_1(overlay: &Overlay, base: TransactionBase<'_>, page_size: PageSize) -> 
     }
     let counter = u32_at(&page, COUNTER).unwrap_or(0);
     // 1 stands for 65536.
-    let declared = match u16::from_be_bytes([page[16], page[17]]) {
+    let declared = match u16::from_be_bytes([page[PAGE_SIZE], page[PAGE_SIZE + 1]]) {
         1 => 1 << 16,
         size => u32::from(size),
     };
@@ -140,7 +132,7 @@ fn page_1(overlay: &Overlay, base: TransactionBase<'_>, page_size: PageSize) -> 
     }
     let (Some(view), Some(before)) = (base.view, base.page_1) else { return Ok(Some((page, counter))) };
     let field = |at: usize| u32_at(before, at).unwrap_or(0);
-    page[VERSIONS].copy_from_slice(&before[VERSIONS]);
+    page[VERSIONS..VERSIONS + 2].copy_from_slice(&before[VERSIONS..VERSIONS + 2]);
     count_on(&mut page, before);
     let shown = overlay.base_cookie().or(view.schema_cookie()).unwrap_or_else(|| field(SCHEMA_COOKIE));
     let steps = u32_at(&page, SCHEMA_COOKIE).unwrap_or(0).wrapping_sub(shown);

@@ -58,6 +58,21 @@ impl DbFile {
                 Ok(ControlValue::Text(names.join("\n")))
             }
             ControlOp::Status => Ok(ControlValue::Status(Box::new(self.status(schema)))),
+            ControlOp::History(_)
+            | ControlOp::Files(_)
+            | ControlOp::Verify(_)
+            | ControlOp::Changes { .. }
+            | ControlOp::Table { .. }
+            | ControlOp::Diff(_)
+            | ControlOp::RowHistory(_) => self.rows(op, schema),
+        }
+    }
+
+    /// Runs an operation that only tables use.
+    fn rows(&self, op: &ControlOp, schema: Option<&CStr>) -> Result<ControlValue, Error> {
+        let check = self.interrupt_check();
+        let interrupted = || check.interrupted();
+        match op {
             ControlOp::History(moments) => {
                 let (rows, rest) = self.connection.older_states(moments.take(), &interrupted)?;
                 moments.replace(rest);
@@ -101,6 +116,7 @@ impl DbFile {
                 history.replace(Some(rest));
                 Ok(ControlValue::HistoryStep(step))
             }
+            _ => Err(Error::internal("an operation that tables do not use has no rows")),
         }
     }
 

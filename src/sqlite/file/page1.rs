@@ -8,17 +8,12 @@
 //! | 40 | 4 | schema cookie. SQLite keeps its compiled statements as long as the cookie stays the same, so it is equal only for equal schemas. The primary's cookie is not, once the database file was replaced |
 //! | 92 | 4 | version-valid-for: the change counter again. SQLite ignores the size if it differs |
 
+use crate::replica::header::{COMMIT, COUNTER, SCHEMA_COOKIE, VALID_FOR, VERSIONS};
 use std::ops::Range;
 
-/// Offset of the write and the read version.
-pub(super) const VERSIONS: usize = 18;
 /// The versions of a file with a rollback journal, and of one with a WAL.
 pub(super) const ROLLBACK: [u8; 2] = [1, 1];
 pub(super) const WAL: [u8; 2] = [2, 2];
-/// Offset of the change counter.
-pub(super) const COUNTER: usize = 24;
-/// Offset of the schema cookie.
-pub(super) const SCHEMA_COOKIE: usize = 40;
 
 /// The header fields that are replaced.
 #[derive(Clone, Copy, Debug)]
@@ -42,8 +37,8 @@ impl Page1Header {
         let counter = self.counter.to_be_bytes();
         overlay(part, start, VERSIONS, &ROLLBACK);
         overlay(part, start, COUNTER, &counter);
-        overlay(part, start, 28, &self.commit.to_be_bytes());
-        overlay(part, start, 92, &counter);
+        overlay(part, start, COMMIT, &self.commit.to_be_bytes());
+        overlay(part, start, VALID_FOR, &counter);
         if let Some(cookie) = self.schema_cookie {
             overlay(part, start, SCHEMA_COOKIE, &cookie.to_be_bytes());
         }

@@ -1,10 +1,11 @@
 //! Pragmas: `PRAGMA [schema.]litestream_…`, and `PRAGMA journal_mode = WAL`.
 
+use crate::config;
 use crate::ltx::Txid;
 use crate::sqlite::control::ControlOp;
 
 /// A pragma of this extension, or one that it answers.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Debug)]
 pub enum Pragma {
     /// Runs an operation on the file: `PRAGMA litestream_txid`, `PRAGMA litestream_lag`, `PRAGMA litestream_status`, `PRAGMA litestream_time`,
     /// `PRAGMA litestream_time = '2024-05-01T12:00:00Z'`, `PRAGMA litestream_txid = '000000000000002a'`,
@@ -58,10 +59,9 @@ fn parse_txid(value: &str) -> Result<Txid, String> {
 }
 
 fn write_enabled(value: &str) -> Result<Pragma, String> {
-    match value.to_ascii_lowercase().as_str() {
-        "0" | "false" | "off" => Ok(Pragma::Run(ControlOp::EnableWrites(false))),
-        "1" | "true" | "on" => Ok(Pragma::Run(ControlOp::EnableWrites(true))),
-        _ => Err(format!("litestream_write_enabled is 0 or 1, not '{value}'")),
+    match config::boolean(value) {
+        Ok(enabled) => Ok(Pragma::Run(ControlOp::EnableWrites(enabled))),
+        Err(_) => Err(format!("litestream_write_enabled is 0 or 1, not '{value}'")),
     }
 }
 
@@ -69,40 +69,44 @@ fn write_enabled(value: &str) -> Result<Pragma, String> {
 mod tests {
     use super::*;
 
-    fn parse(name: &str, value: Option<&str>) -> Result<Pragma, String> {
-        Pragma::parse(name, value).expect("a pragma of this extension")
+    fn parse(name: &str, value: Option<&str>) -> Result<String, String> {
+        Pragma::parse(name, value).expect("a pragma of this extension").map(|pragma| format!("{pragma:?}"))
+    }
+
+    fn run(op: ControlOp) -> Result<String, String> {
+        Ok(format!("{:?}", Pragma::Run(op)))
     }
 
     #[test]
     fn names_are_case_insensitive() {
-        for (name, pragma) in [
-            ("litestream_txid", Pragma::Run(ControlOp::Txid)),
-            ("LiteStream_Lag", Pragma::Run(ControlOp::Lag)),
-            ("LITESTREAM_TIME", Pragma::Run(ControlOp::Time)),
-            ("litestream_hydration_progress", Pragma::Run(ControlOp::HydrationProgress)),
-            ("litestream_hydration_file", Pragma::Run(ControlOp::HydrationFile)),
-            ("litestream_hydration_error", Pragma::Run(ControlOp::HydrationError)),
-            ("litestream_write_enabled", Pragma::Run(ControlOp::WriteEnabled)),
+        for (name, op) in [
+            ("litestream_txid", ControlOp::Txid),
+            ("LiteStream_Lag", ControlOp::Lag),
+            ("LITESTREAM_TIME", ControlOp::Time),
+            ("litestream_hydration_progress", ControlOp::HydrationProgress),
+            ("litestream_hydration_file", ControlOp::HydrationFile),
+            ("litestream_hydration_error", ControlOp::HydrationError),
+            ("litestream_write_enabled", ControlOp::WriteEnabled),
         ] {
-            assert_eq!(parse(name, None), Ok(pragma));
+            assert_eq!(parse(name, None), run(op));
         }
         for mode in ["WAL", "wal", "Wa"] {
-            assert_eq!(parse("Journal_Mode", Some(mode)), Ok(Pragma::Wal));
+            assert_eq!(parse("Journal_Mode", Some(mode)), Ok(format!("{:?}", Pragma::Wal)));
         }
         for mode in ["", "walk", "delete"] {
-            assert_eq!(Pragma::parse("journal_mode", Some(mode)), None);
+            assert!(Pragma::parse("journal_mode", Some(mode)).is_none(), "{mode}");
         }
         for other in ["journal_mode", "litestream", "litestream_txids", ""] {
-            assert_eq!(Pragma::parse(other, None), None);
-            assert_eq!(Pragma::parse(other, Some("1")), None);
+            assert!(Pragma::parse(other, None).is_none(), "{other}");
+            assert!(Pragma::parse(other, Some("1")).is_none(), "{other}");
         }
     }
 
     #[test]
     fn only_the_time_and_the_txid_can_be_set() {
-        assert_eq!(parse("litestream_time", Some("LATEST")), Ok(Pragma::Run(ControlOp::SetTime("LATEST".into()))));
+        assert_eq!(parse("litestream_time", Some("LATEST")), run(ControlOp::SetTime("LATEST".into())));
         let txid = parse("Litestream_TXID", Some("000000000000002A"));
-        assert_eq!(txid, Ok(Pragma::Run(ControlOp::SetTxid(Txid(42)))));
+        assert_eq!(txid, run(ControlOp::SetTxid(Txid(42))));
         for bad in ["", "42", "LATEST", "000000000000002g"] {
             let error = parse("litestream_txid", Some(bad)).expect_err(bad);
             assert!(error.contains("16 hexadecimal digits") && error.contains("'LATEST'"), "{error}");
@@ -119,8 +123,7 @@ mod tests {
         for (value, enabled) in
             [("0", false), ("false", false), ("OFF", false), ("1", true), ("True", true), ("on", true)]
         {
-            let pragma = Pragma::Run(ControlOp::EnableWrites(enabled));
-            assert_eq!(parse("litestream_write_enabled", Some(value)), Ok(pragma));
+            assert_eq!(parse("litestream_write_enabled", Some(value)), run(ControlOp::EnableWrites(enabled)));
         }
         for bad in ["2", ""] {
             assert!(parse("litestream_write_enabled", Some(bad)).is_err(), "{bad}");

@@ -5,7 +5,7 @@
 //! `locking_mode=EXCLUSIVE` is set, it counts on from transaction to transaction, and reaches the numbers of other states. These are shown to it
 //! under numbers that nothing else has.
 
-use super::page1::{COUNTER, SCHEMA_COOKIE};
+use crate::replica::header::{COUNTER, SCHEMA_COOKIE};
 use crate::replica::{View, unused_cookie, unused_number};
 use std::cell::{Cell, RefCell};
 use std::ops::RangeInclusive;

@@ -5,14 +5,15 @@
 //! as well.
 
 use super::DbFile;
-use super::page1::{COUNTER, ROLLBACK, SCHEMA_COOKIE, VERSIONS, WAL};
+use super::page1::{ROLLBACK, WAL};
 use super::snapshot::Snapshot;
 use crate::error::{Error, ErrorKind};
 use crate::replica::Overlay;
+use crate::replica::header::{COUNTER, SCHEMA_COOKIE, VALID_FOR, VERSIONS};
 
 /// Offset and length of the fields that differ from those that are shown: the change counter, the schema cookie, which SQLite may have counted
 /// itself, version-valid-for and the version of SQLite.
-const COUNTED: [(usize, usize); 3] = [(COUNTER, 4), (SCHEMA_COOKIE, 4), (92, 8)];
+const COUNTED: [(usize, usize); 3] = [(COUNTER, 4), (SCHEMA_COOKIE, 4), (VALID_FOR, 8)];
 
 impl DbFile {
     /// Returns the journal mode, if SQLite would switch the file to a WAL instead of leaving it in this mode.

@@ -119,10 +119,12 @@ macro_rules! functions {
                 count: c_int,
                 arguments: *mut *mut Value,
             ) {
-                let op = |$arguments: &[Argument]| -> Result<ControlOp, String> { $op };
+                fn op($arguments: &[Argument]) -> Result<ControlOp, String> {
+                    $op
+                }
                 // SAFETY: SQLite passes the context and `count` arguments of the current call. `Functions::create` registers this instance
                 // only with the library of number `LIBRARY`.
-                unsafe { call::<LIBRARY>(context, count, arguments, op, $schema) }
+                unsafe { call(LIBRARY, context, count, arguments, op, $schema) }
             }
         )*
     };
@@ -142,7 +144,7 @@ functions! {
 /// `litestream_last_error()`, the only function that needs no replica.
 unsafe extern "C" fn last_error<const LIBRARY: usize>(context: *mut Context, _: c_int, _: *mut *mut Value) {
     guard("an SQL function", (), || {
-        let api = api_of::<LIBRARY>();
+        let api = api_of(LIBRARY);
         // SAFETY: `context` is that of the current call.
         unsafe {
             match crate::last_error::last() {
@@ -153,10 +155,10 @@ unsafe extern "C" fn last_error<const LIBRARY: usize>(context: *mut Context, _: 
     })
 }
 
-/// Returns the routines of the library that calls an instance of a function.
-fn api_of<const LIBRARY: usize>() -> Api {
+/// Returns the routines of the library of this number, which calls an instance of a function.
+fn api_of(library: usize) -> Api {
     // SAFETY: `Functions::new` stored a leaked `Api` under this number before `create` registered any function with it.
-    unsafe { *ROUTINES[LIBRARY].load(Ordering::Acquire) }
+    unsafe { *ROUTINES[library].load(Ordering::Acquire) }
 }
 
 fn parse_moment(arguments: &[Argument]) -> Result<String, String> {
@@ -190,16 +192,17 @@ fn parse_timeout(arguments: &[Argument]) -> Result<Duration, String> {
 /// Runs the operation that `op` makes from the arguments, on the schema that argument number `schema` names. Sets the result of the call.
 ///
 /// # Safety
-/// `context`, `count` and `arguments` are those of the current call of a function, by the library of number `LIBRARY`.
-unsafe fn call<const LIBRARY: usize>(
+/// `context`, `count` and `arguments` are those of the current call of a function, by the library of number `library`.
+unsafe fn call(
+    library: usize,
     context: *mut Context,
     count: c_int,
     arguments: *mut *mut Value,
-    op: impl FnOnce(&[Argument]) -> Result<ControlOp, String>,
+    op: fn(&[Argument]) -> Result<ControlOp, String>,
     schema: usize,
 ) {
     guard("an SQL function", (), || {
-        let api = api_of::<LIBRARY>();
+        let api = api_of(library);
         // SAFETY: `arguments` has `count` entries, which SQLite keeps until the current call returns.
         let argument = |at: c_int| unsafe { Argument::read(api, *arguments.add(at as usize)) };
         let mut arguments: Vec<Argument> = (0..count).map(argument).collect();

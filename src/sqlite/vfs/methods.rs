@@ -68,19 +68,9 @@ unsafe fn open_file(
         unsafe { (*file).methods = ptr::null() };
         // SAFETY: SQLite calls this method only with the VFS that has it, which this extension registered.
         let registration = unsafe { Registration::of(vfs) };
-        match journal_names::meaning(name) {
-            Some(JournalName::Journal) if flags & SQLITE_OPEN_MAIN_JOURNAL != 0 => {
-                // SAFETY: `file` has `file_size` bytes, enough for a `JournalFile`. `out_flags` is null or room for the flags.
-                unsafe {
-                    file.cast::<JournalFile>().write(JournalFile::new(registration.api));
-                    out_flags.as_mut().into_iter().for_each(|out| *out = flags);
-                }
-                return SQLITE_OK;
-            }
-            Some(_) if flags & SQLITE_OPEN_WAL != 0 => return report(registration.api, &no_wal(), During::Use),
-            // SQLite opens the journal of a replica only to write to the replica, which is not allowed.
-            Some(_) => return SQLITE_READONLY,
-            None => {}
+        if let Some(journal) = journal_names::meaning(name) {
+            // SAFETY: `file` and `out_flags` are those that SQLite passed to this method.
+            return unsafe { open_journal(registration, journal, file, flags, out_flags) };
         }
         let meaning = match flags & SQLITE_OPEN_MAIN_DB != 0 && !name.is_null() {
             // SAFETY: with this flag, a name that is not null is that of a main database file.
@@ -115,6 +105,31 @@ unsafe fn open_file(
             Err(error) => report(registration.api, &error, During::Open),
         }
     })
+}
+
+/// Opens a file whose name is that of the journal or the WAL of a replica.
+///
+/// # Safety
+/// `file` has `file_size` bytes. `out_flags` is null or points to room for the flags.
+unsafe fn open_journal(
+    registration: &Registration,
+    journal: JournalName,
+    file: *mut SqliteFile,
+    flags: c_int,
+    out_flags: *mut c_int,
+) -> c_int {
+    if journal == JournalName::Journal && flags & SQLITE_OPEN_MAIN_JOURNAL != 0 {
+        // SAFETY: `file_size` bytes are enough for a `JournalFile`.
+        unsafe { file.cast::<JournalFile>().write(JournalFile::new(registration.api)) };
+        // SAFETY: `out_flags` is null or points to room for the flags.
+        unsafe { out_flags.as_mut() }.into_iter().for_each(|out| *out = flags);
+        return SQLITE_OK;
+    }
+    if flags & SQLITE_OPEN_WAL != 0 {
+        return report(registration.api, &no_wal(), During::Use);
+    }
+    // SQLite opens the journal of a replica only to write to the replica, which is not allowed.
+    SQLITE_READONLY
 }
 
 pub unsafe extern "C" fn delete(vfs: *mut Vfs, name: *const c_char, sync_directory: c_int) -> c_int {

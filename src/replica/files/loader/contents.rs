@@ -1,8 +1,7 @@
 //! Reads a whole small file, or the head and the tail of a large one.
 
-use crate::error::Error;
 use crate::ltx::{self, Header, IndexEntry, Level, Outline, OutlineReader, SnapshotIndex, Trailer};
-use crate::replica::files::loader::{FileLoader, LoadError, display_name};
+use crate::replica::files::loader::{FileLoader, LoadError, named_header};
 use crate::replica::files::ltx_file::{FilePart, LoadedFile};
 use crate::replica::files::partial_index::PartialIndex;
 use crate::store::{Chunk, Listed, Version};
@@ -141,13 +140,7 @@ impl FileLoader {
 
     /// Parses a header and checks that it belongs to the name of the file.
     pub(super) fn parse_header(&self, listed: &Listed, bytes: &[u8]) -> Result<Header, LoadError> {
-        let header = Header::parse(bytes).map_err(|cause| self.damaged(listed, cause))?;
-        if (header.min_txid, header.max_txid) != (listed.name.min, listed.name.max) {
-            let named = header.name();
-            let file = display_name(&*self.store, listed.level, listed.name);
-            return Err(LoadError::Other(Error::misnamed(file, named)));
-        }
-        Ok(header)
+        named_header(&*self.store, listed, bytes).map_err(LoadError::Other)
     }
 }
 

@@ -1,8 +1,8 @@
 //! Why a file could not be read.
 
 use crate::error::{Error, ErrorKind};
-use crate::ltx::{FileName, Level, LtxError};
-use crate::store::{self, Store};
+use crate::ltx::{FileName, Header, Level, LtxError};
+use crate::store::{self, Listed, Store};
 
 /// Why a file could not be read.
 #[derive(Debug)]
@@ -45,4 +45,12 @@ impl From<store::StoreError> for LoadError {
 /// Returns how errors name a file.
 pub(in crate::replica) fn display_name(store: &dyn Store, level: Level, name: FileName) -> String {
     format!("{name} at level {level} of {store}")
+}
+
+/// Parses a header and checks that it belongs to the name of the file.
+pub(in crate::replica) fn named_header(store: &dyn Store, listed: &Listed, bytes: &[u8]) -> Result<Header, Error> {
+    let shown = || display_name(store, listed.level, listed.name);
+    let header = Header::parse(bytes).map_err(|cause| Error::damaged(shown(), cause))?;
+    let in_header = header.name();
+    if in_header == listed.name { Ok(header) } else { Err(Error::misnamed(shown(), in_header)) }
 }

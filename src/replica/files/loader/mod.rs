@@ -20,7 +20,7 @@ mod large_index;
 mod no_store;
 mod partial_index;
 
-pub(in crate::replica) use error::{LoadError, display_name};
+pub(in crate::replica) use error::{LoadError, display_name, named_header};
 pub(in crate::replica) use journalled::journalled;
 
 use crate::ltx::{self, FileName, Header, Level, Trailer};

@@ -4,11 +4,17 @@
 //! bytes before and after it, and proves its own alignment ([`SnapshotIndex::part`]). The entries that are known limit in
 //! which blocks the entry of another page can be, so usually the first block that is read is the right one. It cannot be
 //! a wrong one without this being noticed, because entries contain their page numbers.
+//!
+//! | module | contents |
+//! |---|---|
+//! | `known_blocks` | the entries of the blocks that have been read, and of samples |
+
+mod known_blocks;
 
 use crate::lock::RwLock;
-use crate::ltx::{IndexEntry, IndexMark, IndexPart, LtxError, SnapshotIndex};
+use crate::ltx::{IndexEntry, IndexPart, LtxError, SnapshotIndex};
 use crate::process::PerProcess;
-use std::collections::{BTreeMap, BTreeSet};
+use known_blocks::KnownBlocks;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -23,15 +29,6 @@ pub(in crate::replica) struct PartialIndex {
     known: PerProcess<RwLock<KnownBlocks>>,
     /// Set if a part of the index did not prove its alignment: the whole index must be read.
     is_distrusted: AtomicBool,
-}
-
-#[derive(Default, Debug)]
-struct KnownBlocks {
-    blocks: BTreeSet<u64>,
-    /// The entries of the known blocks that own any, by the rank of the first.
-    parts: BTreeMap<u32, IndexPart>,
-    /// Entries whose positions are known, by rank: the first and the end of each part, and samples.
-    marks: BTreeMap<u32, IndexMark>,
 }
 
 /// Bytes of the index that have become known, for its checksum.
@@ -225,43 +222,5 @@ impl PartialIndex {
         }
         known.marks.insert(mark.rank, mark);
         Ok(())
-    }
-}
-
-impl KnownBlocks {
-    /// What is known of an index from its shape.
-    fn of(shape: &SnapshotIndex) -> KnownBlocks {
-        let marks = shape.ends().into_iter().map(|mark| (mark.rank, mark)).collect();
-        KnownBlocks { marks, ..KnownBlocks::default() }
-    }
-
-    /// Returns the known part that contains a rank.
-    fn part_of(&self, rank: u32) -> Option<&IndexPart> {
-        let (_, part) = self.parts.range(..=rank).next_back()?;
-        (rank < part.end.rank).then_some(part)
-    }
-
-    /// Returns the known entries around a rank: the last one up to it, and the first one after it.
-    fn around(&self, rank: u32) -> Option<(IndexMark, IndexMark)> {
-        let (_, before) = self.marks.range(..=rank).next_back()?;
-        let (_, after) = self.marks.range(rank + 1..).next()?;
-        Some((*before, *after))
-    }
-
-    /// Returns whether an entry is in order with the known ones.
-    fn agrees_with(&self, mark: &IndexMark) -> bool {
-        let before = self.marks.range(..=mark.rank).next_back().map(|(_, mark)| mark);
-        let after = self.marks.range(mark.rank + 1..).next().map(|(_, mark)| mark);
-        before.is_none_or(|before| {
-            *before == *mark || before.rank < mark.rank && before.at < mark.at && before.offset < mark.offset
-        }) && after.is_none_or(|after| mark.at < after.at && mark.offset < after.offset)
-    }
-
-    fn insert(&mut self, part: IndexPart) {
-        self.marks.insert(part.first.rank, part.first);
-        self.marks.insert(part.end.rank, part.end);
-        if part.first.rank < part.end.rank {
-            self.parts.insert(part.first.rank, part);
-        }
     }
 }

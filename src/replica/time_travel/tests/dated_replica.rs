@@ -21,21 +21,15 @@ pub(super) struct DatedStore {
     modified: Mutex<HashMap<(Level, FileName), i64>>,
     /// How many files of level 0 were listed.
     pub(super) listed: AtomicU64,
-    /// Whether every request fails.
-    pub(super) is_unreachable: AtomicBool,
+    /// Whether every listing fails.
+    pub(super) lists_fail: AtomicBool,
+    /// Whether every read fails.
+    pub(super) reads_fail: AtomicBool,
 }
 
-impl DatedStore {
-    fn check_reachable(&self) -> Result<(), store::StoreError> {
-        match self.is_unreachable.load(Ordering::Relaxed) {
-            true => Err(store::StoreError::new(
-                store::StoreErrorKind::Unreachable,
-                "memory://dated",
-                "the store does not answer",
-            )),
-            false => Ok(()),
-        }
-    }
+fn check_reachable(fails: &AtomicBool) -> Result<(), store::StoreError> {
+    let error = || store::StoreError::new(store::StoreErrorKind::Unreachable, "memory://dated", "no answer");
+    if fails.load(Ordering::Relaxed) { Err(error()) } else { Ok(()) }
 }
 
 #[async_trait]
@@ -45,7 +39,7 @@ impl Store for DatedStore {
     }
 
     async fn list_range(&self, level: Level, range: Range<Txid>) -> Result<Vec<Listed>, store::StoreError> {
-        self.check_reachable()?;
+        check_reachable(&self.lists_fail)?;
         let mut files = self.files.list_range(level, range).await?;
         if level == Level::ZERO {
             self.listed.fetch_add(files.len() as u64, Ordering::Relaxed);
@@ -62,7 +56,7 @@ impl Store for DatedStore {
         range: Range<u64>,
         expected: Option<&Version>,
     ) -> Result<Chunk, store::StoreError> {
-        self.check_reachable()?;
+        check_reachable(&self.reads_fail)?;
         self.files.read(level, name, range, expected).await
     }
 }

@@ -1,6 +1,7 @@
 //! The views of times and TXIDs, and the requests that finding them takes.
 
 use crate::config::Target;
+use crate::error::ErrorKind;
 use crate::ltx::Txid;
 use crate::replica::time_travel::tests::dated_replica::DatedReplica;
 use crate::replica::time_travel::tests::{at, history_of, requests_since};
@@ -55,6 +56,30 @@ async fn states_begin_again_with_a_complete_file_after_a_hole() {
         let error = replica.view_of(Target::Txid(Txid(300))).await.expect_err("no such state").to_string();
         assert!(error.contains(&Txid(500).to_string()), "{error}");
     }
+}
+
+/// The first file after a hole tells whether states begin there. While it cannot be read, the last state before the hole is the wrong answer.
+#[tokio::test]
+async fn no_state_before_a_hole_is_served_while_the_file_after_it_cannot_be_read() {
+    let mut dated = DatedReplica::new((1..=9).map(|number| number * 1000).collect());
+    dated.reset = 5;
+    [1, 2, 5, 6, 7].into_iter().for_each(|txid| dated.write(0, txid, txid));
+    let replica = dated.open().await;
+    let fail = |fails| dated.store.reads_fail.store(fails, Ordering::Relaxed);
+    fail(true);
+    let last = Txid(7);
+    assert_eq!(
+        replica.view_of(Target::Time(6500)).await.map(|_| ()).map_err(|error| error.kind()),
+        Err(ErrorKind::Unreachable)
+    );
+    assert_eq!(
+        replica.time_travel.states_until(last).await.map(|_| ()).map_err(|error| error.kind()),
+        Err(ErrorKind::Unreachable)
+    );
+    fail(false);
+    assert_eq!(at(&replica, 6500).await, Some(Txid(6)));
+    let states = replica.time_travel.states_until(last).await.expect("states");
+    assert_eq!(states.iter().map(|state| state.txid.0).collect::<Vec<_>>(), [1, 2, 5, 6, 7]);
 }
 
 /// Retention deletes level 0 file by file, so its first remaining file can contain every page (after VACUUM) while a
@@ -152,7 +177,8 @@ async fn now_is_the_newest_known_state_while_the_store_does_not_answer() {
     let mut dated = DatedReplica::new(vec![1000]);
     dated.write(0, 1, 1);
     let replica = dated.open().await;
-    dated.store.is_unreachable.store(true, Ordering::Relaxed);
+    dated.store.lists_fail.store(true, Ordering::Relaxed);
+    dated.store.reads_fail.store(true, Ordering::Relaxed);
     let now = replica.view_of(Target::Now).await.expect("a view").expect("a past state");
     assert_eq!(now.txid(), Txid(1));
 }

@@ -2,9 +2,9 @@
 //!
 //! Computing a row neither locks the file nor reads a page.
 
+use super::batches::wrong_kind;
 use super::caller::Caller;
 use super::definition::{self, Row, TableDef, TableRows, UsedColumns};
-use crate::error::Error;
 use crate::sqlite::control::{ControlOp, ControlValue, StatusReport};
 use crate::sqlite::errors::SqlError;
 use crate::sqlite::sql::argument::Argument;
@@ -70,7 +70,7 @@ fn rows(caller: Caller, arguments: &[Argument], _: UsedColumns) -> Result<TableR
 fn row(caller: Caller, schema: &CStr) -> Result<Row, SqlError> {
     match caller.run(schema, &ControlOp::Status)? {
         ControlValue::Status(report) => Ok(cells(&report)),
-        _ => Err(Error::internal("the status operation returned a value of another kind").into()),
+        _ => Err(wrong_kind()),
     }
 }
 

@@ -108,13 +108,13 @@ fn title(comparison: &Comparison) -> String {
     let moment = |view: &View| format!("{} (TXID {})", time::format(view.time_ms()), view.txid());
     format!(
         "-- Puts the rows of {} back as they were at {}: undoes what changed until {}.",
-        one_line(&comparison.pair.name),
+        in_comment(&comparison.pair.name),
         moment(&since.view),
         moment(&until.view)
     )
 }
 
 /// Returns a text without line breaks, which would end a comment.
-fn one_line(text: &str) -> String {
+fn in_comment(text: &str) -> String {
     text.escape_debug().to_string()
 }
