@@ -4,12 +4,14 @@
 //! back meanwhile, the transaction would be part of no state that anybody reads.
 //!
 //! The file of the base alone does not show this: it may have been created while the files before it were deleted, by this process or by another
-//! writer. So the one before it must be there as well. The commit that created the base has looked for all others in the same way.
+//! writer. So the one before it must be there as well. The commit that created the base, if it was one of this library, has looked for the others
+//! in the same way.
 
 use crate::ltx::{FileName, Level, Txid};
 use crate::replica::View;
 use crate::replica::files::loader::LoadError;
 use crate::replica::write::Writer;
+use crate::replica::write::compaction::MAX_INPUTS;
 use crate::replica::write::transaction::TransactionFile;
 use crate::store::{Listed, Store, StoreErrorKind};
 use std::sync::Arc;
@@ -47,10 +49,18 @@ impl Writer {
         if self.is_replaced(base, listed).await? {
             return Ok(BaseFile::Replaced);
         }
-        match first_needed(base) {
-            before if shows(listed, before) => Ok(BaseFile::Same),
-            before => self.missing_file(before, base, file).await,
+        let before = first_needed(base);
+        if shows(listed, before) || self.is_in_level_1(before).await? {
+            return Ok(BaseFile::Same);
         }
+        self.missing_file(before, base, file).await
+    }
+
+    /// Whether a transaction was compacted into level 1 by this library. One listing of few files, for the usual case: after some minutes
+    /// without a transaction, level 0 has only the last file.
+    async fn is_in_level_1(&self, txid: Txid) -> Result<bool, LoadError> {
+        let first = Txid(txid.0.saturating_sub(MAX_INPUTS as u64));
+        Ok(contain(&self.files.store.list(Level::FIRST_COMPACTED, first).await?, txid))
     }
 
     /// As [`Writer::base_file`], if a listing does not show the file that ends with the transaction `missing`.
@@ -63,11 +73,14 @@ impl Writer {
                 return Ok(if missing == base.txid() { BaseFile::Compacted { with_own } } else { BaseFile::Same });
             }
             let listed = self.list_from(missing).await?;
-            if !is_newest(&listed, file.name) {
+            let is_newest = is_newest(&listed, file.name);
+            if shows(&listed, missing) || (is_newest && !shows(&listed, file.name.max)) {
+                return Err(self.contradiction(file));
+            }
+            if !is_newest {
                 return Ok(BaseFile::GoneAndContinued(missing));
             }
-            let is_without = shows(&listed, file.name.max) && !shows(&listed, missing);
-            if !is_without || !self.is_missing(FileName::of(missing)).await {
+            if !self.is_missing(FileName::of(missing)).await {
                 return Err(self.contradiction(file));
             }
             if let Some(pause) = pause {

@@ -125,7 +125,13 @@ impl ControlValue {
             ControlValue::Integer(number) => number.to_string(),
             ControlValue::Seconds(seconds) => format!("{seconds:.3}"),
             ControlValue::Status(report) => report.to_string(),
-            _ => String::new(),
+            ControlValue::History(_)
+            | ControlValue::Files(_)
+            | ControlValue::Verified(_)
+            | ControlValue::Changes(_)
+            | ControlValue::Table(_)
+            | ControlValue::RowChanges(_)
+            | ControlValue::HistoryStep(_) => String::new(),
         }
     }
 }

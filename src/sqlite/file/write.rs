@@ -101,7 +101,16 @@ impl DbFile {
         let mut writing = self.writing.borrow_mut();
         let Some(transaction) = writing.as_mut() else { return Ok(()) };
         let snapshot = self.snapshot()?;
-        if !self.is_commit(transaction, &snapshot)? {
+        let committed = self.try_commit(transaction, &snapshot);
+        if committed.is_err() && !transaction.is_closed {
+            // Without a journal SQLite does not write the old pages back, and with `locking_mode=EXCLUSIVE` it keeps the lock.
+            transaction.overlay = snapshot.overlay();
+        }
+        committed
+    }
+
+    fn try_commit(&self, transaction: &mut WriteTransaction, snapshot: &Snapshot) -> Result<(), Error> {
+        if !self.is_commit(transaction, snapshot)? {
             if !transaction.is_closed {
                 transaction.overlay = snapshot.overlay();
             }
@@ -111,7 +120,7 @@ impl DbFile {
             let text = "the state after the last commit could not be built, so nothing can be written after it";
             return Err(Error::new(ErrorKind::Conflict, text).remedy("run the transaction again"));
         }
-        self.refuse_wal(&transaction.overlay, &snapshot)?;
+        self.refuse_wal(&transaction.overlay, snapshot)?;
         let field = |at: usize, unchanged: u32| Ok::<_, Error>(transaction.field(at)?.unwrap_or(unchanged));
         let counter = field(COUNTER, self.shown.counter())?;
         let cookie = field(SCHEMA_COOKIE, self.shown.cookie())?;
@@ -120,13 +129,9 @@ impl DbFile {
         transaction.overlay.began_with_cookie(self.shown.cookie());
         let view = self.connection.commit(&transaction.lock, snapshot.view().cloned(), &transaction.overlay);
         // SQLite keeps the lock under `locking_mode=EXCLUSIVE`, and so the state that the transaction began with.
-        let view = view.map_err(|error| {
-            // Without a journal SQLite does not write the old pages back, and with `locking_mode=EXCLUSIVE` it keeps the lock.
-            transaction.overlay = snapshot.overlay();
-            match transaction.has_committed && error.kind() == ErrorKind::Conflict {
-                true => error.remedy("set PRAGMA locking_mode=NORMAL, read a row, and run the transaction again"),
-                false => error,
-            }
+        let view = view.map_err(|error| match transaction.has_committed && error.kind() == ErrorKind::Conflict {
+            true => error.remedy("set PRAGMA locking_mode=NORMAL, read a row, and run the transaction again"),
+            false => error,
         })?;
         transaction.has_committed = true;
         self.shown.has_committed(counter, cookie, view.as_deref().filter(|_| is_cached_as_shown));

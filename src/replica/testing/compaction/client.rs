@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A kind of request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum RequestKind {
+pub(super) enum CompactorRequest {
     List,
     Read,
     Create,
@@ -34,7 +34,7 @@ pub(super) struct MortalClient {
     meanwhile: Mutex<Option<Meanwhile>>,
     /// The number of requests until the process is suspended, and what others do meanwhile.
     suspension: Mutex<Option<(u64, Suspension)>>,
-    suspended_at: Mutex<Option<RequestKind>>,
+    suspended_at: Mutex<Option<CompactorRequest>>,
 }
 
 type Meanwhile = Box<dyn FnOnce() + Send>;
@@ -54,7 +54,7 @@ impl MortalClient {
     }
 
     /// Returns at which request it was suspended.
-    pub fn suspended_at(&self) -> Option<RequestKind> {
+    pub fn suspended_at(&self) -> Option<CompactorRequest> {
         *self.suspended_at.lock()
     }
 
@@ -74,7 +74,7 @@ impl MortalClient {
     }
 
     /// Lets other clients send requests first. Fails if this one has ended.
-    async fn begin(&self, kind: RequestKind) -> Result<(), StoreError> {
+    async fn begin(&self, kind: CompactorRequest) -> Result<(), StoreError> {
         let suspension = {
             let mut suspension = self.suspension.lock();
             suspension.iter_mut().for_each(|(left, _)| *left -= 1);
@@ -106,7 +106,7 @@ fn ended() -> StoreError {
 impl Store for MortalClient {
     async fn list(&self, level: Level, from: Txid) -> Result<Vec<Listed>, StoreError> {
         self.lists.fetch_add(1, Ordering::Relaxed);
-        self.begin(RequestKind::List).await?;
+        self.begin(CompactorRequest::List).await?;
         let files = self.files.list(level, from).await?;
         if let Some(meanwhile) = self.meanwhile.lock().take() {
             meanwhile();
@@ -121,7 +121,7 @@ impl Store for MortalClient {
         range: Range<u64>,
         expected: Option<&Version>,
     ) -> Result<Chunk, StoreError> {
-        self.begin(RequestKind::Read).await?;
+        self.begin(CompactorRequest::Read).await?;
         let number = self.reads.fetch_add(1, Ordering::Relaxed) + 1;
         if number.checked_rem(self.failing.load(Ordering::Relaxed)) == Some(0) {
             return Err(ended());
@@ -130,7 +130,7 @@ impl Store for MortalClient {
     }
 
     async fn create(&self, object: ObjectName, bytes: Bytes) -> Result<Creation, StoreError> {
-        self.begin(RequestKind::Create).await?;
+        self.begin(CompactorRequest::Create).await?;
         let ObjectName::File(level, name) = object else { panic!("a compactor creates only files") };
         if let Some(existing) = self.files.memory.get(level, name) {
             // Unless the replica was replaced meanwhile.
@@ -144,7 +144,7 @@ impl Store for MortalClient {
     }
 
     async fn delete(&self, object: ObjectName) -> Result<(), StoreError> {
-        self.begin(RequestKind::Delete).await?;
+        self.begin(CompactorRequest::Delete).await?;
         if let ObjectName::File(level, name) = object {
             self.files.memory.remove(level, name);
         }

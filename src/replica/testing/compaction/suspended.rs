@@ -1,6 +1,6 @@
 //! Compactors that are suspended at any request. Meanwhile the replica is replaced or deleted, or other processes go on.
 
-use super::client::RequestKind;
+use super::client::CompactorRequest;
 use super::store::FileContents;
 use super::*;
 use crate::lock::Mutex;
@@ -56,13 +56,13 @@ async fn replace_during_each_request(others: &FileContents, ms: i64) {
         let missing = others.iter().filter(|(file, bytes)| found.get(*file) != Some(*bytes)).count();
         // Nothing can be done about a deletion that has begun. Without a suspension, those after it follow at once.
         let may_miss = match kind {
-            RequestKind::Delete if ms == 0 => usize::MAX,
-            RequestKind::Delete => 1,
+            CompactorRequest::Delete if ms == 0 => usize::MAX,
+            CompactorRequest::Delete => 1,
             _ => 0,
         };
         assert!(missing <= may_miss, "request {request}, {kind:?}: {missing} are missing, {report:?}");
     }
-    for kind in [RequestKind::List, RequestKind::Read, RequestKind::Create, RequestKind::Delete] {
+    for kind in [CompactorRequest::List, CompactorRequest::Read, CompactorRequest::Create, CompactorRequest::Delete] {
         assert!(kinds.contains(&kind), "{kind:?}");
     }
 }
@@ -105,7 +105,7 @@ async fn a_run_that_was_suspended_goes_on_only_if_it_knows_the_history() {
         compactor.run_once().await.expect("files are listed");
         let Some(kind) = client.suspended_at() else { break };
         let mut found = world.files.contents();
-        if kind == RequestKind::Create {
+        if kind == CompactorRequest::Create {
             // It is unknown whether what was about to be created is right, and others may already build on it.
             let added: Vec<_> = found.extract_if(.., |file, _| !others.contains_key(file)).collect();
             assert!(added.len() <= 1, "request {request}: {} files", added.len());
@@ -159,7 +159,7 @@ async fn every_state_stays_if_others_go_on_while_a_run_is_suspended() {
         let lost: Vec<_> = compacted.iter().filter(|file| !found.contains_key(file)).collect();
         assert!(lost.is_empty(), "request {request}, {kind:?}: {lost:?}, {report:?}");
     }
-    assert!(kinds.contains(&RequestKind::Create) && kinds.contains(&RequestKind::Delete), "{kinds:?}");
+    assert!(kinds.contains(&CompactorRequest::Create) && kinds.contains(&CompactorRequest::Delete), "{kinds:?}");
 }
 
 /// What it costs to know the history.

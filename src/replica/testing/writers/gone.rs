@@ -91,3 +91,27 @@ async fn nothing_more_is_committed_once_a_replica_is_deleted_level_by_level() {
     assert_eq!(error.kind(), ErrorKind::ReadOnly, "{error}");
     assert!(error.to_string().contains(&format!("the file of TXID {last}")), "{error}");
 }
+
+/// Retention keeps only the last file of level 0.
+#[tokio::test(start_paused = true)]
+async fn a_commit_after_a_pause_lists_one_level_more() {
+    let (files, calm) = (Arc::new(Memory::new()), Arc::new(AtomicBool::new(true)));
+    let store = Arc::new(Hostile::new(files.clone(), calm, Random::new(1)));
+    let (replica, mut cached) = (open(&store), CachedPages::default());
+    for attempt in 1..=MANY {
+        append(&replica, &mut cached, 1, attempt).await.expect("a commit");
+    }
+    let (last, level_1) = (Txid(MANY.into()), Level::new(1).expect("a level"));
+    files.insert(level_1, FileName { min: Txid(1), max: last }, state(&files, last).await.expect("a state"));
+    let all = files.list(Level::ZERO, Txid(1)).await.expect("a listing");
+    all.iter().filter(|file| file.name.max < last).for_each(|file| assert!(files.remove(Level::ZERO, file.name)));
+    let mut lists = Vec::new();
+    for attempt in MANY + 1..=MANY + 2 {
+        let before = replica.files.store.counts();
+        append(&replica, &mut cached, 1, attempt).await.expect("a commit");
+        let now = replica.files.store.counts();
+        assert_eq!(now.writes - before.writes, 1);
+        lists.push(now.lists - before.lists);
+    }
+    assert_eq!(lists, [2, 1]);
+}

@@ -107,9 +107,9 @@ mod tests {
 
     /// A process that lists all levels, with a clock of its own.
     #[derive(Default)]
-    struct Process(FileAges);
+    struct ListingProcess(FileAges);
 
-    impl Process {
+    impl ListingProcess {
         fn list(&self, files: &[Listed], now_ms: i64) {
             self.0.observe(files, &Level::all().collect::<Vec<_>>(), Instant::now(), now_ms);
         }
@@ -120,7 +120,7 @@ mod tests {
 
         /// Returns what a new process deletes.
         fn of_new(files: &[Listed], now_ms: i64) -> Vec<Listed> {
-            let process = Process::default();
+            let process = ListingProcess::default();
             process.list(files, now_ms);
             process.expired(files)
         }
@@ -147,13 +147,13 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_clock_that_is_weeks_ahead_deletes_what_one_deletes_that_is_an_hour_ahead() {
         let files = of_days();
-        let usual = Process::of_new(&files, NOW + ms(HOUR));
+        let usual = ListingProcess::of_new(&files, NOW + ms(HOUR));
         assert!(usual.iter().any(|file| file.level == Level::SNAPSHOT), "{usual:?}");
         assert!(usual.iter().all(|file| file.name.max.0 <= 30 || file.level == Level::ZERO), "{usual:?}");
-        assert_eq!(Process::of_new(&files, NOW + 30 * ms(DAY)), usual);
+        assert_eq!(ListingProcess::of_new(&files, NOW + 30 * ms(DAY)), usual);
 
         // A clock that jumps while the process runs changes nothing, whatever the newest file is.
-        let process = Process::default();
+        let process = ListingProcess::default();
         process.list(&files, NOW);
         let usual = process.expired(&files);
         let files = [&files[..], &[listed(0, 41, 41, NOW + 30 * ms(DAY))]].concat();
@@ -166,7 +166,7 @@ mod tests {
         for time in [0, -5, NOW + 7 * ms(DAY)] {
             let files: Vec<Listed> = (1..=3).map(|txid| listed(0, txid, txid, time)).collect();
             let files = [&files[..], &[listed(1, 1, 3, time), listed(9, 1, 2, time), listed(9, 1, 3, time)]].concat();
-            let process = Process::default();
+            let process = ListingProcess::default();
             process.list(&files, NOW);
             assert_eq!(process.expired(&files), []);
             advance(5 * MINUTE).await;
@@ -181,7 +181,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_file_is_not_older_than_the_last_listing_without_it() {
-        let process = Process::default();
+        let process = ListingProcess::default();
         process.list(&[], NOW);
         advance(MINUTE).await;
         let files: Vec<Listed> = (1..=2).map(|txid| listed(0, txid, txid, NOW - ms(DAY))).collect();
@@ -198,7 +198,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn one_snapshot_a_day_is_planned_whatever_the_times_show() {
         for time in [0, NOW + 30 * ms(DAY)] {
-            let (process, mut files) = (Process::default(), Vec::new());
+            let (process, mut files) = (ListingProcess::default(), Vec::new());
             let mut snapshots = 0;
             for hour in 0..96 {
                 let now_ms = NOW + hour * ms(HOUR);
@@ -214,7 +214,7 @@ mod tests {
         }
         // A process that runs only now and then.
         let files = [listed(1, 1, 1, NOW - 1)];
-        let process = Process::default();
+        let process = ListingProcess::default();
         process.list(&files, NOW + ms(23 * HOUR));
         assert!(process.has_snapshot(&files, NOW + ms(23 * HOUR)));
     }

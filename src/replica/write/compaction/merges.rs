@@ -3,8 +3,7 @@
 use super::created::CreatedFile;
 use super::merge::{self, MergeError, MergedFile};
 use super::plan::{MAX_INPUTS, Merge, MergePlan};
-use super::run::is_same;
-use super::witness::Witness;
+use super::witness::{Witness, is_same};
 use super::{CompactionReport, Compactor};
 use crate::ltx::Level;
 use crate::store::{Creation, ObjectName};

@@ -15,7 +15,7 @@
 //!
 //! Every file is created only if its name is free, and a file is deleted only if a listing shows files that replace it. So a run can stop
 //! after any request, and several compactors can run at once: at worst they do the same work twice. If the replica was deleted or set back
-//! after the listing, nothing is deleted, and what was created is deleted again.
+//! after the listing, nothing is deleted, and what was created is deleted again, unless the process ends or a request fails just then.
 
 mod ages;
 mod complete;
@@ -30,6 +30,7 @@ mod run;
 mod settings;
 mod witness;
 
+pub(super) use plan::MAX_INPUTS;
 pub use settings::CompactionSettings;
 
 use crate::error::Error;
@@ -41,7 +42,7 @@ use crate::time::{self, milliseconds};
 use ages::FileAges;
 use complete::CompleteFiles;
 use damage::DamagedFiles;
-use plan::{MAX_INPUTS, Merge};
+use plan::Merge;
 use settings::boundary;
 use std::fmt;
 use std::sync::Arc;

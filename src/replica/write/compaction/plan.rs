@@ -21,7 +21,7 @@ use std::time::Duration;
 mod tests;
 
 /// The maximum number of files that are merged into one.
-pub(super) const MAX_INPUTS: usize = 1000;
+pub(in crate::replica::write) const MAX_INPUTS: usize = 1000;
 
 /// The maximum length of a file that is written, in bytes. It is in memory while it is written.
 pub(super) const MAX_OUTPUT: u64 = 256 << 20;

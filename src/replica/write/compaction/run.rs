@@ -4,7 +4,7 @@ use super::created::CreatedFile;
 use super::merges::Merged;
 use super::plan::{MAX_OUTPUT, MergePlan};
 use super::settings::boundary;
-use super::witness::{Sight, Witness};
+use super::witness::{Sight, Witness, is_same};
 use super::{CompactionReport, Compactor, merge, plan, retention};
 use crate::error::{Error, ErrorKind};
 use crate::ltx::{Level, Txid};
@@ -148,9 +148,4 @@ impl Compactor {
             }
         }
     }
-}
-
-/// Whether a witness shows that the replica is still the one that was listed. If not, the next run lists it anew.
-pub(super) fn is_same(sight: Result<Sight, StoreError>, report: &mut CompactionReport) -> bool {
-    sight.map_err(|error| report.failures.push(error.into())).is_ok_and(|sight| sight == Sight::Same)
 }

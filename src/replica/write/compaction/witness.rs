@@ -7,6 +7,7 @@
 //! The newest file of the listing is the witness: its transaction follows from all before it, each name is created only once, and no
 //! compactor deletes the newest file of a level.
 
+use super::CompactionReport;
 use crate::store::{Listed, Store, StoreError};
 use crate::time::Stamp;
 use std::cmp::Reverse;
@@ -91,4 +92,9 @@ async fn look_once(store: &dyn Store, file: &Listed) -> Result<Sight, StoreError
 pub(super) fn is_another(before: &Listed, now: &Listed) -> bool {
     let has_same_time = before.modified_ms == now.modified_ms && now.modified_ms > 0;
     before.size != now.size || before.version != now.version && !has_same_time
+}
+
+/// Whether a sight shows that the replica is still the one that was listed. If not, the next run lists it anew.
+pub(super) fn is_same(sight: Result<Sight, StoreError>, report: &mut CompactionReport) -> bool {
+    sight.map_err(|error| report.failures.push(error.into())).is_ok_and(|sight| sight == Sight::Same)
 }

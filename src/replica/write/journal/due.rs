@@ -1,8 +1,7 @@
 //! When a group is uploaded, and who waits for it.
 
-use super::failure::{StorageFailure, hangs};
+use super::failure::{StorageFailure, UploadFailure, hangs};
 use super::pending::NextPlace;
-use super::upload::UploadFailure;
 use super::{Journal, JournalSettings, JournalState, OpenJournal};
 use crate::error::{Error, ErrorKind, remedy_unless_files};
 use crate::replica::write::transaction::TransactionFile;

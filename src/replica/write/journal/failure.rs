@@ -5,6 +5,14 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
+/// Why an upload has not succeeded.
+pub(super) enum UploadFailure {
+    /// It may succeed later.
+    Temporary(Error),
+    /// It never can.
+    Final(Error),
+}
+
 /// Why a change of the files failed.
 #[derive(Debug)]
 pub(super) enum StorageFailure {

@@ -4,9 +4,8 @@
 //! group have consecutive numbers, because only a file of TXID 1 contains every page; in the replica the group has the first of them.
 
 use super::JournalLimits;
-use super::failure::not_read;
+use super::failure::{UploadFailure, not_read};
 use super::storage::{JOURNAL, JournalStorage};
-use super::upload::UploadFailure;
 use crate::error::{Error, ErrorKind};
 use crate::ltx::{Encoder, FileName, Form, Header, Txid, decode_page};
 use crate::replica::files::ltx_file::LoadedFile;
@@ -179,5 +178,4 @@ fn read_frame(storage: &JournalStorage, transaction: &LoadedFile, entry: usize) 
 /// Returns the error of a journal that had these transactions, and has them no more.
 fn damaged(cause: &dyn std::fmt::Display) -> Error {
     Error::new(ErrorKind::Damaged, format!("the journal cannot be read again: {cause}"))
-        .remedy("open the replica again, which checks the journal")
 }

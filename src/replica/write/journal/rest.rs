@@ -54,11 +54,11 @@ impl JournalStorage {
         {
             return Ok(self.path().join(last));
         }
-        for oldest in &kept[..kept.len().saturating_sub(MOST - 1)] {
-            self.folder.remove(oldest)?;
-        }
         let name = format!("{DISCARDED}{}{ENDING}", stamp());
         self.place(&name, bytes).map_err(StorageFailure::into_cause)?;
+        for oldest in &kept[..(kept.len() + 1).saturating_sub(MOST)] {
+            self.folder.remove(oldest)?;
+        }
         Ok(self.path().join(name))
     }
 

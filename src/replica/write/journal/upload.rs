@@ -4,6 +4,7 @@
 //! are in the journal before the first try, so a process that ends in between, or another one later, puts the same file again. The state after
 //! it gets the number of the same state before it, so that SQLite keeps its cache and a transaction that has begun can go on.
 
+use super::failure::UploadFailure;
 use super::pending::{NextPlace, SealedGroup};
 use super::{Journal, JournalState, OpenJournal};
 use crate::error::{Error, ErrorKind};
@@ -25,14 +26,6 @@ use tokio::time::{Instant, timeout};
 
 /// The longest pause between two tries.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
-
-/// Why an upload has not succeeded.
-pub(super) enum UploadFailure {
-    /// It may succeed later.
-    Temporary(Error),
-    /// It never can.
-    Final(Error),
-}
 
 impl Writer {
     /// Uploads the transactions of a journal, each at most its interval after its commit. Never returns.
@@ -227,9 +220,10 @@ impl Writer {
                 open.pending.count(),
                 open.storage.path().display()
             );
-            let error = Error::new(ErrorKind::ReadOnly, text).remedy(
-                "read the data again, give up these transactions with litestream_discard_journal(), and repeat what is missing",
-            );
+            let error = Error::new(ErrorKind::ReadOnly, text).remedy(match is_conflict {
+                true => "read the data again, give up these transactions with litestream_discard_journal(), and repeat what is missing",
+                false => "open the replica again, which checks the journal",
+            });
             tracing::error!("{error}");
             if is_conflict {
                 self.record_conflict(&error);

@@ -1,6 +1,6 @@
 //! Listings of buckets that are large, or change meanwhile.
 
-use super::server::{Bucket, Manner, start, store_of, subject_of};
+use super::server::{FakeBucket, Manner, start, store_of, subject_of};
 use crate::lock::Mutex;
 use crate::ltx::{FileName, Level, Txid};
 use crate::store::bounds::MOST_NAMES;
@@ -19,8 +19,8 @@ fn path(txid: usize) -> String {
 }
 
 /// Returns a bucket in which the first of these objects were deleted by Litestream, and the others exist.
-fn bucket(deleted: usize, existing: usize) -> Arc<Mutex<Bucket>> {
-    let mut bucket = Bucket::default();
+fn bucket(deleted: usize, existing: usize) -> Arc<Mutex<FakeBucket>> {
+    let mut bucket = FakeBucket::default();
     (1..=deleted + existing).for_each(|txid| bucket.put(&path(txid), txid <= deleted));
     Arc::new(Mutex::new(bucket))
 }

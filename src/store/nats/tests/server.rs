@@ -26,7 +26,7 @@ pub enum Manner {
 ///
 /// No message is sent to a consumer, as by servers of version 2.9 after a purge: the metadata is listed by subjects, and requested one by one.
 #[derive(Default)]
-pub struct Bucket {
+pub struct FakeBucket {
     pub manner: Manner,
     /// The number of complete lists of subjects so far.
     pub lists: usize,
@@ -35,7 +35,7 @@ pub struct Bucket {
     messages: BTreeMap<u64, (String, Value)>,
 }
 
-impl Bucket {
+impl FakeBucket {
     /// Writes the metadata of an object, or the marker that Litestream leaves of it.
     pub fn put(&mut self, name: &str, is_deleted: bool) {
         let subject = subject_of(name);
@@ -111,7 +111,7 @@ pub fn subject_of(name: &str) -> String {
 }
 
 /// Starts a server with this bucket.
-pub async fn start(bucket: &Arc<Mutex<Bucket>>) -> NatsConfig {
+pub async fn start(bucket: &Arc<Mutex<FakeBucket>>) -> NatsConfig {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let host = listener.local_addr().expect("an address").to_string();
     let bucket = bucket.clone();
@@ -124,11 +124,11 @@ pub async fn start(bucket: &Arc<Mutex<Bucket>>) -> NatsConfig {
 }
 
 /// Starts a server with this bucket, and returns the replica in it.
-pub async fn store_of(bucket: &Arc<Mutex<Bucket>>) -> NatsStore {
+pub async fn store_of(bucket: &Arc<Mutex<FakeBucket>>) -> NatsStore {
     NatsStore::new("nats://h/app".into(), start(bucket).await)
 }
 
-async fn serve(client: TcpStream, bucket: Arc<Mutex<Bucket>>) -> std::io::Result<()> {
+async fn serve(client: TcpStream, bucket: Arc<Mutex<FakeBucket>>) -> std::io::Result<()> {
     let mut client = BufReader::new(client);
     client.write_all(format!("{INFO}\r\n").as_bytes()).await?;
     let mut line = String::new();
