@@ -50,7 +50,10 @@ python_identity() { "$1" -c 'import sys; print(sys.version, sys.base_prefix)'; }
 # python_environment PYTHON DIRECTORY: makes an empty Python environment there.
 python_environment() {
     # Debian's Python makes environments with pip only if python3-venv is installed.
-    "$1" -m venv --clear "$2" >/dev/null 2>&1 || { apt_install python3-venv && "$1" -m venv --clear "$2"; }
+    "$1" -m venv --clear "$2" >/dev/null 2>&1 || { apt_install python3-venv && "$1" -m venv --clear "$2"; } || {
+        echo "$0: $1 cannot make a Python environment: install python3-venv" >&2
+        return 1
+    }
 }
 
 # Prints the path of the library to test: the one that LITESTREAM_VFS_LIBRARY names, or that of `cargo build --release`.

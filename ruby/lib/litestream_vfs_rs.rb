@@ -162,7 +162,7 @@ module LitestreamVfsRs
     rescue SQLite3::Exception
       roll_back(database)
       # SQLite commits to one database after the other.
-      run.final = writable_files(database) > 1
+      run.final ||= writable_files(database) > 1
       raise
     end
 
@@ -173,7 +173,7 @@ module LitestreamVfsRs
 
       run.final = true
       roll_back(database)
-      raise Error, "the block of a transaction must not commit or roll back: what it has committed stays"
+      raise "the block of a transaction must not commit or roll back: what it has committed stays"
     end
 
     # Undoes what a block has done. Returns false if the block has ended the transaction.

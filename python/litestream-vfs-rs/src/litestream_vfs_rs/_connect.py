@@ -15,7 +15,12 @@ if TYPE_CHECKING:
 
 
 #: The errors of SQLite whose reason is the last error of the library. That of any other error can be an old one, of another replica.
-_OF_OPENING = ("unable to open database file", "database disk image is malformed", "automatic extension loading failed")
+_OF_OPENING = (
+    "unable to open database file",
+    "database disk image is malformed",
+    "automatic extension loading failed",
+    "unknown error",
+)
 
 
 class OpenError(sqlite3.OperationalError):

@@ -36,6 +36,7 @@ class Probe:
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
         self._opening = False
+        self._closed = False
         self._next_attempt = 0.0
         self._lag: float | None = None
         self._lag_until = 0.0
@@ -71,7 +72,9 @@ class Probe:
         return 0 if txid is None else int(txid, 16)
 
     def close(self) -> None:
+        """Closes the connection for good, also one that is being opened."""
         with self._lock:
+            self._closed = True
             self._close()
 
     def _begin(self) -> bool:
@@ -91,6 +94,8 @@ class Probe:
         finally:
             with self._lock:
                 self._connection = connection
+                if self._closed:
+                    self._close()
                 self._lag_until = 0.0
                 self._opening = False
                 self._next_attempt = time.monotonic() + PAUSE

@@ -39,7 +39,8 @@ class LitestreamRouter:
         usable = self._usable()
         # Only what follows the primary can be replaced by it, or by another replica.
         if origin is not None and (origin == conf.PRIMARY or origin not in usable):
-            return origin
+            # A mirror is the database of the primary, which another connection cannot read while the primary's is writing.
+            return conf.PRIMARY if is_test_mirror(origin) and reader.has_uncommitted() else origin
         who = reader.current()
         if reader.has_uncommitted() or (who is not None and (who.wrote or who.pinned)):
             return conf.PRIMARY

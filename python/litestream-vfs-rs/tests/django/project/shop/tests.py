@@ -1,6 +1,6 @@
 """Tests for `manage.py test`: of a site that has replicas, and knows nothing of them."""
 
-from django.db import connections, router
+from django.db import connections, router, transaction
 from django.test import TestCase, TransactionTestCase
 
 from litestream_vfs_rs.django import get_vfs_status, primary_txid, read_after, time_travel, wait_for
@@ -32,6 +32,14 @@ class WithReplicas(TransactionTestCase):
             order = Order.objects.using(alias).create(status="test")
             self.assertEqual(router.db_for_write(Order, instance=order), "default")
             self.assertEqual(router.db_for_read(Order, instance=order), alias)
+
+    def test_a_transaction_reads_what_belongs_to_an_object_from_the_primary(self):
+        Order.objects.create(status="test")
+        order = Order.objects.using("prod_replica").get()
+        with transaction.atomic():
+            Order.objects.create(status="later")
+            self.assertEqual(router.db_for_read(Order, instance=order), "default")
+        self.assertEqual(router.db_for_read(Order, instance=order), "prod_replica")
 
     def test_what_needs_a_replica_reads_the_test_database(self):
         Order.objects.create(status="test")
