@@ -3,7 +3,7 @@
 use crate::support::programs::{Ended, run};
 use crate::support::replica::Replica;
 use crate::support::store::Store;
-use crate::support::{LIMIT, failure, query, sample};
+use crate::support::{LIMIT, failure, interruptible, sample, send};
 use std::process::{Child, Command, Stdio};
 
 /// Reads every row of [`Replica::big`].
@@ -26,7 +26,7 @@ impl Stalling {
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = query(arguments);
+        let mut command = interruptible(arguments);
         self.store.credentials(&mut command).env("LITESTREAM_CACHE_DIR", &self.cache);
         command
     }
@@ -120,8 +120,7 @@ fn a_directory_in_an_image_is_copied_with_the_documented_commands_and_read_witho
 fn an_interrupted_hydration_fails_and_keeps_what_it_has() {
     let stalling = Stalling::after(3 * MEGABYTE);
     let child = stalling.stalled();
-    let sent = Command::new("kill").arg("-INT").arg(child.id().to_string()).status().expect("kill starts");
-    assert!(sent.success());
+    send("-INT", &child);
     let ended = child.wait_with_output().expect("a child can be waited for");
     assert_eq!(ended.status.code(), Some(130), "{ended:?}");
     assert!(String::from_utf8_lossy(&ended.stderr).ends_with("error: interrupted\n"), "{ended:?}");

@@ -86,7 +86,7 @@ def test_the_tests_of_a_site_do_not_use_its_replicas(site: Primary, manage: Mana
         ended = manage("test", "--parallel", "1", *arguments)
         assert ended.returncode == 0, ended.stderr
         assert "\nOK\n" in ended.stderr
-        assert f"Ran {5 if arguments == ['shop'] else 2} tests" in ended.stderr
+        assert f"Ran {6 if arguments == ['shop'] else 2} tests" in ended.stderr
 
 
 @pytest.mark.parametrize("start_method", ["fork", "spawn", *(["forkserver"] if django.VERSION >= (6, 1) else [])])
@@ -97,7 +97,7 @@ def test_the_tests_of_a_site_run_in_parallel(site: Primary, manage: Manage, tmp_
     ended = manage("test", "--parallel", "2", "shop", cwd=tmp_path, SITE_START_METHOD=start_method)
     assert ended.returncode == 0, ended.stderr
     assert "\nOK\n" in ended.stderr
-    assert "Ran 5 tests" in ended.stderr
+    assert "Ran 6 tests" in ended.stderr
     assert list(tmp_path.iterdir()) == []
 
 
