@@ -9,16 +9,10 @@ from typing import Any, Optional
 
 import litestream_vfs_rs
 from datasette.utils.sqlite import sqlite3
+from litestream_vfs_rs._library import OF_OPENING
 
 # This table reads every file of the replica, and keeps nothing of it in the cache.
 EXPENSIVE = "litestream_verify"
-# The errors of SQLite whose reason is the last error of the library. That of any other error can be an old one, of another replica.
-OF_OPENING = (
-    "unable to open database file",
-    "database disk image is malformed",
-    "automatic extension loading failed",
-    "unknown error",
-)
 
 
 def connect(url: str, **options: Any) -> sqlite3.Connection:

@@ -14,15 +14,6 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 
-#: The errors of SQLite whose reason is the last error of the library. That of any other error can be an old one, of another replica.
-_OF_OPENING = (
-    "unable to open database file",
-    "database disk image is malformed",
-    "automatic extension loading failed",
-    "unknown error",
-)
-
-
 class OpenError(sqlite3.OperationalError):
     """A replica could not be opened. The text says why. The original error is the cause (`__cause__`).
 
@@ -115,7 +106,7 @@ def _open_error(module: Any, error: Exception) -> OpenError:
     base = type(error)
     kind: type[OpenError] = OpenError if issubclass(OpenError, base) else type("OpenError", (OpenError, base), {"__module__": __name__})
     text = str(error)
-    reason = (_last_error(module) if any(each in text for each in _OF_OPENING) else None) or text
+    reason = (_last_error(module) if any(each in text for each in _library.OF_OPENING) else None) or text
     # The text starts with "cannot open", the path that SQLite makes of the name, and a colon.
     opened = kind(reason.partition(f"{NAME}: ")[2] or reason)
     for name in ("sqlite_errorcode", "sqlite_errorname", "result", "extendedresult"):
