@@ -31,21 +31,31 @@ async fn contents(seed: u64) -> (FileContents, FileContents) {
     (before, world.files.contents())
 }
 
+/// Suspends a run at one of its requests, for so long. Meanwhile the replica is replaced by other files. Returns None if the run has fewer
+/// requests.
+async fn run_suspended(
+    request: u64,
+    others: &FileContents,
+    ms: i64,
+) -> Option<(CompactionWorld, CompactorRequest, CompactionReport)> {
+    let mut world = due(7).await;
+    let (compactor, client) = world.compactor(u64::MAX);
+    let (files, replacing) = (world.files.clone(), others.clone());
+    client.suspend_at(request, async move {
+        files.replace(&replacing);
+        files.advance(ms).await;
+    });
+    let report = compactor.run_once().await.expect("files are listed");
+    client.suspended_at().map(|kind| (world, kind, report))
+}
+
 /// Suspends a run at each of its requests after the first listing in turn, for so long. Meanwhile the replica is replaced by other files. No
 /// file of the old history is there afterwards, and all others are.
 async fn replace_during_each_request(others: &FileContents, ms: i64) {
     let (before, after) = contents(7).await;
     let mut kinds = Vec::new();
     for request in 2.. {
-        let mut world = due(7).await;
-        let (compactor, client) = world.compactor(u64::MAX);
-        let (files, replacing) = (world.files.clone(), others.clone());
-        client.suspend_at(request, async move {
-            files.replace(&replacing);
-            files.advance(ms).await;
-        });
-        let report = compactor.run_once().await.expect("files are listed");
-        let Some(kind) = client.suspended_at() else { break };
+        let Some((world, kind, report)) = run_suspended(request, others, ms).await else { break };
         kinds.push(kind);
         let found = world.files.contents();
         let of_old = |(file, bytes): &(&(Level, FileName), _)| {
@@ -95,15 +105,7 @@ async fn a_run_that_was_suspended_goes_on_only_if_it_knows_the_history() {
     run_for(&mut world, &compactor, 200).await;
     let others = world.files.contents();
     for request in 2.. {
-        let mut world = due(7).await;
-        let (compactor, client) = world.compactor(u64::MAX);
-        let (files, replacing) = (world.files.clone(), others.clone());
-        client.suspend_at(request, async move {
-            files.replace(&replacing);
-            files.advance(HOUR).await;
-        });
-        compactor.run_once().await.expect("files are listed");
-        let Some(kind) = client.suspended_at() else { break };
+        let Some((world, kind, _)) = run_suspended(request, &others, HOUR).await else { break };
         let mut found = world.files.contents();
         if kind == CompactorRequest::Create {
             // It is unknown whether what was about to be created is right, and others may already build on it.
