@@ -5,10 +5,9 @@
 //! wait in vain for a moment, or fetch what another one fetches too.
 
 use super::CacheDirectory;
-use super::open_file::OpenFile;
+use super::open_files::{OpenFile, OpenFiles};
 use crate::pread::{read_exact_at, write_all_at};
 use crate::random;
-use crate::replica::folder::Folder;
 use crate::time;
 use std::fs::File;
 use std::ops::Range;
@@ -87,8 +86,8 @@ pub(super) struct Announcements {
 }
 
 impl Announcements {
-    pub(super) fn new(folder: Arc<Folder>) -> Announcements {
-        Announcements { table: OpenFile::new(folder, FETCHING.to_owned()), number: random::number() as u16 }
+    pub(super) fn new(files: &Arc<OpenFiles>) -> Announcements {
+        Announcements { table: files.file(FETCHING.to_owned()), number: random::number() as u16 }
     }
 }
 

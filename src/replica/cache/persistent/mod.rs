@@ -9,7 +9,7 @@
 //! | `slots` | decoded pages, in a sparse file for each file of the replica |
 //! | `parts` | byte ranges of files: small files, headers, indexes |
 //! | `announcements` | what the processes fetch at the moment |
-//! | `open_file` | a file of slots or announcements |
+//! | `open_files` | the files of slots and announcements that are open |
 //! | `leader` | which process polls for the others |
 //! | `pause` | what happens after a write has failed |
 //! | `contents` | which files the directory has, their size, and who needs them |
@@ -22,7 +22,7 @@ mod contents;
 mod eviction;
 mod eviction_mark;
 mod leader;
-mod open_file;
+mod open_files;
 mod parts;
 mod pause;
 mod punching;
@@ -41,6 +41,7 @@ use crate::lock::{Mutex, RwLock};
 use crate::replica::cache::{Page, PageKey};
 use crate::replica::folder::{Folder, folder_name};
 use announcements::Announcements;
+use open_files::OpenFiles;
 use pause::WriteFailure;
 use slots::SlotContent;
 use std::collections::HashMap;
@@ -66,6 +67,7 @@ pub(in crate::replica) struct CacheDirectory {
     folder: Arc<Folder>,
     /// Upper bound of the size of the whole cache directory, in bytes.
     bound: AtomicU64,
+    open_files: Arc<OpenFiles>,
     /// The slots of files in use, by the number of the file.
     slots: RwLock<HashMap<u32, Weak<SlotFile>>>,
     announcements: Announcements,
@@ -95,12 +97,14 @@ impl CacheDirectory {
                 .remedy(remedy_unless_files(&cause, "name a directory that this user can write"))
         })?;
         let folder = Arc::new(folder);
+        let open_files = Arc::new(OpenFiles::new(folder.clone()));
         let directory = CacheDirectory {
             root: Arc::new(top),
-            folder: folder.clone(),
+            folder,
             bound: AtomicU64::new(bound),
             slots: RwLock::default(),
-            announcements: Announcements::new(folder),
+            announcements: Announcements::new(&open_files),
+            open_files,
             serves_pages: AtomicBool::new(true),
             measured: AtomicU64::new(0),
             written: AtomicU64::new(0),
@@ -165,14 +169,14 @@ impl CacheDirectory {
         self.serves_pages.store(serves, Ordering::Relaxed);
     }
 
-    /// Returns the slots of a file with this number. They stay open as long as the result.
+    /// Returns the slots of a file with this number.
     pub(in crate::replica) fn slots(
         &self,
         number: u32,
         identity: &FileIdentity,
         admission: Admission,
     ) -> Arc<SlotFile> {
-        let slots = Arc::new(SlotFile::new(self.folder.clone(), identity, admission));
+        let slots = Arc::new(SlotFile::new(&self.open_files, identity, admission));
         let mut all = self.slots.write();
         all.retain(|_, slots| slots.strong_count() > 0);
         all.insert(number, Arc::downgrade(&slots));

@@ -6,10 +6,9 @@
 //! damaged does not match the checksum, so that the page is absent. Two processes that fill one slot write the same
 //! bytes, because the content of a file never changes.
 
-use super::open_file::OpenFile;
+use super::open_files::{OpenFile, OpenFiles};
 use crate::ltx::{self, FileName, Level, PageSum};
 use crate::pread::{read_exact_at, write_all_at};
-use crate::replica::folder::Folder;
 use crate::time;
 use std::fmt;
 use std::fs::File;
@@ -136,10 +135,10 @@ pub(in crate::replica) struct SlotFile {
 }
 
 impl SlotFile {
-    pub(super) fn new(folder: Arc<Folder>, identity: &FileIdentity, admission: Admission) -> SlotFile {
+    pub(super) fn new(files: &Arc<OpenFiles>, identity: &FileIdentity, admission: Admission) -> SlotFile {
         let name = identity.slot_file();
         let mask = ltx::page_checksum(1, name.as_bytes());
-        SlotFile { file: OpenFile::new(folder, name), page_size: identity.page_size, mask, admission }
+        SlotFile { file: files.file(name), page_size: identity.page_size, mask, admission }
     }
 
     pub(super) fn page_size(&self) -> u32 {

@@ -11,17 +11,45 @@ use std::thread::Builder;
 /// The variable of a process that may have few files open.
 const FEW_FILES: &str = "LITESTREAM_VFS_TEST_FEW_FILES";
 
-#[test]
-fn many_replicas_are_measured_and_evicted_with_few_open_files() {
+/// Runs a test of this module in a process that may have 64 files open.
+fn with_few_files(name: &str, test: impl FnOnce()) {
     if std::env::var_os(FEW_FILES).is_some() {
-        return measure_and_evict_many();
+        return test();
     }
-    let name = "replica::cache::persistent::tests::limits::many_replicas_are_measured_and_evicted_with_few_open_files";
-    let mut command = Command::new("sh");
+    let (module, mut command) = (module_path!().split_once("::").expect("the library").1, Command::new("sh"));
     command.args(["-c", "ulimit -n 64; exec \"$@\"", "sh"]).arg(std::env::current_exe().expect("its own path"));
-    let output = command.args(["--exact", name]).env(FEW_FILES, "1").output().expect("a shell");
+    let output = command.arg("--exact").arg(format!("{module}::{name}")).env(FEW_FILES, "1").output().expect("a shell");
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success() && text.contains("1 passed"), "{text}");
+}
+
+/// Returns all descriptors that this process can still open.
+fn descriptors() -> Vec<File> {
+    std::iter::from_fn(|| File::open("/dev/null").ok()).collect()
+}
+
+#[test]
+fn pages_of_many_files_are_kept_with_few_open_files() {
+    with_few_files("pages_of_many_files_are_kept_with_few_open_files", || {
+        let cache = Directory::new();
+        let directory = cache.open();
+        let before = descriptors().len();
+        let files = 1..=100;
+        let _slots: Vec<_> =
+            files.clone().map(|file| directory.slots(file, &identity(file.into()), Box::new(all))).collect();
+        for file in files.clone() {
+            assert!(directory.put(PageKey { file, pgno: 1 }, &bytes(file), StoredForm::Carried));
+        }
+        for file in files {
+            assert_eq!(page(&directory, file, 1), Some(bytes(file)), "{file}");
+        }
+        assert_eq!(before - descriptors().len(), 8, "an eighth of 64");
+    });
+}
+
+#[test]
+fn many_replicas_are_measured_and_evicted_with_few_open_files() {
+    with_few_files("many_replicas_are_measured_and_evicted_with_few_open_files", measure_and_evict_many);
 }
 
 fn measure_and_evict_many() {
@@ -35,7 +63,7 @@ fn measure_and_evict_many() {
     assert_eq!((directory.held(), sizes().count()), (size, replicas));
     // Without a descriptor for each step, the last size counts.
     for free in 0..8 {
-        let mut taken: Vec<File> = std::iter::from_fn(|| File::open("/dev/null").ok()).collect();
+        let mut taken = descriptors();
         taken.truncate(taken.len() - free);
         directory.evict(LARGE);
         drop(taken);

@@ -1,0 +1,124 @@
+//! The files of the directory that stay open, and how many.
+
+use crate::lock::{Mutex, RwLock};
+use crate::process::{Maker, PerProcess};
+use crate::replica::folder::{self, Folder};
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
+
+/// How many files a directory keeps open. All directories of the process together use an eighth of its descriptors if the least for each
+/// allows it.
+const LEAST: usize = 4;
+const MOST: usize = 64;
+
+/// How many directories this process has open.
+static DIRECTORIES: PerProcess<AtomicUsize> = PerProcess::new();
+
+/// The files of one directory that stay open. When there are too many, the one that was opened first is closed: a replica has a file for
+/// each transaction of the last minute.
+pub(super) struct OpenFiles {
+    folder: Arc<Folder>,
+    /// In the order in which they were opened.
+    opened: Mutex<VecDeque<Weak<FileState>>>,
+    counted_in: Maker,
+}
+
+impl OpenFiles {
+    pub(super) fn new(folder: Arc<Folder>) -> OpenFiles {
+        directories().fetch_add(1, Ordering::Relaxed);
+        OpenFiles { folder, opened: Mutex::default(), counted_in: Maker::this() }
+    }
+
+    /// Returns a file of the directory, which is not opened yet.
+    pub(super) fn file(self: &Arc<Self>, name: String) -> OpenFile {
+        OpenFile { files: self.clone(), state: Arc::new(FileState { name, file: RwLock::default() }) }
+    }
+
+    /// Closes the oldest files if there are too many with this one, which was opened.
+    fn add(&self, state: &Arc<FileState>) {
+        let (mut opened, most) = (self.opened.lock(), share());
+        opened.push_back(Arc::downgrade(state));
+        while opened.len() > most {
+            if let Some(oldest) = opened.pop_front().and_then(|state| state.upgrade()) {
+                *oldest.file.write() = None;
+            }
+        }
+    }
+}
+
+impl Drop for OpenFiles {
+    fn drop(&mut self) {
+        if self.counted_in.is_this() {
+            directories().fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+fn directories() -> &'static AtomicUsize {
+    DIRECTORIES.get_or_init(AtomicUsize::default)
+}
+
+/// Returns how many files each directory may keep open now.
+fn share() -> usize {
+    #[cfg(unix)]
+    let descriptors = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
+    #[cfg(not(unix))]
+    let descriptors = u64::MAX;
+    let all = usize::try_from(descriptors / 8).unwrap_or(usize::MAX);
+    (all / directories().load(Ordering::Relaxed).max(1)).clamp(LEAST, MOST)
+}
+
+struct FileState {
+    name: String,
+    file: RwLock<Option<Arc<File>>>,
+}
+
+/// A file that is created when it is needed first, and then stays open among the [`OpenFiles`] of its directory.
+pub(super) struct OpenFile {
+    files: Arc<OpenFiles>,
+    state: Arc<FileState>,
+}
+
+impl OpenFile {
+    pub(super) fn name(&self) -> &str {
+        &self.state.name
+    }
+
+    /// Returns the file. Another process may have removed it.
+    pub(super) fn get(&self) -> io::Result<Arc<File>> {
+        if let Some(file) = &*self.state.file.read() {
+            return Ok(file.clone());
+        }
+        let opened = {
+            let mut file = self.state.file.write();
+            if let Some(file) = &*file {
+                return Ok(file.clone());
+            }
+            file.insert(Arc::new(self.files.folder.create_file(self.name())?)).clone()
+        };
+        self.files.add(&self.state);
+        Ok(opened)
+    }
+
+    /// Returns the file that has the name now. It is created again if another process has removed it.
+    pub(super) fn current(&self) -> io::Result<Arc<File>> {
+        let file = self.get()?;
+        if !folder::is_removed(&file) {
+            return Ok(file);
+        }
+        *self.state.file.write() = None;
+        self.get()
+    }
+
+    /// Empties the file, for the processes that have it open, and removes it.
+    pub(super) fn remove(&self) {
+        if let Ok(file) = self.get() {
+            let _ = file.set_len(0);
+        }
+        let _ = self.files.folder.remove(self.name());
+        *self.state.file.write() = None;
+    }
+}
