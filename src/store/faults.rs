@@ -53,7 +53,7 @@ enum CannedRequest {
 const REQUESTS: [(CannedRequest, &str); 3] =
     [(CannedRequest::Read, "read"), (CannedRequest::ReadVersion, "read of a version"), (CannedRequest::List, "list")];
 
-const FAULTS: [&str; 18] = [
+const FAULTS: [&str; 19] = [
     "none",
     "connection refused",
     "connection reset",
@@ -70,6 +70,7 @@ const FAULTS: [&str; 18] = [
     "404",
     "412",
     "429, pause of 60 s",
+    "501",
     "503, pause of 60 s",
     "sign-in page",
 ];
@@ -171,6 +172,7 @@ fn respond(fault: &str, right: &str, stream: &mut TcpStream) -> std::io::Result<
         "404" => status("404 Not Found", ""),
         "412" => status("412 Precondition Failed", ""),
         "429, pause of 60 s" => status("429 Too Many Requests", "retry-after: 60\r\n"),
+        "501" => status("501 Not Implemented", ""),
         "503, pause of 60 s" => status("503 Service Unavailable", "retry-after: 60\r\n"),
         "sign-in page" => status("200 OK", "content-type: text/html\r\n"),
         _ => right.to_owned(),

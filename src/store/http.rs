@@ -18,7 +18,7 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// The maximum number of concurrent requests to one server, and so of connections. Further requests wait.
-const MAX_IN_FLIGHT: usize = 64;
+pub(super) const MAX_IN_FLIGHT: usize = 64;
 
 /// The maximum number of idle connections to one host. One replica uses up to 16 connections while it is read.
 const MAX_IDLE: usize = 32;

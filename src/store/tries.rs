@@ -23,9 +23,10 @@ pub(super) enum Trouble {
     Permanent,
 }
 
-/// Returns whether an HTTP status means that the same request may succeed later: 408, 425, 429, and 500 and above.
+/// Returns whether an HTTP status means that the same request may succeed later: 408, 425, 429, and 500 and above, except 501 and 505,
+/// which mean that the server lacks a function.
 pub(super) fn is_transient(status: u16) -> bool {
-    matches!(status, 408 | 425 | 429 | 500..)
+    matches!(status, 408 | 425 | 429 | 500 | 502..=504 | 506..)
 }
 
 /// Why a request is not tried again.
@@ -155,8 +156,8 @@ mod tests {
 
     #[test]
     fn statuses_of_a_busy_server_are_transient() {
-        assert!([408, 425, 429, 500, 503, 599].into_iter().all(is_transient));
-        assert!(![301, 400, 401, 403, 404, 412, 416, 499].into_iter().any(is_transient));
+        assert!([408, 425, 429, 500, 502, 503, 504, 507, 599].into_iter().all(is_transient));
+        assert!(![301, 400, 401, 403, 404, 412, 416, 499, 501, 505].into_iter().any(is_transient));
     }
 
     #[test]

@@ -3,7 +3,13 @@
 use crate::lock::Mutex;
 use crate::store::etag;
 use bytes::{Bytes, BytesMut};
+use object_store::client::HttpRequest;
+use std::future::Future;
 use std::sync::Arc;
+
+tokio::task_local! {
+    static CURRENT: Attempt;
+}
 
 /// How a request is sent. It is passed through `object_store` to [`Transport`](super::transport::Transport) as an extension.
 #[derive(Clone, Debug, Default)]
@@ -12,6 +18,20 @@ pub(in crate::store) struct Attempt {
     pub fresh: bool,
     /// Receives the bytes of an interrupted response. Only for reads of files.
     pub partial: Option<Arc<Partial>>,
+}
+
+impl Attempt {
+    /// Sends requests to which `object_store` adds no extensions, such as deletions, as part of this attempt. They must not be sent by another
+    /// task.
+    pub async fn during<T>(self, requests: impl Future<Output = T>) -> T {
+        CURRENT.scope(self, requests).await
+    }
+
+    /// Returns the attempt that a request is part of.
+    pub fn of(request: &HttpRequest) -> Attempt {
+        let attempt = request.extensions().get::<Attempt>().cloned();
+        attempt.or_else(|| CURRENT.try_with(Attempt::clone).ok()).unwrap_or_default()
+    }
 }
 
 /// The beginning of a range of a file whose response was interrupted.

@@ -20,6 +20,8 @@ pub(super) struct CloudError {
 pub(super) enum CloudErrorKind {
     /// There was no response, or it was incomplete.
     Unreachable { connected: bool, cause: String },
+    /// No request was sent within so many seconds, because as many requests to the server as are allowed were in progress.
+    Crowded(u64),
     /// The response has a status other than success.
     Refused(CloudRefusal),
     /// The response has a successful status, but is invalid.
@@ -58,6 +60,11 @@ impl CloudError {
         CloudError { server: server.to_owned(), kind: CloudErrorKind::Unreachable { connected: true, cause } }
     }
 
+    /// Creates the error for a request that could not be sent in time because of other requests.
+    pub fn crowded(server: &str, seconds: u64) -> CloudError {
+        CloudError { server: server.to_owned(), kind: CloudErrorKind::Crowded(seconds) }
+    }
+
     /// Creates the error for credentials that have not arrived in time. `hint` says which settings are missing.
     pub fn late_credentials(server: &str, hint: &str, seconds: u64) -> CloudError {
         let cause = without_credentials(hint, &format!("no answer within {seconds} seconds"));
@@ -84,9 +91,9 @@ impl CloudError {
     /// Returns whether another try may succeed.
     pub fn trouble(&self) -> Trouble {
         match &self.kind {
-            CloudErrorKind::Unreachable { .. } | CloudErrorKind::NoCredentials { is_transient: true, .. } => {
-                Trouble::Transient { retry_after: None }
-            }
+            CloudErrorKind::Unreachable { .. }
+            | CloudErrorKind::Crowded(_)
+            | CloudErrorKind::NoCredentials { is_transient: true, .. } => Trouble::Transient { retry_after: None },
             CloudErrorKind::Refused(refusal) if refusal.is_transient() => {
                 Trouble::Transient { retry_after: refusal.retry_after }
             }
@@ -124,7 +131,7 @@ impl CloudError {
     /// Converts the error for the caller of the store. `url` is the masked URL of the object or replica.
     pub fn to_store_error(&self, url: &str, operation: CloudOperation) -> StoreError {
         let kind = match &self.kind {
-            CloudErrorKind::Unreachable { .. } => StoreErrorKind::Unreachable,
+            CloudErrorKind::Unreachable { .. } | CloudErrorKind::Crowded(_) => StoreErrorKind::Unreachable,
             CloudErrorKind::InvalidResponse(_) => StoreErrorKind::Protocol,
             CloudErrorKind::NoCredentials { .. } => StoreErrorKind::Denied,
             CloudErrorKind::Refused(refusal) => return refusal.to_store_error(&self.server, url, operation),
@@ -140,6 +147,12 @@ impl fmt::Display for CloudError {
             CloudErrorKind::Unreachable { connected: false, cause } => write!(f, "cannot connect to {server}: {cause}"),
             CloudErrorKind::Unreachable { connected: true, cause } => {
                 write!(f, "the connection to {server} failed: {cause}")
+            }
+            CloudErrorKind::Crowded(seconds) => {
+                write!(
+                    f,
+                    "no request was sent to {server} within {seconds} seconds, because other requests to it are in progress"
+                )
             }
             CloudErrorKind::InvalidResponse(cause) => write!(f, "the response of {server} is invalid: {cause}"),
             CloudErrorKind::NoCredentials { cause, .. } => f.write_str(cause),

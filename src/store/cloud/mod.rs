@@ -1,6 +1,7 @@
 //! Replicas in buckets: the common part of S3, Google Cloud Storage and Azure Blob Storage.
 
 mod attempt;
+mod batch;
 mod body;
 mod checksum;
 mod client;
@@ -10,6 +11,8 @@ mod read;
 mod refusal;
 mod request;
 mod store;
+#[cfg(test)]
+mod tests;
 mod transport;
 mod write;
 

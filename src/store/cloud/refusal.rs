@@ -5,8 +5,8 @@ use crate::store::redirects::destination;
 use crate::store::timeouts::unless_silent;
 use crate::store::tries::{is_transient, retry_after};
 use crate::store::{StoreError, StoreErrorKind};
-use reqwest::Response;
-use reqwest::header::{DATE, RETRY_AFTER};
+use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
+use reqwest::{Response, StatusCode};
 use std::time::Duration;
 
 /// A response with a status other than success.
@@ -29,8 +29,8 @@ pub(super) struct CloudRefusal {
 pub(super) enum CloudOperation {
     Listing,
     File,
-    /// Creation or deletion of an object.
-    Write,
+    Creation,
+    Deletion,
 }
 
 impl CloudRefusal {
@@ -39,20 +39,30 @@ impl CloudRefusal {
     /// Only the error code and the message are taken from the body: from XML for a bucket, and from JSON for a server that issues
     /// credentials.
     pub async fn read(requested: &str, is_of_bucket: bool, mut response: Response) -> CloudRefusal {
-        let status = response.status();
-        let destination = status.is_redirection().then(|| destination(requested, response.headers())).flatten();
-        let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
+        let body = read_beginning(&mut response).await;
+        CloudRefusal::of(requested, is_of_bucket, response.status(), response.headers(), &body)
+    }
+
+    /// As [`read`](CloudRefusal::read), for a response that is in the body of another one.
+    pub fn of(
+        requested: &str,
+        is_of_bucket: bool,
+        status: StatusCode,
+        headers: &HeaderMap,
+        body: &str,
+    ) -> CloudRefusal {
+        let destination = status.is_redirection().then(|| destination(requested, headers)).flatten();
+        let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         let region = header("x-amz-bucket-region").map(str::to_owned);
         // Azure sends the code in this header if the response has no body.
         let code = header("x-ms-error-code").map(str::to_owned);
         let retry_after = header(RETRY_AFTER.as_str()).and_then(|value| retry_after(value, header(DATE.as_str())));
-        let body = read_beginning(&mut response).await;
         let is_error = body.contains("<Error");
-        let element = |name: &str| element(&body, name).filter(|_| is_error).map(short);
+        let element = |name: &str| element(body, name).filter(|_| is_error).map(short);
         CloudRefusal {
             status: status.as_u16(),
             code: element("Code").or(code).unwrap_or_default(),
-            message: element("Message").or_else(|| json_message(&body).filter(|_| !is_of_bucket)).unwrap_or_default(),
+            message: element("Message").or_else(|| json_message(body).filter(|_| !is_of_bucket)).unwrap_or_default(),
             region: region.or_else(|| element("Region")),
             retry_after,
             destination,
@@ -90,7 +100,7 @@ impl CloudRefusal {
             }
             (404, CloudOperation::File) if self.code != "NoSuchBucket" => return StoreError::missing(url),
             (404, _) => (StoreErrorKind::Config, format!("the bucket does not exist at {server} ({reason})")),
-            (412, CloudOperation::File | CloudOperation::Write) => return StoreError::changed(url),
+            (412, CloudOperation::File | CloudOperation::Creation) => return StoreError::changed(url),
             (403, CloudOperation::File) if self.code == "AccessDenied" || self.code.is_empty() => (
                 StoreErrorKind::Denied,
                 format!("{server} denies access ({reason}); without permission to list, this may mean a missing file"),
@@ -99,6 +109,11 @@ impl CloudRefusal {
             _ if CREDENTIAL_CODES.contains(&self.code.as_str()) => {
                 (StoreErrorKind::Denied, format!("{server} denies access ({reason})"))
             }
+            (501, CloudOperation::Creation) => (
+                StoreErrorKind::Config,
+                format!("{server} does not support conditional writes ({reason}); write to a server that does"),
+            ),
+            (501, _) => (StoreErrorKind::Config, format!("{server} does not support this kind of request ({reason})")),
             _ if self.is_transient() => {
                 (StoreErrorKind::Unreachable, format!("{server} is temporarily unavailable ({reason})"))
             }

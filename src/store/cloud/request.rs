@@ -70,6 +70,11 @@ impl<S: Service> CloudStore<S> {
         F: Future<Output = Result<T, object_store::Error>>,
     {
         let convert = |error| CloudError::from_source(&error, self.server());
+        // The time of the try begins after this wait, which says nothing about the server.
+        let _permit = deadline
+            .limit(Duration::MAX, RESERVE, self.clients.permit())
+            .await
+            .map_err(|seconds| CloudError::crowded(self.server(), seconds))?;
         // Credentials are requested separately, so that a failure of their server is not mistaken for one of the bucket.
         if let Some(hint) = self.service.credentials_hint() {
             match deadline.limit(timeouts::one_try(0), RESERVE, bucket.authorize()).await {
@@ -84,8 +89,8 @@ impl<S: Service> CloudStore<S> {
     }
 }
 
-/// The part of a deadline that the wait for credentials leaves unused. It ends before any other wait does, so that the error is about the
-/// credentials.
+/// The part of a deadline that the waits for other requests and for credentials leave unused. They end before any other wait does, so that the
+/// error is about them.
 const RESERVE: Duration = Duration::from_secs(1);
 
 /// The end of a request, including its retries.

@@ -4,6 +4,7 @@
 //! what was requested, and each failure becomes a [`CloudError`], which [`CloudError::from_source`] extracts later.
 
 use super::attempt::Attempt;
+use super::batch;
 use super::body::{collect, invalid, parse_range, text};
 use super::checksum;
 use super::error::{CloudError, CloudErrorKind};
@@ -17,7 +18,7 @@ use object_store::client::{
     HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpService,
 };
 use object_store::{ClientConfigKey, ClientOptions};
-use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, ETAG, IF_MATCH, RANGE};
+use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderValue, IF_MATCH, RANGE};
 use reqwest::{Body, Request, Response, StatusCode};
 use std::ops::Range;
 use std::sync::Arc;
@@ -36,7 +37,7 @@ impl HttpConnector for Connector {
     }
 }
 
-/// The HTTP client of one bucket.
+/// The HTTP client of one bucket. Who sends requests by it has a permit of its clients.
 #[derive(Debug)]
 pub(super) struct Transport {
     clients: Arc<Clients>,
@@ -58,7 +59,6 @@ impl Transport {
         let purpose = if wanted.attempt.fresh { ClientPurpose::Fresh } else { self.purpose };
         let client = self.clients.client(purpose);
         let client = client.map_err(|error| CloudErrorKind::InvalidResponse(error.to_string()))?;
-        let _permit = self.clients.permit().await;
         let length = request.body().content_length() as u64;
         let request = convert(request, &wanted.url)?;
         let response = unless_silent(length, client.execute(request)).await;
@@ -94,6 +94,8 @@ enum BodyKind {
     Listing,
     /// A range of a file.
     Part(Range<u64>),
+    /// The response to a deletion in Azure.
+    Batch,
     /// Credentials.
     Other,
 }
@@ -111,15 +113,16 @@ impl WantedBody {
             (Some(scheme), Some(authority)) => format!("{scheme}://{authority}"),
             _ => uri.path().to_owned(),
         };
-        let is_listing = uri.query().is_some_and(|query| query.contains("list-type=2") || query.contains("comp=list"));
+        let asks = |for_what: &str| uri.query().is_some_and(|query| query.contains(for_what));
         let range = request.headers().get(RANGE).and_then(|range| range.to_str().ok()).and_then(parse_range);
         let kind = match range {
             _ if request.method() == "HEAD" => BodyKind::Nothing,
             Some(range) => BodyKind::Part(range),
-            None if is_listing => BodyKind::Listing,
+            None if asks("list-type=2") || asks("comp=list") => BodyKind::Listing,
+            None if asks("comp=batch") => BodyKind::Batch,
             None => BodyKind::Other,
         };
-        let attempt = request.extensions().get::<Attempt>().cloned().unwrap_or_default();
+        let attempt = Attempt::of(request);
         WantedBody { server, url, is_of_bucket, kind, attempt, has_tag: request.headers().contains_key(IF_MATCH) }
     }
 
@@ -133,6 +136,12 @@ impl WantedBody {
                 let bytes = collect(&mut response, LONGEST_PAGE).await.map_err(|interrupted| interrupted.kind)?;
                 check_listing(&bytes)?;
                 bytes
+            }
+            BodyKind::Batch => {
+                let bytes = collect(&mut response, LONGEST_OTHER).await.map_err(|interrupted| interrupted.kind)?;
+                batch::check(&self.url, &bytes)?;
+                response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(batch::SUCCESS_TYPE));
+                Bytes::from_static(batch::SUCCESS.as_bytes())
             }
             // `object_store` reports the error. The connection is closed because the body is not read.
             BodyKind::Part(_) if status != StatusCode::PARTIAL_CONTENT => Bytes::new(),

@@ -27,22 +27,24 @@ impl<S: Service> CloudStore<S> {
         match self.request(bytes.len() as u64, put).await {
             Ok(_) => Ok(Creation::Created),
             Err(error) if error.refusal().is_some_and(|refusal| refusal.means_exists()) => Ok(Creation::Exists),
-            Err(error) => Err(tries.failure(error.to_store_error(&object.shown, CloudOperation::Write))),
+            Err(error) => Err(tries.failure(error.to_store_error(&object.shown, CloudOperation::Creation))),
         }
     }
 
     /// Deletes an object, or does nothing if it does not exist.
     pub(super) async fn delete_object(&self, name: ObjectName) -> Result<(), StoreError> {
         let object = self.object_at(&name.path(self.service.layout()))?;
-        let delete = |bucket: Arc<dyn Bucket>, _: Attempt| {
+        let delete = |bucket: Arc<dyn Bucket>, attempt: Attempt| {
             let key = &object.key;
-            async move { bucket.client().delete(key).await }
+            async move { attempt.during(bucket.client().delete(key)).await }
         };
         let Err(error) = self.request(0, delete).await else { return Ok(()) };
         // Services report a missing object in different ways. It may also be missing because the response to a try was lost.
         match self.read_empty(&object, &(0..0), None).await {
             Err(missing) if missing.kind() == StoreErrorKind::NotFound => Ok(()),
-            _ => Err(error.to_store_error(&object.shown, CloudOperation::Write)),
+            // The object may be missing, which is no failure.
+            Err(failed) if error.status() == Some(404) => Err(failed),
+            _ => Err(error.to_store_error(&object.shown, CloudOperation::Deletion)),
         }
     }
 }

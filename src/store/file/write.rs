@@ -14,7 +14,7 @@ pub(super) fn create(path: &Path, bytes: &[u8]) -> io::Result<Creation> {
     let directory = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
     create_directories(directory)?;
     let temporary = temporary_name(path);
-    let written = write_new(&temporary, bytes).and_then(|()| fs::hard_link(&temporary, path));
+    let written = write_new(&temporary, bytes).and_then(|()| fs::hard_link(&temporary, path).map_err(link_error));
     // A temporary file that remains after a crash has a name that readers ignore.
     let _ = fs::remove_file(&temporary);
     let creation = match written {
@@ -25,6 +25,15 @@ pub(super) fn create(path: &Path, bytes: &[u8]) -> io::Result<Creation> {
     // Also if the file exists: an earlier try may have created it and failed here. The file has its name, so this is no refusal.
     sync_directory(directory).map_err(io::Error::other)?;
     Ok(creation)
+}
+
+/// Converts the error of a hard link in a directory in which a file was just created: Linux denies it on a file system without hard links,
+/// such as FAT.
+fn link_error(error: io::Error) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => io::Error::new(io::ErrorKind::Unsupported, error),
+        _ => error,
+    }
 }
 
 /// Deletes a file. Does nothing if it does not exist.
@@ -74,6 +83,17 @@ mod tests {
     use super::*;
     use std::sync::Barrier;
     use std::thread;
+
+    #[test]
+    fn a_denied_hard_link_is_not_supported() {
+        for (system, expected) in [
+            (io::ErrorKind::PermissionDenied, io::ErrorKind::Unsupported),
+            (io::ErrorKind::AlreadyExists, io::ErrorKind::AlreadyExists),
+            (io::ErrorKind::Unsupported, io::ErrorKind::Unsupported),
+        ] {
+            assert_eq!(link_error(system.into()).kind(), expected);
+        }
+    }
 
     #[test]
     fn one_of_many_creators_wins_and_its_file_is_complete() {

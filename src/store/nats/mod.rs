@@ -8,6 +8,7 @@ mod error;
 mod messages;
 mod object;
 mod object_cache;
+mod object_content;
 mod options;
 mod subjects;
 #[cfg(test)]
@@ -101,13 +102,13 @@ impl NatsStore {
         let bytes = if range.is_empty() {
             Bytes::new()
         } else {
-            let failed = |error: NatsError| error.at(url.as_str());
-            let cached = self.cache.get(&object).map_err(failed)?;
+            let cached = self.cache.get(&object);
             let read = |connection: Arc<NatsConnection>| {
                 let (cached, range) = (&cached, range.clone());
                 async move { cached.read(range, &connection).await }
             };
-            self.request(&Allowance::of(cached.missing(range.end)), read).await.map_err(failed)?
+            let read = self.request(&Allowance::of(cached.missing(range.end)), read).await;
+            read.map_err(|error| error.at(url.as_str()))?
         };
         Ok(Chunk { bytes, file_size: object.size, version, modified_ms: object.modified_ms })
     }

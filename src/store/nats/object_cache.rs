@@ -8,19 +8,16 @@
 use super::connection::NatsConnection;
 use super::error::NatsError;
 use super::object::NatsObject;
-use crate::lock::{self, RwLock};
-use crate::pread;
+use super::object_content::ObjectContent;
+use crate::lock;
 use crate::store::StoreErrorKind;
 use bytes::Bytes;
 use futures_util::future::{Either, select};
-use std::fs::File;
+use std::collections::VecDeque;
 use std::ops::Range;
 use std::pin::pin;
 use std::sync::Arc;
 use tokio::sync::{Mutex, watch};
-
-/// Objects that are longer, in bytes, are kept in files.
-const LONGEST_IN_MEMORY: u64 = 1 << 20;
 
 /// Total size of the objects in memory, in bytes.
 const MEMORY_LIMIT: u64 = 16 << 20;
@@ -28,35 +25,56 @@ const MEMORY_LIMIT: u64 = 16 << 20;
 /// Total size of the objects in files, in bytes. A larger object is kept if it is the only one.
 const FILE_LIMIT: u64 = 1 << 30;
 
+/// The maximum number of objects in memory, and of those in files: each of these has a descriptor, and a bucket says itself how large its
+/// objects are.
+const MOST_OBJECTS: usize = 64;
+
 /// Bytes that are written to the cache at once, if the range does not end before: pieces can be a few bytes long.
 const WRITE_SIZE: usize = 256 * 1024;
 
 /// The recently used objects of a store.
 #[derive(Default)]
 pub(super) struct ObjectCache {
-    /// The most recently used object is the last.
-    objects: lock::Mutex<Vec<Arc<CachedObject>>>,
+    /// The most recently used object is the first.
+    objects: lock::Mutex<VecDeque<Arc<CachedObject>>>,
+}
+
+/// The objects that are kept in memory, or in files.
+struct KeptObjects {
+    count: usize,
+    size: u64,
+    limit: u64,
+}
+
+impl KeptObjects {
+    fn new(limit: u64) -> KeptObjects {
+        KeptObjects { count: 0, size: 0, limit }
+    }
+
+    /// Adds an object of this size. Returns whether it is kept: if it is the first one, or within the limits.
+    fn add(&mut self, size: u64) -> bool {
+        self.count += 1;
+        self.size = self.size.saturating_add(size);
+        self.count == 1 || self.count <= MOST_OBJECTS && self.size <= self.limit
+    }
 }
 
 impl ObjectCache {
     /// Returns the cached object, or a new empty one.
-    pub fn get(&self, object: &NatsObject) -> Result<Arc<CachedObject>, NatsError> {
+    pub fn get(&self, object: &NatsObject) -> Arc<CachedObject> {
         let mut objects = self.objects.lock();
-        let found = objects.iter().position(|other| other.object.id == object.id).map(|index| objects.remove(index));
-        let found = found.map_or_else(|| CachedObject::new(object.clone()).map(Arc::new), Ok)?;
-        objects.push(found.clone());
-        let (mut in_memory, mut in_files) = (0u64, 0u64);
+        let at = objects.iter().position(|other| other.object.id == object.id);
+        let found = at.and_then(|at| objects.remove(at));
+        let found = found.unwrap_or_else(|| Arc::new(CachedObject::new(object.clone())));
+        objects.push_front(found.clone());
+        let (mut in_memory, mut in_files) = (KeptObjects::new(MEMORY_LIMIT), KeptObjects::new(FILE_LIMIT));
+        let mut keeps = |cached: &CachedObject| {
+            let kept = if cached.content.is_in_memory() { &mut in_memory } else { &mut in_files };
+            kept.add(cached.object.size)
+        };
         // From the most recently used object on, which is always kept.
-        let kept = objects.iter().rev().take_while(|cached| {
-            let (sum, limit) =
-                if cached.is_in_memory() { (&mut in_memory, MEMORY_LIMIT) } else { (&mut in_files, FILE_LIMIT) };
-            let is_first = *sum == 0;
-            *sum = sum.saturating_add(cached.object.size);
-            is_first || *sum <= limit
-        });
-        let dropped = objects.len() - kept.count();
-        objects.drain(..dropped);
-        Ok(found)
+        objects.retain(|cached| keeps(cached));
+        found
     }
 }
 
@@ -70,11 +88,6 @@ pub(super) struct CachedObject {
     position: Mutex<Position>,
 }
 
-enum ObjectContent {
-    Memory(RwLock<Vec<u8>>),
-    File(File),
-}
-
 #[derive(Clone, Copy, Default)]
 struct Position {
     /// Sequence number in the stream.
@@ -84,17 +97,9 @@ struct Position {
 }
 
 impl CachedObject {
-    fn new(object: NatsObject) -> Result<CachedObject, NatsError> {
-        let content = if object.size <= LONGEST_IN_MEMORY {
-            ObjectContent::Memory(RwLock::new(Vec::with_capacity(object.size as usize)))
-        } else {
-            ObjectContent::File(pread::temporary().map_err(|error| temporary_file_error(&error))?)
-        };
-        Ok(CachedObject { object, content, length: watch::Sender::new(0), position: Mutex::default() })
-    }
-
-    fn is_in_memory(&self) -> bool {
-        matches!(self.content, ObjectContent::Memory(_))
+    fn new(object: NatsObject) -> CachedObject {
+        let content = ObjectContent::of(object.size);
+        CachedObject { object, content, length: watch::Sender::new(0), position: Mutex::default() }
     }
 
     /// Returns how many bytes before `end` are not cached yet.
@@ -112,7 +117,7 @@ impl CachedObject {
         if let Either::Right((mut position, _)) = select(is_cached, position).await {
             self.extend(end, &mut position, connection).await?;
         }
-        self.cached(range)
+        self.content.read(range)
     }
 
     /// Reads pieces until all bytes before `end` are cached.
@@ -160,7 +165,7 @@ impl CachedObject {
                 return Err(NatsError::invalid_response("an object longer than its metadata says"));
             }
             if received >= end || bytes.len() >= WRITE_SIZE || piece.is_none() {
-                self.append(&bytes, length)?;
+                self.content.append(&bytes, length)?;
                 bytes.clear();
                 (length, *position) = (received, reached);
                 self.length.send_replace(length);
@@ -171,34 +176,40 @@ impl CachedObject {
         }
         Ok(())
     }
-
-    /// Appends bytes to the content, whose length is `length`.
-    fn append(&self, bytes: &[u8], length: u64) -> Result<(), NatsError> {
-        match &self.content {
-            ObjectContent::Memory(content) => content.write().extend_from_slice(bytes),
-            ObjectContent::File(file) => {
-                pread::write_all_at(file, bytes, length).map_err(|error| temporary_file_error(&error))?;
-            }
-        }
-        Ok(())
-    }
-
-    fn cached(&self, range: Range<u64>) -> Result<Bytes, NatsError> {
-        match &self.content {
-            ObjectContent::Memory(content) => {
-                let content = content.read();
-                Ok(Bytes::copy_from_slice(&content[range.start as usize..range.end as usize]))
-            }
-            ObjectContent::File(file) => {
-                let mut bytes = vec![0; (range.end - range.start) as usize];
-                pread::read_exact_at(file, &mut bytes, range.start).map_err(|error| temporary_file_error(&error))?;
-                Ok(bytes.into())
-            }
-        }
-    }
 }
 
-fn temporary_file_error(error: &std::io::Error) -> NatsError {
-    let cause = format!("a temporary file is needed to read a part of this object, and it fails: {error}");
-    NatsError::new(StoreErrorKind::Config, cause)
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::nats::object_content::LONGEST_IN_MEMORY;
+
+    fn object(id: usize, size: u64) -> NatsObject {
+        let id = id.to_string();
+        NatsObject { name: id.clone(), id, size, pieces: 1, is_deleted: false, modified_ms: 0 }
+    }
+
+    /// Returns how many objects are kept of many with this size.
+    fn kept_of_many(size: u64) -> usize {
+        let cache = ObjectCache::default();
+        (0..1500).for_each(|id| drop(cache.get(&object(id, size))));
+        cache.objects.lock().len()
+    }
+
+    #[test]
+    fn the_number_of_objects_is_bounded_whatever_their_size() {
+        let sizes = [0, 1, LONGEST_IN_MEMORY, LONGEST_IN_MEMORY + 1, FILE_LIMIT / 4, FILE_LIMIT + 1, u64::MAX];
+        assert_eq!(sizes.map(kept_of_many), [MOST_OBJECTS, MOST_OBJECTS, 16, MOST_OBJECTS, 4, 1, 1]);
+    }
+
+    #[test]
+    fn a_large_object_stays_while_many_small_ones_are_read() {
+        let (cache, large) = (ObjectCache::default(), object(0, FILE_LIMIT));
+        let first = cache.get(&large);
+        for id in 1..=2 * MOST_OBJECTS {
+            cache.get(&object(id, 100));
+        }
+        assert!(Arc::ptr_eq(&first, &cache.get(&large)));
+        cache.get(&object(2000, FILE_LIMIT));
+        assert!(!Arc::ptr_eq(&first, &cache.get(&large)), "there is room for one");
+    }
 }

@@ -5,45 +5,159 @@ use super::error::{SftpError, ssh_error};
 use super::host_key::{HostKeyVerifier, is_rsa};
 use crate::store::StoreErrorKind;
 use crate::store::error::short;
-use russh::client::{AuthResult, Handle, KeyboardInteractiveAuthResponse};
+use russh::client::{Handle, KeyboardInteractiveAuthResponse};
 use russh::keys::agent::AgentIdentity;
 use russh::keys::agent::client::{AgentClient, AgentStream};
 use russh::keys::{self, Algorithm, HashAlg, PrivateKey, PrivateKeyWithHashAlg, decode_secret_key};
+use std::path::Path;
 use std::sync::Arc;
 
 /// Authenticates with the configured key and password. If neither is set, tries the keys of the agent and the default key files.
 pub(super) async fn authenticate(ssh: &mut Handle<HostKeyVerifier>, config: &SftpConfig) -> Result<(), SftpError> {
-    let mut tried = Vec::new();
-    let failed = |error: russh::Error| ssh_error(&config.server(), "cannot complete the authentication", &error);
-    if let Some(file) = &config.key {
-        let key = read_key(file).map_err(|cause| SftpError::new(StoreErrorKind::Config, cause))?;
-        tried.push(format!("the key {}", file.path.display()));
-        if with_key(ssh, config, key).await.map_err(failed)? {
-            return Ok(());
+    let key = config.key.as_ref().map(read_key).transpose();
+    let key = key.map_err(|cause| SftpError::new(StoreErrorKind::Config, cause))?;
+    let mut attempts = SshAttempts { ssh, config, tried: Vec::new(), is_refused: false };
+    match attempts.make(key).await {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(attempts.denied("")),
+        // Servers end the connection after too many attempts, with a message or without one.
+        Err(_) if attempts.is_refused || attempts.has_server_ended().await => {
+            Err(attempts.denied(" and then ends the connection"))
         }
+        Err(error) => Err(ssh_error(&config.server(), "cannot complete the authentication", &error)),
     }
-    if let Some(password) = &config.password {
-        tried.push("the password".to_owned());
-        if with_password(ssh, config, &password.0).await.map_err(failed)? {
-            return Ok(());
+}
+
+/// The attempts to authenticate over one connection.
+struct SshAttempts<'a> {
+    ssh: &'a mut Handle<HostKeyVerifier>,
+    config: &'a SftpConfig,
+    /// What was tried, for the error.
+    tried: Vec<String>,
+    /// Whether the server has refused something, and kept the connection.
+    is_refused: bool,
+}
+
+impl SshAttempts<'_> {
+    /// Tries everything until the server accepts something, and returns whether it did. Fails if the connection ends. `key` is the
+    /// configured key.
+    async fn make(&mut self, key: Option<PrivateKey>) -> Result<bool, russh::Error> {
+        let config = self.config;
+        if let (Some(file), Some(key)) = (&config.key, key)
+            && self.with_key(&file.path, key).await?
+        {
+            return Ok(true);
         }
-    }
-    if config.key.is_none() && config.password.is_none() {
-        if with_agent(ssh, config).await {
-            return Ok(());
+        if let Some(password) = &config.password
+            && self.with_password(&password.0).await?
+        {
+            return Ok(true);
         }
-        tried.push("the keys of the agent".to_owned());
+        if config.key.is_some() || config.password.is_some() {
+            return Ok(false);
+        }
+        self.tried.push("the keys of the agent".to_owned());
+        if self.with_agent().await? {
+            return Ok(true);
+        }
         for path in config.default_keys.iter().filter(|path| path.exists()) {
             let Ok(key) = read_key(&KeyFile { path: path.clone(), passphrase: None }) else { continue };
-            tried.push(format!("the key {}", path.display()));
-            if with_key(ssh, config, key).await.map_err(failed)? {
-                return Ok(());
+            if self.with_key(path, key).await? {
+                return Ok(true);
             }
         }
+        Ok(false)
     }
-    let (server, user, tried) = (config.server(), &config.user, tried.join(", "));
-    let remedy = "set key-path in the URL, or LITESTREAM_SFTP_KEY_PATH or LITESTREAM_SFTP_PASSWORD";
-    Err(SftpError::new(StoreErrorKind::Denied, format!("{server} rejects user {user} with {tried}; {remedy}")))
+
+    /// Returns whether an attempt succeeded. Fails if the connection ended instead, which `russh` reports as a refusal.
+    fn judge(&mut self, is_accepted: bool) -> Result<bool, russh::Error> {
+        if !is_accepted && self.ssh.is_closed() {
+            return Err(russh::Error::Disconnect);
+        }
+        self.is_refused |= !is_accepted;
+        Ok(is_accepted)
+    }
+
+    /// Waits for the end of the connection. Returns whether a message of the server ended it.
+    async fn has_server_ended(&mut self) -> bool {
+        (&mut *self.ssh).await.is_ok()
+    }
+
+    /// `end` is what the server does then.
+    fn denied(&self, end: &str) -> SftpError {
+        let (server, user, tried) = (self.config.server(), &self.config.user, self.tried.join(", "));
+        let remedy = "set key-path in the URL, or LITESTREAM_SFTP_KEY_PATH or LITESTREAM_SFTP_PASSWORD";
+        SftpError::new(StoreErrorKind::Denied, format!("{server} rejects user {user} with {tried}{end}; {remedy}"))
+    }
+
+    async fn with_key(&mut self, path: &Path, key: PrivateKey) -> Result<bool, russh::Error> {
+        self.tried.push(format!("the key {}", path.display()));
+        let hash = rsa_hash(self.ssh, &key.algorithm()).await;
+        let key = PrivateKeyWithHashAlg::new(Arc::new(key), hash);
+        let result = self.ssh.authenticate_publickey(&self.config.user, key).await?;
+        self.judge(result.success())
+    }
+
+    /// Tries the method `password`, and then `keyboard-interactive`, which some servers support instead.
+    async fn with_password(&mut self, password: &str) -> Result<bool, russh::Error> {
+        /// A server could send prompts without end.
+        const MOST_PROMPTS: usize = 8;
+        self.tried.push("the password".to_owned());
+        let result = self.ssh.authenticate_password(&self.config.user, password).await?;
+        if self.judge(result.success())? {
+            return Ok(true);
+        }
+        let mut state = self.ssh.authenticate_keyboard_interactive_start(&self.config.user, None).await?;
+        for _ in 0..MOST_PROMPTS {
+            state = match state {
+                KeyboardInteractiveAuthResponse::Success => return Ok(true),
+                KeyboardInteractiveAuthResponse::Failure { .. } => return Ok(false),
+                KeyboardInteractiveAuthResponse::InfoRequest { prompts, .. } => {
+                    let responses = prompts.iter().map(|_| password.to_owned()).collect();
+                    self.ssh.authenticate_keyboard_interactive_respond(responses).await?
+                }
+            };
+        }
+        Ok(false)
+    }
+
+    /// Tries the keys of the user's agent. Returns false if no agent runs.
+    #[cfg(unix)]
+    async fn with_agent(&mut self) -> Result<bool, russh::Error> {
+        let Some(socket) = &self.config.agent else { return Ok(false) };
+        match AgentClient::connect_uds(Path::new(socket)).await {
+            Ok(agent) => self.with_keys_of(agent).await,
+            Err(_) => Ok(false),
+        }
+    }
+
+    /// Tries the keys of the user's agent. Returns false if no agent runs.
+    #[cfg(windows)]
+    async fn with_agent(&mut self) -> Result<bool, russh::Error> {
+        const DEFAULT_PIPE: &str = r"\\.\pipe\openssh-ssh-agent";
+        let pipe = self.config.agent.as_deref().unwrap_or(DEFAULT_PIPE.as_ref());
+        match AgentClient::connect_named_pipe(pipe).await {
+            Ok(agent) => self.with_keys_of(agent).await,
+            Err(_) => Ok(false),
+        }
+    }
+
+    async fn with_keys_of<S>(&mut self, mut agent: AgentClient<S>) -> Result<bool, russh::Error>
+    where
+        S: AgentStream + Send + Unpin + 'static,
+    {
+        for identity in agent.request_identities().await.unwrap_or_default() {
+            let AgentIdentity::PublicKey { key, .. } = identity else { continue };
+            let hash = rsa_hash(self.ssh, &key.algorithm()).await;
+            let result = self.ssh.authenticate_publickey_with(&self.config.user, key, hash, &mut agent).await;
+            // An agent may decline to sign.
+            let Ok(result) = result else { continue };
+            if self.judge(result.success())? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
 }
 
 fn read_key(file: &KeyFile) -> Result<PrivateKey, String> {
@@ -57,81 +171,10 @@ fn read_key(file: &KeyFile) -> Result<PrivateKey, String> {
     })
 }
 
-async fn with_key(
-    ssh: &mut Handle<HostKeyVerifier>,
-    config: &SftpConfig,
-    key: PrivateKey,
-) -> Result<bool, russh::Error> {
-    let hash = rsa_hash(ssh, &key.algorithm()).await;
-    let key = PrivateKeyWithHashAlg::new(Arc::new(key), hash);
-    Ok(matches!(ssh.authenticate_publickey(&config.user, key).await?, AuthResult::Success))
-}
-
 /// Returns the hash for signatures with a key. RSA keys can sign with several, and a server supports some of them.
 async fn rsa_hash(ssh: &Handle<HostKeyVerifier>, algorithm: &Algorithm) -> Option<HashAlg> {
     match is_rsa(algorithm) {
         true => ssh.best_supported_rsa_hash().await.ok().flatten().unwrap_or(Some(HashAlg::Sha256)),
         false => None,
     }
-}
-
-/// Tries the method `password`, and then `keyboard-interactive`, which some servers support instead.
-async fn with_password(
-    ssh: &mut Handle<HostKeyVerifier>,
-    config: &SftpConfig,
-    password: &str,
-) -> Result<bool, russh::Error> {
-    /// A server could send prompts without end.
-    const MOST_PROMPTS: usize = 8;
-    if let AuthResult::Success = ssh.authenticate_password(&config.user, password).await? {
-        return Ok(true);
-    }
-    let mut state = ssh.authenticate_keyboard_interactive_start(&config.user, None).await?;
-    for _ in 0..MOST_PROMPTS {
-        state = match state {
-            KeyboardInteractiveAuthResponse::Success => return Ok(true),
-            KeyboardInteractiveAuthResponse::Failure { .. } => return Ok(false),
-            KeyboardInteractiveAuthResponse::InfoRequest { prompts, .. } => {
-                let responses = prompts.iter().map(|_| password.to_owned()).collect();
-                ssh.authenticate_keyboard_interactive_respond(responses).await?
-            }
-        };
-    }
-    Ok(false)
-}
-
-/// Tries the keys of the user's agent. Returns false if no agent runs.
-#[cfg(unix)]
-async fn with_agent(ssh: &mut Handle<HostKeyVerifier>, config: &SftpConfig) -> bool {
-    let Some(socket) = &config.agent else { return false };
-    match AgentClient::connect_uds(std::path::Path::new(socket)).await {
-        Ok(agent) => with_keys_of(ssh, config, agent).await,
-        Err(_) => false,
-    }
-}
-
-/// Tries the keys of the user's agent. Returns false if no agent runs.
-#[cfg(windows)]
-async fn with_agent(ssh: &mut Handle<HostKeyVerifier>, config: &SftpConfig) -> bool {
-    const DEFAULT_PIPE: &str = r"\\.\pipe\openssh-ssh-agent";
-    let pipe = config.agent.as_deref().unwrap_or(DEFAULT_PIPE.as_ref());
-    match AgentClient::connect_named_pipe(pipe).await {
-        Ok(agent) => with_keys_of(ssh, config, agent).await,
-        Err(_) => false,
-    }
-}
-
-async fn with_keys_of<S>(ssh: &mut Handle<HostKeyVerifier>, config: &SftpConfig, mut agent: AgentClient<S>) -> bool
-where
-    S: AgentStream + Send + Unpin + 'static,
-{
-    for identity in agent.request_identities().await.unwrap_or_default() {
-        let AgentIdentity::PublicKey { key, .. } = identity else { continue };
-        let hash = rsa_hash(ssh, &key.algorithm()).await;
-        let result = ssh.authenticate_publickey_with(&config.user, key, hash, &mut agent).await;
-        if matches!(result, Ok(AuthResult::Success)) {
-            return true;
-        }
-    }
-    false
 }

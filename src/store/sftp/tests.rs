@@ -1,5 +1,8 @@
 //! Sessions with a server in memory, whose responses are late, or such as a correct server never sends.
 
+#[cfg(unix)]
+mod agent;
+
 use super::*;
 use futures_util::FutureExt;
 use futures_util::future::join;
@@ -22,7 +25,8 @@ async fn serve(mut stream: DuplexStream, responses: Responses) -> std::io::Resul
 async fn begin(stream: &mut DuplexStream) -> std::io::Result<()> {
     let mut init = [0; 9];
     stream.read_exact(&mut init).await?;
-    stream.write_all(&string(&[2, 0, 0, 0, 3])).await
+    let extension = [string(wire::HARD_LINK.as_bytes()), string(b"1")].concat();
+    stream.write_all(&string(&[&[2, 0, 0, 0, 3], &extension[..]].concat())).await
 }
 
 /// Receives a request: its type, its id, and the rest.
@@ -52,6 +56,12 @@ const NAMES: u8 = 104;
 const OPEN: u8 = 3;
 const CLOSE: u8 = 4;
 const OPEN_DIRECTORY: u8 = 11;
+const STAT: u8 = 17;
+const EXTENDED: u8 = 200;
+
+fn status(id: [u8; 4], code: u8) -> Vec<u8> {
+    string(&[&[STATUS][..], &id, &[0, 0, 0, code], &[0; 8]].concat())
+}
 
 fn handle(id: [u8; 4], handle: &[u8]) -> Vec<u8> {
     string(&[&[HANDLE][..], &id, &string(handle)].concat())
@@ -94,6 +104,33 @@ async fn an_endless_directory_is_an_error() {
     assert!(error.to_string().contains("turn Litestream's retention on"), "{error}");
 }
 
+/// OpenSSH responds so to EPERM, which Linux returns for a link on FAT.
+#[tokio::test]
+async fn a_denied_hard_link_is_not_supported_by_the_file_system() {
+    const DENIED: u8 = 3;
+    let missing: Responses = |packet_type, id| match packet_type {
+        OPEN => handle(id, b"h"),
+        EXTENDED => status(id, DENIED),
+        STAT => status(id, 2),
+        _ => status(id, 0),
+    };
+    let hidden: Responses = |packet_type, id| match packet_type {
+        OPEN => handle(id, b"h"),
+        EXTENDED | STAT => status(id, DENIED),
+        _ => status(id, 0),
+    };
+    for (responses, kind, clause) in [
+        (missing, StoreErrorKind::Config, "the server's file system supports no hard links"),
+        (hidden, StoreErrorKind::Denied, "the user has no permission for it"),
+    ] {
+        let session = session(responses).await;
+        let created = write::create(&session, "/app", "ltx/0/a.ltx", &Bytes::from_static(b"file")).await;
+        let error = created.expect_err("no name").at("sftp://host");
+        assert_eq!(error.kind(), kind);
+        assert!(error.to_string().contains(clause), "{error}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_handle_whose_caller_no_longer_waits_is_closed() {
     let (client, mut server) = duplex(1 << 16);
@@ -108,8 +145,7 @@ async fn a_handle_whose_caller_no_longer_waits_is_closed() {
             let ((OPEN, open, _), (_, other, _)) = (request(&mut server).await?, request(&mut server).await?) else {
                 panic!("the file is not opened")
             };
-            let status = string(&[&[STATUS][..], &other, &[0; 8]].concat());
-            server.write_all(&[handle(open, b"h"), status].concat()).await
+            server.write_all(&[handle(open, b"h"), status(other, 0)].concat()).await
         };
         // Its response is sent after the handle, so the handle has arrived.
         let other = session.command(SftpRequest::Remove("other".to_owned()));

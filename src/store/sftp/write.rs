@@ -8,7 +8,7 @@ use super::error::SftpError;
 use super::session::{OpenHandle, Session};
 use super::wire::{FSYNC, HARD_LINK, SftpRequest};
 use crate::random;
-use crate::store::{Creation, create};
+use crate::store::{Creation, StoreErrorKind, create};
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 
@@ -65,13 +65,18 @@ async fn write_piece(file: &OpenHandle<'_>, bytes: &Bytes, start: usize, length:
 /// Gives a file its name, unless a file of this name exists.
 async fn give_name(session: &Session, temporary: &str, target: &str) -> Result<Creation, SftpError> {
     let (from, to) = (temporary.to_owned(), target.to_owned());
-    let request =
-        if session.supports(HARD_LINK) { SftpRequest::HardLink(from, to) } else { SftpRequest::Rename(from, to) };
+    let by_link = session.supports(HARD_LINK);
+    let request = if by_link { SftpRequest::HardLink(from, to) } else { SftpRequest::Rename(from, to) };
     match session.command(request).await {
         Ok(()) => Ok(Creation::Created),
         // Servers return the same status for an existing name as for other failures.
         Err(error) if error.is_rejection => match session.attributes(SftpRequest::Stat(target.to_owned())).await {
             Ok(_) => Ok(Creation::Exists),
+            // The user could create the other file in this directory.
+            Err(missing) if missing.is_not_found() && by_link && error.kind == StoreErrorKind::Denied => {
+                let cause = "the server's file system supports no hard links";
+                Err(SftpError::new(StoreErrorKind::Config, cause))
+            }
             Err(_) => Err(error),
         },
         Err(error) => Err(error),

@@ -26,9 +26,11 @@ pub(super) enum WebError {
     Busy(String),
     /// There is a directory where a file was requested.
     Directory,
-    /// Another client holds the lock of this file, and has held it for so many seconds.
+    /// There is a page where a file was requested, such as the one of a proxy that wants a login.
+    Page,
+    /// A lock is held for too long.
     #[cfg(feature = "webdav")]
-    Locked(String, u64),
+    Locked(String),
     /// The server lacks a function that writing a replica needs.
     #[cfg(feature = "webdav")]
     ReadOnly(String),
@@ -53,14 +55,14 @@ impl WebError {
                 Trouble::Transient { retry_after: *retry_after }
             }
             WebError::NoResponse(_) => Trouble::Transient { retry_after: None },
-            WebError::InvalidResponse(_) => Trouble::Nonsense,
+            WebError::InvalidResponse(_) | WebError::Page => Trouble::Nonsense,
             WebError::Redirected(_)
             | WebError::Status(..)
             | WebError::UnsupportedServer(_)
             | WebError::Busy(_)
             | WebError::Directory => Trouble::Permanent,
             #[cfg(feature = "webdav")]
-            WebError::Locked(..) | WebError::ReadOnly(_) => Trouble::Permanent,
+            WebError::Locked(_) | WebError::ReadOnly(_) => Trouble::Permanent,
         }
     }
 
@@ -86,6 +88,10 @@ impl WebError {
             WebError::Status(status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN), _) => {
                 (StoreErrorKind::Denied, format!("{server} denies access ({status})"))
             }
+            WebError::Status(status @ StatusCode::NOT_IMPLEMENTED, _) => (
+                StoreErrorKind::Config,
+                format!("{server} does not support this kind of request ({status}); check the scheme of the URL"),
+            ),
             WebError::Status(status, _) if matches!(self.trouble(), Trouble::Transient { .. }) => {
                 (StoreErrorKind::Unreachable, format!("{server} is temporarily unavailable ({status})"))
             }
@@ -106,6 +112,9 @@ impl WebError {
             WebError::InvalidResponse(cause) => {
                 (StoreErrorKind::Protocol, format!("{server} sends an invalid response: {cause}"))
             }
+            WebError::Page => {
+                (StoreErrorKind::Protocol, format!("{server} sends an invalid response: a page instead of the file"))
+            }
             WebError::UnsupportedServer(cause) => (StoreErrorKind::Config, format!("{server} {cause}")),
             #[cfg(feature = "webdav")]
             WebError::ReadOnly(cause) => (StoreErrorKind::ReadOnly, format!("{server} {cause}")),
@@ -114,10 +123,7 @@ impl WebError {
             }
             WebError::Directory => (StoreErrorKind::Protocol, "a directory has the name of a file".to_owned()),
             #[cfg(feature = "webdav")]
-            WebError::Locked(path, seconds) => (
-                StoreErrorKind::Unreachable,
-                format!("another client has held the lock of {path} for {seconds} seconds"),
-            ),
+            WebError::Locked(cause) => (StoreErrorKind::Unreachable, cause.clone()),
         };
         StoreError::new(kind, url, cause)
     }

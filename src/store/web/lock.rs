@@ -12,9 +12,9 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout_at};
 
-/// How long a lock is requested for. It is longer than the deadlines of the request for the lock and of one request under it together, so
-/// that a request under the lock has ended when the lock expires.
-const TIMEOUT: &str = "Second-30";
+/// How long a lock is requested for, in seconds. It is longer than the deadlines of the request for the lock and of one request under it
+/// together, so that a request under the lock has ended when the lock expires.
+const TIMEOUT: u64 = 30;
 
 const LOCK_TOKEN: HeaderName = HeaderName::from_static("lock-token");
 
@@ -86,7 +86,11 @@ impl WebStore {
         // What was allowed: on a busy machine, the wait ends later.
         let seconds = until.saturating_duration_since(start).as_secs_f64().ceil() as u64;
         match is_held.into_inner() {
-            true => Err(WebError::Locked(path.to_owned(), seconds)),
+            // Until it expires, this client cannot release a lock whose token it does not know.
+            true => Err(WebError::Locked(format!(
+                "the lock of {path} has been held for {seconds} seconds by another client, or by a request of this one whose \
+                 response was lost; a lock of this library ends after {TIMEOUT} seconds"
+            ))),
             false => Err(WebError::NoResponse(format!("no response to LOCK within {seconds} seconds"))),
         }
     }
@@ -95,7 +99,8 @@ impl WebStore {
     async fn request_lock(&self, path: &str) -> Result<DavLock, WebError> {
         let method = dav_method("LOCK")?;
         let request = |client: &Client| {
-            let request = self.request(client, method.clone(), path).header("depth", "0").header("timeout", TIMEOUT);
+            let request = self.request(client, method.clone(), path).header("depth", "0");
+            let request = request.header("timeout", format!("Second-{TIMEOUT}"));
             request.header(CONTENT_TYPE, "application/xml; charset=utf-8").body(LOCK)
         };
         let parse = |response: WebResponse, _| match header(&response.headers, LOCK_TOKEN) {

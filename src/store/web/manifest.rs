@@ -57,7 +57,7 @@ impl WebStore {
         let unused = Layout::Decimal.file(Level::ZERO, FileName::of(Txid(u64::MAX)));
         match self.head(&unused).await {
             Err(error) if error.may_mean_missing() => Ok(()),
-            Ok(_) | Err(WebError::Directory) => Err(WebError::UnsupportedServer(
+            Ok(_) | Err(WebError::Directory | WebError::Page) => Err(WebError::UnsupportedServer(
                 "returns a page for a file that does not exist; it must return status 404".to_owned(),
             )),
             Err(error) => Err(error),

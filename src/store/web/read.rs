@@ -44,7 +44,7 @@ impl WebStore {
             if expects_etag && !is_fresh && !response.headers.contains_key(ETAG) {
                 return Err(WebError::InvalidResponse("a file without the ETag that it had before".to_owned()));
             }
-            let (bytes, file_size) = range_of(&response, &range).map_err(WebError::InvalidResponse)?;
+            let (bytes, file_size) = range_of(&response, &range)?;
             let modified_ms = parse_date(header(&response.headers, LAST_MODIFIED));
             Ok(Chunk { bytes, file_size, version: self.version(&response.headers, file_size), modified_ms })
         };
@@ -87,7 +87,7 @@ impl WebStore {
     pub(super) async fn read_length(&self, path: &str) -> Result<(u64, Version), WebError> {
         let request = |client: &Client| self.range_request(client, path, 0, 0, true);
         let parse = |response: WebResponse, _| {
-            let (_, size) = range_of(&response, &(0..1)).map_err(WebError::InvalidResponse)?;
+            let (_, size) = range_of(&response, &(0..1))?;
             Ok((size, self.version(&response.headers, size)))
         };
         match self.send(ResponseLength::Range(1), request, parse).await {

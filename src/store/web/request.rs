@@ -11,8 +11,8 @@ use crate::store::tries::{Stop, Tries};
 use crate::store::{Version, etag};
 use reqwest::header::{CACHE_CONTROL, CONTENT_LENGTH, ETAG, HeaderMap, LAST_MODIFIED};
 use reqwest::{Client, Method, RequestBuilder};
-use std::sync::atomic::Ordering;
-use tokio::time::timeout;
+use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::time::{Instant, timeout_at};
 
 /// Stands for the time of a file in its version if the server sends none.
 pub(super) const NO_DATE: &str = "never";
@@ -41,12 +41,17 @@ impl WebStore {
         parse: impl Fn(WebResponse, bool) -> Result<T, WebError>,
     ) -> Result<T, WebError> {
         let allowance = Allowance::of(length.known());
+        let is_waiting = AtomicBool::new(false);
         let result = async {
             let mut tries = Tries::within(allowance.deadline());
             loop {
                 let purpose = if tries.is_fresh() { ClientPurpose::Fresh } else { ClientPurpose::Usual };
                 let client = self.clients.client(purpose).map_err(|error| WebError::no_response(&error))?;
+                is_waiting.store(true, Ordering::Relaxed);
+                let permit = self.clients.permit().await;
+                is_waiting.store(false, Ordering::Relaxed);
                 let response = self.send_once(length, request(&client), &allowance).await;
+                drop(permit);
                 let error = match response.and_then(|response| parse(response, tries.is_fresh())) {
                     Err(error) => error,
                     result => return result,
@@ -62,7 +67,10 @@ impl WebStore {
             Some(result) => result,
             None => {
                 let seconds = allowance.deadline().as_secs();
-                Err(WebError::NoResponse(format!("no response within {seconds} seconds")))
+                Err(WebError::NoResponse(match is_waiting.into_inner() {
+                    true => format!("no turn within {seconds} seconds, because other requests to it are in progress"),
+                    false => format!("no response within {seconds} seconds"),
+                }))
             }
         }
     }
@@ -73,28 +81,29 @@ impl WebStore {
         request: RequestBuilder,
         allowance: &Allowance,
     ) -> Result<WebResponse, WebError> {
-        let response = async {
-            let _permit = self.clients.permit().await;
-            let response = unless_silent(length.sent(), request.send()).await.map_err(WebError::NoResponse)?;
-            let mut response = response.map_err(|error| WebError::no_response(&error))?;
-            let (status, headers) = (response.status(), response.headers().clone());
-            if status.is_redirection()
-                && let Some(server) = destination(response.url().as_str(), &headers)
-            {
-                return Err(WebError::Redirected(server));
-            }
-            if !status.is_success() {
-                return Err(WebError::status(&response));
-            }
-            let is_directory = response.url().path().ends_with('/');
-            let body = read_body(&mut response, length, allowance).await?;
-            Ok(WebResponse { status, headers, is_directory, body })
+        let limit = one_try(length.known());
+        let until = Instant::now() + limit;
+        let response = unless_silent(length.sent(), request.send()).await.map_err(WebError::NoResponse)?;
+        let mut response = response.map_err(|error| WebError::no_response(&error))?;
+        let (status, headers) = (response.status(), response.headers().clone());
+        if status.is_redirection()
+            && let Some(server) = destination(response.url().as_str(), &headers)
+        {
+            return Err(WebError::Redirected(server));
+        }
+        if !status.is_success() {
+            return Err(WebError::status(&response));
+        }
+        let is_directory = response.url().path().ends_with('/');
+        let body = read_body(&mut response, length, allowance);
+        let body = match length.is_known(status) {
+            true => timeout_at(until, body).await.unwrap_or_else(|_| {
+                Err(WebError::NoResponse(format!("no response within {} seconds", limit.as_secs())))
+            })?,
+            // Only `allowance` limits its time, because it may be much longer.
+            false => body.await?,
         };
-        // The length of a listing is unknown, so only `allowance` limits its time.
-        let (ResponseLength::Range(bytes) | ResponseLength::Change(bytes)) = length else { return response.await };
-        let seconds = one_try(bytes).as_secs();
-        let timed_out = |_| WebError::NoResponse(format!("no response within {seconds} seconds"));
-        timeout(one_try(bytes), response).await.map_err(timed_out)?
+        Ok(WebResponse { status, headers, is_directory, body })
     }
 
     /// Returns length and version of a file by a HEAD request. Some responses have no length, for example if they are compressed while

@@ -41,8 +41,18 @@ impl ResponseLength {
         match self {
             ResponseLength::Listing => LONGEST_LISTING,
             ResponseLength::Change(_) => LONGEST_OTHER,
-            ResponseLength::Range(length) if status == StatusCode::PARTIAL_CONTENT => length,
+            ResponseLength::Range(length) if self.is_known(status) => length,
             ResponseLength::Range(_) => LONGEST_WHOLE_FILE,
+        }
+    }
+
+    /// Returns whether [`known`](ResponseLength::known) is the length of a response with this status, or that of the request's body. Otherwise
+    /// the response is a listing or a whole file.
+    pub fn is_known(self, status: StatusCode) -> bool {
+        match self {
+            ResponseLength::Listing => false,
+            ResponseLength::Change(_) => true,
+            ResponseLength::Range(_) => status == StatusCode::PARTIAL_CONTENT,
         }
     }
 
@@ -91,15 +101,21 @@ pub(super) async fn read_body(
 }
 
 /// Returns the bytes of the requested range, whether the response contains only them or the whole file, and the length of the file.
-pub(super) fn range_of(response: &WebResponse, range: &Range<u64>) -> Result<(Bytes, u64), String> {
+///
+/// Fails with [`WebError::Page`] if the response is a page, which no file of a replica looks like.
+pub(super) fn range_of(response: &WebResponse, range: &Range<u64>) -> Result<(Bytes, u64), WebError> {
     let body = &response.body;
     if response.status != StatusCode::PARTIAL_CONTENT {
+        if body.trim_ascii_start().starts_with(b"<") {
+            return Err(WebError::Page);
+        }
         let size = body.len() as u64;
         let (start, end) = (range.start.min(size) as usize, range.end.min(size) as usize);
         return Ok((body.slice(start..end), size));
     }
     let content_range = header(&response.headers, CONTENT_RANGE).unwrap_or_default();
-    let invalid = || format!("another range than the requested one ({})", short(content_range));
+    let invalid =
+        || WebError::InvalidResponse(format!("another range than the requested one ({})", short(content_range)));
     let (sent, size) = parse_content_range(content_range).ok_or_else(invalid)?;
     let is_complete = sent == (range.start..range.end.min(size));
     match is_complete && body.len() as u64 == sent.end - sent.start {

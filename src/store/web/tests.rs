@@ -5,13 +5,21 @@ mod create;
 mod listings;
 
 use crate::ltx::{FileName, Level, Txid};
+#[cfg(feature = "webdav")]
+use crate::store::ObjectName;
 use crate::store::canned::{Canned, answer, endless, part};
+use crate::store::http::Clients;
+use crate::store::redirects::Redirects;
+use crate::store::tls::Trust;
 use crate::store::{Location, Store, StoreError, StoreErrorKind};
 use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::join;
 use std::io::Write;
 use std::ops::Range;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
 
 impl Canned {
     /// Starts a server whose responses depend on the first line of the request.
@@ -33,14 +41,22 @@ impl Canned {
     }
 
     fn web_store(&self) -> Arc<dyn Store> {
-        let url = format!("{}/app", self.endpoint);
-        Location::parse_with(&url, |_| None).expect("a location").connect().expect("a store")
+        store(&self.endpoint)
+    }
+
+    #[cfg(feature = "webdav")]
+    fn dav_store(&self) -> Arc<dyn Store> {
+        store(&self.endpoint.replace("http", "webdav"))
     }
 
     async fn read_web(&self, range: Range<u64>) -> Result<Bytes, StoreError> {
         let name = FileName::of(Txid(1));
         self.web_store().read(Level::ZERO, name, range, None).await.map(|chunk| chunk.bytes)
     }
+}
+
+fn store(server: &str) -> Arc<dyn Store> {
+    Location::parse_with(&format!("{server}/app"), |_| None).expect("a location").connect().expect("a store")
 }
 
 #[tokio::test]
@@ -102,6 +118,68 @@ async fn an_invalid_response_is_retried_once() {
     }
 }
 
+/// The page of a proxy was once the whole file, and a shorter one.
+#[tokio::test]
+async fn a_page_instead_of_a_file_is_requested_once_more() {
+    let page = answer("200 OK", "etag: \"b\"\r\n", "\n<html>Sign in</html>");
+    let server = Canned::start(vec![page.clone(), part("0-3/9", "abcd")]);
+    assert_eq!(server.read_web(0..4).await.expect("the second response"), "abcd");
+    let server = Canned::start(vec![page]);
+    let error = server.read_web(0..4).await.expect_err("a page");
+    assert_eq!(error.kind(), StoreErrorKind::Protocol, "{error}");
+    assert!(error.to_string().ends_with(" sends an invalid response: a page instead of the file"), "{error}");
+    assert_eq!(server.answered.load(Ordering::Relaxed), 2);
+}
+
+/// A writer once took the page for a lease of somebody else.
+#[cfg(feature = "webdav")]
+#[tokio::test]
+async fn a_page_instead_of_a_lease_is_requested_once_more() {
+    let server = Canned::start(vec![answer("200 OK", "", "<html>Sign in</html>"), answer("200 OK", "", "{}")]);
+    let read = server.dav_store().read_object(ObjectName::Lease).await.expect("the second response");
+    assert_eq!(read.as_deref(), Some(&b"{}"[..]));
+}
+
+/// A server without ranges once had as little time for the whole file as for the range.
+#[tokio::test]
+async fn a_whole_file_may_take_longer_than_a_range() {
+    static PIECE: [u8; 64 * 1024] = [b'x'; 64 * 1024];
+    const PIECES: usize = 16;
+    let server = Canned::start_with(|_, stream| {
+        let length = PIECE.len() * PIECES;
+        write!(stream, "HTTP/1.1 200 OK\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n")?;
+        (0..PIECES).try_for_each(|_| {
+            std::thread::sleep(Duration::from_millis(500));
+            stream.write_all(&PIECE)
+        })
+    });
+    assert_eq!(server.read_web(0..4).await.expect("the whole file"), "xxxx");
+    assert_eq!(server.answered.load(Ordering::Relaxed), 1);
+}
+
+/// The server is not blamed for requests that it did not get.
+#[tokio::test(start_paused = true)]
+async fn a_request_that_waits_for_others_has_the_time_of_all_tries() {
+    let server = Canned::start(vec![part("0-3/9", "abcd")]);
+    let trust = Trust::System(Vec::new());
+    let clients = Clients::of(&server.endpoint, trust, None, Redirects::WithinServer).expect("clients");
+    let mut permits: Vec<_> = std::iter::from_fn(|| clients.permit().now_or_never()).collect();
+    assert_eq!(permits.len(), 64);
+    let error = server.read_web(0..4).await.expect_err("no permit");
+    assert_eq!(error.kind(), StoreErrorKind::Unreachable);
+    let clause = "no turn within 10 seconds, because other requests to it are in progress";
+    assert!(error.to_string().ends_with(clause), "{error}");
+    assert_eq!(server.answered.load(Ordering::Relaxed), 0);
+    // Longer than one try.
+    let release = async {
+        tokio::time::sleep(Duration::from_millis(7500)).await;
+        tokio::time::resume();
+        permits.pop();
+    };
+    let (read, ()) = join(server.read_web(0..4), release).await;
+    assert_eq!(read.expect("a turn"), "abcd");
+}
+
 #[tokio::test]
 async fn endless_responses_are_an_error() {
     let server =
@@ -121,7 +199,7 @@ async fn retry_after_is_observed_within_the_deadline() {
     let server = Canned::start(vec![busy(1), part("0-3/9", "abcd")]);
     let begun = std::time::Instant::now();
     assert_eq!(server.read_web(0..4).await.expect("the second response"), "abcd");
-    assert!(begun.elapsed() >= std::time::Duration::from_secs(1), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() >= Duration::from_secs(1), "{:?}", begun.elapsed());
     let server = Canned::start(vec![busy(60)]);
     let error = server.read_web(0..4).await.expect_err("a pause beyond the deadline");
     assert_eq!(error.kind(), StoreErrorKind::Unreachable);

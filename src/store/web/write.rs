@@ -147,8 +147,6 @@ impl WebStore {
     async fn make_directory(&self, url: &str) -> Result<bool, WebError> {
         match self.change("MKCOL", 0, |client, method| self.request_at(client, method, url)).await {
             Ok(()) | Err(WebError::Status(StatusCode::METHOD_NOT_ALLOWED, _)) => Ok(true),
-            // Servers without WebDAV have this status, and no locks either.
-            Err(WebError::Status(StatusCode::NOT_IMPLEMENTED, _)) => Ok(false),
             Err(error @ WebError::Status(..)) if !error.is_outage() => Ok(false),
             Err(error) => Err(error),
         }

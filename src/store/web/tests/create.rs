@@ -1,7 +1,7 @@
 //! Creations over WebDAV on a server that is partly unavailable.
 
 use super::*;
-use crate::store::{Creation, ObjectName};
+use crate::store::Creation;
 use std::sync::atomic::AtomicUsize;
 
 const BUSY: &str = "503 Service Unavailable";
@@ -26,16 +26,14 @@ async fn create(server: &Canned) -> Result<Creation, StoreError> {
 }
 
 async fn create_with(server: &Canned, bytes: Bytes) -> Result<Creation, StoreError> {
-    let url = format!("{}/app", server.endpoint.replace("http", "webdav"));
-    let store = Location::parse_with(&url, |_| None).expect("a location").connect().expect("a store");
-    store.create(ObjectName::File(Level::ZERO, FileName::of(Txid(1))), bytes).await
+    server.dav_store().create(ObjectName::File(Level::ZERO, FileName::of(Txid(1))), bytes).await
 }
 
 #[tokio::test]
 async fn an_upload_may_take_longer_than_a_server_may_be_silent() {
     let server = dav(|line, _| {
         if line.starts_with("PUT ") {
-            std::thread::sleep(std::time::Duration::from_secs(6));
+            std::thread::sleep(Duration::from_secs(6));
         }
         None
     });
@@ -93,4 +91,26 @@ async fn parents_are_not_created_while_the_server_is_unavailable() {
     let lines = server.take_lines();
     let made: Vec<_> = lines.iter().filter_map(|line| line.strip_prefix("MKCOL ")).collect();
     assert_eq!(made, ["/app/ltx/0/", "/app/", "/app/ltx/", "/app/ltx/0/"]);
+}
+
+/// The server keeps the lock, and the client does not know its token.
+#[tokio::test]
+async fn a_lock_whose_response_was_lost_is_not_only_blamed_on_another_client() {
+    let locks = AtomicUsize::new(0);
+    let server = dav(move |line, _| {
+        let is_lock = line.starts_with("LOCK ");
+        match is_lock.then(|| locks.fetch_add(1, Ordering::Relaxed)) {
+            // Those that find out whether the server has locks.
+            None | Some(0 | 1) => None,
+            Some(2) => Some(String::new()),
+            Some(_) => Some(answer("423 Locked", "", "")),
+        }
+    });
+    let error = create(&server).await.expect_err("the lock is held");
+    assert_eq!(error.kind(), StoreErrorKind::Unreachable);
+    let text = error.to_string();
+    assert!(text.contains("the lock of ltx/0/.lock has been held for "), "{text}");
+    let clause = "by another client, or by a request of this one whose response was lost; a lock of this library ends after \
+                  30 seconds";
+    assert!(text.ends_with(clause), "{text}");
 }

@@ -111,11 +111,12 @@ async fn listings_are_limited_in_names() {
     let responses = "<response></response>".repeat(names);
     let body = format!("<?xml version=\"1.0\"?><multistatus>{responses}</multistatus>");
     let server = Canned::start(vec![answer("207 Multi-Status", "", &body)]);
-    let url = format!("{}/app", server.endpoint.replace("http", "webdav"));
-    let store = Location::parse_with(&url, |_| None).expect("a location").connect().expect("a store");
-    let error = store.list(Level::ZERO, Txid(1)).await.expect_err("too many names");
+    let error = server.dav_store().list(Level::ZERO, Txid(1)).await.expect_err("too many names");
     assert!(error.kind() == StoreErrorKind::Protocol && error.to_string().contains("more than 16000 names"), "{error}");
 }
+
+/// The response to `HEAD` of a server that compresses what it sends.
+const WITHOUT_LENGTH: &str = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n";
 
 #[tokio::test]
 async fn a_file_without_a_length_is_listed_and_a_directory_is_not() {
@@ -128,9 +129,7 @@ async fn a_file_without_a_length_is_listed_and_a_directory_is_not() {
             _ if is_of(directory) => {
                 answer("301 Moved Permanently", &format!("location: /app/ltx/0/{directory}/\r\n"), "")
             }
-            _ if line.starts_with("HEAD ") => {
-                "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n".to_owned()
-            }
+            _ if line.starts_with("HEAD ") => WITHOUT_LENGTH.to_owned(),
             _ if is_of(empty) => answer("416 Range Not Satisfiable", "content-range: bytes */0\r\n", ""),
             _ => part("0-0/7", "x"),
         }
@@ -205,6 +204,18 @@ async fn a_page_instead_of_a_manifest_is_requested_again() {
     assert_eq!(error.kind(), StoreErrorKind::Protocol);
     assert!(error.to_string().contains("ltx/index.txt is no list of files"), "{error}");
     assert_eq!(server.take_lines(), ["GET /app/ltx/index.txt"; 2]);
+}
+
+#[tokio::test]
+async fn a_server_with_a_page_for_every_file_is_not_supported() {
+    let server = Canned::start_by_line(|line| match line {
+        _ if line.starts_with("GET /app/ltx/index.txt ") => manifest(),
+        _ if line.starts_with("HEAD ") => WITHOUT_LENGTH.to_owned(),
+        _ => answer("200 OK", "", "<html>Home</html>"),
+    });
+    let error = server.web_store().list(Level::FIRST_COMPACTED, Txid(1)).await.expect_err("no status 404");
+    assert_eq!(error.kind(), StoreErrorKind::Config, "{error}");
+    assert!(error.to_string().contains("returns a page for a file that does not exist"), "{error}");
 }
 
 /// The file that no replica has is requested when a manifest is found first.
