@@ -2,6 +2,7 @@
 
 use crate::config::Settings;
 use crate::error::{Error, ErrorKind};
+use crate::replica::cache::persistent::CacheDirectory;
 use crate::replica::session::usage::{CacheUsage, ReaderTotals};
 use crate::replica::write::compaction::CompactionSettings;
 use crate::replica::write::journal::JournalSettings;
@@ -26,6 +27,8 @@ pub(super) struct Readers {
     compacting: Option<AbortHandle>,
     /// None while there are readers.
     idle: Option<Idle>,
+    /// The cache directory, if a reader has connected that wants one.
+    directory: Option<Arc<CacheDirectory>>,
 }
 
 /// A replica without readers.
@@ -119,6 +122,7 @@ impl Readers {
 
     /// Starts the tasks that a reader wants. Returns whether the replica was idle.
     pub(super) fn start_tasks(&mut self, replica: &Replica, settings: &Settings) -> Result<bool, Error> {
+        self.directory = replica.fetcher.cache().directory().cloned();
         let was_idle = self.polling.is_none();
         if was_idle {
             self.polling = Some(runtime::spawn(replica.follower.clone().poll_forever())?);
@@ -142,6 +146,11 @@ impl Readers {
         let number = next_number();
         self.idle = Some(Idle { number, since: Instant::now(), timer: None });
         number
+    }
+
+    /// Returns the cache directory. None without one, or if no reader has connected.
+    pub(super) fn directory(&self) -> Option<Arc<CacheDirectory>> {
+        self.directory.clone()
     }
 
     /// Sets the task that removes the replica.

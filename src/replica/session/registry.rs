@@ -2,12 +2,13 @@
 //!
 //! A replica is polled while it has readers. After the last reader has closed, it is idle: it sends no requests, and
 //! keeps its view and its cache for [`IDLE_TIME`], because many applications open a connection for each piece of work
-//! and close it again. At most [`MOST_IDLE`] replicas are kept so.
+//! and close it again. At most [`MOST_IDLE`] replicas are kept so, without open files in their cache directories.
 
 use crate::config::Settings;
 use crate::error::Error;
 use crate::lock::Mutex;
 use crate::replica::Replica;
+use crate::replica::cache::persistent::CacheDirectory;
 use crate::replica::prefetch::Prefetcher;
 use crate::replica::session::memory;
 use crate::replica::session::shared::{ReaderWishes, SharedReplica, connect};
@@ -22,6 +23,10 @@ use std::time::Duration;
 
 /// How long a replica stays idle before it is removed.
 const IDLE_TIME: Duration = Duration::from_secs(60);
+
+/// How long it keeps the files of its cache directory open: an application that opens one connection after the other does not open them for
+/// each, and requests that are in flight write their pages.
+const FILES_STAY: Duration = Duration::from_secs(1);
 
 /// The maximum number of idle replicas. With more, those are removed that have been idle for longest.
 const MOST_IDLE: usize = 1000;
@@ -117,7 +122,7 @@ impl RegisteredReader {
             self.shared.apply_settings();
             return None;
         }
-        match runtime::spawn(remove_when_idle(self.key.clone(), readers.begin_idling())) {
+        match runtime::spawn(idle_until_removed(self.key.clone(), readers.begin_idling(), readers.directory())) {
             Ok(timer) => readers.set_idle_timer(timer),
             // If the timer cannot run, the replica is removed now.
             Err(_) => return replicas.remove(&self.key),
@@ -149,6 +154,16 @@ fn remove_longest_idle(replicas: &mut Replicas) -> Option<Arc<SharedReplica>> {
     let removed = replicas.remove(&longest.clone())?;
     removed.readers().stop_idle_timer();
     Some(removed)
+}
+
+/// Closes the files of an idle replica after [`FILES_STAY`], and then removes it, unless a reader is added.
+async fn idle_until_removed(key: ReplicaKey, number: u64, directory: Option<Arc<CacheDirectory>>) {
+    if let Some(directory) = directory {
+        tokio::time::sleep(FILES_STAY).await;
+        // Does not end while the disk hangs. Then the replica stays, as one that is busy does.
+        let _ = runtime::on_own_thread(move || directory.close_files()).await;
+    }
+    remove_when_idle(key, number).await;
 }
 
 /// Removes a replica after [`IDLE_TIME`], unless a reader was added in the meantime.
@@ -195,5 +210,42 @@ mod tests {
         numbers.sort_unstable();
         numbers.dedup();
         assert_eq!(numbers.len(), replicas.len());
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn an_idle_replica_closes_the_files_of_its_cache_directory() {
+        use crate::ltx::{FileName, Level, Txid};
+        use crate::replica::cache::persistent::FileIdentity;
+        let dir = tempfile::tempdir().expect("a directory");
+        let (url, cache) = (format!("file://{}/replica", dir.path().display()), dir.path().join("cache"));
+        let setting = |name: &str| match name {
+            "replica_url" => Some(url.clone()),
+            "cache_dir" => Some(cache.display().to_string()),
+            _ => None,
+        };
+        let settings = Settings::read(setting).expect("settings");
+        let location = Location::parse(&url).expect("a location");
+        let handle = ReplicaHandle::acquire(&location, &settings, &|| false).expect("a replica");
+        let directory = handle.replica().fetcher.cache().directory().expect("a cache directory").clone();
+        let name = FileName { min: Txid(1), max: Txid(1) };
+        let identity = FileIdentity { level: Level::ZERO, name, size: 99, checksum: 5, page_size: 4096 };
+        let _slots = directory.slots(1, &identity, Box::new(|_, _| true));
+        drop(directory.announce(1, &(0..1)));
+        let cache = cache.canonicalize().expect("the cache directory");
+        let is_open = || {
+            let descriptors = std::fs::read_dir("/proc/self/fd").expect("descriptors");
+            let mut paths = descriptors.filter_map(|descriptor| std::fs::read_link(descriptor.ok()?.path()).ok());
+            paths.any(|path| path.starts_with(&cache) && path.ends_with("fetching"))
+        };
+        assert!(is_open());
+        let key = handle.reader.key.clone();
+        drop(handle);
+        // For half of the time that it is idle, at most.
+        let is_closed = (0..3000).any(|_| {
+            std::thread::sleep(IDLE_TIME / 6000);
+            !is_open()
+        });
+        assert!(is_closed && replicas().lock().contains_key(&key));
     }
 }

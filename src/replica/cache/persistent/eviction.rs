@@ -38,7 +38,7 @@ pub(super) fn target(bound: u64) -> u64 {
 /// level 0, which are soon deleted from the replica too.
 const LEFTOVER: i64 = 600;
 
-/// An eviction of this process. When this is dropped, also by a panic, the next one can begin.
+/// An eviction by this process. When this is dropped, also by a panic, the next one can begin.
 pub(super) struct RunningEviction<'a>(pub &'a AtomicBool);
 
 impl Drop for RunningEviction<'_> {
@@ -48,13 +48,14 @@ impl Drop for RunningEviction<'_> {
 }
 
 impl CacheDirectory {
-    /// Evicts if enough was written since the last time, or if the directory was too large before. Threads of the runtime do not wait for that.
+    /// Evicts if the replicas of this process have written enough since the last time, or if the directory was too large before. Threads of the
+    /// runtime do not wait for that.
     pub(super) fn evict_if_due(self: &Arc<Self>) {
         let bound = self.bound.load(Ordering::Relaxed);
         // Many processes are too short to write enough.
-        let is_due = self.written.load(Ordering::Relaxed) > bound / STEP
-            || (!self.has_evicted.load(Ordering::Relaxed) && self.held() > bound);
-        if !is_due || self.is_evicting.swap(true, Ordering::Relaxed) {
+        let is_due =
+            self.size.written() > bound / STEP || (!self.has_evicted.load(Ordering::Relaxed) && self.held() > bound);
+        if !is_due || self.size.is_evicting.swap(true, Ordering::Relaxed) {
             return;
         }
         if Handle::try_current().is_ok_and(|runtime| runtime.runtime_flavor() == RuntimeFlavor::MultiThread) {
@@ -73,20 +74,15 @@ impl CacheDirectory {
     }
 
     fn evict_as_begun(&self, bound: u64) {
-        let _running = RunningEviction(&self.is_evicting);
+        let _running = RunningEviction(&self.size.is_evicting);
         self.evict(bound);
     }
 
     /// Evicts until the directory is smaller than `bound`, unless another process is doing that.
     pub(in crate::replica) fn evict(&self, bound: u64) {
-        let written = self.written.swap(0, Ordering::Relaxed);
         self.has_evicted.store(true, Ordering::Relaxed);
-        match self.shrink(bound) {
-            Ok(size) => self.measured.store(size, Ordering::Relaxed),
-            Err(error) => {
-                self.measured.fetch_add(written, Ordering::Relaxed);
-                tracing::debug!("cannot evict from the cache directory: {error}");
-            }
+        if let Err(error) = self.size.shrink(|| self.shrink(bound)) {
+            tracing::debug!("cannot evict from the cache directory: {error}");
         }
     }
 
@@ -95,10 +91,10 @@ impl CacheDirectory {
         let format = self.root.folder(FORMAT)?;
         let shrink = |lock: &File| Contents::read(&self.root, EvictionMark::new(lock))?.shrink(bound);
         if let Some(lock) = format.try_lock(LOCK)? {
-            *self.refused_since.lock() = None;
+            *self.size.refused_since.lock() = None;
             return shrink(&lock.file);
         }
-        let since = *self.refused_since.lock().get_or_insert_with(Instant::now);
+        let since = *self.size.refused_since.lock().get_or_insert_with(Instant::now);
         let size = contents::size(&self.root)?;
         if size > bound && since.elapsed() > PATIENCE { shrink(&format.create_file(LOCK)?) } else { Ok(size) }
     }

@@ -13,6 +13,7 @@
 //! | `leader` | which process polls for the others |
 //! | `pause` | what happens after a write has failed |
 //! | `contents` | which files the directory has, their size, and who needs them |
+//! | `size` | its size, as the replicas of a process know it |
 //! | `eviction` | keeps the directory within its bound: removes files |
 //! | `eviction_mark` | tells other processes of that |
 //! | `punching` | removes single pages from files |
@@ -27,6 +28,7 @@ mod parts;
 mod pause;
 mod punching;
 mod sealed;
+mod size;
 mod slots;
 #[cfg(all(test, unix))]
 mod tests;
@@ -43,6 +45,7 @@ use crate::replica::folder::{Folder, folder_name};
 use announcements::Announcements;
 use open_files::OpenFiles;
 use pause::WriteFailure;
+use size::DirectorySize;
 use slots::SlotContent;
 use std::collections::HashMap;
 use std::fmt;
@@ -50,7 +53,6 @@ use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
-use std::time::Instant;
 
 /// The folder of this version of the format in the cache directory. Other versions have their own.
 const FORMAT: &str = "litestream-vfs-1";
@@ -73,14 +75,10 @@ pub(in crate::replica) struct CacheDirectory {
     announcements: Announcements,
     /// Whether pages are read from slots.
     serves_pages: AtomicBool,
-    /// Size of the whole directory when it was last measured, and bytes written since.
-    measured: AtomicU64,
-    written: AtomicU64,
-    is_evicting: AtomicBool,
-    /// Whether this process has evicted, or left that to another one.
+    /// The size of the whole directory.
+    size: Arc<DirectorySize>,
+    /// Whether this replica has evicted, or left that to another process.
     has_evicted: AtomicBool,
-    /// Since when other processes have had the lock of eviction whenever this one tried to take it.
-    refused_since: Mutex<Option<Instant>>,
     is_paused: AtomicBool,
     last_failure: Mutex<Option<WriteFailure>>,
 }
@@ -90,8 +88,9 @@ impl CacheDirectory {
     /// users could change the directory. `bound` is the upper bound of its size in bytes.
     pub(in crate::replica) fn open(path: &Path, place: &str, bound: u64) -> Result<CacheDirectory, Error> {
         let top = Folder::open(path, "cache_dir")?;
-        let folders = top.create_folder(FORMAT).and_then(|root| Ok((root.create_folder(&folder_name(place))?, root)));
-        let (folder, _) = folders.map_err(|cause| {
+        let folder = top.create_folder(FORMAT).and_then(|root| root.create_folder(&folder_name(place)));
+        let opened = folder.and_then(|folder| Ok((folder, DirectorySize::of(path)?)));
+        let (folder, size) = opened.map_err(|cause| {
             let text = format!("the cache_dir {} cannot be used: {cause}", path.display());
             Error::new(ErrorKind::Config, text)
                 .remedy(remedy_unless_files(&cause, "name a directory that this user can write"))
@@ -106,18 +105,14 @@ impl CacheDirectory {
             announcements: Announcements::new(&open_files),
             open_files,
             serves_pages: AtomicBool::new(true),
-            measured: AtomicU64::new(0),
-            written: AtomicU64::new(0),
-            is_evicting: AtomicBool::new(false),
+            size,
             has_evicted: AtomicBool::new(false),
-            refused_since: Mutex::default(),
             is_paused: AtomicBool::new(false),
             last_failure: Mutex::default(),
         };
-        match contents::size(&directory.root) {
-            Ok(size) => directory.measured.store(size, Ordering::Relaxed),
-            // It is measured again when something is evicted.
-            Err(error) => tracing::debug!("cannot measure the cache directory: {error}"),
+        // It is measured again when something is evicted.
+        if let Err(error) = directory.size.measure(|| contents::size(&directory.root)) {
+            tracing::debug!("cannot measure the cache directory: {error}");
         }
         Ok(directory)
     }
@@ -161,7 +156,7 @@ impl CacheDirectory {
 
     /// Returns how many bytes the whole directory has, approximately.
     pub(super) fn held(&self) -> u64 {
-        self.measured.load(Ordering::Relaxed) + self.written.load(Ordering::Relaxed)
+        self.size.held()
     }
 
     /// Sets whether pages are read from slots. They are not while every byte has to be verified before it is used.

@@ -1,5 +1,6 @@
 //! The files of the directory that stay open, and how many.
 
+use super::CacheDirectory;
 use crate::lock::{Mutex, RwLock};
 use crate::process::{Maker, PerProcess};
 use crate::replica::folder::{self, Folder};
@@ -46,6 +47,22 @@ impl OpenFiles {
                 *oldest.file.write() = None;
             }
         }
+    }
+
+    /// Closes all files. Whoever needs one meanwhile opens it again, and does not wait until this has ended.
+    pub(super) fn close_all(&self) {
+        let opened = std::mem::take(&mut *self.opened.lock());
+        for state in opened.iter().filter_map(Weak::upgrade) {
+            let file = state.file.write().take();
+            drop(file);
+        }
+    }
+}
+
+impl CacheDirectory {
+    /// Closes the files that are open. They are opened again when they are needed. Waits for the disk.
+    pub(in crate::replica) fn close_files(&self) {
+        self.open_files.close_all();
     }
 }
 

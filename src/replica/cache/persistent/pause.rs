@@ -36,7 +36,7 @@ impl CacheDirectory {
         match result {
             Ok(()) => {
                 // A small file takes a block.
-                self.written.fetch_add(bytes.max(4096) as u64, Ordering::Relaxed);
+                self.size.grow(bytes.max(4096) as u64);
                 self.evict_if_due();
             }
             Err(error) => {

@@ -133,6 +133,24 @@ fn many_short_processes_keep_the_directory_within_its_bound() {
     assert!(open().held() <= bound, "{}", open().held());
 }
 
+/// None of them writes so much that it evicts if only its own pages count.
+#[test]
+fn many_replicas_of_a_process_keep_their_directory_within_its_bound_together() {
+    let (cache, bound, pages) = (Directory::new(), 1 << 20, 4);
+    let open = |number| cache.open_place(&format!("s3://bucket/{number}"));
+    let replicas: Vec<_> = (0..100).map(open).collect();
+    for replica in &replicas {
+        replica.resize(bound);
+        let _slots = replica.slots(1, &identity(5), Box::new(all));
+        put_all(replica, 1, pages);
+        cache.files("").iter().filter(|path| is_fresh(path)).for_each(|path| age(path, Duration::from_secs(FRESH + 1)));
+    }
+    let step = bound / 64;
+    assert!(u64::from(pages * SIZE) <= step, "each writes too little");
+    let size = cache.open().held();
+    assert!(size <= bound + 2 * step, "{size}");
+}
+
 /// Makes all files of the replicas ones that nobody is writing.
 pub(super) fn age_all(cache: &Directory) {
     cache.files("").iter().for_each(|path| age(path, Duration::from_secs(FRESH + 1)));
@@ -202,7 +220,7 @@ fn a_process_that_hangs_while_it_evicts_does_not_keep_others_from_it() {
     let (bound, second) = (1 << 19, Duration::from_secs(1));
     let evict = |bound: u64, refused_for: Option<Duration>| {
         let since = |time| std::time::Instant::now().checked_sub(time).expect("the clock is older");
-        *directory.refused_since.lock() = refused_for.map(since);
+        *directory.size.refused_since.lock() = refused_for.map(since);
         directory.evict(bound);
         (cache.files(".p-").len(), directory.held())
     };
@@ -212,10 +230,10 @@ fn a_process_that_hangs_while_it_evicts_does_not_keep_others_from_it() {
     let before = directory.last_eviction();
     assert_eq!(evict(bound, Some(PATIENCE + second)), (0, 0));
     assert_ne!(directory.last_eviction(), before);
-    assert!(directory.refused_since.lock().is_some());
+    assert!(directory.size.refused_since.lock().is_some());
     drop(of_other);
     directory.evict(bound);
-    assert!(directory.refused_since.lock().is_none());
+    assert!(directory.size.refused_since.lock().is_none());
 }
 
 fn modified(path: &Path) -> SystemTime {

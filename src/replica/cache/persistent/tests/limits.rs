@@ -48,6 +48,25 @@ fn pages_of_many_files_are_kept_with_few_open_files() {
 }
 
 #[test]
+fn files_that_were_closed_are_opened_again() {
+    with_few_files("files_that_were_closed_are_opened_again", || {
+        let cache = Directory::new();
+        let directory = cache.open();
+        let before = descriptors().len();
+        let _slots: Vec<_> = (1..=5).map(|file| directory.slots(file, &identity(file.into()), Box::new(all))).collect();
+        let open = || before - descriptors().len();
+        (1..=5).for_each(|file| put_all(&directory, file, 1));
+        assert_eq!(open(), 5);
+        directory.close_files();
+        assert_eq!(open(), 0);
+        assert_eq!((page(&directory, 3, 1), open()), (Some(bytes(1)), 1));
+        put_all(&directory, 4, 2);
+        directory.close_files();
+        assert_eq!((open(), page(&directory, 4, 2)), (0, Some(bytes(2))));
+    });
+}
+
+#[test]
 fn many_replicas_are_measured_and_evicted_with_few_open_files() {
     with_few_files("many_replicas_are_measured_and_evicted_with_few_open_files", measure_and_evict_many);
 }
@@ -79,11 +98,11 @@ fn measure_and_evict_many() {
 fn a_process_without_another_thread_evicts_on_its_own_one() {
     let (cache, directory) = with_an_old_file();
     assert_eq!(directory.held(), 1 << 20);
-    directory.is_evicting.store(true, Ordering::Relaxed);
+    directory.size.is_evicting.store(true, Ordering::Relaxed);
     // No system has so much memory for a thread.
     directory.evict_on(Builder::new().stack_size(1 << (usize::BITS - 2)), FILLED / 2);
     assert_eq!((cache.files("").len(), directory.held()), (0, 0));
-    assert!(!directory.is_evicting.load(Ordering::Relaxed));
+    assert!(!directory.size.is_evicting.load(Ordering::Relaxed));
 }
 
 #[test]
@@ -95,7 +114,7 @@ fn threads_of_the_runtime_do_not_evict() {
     directory.evict_if_due();
     drop(of_runtime);
     let started = Instant::now();
-    while directory.is_evicting.load(Ordering::Relaxed) && started.elapsed() < Duration::from_secs(60) {
+    while directory.size.is_evicting.load(Ordering::Relaxed) && started.elapsed() < Duration::from_secs(60) {
         std::thread::sleep(Duration::from_millis(1));
     }
     assert_eq!((cache.files("").len(), directory.held()), (0, 0));
