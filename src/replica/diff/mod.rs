@@ -32,6 +32,8 @@ mod schema_cookies;
 mod search;
 mod sources;
 mod table;
+#[cfg(test)]
+mod tests;
 mod trees;
 mod unvisited;
 mod visits;
@@ -149,18 +151,29 @@ impl Diff {
         let between = older.txid()..newer.txid();
         let steps = covering(&fitting.cloned().collect::<Vec<_>>(), &between).or_else(|| covering(&listed, &between));
         let Some(steps) = steps else { return Ok(None) };
-        match build::read_all(&self.files.loader, &steps).await {
-            // The index of a very large file is not read for this.
-            Ok(loaded) if loaded.iter().any(|loaded| loaded.deferred_index.is_some()) => Ok(None),
-            // A file that ends later lacks the pages that the database has lost since.
-            Ok(loaded) if loaded.last().is_some_and(|last| last.file.header.commit < newer.commit()) => Ok(None),
-            Ok(loaded) => {
-                let entries = loaded.iter().flat_map(|loaded| &loaded.entries);
-                Ok(Some(entries.map(|entry| entry.pgno).collect()))
-            }
+        match self.written_by(&steps, newer.commit()).await {
+            Ok(written) => Ok(written),
             Err(LoadError::Moved) => Ok(None),
             Err(LoadError::Other(error)) => Err(error),
         }
+    }
+
+    /// Returns the pages that files contain, the last of which leads to a state of `commit` pages, or further. Returns None
+    /// if these files do not tell.
+    async fn written_by(&self, files: &[Listed], commit: u32) -> Result<Option<BTreeSet<u32>>, LoadError> {
+        let (mut written, mut last_commit) = (BTreeSet::new(), None);
+        // A few files at a time: there can be one for every second between two states.
+        for files in files.chunks(build::IN_FLIGHT) {
+            let loaded = build::read_all(&self.files.loader, files).await?;
+            // The index of a very large file is not read for this.
+            if loaded.iter().any(|loaded| loaded.deferred_index.is_some()) {
+                return Ok(None);
+            }
+            written.extend(loaded.iter().flat_map(|loaded| &loaded.entries).map(|entry| entry.pgno));
+            last_commit = loaded.last().map(|last| last.file.header.commit);
+        }
+        // A file that ends later lacks the pages that the database has lost since.
+        Ok(Some(written).filter(|_| last_commit.is_none_or(|last| last >= commit)))
     }
 }
 

@@ -6,6 +6,10 @@ use crate::replica::view::{Epoch, View};
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Weak};
 
+/// How many views are kept at most. Those of large snapshots count as nothing, because they have no page map, but what is
+/// known of the indexes of their files takes memory too.
+const MAX_KEPT: usize = 64;
+
 /// How many search results are kept.
 const MAX_FOUND: usize = 256;
 
@@ -26,14 +30,15 @@ impl RecentStates {
         self.views.lock().get(&(epoch, txid))?.upgrade()
     }
 
-    /// Keeps a view, and those that were used before it as long as all of them together take at most `max_bytes`.
+    /// Keeps a view, and those that were used before it as long as all of them together take at most `max_bytes` and are at
+    /// most [`MAX_KEPT`].
     pub(super) fn keep(&self, view: &Arc<View>, max_bytes: u64) {
         let mut kept = self.kept.lock();
         kept.retain(|other| !Arc::ptr_eq(other, view));
         kept.push_front(view.clone());
         let size = |view: &Arc<View>| view.map_bytes() + view.held();
         let mut total = 0;
-        let fitting = kept.iter().take_while(|view| {
+        let fitting = kept.iter().take(MAX_KEPT).take_while(|view| {
             total += size(view);
             total <= max_bytes
         });
@@ -57,5 +62,38 @@ impl RecentStates {
         let mut found = self.found.lock();
         found.truncate(MAX_FOUND - 1);
         found.push_front((epoch, ms, txid));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ltx::Level;
+    use crate::replica::testing::one_page;
+    use crate::replica::view::ViewBuilder;
+    use crate::replica::view::epoch::Epochs;
+    use crate::replica::{CacheLimits, Replica};
+    use crate::store::Memory;
+    use std::time::Duration;
+
+    #[tokio::test(start_paused = true)]
+    async fn only_the_last_views_are_kept_however_little_they_take() {
+        let store = Arc::new(Memory::default());
+        store.insert(Level::ZERO, one_page::name(1), one_page::file(1));
+        let replica = Replica::new(store, CacheLimits { memory: 1 << 20, disk: 0 }, Duration::from_secs(1));
+        replica.poll(Duration::ZERO).await.expect("a view");
+        let head = replica.head().expect("a view");
+        let (recent, epochs) = (RecentStates::default(), Epochs::default());
+        let keep_another = || {
+            let view = ViewBuilder::from(&head).finish(epochs.begin(), None).expect("every page");
+            let epoch = view.epoch();
+            recent.keep(&Arc::new(view), u64::MAX);
+            epoch
+        };
+        let states: Vec<Epoch> = (0..MAX_KEPT + 2).map(|_| keep_another()).collect();
+        let kept = states.iter().map(|epoch| recent.view(*epoch, head.txid()).is_some());
+        let expected = [false; 2].into_iter().chain([true; MAX_KEPT]);
+        assert!(kept.eq(expected));
+        assert_eq!(recent.views.lock().len(), MAX_KEPT);
     }
 }
