@@ -1,8 +1,8 @@
 //! What ATTACH may open. The SQL may come from someone other than the application.
 
 #[cfg(feature = "sftp")]
-use crate::support::extension::{connect, open};
-use crate::support::extension::{sample_url, uri};
+use crate::support::extension::open;
+use crate::support::extension::{connect, sample_url, uri};
 use crate::support::hosts::Host;
 use crate::support::litestream::Destination;
 #[cfg(feature = "sftp")]
@@ -10,6 +10,7 @@ use crate::support::programs::wait_until;
 use crate::support::s3::S3Server;
 use crate::support::sample::upload_sample;
 use crate::support::session::Session;
+use rusqlite::Connection;
 use std::io::ErrorKind;
 use std::net::TcpListener;
 
@@ -271,4 +272,26 @@ fn a_shared_cache_can_be_opened_and_attached() {
     session.try_query(two, &format!("ATTACH '{foreign}' AS other")).expect_err("only SQL names the server");
     assert!(!trap.was_reached(), "the server was contacted");
     assert_eq!(session.query(two, COUNT), "632");
+}
+
+/// After BEGIN, SQLite does not lock the file for a connection that has read nothing, but it may have done so for another one.
+#[test]
+fn a_transaction_has_one_state_whatever_other_connections_of_its_cache_read() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let destination = Destination::directory(&dir.path().join("replica"));
+    let write = connect(&destination.url, &[("write_enabled", "1")]);
+    write.execute_batch("CREATE TABLE t(a); INSERT INTO t VALUES (1)").expect("written");
+    let shared = [("cache", "shared")];
+    let (one, two) = (connect(&destination.url, &shared), connect(&destination.url, &shared));
+    let text = |conn: &Connection, sql: &str| -> String { conn.query_row(sql, [], |row| row.get(0)).expect(sql) };
+    two.execute_batch("BEGIN").expect("begun");
+    assert_eq!(text(&two, "SELECT group_concat(a) FROM t"), "1");
+    one.execute_batch("BEGIN").expect("begun");
+    let txid = text(&one, "SELECT litestream_txid()");
+    two.execute_batch("COMMIT").expect("ended");
+    write.execute_batch("INSERT INTO t VALUES (2)").expect("written");
+    assert_eq!(text(&one, "SELECT group_concat(a) FROM t"), "1", "the state of {txid}");
+    assert_eq!(text(&one, "SELECT litestream_txid()"), txid);
+    one.execute_batch("COMMIT").expect("ended");
+    assert_eq!(text(&one, "SELECT group_concat(a) FROM t"), "1,2");
 }

@@ -4,9 +4,10 @@ use crate::support::extension;
 use crate::support::hosts::Host;
 use crate::support::litestream::{Destination, Primary, Schedule};
 use crate::support::pages::{assert_same_bytes, assert_whole};
+use crate::support::programs::wait_until;
 use crate::support::s3::{Manner, S3Server};
 use litestream_vfs::ltx::Txid;
-use rusqlite::{Connection, Error, ErrorCode};
+use rusqlite::{Connection, Error, ErrorCode, ffi};
 use std::fs;
 use std::path::Path;
 use tempfile::TempDir;
@@ -401,6 +402,42 @@ fn a_refused_commit_is_no_part_of_the_next_one_without_a_journal() {
     assert_eq!(text(&conn, "PRAGMA integrity_check"), "ok");
     drop(conn);
     assert_restored_alike(&destination, dir.path());
+}
+
+#[test]
+fn a_transaction_that_has_read_wrong_bytes_is_not_committed() {
+    let (dir, destination) = replica();
+    let conn = open(&destination, &[("compaction", "off")]);
+    // The first file is larger than those that are read whole. The second one has all pages that are written below.
+    let rows = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000)
+                INSERT INTO t SELECT i, iif(i = 1500, 'the-right-value', randomblob(900)) FROM n";
+    conn.execute_batch(&format!("BEGIN; CREATE TABLE t(a INTEGER PRIMARY KEY, b); CREATE TABLE u(a); {rows}; COMMIT"))
+        .expect("written");
+    conn.execute_batch("INSERT INTO u VALUES (1)").expect("written");
+    drop(conn);
+    let copy = Destination::directory(&dir.path().join("copy"));
+    let level = dir.path().join("copy/ltx/0");
+    fs::create_dir_all(&level).expect("a directory");
+    for name in ["0000000000000001-0000000000000001.ltx", "0000000000000002-0000000000000002.ltx"] {
+        let mut bytes = fs::read(dir.path().join("replica/ltx/0").join(name)).expect("a file");
+        if let Some(at) = bytes.windows(9).position(|bytes| bytes == b"the-right") {
+            bytes[at..at + 9].copy_from_slice(b"the-wrong");
+        }
+        fs::write(level.join(name), bytes).expect("a file");
+    }
+    let conn = open(&copy, &[("compaction", "off")]);
+    conn.execute_batch("BEGIN").expect("begun");
+    assert_eq!(text(&conn, "SELECT b FROM t WHERE a = 1500"), "the-wrong-value", "nobody knows yet");
+    // The last pages can arrive a moment later.
+    wait_until("the damage is found", || conn.query_row("SELECT sum(length(b)) FROM t", [], |_| Ok(())).is_err());
+    conn.execute_batch("INSERT INTO u VALUES (2)").expect("written");
+    let (code, reason) = refusal(&conn, "COMMIT");
+    assert!(code == ffi::SQLITE_CORRUPT && reason.contains("wrong bytes"), "{code}: {reason}");
+    let _ = conn.execute_batch("ROLLBACK");
+    // A transaction that reads none of them is committed.
+    conn.execute_batch("INSERT INTO u VALUES (3)").expect("written");
+    assert_eq!(text(&conn, "SELECT group_concat(a) FROM u"), "1,3");
+    refusal(&conn, "SELECT b FROM t WHERE a = 1500");
 }
 
 #[test]

@@ -23,6 +23,9 @@ pub(in crate::replica) struct Integrity {
     completing: AtomicBool,
 }
 
+/// Whether any file of this process is spoiled.
+static ANY_SPOILED: AtomicBool = AtomicBool::new(false);
+
 /// Not all pages have been fetched.
 const UNKNOWN: u8 = 0;
 /// All bytes have been read and match the checksum.
@@ -127,6 +130,11 @@ impl Integrity {
         self.spoiled.get()
     }
 
+    /// Returns whether any file of this process may be spoiled. Costs nothing.
+    pub(in crate::replica) fn any_spoiled() -> bool {
+        ANY_SPOILED.load(Ordering::Acquire)
+    }
+
     /// Returns whether the file must be read whole before it is used again.
     pub(in crate::replica) fn is_doubted(&self) -> bool {
         self.state.load(Ordering::Relaxed) == DOUBTED || self.spoiled.get().is_some()
@@ -145,6 +153,7 @@ impl Integrity {
     /// Records that the content does not match the checksum. This is final: reading the file again creates a new
     /// [`LtxFile`](super::ltx_file::LtxFile).
     pub(in crate::replica) fn spoil(&self, cause: ltx::LtxError) -> &ltx::LtxError {
+        ANY_SPOILED.store(true, Ordering::Release);
         self.spoiled.get_or_init(|| cause)
     }
 }

@@ -202,6 +202,8 @@ pub(in crate::replica) struct FetchSizes {
     /// Files of level 0 up to this size are fetched whole and kept while a view refers to them: they are deleted soon,
     /// and contain the pages that are likely to be read next.
     pub whole_sync: u64,
+    /// How many bytes of them are kept. If more pile up, they are hardly compacted and deleted soon, and their pages are read from the store.
+    pub kept_sync: u64,
     /// Other files up to this size are fetched whole.
     pub whole: u64,
     /// First read at the start of a larger file. In a snapshot it contains page 1 and the pages next to it.
@@ -235,6 +237,7 @@ impl FetchSizes {
     pub(in crate::replica) const USUAL: FetchSizes = FetchSizes {
         probe: 128 << 10,
         whole_sync: 1 << 20,
+        kept_sync: 128 << 20,
         whole: 256 << 10,
         head: 64 << 10,
         tail: 256 << 10,

@@ -91,8 +91,8 @@ pub(in crate::replica) struct Follower {
     /// Files of the newest view have vanished or are damaged, so it has to be built from others.
     outdated: AtomicBool,
     poll_interval_ms: AtomicU64,
-    /// The view in the cache directory when the process started.
-    resumed: OnceCell<Option<ResumedView>>,
+    /// The view in the cache directory when the process started. None once there is another one.
+    resumed: Mutex<Arc<OnceCell<Option<ResumedView>>>>,
     /// The history that the last view was part of, and its number in records.
     lineage: Mutex<Option<(Epoch, u64)>>,
     /// The counter of the last view that a record of another process has published or confirmed.
@@ -120,7 +120,7 @@ impl Follower {
             waiters: Waiters::default(),
             outdated: AtomicBool::new(false),
             poll_interval_ms: AtomicU64::new(0),
-            resumed: OnceCell::new(),
+            resumed: Mutex::default(),
             lineage: Mutex::default(),
             adopted: AtomicU32::new(0),
         }

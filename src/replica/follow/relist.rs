@@ -42,7 +42,13 @@ impl Follower {
 
     async fn try_relist(&self, progress: &mut PollProgress) -> Result<PollOutcome, LoadError> {
         let published = self.head.view();
-        let resumed = if published.is_none() { self.resumed().await } else { None };
+        let resumed = match published.is_none() {
+            true => self.resumed().await,
+            false => {
+                self.forget_resumed();
+                None
+            }
+        };
         let view = published.clone().or(resumed.map(|resumed| resumed.view));
         let seen = view.as_ref().map(|view| view.txid());
         let listed = listing::newest(&*self.files.store, seen).await.map_err(|error| LoadError::Other(error.into()))?;

@@ -18,6 +18,7 @@ use crate::store::{Listed, Version};
 use crate::time::{self, Stamp};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::OnceCell;
 
 /// How far in the future a record may be, in milliseconds.
 const CLOCK_TOLERANCE_MS: i64 = 1000;
@@ -68,7 +69,13 @@ impl Follower {
 
     /// Returns the view that the cache directory has. Reads it once.
     pub(super) async fn resumed(&self) -> Option<ResumedView> {
-        self.resumed.get_or_init(|| self.read_record()).await.clone()
+        let resumed = self.resumed.lock().clone();
+        resumed.get_or_init(|| self.read_record()).await.clone()
+    }
+
+    /// Drops that view, because there is another one.
+    pub(super) fn forget_resumed(&self) {
+        *self.resumed.lock() = Arc::new(OnceCell::new_with(Some(None)));
     }
 
     async fn read_record(&self) -> Option<ResumedView> {

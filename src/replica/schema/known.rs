@@ -1,13 +1,18 @@
 //! The pages of schemas that were read. If another view has the same pages, its schema need not be read.
 
 use crate::ltx::Txid;
+use crate::replica::files::integrity::Integrity;
 use crate::replica::schema::digest::Digest;
 use crate::replica::view::epoch::Epochs;
 use crate::replica::view::{Epoch, View};
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 /// How many schemas are remembered.
 const MAX_SCHEMAS: usize = 16;
+
+/// How many files, besides those that have its pages now, a schema may have been read from.
+const MAX_ORIGINS: usize = 64;
 
 /// The schemas that were read last, newest first.
 #[derive(Default)]
@@ -21,6 +26,8 @@ pub(super) struct KnownSchema {
     txid: Txid,
     /// All its pages except page 1.
     pages: Vec<SchemaPage>,
+    /// Those of the files that the pages were read from.
+    integrities: Vec<Arc<Integrity>>,
     cookie: u32,
 }
 
@@ -37,16 +44,27 @@ impl KnownSchemas {
         self.0.push_front(schema);
     }
 
-    /// Returns the cookie of a view's schema, if all its pages are known to be those of a schema that was read.
+    /// Returns the cookie of a view's schema, if all its pages are known to be those of a schema that was read. A schema is not known any more
+    /// once wrong bytes were read of a file that it was read from.
     pub(super) fn find(&mut self, page_1: Digest, view: &View, epochs: &Epochs) -> Option<u32> {
+        if Integrity::any_spoiled() {
+            self.0.retain(|schema| schema.integrities.iter().all(|integrity| integrity.spoiled().is_none()));
+        }
         let schema = self.0.iter_mut().find(|schema| schema.page_1 == page_1 && schema.is_same_in(view, epochs))?;
         let cookie = schema.cookie;
         if schema.pages.iter().all(|page| page.is_in(view)) {
             // The newer the state, the more other states it can be compared with.
             (schema.epoch, schema.txid) = (schema.epoch, schema.txid).max((view.epoch(), view.txid()));
         } else {
-            let pages: Vec<u32> = schema.pages.iter().map(|page| page.pgno).collect();
-            self.add(KnownSchema::new(page_1, view, &pages, cookie));
+            let (pages, mut integrities) = versions(view, schema.pages.iter().map(|page| page.pgno));
+            integrities.extend(schema.integrities.iter().cloned());
+            integrities.sort_by_key(Arc::as_ptr);
+            integrities.dedup_by(|one, other| Arc::ptr_eq(one, other));
+            integrities.retain(|integrity| !integrity.is_verified());
+            if integrities.len() > pages.len() + MAX_ORIGINS {
+                return None;
+            }
+            self.add(KnownSchema { page_1, epoch: view.epoch(), txid: view.txid(), pages, integrities, cookie });
         }
         Some(cookie)
     }
@@ -54,12 +72,8 @@ impl KnownSchemas {
 
 impl KnownSchema {
     pub(super) fn new(page_1: Digest, view: &View, pages: &[u32], cookie: u32) -> KnownSchema {
-        let version = |pgno: &u32| {
-            let file = view.file_of(*pgno)?;
-            Some(SchemaPage { pgno: *pgno, file: file.number, end: file.name.max })
-        };
-        let pages = pages.iter().filter_map(version).collect();
-        KnownSchema { page_1, epoch: view.epoch(), txid: view.txid(), pages, cookie }
+        let (pages, integrities) = versions(view, pages.iter().copied());
+        KnownSchema { page_1, epoch: view.epoch(), txid: view.txid(), pages, integrities, cookie }
     }
 
     /// Returns whether a view is known to have the same pages.
@@ -79,6 +93,15 @@ impl KnownSchema {
                     })
         })
     }
+}
+
+/// Returns the versions of pages in a view, and the integrity of each file that has one.
+fn versions(view: &View, pages: impl Iterator<Item = u32>) -> (Vec<SchemaPage>, Vec<Arc<Integrity>>) {
+    let version = |pgno: u32| {
+        let file = view.file_of(pgno)?;
+        Some((SchemaPage { pgno, file: file.number, end: file.name.max }, file.integrity.clone()))
+    };
+    pages.filter_map(version).unzip()
 }
 
 impl SchemaPage {

@@ -159,6 +159,26 @@ async fn a_file_is_used_again_after_a_transport_error() {
     assert!(next.files().all(|file| file.integrity.is_verified()));
 }
 
+/// SQLite may have cached a wrong page, and keeps it as long as the counter stays the same.
+#[tokio::test(start_paused = true)]
+async fn a_state_shows_another_counter_once_wrong_bytes_were_read_of_it() {
+    let (store, replica) = replica(&[(SNAPSHOT, name(1, 19)), (level(1), name(20, 20))]);
+    let view = poll(&replica).await.expect("a view");
+    let before = view.counter();
+    store.flip(name(1, 19), literal(name(1, 19), 701), 1);
+    assert_eq!(read(&replica, &view, [701]).await.wrong, [701]);
+    assert_eq!(view.counter(), before, "nobody knows yet");
+    read(&replica, &view, shuffled().filter(|pgno| pgno % 20 != 0).take(1300)).await;
+    settle().await;
+    assert!(view.is_spoiled());
+    let after = view.counter();
+    assert!(after != before && after == view.counter(), "{before}, {after}, {}", view.counter());
+    assert_eq!(read(&replica, &view, [701]).await.failed, [701]);
+    let next = replica.head().expect("a view");
+    assert!(![before, after].contains(&next.counter()));
+    assert_eq!(read(&replica, &next, 1..=PAGES).await, ALL_RIGHT);
+}
+
 /// A page that is fetched again after its eviction is compared with the first fetch.
 #[tokio::test(start_paused = true)]
 async fn a_page_that_is_fetched_again_with_other_bytes_is_detected() {

@@ -18,6 +18,7 @@ mod noisy;
 pub(in crate::replica) mod one_page;
 mod outage;
 mod partial_index;
+mod piled_up;
 mod row_history;
 mod simulation;
 #[cfg(unix)]
@@ -47,6 +48,18 @@ fn key_and_value() -> TableLayout {
     };
     let columns = vec![column("id", None), column("value", Some(1))];
     TableLayout { columns, virtual_columns: Vec::new(), key: None, fields: 2 }
+}
+
+/// Returns a plausible page that hardly compresses: a last overflow page, or a page 1 without tables.
+fn random_page(pgno: u32, size: usize, seed: u64) -> Vec<u8> {
+    let mut state = u64::from(pgno) << 32 | seed << 1 | 1;
+    let mut page: Vec<u8> = std::iter::repeat_with(|| next_byte(&mut state)).take(size).collect();
+    page[..4].fill(0);
+    if pgno == 1 {
+        page[32..36].fill(0);
+        page[100..112].copy_from_slice(&[13, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0]);
+    }
+    page
 }
 
 /// Returns the next byte of a pseudo-random sequence (xorshift). Such bytes hardly compress.

@@ -2,7 +2,7 @@
 
 use crate::lock::Mutex;
 use crate::ltx::{Encoder, FileName, Form, Level, Txid, verify};
-use crate::replica::testing::{header, next_byte};
+use crate::replica::testing::{header, random_page};
 use crate::store::{Chunk, Listed, Memory, Store, StoreError, Version};
 use async_trait::async_trait;
 use std::fmt;
@@ -78,24 +78,11 @@ impl Store for Noisy {
     }
 }
 
-/// Returns the content of a page after a transaction. It hardly compresses.
-fn content(pgno: u32, txid: u64) -> Vec<u8> {
-    let mut state = u64::from(pgno) << 32 | txid << 1 | 1;
-    let mut page: Vec<u8> = std::iter::repeat_with(|| next_byte(&mut state)).take(PAGE_SIZE).collect();
-    // A last overflow page, or a page 1 without tables: both are plausible.
-    page[..4].fill(0);
-    if pgno == 1 {
-        page[32..36].fill(0);
-        page[100..112].copy_from_slice(&[13, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0]);
-    }
-    page
-}
-
 /// Returns the content of a page in the state after transaction `txid`. Transaction *n* writes each page whose number is a
 /// multiple of *n*, so the first writes all of them.
 pub(super) fn content_at(pgno: u32, txid: u64) -> Vec<u8> {
     let last = (1..=txid).rev().find(|txid| u64::from(pgno).is_multiple_of(*txid));
-    content(pgno, last.expect("the first writes every page"))
+    random_page(pgno, PAGE_SIZE, last.expect("the first writes every page"))
 }
 
 /// Returns the file of some transactions.

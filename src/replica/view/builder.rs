@@ -9,6 +9,7 @@ use crate::replica::view::shown_cookie::ShownCookie;
 use crate::replica::view::{Epoch, View};
 use crate::store::{Listed, Version};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 
 /// A view that is being built.
 #[derive(Clone, Default)]
@@ -117,9 +118,11 @@ impl ViewBuilder {
         self.number = self.before.as_ref().map(|before| before.after(counter));
     }
 
-    /// Gives the view the counter and the schema cookie of a view whose pages are the same.
+    /// Gives the view the counter and the schema cookie of a view whose pages are the same, unless wrong bytes were read of it.
     pub(in crate::replica) fn same_as(&mut self, view: &View) {
-        (self.number, self.schema_cookie) = (Some(view.number.clone()), view.schema_cookie());
+        if !view.is_spoiled() {
+            (self.number, self.schema_cookie) = (Some(view.number.clone()), view.schema_cookie());
+        }
     }
 
     /// Returns whether every page is present.
@@ -144,6 +147,7 @@ impl ViewBuilder {
             witness: self.witness,
             time_ms: self.time_ms,
             number: same.map(|same| same.number.clone()).or(self.number).unwrap_or_else(ViewNumber::new),
+            spoiled_number: AtomicU32::new(0),
             epoch,
             schema_cookie: schema_cookie.map_or_else(ShownCookie::default, ShownCookie::of),
             pages: self.pages,

@@ -27,6 +27,7 @@ pub(in crate::replica) use epoch::Epoch;
 pub use number::unused_number;
 
 use crate::ltx::Txid;
+use crate::replica::files::integrity::Integrity;
 use crate::replica::files::ltx_file::LtxFile;
 use crate::replica::files::partial_index::PartialIndex;
 use crate::store::Version;
@@ -36,6 +37,7 @@ use page_map::PageMap;
 use shown_cookie::ShownCookie;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// An immutable state of the database.
 pub struct View {
@@ -43,6 +45,8 @@ pub struct View {
     witness: Option<Version>,
     time_ms: i64,
     number: ViewNumber,
+    /// The number once wrong bytes were read of the view; 0 if it has not been needed. No lock, because a child of a fork inherits views.
+    spoiled_number: AtomicU32,
     epoch: Epoch,
     /// The schema cookie that page 1 shows, once it is known.
     schema_cookie: ShownCookie,
@@ -73,18 +77,29 @@ impl View {
 
     /// Returns the number that identifies this state in page 1: all pages of two views with the same number are equal.
     /// A process never uses a number twice, and a forked child never uses a number of its parent for another state.
+    ///
+    /// After wrong bytes were read of the view, it has another number: SQLite may have cached them.
     pub fn counter(&self) -> u32 {
-        self.number.get()
+        if !self.is_spoiled() {
+            return self.number.get();
+        }
+        let mut number = self.spoiled_number.load(Ordering::Relaxed);
+        if number == 0 {
+            number = unused_number();
+            let first = self.spoiled_number.compare_exchange(0, number, Ordering::Relaxed, Ordering::Relaxed);
+            number = first.map_or_else(|known| known, |_| number);
+        }
+        number
     }
 
-    /// Returns the schema cookie that page 1 shows, or None if it is not known yet.
+    /// Returns the schema cookie that page 1 shows, or None if it is not known yet. It is not known either if it may come from wrong bytes.
     pub(super) fn schema_cookie(&self) -> Option<u32> {
-        self.schema_cookie.get()
+        self.schema_cookie.get().filter(|_| !self.is_spoiled())
     }
 
     /// Sets the schema cookie that page 1 shows, unless it is set already. Returns the cookie that is set.
     pub(super) fn keep_schema_cookie(&self, cookie: u32) -> u32 {
-        self.schema_cookie.keep(cookie)
+        if self.is_spoiled() { cookie } else { self.schema_cookie.keep(cookie) }
     }
 
     /// Returns how many bytes of its files are kept in memory.
@@ -143,8 +158,8 @@ impl View {
     }
 
     /// Returns whether wrong bytes were read of one of its files, so that the view must not be read any more.
-    pub(super) fn is_spoiled(&self) -> bool {
-        self.files().any(|file| file.integrity.spoiled().is_some())
+    pub fn is_spoiled(&self) -> bool {
+        Integrity::any_spoiled() && self.files().any(|file| file.integrity.spoiled().is_some())
     }
 
     /// Returns the files that contain at least one of its pages.

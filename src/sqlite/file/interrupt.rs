@@ -7,13 +7,14 @@
 //! This is sound inside `xRead` and `xLock`. This thread holds the mutex of the connection, which is recursive. The statement uses no
 //! table, so it takes no lock, starts no transaction and reads no page, and it is finalized before the method returns. SQLite nests
 //! statements itself, for example when it reads a schema. The exception is a shared cache: to prepare a statement, SQLite locks the
-//! caches of all schemas in a fixed order, for which it may unlock the one that is being read. So no statement is run if several connections
-//! share the file.
+//! caches of all schemas in a fixed order, for which it may unlock the one that is being read. So no statement is run once several
+//! connections share the file.
 
 use crate::sqlite::api::{Api, Prepared};
 use crate::sqlite::ffi::*;
 use std::cell::Cell;
 use std::ffi::CStr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// A statement that does nothing but make steps.
@@ -52,9 +53,11 @@ const NO_STATEMENT: &CStr = c" ";
 const LONGEST_CHECK: Duration = Duration::from_millis(1);
 
 /// Checks during one call of a method whether the application interrupts it.
-pub struct InterruptCheck {
+pub struct InterruptCheck<'a> {
     api: Api,
     db: *mut Sqlite3,
+    /// Whether several connections share the file. Another one may open it during the call.
+    is_shared: &'a AtomicBool,
     method: Cell<CheckMethod>,
 }
 
@@ -68,17 +71,22 @@ pub(super) enum CheckMethod {
     /// By the compiler, because no statement can be prepared, or none may run while SQLite begins or has a write transaction. It only finds
     /// `sqlite3_interrupt`.
     Compiler,
-    /// By nothing else, because several connections share the file.
+    /// By nothing else.
     #[default]
     None,
 }
 
-impl InterruptCheck {
+impl InterruptCheck<'_> {
     /// # Safety
     /// `db` is null or a connection that is calling a method of one of its files, so that it is open and this thread holds its mutex. The
     /// check is dropped before the method returns.
-    pub(super) unsafe fn new(api: Api, db: *mut Sqlite3, method: CheckMethod) -> InterruptCheck {
-        InterruptCheck { api, db, method: Cell::new(method) }
+    pub(super) unsafe fn new(
+        api: Api,
+        db: *mut Sqlite3,
+        is_shared: &AtomicBool,
+        method: CheckMethod,
+    ) -> InterruptCheck<'_> {
+        InterruptCheck { api, db, is_shared, method: Cell::new(method) }
     }
 
     /// Whether the application interrupts the call. Calls its progress handler.
@@ -90,7 +98,11 @@ impl InterruptCheck {
         if unsafe { self.api.interrupted(self.db) } {
             return true;
         }
-        let (interrupted, method) = match self.method.take() {
+        let method = self.method.take();
+        if self.is_shared.load(Ordering::Acquire) {
+            return false;
+        }
+        let (interrupted, method) = match method {
             CheckMethod::Unprepared => self.prepare(),
             CheckMethod::Statement(statement, steps) => run(statement, steps),
             CheckMethod::Compiler => {

@@ -62,6 +62,8 @@ pub struct DbFile {
     is_shared: AtomicBool,
     /// The state that the read transaction sees.
     pinned: RefCell<Option<Snapshot>>,
+    /// Whether no wrong bytes had been read of that state when the read transaction began.
+    began_sound: Cell<bool>,
     /// Whether SQLite may write to the file.
     writes: bool,
     /// Whether the connection has switched that off.
@@ -115,6 +117,7 @@ impl DbFile {
             db: AtomicPtr::new(ptr::null_mut()),
             is_shared: AtomicBool::new(false),
             pinned: RefCell::new(pinned),
+            began_sound: Cell::new(true),
             writes,
             writes_disabled: Cell::new(false),
             writing: RefCell::default(),
@@ -168,7 +171,7 @@ impl DbFile {
     }
 
     /// Returns a check for the current call, whether the application interrupted it.
-    fn interrupt_check(&self) -> InterruptCheck {
+    fn interrupt_check(&self) -> InterruptCheck<'_> {
         // A busy cell is that of a write transaction.
         let is_writing = !self.writing.try_borrow().is_ok_and(|writing| writing.is_none());
         self.new_check(if is_writing { CheckMethod::Compiler } else { CheckMethod::Unprepared })
@@ -177,14 +180,13 @@ impl DbFile {
     /// As [`DbFile::interrupt_check`], but runs no statement, so that it only finds `sqlite3_interrupt`. For the methods of a writer: the
     /// connection may not have read its schema, for example during a backup into this file. To run a statement, SQLite would read it, and
     /// end the transaction that it is about to begin.
-    fn passive_interrupt_check(&self) -> InterruptCheck {
+    fn passive_interrupt_check(&self) -> InterruptCheck<'_> {
         self.new_check(CheckMethod::Compiler)
     }
 
-    fn new_check(&self, method: CheckMethod) -> InterruptCheck {
-        let method = if self.is_shared.load(Ordering::Acquire) { CheckMethod::None } else { method };
+    fn new_check(&self, method: CheckMethod) -> InterruptCheck<'_> {
         // SAFETY: `db` is null or the connection that is calling a method of this file, and the callers drop the check before the method
         // returns.
-        unsafe { InterruptCheck::new(self.api, self.db(), method) }
+        unsafe { InterruptCheck::new(self.api, self.db(), &self.is_shared, method) }
     }
 }

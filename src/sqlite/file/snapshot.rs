@@ -23,6 +23,11 @@ impl Snapshot {
         }
     }
 
+    /// Returns whether wrong bytes were read of this state.
+    pub(super) fn is_spoiled(&self) -> bool {
+        self.view().is_some_and(|view| view.is_spoiled())
+    }
+
     /// Returns the size of the database in bytes.
     pub(super) fn size(&self) -> u64 {
         self.view().map_or(0, |view| u64::from(view.commit()) * u64::from(view.page_size()))

@@ -7,6 +7,7 @@ use crate::sqlite::control::ControlCall;
 use crate::sqlite::ffi::Sqlite3;
 use std::ffi::{CStr, CString};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 impl DbFile {
     /// Starts a read transaction: until [`DbFile::unlock`] all reads see one view.
@@ -14,6 +15,7 @@ impl DbFile {
         if self.pinned().is_none() {
             let check = self.interrupt_check();
             let snapshot = self.or_empty(self.connection.view(&|| check.interrupted()))?;
+            self.began_sound.set(!snapshot.is_spoiled());
             self.pinned.replace(Some(snapshot));
         }
         Ok(())
@@ -32,11 +34,12 @@ impl DbFile {
     ///
     /// After BEGIN, SQLite does not lock the file before the first read, and the replica can change until then. So this method starts the read
     /// transaction, by running SQL. It cannot just keep the view, because SQLite does not report the end of a transaction to a
-    /// file that is not locked.
+    /// file that is not locked. With a shared cache, it may be locked for another connection.
     pub(super) fn settled_view(&self, schema: Option<&CStr>) -> Result<Arc<View>, Error> {
         let db = self.db();
+        let has_begun = self.pinned().is_some() && !self.is_shared.load(Ordering::Acquire);
         // SAFETY: `db` is not null here, so it is the connection that is calling a method of this file, and is open.
-        if self.pinned().is_none() && !db.is_null() && !unsafe { self.api.autocommit(db) } {
+        if !has_begun && !db.is_null() && !unsafe { self.api.autocommit(db) } {
             let started = match schema {
                 Some(schema) => self.start_transaction(db, schema),
                 None => self.schema(db).and_then(|schema| self.start_transaction(db, &schema)),

@@ -121,6 +121,11 @@ impl DbFile {
             return Err(Error::new(ErrorKind::Conflict, text).remedy("run the transaction again"));
         }
         self.refuse_wal(&transaction.overlay, snapshot)?;
+        if self.began_sound.get() && snapshot.is_spoiled() {
+            let text = "wrong bytes of the replica were read since the transaction began, so it is not committed";
+            return Err(Error::new(ErrorKind::Damaged, text)
+                .remedy("run the transaction again, under PRAGMA locking_mode=NORMAL"));
+        }
         let field = |at: usize, unchanged: u32| Ok::<_, Error>(transaction.field(at)?.unwrap_or(unchanged));
         let counter = field(COUNTER, self.shown.counter())?;
         let cookie = field(SCHEMA_COOKIE, self.shown.cookie())?;

@@ -1,5 +1,6 @@
 //! Ensures that a new process finds in the cache directory what it needs of a file to build a view: a small file, or a header and an index.
 
+use super::known_files::KnownFiles;
 use super::no_store::NoStore;
 use super::{FileLoader, LoadError};
 use crate::replica::files::ltx_file::{FileBody, LtxFile};
@@ -41,7 +42,7 @@ impl FileLoader {
 
     /// Reads a file as a process does that does not know it, from the cache directory and this store. Returns its checksum.
     async fn read_anew(&self, store: Arc<dyn Store>, file: &LtxFile, version: Version) -> Result<u64, LoadError> {
-        let loader = self.with_store(store, Arc::default());
+        let loader = self.with_store(store, Arc::new(KnownFiles::new(None, 0)));
         let listed = Listed { version: Some(version), ..file.as_listed() };
         let mut loaded = loader.read(&listed).await?;
         loader.read_deferred_index(&mut loaded, |_| {}).await?;

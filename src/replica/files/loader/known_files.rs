@@ -25,20 +25,21 @@ pub(super) fn new_number() -> u32 {
 }
 
 /// The files that are in use, by level and name.
-#[derive(Default)]
 pub(super) struct KnownFiles {
     files: Mutex<HashMap<(Level, FileName), Weak<LtxFile>>>,
     directory: Option<Arc<CacheDirectory>>,
+    /// How many bytes of files are kept in memory.
+    kept: u64,
 }
 
 impl KnownFiles {
-    pub(super) fn new(directory: Option<Arc<CacheDirectory>>) -> KnownFiles {
-        KnownFiles { files: Mutex::default(), directory }
+    pub(super) fn new(directory: Option<Arc<CacheDirectory>>, kept: u64) -> KnownFiles {
+        KnownFiles { files: Mutex::default(), directory, kept }
     }
 
     /// Returns the known file that has this content, or remembers and returns a new one.
     ///
-    /// If the known file has another version, the new one gets its number, its integrity and its index. If wrong bytes
+    /// The `body` is kept in memory if there is room. If the known file has another version, the new one gets its number, its integrity and its index. If wrong bytes
     /// were read of the known file, the new one gets a new number, so that it shares no cached pages, and must be read
     /// whole before it is used.
     pub(super) fn find_or_insert(
@@ -68,6 +69,9 @@ impl KnownFiles {
         if is_spoiled {
             integrity.doubt();
         }
+        files.retain(|_, file| file.strong_count() > 0);
+        let held = || files.values().filter_map(Weak::upgrade).map(|file| file.held()).sum::<u64>();
+        let body = body.filter(|body| held() + body.len() as u64 <= self.kept);
         let number = same.as_ref().map(|same| same.number);
         let number = number.unwrap_or_else(new_number);
         let slots = match (same, &self.directory) {
@@ -99,8 +103,22 @@ impl KnownFiles {
             slots,
             partial_index,
         });
-        files.retain(|_, file| file.strong_count() > 0);
         files.insert((listed.level, listed.name), Arc::downgrade(&file));
         file
+    }
+
+    /// Returns the whole content of a listed file, if it is kept in memory.
+    pub(super) fn content(&self, listed: &Listed) -> Option<Chunk> {
+        let file = self.files.lock().get(&(listed.level, listed.name)).and_then(Weak::upgrade)?;
+        let is_listed = listed.version.as_ref().is_some_and(|version| file.is_listed_as(version));
+        match &file.body {
+            Some(FileBody::Memory(bytes)) if is_listed && file.integrity.spoiled().is_none() => Some(Chunk {
+                bytes: bytes.clone(),
+                file_size: file.size,
+                version: file.version.clone(),
+                modified_ms: listed.modified_ms,
+            }),
+            _ => None,
+        }
     }
 }

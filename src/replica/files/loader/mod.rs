@@ -59,7 +59,7 @@ impl FileLoader {
         FileLoader {
             store,
             sizes,
-            known: Arc::new(KnownFiles::new(directory.clone())),
+            known: Arc::new(KnownFiles::new(directory.clone(), sizes.kept_sync)),
             directory,
             versions_differ: AtomicBool::new(false),
             checked: CheckedFiles::default(),

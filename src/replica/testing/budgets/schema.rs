@@ -1,5 +1,6 @@
 //! The cost of the schema cookie.
 
+use crate::ltx::LtxError;
 use crate::replica::View;
 use crate::replica::testing::budgets::database::ModelDatabase;
 use crate::replica::testing::budgets::far::{Far, LATENCY};
@@ -101,6 +102,27 @@ fn a_large_schema_that_did_not_change_is_not_fetched_again() {
         reader.follow().await;
         assert!(schema.iter().all(|pgno| !reader.is_at_same_file(&before, *pgno)), "a page is still in the same file");
         check_cookie(&reader).await;
+    });
+}
+
+#[test]
+fn a_large_schema_of_which_wrong_bytes_were_read_is_fetched_again() {
+    let (far, mut database) = (Arc::new(Far::default()), database(800));
+    database.snapshot(&far);
+    with_model_clock(async {
+        let mut reader = ModelReader::open(&far, 0, &database).await;
+        let (cookie, ..) = reader.cookie().await;
+        let schema = database.scan("sqlite_schema", false);
+        let file = reader.view.file_of(*schema.last().expect("a page")).expect("a file");
+        file.integrity.spoil(LtxError::PageDiffers(1));
+        assert_eq!(reader.view.schema_cookie(), None, "it may be that of wrong bytes");
+        database.run("INSERT INTO t (value) VALUES (zeroblob(20000))");
+        database.sync(&far);
+        reader.replica.follower.set_outdated();
+        reader.follow().await;
+        assert!(!reader.view.is_spoiled());
+        let (after, requests, _) = reader.cookie().await;
+        assert!(requests > 1 && after == cookie, "{requests} requests, {after}, {cookie}");
     });
 }
 

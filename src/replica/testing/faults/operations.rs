@@ -29,6 +29,7 @@ const READ_TIMEOUT: Duration = Duration::from_secs(30);
 const SIZES: FetchSizes = FetchSizes {
     probe: 600,
     whole_sync: 2 << 10,
+    kept_sync: 8 << 10,
     whole: 2 << 10,
     head: 1200,
     tail: 400,

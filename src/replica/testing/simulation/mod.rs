@@ -74,6 +74,7 @@ fn fetch_sizes(random: &mut Random) -> FetchSizes {
     FetchSizes {
         probe: 120 + probe,
         whole_sync,
+        kept_sync: random.below(20_000),
         whole,
         head: Header::SIZE as u64 + 3 * tail,
         tail: 24 + tail,
