@@ -8,19 +8,25 @@
 use crate::lock::Mutex;
 use crate::ltx::{self, FileSums, IndexSum, Outline, PageSum};
 use crate::process::PerProcess;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// What is known about the bytes of one file. All readers of the file share it.
 #[derive(Default, Debug)]
 pub(in crate::replica) struct Integrity {
-    state: AtomicU8,
-    /// Set if pages were read that do not match the checksum: nothing of the file may be served any more.
-    spoiled: OnceLock<ltx::LtxError>,
+    soundness: Arc<Soundness>,
     /// The child of a fork begins with none, because another thread of its parent may hold the lock.
     sums: PerProcess<Mutex<Option<FileSums>>>,
     /// Whether fetching the pages that no reader requested has begun.
     completing: AtomicBool,
+}
+
+/// Whether the bytes of a file match its checksum, as far as that is known. Outlives what was read of the file.
+#[derive(Default, Debug)]
+pub(in crate::replica) struct Soundness {
+    state: AtomicU8,
+    /// Set if pages were read that do not match the checksum: nothing of the file may be served any more.
+    spoiled: OnceLock<ltx::LtxError>,
 }
 
 /// Whether any file of this process is spoiled.
@@ -109,7 +115,7 @@ impl Integrity {
         }
         if sums.is_complete() && !was_complete {
             // A doubted file stays doubted until it is read whole.
-            let _ = self.state.compare_exchange(UNKNOWN, VERIFIED, Ordering::Relaxed, Ordering::Relaxed);
+            let _ = self.soundness.state.compare_exchange(UNKNOWN, VERIFIED, Ordering::Relaxed, Ordering::Relaxed);
         }
         let is_nearly_whole = sums.missing().is_some_and(|missing| missing <= sums.pages() / NEARLY_ALL);
         Ok(is_nearly_whole && !sums.is_complete() && !self.is_verified())
@@ -122,39 +128,56 @@ impl Integrity {
 
     /// Returns whether the whole file has been read and matches its checksum.
     pub(in crate::replica) fn is_verified(&self) -> bool {
-        self.state.load(Ordering::Relaxed) == VERIFIED && self.spoiled.get().is_none()
+        self.soundness.is_verified()
     }
 
     /// Returns why nothing of the file may be served any more, or None if it may.
     pub(in crate::replica) fn spoiled(&self) -> Option<&ltx::LtxError> {
-        self.spoiled.get()
+        self.soundness.spoiled.get()
     }
 
-    /// Returns whether any file of this process may be spoiled. Costs nothing.
-    pub(in crate::replica) fn any_spoiled() -> bool {
-        ANY_SPOILED.load(Ordering::Acquire)
+    /// Returns what is known about the bytes, without the bytes.
+    pub(in crate::replica) fn soundness(&self) -> &Arc<Soundness> {
+        &self.soundness
     }
 
     /// Returns whether the file must be read whole before it is used again.
     pub(in crate::replica) fn is_doubted(&self) -> bool {
-        self.state.load(Ordering::Relaxed) == DOUBTED || self.spoiled.get().is_some()
+        self.soundness.state.load(Ordering::Relaxed) == DOUBTED || self.spoiled().is_some()
     }
 
     /// Records that the whole file has been read and matches its checksum.
     pub(in crate::replica) fn mark_verified(&self) {
-        self.state.store(VERIFIED, Ordering::Relaxed);
+        self.soundness.state.store(VERIFIED, Ordering::Relaxed);
     }
 
     /// Records that some bytes were wrong.
     pub(in crate::replica) fn doubt(&self) {
-        self.state.store(DOUBTED, Ordering::Relaxed);
+        self.soundness.state.store(DOUBTED, Ordering::Relaxed);
     }
 
     /// Records that the content does not match the checksum. This is final: reading the file again creates a new
     /// [`LtxFile`](super::ltx_file::LtxFile).
     pub(in crate::replica) fn spoil(&self, cause: ltx::LtxError) -> &ltx::LtxError {
         ANY_SPOILED.store(true, Ordering::Release);
-        self.spoiled.get_or_init(|| cause)
+        self.soundness.spoiled.get_or_init(|| cause)
+    }
+}
+
+impl Soundness {
+    /// Returns whether the whole file has been read and matches its checksum.
+    pub(in crate::replica) fn is_verified(&self) -> bool {
+        self.state.load(Ordering::Relaxed) == VERIFIED && self.spoiled.get().is_none()
+    }
+
+    /// Returns whether nothing of the file may be served any more.
+    pub(in crate::replica) fn is_spoiled(&self) -> bool {
+        self.spoiled.get().is_some()
+    }
+
+    /// Returns whether this may be so of any file of the process. Takes no lock and looks at no file.
+    pub(in crate::replica) fn any_is_spoiled() -> bool {
+        ANY_SPOILED.load(Ordering::Acquire)
     }
 }
 
@@ -165,7 +188,6 @@ mod tests {
     use crate::replica::testing::one_page::{file, name};
     use crate::replica::{CacheLimits, Replica};
     use crate::store::Memory;
-    use std::sync::Arc;
     use std::time::Duration;
 
     #[tokio::test]

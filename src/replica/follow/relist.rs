@@ -94,9 +94,9 @@ impl Follower {
     }
 
     async fn renew(&self, view: &View, listed: &[Listed], believed: bool) -> Result<Renewal, LoadError> {
-        let Some(end) = plan::newest(listed).first().map(plan::FileChain::end) else {
-            return Ok(Renewal::Stalled(StallReason::Empty));
-        };
+        let chains = plan::newest(listed);
+        let Some(planned) = chains.first() else { return Ok(Renewal::Stalled(StallReason::Empty)) };
+        let end = planned.end();
         // A listing may be out of date, but a file that can be read exists.
         if end < view.txid() && (!believed || self.histories.witness_of(view).await? == WitnessState::Unchanged) {
             return Ok(Renewal::Stalled(StallReason::Behind));
@@ -104,7 +104,8 @@ impl Follower {
         let history =
             if end < view.txid() { HistoryMatch::Another } else { self.histories.compare(view, listed).await? };
         let outdated = self.outdated.swap(false, Ordering::Relaxed);
-        let renewal = self.renew_to(end, view, listed, history, outdated || self.is_scattered(view)).await;
+        let replan = outdated || self.is_scattered(view) && is_denser(planned, view);
+        let renewal = self.renew_to(end, view, listed, history, replan).await;
         if outdated && renewal.is_err() {
             // The view still has the files that it should not be made of.
             self.set_outdated();
@@ -185,6 +186,12 @@ impl Follower {
     pub(super) fn is_scattered(&self, view: &View) -> bool {
         view.files().count() > SCATTERED || view.held() > self.head.limits().memory / 2
     }
+}
+
+/// Whether a chain has fewer files than those with pages of a view, or less to keep in memory. It has not if nothing compacts.
+fn is_denser(planned: &plan::FileChain, view: &View) -> bool {
+    let of_level_0 = planned.files.iter().filter(|file| file.level == Level::ZERO);
+    planned.files.len() < view.files().count() || of_level_0.map(|file| file.size).sum::<u64>() < view.held()
 }
 
 /// Whether a compacted file follows one of level 0, in a view and the files that lead on from it. The latter need not be part of the state: a

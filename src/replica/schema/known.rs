@@ -1,7 +1,7 @@
 //! The pages of schemas that were read. If another view has the same pages, its schema need not be read.
 
 use crate::ltx::Txid;
-use crate::replica::files::integrity::Integrity;
+use crate::replica::files::integrity::Soundness;
 use crate::replica::schema::digest::Digest;
 use crate::replica::view::epoch::Epochs;
 use crate::replica::view::{Epoch, View};
@@ -26,8 +26,8 @@ pub(super) struct KnownSchema {
     txid: Txid,
     /// All its pages except page 1.
     pages: Vec<SchemaPage>,
-    /// Those of the files that the pages were read from.
-    integrities: Vec<Arc<Integrity>>,
+    /// The files that the pages were read from.
+    origins: Vec<Arc<Soundness>>,
     cookie: u32,
 }
 
@@ -47,8 +47,8 @@ impl KnownSchemas {
     /// Returns the cookie of a view's schema, if all its pages are known to be those of a schema that was read. A schema is not known any more
     /// once wrong bytes were read of a file that it was read from.
     pub(super) fn find(&mut self, page_1: Digest, view: &View, epochs: &Epochs) -> Option<u32> {
-        if Integrity::any_spoiled() {
-            self.0.retain(|schema| schema.integrities.iter().all(|integrity| integrity.spoiled().is_none()));
+        if Soundness::any_is_spoiled() {
+            self.0.retain(|schema| schema.origins.iter().all(|origin| !origin.is_spoiled()));
         }
         let schema = self.0.iter_mut().find(|schema| schema.page_1 == page_1 && schema.is_same_in(view, epochs))?;
         let cookie = schema.cookie;
@@ -56,15 +56,15 @@ impl KnownSchemas {
             // The newer the state, the more other states it can be compared with.
             (schema.epoch, schema.txid) = (schema.epoch, schema.txid).max((view.epoch(), view.txid()));
         } else {
-            let (pages, mut integrities) = versions(view, schema.pages.iter().map(|page| page.pgno));
-            integrities.extend(schema.integrities.iter().cloned());
-            integrities.sort_by_key(Arc::as_ptr);
-            integrities.dedup_by(|one, other| Arc::ptr_eq(one, other));
-            integrities.retain(|integrity| !integrity.is_verified());
-            if integrities.len() > pages.len() + MAX_ORIGINS {
+            let (pages, mut origins) = versions(view, schema.pages.iter().map(|page| page.pgno));
+            origins.extend(schema.origins.iter().cloned());
+            origins.sort_by_key(Arc::as_ptr);
+            origins.dedup_by(|one, other| Arc::ptr_eq(one, other));
+            origins.retain(|origin| !origin.is_verified());
+            if origins.len() > pages.len() + MAX_ORIGINS {
                 return None;
             }
-            self.add(KnownSchema { page_1, epoch: view.epoch(), txid: view.txid(), pages, integrities, cookie });
+            self.add(KnownSchema { page_1, epoch: view.epoch(), txid: view.txid(), pages, origins, cookie });
         }
         Some(cookie)
     }
@@ -72,8 +72,8 @@ impl KnownSchemas {
 
 impl KnownSchema {
     pub(super) fn new(page_1: Digest, view: &View, pages: &[u32], cookie: u32) -> KnownSchema {
-        let (pages, integrities) = versions(view, pages.iter().copied());
-        KnownSchema { page_1, epoch: view.epoch(), txid: view.txid(), pages, integrities, cookie }
+        let (pages, origins) = versions(view, pages.iter().copied());
+        KnownSchema { page_1, epoch: view.epoch(), txid: view.txid(), pages, origins, cookie }
     }
 
     /// Returns whether a view is known to have the same pages.
@@ -95,11 +95,11 @@ impl KnownSchema {
     }
 }
 
-/// Returns the versions of pages in a view, and the integrity of each file that has one.
-fn versions(view: &View, pages: impl Iterator<Item = u32>) -> (Vec<SchemaPage>, Vec<Arc<Integrity>>) {
+/// Returns the versions of pages in a view, and the file of each.
+fn versions(view: &View, pages: impl Iterator<Item = u32>) -> (Vec<SchemaPage>, Vec<Arc<Soundness>>) {
     let version = |pgno: u32| {
         let file = view.file_of(pgno)?;
-        Some((SchemaPage { pgno, file: file.number, end: file.name.max }, file.integrity.clone()))
+        Some((SchemaPage { pgno, file: file.number, end: file.name.max }, file.integrity.soundness().clone()))
     };
     pages.filter_map(version).unzip()
 }

@@ -1,7 +1,7 @@
 //! Wrong bytes in the store or in responses are detected, and not returned once they are.
 
 use crate::error::ErrorKind;
-use crate::ltx::{FileName, Level, Txid};
+use crate::ltx::{FileName, Level, LtxError, Txid};
 #[cfg(unix)]
 use crate::replica::cache::persistent::CacheDirectory;
 #[cfg(unix)]
@@ -177,6 +177,25 @@ async fn a_state_shows_another_counter_once_wrong_bytes_were_read_of_it() {
     let next = replica.head().expect("a view");
     assert!(![before, after].contains(&next.counter()));
     assert_eq!(read(&replica, &next, 1..=PAGES).await, ALL_RIGHT);
+}
+
+/// The states have the same pages, but SQLite may have read wrong ones under the number that they share.
+#[tokio::test(start_paused = true)]
+async fn the_counter_changes_with_every_file_of_which_wrong_bytes_are_found_also_of_an_earlier_view() {
+    let (store, replica) = replica(&[(SNAPSHOT, name(1, 1)), (level(2), name(2, 3))]);
+    let first = poll(&replica).await.expect("a view");
+    store.insert(SNAPSHOT, name(1, 3));
+    replica.follower.set_outdated();
+    let second = poll(&replica).await.expect("a view");
+    assert!(first.counter() == second.counter() && second.files().count() == 1);
+    let mut counters = vec![second.counter()];
+    for file in first.files().chain(second.files()) {
+        file.integrity.spoil(LtxError::PageDiffers(1));
+        let counter = second.counter();
+        assert!(!counters.contains(&counter) && second.counter() == counter, "{counters:?}, {counter}");
+        counters.push(counter);
+    }
+    assert_eq!((first.spoiled_files(), second.spoiled_files(), counters.len()), (2, 3, 4));
 }
 
 /// A page that is fetched again after its eviction is compared with the first fetch.

@@ -1,6 +1,7 @@
 //! Builds a view by applying files to another view or to nothing.
 
 use crate::ltx::{Header, IndexEntry, Level};
+use crate::replica::files::integrity::Soundness;
 use crate::replica::files::ltx_file::{LoadedFile, LtxFile};
 use crate::replica::view::file_table::FileTable;
 use crate::replica::view::number::ViewNumber;
@@ -9,7 +10,7 @@ use crate::replica::view::shown_cookie::ShownCookie;
 use crate::replica::view::{Epoch, View};
 use crate::store::{Listed, Version};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::AtomicU64;
 
 /// A view that is being built.
 #[derive(Clone, Default)]
@@ -25,7 +26,12 @@ pub(in crate::replica) struct ViewBuilder {
     number: Option<ViewNumber>,
     /// The schema cookie that page 1 of the view shows, if it is known.
     schema_cookie: Option<u32>,
+    /// The files that SQLite may have read the state from under that number.
+    origins: Vec<Arc<Soundness>>,
 }
+
+/// How many files that are not verified a state may have been read from under one number.
+const MAX_ORIGINS: usize = 256;
 
 /// A file that is being applied to a view.
 pub(in crate::replica) struct FileOverlay {
@@ -40,7 +46,7 @@ impl ViewBuilder {
         let (pages, table) = (view.pages.clone(), view.table.clone());
         let (tip, witness, time_ms) = (Some(view.tip.clone()), view.witness.clone(), view.time_ms);
         let before = Some(view.number.clone());
-        ViewBuilder { tip, witness, time_ms, pages, table, before, number: None, schema_cookie: None }
+        ViewBuilder { tip, witness, time_ms, pages, table, before, ..ViewBuilder::default() }
     }
 
     /// Applies a file. Files must be applied in the order of their ends, without a hole between them.
@@ -120,8 +126,12 @@ impl ViewBuilder {
 
     /// Gives the view the counter and the schema cookie of a view whose pages are the same, unless wrong bytes were read of it.
     pub(in crate::replica) fn same_as(&mut self, view: &View) {
-        if !view.is_spoiled() {
+        let mut origins: Vec<_> = view.read_from().filter(|file| !file.is_verified()).cloned().collect();
+        origins.sort_by_key(Arc::as_ptr);
+        origins.dedup_by(|one, other| Arc::ptr_eq(one, other));
+        if view.spoiled_files() == 0 && origins.len() <= MAX_ORIGINS {
             (self.number, self.schema_cookie) = (Some(view.number.clone()), view.schema_cookie());
+            self.origins = origins;
         }
     }
 
@@ -134,22 +144,23 @@ impl ViewBuilder {
     ///
     /// The view keeps the counter and the schema cookie of `known` if that is the same state and no wrong bytes were
     /// read of it.
-    pub(in crate::replica) fn finish(self, epoch: Epoch, known: Option<&View>) -> Result<View, Incomplete> {
+    pub(in crate::replica) fn finish(mut self, epoch: Epoch, known: Option<&View>) -> Result<View, Incomplete> {
         if !self.is_complete() {
             return Err(Incomplete);
         }
-        let tip = self.tip.ok_or(Incomplete)?;
-        let is_same = |known: &&View| (known.epoch, known.txid()) == (epoch, tip.name.max) && !known.is_spoiled();
-        let same = known.filter(is_same);
-        let schema_cookie = same.map_or(self.schema_cookie, View::schema_cookie);
+        let tip = self.tip.clone().ok_or(Incomplete)?;
+        if let Some(same) = known.filter(|known| (known.epoch, known.txid()) == (epoch, tip.name.max)) {
+            self.same_as(same);
+        }
         Ok(View {
             tip,
             witness: self.witness,
             time_ms: self.time_ms,
-            number: same.map(|same| same.number.clone()).or(self.number).unwrap_or_else(ViewNumber::new),
-            spoiled_number: AtomicU32::new(0),
+            number: self.number.unwrap_or_else(ViewNumber::new),
+            spoiled_number: AtomicU64::new(0),
+            origins: self.origins,
             epoch,
-            schema_cookie: schema_cookie.map_or_else(ShownCookie::default, ShownCookie::of),
+            schema_cookie: self.schema_cookie.map_or_else(ShownCookie::default, ShownCookie::of),
             pages: self.pages,
             table: self.table,
         })

@@ -27,7 +27,7 @@ pub(in crate::replica) use epoch::Epoch;
 pub use number::unused_number;
 
 use crate::ltx::Txid;
-use crate::replica::files::integrity::Integrity;
+use crate::replica::files::integrity::Soundness;
 use crate::replica::files::ltx_file::LtxFile;
 use crate::replica::files::partial_index::PartialIndex;
 use crate::store::Version;
@@ -37,7 +37,7 @@ use page_map::PageMap;
 use shown_cookie::ShownCookie;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// An immutable state of the database.
 pub struct View {
@@ -45,8 +45,11 @@ pub struct View {
     witness: Option<Version>,
     time_ms: i64,
     number: ViewNumber,
-    /// The number once wrong bytes were read of the view; 0 if it has not been needed. No lock, because a child of a fork inherits views.
-    spoiled_number: AtomicU32,
+    /// The number once wrong bytes were read, and above it from how many files; 0 if it has not been needed. No lock, because a child of a fork
+    /// inherits views.
+    spoiled_number: AtomicU64,
+    /// Other files that SQLite may have read this state from, under the same number.
+    origins: Vec<Arc<Soundness>>,
     epoch: Epoch,
     /// The schema cookie that page 1 shows, once it is known.
     schema_cookie: ShownCookie,
@@ -78,28 +81,32 @@ impl View {
     /// Returns the number that identifies this state in page 1: all pages of two views with the same number are equal.
     /// A process never uses a number twice, and a forked child never uses a number of its parent for another state.
     ///
-    /// After wrong bytes were read of the view, it has another number: SQLite may have cached them.
+    /// Whenever wrong bytes of another file are found, the view gets another number: SQLite may have cached them.
     pub fn counter(&self) -> u32 {
-        if !self.is_spoiled() {
+        let spoiled = self.spoiled_files();
+        if spoiled == 0 {
             return self.number.get();
         }
-        let mut number = self.spoiled_number.load(Ordering::Relaxed);
-        if number == 0 {
-            number = unused_number();
-            let first = self.spoiled_number.compare_exchange(0, number, Ordering::Relaxed, Ordering::Relaxed);
-            number = first.map_or_else(|known| known, |_| number);
+        let known = self.spoiled_number.load(Ordering::Relaxed);
+        if known >> 32 >= spoiled {
+            return known as u32;
         }
-        number
+        let new = spoiled << 32 | u64::from(unused_number());
+        let is_older = |known| (known >> 32 < spoiled).then_some(new);
+        match self.spoiled_number.fetch_update(Ordering::Relaxed, Ordering::Relaxed, is_older) {
+            Ok(_) => new as u32,
+            Err(known) => known as u32,
+        }
     }
 
     /// Returns the schema cookie that page 1 shows, or None if it is not known yet. It is not known either if it may come from wrong bytes.
     pub(super) fn schema_cookie(&self) -> Option<u32> {
-        self.schema_cookie.get().filter(|_| !self.is_spoiled())
+        self.schema_cookie.get().filter(|_| self.spoiled_files() == 0)
     }
 
     /// Sets the schema cookie that page 1 shows, unless it is set already. Returns the cookie that is set.
     pub(super) fn keep_schema_cookie(&self, cookie: u32) -> u32 {
-        if self.is_spoiled() { cookie } else { self.schema_cookie.keep(cookie) }
+        if self.spoiled_files() > 0 { cookie } else { self.schema_cookie.keep(cookie) }
     }
 
     /// Returns how many bytes of its files are kept in memory.
@@ -158,8 +165,21 @@ impl View {
     }
 
     /// Returns whether wrong bytes were read of one of its files, so that the view must not be read any more.
-    pub fn is_spoiled(&self) -> bool {
-        Integrity::any_spoiled() && self.files().any(|file| file.integrity.spoiled().is_some())
+    pub(super) fn is_spoiled(&self) -> bool {
+        Soundness::any_is_spoiled() && self.files().any(|file| file.integrity.spoiled().is_some())
+    }
+
+    /// Returns from how many files wrong bytes of this state were read, as far as that is known. It never becomes less.
+    pub fn spoiled_files(&self) -> u64 {
+        match Soundness::any_is_spoiled() {
+            true => self.read_from().filter(|file| file.is_spoiled()).count() as u64,
+            false => 0,
+        }
+    }
+
+    /// Returns the files that SQLite may have read this state from under its number.
+    fn read_from(&self) -> impl Iterator<Item = &Arc<Soundness>> {
+        self.files().map(|file| file.integrity.soundness()).chain(&self.origins)
     }
 
     /// Returns the files that contain at least one of its pages.

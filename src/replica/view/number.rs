@@ -19,7 +19,7 @@ const FIRST: u32 = 1 << 20;
 /// pages before the fork.
 static NEXT: AtomicU32 = AtomicU32::new(FIRST);
 
-/// Returns a number that no view gets.
+/// Returns a number that no other caller gets, and no view when it is made.
 pub fn unused_number() -> u32 {
     ViewNumber::new().get()
 }

@@ -62,8 +62,8 @@ pub struct DbFile {
     is_shared: AtomicBool,
     /// The state that the read transaction sees.
     pinned: RefCell<Option<Snapshot>>,
-    /// Whether no wrong bytes had been read of that state when the read transaction began.
-    began_sound: Cell<bool>,
+    /// The [`View::spoiled_files`](crate::replica::View::spoiled_files) of that state when the read transaction began.
+    began_spoiled: Cell<u64>,
     /// Whether SQLite may write to the file.
     writes: bool,
     /// Whether the connection has switched that off.
@@ -117,7 +117,7 @@ impl DbFile {
             db: AtomicPtr::new(ptr::null_mut()),
             is_shared: AtomicBool::new(false),
             pinned: RefCell::new(pinned),
-            began_sound: Cell::new(true),
+            began_spoiled: Cell::new(0),
             writes,
             writes_disabled: Cell::new(false),
             writing: RefCell::default(),

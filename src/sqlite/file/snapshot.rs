@@ -23,9 +23,9 @@ impl Snapshot {
         }
     }
 
-    /// Returns whether wrong bytes were read of this state.
-    pub(super) fn is_spoiled(&self) -> bool {
-        self.view().is_some_and(|view| view.is_spoiled())
+    /// Returns from how many files wrong bytes of this state were read.
+    pub(super) fn spoiled_files(&self) -> u64 {
+        self.view().map_or(0, |view| view.spoiled_files())
     }
 
     /// Returns the size of the database in bytes.

@@ -15,7 +15,7 @@ impl DbFile {
         if self.pinned().is_none() {
             let check = self.interrupt_check();
             let snapshot = self.or_empty(self.connection.view(&|| check.interrupted()))?;
-            self.began_sound.set(!snapshot.is_spoiled());
+            self.began_spoiled.set(snapshot.spoiled_files());
             self.pinned.replace(Some(snapshot));
         }
         Ok(())

@@ -121,7 +121,7 @@ impl DbFile {
             return Err(Error::new(ErrorKind::Conflict, text).remedy("run the transaction again"));
         }
         self.refuse_wal(&transaction.overlay, snapshot)?;
-        if self.began_sound.get() && snapshot.is_spoiled() {
+        if snapshot.spoiled_files() > self.began_spoiled.get() {
             let text = "wrong bytes of the replica were read since the transaction began, so it is not committed";
             return Err(Error::new(ErrorKind::Damaged, text)
                 .remedy("run the transaction again, under PRAGMA locking_mode=NORMAL"));

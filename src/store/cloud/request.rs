@@ -70,11 +70,6 @@ impl<S: Service> CloudStore<S> {
         F: Future<Output = Result<T, object_store::Error>>,
     {
         let convert = |error| CloudError::from_source(&error, self.server());
-        // The time of the try begins after this wait, which says nothing about the server.
-        let _permit = deadline
-            .limit(Duration::MAX, RESERVE, self.clients.permit())
-            .await
-            .map_err(|seconds| CloudError::crowded(self.server(), seconds))?;
         // Credentials are requested separately, so that a failure of their server is not mistaken for one of the bucket.
         if let Some(hint) = self.service.credentials_hint() {
             match deadline.limit(timeouts::one_try(0), RESERVE, bucket.authorize()).await {
@@ -82,6 +77,11 @@ impl<S: Service> CloudStore<S> {
                 Err(seconds) => return Err(CloudError::late_credentials(self.server(), hint, seconds)),
             }
         }
+        // The time of the try begins after this wait, which says nothing about the server.
+        let _permit = deadline
+            .limit(Duration::MAX, RESERVE, self.clients.permit())
+            .await
+            .map_err(|seconds| CloudError::crowded(self.server(), seconds))?;
         match deadline.limit(timeouts::one_try(bytes), Duration::ZERO, send(bucket, attempt)).await {
             Ok(response) => response.map_err(convert),
             Err(seconds) => Err(CloudError::timed_out(self.server(), seconds)),

@@ -65,7 +65,7 @@ async fn a_wait_for_other_requests_is_not_silence_of_the_server() {
     assert_eq!(server.answered.load(Ordering::Relaxed), 0);
     // More than the time of a try, but less than that of the request.
     let release = async {
-        tokio::time::sleep(Duration::from_secs(8)).await;
+        tokio::time::sleep(Duration::from_millis(7100)).await;
         // The server responds in real time.
         tokio::time::resume();
         drop(permits);

@@ -37,7 +37,7 @@ impl HttpConnector for Connector {
     }
 }
 
-/// The HTTP client of one bucket. Who sends requests by it has a permit of its clients.
+/// The HTTP client of one bucket. Who sends requests to the bucket by it has a permit of its clients.
 #[derive(Debug)]
 pub(super) struct Transport {
     clients: Arc<Clients>,

@@ -8,7 +8,7 @@ use crate::ltx::{FileName, Level, Txid};
 #[cfg(feature = "webdav")]
 use crate::store::ObjectName;
 use crate::store::canned::{Canned, answer, endless, part};
-use crate::store::http::Clients;
+use crate::store::http::{Clients, MAX_IN_FLIGHT};
 use crate::store::redirects::Redirects;
 use crate::store::tls::Trust;
 use crate::store::{Location, Store, StoreError, StoreErrorKind};
@@ -164,7 +164,7 @@ async fn a_request_that_waits_for_others_has_the_time_of_all_tries() {
     let trust = Trust::System(Vec::new());
     let clients = Clients::of(&server.endpoint, trust, None, Redirects::WithinServer).expect("clients");
     let mut permits: Vec<_> = std::iter::from_fn(|| clients.permit().now_or_never()).collect();
-    assert_eq!(permits.len(), 64);
+    assert_eq!(permits.len(), MAX_IN_FLIGHT);
     let error = server.read_web(0..4).await.expect_err("no permit");
     assert_eq!(error.kind(), StoreErrorKind::Unreachable);
     let clause = "no turn within 10 seconds, because other requests to it are in progress";
@@ -172,7 +172,7 @@ async fn a_request_that_waits_for_others_has_the_time_of_all_tries() {
     assert_eq!(server.answered.load(Ordering::Relaxed), 0);
     // Longer than one try.
     let release = async {
-        tokio::time::sleep(Duration::from_millis(7500)).await;
+        tokio::time::sleep(Duration::from_millis(7100)).await;
         tokio::time::resume();
         permits.pop();
     };

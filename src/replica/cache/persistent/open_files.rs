@@ -7,6 +7,7 @@ use crate::replica::folder::{self, Folder};
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
+use std::ptr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
@@ -15,7 +16,7 @@ use std::sync::{Arc, Weak};
 const LEAST: usize = 4;
 const MOST: usize = 64;
 
-/// How many directories this process has open.
+/// In how many directories this process has files open.
 static DIRECTORIES: PerProcess<AtomicUsize> = PerProcess::new();
 
 /// The files of one directory that stay open. When there are too many, the one that was opened first is closed: a replica has a file for
@@ -29,7 +30,6 @@ pub(super) struct OpenFiles {
 
 impl OpenFiles {
     pub(super) fn new(folder: Arc<Folder>) -> OpenFiles {
-        directories().fetch_add(1, Ordering::Relaxed);
         OpenFiles { folder, opened: Mutex::default(), counted_in: Maker::this() }
     }
 
@@ -40,22 +40,30 @@ impl OpenFiles {
 
     /// Closes the oldest files if there are too many with this one, which was opened.
     fn add(&self, state: &Arc<FileState>) {
-        let (mut opened, most) = (self.opened.lock(), share());
-        opened.push_back(Arc::downgrade(state));
-        while opened.len() > most {
-            if let Some(oldest) = opened.pop_front().and_then(|state| state.upgrade()) {
-                *oldest.file.write() = None;
-            }
+        let mut opened = self.opened.lock();
+        if opened.is_empty() {
+            directories().fetch_add(1, Ordering::Relaxed);
         }
+        opened.retain(|other| other.strong_count() > 0 && !ptr::eq(other.as_ptr(), Arc::as_ptr(state)));
+        opened.push_back(Arc::downgrade(state));
+        let surplus = opened.len().saturating_sub(share());
+        let oldest: Vec<_> = opened.drain(..surplus).collect();
+        drop(opened);
+        close(oldest);
+    }
+
+    /// Returns the files that are open, which are no longer counted.
+    fn take(&self) -> VecDeque<Weak<FileState>> {
+        let opened = std::mem::take(&mut *self.opened.lock());
+        if !opened.is_empty() {
+            directories().fetch_sub(1, Ordering::Relaxed);
+        }
+        opened
     }
 
     /// Closes all files. Whoever needs one meanwhile opens it again, and does not wait until this has ended.
     pub(super) fn close_all(&self) {
-        let opened = std::mem::take(&mut *self.opened.lock());
-        for state in opened.iter().filter_map(Weak::upgrade) {
-            let file = state.file.write().take();
-            drop(file);
-        }
+        close(self.take());
     }
 }
 
@@ -69,13 +77,21 @@ impl CacheDirectory {
 impl Drop for OpenFiles {
     fn drop(&mut self) {
         if self.counted_in.is_this() {
-            directories().fetch_sub(1, Ordering::Relaxed);
+            self.take();
         }
     }
 }
 
 fn directories() -> &'static AtomicUsize {
     DIRECTORIES.get_or_init(AtomicUsize::default)
+}
+
+/// Closes files. Waits for the disk, so the caller has no lock.
+fn close(files: impl IntoIterator<Item = Weak<FileState>>) {
+    for state in files.into_iter().filter_map(|state| state.upgrade()) {
+        let file = state.file.write().take();
+        drop(file);
+    }
 }
 
 /// Returns how many files each directory may keep open now.

@@ -10,12 +10,9 @@ use futures_util::future::try_join;
 use std::ops::Range;
 
 impl FileLoader {
-    /// Reads a whole file, unless it is in memory, and verifies its checksum.
+    /// Reads a whole file and verifies its checksum.
     pub(super) async fn read_whole(&self, listed: &Listed, version: Option<&Version>) -> Result<LoadedFile, LoadError> {
-        let chunk = match self.known.content(listed) {
-            Some(chunk) => chunk,
-            None => self.fetch_listed(listed, 0..listed.size, version).await?,
-        };
+        let chunk = self.fetch_listed(listed, 0..listed.size, version).await?;
         self.parse_whole(listed, chunk)
     }
 

@@ -51,6 +51,8 @@ impl KnownFiles {
         body: Option<Bytes>,
         partial_index: Option<PartialIndex>,
     ) -> Arc<LtxFile> {
+        // Dropped after the lock: a file may be closed then.
+        let mut in_use = Vec::new();
         let mut files = self.files.lock();
         let known = files.get(&(listed.level, listed.name)).and_then(Weak::upgrade);
         let same = known.filter(|known| known.checksum == trailer.file_checksum);
@@ -70,8 +72,10 @@ impl KnownFiles {
             integrity.doubt();
         }
         files.retain(|_, file| file.strong_count() > 0);
-        let held = || files.values().filter_map(Weak::upgrade).map(|file| file.held()).sum::<u64>();
-        let body = body.filter(|body| held() + body.len() as u64 <= self.kept);
+        let body = body.filter(|body| {
+            in_use.extend(files.values().filter_map(Weak::upgrade));
+            in_use.iter().map(|file| file.held()).sum::<u64>() + body.len() as u64 <= self.kept
+        });
         let number = same.as_ref().map(|same| same.number);
         let number = number.unwrap_or_else(new_number);
         let slots = match (same, &self.directory) {
@@ -105,20 +109,5 @@ impl KnownFiles {
         });
         files.insert((listed.level, listed.name), Arc::downgrade(&file));
         file
-    }
-
-    /// Returns the whole content of a listed file, if it is kept in memory.
-    pub(super) fn content(&self, listed: &Listed) -> Option<Chunk> {
-        let file = self.files.lock().get(&(listed.level, listed.name)).and_then(Weak::upgrade)?;
-        let is_listed = listed.version.as_ref().is_some_and(|version| file.is_listed_as(version));
-        match &file.body {
-            Some(FileBody::Memory(bytes)) if is_listed && file.integrity.spoiled().is_none() => Some(Chunk {
-                bytes: bytes.clone(),
-                file_size: file.size,
-                version: file.version.clone(),
-                modified_ms: listed.modified_ms,
-            }),
-            _ => None,
-        }
     }
 }
