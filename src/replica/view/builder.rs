@@ -20,8 +20,8 @@ pub(in crate::replica) struct ViewBuilder {
     time_ms: i64,
     pages: PageMap,
     table: FileTable,
-    /// The number of the view that the builder started from.
-    before: Option<ViewNumber>,
+    /// The number of the view that the builder started from, and its [`View::origins`].
+    before: Option<(ViewNumber, Vec<Arc<Soundness>>)>,
     /// The number of the view, if it is known.
     number: Option<ViewNumber>,
     /// The schema cookie that page 1 of the view shows, if it is known.
@@ -29,9 +29,6 @@ pub(in crate::replica) struct ViewBuilder {
     /// The files that SQLite may have read the state from under that number.
     origins: Vec<Arc<Soundness>>,
 }
-
-/// How many files that are not verified a state may have been read from under one number.
-const MAX_ORIGINS: usize = 256;
 
 /// A file that is being applied to a view.
 pub(in crate::replica) struct FileOverlay {
@@ -45,7 +42,7 @@ impl ViewBuilder {
     pub(in crate::replica) fn from(view: &View) -> ViewBuilder {
         let (pages, table) = (view.pages.clone(), view.table.clone());
         let (tip, witness, time_ms) = (Some(view.tip.clone()), view.witness.clone(), view.time_ms);
-        let before = Some(view.number.clone());
+        let before = view.origins().map(|origins| (view.number.clone(), origins));
         ViewBuilder { tip, witness, time_ms, pages, table, before, ..ViewBuilder::default() }
     }
 
@@ -121,15 +118,14 @@ impl ViewBuilder {
     /// Gives the view the change counter that SQLite has written in the only transaction after the view that the builder started from, if
     /// possible: SQLite keeps what it has cached under that counter.
     pub(in crate::replica) fn written(&mut self, counter: u32) {
-        self.number = self.before.as_ref().map(|before| before.after(counter));
+        if let Some((before, origins)) = self.before.take() {
+            (self.number, self.origins) = (Some(before.after(counter)), origins);
+        }
     }
 
     /// Gives the view the counter and the schema cookie of a view whose pages are the same, unless wrong bytes were read of it.
     pub(in crate::replica) fn same_as(&mut self, view: &View) {
-        let mut origins: Vec<_> = view.read_from().filter(|file| !file.is_verified()).cloned().collect();
-        origins.sort_by_key(Arc::as_ptr);
-        origins.dedup_by(|one, other| Arc::ptr_eq(one, other));
-        if view.spoiled_files() == 0 && origins.len() <= MAX_ORIGINS {
+        if let Some(origins) = view.origins() {
             (self.number, self.schema_cookie) = (Some(view.number.clone()), view.schema_cookie());
             self.origins = origins;
         }

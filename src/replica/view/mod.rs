@@ -39,6 +39,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+/// How many files that are not verified a state may have been read from under one number.
+const MAX_ORIGINS: usize = 256;
+
 /// An immutable state of the database.
 pub struct View {
     tip: Arc<LtxFile>,
@@ -175,6 +178,15 @@ impl View {
             true => self.read_from().filter(|file| file.is_spoiled()).count() as u64,
             false => 0,
         }
+    }
+
+    /// Returns those of these files that are not verified. None if wrong bytes of one were read, or if they are too many, so that no other view
+    /// may get the number.
+    fn origins(&self) -> Option<Vec<Arc<Soundness>>> {
+        let mut origins: Vec<_> = self.read_from().filter(|file| !file.is_verified()).cloned().collect();
+        origins.sort_by_key(Arc::as_ptr);
+        origins.dedup_by(|one, other| Arc::ptr_eq(one, other));
+        (self.spoiled_files() == 0 && origins.len() <= MAX_ORIGINS).then_some(origins)
     }
 
     /// Returns the files that SQLite may have read this state from under its number.
