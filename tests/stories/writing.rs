@@ -410,7 +410,7 @@ fn a_transaction_that_has_read_wrong_bytes_is_not_committed() {
     let conn = open(&destination, &[("compaction", "off")]);
     // The first file is larger than those that are read whole. The second one has all pages that are written below.
     let rows = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000)
-                INSERT INTO t SELECT i, iif(i = 1500, 'the-right-value', randomblob(900)) FROM n";
+                INSERT INTO t SELECT i, CASE i WHEN 1500 THEN 'the-right-value' ELSE randomblob(900) END FROM n";
     conn.execute_batch(&format!("BEGIN; CREATE TABLE t(a INTEGER PRIMARY KEY, b); CREATE TABLE u(a); {rows}; COMMIT"))
         .expect("written");
     conn.execute_batch("INSERT INTO u VALUES (1)").expect("written");
