@@ -175,6 +175,14 @@ impl Soundness {
         self.spoiled.get().is_some()
     }
 
+    /// Returns those of some files that are not verified, each once.
+    pub(in crate::replica) fn unverified<'a>(files: impl Iterator<Item = &'a Arc<Soundness>>) -> Vec<Arc<Soundness>> {
+        let mut found: Vec<_> = files.filter(|file| !file.is_verified()).cloned().collect();
+        found.sort_by_key(Arc::as_ptr);
+        found.dedup_by(|one, other| Arc::ptr_eq(one, other));
+        found
+    }
+
     /// Returns whether this may be so of any file of the process. Takes no lock and looks at no file.
     pub(in crate::replica) fn any_is_spoiled() -> bool {
         ANY_SPOILED.load(Ordering::Acquire)

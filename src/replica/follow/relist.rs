@@ -42,9 +42,9 @@ impl Follower {
 
     async fn try_relist(&self, progress: &mut PollProgress) -> Result<PollOutcome, LoadError> {
         let published = self.head.view();
-        let resumed = match published.is_none() {
-            true => self.resumed().await,
-            false => {
+        let resumed = match &published {
+            None => self.resumed().await,
+            Some(_) => {
                 self.forget_resumed();
                 None
             }

@@ -47,20 +47,15 @@ impl KnownSchemas {
     /// Returns the cookie of a view's schema, if all its pages are known to be those of a schema that was read. A schema is not known any more
     /// once wrong bytes were read of a file that it was read from.
     pub(super) fn find(&mut self, page_1: Digest, view: &View, epochs: &Epochs) -> Option<u32> {
-        if Soundness::any_is_spoiled() {
-            self.0.retain(|schema| schema.origins.iter().all(|origin| !origin.is_spoiled()));
-        }
+        self.0.retain(|schema| schema.origins.iter().all(|origin| !origin.is_spoiled()));
         let schema = self.0.iter_mut().find(|schema| schema.page_1 == page_1 && schema.is_same_in(view, epochs))?;
         let cookie = schema.cookie;
         if schema.pages.iter().all(|page| page.is_in(view)) {
             // The newer the state, the more other states it can be compared with.
             (schema.epoch, schema.txid) = (schema.epoch, schema.txid).max((view.epoch(), view.txid()));
         } else {
-            let (pages, mut origins) = versions(view, schema.pages.iter().map(|page| page.pgno));
-            origins.extend(schema.origins.iter().cloned());
-            origins.sort_by_key(Arc::as_ptr);
-            origins.dedup_by(|one, other| Arc::ptr_eq(one, other));
-            origins.retain(|origin| !origin.is_verified());
+            let (pages, files) = versions(view, schema.pages.iter().map(|page| page.pgno));
+            let origins = Soundness::unverified(files.iter().chain(&schema.origins));
             if origins.len() > pages.len() + MAX_ORIGINS {
                 return None;
             }

@@ -169,7 +169,7 @@ impl View {
 
     /// Returns whether wrong bytes were read of one of its files, so that the view must not be read any more.
     pub(super) fn is_spoiled(&self) -> bool {
-        Soundness::any_is_spoiled() && self.files().any(|file| file.integrity.spoiled().is_some())
+        self.files().any(|file| file.integrity.spoiled().is_some())
     }
 
     /// Returns from how many files wrong bytes of this state were read, as far as that is known. It never becomes less.
@@ -183,9 +183,7 @@ impl View {
     /// Returns those of these files that are not verified. None if wrong bytes of one were read, or if they are too many, so that no other view
     /// may get the number.
     fn origins(&self) -> Option<Vec<Arc<Soundness>>> {
-        let mut origins: Vec<_> = self.read_from().filter(|file| !file.is_verified()).cloned().collect();
-        origins.sort_by_key(Arc::as_ptr);
-        origins.dedup_by(|one, other| Arc::ptr_eq(one, other));
+        let origins = Soundness::unverified(self.read_from());
         (self.spoiled_files() == 0 && origins.len() <= MAX_ORIGINS).then_some(origins)
     }
 
