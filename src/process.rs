@@ -4,8 +4,11 @@
 //! Global state is therefore only accessed through [`PerProcess`], which builds a new value in the child and never touches or drops the
 //! inherited one (dropping it would join threads that do not exist).
 
-use std::sync::OnceLock;
+use crate::lock::Mutex;
+use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
 
 /// The generation of the process that loaded this library.
 const FIRST: u64 = 1;
@@ -111,14 +114,7 @@ impl<T> PerProcess<T> {
     /// Returns the value of this process, and builds it if necessary. If `build` fails, the next call tries again.
     #[inline]
     pub(crate) fn get_or_try_init<E>(&self, build: impl FnOnce() -> Result<T, E>) -> Result<&T, E> {
-        let cell = self.cell();
-        match cell.value.get() {
-            Some(value) => Ok(value),
-            None => {
-                let value = build()?;
-                Ok(cell.value.get_or_init(|| value))
-            }
-        }
+        get_or_try_init(&self.cell().value, build)
     }
 }
 
@@ -142,10 +138,56 @@ impl<T> Drop for PerProcess<T> {
     }
 }
 
+/// Returns the value of a cell, and builds it if necessary. If `build` fails, the next call tries again.
+#[inline]
+pub(crate) fn get_or_try_init<T, E>(cell: &OnceLock<T>, build: impl FnOnce() -> Result<T, E>) -> Result<&T, E> {
+    match cell.get() {
+        Some(value) => Ok(value),
+        None => {
+            let value = build()?;
+            Ok(cell.get_or_init(|| value))
+        }
+    }
+}
+
+/// Values that all users of a key in this process share. A value is dropped with its last user.
+pub(crate) struct SharedByKey<K, V>(PerProcess<Mutex<HashMap<K, Weak<V>>>>);
+
+impl<K: Eq + Hash, V> SharedByKey<K, V> {
+    /// Creates a collection without values, for statics.
+    pub(crate) const fn new() -> SharedByKey<K, V> {
+        SharedByKey(PerProcess::new())
+    }
+
+    /// Returns the value of `key`, and builds it if nobody has it. `build` must not wait: meanwhile, no other key can be looked up.
+    pub(crate) fn get_or_try_init<E>(&self, key: K, build: impl FnOnce(&K) -> Result<V, E>) -> Result<Arc<V>, E> {
+        let mut values = self.0.get_or_init(Mutex::default).lock();
+        if let Some(value) = values.get(&key).and_then(Weak::upgrade) {
+            return Ok(value);
+        }
+        let value = Arc::new(build(&key)?);
+        values.retain(|_, value| value.strong_count() > 0);
+        values.insert(key, Arc::downgrade(&value));
+        Ok(value)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Arc;
+
+    #[test]
+    fn a_value_is_shared_by_its_key_until_its_last_user_drops_it() {
+        let values: SharedByKey<&str, String> = SharedByKey::new();
+        let of = |key: &'static str| values.get_or_try_init(key, |key| Ok::<_, ()>(key.to_string())).expect("a value");
+        let (one, other) = (of("one"), of("other"));
+        assert!(Arc::ptr_eq(&one, &of("one")) && !Arc::ptr_eq(&one, &other));
+        assert_eq!((one.as_str(), other.as_str()), ("one", "other"));
+        drop(one);
+        let failed = values.get_or_try_init("one", |_| Err("it fails")).expect_err("nobody has the value");
+        assert_eq!(failed, "it fails");
+        assert_eq!(*of("one"), "one");
+    }
 
     #[test]
     fn the_child_of_a_fork_builds_its_own_value_and_never_drops_the_inherited_one() {

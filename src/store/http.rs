@@ -6,14 +6,12 @@
 use super::redirects::Redirects;
 use super::timeouts::CONNECT_TIMEOUT;
 use super::tls::Trust;
-use crate::lock::Mutex;
-use crate::process::PerProcess;
+use crate::process::{SharedByKey, get_or_try_init};
 use reqwest::Client;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
-use std::collections::HashMap;
 use std::fmt;
 use std::ops::Range;
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
@@ -29,7 +27,7 @@ const IDLE_FOR: Duration = Duration::from_secs(10);
 /// The timeout for connecting to a cloud's metadata service. Outside of the cloud, nothing responds at its address.
 const METADATA_TIMEOUT: Duration = Duration::from_secs(1);
 
-static SHARED: PerProcess<Mutex<HashMap<ClientKey, Weak<Clients>>>> = PerProcess::new();
+static SHARED: SharedByKey<ClientKey, Clients> = SharedByKey::new();
 
 /// The settings of clients. Replicas with equal settings share their clients.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -78,21 +76,16 @@ impl Clients {
         redirects: Redirects,
     ) -> Result<Arc<Clients>, String> {
         let key = ClientKey { server: server.to_owned(), trust, header, redirects };
-        let mut shared = SHARED.get_or_init(Mutex::default).lock();
-        if let Some(clients) = shared.get(&key).and_then(Weak::upgrade) {
-            return Ok(clients);
-        }
-        let clients = Arc::new(Clients {
-            tls: key.trust.config()?,
-            permits: Semaphore::new(MAX_IN_FLIGHT),
-            usual: OnceLock::new(),
-            fresh: OnceLock::new(),
-            metadata: OnceLock::new(),
-            key: key.clone(),
-        });
-        shared.retain(|_, clients| clients.strong_count() > 0);
-        shared.insert(key, Arc::downgrade(&clients));
-        Ok(clients)
+        SHARED.get_or_try_init(key, |key| {
+            Ok(Clients {
+                tls: key.trust.config()?,
+                permits: Semaphore::new(MAX_IN_FLIGHT),
+                usual: OnceLock::new(),
+                fresh: OnceLock::new(),
+                metadata: OnceLock::new(),
+                key: key.clone(),
+            })
+        })
     }
 
     /// Returns the server, as it was passed to [`Clients::of`].
@@ -113,13 +106,7 @@ impl Clients {
             ClientPurpose::Fresh => (&self.fresh, CONNECT_TIMEOUT, 0),
             ClientPurpose::Metadata => (&self.metadata, METADATA_TIMEOUT, 1),
         };
-        match cell.get() {
-            Some(client) => Ok(client.clone()),
-            None => {
-                let client = self.build(connect_timeout, max_idle)?;
-                Ok(cell.get_or_init(|| client).clone())
-            }
-        }
+        get_or_try_init(cell, || self.build(connect_timeout, max_idle)).cloned()
     }
 
     /// Builds a client. It does not decompress bodies, uses the proxies in the environment, and speaks HTTP/1.1, because parallel reads

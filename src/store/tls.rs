@@ -1,5 +1,6 @@
 //! Verification of server certificates.
 
+use crate::process::get_or_try_init;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject;
@@ -80,14 +81,11 @@ struct System {
 
 impl System {
     fn verifier(&self) -> Result<&Verifier, Error> {
-        if let Some(verifier) = self.verifier.get() {
-            return Ok(verifier);
-        }
-        let verifier = match self.extra.is_empty() {
-            true => system_verifier(&self.provider)?,
-            false => Verifier::new_with_extra_roots(self.extra.iter().cloned(), self.provider.clone())?.into(),
-        };
-        Ok(self.verifier.get_or_init(|| verifier))
+        let verifier = get_or_try_init(&self.verifier, || match self.extra.is_empty() {
+            true => system_verifier(&self.provider),
+            false => Verifier::new_with_extra_roots(self.extra.iter().cloned(), self.provider.clone()).map(Arc::new),
+        });
+        verifier.map(|verifier| &**verifier)
     }
 }
 

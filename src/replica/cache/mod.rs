@@ -40,7 +40,7 @@ pub(super) struct PageKey {
 }
 
 /// Upper bounds of the size of a cache, in bytes.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct CacheLimits {
     /// Size in memory.
     pub memory: u64,

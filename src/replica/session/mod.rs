@@ -11,10 +11,12 @@
 //! | `registry` | one replica for all connections with the same URL and credentials |
 //! | `shared` | such a replica: the first reader connects, and its journal is used by all |
 //! | `readers` | its readers, and the tasks that run for them |
+//! | `idle` | what replicas without readers keep |
 //! | `usage` | how often readers found their pages in the cache |
 //! | `memory` | returns free memory to the operating system |
 
 pub(in crate::replica) mod connection;
+mod idle;
 pub(in crate::replica) mod memory;
 pub(in crate::replica) mod opening;
 mod readers;

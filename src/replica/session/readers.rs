@@ -3,6 +3,7 @@
 use crate::config::Settings;
 use crate::error::{Error, ErrorKind};
 use crate::replica::cache::persistent::CacheDirectory;
+use crate::replica::session::idle::{Idle, Keeps};
 use crate::replica::session::usage::{CacheUsage, ReaderTotals};
 use crate::replica::write::compaction::CompactionSettings;
 use crate::replica::write::journal::JournalSettings;
@@ -29,15 +30,6 @@ pub(super) struct Readers {
     idle: Option<Idle>,
     /// The cache directory, if a reader has connected that wants one.
     directory: Option<Arc<CacheDirectory>>,
-}
-
-/// A replica without readers.
-struct Idle {
-    /// A timer that finds another number than its own does not remove the replica.
-    number: u64,
-    since: Instant,
-    /// The task that removes the replica after it was idle long enough.
-    timer: Option<AbortHandle>,
 }
 
 /// A reader, and its settings. The replica uses the most demanding of all readers.
@@ -139,12 +131,14 @@ impl Readers {
         Ok(was_idle)
     }
 
-    /// Ends the tasks after the last reader has closed. Returns the number that identifies the idle time.
-    pub(super) fn begin_idling(&mut self) -> u64 {
+    /// Ends the tasks after the last reader has closed. `held` is what the replica keeps, and `limits` are those of this. Returns the number
+    /// that identifies the idle time.
+    pub(super) fn begin_idling(&mut self, held: CacheLimits, limits: CacheLimits) -> u64 {
         let tasks = [self.polling.take(), self.hydrating.take(), self.compacting.take()];
         tasks.into_iter().flatten().for_each(|task| task.abort());
         let number = next_number();
-        self.idle = Some(Idle { number, since: Instant::now(), timer: None });
+        let keeps = Keeps { since: Instant::now(), held, limits };
+        self.idle = Some(Idle { number, timer: None, keeps });
         number
     }
 
@@ -170,9 +164,9 @@ impl Readers {
         self.idle.as_ref().is_some_and(|idle| idle.number == number)
     }
 
-    /// Since when the replica is idle. None while there are readers.
-    pub(super) fn idle_since(&self) -> Option<Instant> {
-        self.idle.as_ref().map(|idle| idle.since)
+    /// What the replica keeps while it is idle. None while there are readers.
+    pub(super) fn keeps(&self) -> Option<Keeps> {
+        self.idle.as_ref().map(|idle| idle.keeps)
     }
 
     /// Has a replica use the shortest poll interval and the largest cache limits of all readers, and verify if one of them does.

@@ -2,7 +2,7 @@
 //!
 //! A replica is polled while it has readers. After the last reader has closed, it is idle: it sends no requests, and
 //! keeps its view and its cache for [`IDLE_TIME`], because many applications open a connection for each piece of work
-//! and close it again. At most [`MOST_IDLE`] replicas are kept so, without open files in their cache directories.
+//! and close it again. It has no open files in its cache directory, and [`idle`](super::idle) limits how many are kept.
 
 use crate::config::Settings;
 use crate::error::Error;
@@ -10,10 +10,10 @@ use crate::lock::Mutex;
 use crate::replica::Replica;
 use crate::replica::cache::persistent::CacheDirectory;
 use crate::replica::prefetch::Prefetcher;
-use crate::replica::session::memory;
 use crate::replica::session::shared::{ReaderWishes, SharedReplica, connect};
 use crate::replica::session::usage::{CacheUsage, ReaderTotals};
 use crate::replica::session::wait::Interrupted;
+use crate::replica::session::{idle, memory};
 use crate::runtime::{self, PerProcess};
 use crate::store::{Location, LocationKey};
 use std::collections::HashMap;
@@ -27,9 +27,6 @@ const IDLE_TIME: Duration = Duration::from_secs(60);
 /// How long it keeps the files of its cache directory open: an application that opens one connection after the other does not open them for
 /// each, and requests that are in flight write their pages.
 const FILES_STAY: Duration = Duration::from_secs(1);
-
-/// The maximum number of idle replicas. With more, those are removed that have been idle for longest.
-const MOST_IDLE: usize = 1000;
 
 /// Connections with equal keys share a replica.
 type ReplicaKey = (LocationKey, Option<PathBuf>);
@@ -112,20 +109,22 @@ impl RegisteredReader {
         RegisteredReader { key, shared, id, usage }
     }
 
-    /// Has the reader no longer count, and the replica be idle if it was the last one. Returns a replica that is removed.
-    fn end(&self) -> Option<Arc<SharedReplica>> {
+    /// Has the reader no longer count, and the replica be idle if it was the last one. Returns the replicas that are removed.
+    fn end(&self) -> Vec<Arc<SharedReplica>> {
         let mut replicas = replicas().lock();
         let mut readers = self.shared.readers();
         readers.remove(self.id, &self.usage);
         if !readers.is_empty() {
             drop(readers);
             self.shared.apply_settings();
-            return None;
+            return Vec::new();
         }
-        match runtime::spawn(idle_until_removed(self.key.clone(), readers.begin_idling(), readers.directory())) {
+        let (held, limits) = self.shared.held();
+        let number = readers.begin_idling(held, limits);
+        match runtime::spawn(idle_until_removed(self.key.clone(), number, readers.directory())) {
             Ok(timer) => readers.set_idle_timer(timer),
             // If the timer cannot run, the replica is removed now.
-            Err(_) => return replicas.remove(&self.key),
+            Err(_) => return replicas.remove(&self.key).into_iter().collect(),
         }
         drop(readers);
         remove_longest_idle(&mut replicas)
@@ -136,7 +135,8 @@ impl Drop for RegisteredReader {
     fn drop(&mut self) {
         self.shared.end_writing(self.id);
         // Pages are freed after the lock was released.
-        if let Some(removed) = self.end() {
+        let removed = self.end();
+        if !removed.is_empty() {
             drop(removed);
             // If the timer cannot run, the memory is returned later.
             let _ = runtime::spawn(memory::release_free());
@@ -144,16 +144,13 @@ impl Drop for RegisteredReader {
     }
 }
 
-/// Removes the replica that has been idle for longest if there are more than [`MOST_IDLE`].
-fn remove_longest_idle(replicas: &mut Replicas) -> Option<Arc<SharedReplica>> {
-    let idle = || replicas.iter().filter_map(|(key, shared)| Some((shared.readers().idle_since()?, key)));
-    if idle().count() <= MOST_IDLE {
-        return None;
-    }
-    let (_, longest) = idle().min_by_key(|(since, _)| *since)?;
-    let removed = replicas.remove(&longest.clone())?;
-    removed.readers().stop_idle_timer();
-    Some(removed)
+/// Removes the replicas that have been idle for longest, if there are [too many](idle::too_many).
+fn remove_longest_idle(replicas: &mut Replicas) -> Vec<Arc<SharedReplica>> {
+    let idle = replicas.iter().filter_map(|(key, shared)| Some((shared.readers().keeps()?, key)));
+    let longest: Vec<ReplicaKey> = idle::too_many(idle.collect()).cloned().collect();
+    let removed: Vec<_> = longest.iter().filter_map(|key| replicas.remove(key)).collect();
+    removed.iter().for_each(|removed| removed.readers().stop_idle_timer());
+    removed
 }
 
 /// Closes the files of an idle replica after [`FILES_STAY`], and then removes it, unless a reader is added.
@@ -188,6 +185,8 @@ async fn remove_when_idle(key: ReplicaKey, number: u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::replica::CacheLimits;
+    use crate::replica::session::idle::MOST_IDLE;
 
     #[test]
     fn the_replicas_that_are_idle_for_longest_are_removed() {
@@ -196,17 +195,20 @@ mod tests {
             let shared = Arc::<SharedReplica>::default();
             // The third one is in use.
             if number != 3 {
-                shared.readers().begin_idling();
+                shared.readers().begin_idling(CacheLimits::default(), CacheLimits::default());
             }
             ((location.key().clone(), None), shared)
         };
         let all: Vec<_> = (1..=MOST_IDLE as u64 + 3).map(replica).collect();
         let mut replicas: Replicas = all.iter().cloned().collect();
-        let mut removed = || remove_longest_idle(&mut replicas).map(|removed| removed.readers().idle_since());
-        let since = |index: usize| Some(all[index].1.readers().idle_since());
-        assert_eq!([removed(), removed(), removed()], [since(0), since(1), None]);
+        let mut removed = remove_longest_idle(&mut replicas);
+        removed.sort_by_key(|removed| removed.readers().keeps().map(|keeps| keeps.since));
+        assert!(removed.len() == 2 && Arc::ptr_eq(&removed[0], &all[0].1) && Arc::ptr_eq(&removed[1], &all[1].1));
+        assert!(remove_longest_idle(&mut replicas).is_empty());
         // A timer of one that was removed never takes another one for it.
-        let mut numbers: Vec<u64> = replicas.values().map(|shared| shared.readers().begin_idling()).collect();
+        let idle_again =
+            |shared: &Arc<SharedReplica>| shared.readers().begin_idling(CacheLimits::default(), CacheLimits::default());
+        let mut numbers: Vec<u64> = replicas.values().map(idle_again).collect();
         numbers.sort_unstable();
         numbers.dedup();
         assert_eq!(numbers.len(), replicas.len());

@@ -3,7 +3,6 @@
 use crate::config::Settings;
 use crate::error::Error;
 use crate::lock::{Mutex, MutexGuard};
-use crate::replica::Replica;
 use crate::replica::cache::persistent::CacheDirectory;
 use crate::replica::files::ltx_file::FetchSizes;
 use crate::replica::follow::waiting::OpenTime;
@@ -11,6 +10,7 @@ use crate::replica::session::readers::{Readers, cache_limits};
 use crate::replica::session::wait::{Interrupted, SLACK, wait_at_most};
 use crate::replica::session::writing::FLUSH_LIMIT;
 use crate::replica::write::journal::{Journal, JournalSettings};
+use crate::replica::{CacheLimits, Replica};
 use crate::runtime;
 use crate::store::Location;
 use std::sync::{Arc, OnceLock};
@@ -54,6 +54,11 @@ impl SharedReplica {
     /// Returns the readers. Whoever has them waits for nothing.
     pub(super) fn readers(&self) -> MutexGuard<'_, Readers> {
         self.readers.lock()
+    }
+
+    /// Returns what the replica holds, and its limits.
+    pub(super) fn held(&self) -> (CacheLimits, CacheLimits) {
+        self.replica.get().map(|replica| (replica.head.held(), replica.head.limits())).unwrap_or_default()
     }
 
     /// Whether a reader connects, or did so when it gave up and has not come to an end yet.

@@ -3,6 +3,7 @@
 use super::error::NatsError;
 use crate::lock::RwLock;
 use crate::pread;
+use crate::process::get_or_try_init;
 use crate::store::StoreErrorKind;
 use bytes::Bytes;
 use std::fs::File;
@@ -65,13 +66,7 @@ impl ObjectContent {
 
 /// Returns the file, and creates it if necessary.
 fn created(file: &OnceLock<File>) -> io::Result<&File> {
-    match file.get() {
-        Some(file) => Ok(file),
-        None => {
-            let new = pread::temporary()?;
-            Ok(file.get_or_init(|| new))
-        }
-    }
+    get_or_try_init(file, pread::temporary)
 }
 
 fn temporary_file_error(error: &io::Error) -> NatsError {

@@ -4,19 +4,17 @@
 //! times the bound before one evicts.
 
 use crate::lock::Mutex;
-use crate::process::PerProcess;
-use std::collections::HashMap;
+use crate::process::SharedByKey;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 /// What identifies a directory as long as somebody has it open: its device and its number there.
 type DirectoryId = (u64, u64);
 
-/// Whoever has the lock waits for nothing: a disk that hangs delays the replicas of no other directory.
-static SHARED: PerProcess<Mutex<HashMap<DirectoryId, Weak<DirectorySize>>>> = PerProcess::new();
+static SHARED: SharedByKey<DirectoryId, DirectorySize> = SharedByKey::new();
 
 /// What the replicas of a process know together of the size of a cache directory.
 #[derive(Default)]
@@ -33,15 +31,8 @@ pub(super) struct DirectorySize {
 impl DirectorySize {
     /// Returns the size of the directory at `path`, which nobody has measured if no other replica uses the directory.
     pub(super) fn of(path: &Path) -> io::Result<Arc<DirectorySize>> {
-        let id = identify(path)?;
-        let mut shared = SHARED.get_or_init(Mutex::default).lock();
-        if let Some(size) = shared.get(&id).and_then(Weak::upgrade) {
-            return Ok(size);
-        }
-        let size = Arc::<DirectorySize>::default();
-        shared.retain(|_, size| size.strong_count() > 0);
-        shared.insert(id, Arc::downgrade(&size));
-        Ok(size)
+        // The disk is asked before: one that hangs delays the replicas of no other directory.
+        SHARED.get_or_try_init(identify(path)?, |_| Ok(DirectorySize::default()))
     }
 
     /// Returns how many bytes the directory has, approximately.
