@@ -28,6 +28,14 @@ pub(crate) fn is_child() -> bool {
     generation() > FIRST
 }
 
+/// Returns how many descriptors this process may have open.
+pub(crate) fn descriptor_limit() -> u64 {
+    #[cfg(unix)]
+    return rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
+    #[cfg(not(unix))]
+    u64::MAX
+}
+
 /// Increments the generation. Must be called in the child of a fork before anything else.
 #[cfg(unix)]
 pub(crate) fn forked() {

@@ -159,6 +159,10 @@ impl Store for Counting {
         Ok(())
     }
 
+    fn descriptors(&self) -> u64 {
+        self.inner.descriptors()
+    }
+
     async fn holds_older_format(&self) -> Result<bool, StoreError> {
         self.lists.fetch_add(1, Ordering::Relaxed);
         let holds = self.inner.holds_older_format().await?;

@@ -185,6 +185,12 @@ pub trait Store: fmt::Debug + fmt::Display + Send + Sync {
         Err(StoreError::read_only(self.to_string()))
     }
 
+    /// Returns how many descriptors this store keeps open between requests. Connections over HTTP do not count: all stores on a server share
+    /// them.
+    fn descriptors(&self) -> u64 {
+        0
+    }
+
     /// Returns whether there is a replica of Litestream 0.3, whose format differs. Returns false if this is unknown.
     async fn holds_older_format(&self) -> Result<bool, StoreError> {
         Ok(false)

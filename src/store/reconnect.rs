@@ -42,6 +42,11 @@ impl<C: StoreConnection> Reconnecting<C> {
         &self.config
     }
 
+    /// Returns whether there is a connection.
+    pub fn is_connected(&self) -> bool {
+        self.current.lock().is_some()
+    }
+
     /// Sends a request, and sends it once more over a new connection if the connection that was open before it fails.
     /// Fails with [`StoreConnection::timed_out`] if both together take longer than `allowance` permits.
     pub async fn request<T, F>(&self, allowance: &Allowance, request: impl Fn(Arc<C>) -> F) -> Result<T, C::Error>
@@ -190,7 +195,9 @@ mod tests {
     async fn a_request_that_times_out_closes_the_connection() {
         let connection = to(Server::default());
         assert_eq!(connection.request(&Allowance::of(0), endless).await, Err(Failure::Timeout));
+        assert!(!connection.is_connected());
         assert_eq!(connection.request(&Allowance::of(0), number).await, Ok(1));
+        assert!(connection.is_connected());
     }
 
     #[tokio::test(start_paused = true)]

@@ -53,6 +53,16 @@ impl CacheLimits {
     pub(super) fn max(self, other: CacheLimits) -> CacheLimits {
         CacheLimits { memory: self.memory.max(other.memory), disk: self.disk.max(other.disk) }
     }
+
+    /// Returns the sum of each.
+    pub(super) fn plus(self, other: CacheLimits) -> CacheLimits {
+        CacheLimits { memory: self.memory.saturating_add(other.memory), disk: self.disk.saturating_add(other.disk) }
+    }
+
+    /// Returns so many times each.
+    pub(super) fn times(self, factor: u64) -> CacheLimits {
+        CacheLimits { memory: self.memory.saturating_mul(factor), disk: self.disk.saturating_mul(factor) }
+    }
 }
 
 /// Pages by version.
@@ -186,6 +196,11 @@ impl PageCache {
     pub(super) fn held(&self) -> CacheLimits {
         let disk = self.directory.as_ref().map_or_else(|| self.disk.held(), |directory| directory.held());
         CacheLimits { memory: self.pages.weight(), disk }
+    }
+
+    /// Returns how many descriptors it has open while it is not used: the temporary file, or the folders of the cache directory.
+    pub(super) fn descriptors(&self) -> u64 {
+        self.directory.as_ref().map_or_else(|| u64::from(self.disk.held() > 0), |_| CacheDirectory::FOLDERS)
     }
 
     /// Returns a page for a reader.

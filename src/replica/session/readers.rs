@@ -3,7 +3,7 @@
 use crate::config::Settings;
 use crate::error::{Error, ErrorKind};
 use crate::replica::cache::persistent::CacheDirectory;
-use crate::replica::session::idle::{Idle, Keeps};
+use crate::replica::session::idle::{Held, Idle};
 use crate::replica::session::usage::{CacheUsage, ReaderTotals};
 use crate::replica::write::compaction::CompactionSettings;
 use crate::replica::write::journal::JournalSettings;
@@ -131,14 +131,12 @@ impl Readers {
         Ok(was_idle)
     }
 
-    /// Ends the tasks after the last reader has closed. `held` is what the replica keeps, and `limits` are those of this. Returns the number
-    /// that identifies the idle time.
-    pub(super) fn begin_idling(&mut self, held: CacheLimits, limits: CacheLimits) -> u64 {
+    /// Ends the tasks after the last reader has closed. The replica keeps what it holds. Returns the number that identifies the idle time.
+    pub(super) fn begin_idling(&mut self, held: Held) -> u64 {
         let tasks = [self.polling.take(), self.hydrating.take(), self.compacting.take()];
         tasks.into_iter().flatten().for_each(|task| task.abort());
         let number = next_number();
-        let keeps = Keeps { since: Instant::now(), held, limits };
-        self.idle = Some(Idle { number, timer: None, keeps });
+        self.idle = Some(Idle { number, since: Instant::now(), held, timer: None });
         number
     }
 
@@ -164,9 +162,9 @@ impl Readers {
         self.idle.as_ref().is_some_and(|idle| idle.number == number)
     }
 
-    /// What the replica keeps while it is idle. None while there are readers.
-    pub(super) fn keeps(&self) -> Option<Keeps> {
-        self.idle.as_ref().map(|idle| idle.keeps)
+    /// Since when the replica is idle, and what it keeps. None while there are readers.
+    pub(super) fn keep(&self) -> Option<(Instant, Held)> {
+        self.idle.as_ref().map(|idle| (idle.since, idle.held))
     }
 
     /// Has a replica use the shortest poll interval and the largest cache limits of all readers, and verify if one of them does.

@@ -119,8 +119,7 @@ impl RegisteredReader {
             self.shared.apply_settings();
             return Vec::new();
         }
-        let (held, limits) = self.shared.held();
-        let number = readers.begin_idling(held, limits);
+        let number = readers.begin_idling(self.shared.held());
         match runtime::spawn(idle_until_removed(self.key.clone(), number, readers.directory())) {
             Ok(timer) => readers.set_idle_timer(timer),
             // If the timer cannot run, the replica is removed now.
@@ -146,7 +145,7 @@ impl Drop for RegisteredReader {
 
 /// Removes the replicas that have been idle for longest, if there are [too many](idle::too_many).
 fn remove_longest_idle(replicas: &mut Replicas) -> Vec<Arc<SharedReplica>> {
-    let idle = replicas.iter().filter_map(|(key, shared)| Some((shared.readers().keeps()?, key)));
+    let idle = replicas.iter().filter_map(|(key, shared)| Some((shared.readers().keep()?, key)));
     let longest: Vec<ReplicaKey> = idle::too_many(idle.collect()).cloned().collect();
     let removed: Vec<_> = longest.iter().filter_map(|key| replicas.remove(key)).collect();
     removed.iter().for_each(|removed| removed.readers().stop_idle_timer());
@@ -185,8 +184,7 @@ async fn remove_when_idle(key: ReplicaKey, number: u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::replica::CacheLimits;
-    use crate::replica::session::idle::MOST_IDLE;
+    use crate::replica::session::idle::{Held, MOST_IDLE};
 
     #[test]
     fn the_replicas_that_are_idle_for_longest_are_removed() {
@@ -195,19 +193,18 @@ mod tests {
             let shared = Arc::<SharedReplica>::default();
             // The third one is in use.
             if number != 3 {
-                shared.readers().begin_idling(CacheLimits::default(), CacheLimits::default());
+                shared.readers().begin_idling(Held::default());
             }
             ((location.key().clone(), None), shared)
         };
         let all: Vec<_> = (1..=MOST_IDLE as u64 + 3).map(replica).collect();
         let mut replicas: Replicas = all.iter().cloned().collect();
         let mut removed = remove_longest_idle(&mut replicas);
-        removed.sort_by_key(|removed| removed.readers().keeps().map(|keeps| keeps.since));
+        removed.sort_by_key(|removed| removed.readers().keep().map(|(since, _)| since));
         assert!(removed.len() == 2 && Arc::ptr_eq(&removed[0], &all[0].1) && Arc::ptr_eq(&removed[1], &all[1].1));
         assert!(remove_longest_idle(&mut replicas).is_empty());
         // A timer of one that was removed never takes another one for it.
-        let idle_again =
-            |shared: &Arc<SharedReplica>| shared.readers().begin_idling(CacheLimits::default(), CacheLimits::default());
+        let idle_again = |shared: &Arc<SharedReplica>| shared.readers().begin_idling(Held::default());
         let mut numbers: Vec<u64> = replicas.values().map(idle_again).collect();
         numbers.sort_unstable();
         numbers.dedup();
@@ -235,12 +232,14 @@ mod tests {
         let _slots = directory.slots(1, &identity, Box::new(|_, _| true));
         drop(directory.announce(1, &(0..1)));
         let cache = cache.canonicalize().expect("the cache directory");
-        let is_open = || {
+        let open = || {
             let descriptors = std::fs::read_dir("/proc/self/fd").expect("descriptors");
-            let mut paths = descriptors.filter_map(|descriptor| std::fs::read_link(descriptor.ok()?.path()).ok());
-            paths.any(|path| path.starts_with(&cache) && path.ends_with("fetching"))
+            let paths = descriptors.filter_map(|descriptor| std::fs::read_link(descriptor.ok()?.path()).ok());
+            paths.filter(|path| path.starts_with(&cache)).collect::<Vec<_>>()
         };
+        let is_open = || open().iter().any(|path| path.ends_with("fetching"));
         assert!(is_open());
+        assert_eq!(handle.reader.shared.held().descriptors, CacheDirectory::FOLDERS);
         let key = handle.reader.key.clone();
         drop(handle);
         // For half of the time that it is idle, at most.
@@ -249,5 +248,6 @@ mod tests {
             !is_open()
         });
         assert!(is_closed && replicas().lock().contains_key(&key));
+        assert_eq!(open().len() as u64, CacheDirectory::FOLDERS);
     }
 }

@@ -3,16 +3,17 @@
 use crate::config::Settings;
 use crate::error::Error;
 use crate::lock::{Mutex, MutexGuard};
+use crate::replica::Replica;
 use crate::replica::cache::persistent::CacheDirectory;
 use crate::replica::files::ltx_file::FetchSizes;
 use crate::replica::follow::waiting::OpenTime;
+use crate::replica::session::idle::Held;
 use crate::replica::session::readers::{Readers, cache_limits};
 use crate::replica::session::wait::{Interrupted, SLACK, wait_at_most};
 use crate::replica::session::writing::FLUSH_LIMIT;
 use crate::replica::write::journal::{Journal, JournalSettings};
-use crate::replica::{CacheLimits, Replica};
 use crate::runtime;
-use crate::store::Location;
+use crate::store::{Location, Store};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::task::AbortHandle;
@@ -56,9 +57,14 @@ impl SharedReplica {
         self.readers.lock()
     }
 
-    /// Returns what the replica holds, and its limits.
-    pub(super) fn held(&self) -> (CacheLimits, CacheLimits) {
-        self.replica.get().map(|replica| (replica.head.held(), replica.head.limits())).unwrap_or_default()
+    /// Returns what the replica holds, which it keeps while it is idle.
+    pub(super) fn held(&self) -> Held {
+        let Some(replica) = self.replica.get() else { return Held::default() };
+        Held {
+            cache: replica.head.held(),
+            limits: replica.head.limits(),
+            descriptors: replica.fetcher.cache().descriptors() + replica.files.store.descriptors(),
+        }
     }
 
     /// Whether a reader connects, or did so when it gave up and has not come to an end yet.

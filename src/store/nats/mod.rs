@@ -172,4 +172,8 @@ impl Store for NatsStore {
         let deleted = self.delete_named(&name).await;
         deleted.map_err(|error| error.at(format!("{}/{name}", self.url)))
     }
+
+    fn descriptors(&self) -> u64 {
+        u64::from(self.connection.is_connected()) + self.cache.files()
+    }
 }

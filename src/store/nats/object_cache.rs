@@ -76,6 +76,12 @@ impl ObjectCache {
         objects.retain(|cached| keeps(cached));
         found
     }
+
+    /// Returns how many objects are in files.
+    pub fn files(&self) -> u64 {
+        let objects = self.objects.lock();
+        objects.iter().filter(|cached| !cached.content.is_in_memory()).count() as u64
+    }
 }
 
 /// An object whose first bytes are cached.
@@ -208,7 +214,7 @@ mod tests {
         for id in 1..=2 * MOST_OBJECTS {
             cache.get(&object(id, 100));
         }
-        assert!(Arc::ptr_eq(&first, &cache.get(&large)));
+        assert!(Arc::ptr_eq(&first, &cache.get(&large)) && cache.files() == 1);
         cache.get(&object(2000, FILE_LIMIT));
         assert!(!Arc::ptr_eq(&first, &cache.get(&large)), "there is room for one");
     }

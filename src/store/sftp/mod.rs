@@ -189,4 +189,8 @@ impl Store for SftpStore {
         };
         self.connection.request(&Allowance::of(0), is_found).await.map_err(|error| error.at(self.url.clone()))
     }
+
+    fn descriptors(&self) -> u64 {
+        self.connection.is_connected().into()
+    }
 }

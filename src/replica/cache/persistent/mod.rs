@@ -84,6 +84,9 @@ pub(in crate::replica) struct CacheDirectory {
 }
 
 impl CacheDirectory {
+    /// How many descriptors it needs while its files are closed: those of its folders.
+    pub(in crate::replica) const FOLDERS: u64 = 2;
+
     /// Opens the part of a cache directory for the replica `place`, and creates it if it does not exist. Fails if other
     /// users could change the directory. `bound` is the upper bound of its size in bytes.
     pub(in crate::replica) fn open(path: &Path, place: &str, bound: u64) -> Result<CacheDirectory, Error> {

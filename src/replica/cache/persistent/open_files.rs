@@ -2,7 +2,7 @@
 
 use super::CacheDirectory;
 use crate::lock::{Mutex, RwLock};
-use crate::process::{Maker, PerProcess};
+use crate::process::{Maker, PerProcess, descriptor_limit};
 use crate::replica::folder::{self, Folder};
 use std::collections::VecDeque;
 use std::fs::File;
@@ -96,11 +96,7 @@ fn close(files: impl IntoIterator<Item = Weak<FileState>>) {
 
 /// Returns how many files each directory may keep open now.
 fn share() -> usize {
-    #[cfg(unix)]
-    let descriptors = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
-    #[cfg(not(unix))]
-    let descriptors = u64::MAX;
-    let all = usize::try_from(descriptors / 8).unwrap_or(usize::MAX);
+    let all = usize::try_from(descriptor_limit() / 8).unwrap_or(usize::MAX);
     (all / directories().load(Ordering::Relaxed).max(1)).clamp(LEAST, MOST)
 }
 
