@@ -111,6 +111,7 @@ impl RegisteredReader {
 
     /// Has the reader no longer count, and the replica be idle if it was the last one. Returns the replicas that are removed.
     fn end(&self) -> Vec<Arc<SharedReplica>> {
+        let held = self.shared.held();
         let mut replicas = replicas().lock();
         let mut readers = self.shared.readers();
         readers.remove(self.id, &self.usage);
@@ -119,7 +120,7 @@ impl RegisteredReader {
             self.shared.apply_settings();
             return Vec::new();
         }
-        let number = readers.begin_idling(self.shared.held());
+        let number = readers.begin_idling(held);
         match runtime::spawn(idle_until_removed(self.key.clone(), number, readers.directory())) {
             Ok(timer) => readers.set_idle_timer(timer),
             // If the timer cannot run, the replica is removed now.
@@ -145,7 +146,8 @@ impl Drop for RegisteredReader {
 
 /// Removes the replicas that have been idle for longest, if there are [too many](idle::too_many).
 fn remove_longest_idle(replicas: &mut Replicas) -> Vec<Arc<SharedReplica>> {
-    let idle = replicas.iter().filter_map(|(key, shared)| Some((shared.readers().keep()?, key)));
+    let removable = replicas.iter().filter(|(_, shared)| !shared.is_busy());
+    let idle = removable.filter_map(|(key, shared)| Some((shared.readers().keep()?, key)));
     let longest: Vec<ReplicaKey> = idle::too_many(idle.collect()).cloned().collect();
     let removed: Vec<_> = longest.iter().filter_map(|key| replicas.remove(key)).collect();
     removed.iter().for_each(|removed| removed.readers().stop_idle_timer());
@@ -169,7 +171,6 @@ async fn remove_when_idle(key: ReplicaKey, number: u64) {
         let mut replicas = replicas().lock();
         match replicas.get(&key) {
             Some(shared) if !shared.readers().are_idle(number) => return,
-            // If it were removed, the next reader would wait for the same disk with another thread.
             Some(shared) if shared.is_busy() => {}
             _ => break replicas.remove(&key),
         }

@@ -67,7 +67,8 @@ impl SharedReplica {
         }
     }
 
-    /// Whether a reader connects, or did so when it gave up and has not come to an end yet.
+    /// Whether a reader connects, or did so when it gave up and has not come to an end yet. If the replica were removed then, the next reader
+    /// would wait for the same disk with another thread.
     pub(super) fn is_busy(&self) -> bool {
         self.turn.try_lock().is_err()
     }

@@ -34,8 +34,8 @@ pub(super) struct Disk {
     max_slots: AtomicUsize,
     /// When the file last could not grow.
     growth_failed_at: Mutex<Option<Instant>>,
-    /// The number of slots, readable without a lock.
-    slots: AtomicUsize,
+    /// The size of all slots in bytes. Whoever has the lock of the state can wait for the disk.
+    held: AtomicU64,
     state: RwLock<DiskState>,
 }
 
@@ -45,7 +45,7 @@ impl Disk {
             bound: AtomicU64::new(bound),
             max_slots: AtomicUsize::new(MAX_SLOTS),
             growth_failed_at: Mutex::default(),
-            slots: AtomicUsize::new(0),
+            held: AtomicU64::new(0),
             state: RwLock::default(),
         }
     }
@@ -74,14 +74,13 @@ impl Disk {
         MAX_SLOTS
     }
 
-    /// Returns how many bytes of pages the file contains.
+    /// Returns how many bytes of pages the file contains. Waits for nothing.
     pub(super) fn held(&self) -> u64 {
-        let state = self.state.read();
-        state.slots.len() as u64 * state.page_size as u64
+        self.held.load(Ordering::Relaxed)
     }
 
     fn is_empty(&self) -> bool {
-        self.slots.load(Ordering::Relaxed) == 0
+        self.held() == 0
     }
 
     pub(super) fn contains(&self, key: PageKey) -> bool {
@@ -146,7 +145,7 @@ impl Disk {
                 self.pause_growth(state.slots.len(), &error);
             }
         }
-        self.slots.store(state.slots.len(), Ordering::Relaxed);
+        self.held.store(state.slots.len() as u64 * state.page_size as u64, Ordering::Relaxed);
     }
 
     /// Gives a page another key, if it is there.
