@@ -5,72 +5,34 @@ from __future__ import annotations
 import io
 import json
 import socket
-import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured, MiddlewareNotUsed, RequestDataTooBig
 from django.core.handlers.asgi import ASGIRequest
+from django.core.signing import get_cookie_signer
 from django.db import OperationalError
 from django.http import HttpResponse
 from django.test import RequestFactory, override_settings
+from testing.recording import COOKIES, Recorder
 
 from litestream_vfs_rs.django import conf
 from litestream_vfs_rs.django.forward import ForwardWritesMiddleware
+from litestream_vfs_rs.django.middleware import COOKIE, SALT, UNKNOWN
 
 LARGE = bytes(range(256)) * (3 << 12)
-COOKIES = [
-    "a=1; Path=/; HttpOnly; Priority=High; Partitioned",
-    'b={"x": [1, 2]}; Max-Age=60',
-    "b=2; Path=/shop; Domain=shop.example",
-    "c=; expires=Thu, 01 Jan 1970 00:00:00 GMT",
-]
-
-
-class Recorder(BaseHTTPRequestHandler):
-    """A primary that returns what it got."""
-
-    protocol_version = "HTTP/1.1"
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        if self.path == "/lost/":
-            self.connection.shutdown(socket.SHUT_RDWR)
-            return
-        if self.path == "/large/":
-            content, kind = body, "application/octet-stream"
-        else:
-            found = {"method": self.command, "path": self.path, "headers": dict(self.headers), "body": body.decode()}
-            content, kind = json.dumps(found).encode(), "application/json"
-        self.send_response(201, "Made")
-        for name, value in (
-            ("Content-Type", kind),
-            *(("Set-Cookie", cookie) for cookie in COOKIES),
-            ("Keep-Alive", "timeout=5"),
-            ("X-Other", "kept"),
-            ("Content-Length", str(len(content))),
-        ):
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(content)
-
-    do_GET = do_DELETE = do_POST
-
-    def log_message(self, *_: Any) -> None:
-        pass
 
 
 @pytest.fixture
-def primary() -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Recorder)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
-    thread.join()
+def recorder() -> Iterator[Recorder]:
+    with Recorder() as recorder:
+        yield recorder
+
+
+@pytest.fixture
+def primary(recorder: Recorder) -> str:
+    return recorder.url
 
 
 def view(_: Any) -> HttpResponse:
@@ -81,6 +43,11 @@ def view(_: Any) -> HttpResponse:
 def reads(monkeypatch: pytest.MonkeyPatch) -> None:
     """The first database of this node is a replica."""
     monkeypatch.setattr(conf, "PRIMARY", "prod_replica")
+
+
+def signed(value: object) -> str:
+    """Returns the cookie of `TxidMiddleware` with this value."""
+    return get_cookie_signer(salt=COOKIE + SALT).sign(str(value))
 
 
 def middleware(url: str, get_response: Callable[[Any], HttpResponse] = view) -> ForwardWritesMiddleware:
@@ -150,6 +117,16 @@ def test_reads_stay_here_and_a_read_that_writes_is_forwarded(primary: str) -> No
     assert json.loads(response.content)["method"] == "GET"
     assert reader.process_exception(request, OperationalError("disk I/O error")) is None
     assert reader.process_exception(request, ValueError("attempt to write a readonly database")) is None
+
+
+def test_a_read_whose_response_is_lost_is_not_sent_again(recorder: Recorder) -> None:
+    reader = middleware(recorder.url)
+    request = RequestFactory(headers={"cookie": f"{COOKIE}={signed(UNKNOWN)}"}).get("/lost/")
+    assert reader(request).content == b"read here"
+    response = reader.process_exception(request, OperationalError("attempt to write a readonly database"))
+    assert response is not None
+    assert response.status_code == 504
+    assert [got["path"] for got in recorder.arrived] == ["/lost/"]
 
 
 def test_failures_say_whether_something_may_have_been_written(primary: str, caplog: pytest.LogCaptureFixture) -> None:

@@ -19,6 +19,8 @@ from .tokens import reaches
 FORWARDED = "X-Litestream-Forwarded"
 SAFE = frozenset(("GET", "HEAD", "OPTIONS", "TRACE"))
 RETRY_AFTER = 5
+#: The attribute of a request that was sent and has no response: why.
+LOST = "litestream_lost"
 
 logger = logging.getLogger(__name__)
 
@@ -93,7 +95,15 @@ class ForwardWritesMiddleware:
         return response
 
     def _send(self, request: Any) -> HttpResponseBase:
-        return self.primary.send(request, {FORWARDED: "1"})
+        """Sends a request, unless the primary may have received it before."""
+        lost: str | None = getattr(request, LOST, None)
+        if lost is not None:
+            raise proxy.NoResponse(lost)
+        try:
+            return self.primary.send(request, {FORWARDED: "1"})
+        except proxy.NoResponse as error:
+            setattr(request, LOST, str(error))
+            raise
 
     def _can_read(self, request: Any) -> bool:
         """Whether the replica has the last write of this browser, or gets it in time."""
