@@ -1,7 +1,7 @@
 'use strict'
 // SQLite reports a failed open or read only as "unable to open database file" or "disk I/O error". The extension keeps the reason.
 
-const { writableReplicas } = require('./databases')
+const { firstValue, writableReplicas } = require('./databases')
 
 /** A failed open, read or write of a replica. `message` ends with the reason, `cause` is the error of the host, `code` is its code. */
 class ReplicaError extends Error {
@@ -24,12 +24,12 @@ const FROM_OTHER_FILES = /^(unable to open database: |database or disk is full)/
 const STATEMENTS = ['prepare', 'query', 'createTagStore']
 const OTHERS = ['applyChangeset', 'exec', 'explain', 'pragma', 'run', 'serialize']
 
+const prepareReason = (db) => db.prepare('SELECT litestream_last_error()')
+
 /** Returns the last reason on this thread, or null. `db` is any connection of the process. */
 function lastError(db) {
-    return reasonOf(db.prepare('SELECT litestream_last_error() AS reason'))
+    return firstValue(prepareReason(db))
 }
-
-const reasonOf = (statement) => statement.get().reason
 
 /** The reasons on this thread. A reason stays the last one until there is another, so it need not be that of an error. */
 class Reasons {
@@ -40,13 +40,13 @@ class Reasons {
 
     /** `loader` is a connection of this thread on which no other SQL runs. */
     constructor(loader) {
-        this.#statement = loader.prepare('SELECT litestream_last_error() AS reason')
+        this.#statement = prepareReason(loader)
         this.look()
     }
 
     /** Returns whether there is another reason than at the last look. */
     look() {
-        const reason = reasonOf(this.#statement)
+        const reason = firstValue(this.#statement)
         if (reason === this.#seen) return false
         this.#seen = reason
         this.#explained.clear()

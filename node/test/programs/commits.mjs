@@ -4,7 +4,7 @@ import assert from 'node:assert'
 import fs from 'node:fs'
 import path from 'node:path'
 import { ReplicaError, isConflict, open, replicaName, runTransaction } from 'litestream-vfs-rs'
-import { Database, directory, host, thrown } from './host.mjs'
+import { Database, arrays, directory, thrown } from './host.mjs'
 
 const settings = { writeEnabled: true, pollInterval: '1h' }
 const at = (name) => path.join(directory, name)
@@ -91,9 +91,8 @@ function commitElsewhere(name) {
     fs.copyFileSync(path.join(level(copy), file), path.join(level(name), file))
 }
 
-const options = host === 'node:sqlite' && !('Bun' in globalThis) ? { returnArrays: true } : {}
 for (const name of ['main', 'second']) create(name).close()
-const db = open(Database, url('main'), { ...settings, ...options })
+const db = open(Database, url('main'), { ...settings, ...arrays })
 const runs = []
 function write(conflicting, ...tables) {
     runs.push(conflicting)

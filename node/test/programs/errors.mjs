@@ -5,7 +5,7 @@ import fs from 'node:fs'
 import path from 'node:path'
 import { inspect } from 'node:util'
 import { ReplicaError, lastError, open, replicaName } from 'litestream-vfs-rs'
-import { Database, directory, one, thrown, url } from './host.mjs'
+import { Database, arrays, directory, one, thrown, url } from './host.mjs'
 
 const missing = `file://${path.join(directory, 'missing')}`
 const failed = thrown(() => open(Database, missing, { openTimeout: '0' }))
@@ -38,6 +38,7 @@ for (const read of reads) {
     assert.ok(unread.message.startsWith(`${unread.cause.message}: `), unread.message)
     assert.strictEqual(lastError(db), unread.message.slice(unread.cause.message.length + 2))
 }
+assert.strictEqual(lastError(new Database(':memory:', arrays)), lastError(db))
 
 // The reason is not that of a local file.
 const absent = path.join(directory, 'absent', 'app.db')

@@ -12,6 +12,9 @@ async function databaseClass() {
 
 export const Database = await databaseClass()
 
+// The option that makes the host return rows as arrays, if it has one.
+export const arrays = host === 'node:sqlite' && !('Bun' in globalThis) ? { returnArrays: true } : {}
+
 export const one = (db, sql, ...values) => Object.values(db.prepare(sql).get(...values))[0]
 
 const plain = (value) => (value instanceof Uint8Array ? Buffer.from(value).toString('hex') : value)
