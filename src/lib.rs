@@ -65,6 +65,7 @@ pub mod store;
 pub mod time;
 mod uri;
 
+pub use config::forbid_writing;
 #[doc(hidden)]
 pub use sqlite::entry;
 pub use sqlite::entry::{RegisterError, register};

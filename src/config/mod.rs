@@ -8,6 +8,7 @@ use crate::ltx::Txid;
 use crate::time::{self, Moment};
 use setting::Setting;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 pub(crate) use values::boolean;
 use values::{bytes, compaction, duration, positive_duration, verification};
@@ -130,11 +131,29 @@ const DISK_CACHE_SIZE: u64 = 1 << 30;
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
 
+static WRITING_IS_FORBIDDEN: AtomicBool = AtomicBool::new(false);
+
+/// Makes all replicas read-only that this process opens from now on, also by `ATTACH`, whatever the environment says. Opening one with the
+/// parameter `write_enabled` fails.
+///
+/// For programs that run the SQL of others, or that promise to change nothing.
+pub fn forbid_writing() {
+    WRITING_IS_FORBIDDEN.store(true, Ordering::Relaxed);
+}
+
 impl Settings {
     /// Reads the settings for one open. `parameter` returns the value of a URI parameter. The environment is read now.
     /// An empty value counts as missing.
     pub fn read(parameter: impl Fn(&str) -> Option<String>) -> Result<Settings, Error> {
-        Settings::resolve(&parameter, &in_environment)
+        let mut settings = Settings::resolve(&parameter, &in_environment)?;
+        if settings.writes && WRITING_IS_FORBIDDEN.load(Ordering::Relaxed) {
+            if parameter("write_enabled").is_some_and(|value| !value.is_empty()) {
+                let error = Error::new(ErrorKind::Config, "this program does not write to replicas");
+                return Err(error.remedy("remove write_enabled"));
+            }
+            settings.writes = false;
+        }
+        Ok(settings)
     }
 
     /// Returns the directory that keeps what was fetched. None if there is none, or no room in it.

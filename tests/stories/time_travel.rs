@@ -344,6 +344,8 @@ fn sql_cannot_set_a_time_if_time_travel_is_off() {
             "SELECT count(*) FROM litestream_diff('accounts', 1)",
             "SELECT count(*) FROM litestream_history_of('accounts', 1)",
             "SELECT count(*) FROM litestream_undo('accounts', 1)",
+            "SELECT count(*) FROM litestream_verify",
+            "SELECT count(*) FROM litestream_verify JOIN (SELECT 1 AS ok) USING (ok)",
         ] {
             let error = failure(&conn, sql);
             assert!(error.contains("time_travel is off"), "{sql}: {error}");

@@ -13,6 +13,15 @@ fn undo(replica: &Connection, table: &str, since: Txid, until: Txid) -> String {
     rows(replica, sql, (table, since.to_string(), until.to_string())).join("\n")
 }
 
+/// Runs a script in the sqlite3 shell. Returns what it prints: each row that is not put back.
+fn run_in_shell(shop: &Shop, script: &str) -> String {
+    let file = shop.file("undo.sql");
+    std::fs::write(&file, script).expect("a file");
+    let database = shop.conn.path().expect("a path").to_owned();
+    let open = Host::shell().arg(".bail on").arg(format!(".open '{database}'"));
+    open.arg(format!(".read '{}'", file.display())).succeed()
+}
+
 const ORDERS: &str = "CREATE TABLE orders (id INTEGER PRIMARY KEY, item TEXT COLLATE NOCASE UNIQUE, price INTEGER);
     INSERT INTO orders VALUES (1, 'tea', 10), (2, 'mug', 20), (3, 'jug', 30), (4, 'pot', 40), (5, 'cup', 50);";
 
@@ -119,16 +128,7 @@ fn rows_that_exchanged_unique_values_are_put_back() {
     let replica = connect(&shop.destination.url, &[]);
     for (table, ..) in EXCHANGED {
         let script = undo(&replica, table, before, after);
-        let file = shop.file("undo.sql");
-        std::fs::write(&file, format!("PRAGMA foreign_keys = ON;\n{script}")).expect("a file");
-        let database = shop.conn.path().expect("a path").to_owned();
-        let printed = Host::shell()
-            .arg(".bail on")
-            .arg(format!(".open '{database}'"))
-            .arg(format!(".read '{}'", file.display()))
-            .succeed();
-        // The shell names each row that is not put back.
-        assert_eq!(printed, "", "{table}: {script}");
+        assert_eq!(run_in_shell(&shop, &format!("PRAGMA foreign_keys = ON;\n{script}")), "", "{table}: {script}");
     }
     assert_eq!(all(), expected);
     assert_eq!(rows(&shop.conn, "PRAGMA integrity_check", ()), ["ok"]);
@@ -158,13 +158,62 @@ fn an_exchange_with_a_row_that_changed_since_is_rolled_back() {
     assert_eq!(rows(&shop.conn, all, ()), unchanged);
 }
 
+/// The shell changes the ends of lines that it reads, and terminals act on control characters.
+#[test]
+fn texts_with_control_characters_are_put_back_by_the_shell() {
+    let text = "'a' || char(13, 10, 9, 27, 0, 26, 127, 155) || 'b'";
+    let shop = Shop::start(
+        Schedule::QUIET,
+        &format!(
+            "CREATE TABLE notes (id INTEGER PRIMARY KEY, body TEXT, other TEXT); CREATE TABLE tags (name TEXT PRIMARY KEY) WITHOUT ROWID;
+             INSERT INTO notes VALUES (1, {text}, 'one'), (2, {text}, 'two'); INSERT INTO tags VALUES ({text})"
+        ),
+    );
+    let before = shop.primary.sync();
+    let all = || {
+        ["SELECT id, hex(body), other FROM notes ORDER BY id", "SELECT hex(name) FROM tags"]
+            .map(|sql| rows(&shop.conn, sql, ()))
+    };
+    let expected = all();
+    let after = shop.step(
+        "UPDATE notes SET body = char(27, 13, 10) || other WHERE id = 1; DELETE FROM notes WHERE id = 2; DELETE FROM tags;
+         INSERT INTO tags VALUES (char(13, 10))",
+    );
+    let replica = connect(&shop.destination.url, &[]);
+    for table in ["notes", "tags"] {
+        let script = undo(&replica, table, before, after);
+        assert!(!script.contains(|c: char| c.is_control() && c != '\n' && c != '\t'), "{script:?}");
+        assert_eq!(run_in_shell(&shop, &script), "", "{script:?}");
+    }
+    assert_eq!(all(), expected);
+}
+
+/// Two rows whose keys differ for the key, and not for its column.
+#[test]
+fn a_key_with_another_collating_sequence_than_its_column_names_one_row() {
+    let shop = Shop::start(
+        Schedule::QUIET,
+        "CREATE TABLE words (w TEXT COLLATE NOCASE, n, PRIMARY KEY (w COLLATE BINARY)) WITHOUT ROWID;
+         INSERT INTO words VALUES ('a', 1), ('A', 2), ('b', 3), ('B', 4)",
+    );
+    let before = shop.primary.sync();
+    let all = || rows(&shop.conn, "SELECT w, n FROM words ORDER BY w COLLATE BINARY", ());
+    let expected = all();
+    let after = shop
+        .step("UPDATE words SET n = 2 WHERE w = 'a' COLLATE BINARY; DELETE FROM words WHERE w = 'b' COLLATE BINARY");
+    let script = undo(&connect(&shop.destination.url, &[]), "words", before, after);
+    workload::run(&shop.conn, &script);
+    assert_eq!(all(), expected);
+    assert_eq!(rows(&shop.conn, "SELECT count(*) FROM temp.litestream_not_undone", ()), ["0"]);
+}
+
 #[test]
 fn what_cannot_be_compared_is_an_error_that_says_why() {
     let shop = Shop::start(
         Schedule::QUIET,
         "CREATE TABLE a (x); CREATE TABLE b (x, y); CREATE TABLE c (x); CREATE VIEW v AS SELECT 1;
          CREATE TABLE w (x TEXT PRIMARY KEY) WITHOUT ROWID; CREATE VIRTUAL TABLE notes USING fts5 (body);
-         CREATE TABLE named (rowid, _rowid_, oid)",
+         CREATE TABLE named (rowid, _rowid_, oid); CREATE TABLE torn (\"x\r\ny\")",
     );
     let before = shop.step("INSERT INTO a VALUES (1)");
     let after = shop.step(
@@ -192,7 +241,11 @@ fn what_cannot_be_compared_is_an_error_that_says_why() {
     }
     let error = try_rows(&replica, "SELECT * FROM litestream_undo('named')", ()).expect_err("no moment").to_string();
     assert!(error.contains("litestream_undo needs a table and a moment"), "{error}");
-    for (table, why) in [("named", "all names of the rowid"), ("sqlite_schema", "SQLite writes this table itself")] {
+    for (table, why) in [
+        ("named", "all names of the rowid"),
+        ("torn", r"the name 'x\r\ny' has a control character"),
+        ("sqlite_schema", "SQLite writes this table itself"),
+    ] {
         let sql = format!("SELECT * FROM litestream_undo('{table}', {since})");
         let error = try_rows(&replica, &sql, ()).expect_err(&sql).to_string();
         assert!(error.contains(why), "{sql}: {error}");

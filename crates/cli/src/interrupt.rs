@@ -2,6 +2,7 @@
 //! ends at once.
 
 use crate::failure::{self, Failure};
+use crate::terminal;
 use rusqlite::{Connection, InterruptHandle};
 use std::marker::PhantomData;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -41,7 +42,10 @@ pub fn install() -> Result<(), Failure> {
 fn handle() {
     match &*running() {
         Some(statement) if !REQUESTED.swap(true, Ordering::Relaxed) => statement.interrupt(),
-        _ => std::process::exit(Failure::Interrupted.exit_code().into()),
+        _ => {
+            terminal::restore();
+            std::process::exit(Failure::Interrupted.exit_code().into())
+        }
     }
 }
 

@@ -10,6 +10,7 @@ mod progress;
 mod replica;
 mod sqlite;
 mod stderr;
+mod terminal;
 
 use args::{Cli, Command};
 use clap::Parser;

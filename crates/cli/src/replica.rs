@@ -36,6 +36,12 @@ pub fn open_until(replica: &Replica, until: Option<&str>) -> Result<Connection, 
     Ok(connection)
 }
 
+/// Returns which state a connection reads, for people.
+pub fn state(connection: &Connection) -> Result<String, Failure> {
+    let state = "SELECT 'TXID ' || litestream_txid() || ', ' || litestream_time()";
+    Ok(connection.query_row(state, [], |row| row.get(0))?)
+}
+
 /// Returns a time that means the same later: `5 minutes ago` counts from now. Other text stays as it is.
 pub fn absolute(moment: &str) -> String {
     match time::parse(moment) {
@@ -72,9 +78,9 @@ fn moved_to(uri: ReplicaUri, moment: &Moment) -> ReplicaUri {
 fn connect(uri: ReplicaUri) -> Result<Connection, Failure> {
     log::start();
     interrupt::install()?;
+    // SQL may attach and write local databases.
+    litestream_vfs::forbid_writing();
     litestream_vfs::register().map_err(|error| Failure::Reason(error.to_string()))?;
-    // The replica is read-only, also if the environment has LITESTREAM_WRITE_ENABLED. SQL may attach and write local databases.
-    let uri = uri.parameter("mode", "ro");
     let flags = OpenFlags::default() | OpenFlags::SQLITE_OPEN_URI;
     // The error of rusqlite would show the URI, which may contain credentials.
     Connection::open_with_flags(uri.to_string(), flags).map_err(|_| {

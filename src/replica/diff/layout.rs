@@ -58,6 +58,17 @@ pub enum Collation {
     Rtrim,
 }
 
+impl Collation {
+    /// Returns the name in SQL.
+    pub fn name(self) -> &'static str {
+        match self {
+            Collation::Binary => "BINARY",
+            Collation::NoCase => "NOCASE",
+            Collation::Rtrim => "RTRIM",
+        }
+    }
+}
+
 /// The key of a row.
 #[derive(Clone, Debug)]
 pub(super) enum RowKey {

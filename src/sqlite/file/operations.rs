@@ -12,6 +12,9 @@ use std::ffi::CStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// The remedy for what `time_travel=off` denies to tables.
+const ELSEWHERE: &str = "ask on a connection that was opened without time_travel=off";
+
 impl DbFile {
     /// Runs an operation. `schema` is the schema of the file in its connection, if the caller knows it.
     pub fn run(&self, op: &ControlOp, schema: Option<&CStr>) -> Result<ControlValue, Error> {
@@ -84,6 +87,7 @@ impl DbFile {
                 Ok(ControlValue::Files(rows))
             }
             ControlOp::Verify(verification) => {
+                self.check_time_travel("SQL may not read all files", ELSEWHERE)?;
                 let view = self.settled_view(schema)?;
                 let (rows, rest) = self.connection.verify(view, verification.take(), &interrupted)?;
                 verification.replace(rest);
@@ -94,8 +98,7 @@ impl DbFile {
                 Ok(ControlValue::Changes(self.connection.changes_to(until, *since, &interrupted)?))
             }
             ControlOp::Table { name, since, until } => {
-                let denied = "SQL may not read the rows of other moments";
-                self.check_time_travel(denied, "ask on a connection that was opened without time_travel=off")?;
+                self.check_time_travel("SQL may not read the rows of other moments", ELSEWHERE)?;
                 let until = self.view_at(*until, schema)?;
                 let since = match since {
                     Since::At(since) => self.connection.view_of(*since, &interrupted)?,

@@ -1,11 +1,13 @@
 //! `diff`: the rows that differ between two states.
 
 use crate::args::Diff;
+use crate::commands::distinct;
 use crate::failure::Failure;
 use crate::interrupt::{self, Interruptible};
 use crate::output::{Format, Output, bytes, shown};
 use crate::replica;
 use crate::stderr::say;
+use rusqlite::ffi::SQLITE_ERROR;
 use rusqlite::types::{Type, ValueRef};
 use rusqlite::{Connection, Row};
 use std::collections::HashSet;
@@ -51,7 +53,7 @@ struct Compared<'a> {
     connection: &'a Connection,
     since: &'a str,
     tables: Vec<String>,
-    /// Those that cannot be compared, and that nobody has named.
+    /// Those of which some cannot be compared, and that nobody has named.
     redefined: HashSet<String>,
 }
 
@@ -61,42 +63,41 @@ impl<'a> Compared<'a> {
             connection.prepare(sql)?.query_map([since], |row| row.get(0))?.collect()
         };
         if !named.is_empty() {
-            return Ok(Compared { connection, since, tables: named.to_vec(), redefined: HashSet::new() });
+            return Ok(Compared { connection, since, tables: distinct(named), redefined: HashSet::new() });
         }
         let mut tables = names(CHANGED)?;
         tables.retain(|name| !name.starts_with(LITESTREAMS));
         Ok(Compared { connection, since, tables, redefined: names(REDEFINED)?.into_iter().collect() })
     }
 
+    /// Reports a table that cannot be compared because it was redefined. Other failures end the comparison, also those of the store while such
+    /// a table is read.
     fn each_value(&self, table: &str, mut print: impl FnMut(&Row<'_>) -> Result<(), Failure>) -> Result<(), Failure> {
         let mut statement = self.connection.prepare(SQL)?;
         let mut rows = statement.query((table, self.since))?;
-        while let Some(row) = rows.next()? {
+        let mut next = match rows.next() {
+            Err(error) if self.redefined.contains(table) && is_refusal(&error) => {
+                let reason = Failure::from(error).reason().unwrap_or_default();
+                say(format_args!("{}: {reason}", shown(ValueRef::Text(table.as_bytes()))));
+                return Ok(());
+            }
+            first => first?,
+        };
+        while let Some(row) = next {
             interrupt::check()?;
             print(row)?;
+            next = rows.next()?;
         }
         Ok(())
-    }
-
-    /// Reports a table that cannot be compared because it was redefined. Other failures end the comparison.
-    fn report(&self, table: &str, result: Result<(), Failure>) -> Result<(), Failure> {
-        match result {
-            Err(Failure::Reason(reason)) if self.redefined.contains(table) => {
-                say(format_args!("{}: {reason}", shown(ValueRef::Text(table.as_bytes()))));
-                Ok(())
-            }
-            result => result,
-        }
     }
 
     fn print_rows(&self, output: &mut Output) -> Result<(), Failure> {
         let mut printed = output.rows(&COLUMNS)?;
         for table in &self.tables {
-            let result = self.each_value(table, |row| {
+            self.each_value(table, |row| {
                 let values = (0..COLUMNS.len()).map(|at| row.get_ref(at)).collect::<Result<Vec<_>, _>>()?;
                 Ok(printed.row(&values)?)
-            });
-            self.report(table, result)?;
+            })?;
         }
         Ok(printed.end()?)
     }
@@ -107,10 +108,15 @@ impl<'a> Compared<'a> {
             let mut text = DiffText { table, colours, row: None };
             let result = self.each_value(table, |row| text.add(row, output.text()));
             text.end(output.text())?;
-            self.report(table, result)?;
+            result?;
         }
         Ok(())
     }
+}
+
+/// Whether a statement failed because of what it asks for, and not because of a file.
+fn is_refusal(error: &rusqlite::Error) -> bool {
+    error.sqlite_error().is_some_and(|error| error.extended_code == SQLITE_ERROR)
 }
 
 /// Writes the differing rows of a table, one a line.

@@ -25,8 +25,7 @@ pub fn run(args: &Export) -> Result<(), Failure> {
     // It may exist by now.
     file_to_write(args)?;
     finish(partial, &target, args.force).map_err(|error| cannot_write(file, &error))?;
-    let state = "SELECT 'TXID ' || litestream_txid() || ', ' || litestream_time()";
-    let state: String = connection.query_row(state, [], |row| row.get(0))?;
+    let state = replica::state(&connection)?;
     let bytes = fs::metadata(file).map_or(0, |metadata| metadata.len());
     say(format_args!("{}: {}, the state of {state}", file.display(), progress::size(bytes)));
     Ok(())
@@ -86,8 +85,9 @@ fn create_partial(file: &Path) -> io::Result<TempPath> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
-        // As for every new file, the umask decides.
-        partial.permissions(fs::Permissions::from_mode(0o666));
+        // As for every new file, the umask decides. One that replaces another is only its owner's until it gets the permissions of that.
+        let mode = if file.exists() { 0o600 } else { 0o666 };
+        partial.permissions(fs::Permissions::from_mode(mode));
     }
     Ok(partial.tempfile_in(fs::canonicalize(directory(file))?)?.into_temp_path())
 }
@@ -120,11 +120,14 @@ fn show_size(file: &Path, bar: &ProgressBar, is_done: &mpsc::Receiver<()>) {
     }
 }
 
-/// Gives the file its name, after its content is on the disk.
+/// Gives the file its name, after its content is on the disk, and the permissions of the file that it replaces.
 fn finish(partial: TempPath, file: &Path, replace: bool) -> io::Result<()> {
     File::options().write(true).open(&partial)?.sync_all()?;
     // Opened first, because a failure says that there is no file. Windows cannot open a directory.
     let parent = if cfg!(unix) { Some(File::open(directory(file))?) } else { None };
+    if let Ok(replaced) = fs::metadata(file) {
+        fs::set_permissions(&partial, replaced.permissions())?;
+    }
     let persisted = if replace { partial.persist(file) } else { partial.persist_noclobber(file) };
     persisted.map_err(|error| error.error)?;
     // The name is in the directory.

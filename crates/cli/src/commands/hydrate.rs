@@ -34,8 +34,7 @@ pub fn run(args: &Hydrate) -> Result<(), Failure> {
     bar.finish_and_clear();
     hydrated?;
     check_is_newest(&connection, started)?;
-    let state = "SELECT 'TXID ' || litestream_txid() || ', ' || litestream_time()";
-    let state: String = connection.query_row(state, [], |row| row.get(0))?;
+    let state = replica::state(&connection)?;
     say(format_args!("{directory}: complete, the state of {state}"));
     Ok(())
 }

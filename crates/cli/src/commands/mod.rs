@@ -12,3 +12,14 @@ pub mod sql;
 pub mod status;
 pub mod undo;
 pub mod verify;
+
+/// Returns the names of tables, each once. SQL does not distinguish their case.
+fn distinct(names: &[String]) -> Vec<String> {
+    let mut distinct: Vec<String> = Vec::new();
+    for name in names {
+        if !distinct.iter().any(|other| other.eq_ignore_ascii_case(name)) {
+            distinct.push(name.clone());
+        }
+    }
+    distinct
+}

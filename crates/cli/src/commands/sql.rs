@@ -27,6 +27,9 @@ fn read_stdin() -> Result<String, Failure> {
 
 /// Runs statements up to the first that fails.
 pub fn run_all(connection: &Connection, sql: &str, output: &mut Output) -> Result<(), Failure> {
+    if sql.contains('\0') {
+        return Err(Failure::Reason("the SQL contains a NUL character, at which SQLite would stop".to_owned()));
+    }
     let _interruptible = Interruptible::new(connection);
     let mut statements = Batch::new(connection, sql);
     while let Some(mut statement) = statements.next()? {

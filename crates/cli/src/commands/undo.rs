@@ -1,6 +1,7 @@
 //! `undo`: SQL that puts rows back as they were.
 
 use crate::args::Undo;
+use crate::commands::distinct;
 use crate::failure::Failure;
 use crate::interrupt::{self, Interruptible};
 use crate::output::{Format, Output};
@@ -15,7 +16,7 @@ pub fn run(args: &Undo) -> Result<(), Failure> {
     let mut statement = connection.prepare("SELECT sql FROM litestream_undo(?, ?)")?;
     // The first row of each table begins the transaction, and the last ends it. All tables are in one.
     let mut last: Option<String> = None;
-    for (number, table) in args.tables.iter().enumerate() {
+    for (number, table) in distinct(&args.tables).iter().enumerate() {
         let mut rows = statement.query((table, &since))?;
         let mut is_first = true;
         while let Some(row) = rows.next()? {

@@ -71,8 +71,11 @@ fn an_existing_file_is_replaced_only_with_force() {
     let reason = failure(&["export", &replica.url, &file], 1);
     assert_eq!(reason, format!("error: {file} exists; --force replaces it\n"));
     assert_eq!(fs::read(&file).expect("a file"), b"mine");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o620)).expect("permissions");
     export(&[&replica.url, &file, "--force"]);
     assert!(dump(Path::new(&file)).contains(&"INSERT INTO t VALUES(1);".to_owned()));
+    let mode = fs::metadata(&file).expect("a file").permissions().mode();
+    assert_eq!(mode & 0o777, 0o620, "it has the permissions of the file that it replaces");
 }
 
 #[test]

@@ -1,7 +1,11 @@
 //! Failures: the exit code, and the reason on stderr.
 
 use crate::support::programs::run;
-use crate::support::{LIMIT, ended, failure, query, sample};
+use crate::support::replica::Replica;
+use crate::support::{LIMIT, ended, failure, printed, query, sample};
+use rusqlite::Connection;
+use std::io::Write;
+use std::process::Stdio;
 
 #[test]
 fn a_missing_replica_is_named() {
@@ -49,6 +53,47 @@ fn a_replica_is_not_written_whatever_the_environment_says() {
     let ended = run(writing, LIMIT);
     assert_eq!(ended.status.code(), Some(1), "{ended:?}");
     assert!(!dir.path().join("replica").exists(), "{ended:?}");
+}
+
+#[test]
+fn sql_attaches_local_databases_for_writing_and_replicas_for_reading() {
+    let replica = Replica::new("CREATE TABLE t (x); INSERT INTO t VALUES (7)");
+    let files = || {
+        let level = replica.path("replica/ltx/0").read_dir().expect("a level");
+        level.map(|file| file.expect("a file").file_name()).collect::<Vec<_>>()
+    };
+    let before = files();
+    let attach = |parameters: &str| {
+        format!("ATTACH 'file:other.db?vfs=litestream&replica_url={}{parameters}' AS other", replica.url)
+    };
+    let new = replica.path("new");
+    let copy = format!("VACUUM INTO 'file:new.db?vfs=litestream&write_enabled=1&replica_url=file://{}'", new.display());
+    for (sql, why) in [
+        (format!("{}; DELETE FROM other.t", attach("")), "attempt to write a readonly database"),
+        (attach("&write_enabled=1"), "this program does not write to replicas; remove write_enabled"),
+        (copy, "this program does not write to replicas; remove write_enabled"),
+    ] {
+        let mut command = query(&["sql", &replica.url, &sql]);
+        let ended = run(command.env("LITESTREAM_WRITE_ENABLED", "1").env("LITESTREAM_WRITE_TAKEOVER", "1"), LIMIT);
+        assert!(ended.status.code() == Some(1) && ended.stderr.contains(why), "{sql}: {ended:?}");
+    }
+    assert!(files() == before && !new.exists());
+    let local = replica.argument("local.db");
+    printed(&["sql", &replica.url, &format!("ATTACH '{local}' AS local; CREATE TABLE local.t AS SELECT * FROM t")]);
+    let copied: i64 =
+        Connection::open(&local).expect("a file").query_row("SELECT x FROM t", [], |row| row.get(0)).expect("a row");
+    assert_eq!(copied, 7);
+}
+
+#[test]
+fn nothing_of_a_script_with_a_nul_character_is_run() {
+    let mut command = query(&["sql", &sample()]);
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+    child.stdin.take().expect("stdin is piped").write_all(b"SELECT 1 AS a;\0SELECT missing;").expect("it reads");
+    let ended = child.wait_with_output().expect("a child can be waited for");
+    assert_eq!((ended.status.code(), ended.stdout.as_slice()), (Some(1), &b""[..]));
+    assert!(String::from_utf8_lossy(&ended.stderr).contains("the SQL contains a NUL character"), "{ended:?}");
 }
 
 #[test]

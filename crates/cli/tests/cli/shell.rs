@@ -1,10 +1,12 @@
 //! The shell in a terminal.
 
+use crate::support::programs::{program, run};
 use crate::support::replica::Replica;
-use crate::support::{LIMIT, earlier, interruptible, sample};
+use crate::support::{LIMIT, earlier, interruptible, query, sample};
 use rexpect::session::{PtySession, spawn_command};
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 const PROMPT: &str = "replica> ";
 /// The end of the prompt at a past state, which is a time.
@@ -70,6 +72,44 @@ fn tab_completes_commands_tables_columns_and_keywords() {
     enter(&mut shell, "tab\t", "invoices          table\r\n");
     enter(&mut shell, "schema inv\t", "CREATE TABLE invoices (id INTEGER PRIMARY KEY, amount_due);\r\n");
     quit(shell);
+}
+
+#[test]
+fn tab_quotes_names_that_are_not_words_or_are_keywords() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let replica = Replica::new("CREATE TABLE \"group\" (\"unit price\"); INSERT INTO \"group\" VALUES (77)");
+    let mut shell = start(&replica.url, &dir.path().join("history"));
+    // The other candidate is the keyword.
+    enter(&mut shell, "SELECT unit\t FROM \"gro\t\";", "unit price\r\n----------\r\n        77\r\n");
+    type_keys(&mut shell, "SELECT 1 FROM gro\t\t");
+    shell.exp_string("\"group\"").expect("the name in quotes");
+    shell.send_control('c').expect("a key");
+    shell.exp_string(PROMPT).expect("a prompt");
+    quit(shell);
+}
+
+/// Starts a program in a terminal, ends it by a signal when it has shown its prompt, and prints whether the terminal is as it was before.
+const IN_TERMINAL: &str = "import os, pty, signal, subprocess, sys, termios
+terminal, its = pty.openpty()
+before = termios.tcgetattr(its)
+program = subprocess.Popen(sys.argv[2:], stdin=its, stdout=its, stderr=its, start_new_session=True)
+shown = b''
+while not (b'replica> ' in shown and termios.tcgetattr(its) != before):
+    shown += os.read(terminal, 4096)
+program.send_signal(getattr(signal, sys.argv[1]))
+print(program.wait(), termios.tcgetattr(its) == before, b'\\x1b[?2004l' in os.read(terminal, 4096))";
+
+#[test]
+fn a_signal_that_ends_the_shell_restores_the_terminal() {
+    let dir = tempfile::tempdir().expect("a directory");
+    for signal in ["SIGTERM", "SIGHUP"] {
+        let mut python = Command::new(program("python3"));
+        let shell = query(&["shell", &sample()]);
+        python.args(["-c", IN_TERMINAL, signal]).arg(shell.get_program()).args(shell.get_args());
+        python.env("LITESTREAM_QUERY_HISTORY", dir.path().join("history")).env("TERM", "xterm");
+        let ended = run(&mut python, LIMIT);
+        assert_eq!(ended.stdout, "130 True True\n", "{signal}: {ended:?}");
+    }
 }
 
 #[test]

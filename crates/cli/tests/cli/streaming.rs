@@ -49,6 +49,19 @@ fn the_first_rows_appear_before_the_last_page_is_fetched() {
 }
 
 #[test]
+fn no_row_waits_for_the_next_one() {
+    let replica = Replica::big();
+    let store = Store::start(&replica.path("replica"), 1 << 20);
+    let sql = "SELECT 1 AS i UNION ALL SELECT 2 UNION ALL SELECT 3 UNION ALL SELECT sum(length(text)) FROM big";
+    let mut command = query(&["sql", &store.url(), sql, "--format", "csv"]);
+    let (mut child, lines) = first_lines(store.credentials(&mut command), 4);
+    assert_eq!(lines, ["i", "1", "2", "3"]);
+    assert!(child.try_wait().expect("a child can be waited for").is_none(), "the fourth row is there");
+    store.open();
+    assert_ends_quietly(child);
+}
+
+#[test]
 fn an_interrupt_ends_a_statement_that_waits() {
     let replica = Replica::big();
     let store = Store::start(&replica.path("replica"), 1 << 20);

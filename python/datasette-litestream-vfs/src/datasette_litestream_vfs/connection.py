@@ -11,9 +11,6 @@ import litestream_vfs_rs
 from datasette.utils.sqlite import sqlite3
 from litestream_vfs_rs._library import OF_OPENING
 
-# This table reads every file of the replica, and keeps nothing of it in the cache.
-EXPENSIVE = "litestream_verify"
-
 
 def connect(url: str, **options: Any) -> sqlite3.Connection:
     """Opens a replica. The options are those of `litestream_vfs_rs.uri`. Raises a `sqlite3.Error` that says why it cannot be opened."""
@@ -49,9 +46,5 @@ def _load() -> None:
         litestream_vfs_rs.load(connection)
 
 
-def _authorize(action: int, name: Optional[str], *_: Any) -> int:
-    if action in (sqlite3.SQLITE_ATTACH, sqlite3.SQLITE_DETACH):
-        return sqlite3.SQLITE_DENY
-    if action == sqlite3.SQLITE_READ and name == EXPENSIVE:
-        return sqlite3.SQLITE_DENY
-    return sqlite3.SQLITE_OK
+def _authorize(action: int, *_: Any) -> int:
+    return sqlite3.SQLITE_DENY if action in (sqlite3.SQLITE_ATTACH, sqlite3.SQLITE_DETACH) else sqlite3.SQLITE_OK

@@ -163,12 +163,9 @@ impl DeclaredColumn {
 }
 
 fn collation(name: &str) -> Result<Collation, String> {
-    match name.to_ascii_uppercase().as_str() {
-        "BINARY" => Ok(Collation::Binary),
-        "NOCASE" => Ok(Collation::NoCase),
-        "RTRIM" => Ok(Collation::Rtrim),
-        _ => Err(format!("its primary key has the collating sequence {name}, whose order is not known here")),
-    }
+    let known = [Collation::Binary, Collation::NoCase, Collation::Rtrim];
+    let named = known.into_iter().find(|collation| collation.name().eq_ignore_ascii_case(name));
+    named.ok_or_else(|| format!("its primary key has the collating sequence {name}, whose order is not known here"))
 }
 
 #[cfg(test)]

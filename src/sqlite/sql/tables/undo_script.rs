@@ -1,8 +1,8 @@
 //! The statements of `litestream_undo`.
 
 use super::diff::shown_key;
-use crate::replica::{RowChange, StoredValue, TableLayout};
-use crate::sqlite::sql::literal::{literal, quoted};
+use crate::replica::{KeyColumn, RowChange, StoredValue, TableLayout};
+use crate::sqlite::sql::literal::{changes_in_script, printable, quoted};
 
 pub const BEGIN: &str = "BEGIN IMMEDIATE;
 PRAGMA defer_foreign_keys = ON;
@@ -36,6 +36,14 @@ impl UndoScript {
         if name.to_ascii_lowercase().starts_with("sqlite_") {
             return Err(format!("the changes of '{name}' cannot be undone by SQL: SQLite writes this table itself"));
         }
+        let names = || layout.columns.iter().map(|column| &column.name).chain([&name]);
+        if let Some(changed) = names().find(|name| name.contains(changes_in_script)) {
+            return Err(format!(
+                "the changes of '{}' cannot be undone by SQL: the name '{}' has a control character",
+                name.escape_debug(),
+                changed.escape_debug()
+            ));
+        }
         let has_key = layout.key.is_some() || layout.columns.iter().any(|column| column.field.is_none());
         let columns = || layout.columns.iter().map(|column| &column.name).chain(&layout.virtual_columns);
         let is_free = |name: &&str| !columns().any(|column| column.eq_ignore_ascii_case(name));
@@ -60,8 +68,8 @@ impl UndoScript {
     pub fn insert(&self, change: &RowChange, old: &[StoredValue]) -> String {
         let (table, key) = (self.table(), self.key_is(change));
         let names = self.rowid.map(str::to_owned).into_iter().chain(self.assigned().map(|at| self.column(at)));
-        let rowid = self.rowid.map(|_| literal(&change.key[0]));
-        let values = rowid.into_iter().chain(self.assigned().map(|at| literal(&old[at])));
+        let rowid = self.rowid.map(|_| printable(&change.key[0]));
+        let values = rowid.into_iter().chain(self.assigned().map(|at| printable(&old[at])));
         let (names, values): (Vec<_>, Vec<_>) = (names.collect(), values.collect());
         let undo = format!(
             "INSERT OR ROLLBACK INTO {table} ({}) SELECT {}\n  WHERE NOT EXISTS (SELECT 1 FROM {table} WHERE {key}) AND \
@@ -138,7 +146,7 @@ impl UndoScript {
 
     /// Notes a change if the statement before did not undo it.
     fn note(&self, change: &RowChange) -> String {
-        let (name, shown) = (quoted(&self.name, '\''), literal(&shown_key(change.key.clone())));
+        let (name, shown) = (quoted(&self.name, '\''), printable(&shown_key(change.key.clone())));
         format!("INSERT INTO temp.litestream_not_undone SELECT {name}, {shown}, '{}' WHERE changes() = 0;", change.op())
     }
 
@@ -147,7 +155,7 @@ impl UndoScript {
     }
 
     fn assignments(&self, columns: &[usize], values: &[StoredValue]) -> String {
-        let set = columns.iter().map(|at| format!("{} = {}", self.column(*at), literal(&values[*at])));
+        let set = columns.iter().map(|at| format!("{} = {}", self.column(*at), printable(&values[*at])));
         set.collect::<Vec<_>>().join(", ")
     }
 
@@ -162,22 +170,30 @@ impl UndoScript {
 
     /// Returns the condition that columns have these values, whatever their collating sequences are.
     fn unchanged(&self, columns: &[usize], values: &[StoredValue]) -> String {
-        let condition = |at: &usize| format!(" AND {} IS {} COLLATE BINARY", self.column(*at), literal(&values[*at]));
+        let condition = |at: &usize| format!(" AND {} IS {} COLLATE BINARY", self.column(*at), printable(&values[*at]));
         columns.iter().map(condition).collect()
     }
 
     /// Returns the condition that a row has the key of a change.
     fn key_is(&self, change: &RowChange) -> String {
-        let names: Vec<String> = match &self.layout.key {
-            Some(key) => key.iter().map(|key| self.column(key.column)).collect(),
+        let terms: Vec<String> = match &self.layout.key {
+            Some(key) => key.iter().zip(&change.key).map(|(key, value)| self.has_part(key, value)).collect(),
             None => {
                 let alias = self.layout.columns.iter().position(|column| column.field.is_none());
                 let name = alias.map(|at| self.column(at)).or_else(|| self.rowid.map(str::to_owned));
-                name.into_iter().collect()
+                name.iter().zip(&change.key).map(|(name, value)| format!("{name} = {}", printable(value))).collect()
             }
         };
-        let terms = names.iter().zip(&change.key).map(|(name, value)| format!("{name} = {}", literal(value)));
-        terms.collect::<Vec<_>>().join(" AND ")
+        terms.join(" AND ")
+    }
+
+    /// Returns the condition that a row has this part of the key. The collating sequence of the key can differ from that of its column.
+    fn has_part(&self, part: &KeyColumn, value: &StoredValue) -> String {
+        let collation = match value {
+            StoredValue::Text(_) => format!(" COLLATE {}", part.collation.name()),
+            _ => String::new(),
+        };
+        format!("{} = {}{collation}", self.column(part.column), printable(value))
     }
 }
 
@@ -192,5 +208,5 @@ fn placeholder(number: usize, values: [&StoredValue; 2]) -> String {
         Some(StoredValue::Blob(_)) => StoredValue::Blob(text.into_bytes()),
         Some(StoredValue::Null) | None => StoredValue::Null,
     };
-    literal(&value)
+    printable(&value)
 }

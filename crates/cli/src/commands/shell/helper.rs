@@ -68,37 +68,48 @@ impl SqlHelper {
         query(sql).unwrap_or_default()
     }
 
-    /// Returns the words that start with `word`.
-    fn candidates(&self, word: &str, is_first: bool) -> Vec<String> {
-        let mut found: Vec<String> = Vec::new();
-        let mut keywords: Vec<String> = Vec::new();
-        if is_first {
-            found.extend(commands::names().map(str::to_owned));
-            keywords.extend(STARTS.map(str::to_owned));
-        } else {
-            found.extend(self.names(TABLES).into_iter().map(quoted));
-            // Without a letter, these would be too many.
-            if !word.is_empty() {
-                found.extend(self.names(OTHERS).into_iter().map(quoted));
-                keywords.clone_from(&self.keywords);
-            }
-        }
-        let is_lower = !word.contains(|c: char| c.is_ascii_uppercase());
-        found.extend(keywords.into_iter().map(|name| if is_lower { name.to_ascii_lowercase() } else { name }));
-        found.retain(|name| name.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word)));
+    /// Returns the words that start with `word`, which follows `before`.
+    fn candidates(&self, before: &str, word: &str) -> Vec<String> {
+        let starts = |name: &String| name.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word));
+        let (is_first, is_quoted) = (before.trim().is_empty(), before.ends_with('"'));
+        let mut found: Vec<String> = match is_first {
+            true => commands::names().map(str::to_owned).filter(starts).collect(),
+            // Without a letter, the others would be too many.
+            false if word.is_empty() => self.names(TABLES),
+            false => [self.names(TABLES), self.names(OTHERS)].concat().into_iter().filter(starts).collect(),
+        };
         // The editor writes a name as it is, and whoever writes the replica chooses names.
         found.retain(|name| !name.contains(char::is_control));
+        if !is_first && !is_quoted {
+            found = found.into_iter().map(|name| self.quoted(name)).collect();
+        }
+        if !is_quoted {
+            found.extend(self.keywords(is_first, word).filter(starts));
+        }
         found.sort_unstable();
         found.dedup();
         found.truncate(MOST);
         found
     }
-}
 
-/// Returns a name as SQL needs it.
-fn quoted(name: String) -> String {
-    let is_plain = name.chars().all(|c| c.is_alphanumeric() || c == '_') && !name.starts_with(|c: char| c.is_numeric());
-    if is_plain { name } else { format!("\"{}\"", name.replace('"', "\"\"")) }
+    /// Returns the keywords that can be meant, in the case of `word`.
+    fn keywords(&self, is_first: bool, word: &str) -> impl Iterator<Item = String> {
+        let is_lower = !word.contains(|c: char| c.is_ascii_uppercase());
+        let keywords = match is_first {
+            true => STARTS.map(str::to_owned).to_vec(),
+            false if word.is_empty() => Vec::new(),
+            false => self.keywords.clone(),
+        };
+        keywords.into_iter().map(move |name| if is_lower { name.to_ascii_lowercase() } else { name })
+    }
+
+    /// Returns a name as SQL needs it.
+    fn quoted(&self, name: String) -> String {
+        let is_word = name.chars().all(|c| c.is_alphanumeric() || c == '_');
+        let is_keyword = self.keywords.iter().any(|keyword| keyword.eq_ignore_ascii_case(&name));
+        let is_plain = is_word && !name.starts_with(|c: char| c.is_numeric()) && !is_keyword;
+        if is_plain { name } else { format!("\"{}\"", name.replace('"', "\"\"")) }
+    }
 }
 
 impl Completer for SqlHelper {
@@ -107,7 +118,7 @@ impl Completer for SqlHelper {
     fn complete(&self, line: &str, end: usize, _: &Context<'_>) -> rustyline::Result<(usize, Vec<String>)> {
         let before = &line[..end];
         let start = before.trim_end_matches(|c: char| c.is_alphanumeric() || c == '_').len();
-        Ok((start, self.candidates(&before[start..], before[..start].trim().is_empty())))
+        Ok((start, self.candidates(&before[..start], &before[start..])))
     }
 }
 

@@ -9,6 +9,7 @@ use crate::failure::Failure;
 use crate::output::Output;
 use crate::replica;
 use crate::stderr::say;
+use crate::terminal;
 use commands::ShellCommand;
 use helper::SqlHelper;
 use rusqlite::Connection;
@@ -26,6 +27,7 @@ pub fn run(args: &ShellArgs) -> Result<(), Failure> {
         return Err(Failure::Reason(reason.to_owned()));
     }
     let connection = Rc::new(replica::open_at(&args.replica, &args.moment)?);
+    terminal::save();
     let mut editor = editor(SqlHelper::new(Rc::clone(&connection))).map_err(unreadable)?;
     let history = history_file();
     if let Some(path) = &history {
