@@ -12,6 +12,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonRespons
 
 from . import conf, proxy
 from .middleware import COOKIE, MAX_AGE, SALT, UNKNOWN
+from .outgoing import BadBody
 from .replicas import database, in_tests
 from .tokens import reaches
 
@@ -55,8 +56,8 @@ class ForwardWritesMiddleware:
         if not self._can_read(request):
             try:
                 return self._send(request)
-            except proxy.NoLength as error:
-                return self.failed(request, 411, str(error))
+            except BadBody as error:
+                return self.failed(request, error.status, str(error))
             except proxy.Unreachable as error:
                 logger.warning("A state without the last write of the reader is returned, because %s", error)
         response: HttpResponseBase = self.get_response(request)
@@ -74,15 +75,15 @@ class ForwardWritesMiddleware:
         """
         wants_json = "json" in request.content_type or "json" in request.headers.get("Accept", "")
         response = JsonResponse({"error": reason}, status=status) if wants_json else HttpResponse(reason, "text/plain", status)
-        if status != 411:
+        if status >= 500:
             response.headers["Retry-After"] = str(RETRY_AFTER)
         return response
 
     def _write(self, request: Any) -> HttpResponseBase:
         try:
             response = self._send(request)
-        except proxy.NoLength as error:
-            return self.failed(request, 411, str(error))
+        except BadBody as error:
+            return self.failed(request, error.status, str(error))
         except proxy.NotSent as error:
             logger.warning("A write was not forwarded, because %s", error)
             return self.failed(request, 503, "this node only reads, and the primary cannot be reached; nothing was written")
