@@ -1,4 +1,5 @@
 'use strict'
+const { isError } = require('./lib/errors')
 const { hostOf, loadInto } = require('./lib/hosts')
 const { getLoadablePath } = require('./lib/library')
 const { ReplicaError, Reasons, lastError } = require('./lib/reasons')
@@ -24,7 +25,7 @@ function reasonsOf(Database, host, options) {
 
 // Deno's message contains the name, whose URL can contain a password.
 function withoutName(error, name) {
-    if (error instanceof Error && error.message.includes(name)) {
+    if (isError(error) && error.message.includes(name)) {
         for (const property of ['message', 'stack']) error[property] = error[property].replaceAll(name, 'replica.db')
     }
     return error

@@ -2,6 +2,7 @@
 // SQLite reports a failed open or read only as "unable to open database file" or "disk I/O error". The extension keeps the reason.
 
 const { firstValue, writableReplicas } = require('./databases')
+const { isError } = require('./errors')
 
 /** A failed open, read or write of a replica. `message` ends with the reason, `cause` is the error of the host, `code` is its code. */
 class ReplicaError extends Error {
@@ -58,7 +59,7 @@ class Reasons {
      * `onlyReplicas(error)` decides, except for errors that had it before.
      */
     explain(error, onlyReplicas, writable = false) {
-        if (!(error instanceof Error) || error instanceof ReplicaError) return error
+        if (!isError(error) || error instanceof ReplicaError) return error
         if (!FROM_STORAGE.test(error.message) && !(writable && FROM_WRITING.test(error.message))) return error
         const isNew = this.look()
         if (this.#seen === null || !(isNew || this.#explained.has(error.message) || onlyReplicas(error))) return error
@@ -135,7 +136,7 @@ function wrapTransactions(db, explained, before) {
             try {
                 return run.apply(this, values)
             } catch (error) {
-                if (error instanceof Error) thrown.add(error)
+                if (isError(error)) thrown.add(error)
                 throw error
             }
         }

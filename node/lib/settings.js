@@ -1,5 +1,7 @@
 'use strict'
-// Makes the names that open a replica from its URL and settings.
+// Makes the names that open a replica from its URL and settings. In Jest, a Date or a URL can be of another class than those of this module.
+
+const { types } = require('node:util')
 
 // The settings of a connection that docs/configuration.md and docs/writing.md list, as URI parameters.
 const PARAMETERS = [
@@ -31,7 +33,7 @@ const camelCase = (parameter) => parameter.replace(/_[a-z]/g, (letters) => lette
 const OPTIONS = new Map(PARAMETERS.map((parameter) => [camelCase(parameter), parameter]))
 
 function text(option, value) {
-    if (value instanceof Date) return value.toISOString()
+    if (types.isDate(value)) return value.toISOString()
     if (typeof value === 'boolean') return value ? 'on' : 'off'
     if (typeof value === 'string' || typeof value === 'number') return String(value)
     throw new TypeError(`the option ${option} must be a string, a number, a boolean or a Date`)
@@ -57,7 +59,7 @@ function isWritable(parameters) {
 }
 
 function checked(url) {
-    const text = url instanceof URL ? url.href : url
+    const text = typeof url?.href === 'string' ? url.href : url
     if (text !== undefined && (typeof text !== 'string' || text === '')) {
         throw new TypeError('the URL of a replica must be a string such as s3://bucket/app, or undefined to use LITESTREAM_REPLICA_URL')
     }

@@ -2,6 +2,7 @@
 // Transactions that are run again after a conflict with another writer.
 
 const { writableReplicas } = require('./databases')
+const { isError } = require('./errors')
 
 const TRIES = 10
 // The longest pause in milliseconds before a second run, and before any run.
@@ -17,7 +18,7 @@ const SAVEPOINT = 'litestream_run'
  */
 function isConflict(error) {
     // All hosts have the text of SQLITE_BUSY and SQLITE_BUSY_SNAPSHOT; their codes differ.
-    return error instanceof Error && error.message === 'database is locked'
+    return isError(error) && error.message === 'database is locked'
 }
 
 /**

@@ -47,6 +47,7 @@ for (const runtime of RUNTIMES) {
             'commits.mjs': 'says why a commit failed, and repeats none to several databases',
             'local.mjs': 'leaves local databases as they are, and opens names',
             'workers.mjs': 'works in worker threads',
+            'realms.mjs': 'works in a context with classes of its own, as in Jest',
             'commonjs.cjs': 'is the same module for require and import'
         }
         for (const [program, what] of Object.entries(programs)) {
