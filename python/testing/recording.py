@@ -19,15 +19,17 @@ COOKIES = [
 class Recorder:
     """Answers each request with its method, path, headers and body in JSON.
 
-    `/large/` is answered with the body itself, and `/lost/` not at all. `arrived` has the requests.
+    `/large/` is answered with the body itself, and `/lost/` not at all. `arrived` has the requests, and `cookies` what is set.
     """
 
     def __init__(self) -> None:
         self.arrived: list[dict[str, Any]] = []
+        self.cookies = list(COOKIES)
         recorder = self
 
         class Handler(_Handler):
             arrived = recorder.arrived
+            cookies = recorder.cookies
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_port}"
@@ -46,6 +48,7 @@ class Recorder:
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     arrived: list[dict[str, Any]]
+    cookies: list[str]
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
@@ -61,7 +64,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(201, "Made")
         for name, value in (
             ("Content-Type", kind),
-            *(("Set-Cookie", cookie) for cookie in COOKIES),
+            *(("Set-Cookie", cookie) for cookie in self.cookies),
             ("Keep-Alive", "timeout=5"),
             ("X-Other", "kept"),
             ("Content-Length", str(len(content))),

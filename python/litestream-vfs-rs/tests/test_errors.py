@@ -12,6 +12,7 @@ import litestream_vfs_rs
 import pytest
 from litestream_vfs_rs import OpenError, connect
 from testing import SAMPLE, S3Server
+from testing.damage import damage
 
 
 def test_an_open_error_has_the_reason_and_its_cause(shop: str) -> None:
@@ -41,8 +42,7 @@ def test_reasons(shop: str, url: str, options: dict[str, object], reason: str) -
 
 def test_a_damaged_replica_has_the_reason(tmp_path: Path) -> None:
     shutil.copytree(SAMPLE, tmp_path / "replica")
-    for file in (tmp_path / "replica").rglob("*.ltx"):
-        file.write_bytes(b"damaged".ljust(file.stat().st_size, b"."))
+    damage(tmp_path / "replica")
     with pytest.raises(OpenError, match=f"file://{tmp_path}/replica") as raised:
         connect(f"file://{tmp_path}/replica")
     assert str(raised.value.__cause__) == "database disk image is malformed"

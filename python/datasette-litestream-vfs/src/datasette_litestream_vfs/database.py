@@ -7,6 +7,7 @@ from typing import Any, Callable, Optional
 
 from datasette.database import QueryInterrupted, Results
 from datasette.utils.sqlite import sqlite3
+from litestream_vfs_rs._library import OF_READING
 
 from .compat import Reader
 from .config import Replica
@@ -16,7 +17,6 @@ from .lag import LagHistory
 # Within this time after a failed open, the same error is raised again without another attempt.
 RETRY_SECONDS = 5.0
 COUNT_LIMIT_MS = 10
-UNEXPLAINED = ("disk I/O error", "database disk image is malformed", "unable to open database file")
 LITESTREAM_TABLES = ("_litestream_lock", "_litestream_seq")
 SCHEMA_VERSION = "PRAGMA schema_version"
 
@@ -94,7 +94,7 @@ class ReplicaDatabase(Reader):
         try:
             return function(connection)
         except sqlite3.Error as error:
-            reason = last_error() if str(error) in UNEXPLAINED else None
+            reason = last_error() if str(error) in OF_READING else None
             if reason is None:
                 raise
             raise type(error)(f"{error}: {reason}") from error

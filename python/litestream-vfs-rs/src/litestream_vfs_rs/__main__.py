@@ -14,6 +14,7 @@ from typing import Any, Callable
 
 from . import __version__, connect, last_error
 from ._format import WRITERS, Row
+from ._library import OF_READING
 
 EXAMPLES = """\
 examples:
@@ -111,8 +112,7 @@ def is_database_error(error: Exception) -> bool:
 
 def explained(error: Exception) -> str:
     """Returns the text of an error, with the reason if reading the replica failed."""
-    unread = str(error) in {"disk I/O error", "database disk image is malformed"}
-    reason = last_error() if unread else None
+    reason = last_error() if str(error) in OF_READING else None
     return f"{error}: {reason}" if reason else str(error)
 
 

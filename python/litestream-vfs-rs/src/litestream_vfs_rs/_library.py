@@ -15,13 +15,10 @@ _SUFFIXES = {"darwin": ".dylib", "win32": ".dll"}
 _INSTEAD = ("pysqlite3", "apsw")
 #: Those with the interface of `sqlite3`.
 _DBAPI_INSTEAD = ("pysqlite3",)
+_OF_ANY = ("unable to open database file", "database disk image is malformed")
 #: The errors of SQLite whose reason is the last error of the library. That of any other error can be an old one, of another replica.
-OF_OPENING = (
-    "unable to open database file",
-    "database disk image is malformed",
-    "automatic extension loading failed",
-    "unknown error",
-)
+OF_OPENING = (*_OF_ANY, "automatic extension loading failed", "unknown error")
+OF_READING = (*_OF_ANY, "disk I/O error")
 
 
 def loadable_path() -> str:

@@ -15,7 +15,8 @@ from typing import Any
 
 import django
 import pytest
-from testing import Primary
+from testing import SAMPLE, Primary
+from testing.damage import damage
 from testing.waiting import LIMIT
 
 PROJECT = Path(__file__).with_name("project")
@@ -86,6 +87,15 @@ def add_replica() -> Iterator[Callable[..., str]]:
         if hasattr(connections._connections, alias):
             del connections[alias]
     probes.close_all()
+
+
+@pytest.fixture
+def damaged(tmp_path: Path) -> str:
+    """The URL of a replica of which every file is damaged."""
+    directory = tmp_path / "damaged"
+    shutil.copytree(SAMPLE, directory)
+    damage(directory)
+    return f"file://{directory}"
 
 
 @pytest.fixture

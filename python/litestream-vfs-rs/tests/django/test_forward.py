@@ -146,6 +146,18 @@ def test_failures_say_whether_something_may_have_been_written(primary: str, capl
     assert f"the primary {primary} does not answer: " in caplog.messages[1]
 
 
+def test_the_response_to_a_write_is_kept_if_the_replica_is_damaged(
+    recorder: Recorder, add_replica: Callable[..., str], damaged: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(conf, "PRIMARY", add_replica("damaged", damaged))
+    reader = middleware(recorder.url)
+    token = f"{COOKIE}={signed(7)}"
+    recorder.cookies.append(token)
+    assert reader(RequestFactory().post("/orders/")).status_code == 201
+    # Who has written reads from the primary.
+    assert reader(RequestFactory(headers={"cookie": token}).get("/orders/")).status_code == 201
+
+
 def test_a_request_is_forwarded_once(primary: str) -> None:
     response = middleware(primary)(RequestFactory(headers={"x-litestream-forwarded": "1"}).post("/orders/"))
     assert response.status_code == 508

@@ -79,6 +79,12 @@ def test_an_unreachable_replica_has_no_values_but_an_error(add_replica: Callable
     assert f"no backup is found at file://{tmp_path}/missing" in status["error"]
 
 
+def test_a_damaged_replica_has_no_values_but_an_error(add_replica: Callable[..., str], damaged: str) -> None:
+    status = get_vfs_status(add_replica("damaged", damaged))
+    assert status["txid"] is None
+    assert damaged in status["error"]
+
+
 def test_only_replicas_have_a_status() -> None:
     with pytest.raises(ImproperlyConfigured, match="the database 'default' is not a replica: its ENGINE is django.db.backends.sqlite3"):
         get_vfs_status("default")

@@ -114,6 +114,11 @@ def test_a_replica_that_cannot_be_opened_is_not_waited_for(site: Primary, add_re
         assert database == "default"
 
 
+def test_a_damaged_replica_is_not_waited_for(site: Primary, add_replica: Callable[..., str], damaged: str) -> None:
+    with read_after(add_replica("damaged", damaged), 1) as database:
+        assert database == "default"
+
+
 def test_the_error_says_why_litestream_does_not_answer(site: Primary, tmp_path: Path) -> None:
     missing = tmp_path / "missing.sock"
     with override_settings(LITESTREAM={"socket": {"path": missing}}), pytest.raises(LitestreamError) as error:

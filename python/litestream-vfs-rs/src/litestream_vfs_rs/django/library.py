@@ -9,7 +9,7 @@ from sqlite3 import dbapi2 as Database
 from django.core.exceptions import ImproperlyConfigured
 
 from litestream_vfs_rs import _library
-from litestream_vfs_rs._connect import _open_error
+from litestream_vfs_rs._connect import OpenError, _open_error
 
 from . import conf
 
@@ -34,10 +34,10 @@ def connect(name: str) -> sqlite3.Connection:
     load()
     try:
         return Database.connect(name, uri=True, check_same_thread=False, isolation_level=None)
-    except Database.OperationalError as error:
+    except Database.DatabaseError as error:
         raise open_error(error) from error
 
 
-def open_error(error: Exception) -> Exception:
-    """Returns an error that says why SQLite could not open a file, instead of this one. Any other error is returned as it is."""
-    return _open_error(sqlite3, error) if str(error) == "unable to open database file" else error
+def open_error(error: Database.DatabaseError) -> OpenError:
+    """Returns an error that says why a replica could not be opened, instead of this one of SQLite."""
+    return _open_error(sqlite3, error)

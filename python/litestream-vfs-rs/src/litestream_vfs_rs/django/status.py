@@ -6,7 +6,7 @@ import json
 from datetime import datetime
 from typing import Any
 
-from django.db import OperationalError, connections
+from django.db import DatabaseError, connections
 from django.utils.timezone import now
 
 from .masked import masked
@@ -34,7 +34,7 @@ def get_vfs_status(alias: str) -> dict[str, Any]:
     status: dict[str, Any] = {"is_vfs": True, "alias": alias, "replica_url": masked(str(database(alias)["NAME"]))}
     try:
         found = _found(alias)
-    except OperationalError as error:
+    except DatabaseError as error:
         found = {"error": str(error)}
     return {**status, **_EMPTY, **found}
 

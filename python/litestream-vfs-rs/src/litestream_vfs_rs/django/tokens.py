@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
-from django.db import OperationalError, connections
+from django.db import DatabaseError, connections
 from django.db.transaction import TransactionManagementError
 
 from . import conf, control
@@ -41,7 +41,7 @@ def primary_txid(alias: str = conf.PRIMARY, sync: bool = True, *, wait: bool = F
             try:
                 cursor.execute("SELECT litestream_flush()" if wait else "SELECT litestream_txid()")
                 return int(cursor.fetchone()[0], 16)
-            except OperationalError as error:
+            except DatabaseError as error:
                 raise control.LitestreamError(f"the TXID of the newest commit on {alias!r} is not known: {error}") from error
     path = _path(alias)
     if sync or wait:
@@ -79,7 +79,7 @@ def reaches(alias: str, txid: int, timeout: float) -> bool:
     """As `wait_for`, but False if the replica cannot be opened."""
     try:
         return wait_for(alias, txid, timeout)
-    except OperationalError:
+    except DatabaseError:
         return False
 
 

@@ -50,7 +50,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         library.load()
         try:
             connection: sqlite3.Connection = super().get_new_connection(conn_params)
-        except self.Database.OperationalError as error:
+        except self.Database.DatabaseError as error:
             raise library.open_error(error) from error
         if self._scope is None:
             probes.keep_open(self.alias)
