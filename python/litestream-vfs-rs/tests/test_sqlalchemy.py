@@ -8,10 +8,11 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 
 import pytest
-from litestream_vfs_rs import is_conflict
+from litestream_vfs_rs import connect, is_conflict
 from litestream_vfs_rs.sqlalchemy import run_transaction
 from sqlalchemy import URL, Column, Connection, Integer, MetaData, QueuePool, Table, create_engine, event, inspect, select, text
 from sqlalchemy.exc import ArgumentError, OperationalError
@@ -165,6 +166,25 @@ def test_a_commit_to_several_databases_is_not_run_again(tmp_path: Path) -> None:
     assert len(runs) == 1
     for engine in engines:
         engine.dispose()
+
+
+def test_an_engine_of_another_dialect_runs_no_transaction(tmp_path: Path) -> None:
+    opener = partial(connect, f"file://{tmp_path}/replica", write_enabled=True, check_same_thread=False)
+    engine = create_engine("sqlite://", creator=opener, poolclass=QueuePool)
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE t (x)"))
+    makes = sessionmaker(engine)
+
+    @event.listens_for(makes, "after_commit")
+    def conflict(_: Session) -> None:
+        raise sqlite3.OperationalError("database is locked")
+
+    for each in (engine, makes):
+        with pytest.raises(ArgumentError, match=r"use create_engine\(\"litestream\+sqlite:///…\"\)"):
+            run_transaction(each, lambda session: session.execute(text("INSERT INTO t VALUES (1)")), tries=4)  # type: ignore[arg-type]
+    with engine.connect() as connection:
+        assert connection.scalar(text("SELECT count(*) FROM t")) == 0
+    engine.dispose()
 
 
 def test_a_committed_transaction_is_not_run_again(tmp_path: Path) -> None:

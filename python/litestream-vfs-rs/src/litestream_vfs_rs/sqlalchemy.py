@@ -47,7 +47,7 @@ def run_transaction(engine: Beginner[Connection_co], function: Callable[[Connect
 
     `engine` is an `Engine` or a `sessionmaker`, and the argument of `function` what its `begin()` yields. All other errors are raised, and
     so is a conflict of a commit to several databases, of which some may have committed, or of an event after the commit. A connection that
-    commits each statement by itself (`isolation_level` None or "AUTOCOMMIT") is an `ArgumentError`.
+    commits each statement by itself (`isolation_level` None or "AUTOCOMMIT"), or of another dialect for SQLite, is an `ArgumentError`.
     """
 
     def run_once(run: Run) -> Result:
@@ -70,6 +70,11 @@ def _begun(connection: Any, run: Run) -> set[Connection]:
     begun: set[Connection] = set()
 
     def begins(_session: Any, _transaction: Any, begins: Connection) -> None:
+        if begins.dialect.name == "sqlite" and not isinstance(begins.dialect, LitestreamDialect):
+            raise ArgumentError(
+                "run_transaction would not notice when this connection has committed, and could commit twice: "
+                'use create_engine("litestream+sqlite:///…"), and no "sqlite://" with a creator'
+            )
         driver = _driver(begins)
         if getattr(driver, "isolation_level", "") is None and not driver.in_transaction:
             raise ArgumentError(
