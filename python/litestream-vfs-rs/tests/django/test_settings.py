@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import shutil
@@ -82,10 +83,11 @@ def test_checks_name_what_is_wrong_with_the_settings() -> None:
     assert problems() == []
     vfs = settings.LITESTREAM["vfs"]
     assert problems(LITESTREAM={"vfs": {**vfs, "max_lag_seconds": "60"}}) == [
-        ("litestream_vfs.E001", 'LITESTREAM["vfs"]["max_lag_seconds"] is \'60\': use a number of seconds')
+        ("litestream_vfs.E001", 'LITESTREAM["vfs"]["max_lag_seconds"] is \'60\': use a number of seconds from 0 to 31536000')
     ]
     for name in ("forward_timeout_seconds", "forward_wait_seconds"):
-        assert problems(LITESTREAM={"vfs": vfs, name: None}) == [("litestream_vfs.E001", f'LITESTREAM["{name}"] is None: use a number of seconds')]
+        message = f'LITESTREAM["{name}"] is None: use a number of seconds from 0 to 31536000'
+        assert problems(LITESTREAM={"vfs": vfs, name: None}) == [("litestream_vfs.E001", message)]
     assert problems(LITESTREAM={"vfs": ["s3://mybucket/db.sqlite3"]}) == [
         ("litestream_vfs.E001", 'LITESTREAM["vfs"] is of type list: use a dictionary')
     ]
@@ -94,6 +96,16 @@ def test_checks_name_what_is_wrong_with_the_settings() -> None:
     ]
     ((identity, _),) = problems(MIDDLEWARE=list(reversed(settings.MIDDLEWARE)))
     assert identity == "litestream_vfs.W002"
+
+
+@pytest.mark.parametrize("value", [math.inf, math.nan, 1e12, 2**63, -1])
+def test_a_time_that_no_server_can_wait_is_an_error(value: float) -> None:
+    for name in ("max_lag_seconds", "wait_seconds"):
+        ((identity, message),) = problems(LITESTREAM={"vfs": {**settings.LITESTREAM["vfs"], name: value}})
+        assert (identity, message.startswith(f'LITESTREAM["vfs"]["{name}"] is {value}: ')) == ("litestream_vfs.E001", True)
+    for name in ("forward_timeout_seconds", "forward_wait_seconds"):
+        ((identity, message),) = problems(LITESTREAM={**settings.LITESTREAM, name: value})
+        assert (identity, message.startswith(f'LITESTREAM["{name}"] is {value}: ')) == ("litestream_vfs.E001", True)
 
 
 @pytest.mark.parametrize(
@@ -124,7 +136,7 @@ def test_a_setting_of_the_wrong_kind_is_an_error_without_its_secret() -> None:
             get_vfs_databases(litestream)  # type: ignore[arg-type]
     wrong = {"vfs": {"wait_seconds": "nats://app:pa55word@host/bucket"}}
     ((_, message),) = problems(LITESTREAM=wrong)
-    assert message == 'LITESTREAM["vfs"]["wait_seconds"] is \'nats://app:***@host/bucket\': use a number of seconds'
+    assert message == 'LITESTREAM["vfs"]["wait_seconds"] is \'nats://app:***@host/bucket\': use a number of seconds from 0 to 31536000'
 
 
 def test_a_check_warns_of_a_secret_in_a_url_without_showing_it(add_replica: Callable[..., str]) -> None:

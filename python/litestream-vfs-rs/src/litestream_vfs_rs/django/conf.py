@@ -20,6 +20,8 @@ VFS = 'LITESTREAM["vfs"]'
 SOCKET = "/var/run/litestream.sock"
 FORWARD_TIMEOUT = 30.0
 FORWARD_WAIT = 5.0
+#: The longest time in seconds that a setting can be: a year. Sockets and cookies have limits of their own, which are longer.
+LONGEST = 365 * 24 * 60 * 60
 #: The settings of `LITESTREAM["vfs"]`. Everything else in it is a replica.
 NUMBERS = ("max_lag_seconds", "wait_seconds")
 
@@ -109,8 +111,8 @@ def _vfs(litestream: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _seconds(where: str, mapping: Mapping[str, Any], name: str, default: float) -> float:
     value = mapping.get(name, default)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or value < 0:
-        raise ImproperlyConfigured(f'{where}["{name}"] is {_shown(value)}: use a number of seconds')
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= LONGEST:
+        raise ImproperlyConfigured(f'{where}["{name}"] is {_shown(value)}: use a number of seconds from 0 to {LONGEST}')
     return value
 
 
