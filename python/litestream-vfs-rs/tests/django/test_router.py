@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -94,6 +95,19 @@ def test_a_replica_that_cannot_be_opened_is_not_read(
     assert chosen() == set(REPLICAS)
     missing.symlink_to(SECOND.readlink())
     wait_until("the replica is read when it exists", lambda: chosen() == {*REPLICAS, "missing"})
+
+
+def test_a_replica_is_opened_later_if_there_is_no_thread_now(site: Primary, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probes, "PAUSE", 0.1)
+
+    def fail(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    probes.close_all()
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", fail)
+        assert chosen() == {"default"}
+    wait_until("the replicas are read when there are threads", lambda: chosen() == set(REPLICAS))
 
 
 def test_a_replica_that_is_written_is_not_read_for_the_primary(site: Primary, add_replica: Callable[..., str], tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import json
+import logging
 import os
 import sqlite3
 import threading
@@ -19,6 +20,8 @@ from django.db import connections
 
 from . import library
 from .replicas import database, is_replica, replica_uri
+
+logger = logging.getLogger(__name__)
 
 #: How long the first read of a process waits for its replicas.
 FIRST = 1.0
@@ -45,8 +48,13 @@ class Probe:
 
     def start(self) -> None:
         """Opens the replica in another thread, unless it is open or being opened."""
-        if self._begin():
+        if not self._begin():
+            return
+        try:
             threading.Thread(target=self._open, name=f"litestream-{self._alias}", daemon=True).start()
+        except RuntimeError as error:
+            logger.warning("The replica %s is not opened now, because of an error: %s", self._alias, error)
+            self._end(None)
 
     def open(self) -> None:
         """Opens the replica in this thread, unless it is open or being opened."""
@@ -92,14 +100,18 @@ class Probe:
             # The library has logged the reason, and get_vfs_status() shows it.
             pass
         finally:
-            with self._lock:
-                self._connection = connection
-                if self._closed:
-                    self._close()
-                self._lag_until = 0.0
-                self._opening = False
-                self._next_attempt = time.monotonic() + PAUSE
-            self.attempted.set()
+            self._end(connection)
+
+    def _end(self, connection: sqlite3.Connection | None) -> None:
+        """Ends an attempt to open the replica."""
+        with self._lock:
+            self._connection = connection
+            if self._closed:
+                self._close()
+            self._lag_until = 0.0
+            self._opening = False
+            self._next_attempt = time.monotonic() + PAUSE
+        self.attempted.set()
 
     def _read(self, pragma: str) -> Any:
         with self._lock:
