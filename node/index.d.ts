@@ -96,12 +96,18 @@ export interface Executor {
     prepare(sql: string): { all(): unknown[]; get(): unknown }
 }
 
+/** The result of a function that returns no promise. */
+export type Synchronous<R> = R extends PromiseLike<unknown> ? never : R
+
 /**
  * Runs `transaction(db)` between BEGIN IMMEDIATE and COMMIT, and returns its result. After a conflict with another writer it is run again, up to
  * `tries` times in all (default 10). All other errors are thrown after a rollback, also a conflict of a commit to several attached databases,
  * of which some may have committed.
+ *
+ * The function must do all its work before it returns. An async function or a generator is not called: that is a TypeError. If another function
+ * returns a promise, a TypeError is thrown after a rollback, but what the function does later cannot be stopped and is not in a transaction.
  */
-export function runTransaction<D extends Executor, R>(db: D, transaction: (db: D) => R, options?: { tries?: number }): R
+export function runTransaction<D extends Executor, R>(db: D, transaction: (db: D) => Synchronous<R>, options?: { tries?: number }): R
 
 /**
  * Whether another writer was first, so that the transaction can be run again from its beginning. Nothing was committed, except if the commit

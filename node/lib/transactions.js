@@ -1,6 +1,7 @@
 'use strict'
 // Transactions that are run again after a conflict with another writer.
 
+const { types } = require('node:util')
 const { writableReplicas } = require('./databases')
 const { isError } = require('./errors')
 
@@ -8,6 +9,9 @@ const TRIES = 10
 // The longest pause in milliseconds before a second run, and before any run.
 const FIRST_PAUSE = 20
 const LONGEST_PAUSE = 1000
+
+// What runs after it has returned, also if it is bound or of another realm.
+const RUNS_LATER = /^\[object (AsyncFunction|AsyncGeneratorFunction|GeneratorFunction)\]$/
 
 // Is gone if the function has ended the transaction.
 const SAVEPOINT = 'litestream_run'
@@ -26,6 +30,7 @@ function isConflict(error) {
  * in all, unless a part of it may be committed.
  */
 function runTransaction(db, transaction, { tries = TRIES } = {}) {
+    if (RUNS_LATER.test(Object.prototype.toString.call(transaction))) throw unfinished('is async or a generator')
     for (let number = 1; ; number++) {
         const progress = { commits: false, ended: false }
         try {
@@ -62,13 +67,23 @@ function runOnce(db, transaction, progress) {
 function callFunction(db, transaction, progress) {
     try {
         const result = transaction(db)
-        if (typeof result?.then === 'function') throw new TypeError('the function of a transaction returned a promise: use no async function')
+        if (typeof result?.then === 'function') {
+            handleRejection(result)
+            throw unfinished('returned a promise')
+        }
         return result
     } catch (error) {
         progress.ended = !succeeds(db, `ROLLBACK TO ${SAVEPOINT}`)
         throw error
     }
 }
+
+// An unhandled rejection would end the process. Thenables that are no promises can be queries, which `then` would run.
+function handleRejection(result) {
+    if (types.isPromise(result)) Promise.prototype.then.call(result, undefined, () => {})
+}
+
+const unfinished = (what) => new TypeError(`the function of a transaction ${what}: it must do all its work before it returns`)
 
 function release(db, progress) {
     try {

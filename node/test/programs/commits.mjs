@@ -3,8 +3,9 @@
 import assert from 'node:assert'
 import fs from 'node:fs'
 import path from 'node:path'
+import { setImmediate } from 'node:timers/promises'
 import { ReplicaError, isConflict, open, replicaName, runTransaction } from 'litestream-vfs-rs'
-import { Database, arrays, directory, thrown } from './host.mjs'
+import { Database, arrays, directory, one, thrown } from './host.mjs'
 
 const settings = { writeEnabled: true, pollInterval: '1h' }
 const at = (name) => path.join(directory, name)
@@ -53,6 +54,31 @@ for (const [index, way] of ways.entries()) {
     const conflict = new Error('database is locked')
     assert.strictEqual(thrown(() => runTransaction(db, commits(conflict))), conflict)
     assert.deepStrictEqual([runs, db.prepare('SELECT count(*) AS count FROM t').get().count], [2, 2])
+    db.close()
+}
+// Of a function that is not done when it returns, nothing is written.
+{
+    const db = create('later')
+    const insert = () => db.exec('INSERT INTO t VALUES (1)')
+    async function later() {
+        insert()
+        await null
+        insert()
+    }
+    function* items() {
+        insert()
+    }
+    async function* laterItems() {
+        insert()
+    }
+    const query = { then: insert }
+    for (const run of [later, later.bind(null), items, laterItems, () => Promise.reject(new Error('late')), () => query]) {
+        const refused = thrown(() => runTransaction(db, run))
+        assert.ok(refused instanceof TypeError, refused.stack)
+    }
+    // An unhandled rejection would end the process here.
+    await setImmediate()
+    assert.strictEqual(one(db, 'SELECT count(*) FROM t'), 0)
     db.close()
 }
 

@@ -1,7 +1,7 @@
 // Each line compiles, except those that are marked as errors.
 import { DatabaseSync } from 'node:sqlite'
 import Database from 'better-sqlite3'
-import { ReplicaError, getLoadablePath, isConflict, lastError, load, open, replicaName, runTransaction } from 'litestream-vfs-rs'
+import { ReplicaError, getLoadablePath, isConflict, lastError, load, open, replicaName, runTransaction, type Synchronous } from 'litestream-vfs-rs'
 
 const better: Database.Database = open(Database, 's3://bucket/app', { time: new Date(), cacheSize: 1e6, verbose: console.log })
 const sync: DatabaseSync = open(DatabaseSync, new URL('s3://bucket/app'), { attach: false, readBigInts: true })
@@ -12,6 +12,10 @@ const reason: string | null = lastError(better) ?? lastError(sync)
 
 const writer: DatabaseSync = open(DatabaseSync, 's3://bucket/app', { writeEnabled: true, compaction: '10s', l0Retention: '1m' })
 const changes: number | bigint = runTransaction(writer, (db) => db.prepare('DELETE FROM t').run().changes, { tries: 3 })
+function inTransaction<R>(run: (db: DatabaseSync) => Synchronous<R>): R {
+    return runTransaction(writer, run)
+}
+const row: unknown = inTransaction((db) => db.prepare('SELECT * FROM t').get())
 const conflict: boolean = isConflict(changes)
 
 load(better, { defaultVfs: true })
@@ -19,7 +23,7 @@ load(sync)
 try {
     open(Database, name)
 } catch (error) {
-    if (error instanceof ReplicaError) console.log(error.code.length, error.cause.message, path, reason, conflict, fromEnvironment)
+    if (error instanceof ReplicaError) console.log(error.code.length, error.cause.message, path, reason, row, conflict, fromEnvironment)
 }
 
 // @ts-expect-error: an unknown option
@@ -30,3 +34,9 @@ open(Database, 's3://bucket/app', { readBigInts: true })
 open(better, 's3://bucket/app')
 // @ts-expect-error: a duration has a unit
 replicaName('s3://bucket/app', { pollInterval: 1 })
+// @ts-expect-error: an async function
+runTransaction(writer, async (db) => db.exec('DELETE FROM t'))
+// @ts-expect-error: a function that returns a promise
+runTransaction(writer, () => Promise.resolve(1))
+// @ts-expect-error: a function that can return a promise
+runTransaction(writer, (db) => db.prepare('SELECT * FROM t').get() ?? Promise.resolve())
