@@ -83,6 +83,23 @@ def test_times_become_utc() -> None:
         assert as_text(text) == text
 
 
+@pytest.mark.parametrize("tz", ["Europe/Berlin", "America/New_York"])
+def test_a_time_at_the_end_of_the_calendar_is_before_or_after_all_states(site: Primary, tz: str) -> None:
+    write(site, "first")
+    for when in ("0001-01-01", date.min, datetime.min, datetime.min.replace(tzinfo=ZoneInfo(tz))):
+        with pytest.raises(OperationalError, match="no state at or before"), time_travel("prod_replica", when, tz):
+            pass
+    for when in ("9999-12-31 23:59:59.99", date.max, datetime.max, datetime.max.replace(tzinfo=ZoneInfo(tz))):
+        with time_travel("prod_replica", when, tz) as past:
+            assert statuses(past) == ["first"]
+
+
+def test_a_time_that_does_not_exist_is_an_error_of_the_database(site: Primary) -> None:
+    for when in ("2026-13-45", "2026-02-29 12:00", "2026-01-31 25:00:00"):
+        with pytest.raises(OperationalError, match=f"cannot read the time '{when}'"), time_travel("prod_replica", when):
+            pass
+
+
 def test_relative_and_future_times(site: Primary) -> None:
     write(site, "first", "second")
     for when in ("0 seconds ago", "now", datetime.now() + timedelta(days=1)):
