@@ -22,8 +22,10 @@ module LitestreamVfsRs
   LONGEST_PAUSE = 1.0
   # Is gone if the block of a transaction has ended it.
   SAVEPOINT = "litestream_run"
+  # A commit in the log of Active Record, which can put comments before a statement.
+  COMMIT = %r{\A(?>\s+|/\*.*?\*/|--[^\n]*\n)*commit\b}im
   LIBRARIES = %w[so dylib dll].map { |suffix| File.expand_path("litestream-vfs.#{suffix}", __dir__) }.freeze
-  private_constant :SETTINGS, :LIBRARIES, :TRIES, :FIRST_PAUSE, :LONGEST_PAUSE, :SAVEPOINT
+  private_constant :SETTINGS, :LIBRARIES, :TRIES, :FIRST_PAUSE, :LONGEST_PAUSE, :SAVEPOINT, :COMMIT
 
   @mutex = Mutex.new
   @loaded = false
@@ -208,7 +210,7 @@ module LitestreamVfsRs
       committed = []
       notice = lambda do |*, payload|
         ours = Thread.current == thread && payload[:exception].nil?
-        committed << payload[:connection] if ours && payload[:sql].match?(/\Acommit\b/i)
+        committed << payload[:connection] if ours && payload[:sql].match?(COMMIT)
       end
       begin
         ActiveSupport::Notifications.subscribed(notice, "sql.active_record", &block)

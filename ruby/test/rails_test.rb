@@ -59,14 +59,14 @@ class RailsTest < Minitest::Test
   end
 
   def test_the_primary_is_an_ordinary_database
-    Note.connection.create_table(:notes, if_not_exists: true) { |table| table.string :text }
+    create_tables
     Note.create!(text: "tea")
     assert_equal ["tea"], Note.pluck(:text)
     assert_equal ["production.sqlite3"], Dir.children("#{APPLICATION}/storage")
   end
 
   def test_a_replica_is_written
-    Visit.connection.create_table(:visits, if_not_exists: true) { |table| table.string :page }
+    create_tables
     other = LitestreamVfsRs.open("file://#{APPLICATION}/visits", write_enabled: true)
     runs = 0
     LitestreamVfsRs.retry_conflicts do
@@ -83,18 +83,8 @@ class RailsTest < Minitest::Test
   end
 
   def test_what_a_callback_after_the_commit_raises_is_not_repeated
-    Visit.connection.create_table(:visits, if_not_exists: true) { |table| table.string :page }
-    Note.connection.create_table(:notes, if_not_exists: true) { |table| table.string :text }
-    other = SQLite3::Database.new("#{APPLICATION}/storage/production.sqlite3")
-    other.execute("BEGIN IMMEDIATE")
-    Visit.committed = -> { Note.create!(text: "visited") }
-    error = assert_raises(ActiveRecord::StatementInvalid) do
-      LitestreamVfsRs.retry_conflicts { Visit.transaction { Visit.create!(page: "/once") } }
-    end
-    assert LitestreamVfsRs.conflict?(error)
-    assert_equal 1, Visit.where(page: "/once").count
-    Visit.committed = nil
-    other.execute("ROLLBACK")
+    create_tables
+    assert_equal 1, rows_despite_a_conflict_after_the_commit
 
     # A commit to another database is repeated with the rest of the block.
     writer = LitestreamVfsRs.open("file://#{APPLICATION}/visits", write_enabled: true)
@@ -103,6 +93,7 @@ class RailsTest < Minitest::Test
       Visit.transaction do
         runs += 1
         Visit.count
+        Visit.connection.execute("/* a */ SELECT '*/ commit'")
         Note.create!(text: "another database")
         writer.execute("INSERT INTO visits (page) VALUES ('/first')") if runs == 1
         Visit.create!(page: "/second")
@@ -110,15 +101,55 @@ class RailsTest < Minitest::Test
     end
     assert_equal [2, 2, 1], [runs, Note.where(text: "another database").count, Visit.where(page: "/second").count]
   ensure
-    Visit.committed = nil
     Visit.delete_all
     Note.delete_all
-    other&.close
+  end
+
+  def test_a_commit_that_is_logged_with_comments_is_not_repeated
+    create_tables
+    # Rails writes such a comment with the option query_log_tags_prepend_comment.
+    ["/*application:App*/ ", "/* a; b */\n-- c\n\t/**/"].each do |prefix|
+      assert_equal 1, with_logged_prefix(prefix) { rows_despite_a_conflict_after_the_commit }
+    end
+  ensure
+    Visit.delete_all
   end
 
   def test_a_replica_that_cannot_be_opened
     database = LitestreamVfsRs.name("file://#{APPLICATION}/missing", open_timeout: 0)
     assert_raises(SQLite3::CantOpenException) { ActiveRecord::Base.sqlite3_connection(adapter: "sqlite3", database: database, readonly: true) }
     assert_match(/no backup is found/, LitestreamVfsRs.last_error)
+  end
+
+  private
+
+  def create_tables
+    Visit.connection.create_table(:visits, if_not_exists: true) { |table| table.string :page }
+    Note.connection.create_table(:notes, if_not_exists: true) { |table| table.string :text }
+  end
+
+  # Returns how many rows a transaction leaves whose callback after the commit raises the conflict of another database.
+  def rows_despite_a_conflict_after_the_commit
+    Visit.delete_all
+    other = SQLite3::Database.new("#{APPLICATION}/storage/production.sqlite3")
+    other.execute("BEGIN IMMEDIATE")
+    Visit.committed = -> { Note.create!(text: "visited") }
+    error = assert_raises(ActiveRecord::StatementInvalid) do
+      LitestreamVfsRs.retry_conflicts(tries: 3) { Visit.transaction { Visit.create!(page: "/once") } }
+    end
+    assert LitestreamVfsRs.conflict?(error)
+    Visit.count
+  ensure
+    Visit.committed = nil
+    other&.close
+  end
+
+  # Runs the block while Active Record logs this text before each statement of `Visit`.
+  def with_logged_prefix(prefix)
+    connection = Visit.connection
+    connection.define_singleton_method(:log) { |sql, *others, **options, &block| super(prefix + sql, *others, **options, &block) }
+    yield
+  ensure
+    connection.singleton_class.remove_method(:log)
   end
 end
