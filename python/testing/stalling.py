@@ -17,6 +17,8 @@ class StallingServer:
         self._going = threading.Event()
         self._going.set()
         self._refusing = threading.Event()
+        self.waits = threading.Event()
+        """Whether a request waits, or has waited."""
         server = self
 
         class Handler(_Ranges):
@@ -24,6 +26,8 @@ class StallingServer:
                 super().__init__(*arguments, directory=str(directory))
 
             def send_head(self) -> Any:
+                if not server._going.is_set():
+                    server.waits.set()
                 server._going.wait()
                 if server._refusing.is_set():
                     self.send_error(503)

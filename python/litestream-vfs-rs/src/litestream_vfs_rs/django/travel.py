@@ -37,13 +37,13 @@ def time_travel(alias: str, when: Moment, tz: tzinfo | str | None = None) -> Ite
     temporary = f"{alias}@{scope.moment}#{next(_numbers)}"
     _register(temporary, scope)
     try:
-        if not _is_async():
+        if _event_loop() is None:
             with connections[alias].wrap_database_errors:
                 scope.txid()
         yield temporary
     finally:
         del _scopes[temporary]
-        scope.close()
+        scope.end()
         if hasattr(connections._connections, temporary):
             wrapper = connections[temporary]
             del connections[temporary]
@@ -65,7 +65,7 @@ class _Scope:
 
     def txid(self) -> str:
         """Returns the TXID of the state. The first call searches for it."""
-        with self._lock:
+        with self._using_connections():
             if self._ended:
                 raise ConnectionDoesNotExist(f"the time_travel() block for {self.moment} has ended")
             if self._txid is None:
@@ -77,16 +77,37 @@ class _Scope:
 
     def opened(self, connection: sqlite3.Connection) -> None:
         """Notes a connection, which the end of the block closes if its thread does not."""
-        with self._lock:
+        with self._using_connections():
             self._connections.append(connection)
-            if self._ended:
-                connection.close()
 
-    def close(self) -> None:
-        with self._lock:
-            self._ended = True
+    def end(self) -> None:
+        """Ends the block. Does not wait for a connection that is being opened, and in an event loop for no query either."""
+        self._ended = True
+        loop = _event_loop()
+        if loop is None:
+            self._close()
+        else:
+            loop.run_in_executor(None, self._close)
+
+    @contextmanager
+    def _using_connections(self) -> Iterator[None]:
+        try:
+            with self._lock:
+                yield
+        finally:
+            # `_close` leaves this to whoever has the lock.
+            if self._ended:
+                self._close()
+
+    def _close(self) -> None:
+        """Closes all connections, unless another thread has the lock."""
+        if not self._lock.acquire(blocking=False):
+            return
+        try:
             for connection in self._connections:
                 connection.close()
+        finally:
+            self._lock.release()
 
 
 _scopes: dict[str, _Scope] = {}
@@ -135,9 +156,9 @@ def forget_ended(alias: str) -> None:
     _thread.aliases = [each for each in aliases if each in _scopes] + [alias]
 
 
-def _is_async() -> bool:
+def _event_loop() -> asyncio.AbstractEventLoop | None:
+    """Returns the event loop of this thread, which must not wait."""
     try:
-        asyncio.get_running_loop()
+        return asyncio.get_running_loop()
     except RuntimeError:
-        return False
-    return True
+        return None
