@@ -17,9 +17,10 @@ from django.http import HttpResponse
 from django.test import RequestFactory, override_settings
 from testing.recording import COOKIES, Recorder
 
-from litestream_vfs_rs.django import conf
+from litestream_vfs_rs.django import conf, waits
 from litestream_vfs_rs.django.forward import ForwardWritesMiddleware
 from litestream_vfs_rs.django.middleware import COOKIE, SALT, UNKNOWN
+from litestream_vfs_rs.django.probes import Probe
 
 LARGE = bytes(range(256)) * (3 << 12)
 
@@ -156,6 +157,33 @@ def test_the_response_to_a_write_is_kept_if_the_replica_is_damaged(
     assert reader(RequestFactory().post("/orders/")).status_code == 201
     # Who has written reads from the primary.
     assert reader(RequestFactory(headers={"cookie": token}).get("/orders/")).status_code == 201
+
+
+def test_a_node_does_not_wait_again_for_what_its_replica_has_just_missed(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[int] = []
+
+    def miss(_alias: str, txid: int, _timeout: float) -> bool:
+        waited.append(txid)
+        return False
+
+    monkeypatch.setattr(waits, "reaches", miss)
+    reader = middleware(recorder.url)
+
+    def is_read_here(txid: int) -> bool:
+        return reader(RequestFactory(headers={"cookie": f"{COOKIE}={signed(txid)}"}).get("/orders/")).content == b"read here"
+
+    assert not any(is_read_here(txid) for txid in (8, 8, 9))
+    assert (waited, len(recorder.arrived)) == ([8], 3)
+    # An older transaction may be there earlier. If it is not, those after it are not either.
+    assert not any(is_read_here(txid) for txid in (7, 7, 8))
+    assert waited == [8, 7]
+    # A replica that has what it missed follows again.
+    monkeypatch.setattr(Probe, "newest", lambda _: 8)
+    assert not any(is_read_here(txid) for txid in (9, 9))
+    assert waited == [8, 7, 9]
+    monkeypatch.setattr(waits, "PAUSE", -1.0)
+    assert not any(is_read_here(txid) for txid in (8, 8, 8))
+    assert waited == [8, 7, 9, 8, 8, 8]
 
 
 def test_a_request_is_forwarded_once(primary: str) -> None:

@@ -14,7 +14,7 @@ from . import conf, proxy
 from .middleware import COOKIE, MAX_AGE, SALT, UNKNOWN
 from .outgoing import BadBody
 from .replicas import database, in_tests
-from .tokens import reaches
+from .waits import Waits
 
 #: Marks a request that a node has forwarded.
 FORWARDED = "X-Litestream-Forwarded"
@@ -45,7 +45,7 @@ class ForwardWritesMiddleware:
         if not in_tests():
             database(conf.PRIMARY)
         self.primary = proxy.Primary(url, conf.forward_timeout())
-        self._wait = conf.forward_wait()
+        self._waits = Waits(conf.PRIMARY, conf.forward_wait())
 
     def __call__(self, request: Any) -> HttpResponseBase:
         if FORWARDED in request.headers:
@@ -91,7 +91,7 @@ class ForwardWritesMiddleware:
             logger.warning("It is unknown whether a forwarded write was done, because %s", error)
             return self.failed(request, 504, "this node only reads, and the primary does not answer; the write may have been done")
         txid = _written(response)
-        if txid is not None and not reaches(conf.PRIMARY, txid, self._wait):
+        if txid is not None and not self._waits.reaches(txid):
             logger.warning("The replica does not have the forwarded write of TXID %d yet", txid)
         return response
 
@@ -110,7 +110,7 @@ class ForwardWritesMiddleware:
         """Whether the replica has the last write of this browser, or gets it in time."""
         value = _token(request)
         if value.isdecimal():
-            return reaches(conf.PRIMARY, int(value), self._wait)
+            return self._waits.reaches(int(value))
         return bool(value != UNKNOWN)
 
 
