@@ -120,6 +120,9 @@ def travel(db):
     """Reads a past state, and returns to the newest."""
     begin_operation()
     txids = [txid for (txid,) in db.execute("SELECT txid FROM litestream_history LIMIT 10") if int(txid, 16) >= FIRST]
+    if not txids:
+        # Soon after the start, a stale listing has none.
+        return
     try:
         one(db, f"PRAGMA litestream_txid = '{random.choice(txids)}'")
         look(db)
