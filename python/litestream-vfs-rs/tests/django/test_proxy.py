@@ -18,7 +18,7 @@ from django.test import RequestFactory
 from testing.recording import Recorder
 from testing.waiting import LIMIT
 
-from litestream_vfs_rs.django.outgoing import BadBody
+from litestream_vfs_rs.django.outgoing import BUFFERED, BadBody
 from litestream_vfs_rs.django.proxy import Primary
 
 
@@ -106,6 +106,14 @@ def test_a_client_that_stalls_does_not_occupy_the_primary() -> None:
         assert raised.value.status == 400
         with pytest.raises(BlockingIOError):
             listener.accept()
+
+
+def test_a_long_body_without_room_for_it_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", "/nonexistent")
+    request = RequestFactory().post("/", b"x" * (BUFFERED + 1), "application/octet-stream")
+    with pytest.raises(BadBody, match=r"cannot be kept in a temporary file \(No such file or directory\); nothing was written") as raised:
+        Primary("http://127.0.0.1:1", LIMIT).send(request, {})
+    assert raised.value.status == 503
 
 
 class Scripted:

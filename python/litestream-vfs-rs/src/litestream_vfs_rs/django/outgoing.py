@@ -83,6 +83,9 @@ def _receive(request: Any, length: int, file: IO[bytes]) -> None:
             block = b""
         if not block:
             raise BadBody(400, "the body of the request ends before its Content-Length; nothing was written")
-        file.write(block)
+        try:
+            file.write(block)
+        except OSError as error:
+            raise BadBody(503, f"the body of the request cannot be kept in a temporary file ({error.strerror}); nothing was written") from error
         length -= len(block)
     file.seek(0)

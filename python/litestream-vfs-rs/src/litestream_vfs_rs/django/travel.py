@@ -86,8 +86,12 @@ class _Scope:
         loop = _event_loop()
         if loop is None:
             self._close()
-        else:
+            return
+        try:
             loop.run_in_executor(None, self._close)
+        except RuntimeError:
+            # The event loop ends, so nothing else waits for it.
+            self._close()
 
     @contextmanager
     def _using_connections(self) -> Iterator[None]:
