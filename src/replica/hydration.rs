@@ -11,7 +11,7 @@ use crate::lock::Mutex;
 use crate::ltx::FileName;
 use crate::replica::fetch::{FetchError, Fetcher};
 use crate::replica::files::Files;
-use crate::replica::files::loader::LoadError;
+use crate::replica::files::load_error::LoadError;
 use crate::replica::files::ltx_file::LtxFile;
 use crate::replica::follow::Follower;
 use crate::replica::follow::head::Head;

@@ -47,7 +47,7 @@ pub use table::{TablePair, TableState};
 use crate::error::Error;
 use crate::ltx::{Level, Txid};
 use crate::replica::cache::Page;
-use crate::replica::files::loader::LoadError;
+use crate::replica::files::load_error::LoadError;
 use crate::replica::files::{Files, listing, plan};
 use crate::replica::pages::PageReader;
 use crate::replica::time_travel::TimeTravel;

@@ -6,7 +6,7 @@ use crate::replica::dbformat::btree::u32_at;
 use crate::replica::dbformat::header;
 use crate::replica::diff::Diff;
 use crate::replica::diff::trees::TreeReader;
-use crate::replica::files::loader::LoadError;
+use crate::replica::files::load_error::LoadError;
 use crate::replica::time_travel::ReachableState;
 use crate::replica::view::View;
 use crate::store::Store;

@@ -39,7 +39,7 @@ use crate::error::{Error, ErrorKind};
 use crate::lock::Mutex;
 use crate::replica::cache::persistent::CacheDirectory;
 use crate::replica::cache::{CacheLimits, Page, PageCache, PageKey};
-use crate::replica::files::loader::LoadError;
+use crate::replica::files::load_error::LoadError;
 use crate::replica::view::View;
 use crate::store::Store;
 use in_flight::InFlight;

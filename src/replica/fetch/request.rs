@@ -4,7 +4,7 @@ use crate::error::{Error, ErrorKind};
 use crate::ltx;
 use crate::replica::fetch::pace::Pace;
 use crate::replica::fetch::{FetchError, Fetcher};
-use crate::replica::files::loader::{LoadError, display_name};
+use crate::replica::files::load_error::{LoadError, display_name};
 use crate::replica::files::ltx_file::LtxFile;
 use crate::store::{self, Chunk, Store, StoreErrorKind};
 use bytes::Bytes;

@@ -1,10 +1,11 @@
 //! Files that are read whole before they are used.
 
-use super::loader::{FileLoader, LoadError};
 use super::ltx_file::{LoadedFile, LtxFile};
 use super::whole;
 use crate::error::ErrorKind;
 use crate::ltx::{FileName, Level};
+use crate::replica::files::load_error::LoadError;
+use crate::replica::files::loader::FileLoader;
 use crate::store::{Listed, Version};
 use std::sync::atomic::Ordering;
 

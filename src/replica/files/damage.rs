@@ -3,7 +3,7 @@
 use crate::error::{Error, ErrorKind};
 use crate::lock::Mutex;
 use crate::ltx::{FileName, Level};
-use crate::replica::files::loader::LoadError;
+use crate::replica::files::load_error::LoadError;
 use crate::store::{Listed, Version};
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};

@@ -6,6 +6,7 @@
 //! | `listing` | lists the files of all levels |
 //! | `plan` | selects the files that make up a state; a pure function of a listing |
 //! | `ltx_file` | a file whose header and index have been read, and how many bytes a first request reads |
+//! | `load_error` | why a file could not be read |
 //! | `loader` | reads headers and indexes, and recognizes files that were read before |
 //! | `partial_index` | the index of a large file with every page, as far as it has been read |
 //! | `integrity` | compares the pages that have been fetched with the checksum of their file |
@@ -16,6 +17,7 @@ mod checked;
 pub(in crate::replica) mod damage;
 pub(in crate::replica) mod integrity;
 pub(in crate::replica) mod listing;
+pub(in crate::replica) mod load_error;
 pub(in crate::replica) mod loader;
 pub(in crate::replica) mod ltx_file;
 pub(in crate::replica) mod partial_index;
@@ -24,8 +26,9 @@ pub(in crate::replica) mod whole;
 
 use crate::error::{Error, ErrorKind};
 use crate::replica::cache::persistent::CacheDirectory;
+use crate::replica::files::load_error::LoadError;
+use crate::replica::files::loader::FileLoader;
 use crate::store::{Counting, Store};
-use loader::{FileLoader, LoadError};
 use ltx_file::FetchSizes;
 use std::sync::Arc;
 

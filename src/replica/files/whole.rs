@@ -5,7 +5,7 @@ use crate::ltx::{
 };
 use crate::replica::cache::persistent::SlotFile;
 use crate::replica::files::integrity::IntegrityVerdict;
-use crate::replica::files::loader::LoadError;
+use crate::replica::files::load_error::LoadError;
 use crate::replica::files::ltx_file::LtxFile;
 use crate::store::{self, Store};
 use bytes::Bytes;

@@ -2,7 +2,7 @@
 
 use crate::ltx::{FileName, Level, Txid};
 use crate::replica::files::Files;
-use crate::replica::files::loader::LoadError;
+use crate::replica::files::load_error::LoadError;
 use crate::replica::files::ltx_file::LtxFile;
 use crate::replica::view::epoch::Epochs;
 use crate::replica::view::{Epoch, View};

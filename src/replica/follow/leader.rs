@@ -6,7 +6,7 @@
 
 use crate::error::{Error, ErrorKind};
 use crate::replica::cache::persistent::{CacheDirectory, FieldReader, Leadership};
-use crate::replica::files::loader::LoadError;
+use crate::replica::files::load_error::LoadError;
 use crate::replica::follow::resume::{ViewRecord, load};
 use crate::replica::follow::{Follower, PollOutcome};
 use crate::replica::view::View;

@@ -42,7 +42,7 @@ use crate::error::Error;
 use crate::lock::Mutex;
 use crate::replica::fetch::Fetcher;
 use crate::replica::files::Files;
-use crate::replica::files::loader::LoadError;
+use crate::replica::files::load_error::LoadError;
 use crate::replica::view::{Epoch, View};
 use crate::time::Stamp;
 use head::Head;

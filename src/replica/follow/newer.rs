@@ -1,7 +1,7 @@
 //! Finds newer files: by name, and by a listing of level 0.
 
 use crate::ltx::{FileName, Level, Txid};
-use crate::replica::files::loader::LoadError;
+use crate::replica::files::load_error::LoadError;
 use crate::replica::files::plan;
 use crate::replica::follow::Follower;
 use crate::replica::follow::history::WitnessState;

@@ -5,7 +5,7 @@ mod tests;
 
 use crate::error::Error;
 use crate::ltx::{Level, Txid};
-use crate::replica::files::loader::LoadError;
+use crate::replica::files::load_error::LoadError;
 use crate::replica::files::{StaleListings, listing, plan};
 use crate::replica::follow::health::StallReason;
 use crate::replica::follow::history::{HistoryMatch, WitnessState};

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, ErrorKind};
 use crate::ltx::{FileName, Level};
-use crate::replica::files::loader::LoadError;
+use crate::replica::files::load_error::LoadError;
 use crate::replica::files::ltx_file::LtxFile;
 use crate::replica::follow::Follower;
 use crate::replica::view::View;

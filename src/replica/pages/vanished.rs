@@ -3,7 +3,7 @@
 use crate::error::{Error, ErrorKind};
 use crate::replica::cache::Page;
 use crate::replica::fetch::FetchError;
-use crate::replica::files::loader::LoadError;
+use crate::replica::files::load_error::LoadError;
 use crate::replica::files::{STALE_LISTINGS, listing};
 use crate::replica::follow::poll::FAILURE_STAYS;
 use crate::replica::pages::PageReader;

@@ -10,13 +10,15 @@ use crate::replica::follow::waiting::OpenTime;
 use crate::replica::session::idle::Held;
 use crate::replica::session::readers::{Readers, cache_limits};
 use crate::replica::session::wait::{Interrupted, SLACK, wait_at_most};
-use crate::replica::session::writing::FLUSH_LIMIT;
 use crate::replica::write::journal::{Journal, JournalSettings};
 use crate::runtime;
 use crate::store::{Location, Store};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::task::AbortHandle;
+
+/// How long a flush waits, also that of the last connection that closes.
+pub(super) const FLUSH_LIMIT: Duration = Duration::from_secs(30);
 
 /// A replica and its readers.
 #[derive(Default)]

@@ -4,16 +4,13 @@ use crate::error::{Error, ErrorKind};
 use crate::ltx::Txid;
 use crate::replica::dbformat::freelist::FreeList;
 use crate::replica::session::connection::Connection;
+use crate::replica::session::shared::FLUSH_LIMIT;
 use crate::replica::session::wait::{Interrupted, SLACK, wait_at_most};
 use crate::replica::write::{Overlay, WriteLock};
 use crate::replica::{Page, View};
 use crate::runtime;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
-
-/// How long a flush waits, also that of the last connection that closes.
-pub(super) const FLUSH_LIMIT: Duration = Duration::from_secs(30);
 
 impl Connection {
     /// Begins a transaction that writes after the state `base`; None if the replica is empty.

@@ -4,7 +4,7 @@ use crate::error::Error;
 use crate::lock::Mutex;
 use crate::ltx::{FileName, Level};
 use crate::replica::files::damage::Damage;
-use crate::replica::files::loader::LoadError;
+use crate::replica::files::load_error::LoadError;
 use crate::replica::time_travel::TimeTravel;
 use crate::replica::time_travel::reachable::ReachableState;
 use crate::store::{Listed, Version};

@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 use crate::ltx::{Level, Txid};
-use crate::replica::files::loader::LoadError;
+use crate::replica::files::load_error::LoadError;
 use crate::replica::files::{StaleListings, listing};
 use crate::replica::time_travel::TimeTravel;
 use crate::replica::time_travel::headers::existing;

@@ -5,7 +5,7 @@ use crate::error::{Error, ErrorKind};
 use crate::ltx::{Level, Txid};
 use crate::replica::files::damage::{Damage, first_error};
 use crate::replica::files::listing;
-use crate::replica::files::loader::LoadError;
+use crate::replica::files::load_error::LoadError;
 use crate::replica::time_travel::TimeTravel;
 use crate::replica::time_travel::reachable::ReachableState;
 use crate::replica::view::{Epoch, View};

@@ -12,7 +12,7 @@
 //! state is later. Elsewhere (the clock of an object store, a copied replica) they cost two more headers in a round.
 
 use crate::replica::files::damage::Damage;
-use crate::replica::files::loader::LoadError;
+use crate::replica::files::load_error::LoadError;
 use crate::replica::time_travel::TimeTravel;
 use crate::replica::time_travel::headers::HeaderSummary;
 use crate::replica::time_travel::reachable::ReachableState;

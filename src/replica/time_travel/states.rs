@@ -8,7 +8,7 @@
 use crate::config::Target;
 use crate::error::{Error, ErrorKind};
 use crate::ltx::Txid;
-use crate::replica::files::loader::LoadError;
+use crate::replica::files::load_error::LoadError;
 use crate::replica::files::{StaleListings, listing};
 use crate::replica::follow::view_loader::apply;
 use crate::replica::time_travel::TimeTravel;

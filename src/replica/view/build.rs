@@ -2,7 +2,8 @@
 
 use crate::ltx::{Level, Txid};
 use crate::replica::files::damage::Damage;
-use crate::replica::files::loader::{FileLoader, LoadError};
+use crate::replica::files::load_error::LoadError;
+use crate::replica::files::loader::FileLoader;
 use crate::replica::files::ltx_file::LoadedFile;
 use crate::replica::files::plan::FileChain;
 use crate::store::Listed;

@@ -7,7 +7,7 @@ use super::transaction::Author;
 use crate::error::{Error, ErrorKind};
 use crate::ltx::{FileName, Level, Txid};
 use crate::replica::View;
-use crate::replica::files::loader::LoadError;
+use crate::replica::files::load_error::LoadError;
 use crate::replica::files::ltx_file::LoadedFile;
 use crate::store::Store;
 

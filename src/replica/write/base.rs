@@ -9,7 +9,7 @@
 
 use crate::ltx::{FileName, Level, Txid};
 use crate::replica::View;
-use crate::replica::files::loader::LoadError;
+use crate::replica::files::load_error::LoadError;
 use crate::replica::write::Writer;
 use crate::replica::write::compaction::MAX_INPUTS;
 use crate::replica::write::transaction::TransactionFile;

@@ -6,7 +6,7 @@
 use crate::error::{Error, ErrorKind};
 use crate::ltx::{Level, Txid};
 use crate::replica::View;
-use crate::replica::files::loader::LoadError;
+use crate::replica::files::load_error::LoadError;
 use crate::replica::write::Writer;
 use crate::replica::write::fate::{Fate, PutTries};
 use crate::replica::write::transaction::TransactionFile;

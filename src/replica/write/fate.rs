@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorKind};
 use crate::ltx::{FileName, Header, Level, Trailer, Txid};
 use crate::replica::View;
 use crate::replica::files::listing;
-use crate::replica::files::loader::LoadError;
+use crate::replica::files::load_error::LoadError;
 use crate::replica::write::Writer;
 use crate::replica::write::base::{BaseFile, contain, first_needed, is_newest, shows};
 use crate::replica::write::transaction::TransactionFile;

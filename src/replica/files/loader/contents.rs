@@ -1,7 +1,8 @@
 //! Reads a whole small file, or the head and the tail of a large one.
 
 use crate::ltx::{self, Header, IndexEntry, Level, Outline, OutlineReader, SnapshotIndex, Trailer};
-use crate::replica::files::loader::{FileLoader, LoadError, named_header};
+use crate::replica::files::load_error::{LoadError, named_header};
+use crate::replica::files::loader::FileLoader;
 use crate::replica::files::ltx_file::{FilePart, LoadedFile};
 use crate::replica::files::partial_index::PartialIndex;
 use crate::store::{Chunk, Listed, Version};

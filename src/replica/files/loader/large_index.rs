@@ -1,7 +1,8 @@
 //! Reads an index that is too large to be in memory at once.
 
 use crate::ltx::{IndexEntry, IndexReader, OutlineReader};
-use crate::replica::files::loader::{FileLoader, LoadError};
+use crate::replica::files::load_error::LoadError;
+use crate::replica::files::loader::FileLoader;
 use crate::replica::files::ltx_file::{FilePart, LoadedFile};
 use futures_util::stream::{self, StreamExt};
 

@@ -9,10 +9,8 @@
 //! | `journalled` | transactions in the journal of this process |
 //! | `known_files` | the files that are in use, by level and name |
 //! | `no_store` | a store that cannot be reached, for reading the cache directory only |
-//! | `error` | why a file could not be read |
 
 mod contents;
-mod error;
 mod journalled;
 mod kept;
 mod known_files;
@@ -20,12 +18,12 @@ mod large_index;
 mod no_store;
 mod partial_index;
 
-pub(in crate::replica) use error::{LoadError, display_name, named_header};
 pub(in crate::replica) use journalled::journalled;
 
 use crate::ltx::{self, FileName, Header, Level, Trailer};
 use crate::replica::cache::persistent::CacheDirectory;
 use crate::replica::files::damage::CheckedFiles;
+use crate::replica::files::load_error::LoadError;
 use crate::replica::files::ltx_file::{FetchSizes, LoadedFile, LtxFile};
 use crate::store::{self, Chunk, Listed, Store, Version};
 use known_files::KnownFiles;

@@ -1,7 +1,8 @@
 //! Begins to read the index of a large file in parts.
 
 use crate::ltx::{IndexEntry, LtxError, Outline};
-use crate::replica::files::loader::{FileLoader, LoadError};
+use crate::replica::files::load_error::LoadError;
+use crate::replica::files::loader::FileLoader;
 use crate::replica::files::ltx_file::{FilePart, LtxFile};
 use crate::replica::files::partial_index::PartialIndex;
 use bytes::Bytes;

@@ -5,7 +5,7 @@
 use crate::error::Error;
 use crate::lock::Mutex;
 use crate::ltx::{self, AFTER_INDEX, FileName, Header, Level, LtxError, Trailer};
-use crate::replica::files::loader::{display_name, named_header};
+use crate::replica::files::load_error::{display_name, named_header};
 use crate::store::{Listed, Store, Version};
 use std::collections::BTreeMap;
 

@@ -3,7 +3,7 @@
 use super::created::FileChecksum;
 use crate::ltx::{self, END_OF_PAGES, FileName, Header, IndexEntry, IndexReader, LtxError, Outline, OutlineReader};
 use crate::ltx::{AFTER_INDEX, Level, PagesInOrder, Trailer};
-use crate::replica::files::loader::{LoadError, named_header};
+use crate::replica::files::load_error::{LoadError, named_header};
 use crate::store::{Listed, Store, Version};
 use bytes::Bytes;
 use std::ops::Range;

@@ -8,7 +8,7 @@ use super::input::{MergeInput, OpenedInput};
 use super::plan::{MAX_OUTPUT, Merge};
 use crate::error::{Error, ErrorKind};
 use crate::ltx::{Encoder, FileName, Form, Header, IndexEntry, Level};
-use crate::replica::files::loader::{LoadError, display_name};
+use crate::replica::files::load_error::{LoadError, display_name};
 use crate::store::{Listed, Store};
 use bytes::Bytes;
 use futures_util::stream::{self, StreamExt, TryStreamExt};

@@ -9,7 +9,7 @@ use super::{CompactionReport, Compactor, merge, plan, retention};
 use crate::error::{Error, ErrorKind};
 use crate::ltx::{Level, Txid};
 use crate::replica::files::listing;
-use crate::replica::files::loader::display_name;
+use crate::replica::files::load_error::display_name;
 use crate::store::{Listed, ObjectName, StoreError};
 use crate::time::Stamp;
 use std::sync::atomic::Ordering;

@@ -10,7 +10,7 @@ use super::{Journal, JournalState, OpenJournal};
 use crate::error::{Error, ErrorKind};
 use crate::ltx::Txid;
 use crate::replica::files::listing;
-use crate::replica::files::loader::LoadError;
+use crate::replica::files::load_error::LoadError;
 use crate::replica::files::ltx_file::LoadedFile;
 use crate::replica::follow::view_loader::JournalledCounter;
 use crate::replica::view::View;
