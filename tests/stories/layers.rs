@@ -19,7 +19,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("log", &["pread", "runtime", "store"]),
     ("pread", &[]),
     ("scratch", &["pread", "process"]),
-    ("process", &[]),
+    ("process", &["lock"]),
     ("progress", &[]),
     ("random", &[]),
     ("runtime", &["error", "lock", "process", "progress"]),
