@@ -129,12 +129,10 @@ impl Head {
         self.share_memory(&current);
     }
 
-    /// Returns how many bytes of what these limits are for there are. A cache directory, which has a limit of its own, does not count.
+    /// Returns how many bytes of what these limits are for there are.
     pub(in crate::replica) fn held(&self) -> CacheLimits {
-        let cache = self.fetcher.cache();
-        let CacheLimits { memory, disk } = cache.held();
-        let files = self.view().map_or(0, |view| view.held());
-        CacheLimits { memory: memory.saturating_add(files), disk: if cache.directory().is_some() { 0 } else { disk } }
+        let CacheLimits { memory, disk } = self.fetcher.cache().held();
+        CacheLimits { memory: memory + self.view().map_or(0, |view| view.held()), disk }
     }
 
     /// Gives the page cache the memory that the files of the newest view leave, and at least half of the limit: a view

@@ -111,7 +111,6 @@ impl RegisteredReader {
 
     /// Has the reader no longer count, and the replica be idle if it was the last one. Returns the replicas that are removed.
     fn end(&self) -> Vec<Arc<SharedReplica>> {
-        let held = self.shared.held();
         let mut replicas = replicas().lock();
         let mut readers = self.shared.readers();
         readers.remove(self.id, &self.usage);
@@ -120,7 +119,7 @@ impl RegisteredReader {
             self.shared.apply_settings();
             return Vec::new();
         }
-        let number = readers.begin_idling(held);
+        let number = readers.begin_idling(self.shared.held());
         match runtime::spawn(idle_until_removed(self.key.clone(), number, readers.directory())) {
             Ok(timer) => readers.set_idle_timer(timer),
             // If the timer cannot run, the replica is removed now.

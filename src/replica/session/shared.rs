@@ -59,14 +59,16 @@ impl SharedReplica {
         self.readers.lock()
     }
 
-    /// Returns what the replica holds, which it keeps while it is idle.
+    /// Returns what the replica holds, which it keeps while it is idle. Waits for nothing.
     pub(super) fn held(&self) -> Held {
         let Some(replica) = self.replica.get() else { return Held::default() };
-        Held {
-            cache: replica.head.held(),
-            limits: replica.head.limits(),
-            descriptors: replica.fetcher.cache().descriptors() + replica.files.store.descriptors(),
+        let (cache, mut cached) = (replica.fetcher.cache(), replica.head.held());
+        if cache.directory().is_some() {
+            // It stays, within a limit of its own.
+            cached.disk = 0;
         }
+        let descriptors = cache.descriptors() + replica.files.store.descriptors();
+        Held { cache: cached, limits: replica.head.limits(), descriptors }
     }
 
     /// Whether a reader connects, or did so when it gave up and has not come to an end yet. If the replica were removed then, the next reader

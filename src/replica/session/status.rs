@@ -45,7 +45,6 @@ impl Status {
     /// Returns the current status. Does no I/O.
     pub(super) fn of(replica: &Replica, readers: ReaderTotals) -> Status {
         let head = replica.head.view();
-        let cached = replica.fetcher.cache().held();
         Status {
             replica: replica.files.store.to_string(),
             head: head.as_ref().map(|head| (head.txid(), head.time_ms())),
@@ -53,7 +52,7 @@ impl Status {
             state: replica.health.state(head.is_some()),
             last_error: replica.health.last_error(),
             counts: replica.files.store.counts(),
-            cached: CacheLimits { memory: cached.memory + head.map_or(0, |head| head.held()), disk: cached.disk },
+            cached: replica.head.held(),
             limits: replica.head.limits(),
             poll_interval: replica.follower.poll_interval(),
             connections: readers.connections,

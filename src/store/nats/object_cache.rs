@@ -73,7 +73,12 @@ impl ObjectCache {
             kept.add(cached.object.size)
         };
         // From the most recently used object on, which is always kept.
-        objects.retain(|cached| keeps(cached));
+        let (kept, dropped) =
+            std::mem::take(&mut *objects).into_iter().partition::<VecDeque<_>, _>(|cached| keeps(cached));
+        *objects = kept;
+        drop(objects);
+        // Files are closed after the lock was released, because a disk may hang.
+        drop(dropped);
         found
     }
 
