@@ -37,14 +37,17 @@ impl Sink {
         lock(&self.out).flush()
     }
 
+    /// Has a thread flush soon, or flushes now if there can be no thread.
     fn flush_later(&mut self) -> io::Result<()> {
         let later = match &self.later {
             Some(later) => later,
             None => {
                 let (later, wanted) = mpsc::sync_channel(1);
                 let out = self.out.clone();
-                thread::Builder::new().spawn(move || flush_when_wanted(&out, &wanted))?;
-                self.later.insert(later)
+                match thread::Builder::new().spawn(move || flush_when_wanted(&out, &wanted)) {
+                    Ok(_) => self.later.insert(later),
+                    Err(_) => return self.finish(),
+                }
             }
         };
         // If it is full, the thread is about to flush.
