@@ -75,6 +75,7 @@ for (const [index, way] of ways.entries()) {
     for (const run of [later, later.bind(null), items, laterItems, () => Promise.reject(new Error('late')), () => query]) {
         const refused = thrown(() => runTransaction(db, run))
         assert.ok(refused instanceof TypeError, refused.stack)
+        assert.match(refused.message, /must do all its work before it returns/)
     }
     // An unhandled rejection would end the process here.
     await setImmediate()

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from litestream_vfs_rs import connect, is_conflict
 from litestream_vfs_rs.sqlalchemy import run_transaction
-from sqlalchemy import URL, Column, Connection, Integer, MetaData, QueuePool, Table, create_engine, event, inspect, select, text
+from sqlalchemy import URL, Column, Connection, Engine, Integer, MetaData, QueuePool, Table, create_engine, event, inspect, select, text
 from sqlalchemy.exc import ArgumentError, OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 from testing import MOMENT, SAMPLE, Primary, S3Server, restored
@@ -168,9 +168,8 @@ def test_a_commit_to_several_databases_is_not_run_again(tmp_path: Path) -> None:
         engine.dispose()
 
 
-def test_an_engine_of_another_dialect_runs_no_transaction(tmp_path: Path) -> None:
-    opener = partial(connect, f"file://{tmp_path}/replica", write_enabled=True, check_same_thread=False)
-    engine = create_engine("sqlite://", creator=opener, poolclass=QueuePool)
+def conflicting(engine: Engine) -> sessionmaker[Session]:
+    """Creates the table `t`, and returns what makes sessions that report a conflict after each commit."""
     with engine.begin() as connection:
         connection.execute(text("CREATE TABLE t (x)"))
     makes = sessionmaker(engine)
@@ -179,6 +178,13 @@ def test_an_engine_of_another_dialect_runs_no_transaction(tmp_path: Path) -> Non
     def conflict(_: Session) -> None:
         raise sqlite3.OperationalError("database is locked")
 
+    return makes
+
+
+def test_an_engine_of_another_dialect_runs_no_transaction(tmp_path: Path) -> None:
+    opener = partial(connect, f"file://{tmp_path}/replica", write_enabled=True, check_same_thread=False)
+    engine = create_engine("sqlite://", creator=opener, poolclass=QueuePool)
+    makes = conflicting(engine)
     for each in (engine, makes):
         with pytest.raises(ArgumentError, match=r"use create_engine\(\"litestream\+sqlite:///…\"\)"):
             run_transaction(each, lambda session: session.execute(text("INSERT INTO t VALUES (1)")), tries=4)  # type: ignore[arg-type]
@@ -189,14 +195,7 @@ def test_an_engine_of_another_dialect_runs_no_transaction(tmp_path: Path) -> Non
 
 def test_a_committed_transaction_is_not_run_again(tmp_path: Path) -> None:
     engine = create_engine(f"litestream+sqlite:///file://{tmp_path}/replica?write_enabled=1")
-    with engine.begin() as connection:
-        connection.execute(text("CREATE TABLE t (x)"))
-    makes = sessionmaker(engine)
-
-    @event.listens_for(makes, "after_commit")
-    def conflict(_: Session) -> None:
-        raise sqlite3.OperationalError("database is locked")
-
+    makes = conflicting(engine)
     with pytest.raises(sqlite3.OperationalError):
         run_transaction(makes, lambda session: session.execute(text("INSERT INTO t VALUES (1)")))
     with engine.connect() as connection:

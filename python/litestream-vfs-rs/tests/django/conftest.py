@@ -17,6 +17,7 @@ import django
 import pytest
 from testing import SAMPLE, Primary
 from testing.damage import damage
+from testing.recording import Recorder
 from testing.waiting import LIMIT
 
 PROJECT = Path(__file__).with_name("project")
@@ -87,6 +88,12 @@ def add_replica() -> Iterator[Callable[..., str]]:
         if hasattr(connections._connections, alias):
             del connections[alias]
     probes.close_all()
+
+
+@pytest.fixture
+def recorder() -> Iterator[Recorder]:
+    with Recorder() as recorder:
+        yield recorder
 
 
 @pytest.fixture

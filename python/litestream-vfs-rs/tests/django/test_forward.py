@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -23,12 +23,6 @@ from litestream_vfs_rs.django.middleware import COOKIE, SALT, UNKNOWN
 from litestream_vfs_rs.django.probes import Probe
 
 LARGE = bytes(range(256)) * (3 << 12)
-
-
-@pytest.fixture
-def recorder() -> Iterator[Recorder]:
-    with Recorder() as recorder:
-        yield recorder
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import asyncio
 import io
 import socket
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -20,12 +19,6 @@ from testing.waiting import LIMIT
 
 from litestream_vfs_rs.django.outgoing import BUFFERED, BadBody
 from litestream_vfs_rs.django.proxy import Primary
-
-
-@pytest.fixture
-def recorder() -> Iterator[Recorder]:
-    with Recorder() as recorder:
-        yield recorder
 
 
 def sent(recorder: Recorder, request: Any) -> dict[str, Any]:
